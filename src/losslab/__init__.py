@@ -1,0 +1,3 @@
+"""losslab: why does squared error underperform cross-entropy for classification?"""
+
+__version__ = "0.1.0"
