@@ -1,0 +1,5 @@
+"""``python -m losslab`` is ``losslab``."""
+
+from losslab.cli import main
+
+main()

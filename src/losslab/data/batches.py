@@ -1,0 +1,111 @@
+"""Mini-batches from tensors that lie on the device already."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from losslab.data.augment import Augmentation, Draw
+from losslab.data.dataset import Part
+from losslab.seeding import generator
+from losslab.types import Batch
+
+EVALUATION_BATCH_SIZE = 1000
+
+
+class BatchLoader:
+    """Draws normalised batches of one part: ``(pixel / 255 - mean) / std`` in each channel.
+
+    The uint8 pictures are moved to the device once; each batch selects from them there. The
+    order of an epoch depends on the seed and the epoch alone, never on the device, the model or
+    the loss.
+
+    Args:
+        part: The examples.
+        batch_size: Examples a batch, from 1 up; the last one of an epoch may be smaller.
+        mean: One number a channel, in units of full brightness (0 .. 1).
+        std: One positive number a channel, in the same units.
+        device: Where the batches are.
+        channels_last: Whether the pictures are laid out ``(N, H, W, C)`` in memory, which
+            convolutions on a CPU and on recent GPUs prefer. Shapes stay ``(N, C, H, W)``.
+        augmentation: Applied in :meth:`epoch`, never in :meth:`in_order`.
+
+    Raises:
+        ValueError: ``batch_size`` below 1.
+
+    >>> from losslab.data import build, synthetic
+    >>> dataset = build(synthetic(num_train=100), val_size=20)
+    >>> loader = BatchLoader(dataset.train, batch_size=32, mean=dataset.mean, std=dataset.std)
+    >>> [len(batch.labels) for batch in loader.epoch(seed=0, epoch=0)], len(loader)
+    ([32, 32, 16], 3)
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        *,
+        batch_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device | str = "cpu",
+        channels_last: bool = False,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}; give a number of examples from 1 up")
+        self.batch_size = batch_size
+        self.num_examples = len(part.labels)
+        self.device = torch.device(device)
+        self.channels_last = channels_last
+        self.augmentation = augmentation
+        images = part.images.to(self.device)
+        if channels_last:
+            # A clone, since for one channel contiguous() takes the strides (HW, HW, W, 1) for
+            # good enough and changes nothing, but they send convolutions the slow way.
+            images = images.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
+        self._images = images
+        self._labels = part.labels.to(self.device)
+        channel = torch.tensor([mean, std], dtype=torch.float64).reshape(2, 1, -1, 1, 1)
+        self._shift = (255 * channel[0]).float().to(self.device)
+        self._scale = (1 / (255 * channel[1])).float().to(self.device)
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-self.num_examples // self.batch_size)
+
+    def epoch(self, seed: int, epoch: int, *, start_step: int = 0) -> Iterator[Batch]:
+        """Go once through all examples in a random order; none is left out.
+
+        Args:
+            seed: The run's seed.
+            epoch: Which epoch; each has its own order.
+            start_step: How many batches to leave out at the beginning, for a run that goes on
+                from the middle of an epoch; the others are what they would have been.
+        """
+        order = torch.randperm(self.num_examples, generator=generator(seed, "order", epoch))
+        order = order.to(self.device)
+        draw: Draw | None = None
+        if self.augmentation is not None:
+            source = generator(seed, "augmentation", epoch)
+            draw = self.augmentation.draw(self.num_examples, source).to(self.device)
+        for step in range(start_step, len(self)):
+            examples = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            chosen = order[examples]
+            images = self._as_images(self._images.index_select(0, chosen))
+            if self.augmentation is not None and draw is not None:
+                images = self.augmentation.apply(images, draw.select(examples))
+            yield Batch(self._normalise(images), self._labels.index_select(0, chosen))
+
+    def in_order(self, batch_size: int = EVALUATION_BATCH_SIZE) -> Iterator[Batch]:
+        """Go once through all examples as they are stored, for evaluation."""
+        for start in range(0, self.num_examples, batch_size):
+            images = self._as_images(self._images[start : start + batch_size])
+            yield Batch(self._normalise(images), self._labels[start : start + batch_size])
+
+    def _as_images(self, stored: Tensor) -> Tensor:
+        return stored.permute(0, 3, 1, 2) if self.channels_last else stored
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        keep = torch.preserve_format if self.channels_last else torch.contiguous_format
+        pixels = images.to(torch.float32, memory_format=keep)
+        return pixels.sub_(self._shift).mul_(self._scale)

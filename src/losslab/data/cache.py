@@ -1,0 +1,123 @@
+"""One file a data set after its first read: later reads take hundredths of a second."""
+
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from losslab.data.source import Source
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Counted up when what is stored changes, so that older files are not taken for newer ones."""
+
+
+def cached(
+    read: Callable[[], Source],
+    *,
+    cache_dir: str | Path | None,
+    name: str,
+    fingerprint: str,
+) -> Source:
+    """Return what ``read`` gives, from ``cache_dir`` if it was read before.
+
+    A cached file that is altered or cut off is noticed by its SHA-256, kept in a file beside it,
+    and read anew with a warning in the log. Files are written beside and renamed, so any number
+    of processes may do this at once. A cache that cannot be written is a warning, no error.
+
+    Args:
+        read: Reads the data set from its own files.
+        cache_dir: The cache; ``~`` is the home folder; ``None`` for no cache.
+        name: The data set, the beginning of the file's name.
+        fingerprint: Anything that differs when the content may differ.
+    """
+    if cache_dir is None:
+        return read()
+    digest = hashlib.sha256(f"{FORMAT}/{name}/{fingerprint}".encode()).hexdigest()
+    path = Path(cache_dir).expanduser() / f"{name}-{digest[:16]}.safetensors"
+    source = _load(path, name)
+    if source is None:
+        source = read()
+        _store(source, path)
+    return source
+
+
+def _checksum_path(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _load(path: Path, name: str) -> Source | None:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        logger.warning("cannot read the cache %s (%s): reading the data anew", path, error)
+        return None
+    try:
+        if _checksum_path(path).read_text().split()[0] != hashlib.sha256(content).hexdigest():
+            raise ValueError("its checksum differs")
+        tensors = load(content)
+        class_names = tuple(json.loads(tensors["class_names"].numpy().tobytes()))
+        return Source(
+            name,
+            tensors["train_images"],
+            tensors["train_labels"],
+            tensors["test_images"],
+            tensors["test_labels"],
+            len(class_names),
+            class_names,
+        )
+    except (OSError, ValueError, LookupError, SafetensorError) as error:
+        logger.warning("the cache %s is damaged (%s): reading the data anew", path, error)
+        return None
+
+
+def _store(source: Source, path: Path) -> None:
+    names = np.frombuffer(json.dumps(source.class_names).encode(), dtype=np.uint8).copy()
+    content = save(
+        {
+            "train_images": source.train_images.contiguous(),
+            "train_labels": source.train_labels.contiguous(),
+            "test_images": source.test_images.contiguous(),
+            "test_labels": source.test_labels.contiguous(),
+            "class_names": torch.from_numpy(names),
+        }
+    )
+    checksum = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"  # as sha256sum -c reads it
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The checksum first: a reader that finds the tensors finds their checksum, too.
+        _replace(_checksum_path(path), checksum.encode())
+        _replace(path, content)
+    except OSError as error:
+        logger.warning("cannot write the cache %s (%s): going on without it", path, error)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def stamp(files: Iterable[Path]) -> str:
+    """Return a text that changes when a file is added, removed, moved or written to.
+
+    It has every file's full path, size in bytes and time of the last change, and reads none.
+    """
+    lines = []
+    for file in files:
+        status = file.stat()
+        lines.append(f"{file.resolve()}:{status.st_size}:{status.st_mtime_ns}")
+    return "\n".join(lines)

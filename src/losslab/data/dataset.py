@@ -1,0 +1,220 @@
+"""From a source to the three parts of an experiment, and the choices that change the task."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losslab.data.augment import Augmentation
+from losslab.data.source import Source
+from losslab.data.splits import check_size, resolve_size, stratified_order, symmetric_noise
+from losslab.seeding import generator
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some labelled pictures.
+
+    Attributes:
+        images: ``(N, C, H, W)`` uint8.
+        labels: ``(N,)`` int64, what is learned from or measured against.
+        clean_labels: ``(N,)`` int64, the labels before any label noise.
+    """
+
+    images: Tensor
+    labels: Tensor
+    clean_labels: Tensor
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What an experiment trains, chooses and reports on.
+
+    Attributes:
+        name: The data set.
+        train: To learn from; the only part that label noise touches.
+        val: To choose by, carved from the official training part.
+        test: The official test part, for the end.
+        num_classes: K.
+        class_names: K names.
+        input_shape: ``(C, H, W)``.
+        mean: One number a channel, of the training part, full brightness being 1.
+        std: Likewise the standard deviation; 1 for a channel that never changes.
+        augmentation: For the training batches, if any.
+    """
+
+    name: str
+    train: Part
+    val: Part
+    test: Part
+    num_classes: int
+    class_names: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augmentation: Augmentation | None = None
+
+
+def load(
+    source: Callable[..., Source],
+    *,
+    dataset: str,
+    val_size: int | float,
+    split_seed: int = 0,
+    train_size: int | float | None = None,
+    num_classes: int | None = None,
+    label_noise: float = 0.0,
+    augmentation: Augmentation | None = None,
+    **arguments: Any,
+) -> Dataset:
+    """Read a source and build the data set of an experiment; the target of ``conf/data``.
+
+    The ranges of all options are checked before anything is read.
+
+    Args:
+        source: Gives the source, e.g. :func:`losslab.data.mnist5k`.
+        dataset: The name; two data sets of one name are taken for the same data.
+        val_size: As :func:`build`, as are all up to ``augmentation``.
+        split_seed: Of the split, the subset and the label noise.
+        train_size: Subset of the training part.
+        num_classes: Subset of the classes.
+        label_noise: Share of wrong training labels.
+        augmentation: For the training batches.
+        **arguments: What ``source`` takes, such as ``root`` or ``cache_dir``.
+    """
+    _check(val_size, train_size, num_classes, label_noise)
+    return build(
+        source(**arguments),
+        name=dataset,
+        val_size=val_size,
+        split_seed=split_seed,
+        train_size=train_size,
+        num_classes=num_classes,
+        label_noise=label_noise,
+        augmentation=augmentation,
+    )
+
+
+def build(
+    source: Source,
+    *,
+    val_size: int | float,
+    split_seed: int = 0,
+    train_size: int | float | None = None,
+    num_classes: int | None = None,
+    label_noise: float = 0.0,
+    augmentation: Augmentation | None = None,
+    name: str | None = None,
+) -> Dataset:
+    """Split a source into training, validation and test parts.
+
+    In this order: only the first ``num_classes`` classes are kept (in the test part, too); a
+    stratified validation part is carved from the official training part; of what is left, a
+    stratified subset of ``train_size`` is kept, a smaller one being the beginning of a larger
+    one; ``round(label_noise * N)`` of its labels are replaced by another class, drawn uniformly.
+    Validation and test labels stay clean. Each step draws from its own stream of ``split_seed``.
+
+    Args:
+        source: Where the pictures come from.
+        val_size: A count, or a fraction in (0, 1) of the official training part.
+        split_seed: Of all that is drawn here; not the seed of a run.
+        train_size: A count of at least K, or a fraction in (0, 1) of what validation leaves;
+            ``None`` for all.
+        num_classes: From 2 up to what the source has; ``None`` for all.
+        label_noise: In ``[0, 1)``.
+        augmentation: Handed on.
+        name: Handed on; ``None`` for the source's name.
+
+    Raises:
+        ValueError: An option out of range.
+
+    >>> from losslab.data import synthetic
+    >>> dataset = build(synthetic(num_train=100), val_size=0.2, train_size=40, label_noise=0.25)
+    >>> [len(part.labels) for part in (dataset.train, dataset.val, dataset.test)]
+    [40, 20, 256]
+    >>> int((dataset.train.labels != dataset.train.clean_labels).sum())
+    10
+    """
+    _check(val_size, train_size, num_classes, label_noise)
+    kept = source.num_classes if num_classes is None else num_classes
+    if kept > source.num_classes:
+        raise ValueError(
+            f"num_classes={kept} is more than the {source.num_classes} classes of "
+            f"{source.name}; give 2 to {source.num_classes}, or null for all"
+        )
+    candidates = (source.train_labels < kept).nonzero().squeeze(1)
+    labels = source.train_labels[candidates]
+    num_val = resolve_size(val_size, len(labels), keep=kept, name="val_size")
+    order = stratified_order(labels, generator(split_seed, "validation"))
+    val, rest = candidates[order[:num_val].sort().values], candidates[order[num_val:].sort().values]
+
+    train = rest[stratified_order(source.train_labels[rest], generator(split_seed, "train"))]
+    if train_size is not None:
+        num_train = resolve_size(train_size, len(train), least=kept, name="train_size")
+        train = train[:num_train]
+    train_images, clean = source.train_images[train], source.train_labels[train]
+    noisy = symmetric_noise(
+        clean,
+        share=label_noise,
+        num_classes=kept,
+        generator=generator(split_seed, "label_noise"),
+    )
+    mean, std = _channel_statistics(train_images)
+    channels, height, width = train_images.shape[1:]
+    return Dataset(
+        name=source.name if name is None else name,
+        train=Part(train_images, noisy.labels, clean),
+        val=_clean(source.train_images[val], source.train_labels[val]),
+        test=_clean(*_first_classes(source.test_images, source.test_labels, kept)),
+        num_classes=kept,
+        class_names=source.class_names[:kept],
+        input_shape=(channels, height, width),
+        mean=mean,
+        std=std,
+        augmentation=augmentation,
+    )
+
+
+def _check(
+    val_size: int | float,
+    train_size: int | float | None,
+    num_classes: int | None,
+    label_noise: float,
+) -> None:
+    check_size(val_size, name="val_size")
+    if train_size is not None:
+        check_size(train_size, name="train_size")
+    if num_classes is not None and num_classes < 2:
+        raise ValueError(f"num_classes={num_classes}; give at least 2, or null for all")
+    if not 0.0 <= label_noise < 1.0:
+        raise ValueError(f"label_noise={label_noise}; give a share in [0, 1)")
+
+
+def _clean(images: Tensor, labels: Tensor) -> Part:
+    return Part(images, labels, labels)
+
+
+def _first_classes(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    kept = labels < num_classes
+    return (images, labels) if bool(kept.all()) else (images[kept], labels[kept])
+
+
+def _channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    # Sums of whole numbers are exact, so every machine normalises by the same numbers.
+    totals = images.sum(dim=(0, 2, 3), dtype=torch.int64).tolist()
+    squares = torch.zeros(images.shape[1], dtype=torch.int64)
+    for start in range(0, len(images), 4096):
+        chunk = images[start : start + 4096]
+        squares += chunk.to(torch.int32).square_().sum(dim=(0, 2, 3), dtype=torch.int64)
+    count = images.numel() // images.shape[1]
+    mean = [total / count for total in totals]
+    variance = [
+        (count * square - total**2) / count**2
+        for total, square in zip(totals, squares.tolist(), strict=True)
+    ]
+    return (
+        tuple(value / 255 for value in mean),
+        tuple(value**0.5 / 255 if value > 0 else 1.0 for value in variance),
+    )

@@ -1,0 +1,70 @@
+"""What a data set is before it is split: two labelled parts of raw pictures."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Source:
+    """An official training part and an official test part, as read from their files.
+
+    Attributes:
+        name: What messages call it.
+        train_images: ``(N, C, H, W)`` uint8.
+        train_labels: ``(N,)`` int64 in ``[0, num_classes)``.
+        test_images: ``(M, C, H, W)`` uint8, of the same ``C, H, W``.
+        test_labels: ``(M,)`` int64 in ``[0, num_classes)``.
+        num_classes: K.
+        class_names: K names, in the order of the labels.
+
+    Raises:
+        ValueError: A wrong shape or dtype, an empty part, or labels outside ``[0, num_classes)``.
+
+    >>> images, labels = torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 0, 1])
+    >>> Source("blank", images, labels, images, labels, 2, ("even", "odd")).num_classes
+    2
+    """
+
+    name: str
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    num_classes: int
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        parts = (("train", self.train_images, self.train_labels),
+                 ("test", self.test_images, self.test_labels))  # fmt: skip
+        for part, images, labels in parts:
+            where = f"{self.name}, {part} part"
+            if images.dtype != torch.uint8 or images.ndim != 4:
+                raise ValueError(
+                    f"{where}: images are {images.dtype} of shape {tuple(images.shape)}; "
+                    "give uint8 of shape (N, C, H, W)"
+                )
+            if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+                raise ValueError(
+                    f"{where}: labels are {labels.dtype} of shape {tuple(labels.shape)}; "
+                    f"give int64 of shape ({len(images)},), one for each image"
+                )
+            if len(images) == 0:
+                raise ValueError(f"{where}: holds no images; give at least one")
+            smallest, largest = int(labels.min()), int(labels.max())
+            if smallest < 0 or largest >= self.num_classes:
+                raise ValueError(
+                    f"{where}: num_classes={self.num_classes} is fewer classes than the labels "
+                    f"hold ({smallest} to {largest}); labels must lie in [0, num_classes)"
+                )
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise ValueError(
+                f"{self.name}: training images are {tuple(self.train_images.shape[1:])}, test "
+                f"images {tuple(self.test_images.shape[1:])}; both parts need one (C, H, W)"
+            )
+        if len(self.class_names) != self.num_classes:
+            raise ValueError(
+                f"{self.name}: {len(self.class_names)} class names for "
+                f"num_classes={self.num_classes}; give one name for each class"
+            )

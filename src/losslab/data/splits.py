@@ -1,0 +1,117 @@
+"""Stratified splitting, class subsets and label noise, each by a generator of its own."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a random order of all examples in which every prefix is stratified.
+
+    The j-th example of a class that has n of them (in a random order) is placed at
+    ``(j + 1/2) / n`` of the way; equal places are taken in random order. A prefix therefore holds
+    the classes in their proportions to within about one example, exactly one of each in every run
+    of K where the classes are equally large, and a shorter prefix is always part of a longer one.
+
+    Args:
+        labels: ``(N,)`` int64.
+        generator: A CPU generator; the order is the same on every device.
+
+    Returns:
+        ``(N,)`` int64, a permutation of ``0 .. N - 1``.
+
+    >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    >>> order = stratified_order(labels, torch.Generator().manual_seed(0))
+    >>> [sorted(labels[order][i : i + 2].tolist()) for i in (0, 2, 4)]
+    [[0, 1], [0, 1], [0, 1]]
+    """
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = torch.argsort(labels[shuffled], stable=True)
+    counts = torch.bincount(labels)
+    sizes = counts.repeat_interleave(counts)
+    rank = torch.arange(len(labels)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+    place = torch.empty(len(labels), dtype=torch.float64)
+    place[by_class] = (2 * rank + 1).double() / (2 * sizes).double()
+    return shuffled[torch.argsort(place, stable=True)]
+
+
+def resolve_size(
+    size: int | float, available: int, *, name: str, least: int = 1, keep: int = 0
+) -> int:
+    """Return ``size`` as a count: an integer as it is, a fraction below one of ``available``.
+
+    Args:
+        size: An integer count, or a fraction in ``(0, 1)``.
+        available: How many examples there are to choose from.
+        name: What the message calls ``size``.
+        least: The smallest count that makes sense.
+        keep: How many of the available must be left over.
+
+    Raises:
+        ValueError: As :func:`check_size`, or outside ``least .. available - keep``.
+
+    >>> resolve_size(500, 4000, name="val_size"), resolve_size(0.1, 4000, name="val_size")
+    (500, 400)
+    """
+    check_size(size, name=name)
+    count = size if isinstance(size, int) else round(size * available)
+    most = available - keep
+    if not least <= count <= most:
+        raise ValueError(
+            f"{name}={size} asks for {count} of {available} examples; "
+            f"give a count from {least} to {most}, or a fraction in (0, 1)"
+        )
+    return count
+
+
+def check_size(size: int | float, *, name: str) -> None:
+    """Check what can be checked of a size before any data is read.
+
+    Raises:
+        ValueError: Neither an integer of at least 1 nor a fraction in ``(0, 1)``.
+    """
+    is_count = isinstance(size, int) and not isinstance(size, bool) and size >= 1
+    is_fraction = isinstance(size, float) and 0.0 < size < 1.0
+    if not (is_count or is_fraction):
+        raise ValueError(
+            f"{name}={size} is no size; give a count from 1 up or a fraction in (0, 1)"
+        )
+
+
+class NoisyLabels(NamedTuple):
+    """Labels after symmetric noise.
+
+    Attributes:
+        labels: ``(N,)`` int64.
+        changed: ``(N,)`` bool, true where a label was replaced.
+    """
+
+    labels: Tensor
+    changed: Tensor
+
+
+def symmetric_noise(
+    labels: Tensor, *, share: float, num_classes: int, generator: torch.Generator
+) -> NoisyLabels:
+    """Replace a share of the labels by a different class, drawn uniformly from the K - 1 others.
+
+    Exactly ``round(share * N)`` labels change. With the same generator a smaller share changes a
+    subset of what a larger one changes, to the same classes.
+
+    Args:
+        labels: ``(N,)`` int64.
+        share: In ``[0, 1)``.
+        num_classes: K, at least 2.
+        generator: A CPU generator.
+
+    >>> noisy = symmetric_noise(torch.zeros(10, dtype=torch.int64), share=0.4, num_classes=3,
+    ...                         generator=torch.Generator().manual_seed(0))
+    >>> int((noisy.labels != 0).sum()), int(noisy.changed.sum())
+    (4, 4)
+    """
+    order = torch.randperm(len(labels), generator=generator)
+    offset = torch.randint(1, num_classes, labels.shape, generator=generator)
+    changed = torch.zeros(len(labels), dtype=torch.bool)
+    changed[order[: round(share * len(labels))]] = True
+    return NoisyLabels(torch.where(changed, (labels + offset) % num_classes, labels), changed)

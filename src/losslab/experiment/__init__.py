@@ -1,0 +1,20 @@
+"""The composition root: a configuration in, a finished run out.
+
+The only place that instantiates.
+"""
+
+from losslab.experiment.compose import CONFIG_FOLDER, Composer, choices_of
+from losslab.experiment.identity import RunIdentity, identify
+from losslab.experiment.run import RunInUseError, job, prepare, run
+
+__all__ = [
+    "CONFIG_FOLDER",
+    "Composer",
+    "RunIdentity",
+    "RunInUseError",
+    "choices_of",
+    "identify",
+    "job",
+    "prepare",
+    "run",
+]

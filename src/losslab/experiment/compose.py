@@ -1,0 +1,175 @@
+"""From overrides to a configuration, with errors that name the nearest right word."""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from hydra import initialize_config_dir
+from hydra.conf import HydraConf
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# A wheel carries conf/ inside the package; a checkout has it at its root.
+CONFIG_FOLDER = next(
+    folder for folder in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if folder.is_dir()
+)
+
+
+class Composer:
+    """Hydra for one command: composes as many configurations as are asked for.
+
+    Use it as a context manager: Hydra keeps global state meanwhile.
+
+    Args:
+        config_dir: A folder of the user's own with more choices, e.g. ``my_conf/loss/mine.yaml``.
+    """
+
+    def __init__(self, config_dir: str | None = None) -> None:
+        self._extra = (
+            []
+            if config_dir is None
+            else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
+        )
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Composer":
+        self._stack.enter_context(initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"))
+        self.hydra = GlobalHydra.instance().hydra
+        assert self.hydra is not None
+        self.loader = self.hydra.config_loader
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def compose(
+        self, overrides: Sequence[str] = (), *, run_mode: RunMode = RunMode.RUN
+    ) -> DictConfig:
+        """Return the configuration, with Hydra's own node ``hydra``.
+
+        Raises:
+            ValueError: An override is malformed, or names a choice or key that is not there.
+        """
+        self._check_choices(overrides)
+        try:
+            return self._compose(overrides, run_mode)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ValueError(self._explain(error, overrides)) from error
+
+    def parse(self, overrides: Sequence[str]) -> list[Override]:
+        """Return the parsed overrides.
+
+        Raises:
+            ValueError: One is malformed.
+        """
+        parser = OverridesParser.create(config_loader=self.loader)
+        parsed = []
+        for text in overrides:
+            try:
+                parsed.append(parser.parse_override(text))
+            except HydraException as error:
+                raise ValueError(
+                    f"cannot read the override {text!r} ({_first_line(error)}); write key=value"
+                ) from error
+        return parsed
+
+    def choices(self, group: str) -> list[str]:
+        """Return the names that can be chosen in a group, sorted."""
+        return sorted(self.loader.get_group_options(group))
+
+    def _compose(self, overrides: Sequence[str], run_mode: RunMode = RunMode.RUN) -> DictConfig:
+        assert self.hydra is not None
+        return self.hydra.compose_config(
+            config_name="config",
+            overrides=[*self._extra, *overrides],
+            run_mode=run_mode,
+            from_shell=False,
+        )
+
+    def _check_choices(self, overrides: Sequence[str]) -> None:
+        if self._extra:
+            return  # what the user's own folder offers is known to Hydra only while it composes
+        for override in self.parse(overrides):
+            group = override.key_or_group
+            allowed = self.choices(group)
+            if not allowed or override.is_delete():
+                continue
+            values: list[str] = (
+                [str(value) for value in override.sweep_string_iterator()]
+                if override.is_sweep_override()
+                else [override.get_value_element_as_str()]
+            )
+            for value in values:
+                if value not in allowed:
+                    raise ValueError(
+                        f"unknown {group.replace('hydra/', '')} {value!r}"
+                        f"{_nearest(value, allowed)}; allowed are {', '.join(allowed)}"
+                    )
+
+    def _explain(self, error: Exception, overrides: Sequence[str]) -> str:
+        match = re.search(r"Could not (?:override|append|find) '([^']+)'", str(error))
+        if match is None:
+            return _first_line(error)
+        key = match.group(1)
+        groups = [
+            text
+            for text, override in zip(overrides, self.parse(overrides), strict=True)
+            if self.choices(override.key_or_group)
+        ]
+        known = list(leaves(without_hydra(self._compose(groups))))
+        return (
+            f"unknown key {key!r}{_nearest(key, known)}; see every key with "
+            "`losslab train --cfg job`"
+        )
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """Return the configuration without Hydra's own node."""
+    copy = config.copy()
+    OmegaConf.set_struct(copy, False)
+    copy.pop("hydra", None)
+    OmegaConf.set_struct(copy, True)
+    return copy
+
+
+def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
+    """Yield the dotted key of every value."""
+    for key in config:
+        name = f"{prefix}{key}"
+        node = None if OmegaConf.is_missing(config, key) else config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none():
+            yield from leaves(node, f"{name}.")
+        else:
+            yield name
+
+
+def choices_of(hydra: DictConfig | HydraConf) -> dict[str, str]:
+    """Return group to choice, e.g. ``{"loss": "mse"}``, from Hydra's own node."""
+    return {
+        group: choice
+        for group, choice in hydra.runtime.choices.items()
+        if choice is not None and not group.startswith("hydra") and group != "launcher"
+    }
+
+
+def _nearest(word: str, allowed: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    return f" (did you mean {nearest[0]!r}?)" if nearest else ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

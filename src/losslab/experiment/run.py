@@ -1,0 +1,173 @@
+"""One run: open its folder, train, evaluate, write the results."""
+
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from losslab.experiment.build import build
+from losslab.experiment.compose import choices_of
+from losslab.experiment.identity import RunIdentity, digest_of, identify, usual_choices
+from losslab.experiment.train import train
+from losslab.recording import FINISHED, RunDirectory, Status, manifest, write_atomically, write_json
+from losslab.training import load_checkpoint, resolve_device
+
+logger = logging.getLogger("losslab")
+_PLAIN_KEYS = ("seed", "name", "output_dir", "force")
+
+
+class RunInUseError(RuntimeError):
+    """Another process is at work on this run."""
+
+
+def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
+    """Check everything about a run that can be checked without training; write nothing.
+
+    Raises:
+        ValueError: In one line: what was given, what is allowed, what to do.
+    """
+    identity = identify(config, choices)
+    directory = identity.directory
+    unknown = set(map(str, config)) - set(usual_choices()) - {*_PLAIN_KEYS}
+    if unknown:
+        raise ValueError(
+            f"unknown key {min(unknown)!r}; allowed are {', '.join([*usual_choices(), *_PLAIN_KEYS])}"
+        )
+    if directory.status not in FINISHED or config.force:
+        build(config)
+        if directory.checkpoint.exists() and not config.force:
+            load_checkpoint(directory.checkpoint)
+    _check_same_configuration(directory, identity)
+    return identity
+
+
+def job(config: DictConfig) -> Status | None:
+    """Run the job that Hydra composed, in whichever process its launcher chose.
+
+    An error becomes this run's status and log, and the other runs of a sweep go on: Hydra would
+    show the first error only, and a launcher may stop at it.
+    """
+    hydra = HydraConfig.get()
+    choices = choices_of(hydra)
+    identity = identify(config, choices)
+    try:
+        return run(config, choices, show=hydra.mode is RunMode.RUN)
+    except RunInUseError:
+        return None
+    except Exception:
+        return identity.directory.status
+
+
+def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> Status:
+    """Run a configuration unless it is finished; go on where a killed process stopped.
+
+    Args:
+        config: As composed, without Hydra's node.
+        choices: Group to choice.
+        show: Whether to show a progress bar of epochs.
+
+    Returns:
+        ``done`` or ``diverged``.
+
+    Raises:
+        RunInUseError: Another process has the run.
+        ValueError: As :func:`prepare`.
+    """
+    identity = identify(config, choices)
+    directory = identity.directory
+    if directory.status in FINISHED and not config.force:
+        return directory.status
+    _check_same_configuration(directory, identity)
+    with directory.lock() as mine:
+        if not mine:
+            raise RunInUseError(f"{directory.path} is being run by another process")
+        status = directory.status
+        if status in FINISHED and not config.force:
+            return status  # by somebody else, since we looked
+        state = None
+        if status == "running" and directory.checkpoint.exists() and not config.force:
+            state = load_checkpoint(directory.checkpoint)
+        else:
+            directory.clear()
+        directory.set_status("running")
+        with _logging_to(directory):
+            return _attempt(config, identity, choices=choices, state=state, show=show)
+
+
+def _attempt(
+    config: DictConfig,
+    identity: RunIdentity,
+    *,
+    choices: dict[str, str],
+    state: dict[str, Any] | None,
+    show: bool,
+) -> Status:
+    directory = identity.directory
+    about = manifest(
+        command=" ".join(["losslab", "train", *HydraConfig.get().overrides.task]),
+        device=str(resolve_device(config.trainer.device)),
+        threads=config.trainer.threads,
+        choices=choices,
+    )
+    about["start"] = datetime.now(UTC).isoformat()
+    if state is not None:
+        about["resumed_at_step"] = state["step"]
+        logger.info("going on at step %d", state["step"])
+    resolved = OmegaConf.to_yaml(config, resolve=True)
+    write_atomically(directory.config, resolved)
+    write_json(directory.manifest, about)
+    logger.info("%s, seed %d", identity.group, identity.seed)
+    began = time.perf_counter()
+    try:
+        diverged = train(config, build(config), identity, choices=choices, state=state, show=show)
+    except Exception as error:
+        logger.error("failed\n%s", traceback.format_exc())
+        directory.set_status("failed", error=f"{type(error).__name__}: {error}")
+        raise
+    write_json(directory.manifest, about | {"end": datetime.now(UTC).isoformat()})
+    status: Status = "diverged" if diverged else "done"
+    logger.info("%s after %.1f s", status, time.perf_counter() - began)
+    directory.checkpoint.unlink(missing_ok=True)
+    directory.set_status(status)
+    return status
+
+
+def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) -> None:
+    if not directory.config.exists():
+        return
+    try:
+        other = OmegaConf.load(directory.config)
+        assert isinstance(other, DictConfig)
+        same = digest_of(other) == identity.digest and other.seed == identity.seed
+    except Exception:  # whatever an altered file makes its readers raise
+        same = False
+    if not same:
+        raise ValueError(
+            f"{directory.path} holds a different configuration ({directory.config.name} differs); "
+            "move that folder away or choose another name=..."
+        )
+
+
+@contextmanager
+def _logging_to(directory: RunDirectory) -> Iterator[None]:
+    """Send losslab's log and all warnings into the run's own log file meanwhile."""
+    handler = logging.FileHandler(directory.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root, level = logging.getLogger(), logger.level
+    root.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logger.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,167 @@
+"""The training of one run and the files that hold its result."""
+
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import save as to_safetensors
+from torch import nn
+
+from losslab.data import BatchLoader
+from losslab.experiment.build import Parts
+from losslab.experiment.identity import RunIdentity
+from losslab.recording import Recorder, RunDirectory, write_atomically, write_json
+from losslab.training import (
+    PRECISIONS,
+    Evaluation,
+    Loop,
+    TrainingStep,
+    configure_process,
+    evaluate,
+    save_checkpoint,
+)
+from losslab.types import Scalars
+
+
+def train(
+    config: DictConfig,
+    parts: Parts,
+    identity: RunIdentity,
+    *,
+    choices: dict[str, str],
+    state: dict[str, Any] | None,
+    show: bool,
+) -> bool:
+    """Train, evaluate on validation and test, write the results; return whether it diverged.
+
+    Args:
+        config: The run's configuration.
+        parts: Built from it.
+        identity: Whose folder exists.
+        choices: Group to choice, for TensorBoard's table.
+        state: A checkpoint to go on from.
+        show: Whether to show a progress bar.
+    """
+    settings, directory = parts.trainer, identity.directory
+    configure_process(threads=settings.threads, deterministic=settings.deterministic)
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    model = parts.model.to(parts.device, memory_format=layout)  # type: ignore[call-overload]
+    parameters = list(model.parameters())
+    step = TrainingStep(
+        model=model,
+        objective=parts.objective.to(parts.device),
+        optimizer=parts.make_optimizer(parameters),
+        parameters=parameters,
+        autocast=PRECISIONS[settings.precision],
+    )
+    recorder = Recorder(
+        directory,
+        hyper_parameters=_hyper_parameters(config, choices),
+        group=f"{config.name}/{identity.group}",
+        after_step=None if state is None else state["step"],
+    )
+    success = False
+    try:
+        with _progress_bar(show) as bar:
+            task = bar.add_task(identity.group, total=None)
+
+            def show_epoch(epoch: int, epochs: int, scalars: Scalars) -> None:
+                accuracy = f"validation accuracy {scalars['val/accuracy']:.4f}"
+                bar.update(task, completed=epoch, total=epochs, description=accuracy)
+
+            loop = Loop(
+                step=step,
+                schedule=parts.schedule,
+                settings=settings,
+                train=_loader(parts, "train"),
+                val=_loader(parts, "val"),
+                seed=config.seed,
+                recorder=recorder,
+                save=lambda checkpoint: save_checkpoint(directory.checkpoint, checkpoint),
+                on_epoch=show_epoch,
+            )
+            if state is not None:
+                loop.restore(state)
+            loop.run()
+        results = {
+            part: evaluate(model, _loader(parts, part), autocast=step.autocast)
+            for part in ("val", "test")
+        }
+        scalars = {
+            f"{part}/{name}": value
+            for part, result in results.items()
+            for name, value in result.sums.scalars().items()
+        }
+        loop.record({tag: value for tag, value in scalars.items() if tag.startswith("test/")})
+        _write_results(directory, model, results)
+        write_json(
+            directory.summary,
+            {"step": loop.steps_done, "epoch": loop.epochs_done}
+            | {t: v for t, v in sorted((loop.scalars | scalars).items()) if v - v == 0},
+        )
+        success = True
+    finally:
+        recorder.close(success=success)
+    return loop.diverged
+
+
+def _write_results(
+    directory: RunDirectory, model: nn.Module, results: dict[str, Evaluation]
+) -> None:
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    predictions = {
+        f"{part}/{name}": getattr(result, name).contiguous()
+        for part, result in results.items()
+        for name in ("logits", "labels")
+    }
+    write_atomically(directory.predictions, to_safetensors(predictions))
+    write_atomically(directory.model, to_safetensors(weights))
+
+
+def _loader(parts: Parts, part: str) -> BatchLoader:
+    dataset = parts.dataset
+    return BatchLoader(
+        getattr(dataset, part),
+        batch_size=parts.trainer.batch_size,
+        mean=dataset.mean,
+        std=dataset.std,
+        device=parts.device,
+        channels_last=parts.trainer.channels_last,
+        augmentation=dataset.augmentation,
+    )
+
+
+def _hyper_parameters(config: DictConfig, choices: dict[str, str]) -> dict[str, bool | float | str]:
+    """Return the columns of TensorBoard's table: the choices, and every value below a group.
+
+    Without the seed, so that the seeds of a configuration make one row.
+    """
+    columns: dict[str, bool | float | str] = dict(choices)
+
+    def visit(node: Any, name: str) -> None:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key not in ("_target_", "_partial_", "root", "cache_dir", "download"):
+                    visit(value, f"{name}.{key}")
+        elif isinstance(node, bool | int | float | str):
+            columns[name] = node
+
+    container: Any = OmegaConf.to_container(config, resolve=True)
+    for group in choices:
+        visit(container.get(group), group)
+    return columns
+
+
+def _progress_bar(show: bool) -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not (show and console.is_terminal),
+    )

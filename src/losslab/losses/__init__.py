@@ -1,0 +1,47 @@
+"""Losses for classification, usable in anybody's training loop without the rest of losslab.
+
+Every loss is ``loss(logits, target)`` with logits ``(N, K)`` and target ``(N,)`` int64 class
+indices or ``(N, K)`` probabilities, reduced by ``reduction="mean" | "sum" | "none"``.
+:mod:`losslab.losses.functional` has the same losses as functions.
+"""
+
+from losslab.losses.base import Loss
+from losslab.losses.focal import Focal
+from losslab.losses.hinge import MulticlassHinge
+from losslab.losses.information import cross_entropy, entropy, kl_divergence
+from losslab.losses.likelihood import (
+    CrossEntropy,
+    Decomposition,
+    KLDivergence,
+    NegativeLogLikelihood,
+)
+from losslab.losses.objective import MAP, Terms
+from losslab.losses.priors import FlatPrior, GaussianPrior, LaplacePrior, Prior
+from losslab.losses.robust import GeneralizedCrossEntropy, MeanAbsoluteError
+from losslab.losses.squared_error import SquaredError
+from losslab.losses.squentropy import Squentropy
+from losslab.losses.unnormalized import UnnormalizedCrossEntropy
+
+__all__ = [
+    "MAP",
+    "CrossEntropy",
+    "Decomposition",
+    "FlatPrior",
+    "Focal",
+    "GaussianPrior",
+    "GeneralizedCrossEntropy",
+    "KLDivergence",
+    "LaplacePrior",
+    "Loss",
+    "MeanAbsoluteError",
+    "MulticlassHinge",
+    "NegativeLogLikelihood",
+    "Prior",
+    "SquaredError",
+    "Squentropy",
+    "Terms",
+    "UnnormalizedCrossEntropy",
+    "cross_entropy",
+    "entropy",
+    "kl_divergence",
+]

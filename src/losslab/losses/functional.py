@@ -1,0 +1,141 @@
+"""The losses as pure functions: ``(N, K)`` logits and a target give ``(N,)``.
+
+The classes of the same names have the derivations, ranges and sources; here is the arithmetic.
+z are the logits, p = softmax(z), y the target distribution, e_y the one-hot vector of label y.
+
+Everywhere ``target`` is ``(N,)`` int64 class indices or ``(N, K)`` floating-point probabilities
+that sum to 1 along a row (not checked: that would read values back from the device). Half-precision
+logits are computed in float32. Wrong shapes, types and labels raise ``ValueError``.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from losslab.losses.checks import label_error, pick, prepare
+
+Activation = Literal["softmax", "sigmoid", "none"]
+ClassReduction = Literal["mean", "sum"]
+
+# No label has this value, so that torch ignores none in silence (its default skips −100).
+_IGNORE_NOTHING = torch.iinfo(torch.int64).min
+
+
+def cross_entropy(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """−Σ y log p, with y ← (1 − ε) y + ε/K under label smoothing ε."""
+    logits, target = prepare(logits, target)
+    if target.dim() == 2:
+        return nn.functional.cross_entropy(
+            logits, target, reduction="none", label_smoothing=label_smoothing
+        )
+    try:
+        return nn.functional.cross_entropy(
+            logits,
+            target,
+            reduction="none",
+            ignore_index=_IGNORE_NOTHING,
+            label_smoothing=label_smoothing,
+        )
+    except (IndexError, RuntimeError) as error:
+        raise label_error(error, target, logits.shape[1]) from error
+
+
+def kl_divergence(logits: Tensor, target: Tensor) -> Tensor:
+    """Σ y log(y/p); cross-entropy for class indices, whose entropy is zero."""
+    logits, target = prepare(logits, target)
+    if target.dim() == 1:
+        return cross_entropy(logits, target)
+    return nn.functional.kl_div(logits.log_softmax(1), target, reduction="none").sum(1)
+
+
+def squared_error(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    activation: Activation = "softmax",
+    class_reduction: ClassReduction = "mean",
+    true_class_weight: float = 1.0,
+    true_class_target: float = 1.0,
+) -> Tensor:
+    """Σ_i (1 + (k − 1) y_i) (a_i − M y_i)², a = activation(z); over K for ``"mean"``."""
+    logits, target = prepare(logits, target)
+    if activation == "softmax":
+        scores = logits.softmax(1)
+    else:
+        scores = logits.sigmoid() if activation == "sigmoid" else logits
+    extra_weight = true_class_weight - 1.0
+    if target.dim() == 2:
+        squares = (scores - true_class_target * target).square()
+        if extra_weight:
+            squares = squares * (1.0 + extra_weight * target)
+    else:
+        # Shifting one entry of each row needs no one-hot matrix, and its gradient is the identity.
+        index = target.unsqueeze(1)
+        shift = torch.full_like(index, -true_class_target, dtype=scores.dtype)
+        try:
+            squares = scores.scatter_add(1, index, shift).square()
+        except (IndexError, RuntimeError) as error:
+            raise label_error(error, target, logits.shape[1]) from error
+        if extra_weight:
+            squares = squares.scatter_add(1, index, extra_weight * squares.gather(1, index))
+    return squares.mean(1) if class_reduction == "mean" else squares.sum(1)
+
+
+def mean_absolute_error(logits: Tensor, target: Tensor) -> Tensor:
+    """Σ |p_i − y_i|; for class indices 2 (1 − p_y)."""
+    logits, target = prepare(logits, target)
+    if target.dim() == 2:
+        return (logits.softmax(1) - target).abs().sum(1)
+    return -2.0 * torch.expm1(-cross_entropy(logits, target))
+
+
+def generalized_cross_entropy(logits: Tensor, target: Tensor, *, q: float = 0.7) -> Tensor:
+    """Σ y (1 − p^q)/q, through expm1(q log p), which stays exact as q → 0."""
+    logits, target = prepare(logits, target)
+    if target.dim() == 2:
+        return (target * torch.expm1(q * logits.log_softmax(1))).sum(1) / -q
+    return torch.expm1(-q * cross_entropy(logits, target)) / -q
+
+
+def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0) -> Tensor:
+    """−Σ y (1 − p)^γ log p."""
+    logits, target = prepare(logits, target)
+    surprise = -logits.log_softmax(1) if target.dim() == 2 else cross_entropy(logits, target)
+    # 1 − p may round to 0, where the slope of a power below 1 is infinite and ∞·0 is nan.
+    wrong = (-torch.expm1(-surprise)).clamp_min(torch.finfo(surprise.dtype).tiny)
+    values = wrong.pow(gamma) * surprise
+    return (target * values).sum(1) if target.dim() == 2 else values
+
+
+def multiclass_hinge(logits: Tensor, target: Tensor) -> Tensor:
+    """Σ_{i≠y} max(0, z_i − z_y + 1), for class indices only."""
+    logits, target = prepare(logits, target)
+    if target.dim() == 2:
+        raise ValueError(
+            f"target has shape {tuple(target.shape)}; the hinge allows (N,) class indices only, "
+            "a margin needs one true class: use target.argmax(1)"
+        )
+    # The true class itself adds max(0, 0 + 1) = 1 and no gradient.
+    return (logits - pick(logits, target) + 1.0).relu().sum(1) - 1.0
+
+
+def squentropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy + Σ_i (1 − y_i) z_i² / (K − 1)."""
+    logits, target = prepare(logits, target)
+    entropy = cross_entropy(logits, target)
+    if target.dim() == 2:
+        squares = ((1.0 - target) * logits.square()).sum(1)
+    else:
+        squares = logits.scatter(1, target.unsqueeze(1), 0.0).square().sum(1)
+    return entropy + squares / (logits.shape[1] - 1)
+
+
+def unnormalized_cross_entropy(
+    logits: Tensor, target: Tensor, *, activation: Literal["exp", "sigmoid"] = "exp"
+) -> Tensor:
+    """−Σ y log a with a = exp(z) or sigmoid(z), which do not sum to 1."""
+    logits, target = prepare(logits, target)
+    chosen = logits if target.dim() == 2 else pick(logits, target)
+    log_scores = chosen if activation == "exp" else nn.functional.logsigmoid(chosen)
+    return -((target * log_scores).sum(1) if target.dim() == 2 else log_scores.squeeze(1))

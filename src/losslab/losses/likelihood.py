@@ -1,0 +1,158 @@
+"""Cross-entropy, KL divergence and negative log-likelihood: three names for one gradient."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from losslab.losses import functional
+from losslab.losses.base import Loss, Reduction
+from losslab.losses.checks import prepare
+
+
+class Decomposition(NamedTuple):
+    """Cross-entropy and its two parts, H(y, p) = H(y) + KL(y‖p), in nats.
+
+    Attributes:
+        cross_entropy: ``(N,)`` H(y, p).
+        entropy: ``(N,)`` H(y), which no training lowers.
+        kl_divergence: ``(N,)`` KL(y‖p), which training can bring to 0.
+    """
+
+    cross_entropy: Tensor
+    entropy: Tensor
+    kl_divergence: Tensor
+
+
+class CrossEntropy(Loss):
+    """Cross-entropy of the softmax: −Σ_i y_i log p_i, p = softmax(z).
+
+    No half, no 1/K, natural logarithm. With label smoothing ε, y becomes (1 − ε) y + ε/K.
+
+    - Gradient with respect to the logits: p − y. It is largest where the network is most wrong.
+    - Range: [0, ∞), in nats; for soft or smoothed targets at least H(y). Not bounded.
+    - Convex in the logits: the Hessian diag(p) − ppᵀ has no negative eigenvalue.
+    - Soft targets: yes, the same formula.
+
+    Args:
+        label_smoothing: ε in [0, 1).
+        reduction: ``"mean"`` or ``"sum"`` over the batch, or ``"none"`` for ``(N,)``.
+
+    Shapes:
+        logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities; result ``()`` or
+        ``(N,)``.
+
+    Raises:
+        ValueError: If ε is outside [0, 1), or shapes, types or labels do not fit.
+
+    Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, §6.2.2.3; smoothing: Szegedy et
+    al. 2016, *Rethinking the Inception architecture*, §7.
+
+    >>> CrossEntropy()(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))  # log 2: nothing known yet
+    tensor(0.6931)
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, *, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction=reduction)
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(
+                f"label_smoothing is {label_smoothing}; allowed is 0 ≤ ε < 1: 0.1 is usual"
+            )
+        self.label_smoothing = label_smoothing
+
+    def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return ``(N,)``."""
+        return functional.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+
+    def decompose(self, logits: Tensor, target: Tensor) -> Decomposition:
+        """Return cross-entropy beside the entropy of the (smoothed) target and the divergence.
+
+        Each is computed on its own, so that their sum is a check and no tautology.
+
+        >>> parts = CrossEntropy(0.2).decompose(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
+        >>> [round(part.item(), 4) for part in parts]
+        [0.3269, 0.3251, 0.0018]
+        """
+        total = self.per_example(logits, target)
+        logits, target = prepare(logits, target)
+        num_classes = logits.shape[1]
+        one_hot = nn.functional.one_hot(target, num_classes) if target.dim() == 1 else target
+        smoothed = torch.lerp(
+            one_hot.to(logits.dtype),
+            logits.new_full((), 1.0 / num_classes),
+            self.label_smoothing,
+        )
+        return Decomposition(
+            total,
+            torch.special.entr(smoothed).sum(1),
+            functional.kl_divergence(logits, smoothed),
+        )
+
+
+class KLDivergence(Loss):
+    """Kullback–Leibler divergence of the softmax from the target: Σ_i y_i log(y_i/p_i).
+
+    Cross-entropy less the target's entropy H(y), with 0·log 0 = 0. H(y) does not depend on the
+    network, so the gradient, and with it the training, is that of :class:`CrossEntropy`; for class
+    indices H(y) = 0 and the values are equal to the bit.
+
+    - Gradient with respect to the logits: p − y.
+    - Range: [0, ∞), in nats; 0 at p = y. Not bounded.
+    - Convex in the logits.
+    - Soft targets: yes, the same formula.
+
+    Args:
+        reduction: ``"mean"`` or ``"sum"`` over the batch (torch's ``"batchmean"`` is this
+            ``"mean"``), or ``"none"`` for ``(N,)``.
+
+    Shapes:
+        logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities; result ``()`` or
+        ``(N,)``.
+
+    Raises:
+        ValueError: If shapes, types or labels do not fit.
+
+    Source: Kullback and Leibler 1951, *On information and sufficiency*.
+
+    >>> KLDivergence()(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.5, 0.5]]))
+    tensor(0.)
+    """
+
+    def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return ``(N,)``."""
+        return functional.kl_divergence(logits, target)
+
+
+class NegativeLogLikelihood(Loss):
+    """Negative log-likelihood of the labels: −log p_y, p = softmax(z).
+
+    The network's softmax is read as the probability of each label; the likelihood of a data set is
+    the product over its examples, and its negative logarithm the sum of these terms. Maximising
+    the one is minimising the other, which is :class:`CrossEntropy` with one-hot targets.
+
+    - Gradient with respect to the logits: p − y, y one-hot.
+    - Range: [0, ∞), in nats. Not bounded.
+    - Convex in the logits.
+    - Soft targets: yes, as observed label frequencies: −Σ_i y_i log p_i.
+
+    Unlike ``torch.nn.NLLLoss`` it takes logits and applies log-softmax itself.
+
+    Args:
+        reduction: ``"mean"`` or ``"sum"`` over the batch, or ``"none"`` for ``(N,)``.
+
+    Shapes:
+        logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities; result ``()`` or
+        ``(N,)``.
+
+    Raises:
+        ValueError: If shapes, types or labels do not fit.
+
+    Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, §5.5.
+
+    >>> NegativeLogLikelihood()(torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([2]))  # log 3
+    tensor(1.0986)
+    """
+
+    def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return ``(N,)``."""
+        return functional.cross_entropy(logits, target)

@@ -1,0 +1,118 @@
+"""The quantity that training lowers: mean likelihood term plus prior, once per data set."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from losslab.losses.base import Loss, Reduction, check_reduction, reduce
+from losslab.losses.priors import FlatPrior, Prior
+
+
+class Terms(NamedTuple):
+    """What one step needs to update and to record.
+
+    Attributes:
+        per_example: ``(N,)`` likelihood term of each example.
+        likelihood: ``()`` its mean over the batch.
+        prior: ``()`` the prior's penalty divided by the number of training examples.
+        total: ``()`` likelihood + prior.
+    """
+
+    per_example: Tensor
+    likelihood: Tensor
+    prior: Tensor
+    total: Tensor
+
+
+class MAP(nn.Module):
+    """Maximum a posteriori: mean_i l_i + prior(W)/N, N the number of training examples.
+
+    The posterior is proportional to likelihood times prior, so minus its logarithm is
+    Σ_i l_i − log g(W); divided by N it is the mean loss plus the penalty over N. N is the size of
+    the training set, never of the batch: the prior counts once per data set. (The document this
+    project starts from has the sign of log g(W) the other way round, which rewards large weights.)
+
+    Do not give the optimizer a ``weight_decay`` as well: the prior would count twice.
+
+    Args:
+        likelihood: A loss of this library, or any module that gives ``(N,)``, such as
+            ``nn.CrossEntropyLoss(reduction="none")``. A library loss's own ``reduction`` is not
+            used.
+        prior: :class:`GaussianPrior`, :class:`LaplacePrior`, :class:`FlatPrior` or any function
+            from parameters to a scalar tensor.
+        num_train: N ≥ 1, the number of training examples.
+        reduction: Acts on l_i + prior(W)/N: ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Raises:
+        ValueError: If ``num_train`` is no integer above 0, or ``likelihood`` reduces by itself.
+
+    Source: Bishop 2006, *Pattern Recognition and Machine Learning*, §3.3 and §5.5.
+
+    >>> import torch
+    >>> from losslab.losses import CrossEntropy, GaussianPrior
+    >>> objective = MAP(CrossEntropy(), GaussianPrior(std=1.0), num_train=100)
+    >>> weights = [torch.tensor([3.0, 4.0])]
+    >>> terms = objective.terms(torch.zeros(2, 2), torch.tensor([0, 1]), weights)
+    >>> terms.likelihood, terms.prior, terms.total  # log 2, 25/2/100, their sum
+    (tensor(0.6931), tensor(0.1250), tensor(0.8181))
+    """
+
+    def __init__(
+        self,
+        likelihood: nn.Module,
+        prior: Prior,
+        num_train: int,
+        *,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__()
+        # True is an int to Python; a caller's 4000.0 or "4000" is neither.
+        if type(num_train) is not int or num_train < 1:
+            raise ValueError(
+                f"num_train is {num_train!r}; allowed is an integer of at least 1: give the "
+                "number of training examples"
+            )
+        if not isinstance(likelihood, Loss) and getattr(likelihood, "reduction", "none") != "none":
+            raise ValueError(
+                f"likelihood {type(likelihood).__name__} has reduction "
+                f"{likelihood.reduction!r}; allowed is one value per example: construct it with "
+                "reduction='none'"
+            )
+        check_reduction(reduction)
+        self.likelihood = likelihood
+        self.prior = prior
+        self.num_train = num_train
+        self.reduction: Reduction = reduction
+
+    def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the likelihood term of each example, ``(N,)``."""
+        if isinstance(self.likelihood, Loss):
+            return self.likelihood.per_example(logits, target)
+        values: Tensor = self.likelihood(logits, target)
+        if values.shape != logits.shape[:1]:
+            raise ValueError(
+                f"likelihood {type(self.likelihood).__name__} gave shape {tuple(values.shape)}; "
+                f"allowed is ({logits.shape[0]},), one value per example: sum over the classes"
+            )
+        return values
+
+    def forward(self, logits: Tensor, target: Tensor, parameters: Iterable[Tensor]) -> Tensor:
+        """Return l_i + prior(W)/N, reduced: ``()``, or ``(N,)`` for ``"none"``.
+
+        Args:
+            logits: ``(N, K)``.
+            target: ``(N,)`` int64 or ``(N, K)`` probabilities.
+            parameters: What the prior is about, e.g. ``model.parameters()``.
+        """
+        penalty = self.prior(parameters) / self.num_train
+        return reduce(self.per_example(logits, target) + penalty, self.reduction)
+
+    def terms(self, logits: Tensor, target: Tensor, parameters: Iterable[Tensor]) -> Terms:
+        """Return the parts of the mean objective; arguments as for :meth:`forward`."""
+        per_example = self.per_example(logits, target)
+        likelihood = per_example.mean()
+        if isinstance(self.prior, FlatPrior):  # the usual case: spare every step two operations
+            return Terms(per_example, likelihood, likelihood.new_zeros(()), likelihood)
+        penalty = self.prior(parameters) / self.num_train
+        return Terms(per_example, likelihood, penalty, likelihood + penalty)

@@ -1,0 +1,95 @@
+"""Squared error against one-hot targets, on raw scores or after softmax or sigmoid."""
+
+from typing import get_args
+
+from torch import Tensor
+
+from losslab.losses import functional
+from losslab.losses.base import Loss, Reduction
+from losslab.losses.checks import positive
+
+
+class SquaredError(Loss):
+    """Squared error: Σ_i (1 + (k − 1) y_i) (a_i − M y_i)², divided by K for ``"mean"``.
+
+    a = softmax(z), sigmoid(z) or z itself; k weighs the true class and M is its target. No half.
+    With k = M = 1 it is ‖a − y‖², or ‖a − y‖²/K, and has these names:
+
+    ===============  ==============  ===============  ===========================================
+    config           activation      class_reduction  per example
+    ===============  ==============  ===============  ===========================================
+    ``mse``          ``"none"``      ``"mean"``       ‖z − y‖²/K (``nn.MSELoss`` with one-hot)
+    ``mse_softmax``  ``"softmax"``   ``"mean"``       ‖p − y‖²/K
+    ``brier``        ``"softmax"``   ``"sum"``        ‖p − y‖², the Brier score
+    ``mse_sigmoid``  ``"sigmoid"``   ``"mean"``       ‖σ(z) − y‖²/K
+    ``rescaled_mse`` ``"none"``      ``"mean"``       [k (z_y − M)² + Σ_{i≠y} z_i²]/K
+    ===============  ==============  ===============  ===========================================
+
+    - Gradient with respect to the logits, with u_i = 2 (1 + (k − 1) y_i) (a_i − M y_i), over K for
+      ``"mean"``: raw u; sigmoid u ∘ a ∘ (1 − a); softmax p ∘ (u − ⟨p, u⟩1). With k = M = 1 and
+      r = p − y the last is 2 p ∘ (r − ⟨p, r⟩1): it vanishes where p is confident, right or wrong.
+    - Range with k = M = 1 for ``"sum"``: raw [0, ∞); softmax [0, 2]; sigmoid [0, K]. Bounded after
+      softmax or sigmoid, not on raw scores. 0 at a = M y.
+    - Convex in the logits: on raw scores only. After softmax it is concave where a confident
+      network is wrong.
+    - Soft targets: yes, the same formula.
+
+    Args:
+        activation: ``"softmax"``, ``"sigmoid"`` or ``"none"`` (raw scores).
+        class_reduction: ``"mean"`` or ``"sum"`` over the K classes.
+        true_class_weight: k > 0.
+        true_class_target: M > 0.
+        reduction: ``"mean"`` or ``"sum"`` over the batch, or ``"none"`` for ``(N,)``.
+
+    Shapes:
+        logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities; result ``()`` or
+        ``(N,)``.
+
+    Raises:
+        ValueError: If an argument is not one of these, or shapes, types or labels do not fit.
+
+    Source: Brier 1950, *Verification of forecasts expressed in terms of probability*; k and M: Hui
+    and Belkin 2021, *Evaluation of neural architectures trained with square loss vs cross-entropy
+    in classification tasks* (formula second-hand).
+
+    >>> import torch
+    >>> logits, label = torch.tensor([[2.0, 0.0, 0.0, 1.0]]), torch.tensor([0])
+    >>> SquaredError("none")(logits, label)  # ((2 − 1)² + 1²)/4
+    tensor(0.5000)
+    >>> SquaredError("none", true_class_weight=5.0, true_class_target=3.0)(logits, label)
+    tensor(1.5000)
+    """
+
+    def __init__(
+        self,
+        activation: functional.Activation = "softmax",
+        class_reduction: functional.ClassReduction = "mean",
+        *,
+        true_class_weight: float = 1.0,
+        true_class_target: float = 1.0,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction)
+        if activation not in get_args(functional.Activation):
+            raise ValueError(
+                f"activation is {activation!r}; allowed are softmax, sigmoid, none: choose one"
+            )
+        if class_reduction not in get_args(functional.ClassReduction):
+            raise ValueError(
+                f"class_reduction is {class_reduction!r}; allowed are mean, sum: choose one"
+            )
+        self.activation: functional.Activation = activation
+        self.class_reduction: functional.ClassReduction = class_reduction
+        self.true_class_weight = positive("true_class_weight", true_class_weight)
+        self.true_class_target = positive("true_class_target", true_class_target)
+
+    def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return ``(N,)``."""
+        return functional.squared_error(
+            logits,
+            target,
+            activation=self.activation,
+            class_reduction=self.class_reduction,
+            true_class_weight=self.true_class_weight,
+            true_class_target=self.true_class_target,
+        )

@@ -1,0 +1,5 @@
+"""Accuracy, NLL, Brier score and ECE: the numbers in which different losses are comparable."""
+
+from losslab.metrics.classification import ECE_BINS, ClassificationSums
+
+__all__ = ["ECE_BINS", "ClassificationSums"]

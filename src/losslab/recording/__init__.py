@@ -1,0 +1,22 @@
+"""The run directory and what is written into it.
+
+``metrics.jsonl`` is the truth, TensorBoard's event file a view of it. Nothing here imports torch
+until a TensorBoard file is opened, because looking at finished runs must be quick.
+"""
+
+from losslab.recording.files import write_atomically, write_json
+from losslab.recording.manifest import manifest
+from losslab.recording.metrics_log import MetricsLog
+from losslab.recording.recorder import Recorder
+from losslab.recording.run_directory import FINISHED, RunDirectory, Status
+
+__all__ = [
+    "FINISHED",
+    "MetricsLog",
+    "Recorder",
+    "RunDirectory",
+    "Status",
+    "manifest",
+    "write_atomically",
+    "write_json",
+]

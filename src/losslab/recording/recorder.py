@@ -1,0 +1,67 @@
+"""Write each record once to metrics.jsonl and once to TensorBoard."""
+
+import time
+from pathlib import Path
+
+from losslab.recording.metrics_log import MetricsLog
+from losslab.recording.run_directory import RunDirectory
+from losslab.types import Scalars
+
+
+class Recorder:
+    """The numbers of one run while it trains.
+
+    Args:
+        directory: The run's folder, which exists.
+        hyper_parameters: For TensorBoard's HParams, without the seed.
+        group: The configuration's name there.
+        after_step: Records up to this step are kept, for a run that is resumed; ``None`` for a
+            fresh one. TensorBoard's file is then written anew from the kept records, so that no
+            event is there twice.
+    """
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        *,
+        hyper_parameters: dict[str, bool | float | str],
+        group: str,
+        after_step: int | None = None,
+    ) -> None:
+        from losslab.recording.tensorboard import TensorBoardWriter  # imports torch
+
+        self._log = MetricsLog(directory.metrics, after_step=after_step)
+        earlier = self._log.kept[-1]["wall_s"] if self._log.kept else 0.0
+        self._start = time.time() - earlier
+        self._board = TensorBoardWriter(
+            Path(directory.path), hyper_parameters=hyper_parameters, group=group, start=self._start
+        )
+        for record in self._log.kept:
+            self._board.add_record(record)
+
+    def record(self, scalars: Scalars, *, step: int, examples: int, epoch: float) -> None:
+        """Write one record.
+
+        Args:
+            scalars: Tag to number; those that are not finite are left out.
+            step: Updates made so far.
+            examples: Training examples seen so far; the x-axis in TensorBoard.
+            epoch: Passes over the training part made so far, with its fraction.
+        """
+        position = {
+            "step": step,
+            "examples": examples,
+            "epoch": round(epoch, 6),
+            "wall_s": round(time.time() - self._start, 3),
+        }
+        self._board.add_record(self._log.append(position, scalars))
+
+    def flush(self) -> None:
+        """Make everything so far visible to readers."""
+        self._log.flush()
+        self._board.flush()
+
+    def close(self, *, success: bool) -> None:
+        """Close both files; ``success`` is the status in TensorBoard's HParams."""
+        self._log.close()
+        self._board.close(success=success)

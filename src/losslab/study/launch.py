@@ -1,0 +1,62 @@
+"""Hand runs to the launcher that Hydra was told to use, and see how they ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, RunMode
+from rich.console import Console
+
+from losslab.experiment import Composer, job
+from losslab.recording import FINISHED, RunDirectory
+from losslab.study.progress import SweepProgress
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run that did not end.
+
+    Attributes:
+        directory: Its folder; the log in it has the traceback.
+        reason: In one line.
+    """
+
+    directory: RunDirectory
+    reason: str
+
+
+def launch(
+    composer: Composer,
+    jobs: Sequence[tuple[list[str], RunDirectory]],
+    *,
+    overrides: Sequence[str],
+    console: Console,
+    title: str,
+) -> None:
+    """Run jobs with the launcher of ``overrides``; each is a list of overrides and its folder."""
+    if not jobs:
+        return
+    from hydra._internal.callbacks import Callbacks  # the only place that makes an empty one
+
+    master = composer.compose(overrides, run_mode=RunMode.MULTIRUN)
+    launcher = Plugins.instance().instantiate_launcher(
+        hydra_context=HydraContext(config_loader=composer.loader, callbacks=Callbacks()),
+        task_function=job,
+        config=master,
+    )
+    with SweepProgress([directory for _, directory in jobs], console=console, title=title):
+        launcher.launch([texts for texts, _ in jobs], initial_job_idx=0)
+
+
+def outcome(directories: Sequence[RunDirectory]) -> list[Failed]:
+    """Return the runs that are not finished, with the reason."""
+    failed = []
+    for directory in directories:
+        status = directory.status
+        if status not in FINISHED:
+            reason = directory.error or {
+                "running": "stopped before its end, or another process is at it",
+                None: "did not start",
+            }.get(status, "failed")
+            failed.append(Failed(directory, reason))
+    return failed

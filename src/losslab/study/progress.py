@@ -1,0 +1,99 @@
+"""A live bar over a sweep, from the status files: it works with every launcher."""
+
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from losslab.recording import FINISHED, RunDirectory
+
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+class SweepProgress:
+    """Show runs done, failed and remaining, and the time left, while the context is open.
+
+    On anything but a terminal it prints one line at the beginning and one at the end.
+
+    Args:
+        directories: The runs that are to be done now.
+        console: Where to show it.
+        title: What is being done, e.g. ``tuning``.
+    """
+
+    def __init__(
+        self, directories: Sequence[RunDirectory], *, console: Console, title: str
+    ) -> None:
+        self._pending = list(directories)
+        # A failed run that is tried again still says so until a worker takes it up.
+        self._stale = {d.path for d in directories if d.status == "failed"}
+        self._total, self._failed = len(directories), 0
+        self._console, self._title = console, title
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("runs{task.fields[failed]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task(title, total=self._total, failed="")
+
+    def __enter__(self) -> "SweepProgress":
+        if not self._console.is_terminal:
+            self._console.print(f"{self._title}: {self._total} runs")
+        self._progress.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._look()
+        self._progress.stop()
+        if not self._console.is_terminal:
+            ended = self._total - len(self._pending)
+            self._console.print(
+                f"{self._title}: {ended - self._failed} done, {self._failed} failed, "
+                f"{len(self._pending)} remaining"
+            )
+
+    def _watch(self) -> None:
+        while not self._stop.wait(SECONDS_BETWEEN_LOOKS):
+            self._look()
+
+    def _look(self) -> None:
+        still = []
+        for directory in self._pending:
+            status = directory.status
+            if status != "failed":
+                self._stale.discard(directory.path)
+            if status == "failed" and directory.path not in self._stale:
+                self._failed += 1
+            elif status not in FINISHED:
+                still.append(directory)
+        self._pending = still
+        self._progress.update(
+            self._task,
+            completed=self._total - len(still),
+            failed=f", {self._failed} failed" if self._failed else "",
+        )

@@ -1,0 +1,90 @@
+"""``losslab train``: plain Hydra, with every job checked before the first one runs."""
+
+import json
+import sys
+from collections.abc import Sequence
+from itertools import product
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.types import Override
+from rich.console import Console
+
+from losslab.experiment import CONFIG_FOLDER, Composer, RunIdentity, choices_of, job, prepare
+from losslab.experiment.compose import without_hydra
+from losslab.recording import FINISHED, RunDirectory
+from losslab.study.launch import Failed, outcome
+from losslab.study.progress import SweepProgress
+
+# Flags with which Hydra tells something and runs nothing.
+_TELLING = ("help", "hydra_help", "version", "cfg", "info", "shell_completion")
+
+
+def train(arguments: list[str]) -> list[Failed]:
+    """Run one configuration, or with ``-m`` a sweep; return the runs that failed.
+
+    Raises:
+        ValueError: Something about one of the runs is wrong; nothing is written then.
+    """
+    given = get_args_parser().parse_args(arguments)
+    if any(getattr(given, flag) for flag in _TELLING):
+        _hydra(arguments)
+        return []
+    console = Console()
+    with Composer(given.config_dir) as composer:
+        parsed = composer.parse(given.overrides)
+        if any(override.key_or_group == "hydra/sweeper" for override in parsed):
+            expanded: list[list[str]] = []  # only that sweeper knows its runs
+        else:
+            expanded = _expand(parsed) if given.multirun else [given.overrides]
+        identities = [_prepare(composer, overrides) for overrides in expanded]
+    directories = [identity.directory for identity in identities]
+    if given.multirun:
+        pending = [d for d in directories if d.status not in FINISHED]
+        with SweepProgress(pending, console=console, title="sweep"):
+            _hydra(arguments)
+    else:
+        _hydra(arguments)
+    failed = outcome(directories)
+    if not given.multirun and not failed:
+        _tell(directories[0], console)
+    return failed
+
+
+def _hydra(arguments: Sequence[str]) -> None:
+    # hydra.main reads the command line itself.
+    sys.argv = ["losslab", *arguments]
+    hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")(job)()
+
+
+def _expand(overrides: Sequence[Override]) -> list[list[str]]:
+    """Return the overrides of every job, as Hydra's basic sweeper makes them."""
+    axes = []
+    for override in overrides:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            axes.append([override.input_line or ""])
+        elif override.is_discrete_sweep():
+            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        else:
+            raise ValueError(
+                f"{override.input_line}: a grid needs values to go through; give a list a,b,c, "
+                "choice(...) or range(...)"
+            )
+    return [list(point) for point in product(*axes)]
+
+
+def _prepare(composer: Composer, overrides: list[str]) -> RunIdentity:
+    config = composer.compose(overrides)
+    return prepare(without_hydra(config), choices_of(config.hydra))
+
+
+def _tell(directory: RunDirectory, console: Console) -> None:
+    summary = json.loads(directory.summary.read_text())
+    numbers = ", ".join(
+        f"{tag.split('/')[1]} {summary[tag]:.4f}"
+        for tag in ("test/accuracy", "test/nll", "test/brier", "test/ece")
+        if tag in summary
+    )
+    console.print(f"{directory.status}: test {numbers}", highlight=False)
+    console.print(str(directory.path), soft_wrap=True, highlight=False)

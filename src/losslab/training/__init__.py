@@ -1,0 +1,26 @@
+"""The training loop: one step, evaluation, and the run from first to last step."""
+
+from losslab.training.checkpoint import load_checkpoint, save_checkpoint
+from losslab.training.device import configure_process, resolve_device
+from losslab.training.evaluate import Evaluation, evaluate
+from losslab.training.loop import Loop
+from losslab.training.schedules import Cosine, OneCycle, Schedule, constant
+from losslab.training.settings import PRECISIONS, Trainer
+from losslab.training.step import TrainingStep
+
+__all__ = [
+    "PRECISIONS",
+    "Cosine",
+    "Evaluation",
+    "Loop",
+    "OneCycle",
+    "Schedule",
+    "Trainer",
+    "TrainingStep",
+    "configure_process",
+    "constant",
+    "evaluate",
+    "load_checkpoint",
+    "resolve_device",
+    "save_checkpoint",
+]

@@ -1,0 +1,46 @@
+"""Where a run computes, and how exactly it repeats."""
+
+import os
+
+import torch
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of that name; ``auto`` is CUDA, else MPS, else CPU.
+
+    Raises:
+        ValueError: The device is unknown or not there.
+
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    present = ["cpu"]
+    if torch.backends.mps.is_available():
+        present.insert(0, "mps")
+    if torch.cuda.is_available():
+        present[:0] = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    chosen = present[0] if name == "auto" else name
+    if chosen not in present:
+        raise ValueError(
+            f"trainer.device={name} is not on this machine; allowed here: auto, "
+            f"{', '.join(present)}"
+        )
+    return torch.device(chosen)
+
+
+def configure_process(*, threads: int, deterministic: bool) -> None:
+    """Set torch's global switches for one run.
+
+    Called at the start of every run, because a serial sweep trains many in one process and the
+    last one's settings must not leak into the next.
+    """
+    torch.set_num_threads(threads)
+    if deterministic:
+        # cuBLAS reads this when its first handle is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    # Filling fresh memory with NaN finds reads of uninitialised values; ours has none, and it
+    # costs a pass over every temporary.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = not deterministic

@@ -1,0 +1,170 @@
+"""A run from its first to its last step."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.nn.utils import get_total_norm
+
+from losslab.data import BatchLoader
+from losslab.losses import Terms
+from losslab.metrics import ClassificationSums
+from losslab.recording import Recorder
+from losslab.training.evaluate import evaluate
+from losslab.training.schedules import Schedule
+from losslab.training.settings import Trainer
+from losslab.training.step import TrainingStep
+from losslab.types import Scalars
+
+# Looking at the objective on a GPU waits for it, so not in every step. A constant, because the
+# step at which a run is found to have diverged is part of its result; the cadence of logging
+# must not be.
+STEPS_BETWEEN_DIVERGENCE_CHECKS = 50
+
+
+def _ignore(epoch: int, epochs: int, scalars: Scalars) -> None:
+    """Show no progress."""
+
+
+@dataclass
+class Loop:
+    """Train until the last step, or until the objective is infinite or NaN.
+
+    After every epoch the validation part is evaluated, the running metrics of the epoch's
+    training batches are recorded and a checkpoint is offered.
+
+    Attributes:
+        step: One update.
+        schedule: From progress to the factor on the optimizer's learning rate.
+        settings: Sizes and cadences.
+        train: The training batches.
+        val: The validation part.
+        seed: Of the batch order.
+        recorder: Where the numbers go.
+        save: Called with everything that :meth:`restore` needs.
+        on_epoch: Called with the epoch, the number of epochs and its numbers, to show progress.
+        steps_done: Updates made.
+        diverged: Whether the objective stopped being a finite number; training then ends.
+        scalars: The latest ``train/...``, ``val/...`` and ``optim/...`` numbers.
+    """
+
+    step: TrainingStep
+    schedule: Schedule
+    settings: Trainer
+    train: BatchLoader
+    val: BatchLoader
+    seed: int
+    recorder: Recorder
+    save: Callable[[dict[str, Any]], None]
+    on_epoch: Callable[[int, int, Scalars], None] = _ignore
+    steps_done: int = 0
+    diverged: bool = False
+    scalars: Scalars = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.total_steps = self.settings.total_steps(len(self.train))
+        self._base_rates = [group["lr"] for group in self.step.optimizer.param_groups]
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``, which an earlier run of the same configuration saved."""
+        self.step.model.load_state_dict(state["model"])
+        self.step.optimizer.load_state_dict(state["optimizer"])
+        self.steps_done = state["step"]
+        self.scalars = state["scalars"]
+
+    def run(self) -> None:
+        """Train; :attr:`diverged`, :attr:`steps_done` and :attr:`scalars` then tell how it went."""
+        epochs = math.ceil(self.total_steps / len(self.train))
+        if self.steps_done == 0:
+            self.record(self._validate())
+        self.step.model.train()
+        for epoch in range(self.steps_done // len(self.train), epochs):
+            self._train_epoch(epoch)
+            self.recorder.flush()
+            if self.diverged:
+                return
+            self.on_epoch(epoch + 1, epochs, self.scalars)
+            if (epoch + 1) % self.settings.checkpoint_every == 0:
+                self.save(
+                    {
+                        "model": self.step.model.state_dict(),
+                        "optimizer": self.step.optimizer.state_dict(),
+                        "step": self.steps_done,
+                        "scalars": self.scalars,
+                    }
+                )
+
+    def _train_epoch(self, epoch: int) -> None:
+        started, logits, labels = time.perf_counter(), [], []
+        steps = min(len(self.train), self.total_steps - self.steps_done)
+        for batch, _ in zip(self.train.epoch(self.seed, epoch), range(steps), strict=False):
+            self._set_learning_rate()
+            batch_logits, terms = self.step.update(batch)
+            self.steps_done += 1
+            # Metrics are computed from these once an epoch: doing it in every step costs 3%.
+            logits.append(batch_logits)
+            labels.append(batch.labels)
+            last = self.steps_done == self.total_steps
+            if last or self.steps_done % self.settings.log_every == 0:
+                self.record(self._step_scalars(terms))
+            if (
+                last
+                or len(logits) == steps
+                or self.steps_done % STEPS_BETWEEN_DIVERGENCE_CHECKS == 0
+            ) and not math.isfinite(terms.total.item()):
+                self.diverged = True
+                self.record(self._step_scalars(terms))
+                return
+        examples = sum(len(part) for part in labels)
+        seconds = time.perf_counter() - started
+        scalars = _tagged("train", ClassificationSums.of(torch.cat(logits), torch.cat(labels)))
+        self.record(scalars | self._validate(), examples_per_s=examples / seconds)
+
+    def _set_learning_rate(self) -> None:
+        factor = self.schedule(self.steps_done / self.total_steps)
+        for group, rate in zip(self.step.optimizer.param_groups, self._base_rates, strict=True):
+            group["lr"] = rate * factor
+
+    @torch.no_grad()
+    def _step_scalars(self, terms: Terms) -> Scalars:
+        gradients = [p.grad for p in self.step.parameters if p.grad is not None]
+        norms = torch.stack([get_total_norm(gradients), get_total_norm(self.step.parameters)])
+        likelihood = torch.stack([terms.total, terms.likelihood, terms.prior]).detach()
+        total, mean_likelihood, prior, gradient, weight = torch.cat([likelihood, norms]).tolist()
+        return {
+            "train/objective": total,
+            "train/likelihood": mean_likelihood,
+            "train/prior": prior,
+            "optim/lr": self.step.optimizer.param_groups[0]["lr"],
+            "optim/grad_norm": gradient,
+            "optim/weight_norm": weight,
+        }
+
+    def _validate(self) -> Scalars:
+        result = evaluate(self.step.model, self.val, autocast=self.step.autocast)
+        return _tagged("val", result.sums)
+
+    @property
+    def epochs_done(self) -> float:
+        """Passes over the training part, with the fraction of the last one."""
+        return self.steps_done / len(self.train)
+
+    def record(self, scalars: Scalars, *, examples_per_s: float | None = None) -> None:
+        """Record numbers at the present step."""
+        self.scalars |= scalars
+        per_epoch = len(self.train)
+        whole, rest = divmod(self.steps_done, per_epoch)
+        speed = {} if examples_per_s is None else {"time/examples_per_s": examples_per_s}
+        self.recorder.record(
+            scalars | speed,
+            step=self.steps_done,
+            examples=whole * self.train.num_examples + rest * self.train.batch_size,
+            epoch=self.epochs_done,
+        )
+
+
+def _tagged(part: str, sums: ClassificationSums) -> Scalars:
+    return {f"{part}/{name}": value for name, value in sums.scalars().items()}

@@ -1,0 +1,76 @@
+"""Learning-rate schedules as pure functions of progress, so that a resumed run needs no state.
+
+A schedule takes the progress ``step / total_steps`` in [0, 1) and returns the factor by which
+the optimizer's learning rate is multiplied in that step.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Schedule = Callable[[float], float]
+
+
+def constant(progress: float) -> float:
+    """Return 1: the learning rate stays as it is.
+
+    >>> constant(0.7)
+    1.0
+    """
+    del progress
+    return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """Half a cosine from 1 down to ``final``: final + (1 − final)(1 + cos(π·progress))/2.
+
+    Source: Loshchilov & Hutter 2017, without restarts; as torch's ``CosineAnnealingLR``.
+
+    >>> schedule = Cosine(final=0.0)
+    >>> schedule(0.0), round(schedule(0.5), 6)
+    (1.0, 0.5)
+    """
+
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_fraction("final", self.final)
+
+    def __call__(self, progress: float) -> float:
+        """Return the factor at ``progress`` in [0, 1)."""
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycle:
+    """Up from ``initial`` to 1 in the first ``warmup`` share, then down to ``final``, by cosines.
+
+    The learning rate's part of Smith & Topin 2018; momentum stays as it is
+    (``torch.optim.lr_scheduler.OneCycleLR(cycle_momentum=False)``).
+
+    >>> schedule = OneCycle(warmup=0.25, initial=0.04, final=0.0)
+    >>> schedule(0.0), schedule(0.25)
+    (0.04, 1.0)
+    """
+
+    warmup: float = 0.3
+    initial: float = 0.04
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("warmup", "initial", "final"):
+            _check_fraction(name, getattr(self, name))
+
+    def __call__(self, progress: float) -> float:
+        """Return the factor at ``progress`` in [0, 1)."""
+        if progress < self.warmup:
+            start, end, share = self.initial, 1.0, progress / self.warmup
+        else:
+            start, end, share = 1.0, self.final, (progress - self.warmup) / (1 - self.warmup)
+        return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def _check_fraction(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(f"schedule.{name}={value}; give a share in [0, 1)")

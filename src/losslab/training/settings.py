@@ -1,0 +1,66 @@
+"""How a run trains, apart from its model, loss, optimizer and schedule."""
+
+from dataclasses import dataclass
+
+import torch
+
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """The settings of the training loop; the target of ``conf/trainer``.
+
+    Attributes:
+        batch_size: Examples a step.
+        epochs: Passes over the training part.
+        steps: Number of steps instead of epochs; ``None`` to count epochs.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:<index>`` or ``mps``.
+        precision: ``float32``, or ``bfloat16`` for the forward pass (autocast); losses, metrics
+            and weights stay float32.
+        threads: CPU threads of one run. With one, a run gives the same numbers alone and in a
+            sweep, and a sweep fills the cores with runs.
+        deterministic: Whether the same command gives the same weights to the bit.
+        channels_last: Memory layout of pictures and convolutions; faster on CPUs and recent GPUs.
+        log_every: Steps between two records of the objective and the norms.
+        checkpoint_every: Epochs between two checkpoints.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    batch_size: int
+    epochs: int | None = None
+    steps: int | None = None
+    device: str = "auto"
+    precision: str = "float32"
+    threads: int = 1
+    deterministic: bool = True
+    channels_last: bool = True
+    log_every: int = 20
+    checkpoint_every: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "steps", "threads", "log_every", "checkpoint_every"):
+            value = getattr(self, name)
+            if value is None and name in ("epochs", "steps"):
+                continue
+            if type(value) is not int or value < 1:
+                raise ValueError(f"trainer.{name}={value}; give a whole number from 1 up")
+        if self.epochs is None and self.steps is None:
+            raise ValueError("trainer.epochs and trainer.steps are both null; give one of them")
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"trainer.precision={self.precision}; allowed are {', '.join(PRECISIONS)}"
+            )
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return the number of steps of the whole run.
+
+        >>> Trainer(batch_size=64, epochs=3).total_steps(10)
+        30
+        """
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return self.epochs * steps_per_epoch

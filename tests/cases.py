@@ -1,0 +1,279 @@
+"""One table of what is tested alike. A loss added here gets every test of tests/losses."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from losslab import losses
+
+Row = list[float]
+
+
+@dataclass(frozen=True)
+class LossCase:
+    """A loss, its definition in plain Python, and what its docstring promises."""
+
+    name: str
+    make: Callable[..., losses.Loss]
+    naive: Callable[[Row, Row], float]  # logits and target distribution of one example
+    gradient: Callable[[Tensor, Tensor], Tensor]  # (N, K), (N, K) -> (N, K): the docstring's
+    convex: bool
+    perfect: tuple[float, float] | None  # logit of the true class, of the others: the loss is 0
+    upper: Callable[[int], float] | None = None  # bound for K classes and one-hot targets
+    lower: float = 0.0
+    soft: bool = True
+    shift_invariant: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def softmax(z: Row) -> Row:
+    weights = [math.exp(value - max(z)) for value in z]
+    return [weight / sum(weights) for weight in weights]
+
+
+def log_softmax(z: Row) -> Row:
+    top = max(z)
+    return [value - top - math.log(sum(math.exp(other - top) for other in z)) for value in z]
+
+
+def sigmoid(z: Row) -> Row:
+    return [1 / (1 + math.exp(-value)) for value in z]
+
+
+def expected(per_class: Callable[[Row, int], float]) -> Callable[[Row, Row], float]:
+    """Return the mean of a per-label loss over labels drawn from the target."""
+    return lambda z, y: sum(y[i] * per_class(z, i) for i in range(len(z)) if y[i] > 0)
+
+
+def naive_squared(activation: Callable[[Row], Row], mean: bool, k: float, m: float):
+    def loss(z: Row, y: Row) -> float:
+        pairs = zip(activation(z), y, strict=True)
+        total = sum((1 + (k - 1) * yi) * (ai - m * yi) ** 2 for ai, yi in pairs)
+        return total / len(z) if mean else total
+
+    return loss
+
+
+def naive_cross_entropy(z: Row, y: Row, epsilon: float = 0.0) -> float:
+    smoothed = [(1 - epsilon) * value + epsilon / len(z) for value in y]
+    return -sum(yi * li for yi, li in zip(smoothed, log_softmax(z), strict=True))
+
+
+def naive_kl(z: Row, y: Row) -> float:
+    pairs = zip(y, log_softmax(z), strict=True)
+    return sum(yi * (math.log(yi) - li) for yi, li in pairs if yi > 0)
+
+
+def naive_hinge(z: Row, label: int) -> float:
+    return sum(max(0.0, z[i] - z[label] + 1) for i in range(len(z)) if i != label)
+
+
+def naive_squentropy(z: Row, label: int) -> float:
+    wrong = sum(z[i] ** 2 for i in range(len(z)) if i != label)
+    return -log_softmax(z)[label] + wrong / (len(z) - 1)
+
+
+def gradient_cross_entropy(z: Tensor, y: Tensor, epsilon: float = 0.0) -> Tensor:
+    return z.softmax(1) - ((1 - epsilon) * y + epsilon / z.shape[1])
+
+
+def gradient_squared(activation: str, mean: bool, k: float, m: float):
+    def gradient(z: Tensor, y: Tensor) -> Tensor:
+        a = {"softmax": z.softmax(1), "sigmoid": z.sigmoid(), "none": z}[activation]
+        u = 2 * (1 + (k - 1) * y) * (a - m * y) / (z.shape[1] if mean else 1)
+        if activation == "softmax":
+            return through_softmax(a, u)
+        return u * a * (1 - a) if activation == "sigmoid" else u
+
+    return gradient
+
+
+def through_softmax(p: Tensor, u: Tensor) -> Tensor:
+    return p * (u - (p * u).sum(1, keepdim=True))
+
+
+def gradient_weighted(weight: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return Σ_j y_j c(p_j) (p − e_j) for a weight c: cross-entropy's gradient, reweighted."""
+
+    def gradient(z: Tensor, y: Tensor) -> Tensor:
+        p = z.softmax(1)
+        c = y * weight(p)
+        return c.sum(1, keepdim=True) * p - c
+
+    return gradient
+
+
+def focal_weight(p: Tensor, gamma: float) -> Tensor:
+    return (1 - p) ** gamma - gamma * p * (1 - p) ** (gamma - 1) * p.log()
+
+
+def gradient_hinge(z: Tensor, y: Tensor) -> Tensor:
+    violated = ((z > (z * y).sum(1, keepdim=True) - 1) & (y == 0)).to(z.dtype)
+    return violated - violated.sum(1, keepdim=True) * y
+
+
+def squared(name: str, activation: str, reduction: str, k: float = 1.0, m: float = 1.0) -> LossCase:
+    mean = reduction == "mean"
+    # A convex function of the scores is greatest at a corner of where they can lie.
+    bounds = {
+        "softmax": lambda K: max(1 + k * m**2, k * (1 - m) ** 2),
+        "sigmoid": lambda K: K - 1 + k * max(m**2, (1 - m) ** 2),
+        "none": None,
+    }
+    bound = bounds[activation]
+    return LossCase(
+        name,
+        partial(
+            losses.SquaredError,
+            activation,
+            reduction,
+            true_class_weight=k,
+            true_class_target=m,
+        ),
+        naive_squared(
+            {"softmax": softmax, "sigmoid": sigmoid, "none": list}[activation], mean, k, m
+        ),
+        gradient_squared(activation, mean, k, m),
+        convex=activation == "none",
+        perfect={"none": (m, 0.0)}.get(activation, (60.0, -60.0) if m == 1 else None),
+        upper=bound and (lambda K: bound(K) / (K if mean else 1)),
+        shift_invariant=activation == "softmax",
+    )
+
+
+def generalized(q: float) -> LossCase:
+    return LossCase(
+        f"generalized_cross_entropy q={q:g}",
+        partial(losses.GeneralizedCrossEntropy, q),
+        expected(lambda z, i: (1 - softmax(z)[i] ** q) / q),
+        gradient_weighted(lambda p: p**q),
+        convex=False,
+        perfect=(60.0, -60.0),
+        upper=lambda K: 1 / q,
+    )
+
+
+def focal(gamma: float) -> LossCase:
+    return LossCase(
+        f"focal gamma={gamma:g}",
+        partial(losses.Focal, gamma),
+        expected(lambda z, i: -((1 - softmax(z)[i]) ** gamma) * log_softmax(z)[i]),
+        gradient_weighted(partial(focal_weight, gamma=gamma)),
+        convex=False,
+        perfect=(60.0, -60.0),
+    )
+
+
+LOSSES = (
+    LossCase(
+        "cross_entropy",
+        losses.CrossEntropy,
+        naive_cross_entropy,
+        gradient_cross_entropy,
+        convex=True,
+        perfect=(60.0, -60.0),
+    ),
+    LossCase(
+        "label_smoothing",
+        partial(losses.CrossEntropy, 0.1),
+        partial(naive_cross_entropy, epsilon=0.1),
+        partial(gradient_cross_entropy, epsilon=0.1),
+        convex=True,
+        perfect=None,
+    ),
+    LossCase(
+        "kl_divergence",
+        losses.KLDivergence,
+        naive_kl,
+        gradient_cross_entropy,
+        convex=True,
+        perfect=(60.0, -60.0),
+    ),
+    LossCase(
+        "nll",
+        losses.NegativeLogLikelihood,
+        expected(lambda z, i: -log_softmax(z)[i]),
+        gradient_cross_entropy,
+        convex=True,
+        perfect=(60.0, -60.0),
+    ),
+    squared("mse", "none", "mean"),
+    squared("mse_softmax", "softmax", "mean"),
+    squared("brier", "softmax", "sum"),
+    squared("mse_sigmoid", "sigmoid", "mean"),
+    squared("rescaled_mse", "none", "mean", k=15.0, m=30.0),
+    squared("softmax k=0.5 M=2", "softmax", "sum", k=0.5, m=2.0),
+    LossCase(
+        "mean_absolute_error",
+        losses.MeanAbsoluteError,
+        lambda z, y: sum(abs(pi - yi) for pi, yi in zip(softmax(z), y, strict=True)),
+        lambda z, y: through_softmax(z.softmax(1), (z.softmax(1) - y).sign()),
+        convex=False,
+        perfect=(60.0, -60.0),
+        upper=lambda K: 2.0,
+    ),
+    generalized(0.7),
+    generalized(1.0),
+    focal(2.0),
+    focal(0.5),
+    LossCase(
+        "multiclass_hinge",
+        losses.MulticlassHinge,
+        expected(naive_hinge),
+        gradient_hinge,
+        convex=True,
+        perfect=(1.5, 0.0),
+        soft=False,
+    ),
+    LossCase(
+        "squentropy",
+        losses.Squentropy,
+        expected(naive_squentropy),
+        lambda z, y: z.softmax(1) - y + 2 * (1 - y) * z / (z.shape[1] - 1),
+        convex=True,
+        perfect=(60.0, 0.0),
+        shift_invariant=False,
+    ),
+    LossCase(
+        "unnormalized exp",
+        losses.UnnormalizedCrossEntropy,
+        expected(lambda z, i: -z[i]),
+        lambda z, y: -y,
+        convex=True,
+        perfect=None,
+        lower=-math.inf,
+        shift_invariant=False,
+    ),
+    LossCase(
+        "unnormalized sigmoid",
+        partial(losses.UnnormalizedCrossEntropy, "sigmoid"),
+        expected(lambda z, i: -math.log(sigmoid(z)[i])),
+        lambda z, y: -y * (1 - z.sigmoid()),
+        convex=True,
+        perfect=(60.0, 60.0),  # every class at once: nothing asks the others to be low
+        shift_invariant=False,
+    ),
+)
+
+
+def draw(
+    *, num_examples: int = 7, num_classes: int = 5, scale: float = 3.0, soft: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return float64 logits ``(N, K)`` and labels ``(N,)`` or distributions ``(N, K)``."""
+    source = torch.Generator().manual_seed(num_examples + num_classes)
+    kwargs = {"generator": source, "dtype": torch.float64}
+    logits = scale * torch.randn(num_examples, num_classes, **kwargs)
+    if soft:
+        return logits, torch.randn(num_examples, num_classes, **kwargs).softmax(1)
+    return logits, torch.randint(num_classes, (num_examples,), generator=source)
+
+
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """Return labels ``(N,)`` as float64 distributions ``(N, K)``."""
+    return torch.nn.functional.one_hot(labels, num_classes).double()

@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from losslab.data import Augmentation
+from losslab.data.augment import Draw
+from losslab.seeding import generator
+
+
+def one_by_one(images, draw, padding):
+    """The definition, an example at a time: mirror, surround by black, crop."""
+    result = []
+    for image, flipped, top, left in zip(images, *draw, strict=True):
+        channels, height, width = image.shape
+        canvas = torch.zeros(channels, height + 2 * padding, width + 2 * padding, dtype=image.dtype)
+        canvas[:, padding : padding + height, padding : padding + width] = (
+            image.flip(-1) if flipped else image
+        )
+        result.append(canvas[:, top : top + height, left : left + width])
+    return torch.stack(result)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("padding", [0, 1, 4])
+@pytest.mark.parametrize("shape", [(1, 7, 7), (3, 5, 8)])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_against_a_loop(flip, padding, shape, dtype):
+    augmentation = Augmentation(flip=flip, padding=padding)
+    images = torch.randint(1, 256, (40, *shape), generator=generator(0, "images")).to(dtype)
+    draw = augmentation.draw(40, generator(0, "draw"))
+    expected = one_by_one(images, draw, padding)
+    assert torch.equal(augmentation.apply(images, draw), expected)
+    last = images.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(augmentation.apply(last, draw), expected)
+
+
+def test_draws_are_per_example_and_cover_their_ranges():
+    draw = Augmentation(flip=True, padding=2).draw(2000, generator(0, "draw"))
+    assert 0.45 < draw.flipped.double().mean() < 0.55
+    for shift in (draw.top, draw.left):
+        assert (torch.bincount(shift, minlength=5) > 300).all()
+        assert shift.max() == 4
+    assert not torch.equal(draw.top, draw.left)
+
+
+def test_nothing_to_do_changes_nothing():
+    augmentation = Augmentation(flip=False, padding=0)
+    images = torch.arange(32, dtype=torch.uint8).reshape(2, 1, 4, 4)
+    assert torch.equal(augmentation.apply(images, augmentation.draw(2, generator(0))), images)
+
+
+def test_a_draw_is_selected_and_moved_as_one():
+    draw = Augmentation().draw(10, generator(0))
+    part = draw.select(slice(2, 5)).to("cpu")
+    assert isinstance(part, Draw)
+    assert all(torch.equal(a[2:5], b) for a, b in zip(draw, part, strict=True))
+
+
+def test_padding_below_zero():
+    with pytest.raises(ValueError, match="padding=-1"):
+        Augmentation(padding=-1)

@@ -1,0 +1,56 @@
+"""Every choice of loss= makes the loss that it names."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from cases import draw
+from losslab import losses
+
+FOLDER = Path(__file__).parents[2] / "conf" / "loss"
+LOGITS, LABELS = draw()
+CROSS_ENTROPY = losses.CrossEntropy()
+
+EXPECTED = {
+    "cross_entropy": CROSS_ENTROPY,
+    "label_smoothing": losses.CrossEntropy(0.1),
+    "kl_divergence": losses.KLDivergence(),
+    "nll": losses.NegativeLogLikelihood(),
+    "mse": losses.SquaredError("none", "mean"),
+    "mse_softmax": losses.SquaredError("softmax", "mean"),
+    "brier": losses.SquaredError("softmax", "sum"),
+    "mse_sigmoid": losses.SquaredError("sigmoid", "mean"),
+    "rescaled_mse": losses.SquaredError("none", "mean"),
+    "map_gaussian": losses.MAP(CROSS_ENTROPY, losses.GaussianPrior(1.0), 100),
+    "map_laplace": losses.MAP(CROSS_ENTROPY, losses.LaplacePrior(1.0), 100),
+    "multiclass_hinge": losses.MulticlassHinge(),
+    "mean_absolute_error": losses.MeanAbsoluteError(),
+    "generalized_cross_entropy": losses.GeneralizedCrossEntropy(0.7),
+    "focal": losses.Focal(2.0),
+    "squentropy": losses.Squentropy(),
+    "unnormalized_cross_entropy": losses.UnnormalizedCrossEntropy("exp"),
+}
+
+
+def test_every_config_is_expected():
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_config(name):
+    path = FOLDER / f"{name}.yaml"
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    config = OmegaConf.load(path)
+    expected = EXPECTED[name]
+    assert OmegaConf.is_missing(config, "num_train") == isinstance(expected, losses.MAP)
+    if isinstance(expected, losses.MAP):
+        config.num_train = 100
+    loss = instantiate(config)
+    assert repr(loss) == repr(expected)
+    if isinstance(expected, losses.MAP):
+        assert (loss.prior, loss.num_train) == (expected.prior, 100)
+    else:
+        assert torch.equal(loss(LOGITS, LABELS), expected(LOGITS, LABELS))
