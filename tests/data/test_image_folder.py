@@ -42,6 +42,8 @@ def test_classes_and_pixels(root):
 def test_the_order_is_torchvisions(root):
     from torchvision.datasets import ImageFolder
 
+    for name in ("a/0.png", "z/0.png", "5.jpeg", "b.PNG"):
+        paint(root / "train" / "bee" / name, len(name))
     source, other = image_folder(root=root), ImageFolder(root / "train")
     assert source.class_names == tuple(other.classes)
     for image, label, (picture, target) in zip(

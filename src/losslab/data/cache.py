@@ -114,10 +114,13 @@ def _replace(path: Path, content: bytes) -> None:
 def stamp(files: Iterable[Path]) -> str:
     """Return a text that changes when a file is added, removed, moved or written to.
 
-    It has every file's full path, size in bytes and time of the last change, and reads none.
+    It has every file's path, size in bytes and time of the last change, and reads none.
+
+    Args:
+        files: Absolute paths.
     """
     lines = []
     for file in files:
         status = file.stat()
-        lines.append(f"{file.resolve()}:{status.st_size}:{status.st_mtime_ns}")
+        lines.append(f"{file}:{status.st_size}:{status.st_mtime_ns}")
     return "\n".join(lines)

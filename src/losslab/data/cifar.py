@@ -55,7 +55,9 @@ def cifar10(
 
     Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
     """
-    return _source(CIFAR10, Path(root).expanduser(), allow_download=download, cache_dir=cache_dir)
+    return _source(
+        CIFAR10, Path(root).expanduser().absolute(), allow_download=download, cache_dir=cache_dir
+    )
 
 
 def cifar100(
@@ -75,7 +77,9 @@ def cifar100(
 
     Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
     """
-    return _source(CIFAR100, Path(root).expanduser(), allow_download=download, cache_dir=cache_dir)
+    return _source(
+        CIFAR100, Path(root).expanduser().absolute(), allow_download=download, cache_dir=cache_dir
+    )
 
 
 def _source(
@@ -110,7 +114,7 @@ def _fetch(family: Family, root: Path, *, allow_download: bool) -> None:
 
 def _torchvision(family: Family) -> Any:
     # Imported here: it takes seconds, and only a first read needs it.
-    from torchvision import datasets  # type: ignore[import-untyped]
+    from torchvision import datasets
 
     return getattr(datasets, family.torchvision_name)
 
@@ -144,7 +148,7 @@ def _read(family: Family, root: Path) -> Source:
 
 
 def _check(file: Path, md5: str, family: Family) -> None:
-    from torchvision.datasets.utils import check_integrity  # type: ignore[import-untyped]
+    from torchvision.datasets.utils import check_integrity
 
     if not check_integrity(file, md5):
         raise ValueError(

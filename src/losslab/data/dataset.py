@@ -202,19 +202,19 @@ def _first_classes(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Te
 
 
 def _channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    # Sums of whole numbers are exact, so every machine normalises by the same numbers.
-    totals = images.sum(dim=(0, 2, 3), dtype=torch.int64).tolist()
-    squares = torch.zeros(images.shape[1], dtype=torch.int64)
-    for start in range(0, len(images), 4096):
-        chunk = images[start : start + 4096]
-        squares += chunk.to(torch.int32).square_().sum(dim=(0, 2, 3), dtype=torch.int64)
+    # Sums of whole numbers below 2**53 are exact in float64 in whatever order they are taken, so
+    # every machine normalises by the same numbers.
+    totals = torch.zeros(images.shape[1], dtype=torch.float64)
+    squares = torch.zeros_like(totals)
+    for start in range(0, len(images), 1024):
+        pixels = images[start : start + 1024].transpose(0, 1).flatten(1).double()
+        totals += pixels.sum(dim=1)
+        squares += torch.linalg.vecdot(pixels, pixels)
     count = images.numel() // images.shape[1]
-    mean = [total / count for total in totals]
-    variance = [
-        (count * square - total**2) / count**2
-        for total, square in zip(totals, squares.tolist(), strict=True)
-    ]
-    return (
-        tuple(value / 255 for value in mean),
-        tuple(value**0.5 / 255 if value > 0 else 1.0 for value in variance),
-    )
+    mean, std = [], []
+    for total, square in zip(totals.tolist(), squares.tolist(), strict=True):
+        # In whole numbers, since the difference may be small beside its two parts.
+        variance = (count * int(square) - int(total) ** 2) / count**2
+        mean.append(total / count / 255)
+        std.append(variance**0.5 / 255 if variance > 0 else 1.0)
+    return tuple(mean), tuple(std)

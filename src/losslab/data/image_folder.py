@@ -13,9 +13,7 @@ from losslab.data.source import Source
 from losslab.data.splits import stratified_order
 from losslab.seeding import generator
 
-EXTENSIONS = {
-    ".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
-}  # fmt: skip
+EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # The test part must never change, or results of different days could not be compared.
 TEST_SEED = 5000
 
@@ -49,7 +47,7 @@ def image_folder(
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size={image_size}; give a number of pixels from 1 up, or null")
-    base = Path(root).expanduser()
+    base = Path(root).expanduser().absolute()
     train = _pictures(base / train_folder)
     if len(train) < 2:
         raise ValueError(
@@ -80,16 +78,17 @@ def _pictures(folder: Path) -> dict[str, list[Path]]:
         )
     found = {}
     for class_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = sorted(
+        # torchvision's order: a folder's own pictures, then those of the folders inside.
+        files = [
             Path(place) / name
-            for place, _, names in os.walk(class_folder, followlinks=True)
-            for name in names
-            if Path(name).suffix.lower() in EXTENSIONS
-        )
+            for place, _, names in sorted(os.walk(class_folder, followlinks=True))
+            for name in sorted(names)
+            if name.lower().endswith(EXTENSIONS)
+        ]
         if not files:
             raise ValueError(
                 f"no pictures in {class_folder}; give files ending in "
-                f"{' '.join(sorted(EXTENSIONS))}, or delete the folder"
+                f"{' '.join(EXTENSIONS)}, or delete the folder"
             )
         found[class_folder.name] = files
     return found

@@ -100,7 +100,9 @@ def mnist(
 
     Source: LeCun, Bottou, Bengio, Haffner 1998.
     """
-    return _source(MNIST, Path(root).expanduser(), allow_download=download, cache_dir=cache_dir)
+    return _source(
+        MNIST, Path(root).expanduser().absolute(), allow_download=download, cache_dir=cache_dir
+    )
 
 
 def fashion_mnist(
@@ -122,7 +124,10 @@ def fashion_mnist(
     Source: Xiao, Rasul, Vollgraf 2017, https://arxiv.org/abs/1708.07747.
     """
     return _source(
-        FASHION_MNIST, Path(root).expanduser(), allow_download=download, cache_dir=cache_dir
+        FASHION_MNIST,
+        Path(root).expanduser().absolute(),
+        allow_download=download,
+        cache_dir=cache_dir,
     )
 
 
@@ -157,7 +162,7 @@ def _fetch(family: Family, root: Path, folder: Path, *, allow_download: bool) ->
             f"{family.name}: {missing}.gz is not under {folder} and download=false; {what_else}"
         )
     # Imported here: it takes seconds, and only a download needs it.
-    from torchvision import datasets  # type: ignore[import-untyped]
+    from torchvision import datasets
 
     dataset = getattr(datasets, family.torchvision_name)
     download(partial(dataset, download=True), root, dataset=family.name, what_else=what_else)

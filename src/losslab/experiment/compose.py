@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -159,10 +160,24 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
 
 def choices_of(hydra: DictConfig | HydraConf) -> dict[str, str]:
     """Return group to choice, e.g. ``{"loss": "mse"}``, from Hydra's own node."""
+    chosen = hydra.runtime.choices
     return {
-        group: choice
-        for group, choice in hydra.runtime.choices.items()
-        if choice is not None and not group.startswith("hydra") and group != "launcher"
+        group: chosen[group]
+        for group in usual_choices()
+        if group != "launcher" and chosen.get(group) is not None
+    }
+
+
+@cache
+def usual_choices() -> dict[str, str]:
+    """Return group to choice of the defaults list in ``conf/config.yaml``, in its order."""
+    primary = OmegaConf.load(CONFIG_FOLDER / "config.yaml")
+    return {
+        str(group): str(choice)
+        for entry in primary.defaults
+        if isinstance(entry, DictConfig)
+        for group, choice in entry.items()
+        if not str(group).startswith("override ")
     }
 
 

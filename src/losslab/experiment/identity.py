@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf
 
-from losslab.experiment.compose import CONFIG_FOLDER
+from losslab.experiment.compose import CONFIG_FOLDER, usual_choices
 from losslab.recording import RunDirectory
 from losslab.training.device import resolve_device
 
@@ -107,18 +107,6 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
                 parts.append(f"{key.split('.')[-1]}={value}")
     readable = "-".join(re.sub(r"[^\w.=+-]", "_", part) for part in parts)
     return readable[:_LONGEST_DESCRIPTION].rstrip("-.")
-
-
-@cache
-def usual_choices() -> dict[str, str]:
-    """Return group to choice of the defaults list in ``conf/config.yaml``."""
-    primary = OmegaConf.load(CONFIG_FOLDER / "config.yaml")
-    return {
-        str(group): str(choice)
-        for entry in primary.defaults
-        if isinstance(entry, DictConfig)
-        for group, choice in entry.items()
-    }
 
 
 @cache

@@ -13,8 +13,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.experiment.build import build
-from losslab.experiment.compose import choices_of
-from losslab.experiment.identity import RunIdentity, digest_of, identify, usual_choices
+from losslab.experiment.compose import choices_of, usual_choices
+from losslab.experiment.identity import RunIdentity, digest_of, identify
 from losslab.experiment.train import train
 from losslab.recording import FINISHED, RunDirectory, Status, manifest, write_atomically, write_json
 from losslab.training import load_checkpoint, resolve_device
@@ -37,9 +37,8 @@ def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     directory = identity.directory
     unknown = set(map(str, config)) - set(usual_choices()) - {*_PLAIN_KEYS}
     if unknown:
-        raise ValueError(
-            f"unknown key {min(unknown)!r}; allowed are {', '.join([*usual_choices(), *_PLAIN_KEYS])}"
-        )
+        allowed = ", ".join([*usual_choices(), *_PLAIN_KEYS])
+        raise ValueError(f"unknown key {min(unknown)!r}; allowed are {allowed}")
     if directory.status not in FINISHED or config.force:
         build(config)
         if directory.checkpoint.exists() and not config.force:

@@ -1,10 +1,16 @@
 """TensorBoard's event file of a run: the scalars, and one HParams row a configuration."""
 
+import time
 from pathlib import Path
 from typing import Any
 
-from tensorboard.plugins.hparams import api_pb2
-from tensorboard.plugins.hparams.summary import session_end_pb, session_start_pb
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import (
+    HParamsPluginData,
+    SessionEndInfo,
+    SessionStartInfo,
+)
 from torch.utils.tensorboard import SummaryWriter
 
 HyperParameters = dict[str, bool | float | str]
@@ -32,8 +38,16 @@ class TensorBoardWriter:
         self._start = start
         # Flushed after each epoch by hand: a killed writer loses what it holds.
         self._writer = SummaryWriter(str(folder), flush_secs=3600)
-        self._add_summary(
-            session_start_pb(hyper_parameters, group_name=group, start_time_secs=start)
+        session = SessionStartInfo(group_name=group, start_time_secs=start)
+        for name, value in hyper_parameters.items():
+            if isinstance(value, bool):
+                session.hparams[name].bool_value = value
+            elif isinstance(value, str):
+                session.hparams[name].string_value = value
+            else:
+                session.hparams[name].number_value = value
+        self._add_session(
+            metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=session)
         )
 
     def add_record(self, record: dict[str, Any]) -> None:
@@ -50,9 +64,13 @@ class TensorBoardWriter:
     def close(self, *, success: bool) -> None:
         """End the session and close the file."""
         status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
-        self._add_summary(session_end_pb(status))
+        session = SessionEndInfo(status=status, end_time_secs=time.time())
+        self._add_session(
+            metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=session)
+        )
         self._writer.close()
 
-    def _add_summary(self, summary: Any) -> None:
+    def _add_session(self, tag: str, data: HParamsPluginData) -> None:
+        value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data))
         assert self._writer.file_writer is not None
-        self._writer.file_writer.add_summary(summary)
+        self._writer.file_writer.add_summary(Summary(value=[value]))

@@ -17,7 +17,7 @@ from losslab.study.launch import Failed, outcome
 from losslab.study.progress import SweepProgress
 
 # Flags with which Hydra tells something and runs nothing.
-_TELLING = ("help", "hydra_help", "version", "cfg", "info", "shell_completion")
+_TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
 
 
 def train(arguments: list[str]) -> list[Failed]:
