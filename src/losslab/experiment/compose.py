@@ -150,7 +150,7 @@ def without_hydra(config: DictConfig) -> DictConfig:
 def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
     """Yield the dotted key of every value."""
     for key in config:
-        name = f"{prefix}{key}"
+        name = f"{prefix}{key!s}"
         node = None if OmegaConf.is_missing(config, key) else config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none():
             yield from leaves(node, f"{name}.")

@@ -67,7 +67,8 @@ def run_study(
     plan: dict[str, Any] = _plan(study, command, root, tune)
     failed = _run(composer, tune, common, console=console, title=f"{name}: tune")
     _write(root, plan)
-    plan["chosen"] = report.choose(root)
+    choices = report.select(report.load_plan(root), report.load_runs(root))
+    plan["chosen"] = {arm: choice.value for arm, choice in choices.items()}
     confirm = [
         (rate, grid.point(arm, value, seed))
         for rate, values in (
