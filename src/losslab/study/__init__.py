@@ -1,7 +1,18 @@
 """Many runs: a sweep over the cores, and a study with its claims."""
 
-from losslab.study.definition import Study, studies
-from losslab.study.launch import Failed, launch, outcome
-from losslab.study.run import run_study
+from losslab.study.comparison import Comparison
+from losslab.study.launch import Failed
+from losslab.study.points import Point, Points, Session, run_points
+from losslab.study.run import Study, run_study, studies
 
-__all__ = ["Failed", "Study", "launch", "outcome", "run_study", "studies"]
+__all__ = [
+    "Comparison",
+    "Failed",
+    "Point",
+    "Points",
+    "Session",
+    "Study",
+    "run_points",
+    "run_study",
+    "studies",
+]
