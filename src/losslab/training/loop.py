@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from losslab.data import BatchLoader
-from losslab.losses import Terms
+from losslab.losses import CrossEntropy, Terms
 from losslab.metrics import ClassificationSums
 from losslab.recording import Recorder
 from losslab.training.evaluate import evaluate
 from losslab.training.schedules import Schedule
 from losslab.training.settings import Trainer
 from losslab.training.step import TrainingStep
-from losslab.types import Scalars
+from losslab.types import Batch, Scalars
 
 # Looking at the objective on a GPU waits for it, so not in every step. A constant, because the
 # step at which a run is found to have diverged is part of its result; the cadence of logging
@@ -109,14 +110,14 @@ class Loop:
             labels.append(batch.labels)
             last = self.steps_done == self.total_steps
             if last or self.steps_done % self.settings.log_every == 0:
-                self.record(self._step_scalars(terms))
+                self.record(self._step_scalars(batch, batch_logits, terms))
             if (
                 last
                 or len(logits) == steps
                 or self.steps_done % STEPS_BETWEEN_DIVERGENCE_CHECKS == 0
             ) and not math.isfinite(terms.total.item()):
                 self.diverged = True
-                self.record(self._step_scalars(terms))
+                self.record(self._step_scalars(batch, batch_logits, terms))
                 return
         examples = sum(len(part) for part in labels)
         seconds = time.perf_counter() - started
@@ -129,12 +130,12 @@ class Loop:
             group["lr"] = rate * factor
 
     @torch.no_grad()
-    def _step_scalars(self, terms: Terms) -> Scalars:
+    def _step_scalars(self, batch: Batch, logits: Tensor, terms: Terms) -> Scalars:
         gradients = [p.grad for p in self.step.parameters if p.grad is not None]
         norms = torch.stack([get_total_norm(gradients), get_total_norm(self.step.parameters)])
         likelihood = torch.stack([terms.total, terms.likelihood, terms.prior]).detach()
         total, mean_likelihood, prior, gradient, weight = torch.cat([likelihood, norms]).tolist()
-        return {
+        return self._decomposition(batch, logits) | {
             "train/objective": total,
             "train/likelihood": mean_likelihood,
             "train/prior": prior,
@@ -142,6 +143,15 @@ class Loop:
             "optim/grad_norm": gradient,
             "optim/weight_norm": weight,
         }
+
+    def _decomposition(self, batch: Batch, logits: Tensor) -> Scalars:
+        """Return H(y, p), H(y) and KL(y‖p) of the batch, where the loss is made of them."""
+        likelihood = self.step.objective.likelihood
+        if not isinstance(likelihood, CrossEntropy):
+            return {}
+        parts = likelihood.decompose(logits, batch.labels)
+        means = torch.stack(list(parts)).mean(dim=1).tolist()
+        return {f"train/{name}": value for name, value in zip(parts._fields, means, strict=True)}
 
     def _validate(self) -> Scalars:
         result = evaluate(self.step.model, self.val, autocast=self.step.autocast)
