@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import nn
 
 from losslab.data import Dataset
+from losslab.experiment.compose import nearest
 from losslab.losses import MAP, FlatPrior, Loss
 from losslab.seeding import derive
 from losslab.training import Schedule, Trainer, resolve_device
@@ -80,12 +82,31 @@ def build(config: DictConfig) -> Parts:
 
 def make(node: DictConfig, name: str, **arguments: Any) -> Any:
     """Instantiate a node; errors are ``ValueError`` and begin with the group's name."""
+    fixed = sorted(set(arguments) & set(map(str, node)))
+    if fixed:
+        raise ValueError(
+            f"{name}.{fixed[0]}={node[fixed[0]]} follows from the data, which give "
+            f"{arguments[fixed[0]]}; leave it out"
+        )
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
-        cause = error.__cause__ or error
-        reason = str(cause).strip().split("\n")[0]
-        raise ValueError(f"{name}: {reason}") from error
+        raise ValueError(_reason(error, node, name)) from error
+
+
+def _reason(error: InstantiationException, node: DictConfig, name: str) -> str:
+    cause = error.__cause__ or error
+    reason = " ".join(str(cause).split())
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", reason)
+    values = {str(key): node[key] for key in node if not str(key).startswith("_")}
+    if unknown:
+        key = unknown.group(1)
+        return f"unknown key '{name}.{key}'{nearest(key, values.keys() - {key})}"
+    if not isinstance(cause, ValueError | ImportError | InstantiationException):
+        # A wrong type, say: the message that Python makes of it names no value.
+        given = ", ".join(f"{key}={value}" for key, value in values.items())
+        reason = f"{reason} (given: {given})"
+    return reason if reason.startswith(f"{name}.") else f"{name}: {reason}"
 
 
 # A sweep checks many configurations of the same data.
@@ -134,3 +155,10 @@ def _check_optimizer(node: DictConfig) -> None:
             f"optimizer has no argument {unknown[0]!r}; allowed are "
             f"{', '.join(name for name in known if name != 'params')}"
         )
+    try:
+        partial([])
+    except Exception as error:  # whatever torch's optimizers make of wrong values
+        # They check their values first, and miss the parameters last.
+        if "empty parameter list" not in str(error):
+            given = ", ".join(f"{name}={value}" for name, value in partial.keywords.items())
+            raise ValueError(f"optimizer: {error} (given: {given})") from error

@@ -32,9 +32,14 @@ class Composer:
 
     Args:
         config_dir: A folder of the user's own with more choices, e.g. ``my_conf/loss/mine.yaml``.
+
+    Raises:
+        ValueError: ``config_dir`` is no folder.
     """
 
     def __init__(self, config_dir: str | None = None) -> None:
+        if config_dir is not None and not Path(config_dir).is_dir():
+            raise ValueError(f"--config-dir {config_dir} is no folder; give one with choices in it")
         self._extra = (
             []
             if config_dir is None
@@ -118,10 +123,13 @@ class Composer:
                 if value not in allowed:
                     raise ValueError(
                         f"unknown {group.replace('hydra/', '')} {value!r}"
-                        f"{_nearest(value, allowed)}; allowed are {', '.join(allowed)}"
+                        f"{nearest(value, allowed)}; allowed are {', '.join(allowed)}"
                     )
 
     def _explain(self, error: Exception, overrides: Sequence[str]) -> str:
+        ambiguous = re.match("Ambiguous value for argument '(.+)'", str(error))
+        if ambiguous:
+            return f"{ambiguous.group(1)} has several values; sweep over them with -m"
         match = re.search(r"Could not (?:override|append|find) '([^']+)'", str(error))
         if match is None:
             return _first_line(error)
@@ -133,7 +141,7 @@ class Composer:
         ]
         known = list(leaves(without_hydra(self._compose(groups))))
         return (
-            f"unknown key {key!r}{_nearest(key, known)}; see every key with "
+            f"unknown key {key!r}{nearest(key, known)}; see every key with "
             "`losslab train --cfg job`"
         )
 
@@ -181,9 +189,14 @@ def usual_choices() -> dict[str, str]:
     }
 
 
-def _nearest(word: str, allowed: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
-    return f" (did you mean {nearest[0]!r}?)" if nearest else ""
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """Return `` (did you mean ...?)`` with the allowed word that is most like ``word``, if any.
+
+    >>> nearest("mes", ["mse", "brier"])
+    " (did you mean 'mse'?)"
+    """
+    found = difflib.get_close_matches(word, sorted(allowed), n=1, cutoff=0.5)
+    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def _first_line(error: Exception) -> str:

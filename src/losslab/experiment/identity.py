@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf
 
-from losslab.experiment.compose import CONFIG_FOLDER, usual_choices
+from losslab.experiment.compose import CONFIG_FOLDER, nearest, usual_choices
 from losslab.recording import RunDirectory
 from losslab.training.device import resolve_device
 
@@ -26,6 +26,9 @@ _WITHOUT_EFFECT = (
     "trainer.log_every",
     "trainer.checkpoint_every",
 )
+_PLAIN_KEYS = ("seed", "name", "output_dir", "force")
+# The experiment fills it in.
+_FILLED_IN = "loss.num_train"
 _LONGEST_DESCRIPTION = 100
 
 
@@ -54,8 +57,10 @@ def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
         choices: Group to choice.
 
     Raises:
-        ValueError: The device is not there, or a name leads out of the output folder.
+        ValueError: A key is unknown or has no value, the device is not there, or a name leads
+            out of the output folder.
     """
+    _check_keys(config)
     digest = digest_of(config)
     group = f"{_description(config, choices)}-{digest}"
     name, seed = str(config.name), config.seed
@@ -70,10 +75,29 @@ def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     return RunIdentity(group=group, digest=digest, seed=seed, directory=RunDirectory(path))
 
 
+def _check_keys(config: DictConfig) -> None:
+    allowed = [*usual_choices(), *_PLAIN_KEYS]
+    present = set(map(str, config)) - {"hydra"}
+    unknown = present - set(allowed)
+    if unknown:
+        word = min(unknown)
+        raise ValueError(
+            f"unknown key {word!r}{nearest(word, allowed)}; allowed are {', '.join(allowed)}"
+        )
+    absent = [key for key in allowed if key not in present and key != "launcher"]
+    absent += sorted(OmegaConf.missing_keys(config) - {_FILLED_IN})
+    if absent:
+        raise ValueError(f"{absent[0]} has no value; give {absent[0]}=...")
+    for key, kind in {"name": str, "output_dir": str, "force": bool}.items():
+        if not isinstance(config[key], kind):
+            allowed_values = "true or false" if kind is bool else "the name of a folder"
+            raise ValueError(f"{key}={config[key]}; give {allowed_values}")
+
+
 def digest_of(config: DictConfig) -> str:
     """Return eight hex digits of SHA-256 of what can change a result, seed apart."""
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    for key in (*_WITHOUT_EFFECT, "seed", "hydra", "loss.num_train"):
+    for key in (*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN):
         *parents, last = key.split(".")
         node: Any = values
         for parent in parents:
@@ -94,14 +118,15 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
         for group, choice in choices.items()
         if group in config and group != "loss" and choice != usual.get(group)
     ]
-    parts.append(f"lr={config.optimizer.lr}")
+    if "lr" in config.optimizer:  # an optimizer of one's own may have none
+        parts.append(f"lr={config.optimizer.lr}")
     for group, choice in choices.items():
         if group not in config:
             continue
         usual_values = _usual_values(group, choice)
         for key, value in _flat(config[group]).items():
             full = f"{group}.{key}"
-            if full in ("optimizer.lr", "loss.num_train", *_WITHOUT_EFFECT):
+            if full in ("optimizer.lr", _FILLED_IN, *_WITHOUT_EFFECT):
                 continue
             if value != usual_values.get(key, value):
                 parts.append(f"{key.split('.')[-1]}={value}")

@@ -13,14 +13,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.experiment.build import build
-from losslab.experiment.compose import choices_of, usual_choices
+from losslab.experiment.compose import choices_of
 from losslab.experiment.identity import RunIdentity, digest_of, identify
 from losslab.experiment.train import train
 from losslab.recording import FINISHED, RunDirectory, Status, manifest, write_atomically, write_json
 from losslab.training import load_checkpoint, resolve_device
 
 logger = logging.getLogger("losslab")
-_PLAIN_KEYS = ("seed", "name", "output_dir", "force")
 
 
 class RunInUseError(RuntimeError):
@@ -35,10 +34,6 @@ def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     """
     identity = identify(config, choices)
     directory = identity.directory
-    unknown = set(map(str, config)) - set(usual_choices()) - {*_PLAIN_KEYS}
-    if unknown:
-        allowed = ", ".join([*usual_choices(), *_PLAIN_KEYS])
-        raise ValueError(f"unknown key {min(unknown)!r}; allowed are {allowed}")
     if directory.status not in FINISHED or config.force:
         build(config)
         if directory.checkpoint.exists() and not config.force:

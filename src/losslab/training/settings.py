@@ -47,6 +47,9 @@ class Trainer:
                 continue
             if type(value) is not int or value < 1:
                 raise ValueError(f"trainer.{name}={value}; give a whole number from 1 up")
+        for name in ("deterministic", "channels_last"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"trainer.{name}={getattr(self, name)}; give true or false")
         if self.epochs is None and self.steps is None:
             raise ValueError("trainer.epochs and trainer.steps are both null; give one of them")
         if self.precision not in PRECISIONS:

@@ -1,0 +1,107 @@
+"""Reports: tables, claims and figures from the files that runs left; no torch, no training."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from losslab.report.aggregate import Choice, select
+from losslab.report.data import study_data, sweep_data
+from losslab.report.evidence import EVIDENCE_FILE, Evidence, judge_evidence, load_evidence
+from losslab.report.evidence_report import evidence_data, evidence_document
+from losslab.report.findings import find, take_census
+from losslab.report.load import Run, load_runs
+from losslab.report.plan import PLAN_FILE, Plan, load_plan, parse_plan
+from losslab.report.render import Results, render
+from losslab.report.study_report import study_document
+from losslab.report.sweep import sweep
+from losslab.report.sweep_report import draw_sweep, sweep_document
+
+__all__ = [
+    "Choice",
+    "Plan",
+    "Results",
+    "Run",
+    "build",
+    "load_plan",
+    "load_runs",
+    "parse_plan",
+    "select",
+]
+
+
+def build(root: Path, *, console: Console | None = None, out: Path | None = None) -> Results:
+    """Report what a folder of runs holds, finished or not.
+
+    With a ``study.json`` it is a study: the answer, its claims with verdicts, tuning, figures.
+    Otherwise it is a plain sweep: one row a configuration.
+
+    Args:
+        root: The folder, such as ``outputs/why_squared_error`` or ``outputs/runs``.
+        console: Where to print; ``None`` prints nothing.
+        out: Where ``report.md``, ``results.json`` and ``figures/`` go; ``root`` if not given.
+
+    Raises:
+        ValueError: No such folder, no runs in it, or a plan that cannot be read.
+    """
+    runs = load_runs(root)
+    out = root if out is None else out
+    if (root / PLAN_FILE).exists():
+        return _study(load_plan(root), runs, console=console, out=out)
+    if (root / EVIDENCE_FILE).exists():
+        return _demonstration(load_evidence(root), runs, console=console, out=out)
+    if not runs:
+        raise ValueError(
+            f"{root} holds no runs; give the folder of a study or a sweep, or start one: "
+            "losslab train"
+        )
+    return _sweep(runs, console=console, out=out)
+
+
+def _study(plan: Plan, runs: list[Run], *, console: Console | None, out: Path) -> Results:
+    # matplotlib takes seconds to import: only to draw.
+    from losslab.report.figures import draw_study
+
+    findings = find(plan, runs)
+    figures = tuple(draw_study(findings, out / "figures"))
+    document = study_document(findings, tuple(f"figures/{path.name}" for path in figures))
+    return render(
+        document,
+        study_data(findings),
+        census=findings.census,
+        out=out,
+        figures=figures,
+        console=console,
+    )
+
+
+def _demonstration(
+    evidence: Evidence, runs: list[Run], *, console: Console | None, out: Path
+) -> Results:
+    from losslab.report.panels import draw_drawings
+
+    judgements = judge_evidence(evidence)
+    census = take_census(evidence.runs, {run.name: run for run in runs})
+    drawings = [d for m in evidence.measurements.values() for d in m.drawings]
+    figures = tuple(draw_drawings(drawings, out / "figures"))
+    return render(
+        evidence_document(evidence, judgements, census),
+        evidence_data(evidence, judgements, census),
+        census=census,
+        out=out,
+        figures=figures,
+        console=console,
+    )
+
+
+def _sweep(runs: list[Run], *, console: Console | None, out: Path) -> Results:
+    found = sweep(runs)
+    figures = tuple(draw_sweep(found, out / "figures"))
+    document = sweep_document(found, tuple(f"figures/{path.name}" for path in figures))
+    return render(
+        document,
+        sweep_data(found),
+        census=found.census,
+        out=out,
+        figures=figures,
+        console=console,
+    )

@@ -1,0 +1,66 @@
+"""What all figures share: size of type, quiet axes, and files that are the same to the byte."""
+
+import textwrap
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+# Figure and not pyplot: no global state, no window system, and a second less to import.
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+DPI = 150
+INK = "#262626"
+MUTED = "#595959"
+PALE = "#D9D9D9"
+
+_SETTINGS: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "grid.color": "#E6E6E6",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5.5,
+}
+
+
+def drawing() -> AbstractContextManager[None]:
+    """Hold the project's settings while something is drawn and saved."""
+    return mpl.rc_context(_SETTINGS)
+
+
+def new_figure(
+    width: float, height: float, *, columns: int = 1, share_y: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure and its axes in one row, sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(1, columns, sharey=share_y, squeeze=False)[0])
+
+
+def percent_axis(axis: Axis) -> None:
+    """Label an axis of accuracies from 0 to 100."""
+    axis.set_ticks([0, 0.2, 0.4, 0.6, 0.8, 1.0], labels=["0", "20", "40", "60", "80", "100"])
+
+
+def wrap(text: str, width: int = 26) -> str:
+    """Break a label into lines."""
+    return textwrap.fill(text, width)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG that is the same to the byte for the same drawing, beside and renamed."""
+    beside = path.with_suffix(".part")
+    figure.savefig(beside, format="png", dpi=DPI, metadata={"Software": None})
+    beside.replace(path)

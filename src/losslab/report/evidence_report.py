@@ -1,0 +1,120 @@
+"""The report of a demonstration: claims about numbers, with figures and tables."""
+
+from typing import Any
+
+from losslab.report.blocks import census_blocks, environment_table
+from losslab.report.document import Block, Document, Heading, Paragraph, Picture, Table
+from losslab.report.evidence import RULE, Evidence, NumericJudgement, Quantity
+from losslab.report.findings import Census
+
+_NOT_ENVIRONMENT = ("command", "choices", "start", "end")
+
+
+def evidence_document(
+    evidence: Evidence, judgements: list[NumericJudgement], census: Census
+) -> Document:
+    """Lay out the findings."""
+    blocks: list[Block] = [
+        Paragraph(evidence.question),
+        Heading("Claims"),
+        Table(
+            ("id", "claim", "source", "verdict", "measured", "n", "predicted", "what was measured"),
+            tuple(_row(judgement) for judgement in judgements),
+            text_columns=4,
+            terminal=(3, 0, 1, 4),
+        ),
+        Paragraph(RULE, fine_print=True),
+    ]
+    discussed = [j for j in judgements if j.claim.discussion]
+    if discussed:
+        blocks.append(Heading("What follows", fine_print=True))
+        blocks += [
+            Paragraph(f"**{j.claim.id}** ({j.verdict}). {j.claim.discussion}", fine_print=True)
+            for j in discussed
+        ]
+    for measurement in evidence.measurements.values():
+        for drawing in measurement.drawings:
+            blocks += [Picture(f"figures/{drawing.name}.png", drawing.caption)]
+        for table in measurement.tables:
+            blocks += [
+                Heading(table.title, fine_print=True),
+                Table(tuple(table.columns), tuple(map(tuple, table.rows))),
+            ]
+    about = {
+        key: (str(value),)
+        for key, value in evidence.manifest.items()
+        if key not in _NOT_ENVIRONMENT
+    }
+    blocks += [Heading("Runs and machine"), *census_blocks(census), environment_table(about)]
+    blocks.append(Paragraph(f"Made by `{evidence.command}`.", fine_print=True))
+    return Document(evidence.title, tuple(blocks))
+
+
+def evidence_data(
+    evidence: Evidence, judgements: list[NumericJudgement], census: Census
+) -> dict[str, Any]:
+    """Return what ``results.json`` holds."""
+    return {
+        "study": evidence.study,
+        "title": evidence.title,
+        "question": evidence.question,
+        "command": evidence.command,
+        "rule": RULE,
+        "claims": [_claim(judgement) for judgement in judgements],
+        "runs": {"expected": census.expected, "done": census.done},
+        "environment": {k: v for k, v in evidence.manifest.items() if k not in _NOT_ENVIRONMENT},
+    }
+
+
+def measured(quantity: Quantity | None) -> str:
+    """Return a number with its interval.
+
+    >>> measured(Quantity(value=0.5, low=0.25, high=0.75, n=5, what=""))
+    '0.5 [0.25, 0.75]'
+    """
+    if quantity is None:
+        return "missing"
+    text = f"{quantity.value:.4g}"
+    if quantity.low is not None and quantity.high is not None:
+        text += f" [{quantity.low:.4g}, {quantity.high:.4g}]"
+    return text
+
+
+def predicted(at_least: float | None, at_most: float | None) -> str:
+    """Return a range in words."""
+    if at_least is None:
+        return f"at most {at_most:g}"
+    if at_most is None:
+        return f"at least {at_least:g}"
+    return f"{at_least:g} to {at_most:g}"
+
+
+def _row(judgement: NumericJudgement) -> tuple[str, ...]:
+    claim, quantity = judgement.claim, judgement.quantity
+    return (
+        claim.id,
+        claim.statement,
+        claim.source,
+        judgement.verdict,
+        measured(quantity),
+        "" if quantity is None else str(quantity.n),
+        predicted(claim.at_least, claim.at_most),
+        "" if quantity is None else quantity.what,
+    )
+
+
+def _claim(judgement: NumericJudgement) -> dict[str, Any]:
+    claim, quantity = judgement.claim, judgement.quantity
+    return {
+        "id": claim.id,
+        "statement": claim.statement,
+        "source": claim.source,
+        "verdict": judgement.verdict,
+        "effect": measured(quantity),
+        "n": None if quantity is None else quantity.n,
+        "value": None if quantity is None else quantity.value,
+        "low": None if quantity is None else quantity.low,
+        "high": None if quantity is None else quantity.high,
+        "predicted": predicted(claim.at_least, claim.at_most),
+        "what": None if quantity is None else quantity.what,
+    }

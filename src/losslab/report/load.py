@@ -1,0 +1,176 @@
+"""Read what runs left behind, whatever state they are in."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from safetensors import SafetensorError, safe_open
+
+from losslab.report.metrics import Scores, score
+from losslab.types import Scalars
+
+Status = Literal["done", "diverged", "failed", "running", "damaged"]
+STATUSES: tuple[Status, ...] = ("done", "diverged", "failed", "running", "damaged")
+
+# libyaml reads hundreds of files in a second, the pure Python loader takes ten.
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory.
+
+    Attributes:
+        path: The directory.
+        name: ``<group>/seed=<n>``, below the folder that was read.
+        group: What all seeds of a configuration share.
+        seed: Of the run.
+        status: As its ``status.json`` says, or ``damaged`` when its files cannot be read.
+        reason: Why it failed or is damaged, one line; else empty.
+        config: Resolved.
+        manifest: Versions, device, commit.
+        summary: Tag to final number; what is not finite is absent.
+        evaluations: The records of ``metrics.jsonl`` that hold validation metrics, in order.
+    """
+
+    path: Path
+    name: str
+    group: str
+    seed: int
+    status: Status
+    reason: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    summary: Scalars = field(default_factory=dict)
+    evaluations: tuple[Scalars, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether its numbers count: it is done, or it diverged, which is a result."""
+        return self.status in ("done", "diverged")
+
+    def final(self, tag: str) -> float | None:
+        """Return the run's last number of a tag, ``None`` where there is none."""
+        if tag in self.summary:
+            return self.summary[tag]
+        recorded = [record[tag] for record in self.evaluations if tag in record]
+        return recorded[-1] if recorded and self.status == "diverged" else None
+
+
+def load_runs(root: Path) -> list[Run]:
+    """Read every run below a folder, sorted by name.
+
+    Never fails on a run: what cannot be read makes the run ``damaged``, with the reason.
+
+    Raises:
+        ValueError: ``root`` is not a folder.
+    """
+    if not root.is_dir():
+        raise ValueError(f"{root} is no folder; give one that holds runs, such as outputs/runs")
+    if root.name.startswith("seed="):
+        return [_load(root, root.parent)]
+    paths = [path for path in root.rglob("seed=*") if path.is_dir()]
+    return sorted((_load(path, root) for path in paths), key=lambda run: (run.group, run.seed))
+
+
+def read_scores(run: Run, split: str) -> Scores | None:
+    """Score a finished run's stored predictions of ``val`` or ``test``; ``None`` without them."""
+    path = run.path / "predictions.safetensors"
+    names = (f"{split}/logits", f"{split}/labels")
+    if not run.finished or not path.exists():
+        return None
+    with safe_open(path, framework="numpy") as tensors:
+        if any(name not in tensors.keys() for name in names):  # noqa: SIM118
+            return None
+        logits, labels = (tensors.get_tensor(name) for name in names)
+    return score(logits, labels)
+
+
+def _load(path: Path, root: Path) -> Run:
+    name = path.relative_to(root).as_posix()
+    group = path.parent.relative_to(root).as_posix()
+    number = path.name.removeprefix("seed=")
+    seed = int(number) if number.lstrip("-").isdecimal() else -1
+    identity: dict[str, Any] = {"path": path, "name": name, "group": group, "seed": seed}
+    try:
+        state = _read_json(path / "status.json")
+        status = state.get("status")
+        if status not in STATUSES:
+            raise ValueError(f"status.json says {status!r}")
+        reason = _one_line(str(state.get("error") or ""))
+        if status not in ("done", "diverged"):
+            # It may have stopped between any two files; its config says what it was to be.
+            config = _read_yaml(path / "config.yaml") if (path / "config.yaml").exists() else {}
+            return Run(**identity, status=status, reason=reason, config=config)
+        _check_predictions(path / "predictions.safetensors")
+        return Run(
+            **identity,
+            status=status,
+            reason=reason,
+            config=_read_yaml(path / "config.yaml"),
+            manifest=_read_json(path / "manifest.json"),
+            summary=_finite(_read_json(path / "summary.json")),
+            evaluations=_read_evaluations(path / "metrics.jsonl"),
+        )
+    except (OSError, ValueError, yaml.YAMLError, SafetensorError) as error:
+        return Run(**identity, status="damaged", reason=_one_line(str(error)))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return _mapping(path, json.loads(_text(path)))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    return _mapping(path, yaml.load(_text(path), Loader=_YAML_LOADER))
+
+
+def _text(path: Path) -> str:
+    if not path.exists():
+        raise ValueError(f"{path.name} is missing")
+    return path.read_text(encoding="utf-8")
+
+
+def _mapping(path: Path, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} holds no mapping")
+    return value
+
+
+def _finite(record: Mapping[str, Any]) -> Scalars:
+    return {
+        tag: float(number)
+        for tag, number in record.items()
+        if isinstance(number, int | float) and math.isfinite(number)
+    }
+
+
+def _read_evaluations(path: Path) -> tuple[Scalars, ...]:
+    text = _text(path)
+    if text and not text.endswith("\n"):
+        raise ValueError(f"{path.name} ends in half a record")
+    # The records without validation are many, and nobody here reads them.
+    lines = [line for line in text.splitlines() if '"val/' in line]
+    try:
+        return tuple(_finite(_mapping(path, json.loads(line))) for line in lines)
+    except ValueError:
+        raise ValueError(f"{path.name} holds a record that cannot be read") from None
+
+
+def _check_predictions(path: Path) -> None:
+    if path.exists():
+        try:
+            # Reads the header and compares the file's size with it: cheap, and finds a cut.
+            with safe_open(path, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise ValueError(f"{path.name} cannot be read: {error}") from None
+
+
+def _one_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # The last line of a traceback has the error's name and message.
+    return "" if not lines else lines[-1] if lines[0].startswith("Traceback") else lines[0]

@@ -1,0 +1,72 @@
+"""The page of all claims of all studies, from their committed results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from losslab.report.claims import Verdict
+from losslab.report.document import Block, Document, Heading, Listing, Paragraph, Table, to_markdown
+
+PAGE = "README.md"
+_VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "inconclusive")
+
+
+def notebook(folder: Path) -> str:
+    """Return the page for a folder of studies, each with its ``results.json``.
+
+    Raises:
+        ValueError: No results there, or a file that cannot be read.
+    """
+    found = []
+    for path in sorted(folder.glob("*/results.json")):
+        try:
+            found.append((path.parent.name, json.loads(path.read_text(encoding="utf-8"))))
+        except ValueError as error:
+            raise ValueError(
+                f"{path} cannot be read ({error}); write it again with "
+                f"`losslab report outputs/{path.parent.name} --to {path.parent}`"
+            ) from error
+    if not found:
+        raise ValueError(
+            f"{folder} holds no results; write some with `losslab report outputs/NAME --to "
+            f"{folder}/NAME`"
+        )
+    blocks: list[Block] = [
+        Paragraph(
+            "Every claim of every study, with its measured verdict. Generated from the committed "
+            "results by `losslab report experiments`; a claim that fails stays. Each folder has "
+            "the question, the full report and the figures."
+        ),
+        Listing(tuple(_about(name, results) for name, results in found)),
+    ]
+    for name, results in found:
+        claims = results["claims"]
+        blocks += [
+            Heading(results["title"]),
+            Paragraph(f"`{results['command']}` · [{name}]({name}/README.md) · {_count(claims)}"),
+            Table(
+                ("claim", "source", "verdict", "effect [95% interval]", "n"),
+                tuple(_row(claim) for claim in claims),
+                text_columns=4,
+            ),
+        ]
+    return to_markdown(Document("The lab notebook", tuple(blocks)))
+
+
+def _about(name: str, results: dict[str, Any]) -> str:
+    return f"[{results['title']}]({name}/README.md) {results['question']}"
+
+
+def _count(claims: list[dict[str, Any]]) -> str:
+    counts = {v: sum(claim["verdict"] == v for claim in claims) for v in _VERDICTS}
+    return ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
+
+
+def _row(claim: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        claim["statement"],
+        claim["source"],
+        claim["verdict"],
+        claim["effect"],
+        str(claim.get("n", "")),
+    )

@@ -1,0 +1,71 @@
+"""Draw the figures of a demonstration from their data."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from losslab.report.canvas import drawing, new_figure, save, wrap
+from losslab.report.evidence import Curve, Drawing, Panel
+from losslab.report.plan import Arm
+from losslab.report.style import LOSS_STYLES, Style, arm_styles
+
+_WIDTH, _HEIGHT = 4.6, 4.2
+
+
+def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
+    """Draw all into a folder; return the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    with drawing():
+        for each in drawings:
+            figure, axes = new_figure(
+                _WIDTH * len(each.panels) + (1 if len(each.panels) == 1 else 0),
+                _HEIGHT,
+                columns=len(each.panels),
+            )
+            for axis, panel in zip(axes, each.panels, strict=True):
+                _panel(axis, panel)
+            path = folder / f"{each.name}.png"
+            save(figure, path)
+            files.append(path)
+    return files
+
+
+def _panel(axis: Axes, panel: Panel) -> None:
+    styles = _styles(panel.curves)
+    for curve, style in zip(panel.curves, styles, strict=True):
+        axis.plot(
+            curve.x,
+            curve.y,
+            color=style.color,
+            ls=style.line if curve.line else "none",
+            marker=style.marker if len(curve.x) <= 25 or not curve.line else None,
+            ms=5 if curve.line else 3.5,
+            alpha=1 if curve.line else 0.6,
+            mec="white",
+            mew=0.5,
+            label=wrap(curve.label, 30),
+        )
+        if curve.low is not None and curve.high is not None:
+            axis.fill_between(
+                curve.x, curve.low, curve.high, color=style.color, alpha=0.15, linewidth=0
+            )
+    if panel.x_log:
+        axis.set_xscale("log")
+    if panel.y_log:
+        axis.set_yscale("log")
+    axis.set_title(wrap(panel.title, 44), loc="left")
+    axis.set_xlabel(panel.x_label)
+    axis.set_ylabel(panel.y_label)
+    axis.grid(axis="y")
+    axis.set_axisbelow(True)
+    if len(panel.curves) > 1 or panel.curves[0].label:
+        axis.legend(fontsize=8, handlelength=3)
+
+
+def _styles(curves: list[Curve]) -> list[Style]:
+    named = arm_styles({str(i): Arm(c.label, c.loss or "") for i, c in enumerate(curves)})
+    return [
+        LOSS_STYLES.get(curve.loss or "", named[str(index)]) for index, curve in enumerate(curves)
+    ]

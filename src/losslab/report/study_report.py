@@ -1,0 +1,219 @@
+"""The report of a study: the answer first, then what it rests on."""
+
+from losslab.report import formatting as show
+from losslab.report.blocks import (
+    PROBABILITIES,
+    census_blocks,
+    environment_table,
+    measured_text,
+    n_text,
+)
+from losslab.report.claims import RULE
+from losslab.report.document import (
+    Block,
+    Document,
+    Heading,
+    Paragraph,
+    Picture,
+    Table,
+    names,
+)
+from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
+from losslab.report.plan import Rate
+
+STATISTICS = (
+    "Each side's value was chosen by mean validation accuracy on the tuning seeds; everything "
+    "compared was measured on fresh seeds and on the test part, where diverged runs count. "
+    "Intervals are 95%, from 10,000 resamples of seeds and test examples together (tuning: "
+    "Student's t over seeds, as is every interval marked ‡); they do not cover another training "
+    "part, data set or network. p-values come from flipping the signs of the paired differences "
+    "between runs of the same seed, two-sided, Holm-corrected over all claims of the study."
+)
+FIGURES = {
+    "accuracy.png": "Test accuracy at the reference's best value and at each arm's own",
+    "accuracy_by_value.png": "Validation accuracy over the whole tuning grid",
+    "learning_curves.png": "Validation accuracy while training",
+    "claims.png": "Every claim's effect beside the smallest that matters",
+}
+
+
+def study_document(findings: Findings, figures: tuple[str, ...]) -> Document:
+    """Lay out a study's findings.
+
+    Args:
+        findings: What was measured.
+        figures: Paths relative to the report, of those in :data:`FIGURES` that were drawn.
+    """
+    plan = findings.plan
+    pictures = {
+        path.rsplit("/", 1)[-1]: Picture(path, FIGURES[path.rsplit("/", 1)[-1]]) for path in figures
+    }
+
+    def picture(name: str) -> tuple[Block, ...]:
+        return (pictures[name],) if name in pictures else ()
+
+    blocks: list[Block] = [
+        Paragraph(plan.question),
+        *_state(findings.census, plan.command),
+        Heading("Answer"),
+        _answer(findings),
+        *_edges(findings),
+        *picture("accuracy.png"),
+        Heading("Claims"),
+        _claims(findings),
+        *picture("claims.png"),
+        Paragraph(RULE, fine_print=True),
+        Heading(f"Calibration and proper scores, each at its own {plan.parameter_name}"),
+        _proper_scores(findings),
+        Paragraph(PROBABILITIES, fine_print=True),
+        *picture("learning_curves.png"),
+        Heading(f"Tuning: {show.metric_name(plan.select)} over {plan.parameter_name}"),
+        _tuning(findings),
+        Paragraph("* chosen · † with diverged runs · k/n runs there so far", fine_print=True),
+        *picture("accuracy_by_value.png"),
+        Heading("Statistics", fine_print=True),
+        Paragraph(STATISTICS, fine_print=True),
+        Heading("Runs and machine"),
+        *census_blocks(findings.census),
+        environment_table(findings.environment),
+        Paragraph(f"Made by `{plan.command}`.", fine_print=True),
+    ]
+    return Document(plan.title, tuple(blocks))
+
+
+def _state(census: Census, command: str) -> tuple[Block, ...]:
+    if census.complete:
+        return ()
+    there = census.done + len(census.diverged)
+    return (
+        Paragraph(
+            f"Unfinished: {there} of {census.expected} planned runs have a result; what is missing "
+            f"is named at the end. Run `{command}` to go on."
+        ),
+    )
+
+
+def _answer(findings: Findings) -> Table:
+    plan = findings.plan
+    reference = findings.chosen(plan.reference)
+    at = f" ({reference:g})" if reference is not None else ""
+    columns = (
+        "",
+        f"test accuracy at {plan.arms[plan.reference].label}'s best {plan.parameter_name}{at}",
+        "n",
+        f"own best {plan.parameter_name}",
+        "test accuracy there",
+        "n",
+    )
+    rows = []
+    for arm, described in plan.arms.items():
+        value = findings.chosen(arm)
+        there = [findings.measured[arm, rate, ACCURACY] for rate in ("reference", "own")]
+        rows.append(
+            (
+                described.label,
+                measured_text(ACCURACY, there[0]),
+                n_text(there[0]),
+                show.ABSENT if value is None else f"{value:g}",
+                measured_text(ACCURACY, there[1]),
+                n_text(there[1]),
+            )
+        )
+    return Table(columns, tuple(rows))
+
+
+def _edges(findings: Findings) -> tuple[Block, ...]:
+    plan = findings.plan
+    at_edge = [
+        plan.arms[arm].label for arm, choice in findings.choices.items() if not choice.bracketed
+    ]
+    if not at_edge:
+        return ()
+    return (
+        Paragraph(
+            f"At the edge of the grid: the best {plan.parameter_name} of {names(at_edge)}. "
+            "A better one may lie beyond."
+        ),
+    )
+
+
+def _claims(findings: Findings) -> Table:
+    labels = findings.plan.arms
+
+    def side(arm: str, rate: Rate) -> str:
+        return f"{labels[arm].label} ({'own' if rate == 'own' else 'reference’s'})"
+
+    rows = []
+    for judgement in findings.judgements:
+        claim, found = judgement.claim, judgement.comparison
+        mark = "" if found is None or found.covers == "seeds and test examples" else " ‡"
+        verdict = judgement.verdict + (f" ({judgement.reason})" if judgement.reason else "")
+        smallest = show.number(claim.metric, claim.smallest_effect)
+        rows.append(
+            (
+                claim.statement,
+                claim.source,
+                verdict,
+                f"{side(claim.left.arm, claim.left.rate)} − "
+                f"{side(claim.right.arm, claim.right.rate)}, {show.metric_name(claim.metric)}",
+                show.ABSENT if found is None else str(found.n),
+                show.ABSENT if found is None else show.number(claim.metric, found.left),
+                show.ABSENT if found is None else show.number(claim.metric, found.right),
+                show.difference(claim.metric, found) + mark,
+                f"{_PREDICTED[claim.direction]}{smallest}"
+                f"{show.unit(claim.metric, difference=True)}",
+                show.p_value(None if found is None else found.p),
+                show.p_value(judgement.p_holm),
+            )
+        )
+    columns = (
+        "claim",
+        "source",
+        "verdict",
+        "left − right",
+        "n",
+        "left",
+        "right",
+        "difference",
+        "predicted",
+        "p",
+        "p (Holm)",
+    )
+    return Table(columns, tuple(rows), text_columns=4, terminal=(2, 0, 7, 4, 10))
+
+
+_PREDICTED = {"less": "< −", "greater": "> +", "equal": "within ±"}
+
+
+def _proper_scores(findings: Findings) -> Table:
+    rows = [
+        (
+            described.label,
+            *(measured_text(tag, findings.measured[arm, "own", tag]) for tag in PROPER_SCORES),
+            n_text(findings.measured[arm, "own", PROPER_SCORES[0]]),
+        )
+        for arm, described in findings.plan.arms.items()
+    ]
+    return Table(("", *(show.metric_name(tag) for tag in PROPER_SCORES), "n"), tuple(rows))
+
+
+def _tuning(findings: Findings) -> Table:
+    plan = findings.plan
+    values = sorted({point.value for point in findings.tuning})
+    points = {(point.arm, point.value): point for point in findings.tuning}
+    rows = []
+    for arm, described in plan.arms.items():
+        cells = []
+        for value in values:
+            point = points.get((arm, value))
+            if point is None:
+                cells.append("")
+                continue
+            text = show.ABSENT if point.mean is None else show.number(plan.select, point.mean)
+            text += "†" if point.diverged else ""
+            text += "*" if value == findings.chosen(arm) else ""
+            text += f" {point.n}/{point.planned}" if point.n < point.planned else ""
+            cells.append(text)
+        rows.append((described.label, *cells))
+    unit = show.unit(plan.select).strip()
+    return Table((f"{plan.parameter_name} → ({unit})", *(f"{v:g}" for v in values)), tuple(rows))

@@ -1,0 +1,155 @@
+"""The report of a plain sweep, and its figure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from losslab.report import formatting as show
+from losslab.report.blocks import (
+    PROBABILITIES,
+    census_blocks,
+    environment_table,
+    measured_text,
+    n_text,
+)
+from losslab.report.document import Block, Document, Heading, Paragraph, Picture, Table
+from losslab.report.statistics import Interval
+from losslab.report.sweep import METRICS, RATE, Configuration, Sweep
+
+FIGURE = "accuracy_by_value.png"
+STATISTICS = (
+    "Each row is one configuration. Intervals are 95%, from 10,000 resamples of seeds and test "
+    "examples together (marked ‡: Student's t over seeds). Nothing was chosen on one part and "
+    "confirmed on another here: the best of many rows looks better than it is."
+)
+
+
+def sweep_document(found: Sweep, figures: Sequence[str]) -> Document:
+    """Lay out a sweep: one table, its figure, and what is missing."""
+    blocks: list[Block] = [
+        Paragraph(
+            "Varied: " + ", ".join(map(key_text, found.varied)) + "."
+            if found.varied
+            else "Nothing was varied but the seed."
+        ),
+        Heading("Configurations"),
+        _table(found),
+        *(Picture(path, "Test accuracy against the learning rate") for path in figures),
+        Paragraph(STATISTICS, fine_print=True),
+        Paragraph(PROBABILITIES, fine_print=True),
+        Heading("Runs and machine"),
+        *census_blocks(found.census),
+        environment_table(found.environment),
+    ]
+    return Document("Runs", tuple(blocks))
+
+
+def _table(found: Sweep) -> Table:
+    rows = [
+        (
+            configuration.group,
+            *(value_text(configuration.varied.get(key)) for key in shown_keys(found)),
+            n_text(configuration.measured[METRICS[0]]),
+            *(measured_text(metric, configuration.measured[metric]) for metric in METRICS),
+        )
+        for configuration in found.configurations
+    ]
+    columns = (
+        "configuration",
+        *map(key_text, shown_keys(found)),
+        "n",
+        *map(show.metric_name, METRICS),
+    )
+    n = 1 + len(shown_keys(found))
+    return Table(columns, tuple(rows), text_columns=n, terminal=(0, n, n + 1, n + 2))
+
+
+def shown_keys(found: Sweep) -> tuple[str, ...]:
+    """Return the varied keys worth a column: not those that a loss's name already settles."""
+    return tuple(
+        key
+        for key in found.varied
+        if not key.startswith("loss.") or _varies_within_loss(found, key)
+    )
+
+
+def _varies_within_loss(found: Sweep, key: str) -> bool:
+    values: dict[str, set[str]] = {}
+    for configuration in found.configurations:
+        values.setdefault(configuration.loss, set()).add(repr(configuration.varied.get(key)))
+    return any(len(different) > 1 for different in values.values())
+
+
+def key_text(key: str) -> str:
+    """Return a config key as people write it on the command line.
+
+    >>> key_text("model._target_"), key_text("optimizer.lr")
+    ('model', 'optimizer.lr')
+    """
+    return key.removesuffix("._target_")
+
+
+def value_text(value: Any) -> str:
+    """Return a config's value as a cell; of a path to a class its name.
+
+    >>> value_text("losslab.models.SmallCNN"), value_text(0.001), value_text(None)
+    ('SmallCNN', '0.001', '–')
+    """
+    if value is None:
+        return show.ABSENT
+    if isinstance(value, str):
+        return value.rsplit(".", 1)[-1] if value.startswith("losslab.") else value
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
+    """Draw accuracy against the learning rate if it was varied; return the files."""
+    curves: dict[str, list[Configuration]] = {}
+    for configuration in found.configurations:
+        rate = configuration.varied.get(RATE)
+        if isinstance(rate, int | float) and configuration.measured[METRICS[0]].estimate:
+            curves.setdefault(curve_name(found, configuration), []).append(configuration)
+    path = folder / FIGURE
+    if not curves:
+        path.unlink(missing_ok=True)
+        return []
+    # matplotlib takes seconds to import: only to draw.
+    from losslab.report.canvas import drawing, new_figure, save
+    from losslab.report.curves import finish_by_value, line, shifts
+    from losslab.report.plan import Arm
+    from losslab.report.style import arm_styles
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with drawing():
+        figure, (axis,) = new_figure(8.4, 4.8)
+        arms = {name: Arm(name, members[0].loss) for name, members in curves.items()}
+        values = [float(c.varied[RATE]) for members in curves.values() for c in members]
+        styles = arm_styles(arms)
+        for name, shift in zip(styles, shifts(len(styles), values), strict=True):
+            points = [(x * shift, mean, bounds) for x, mean, bounds in _points(curves[name])]
+            line(axis, points, style=styles[name], label=name)
+        finish_by_value(
+            axis,
+            values=values,
+            x_label="learning rate",
+            y_label="test accuracy (%)",
+            note="mean over seeds, bars: 95% interval",
+        )
+        save(figure, path)
+    return [path]
+
+
+def _points(members: Sequence[Configuration]) -> list[tuple[float, float, Interval | None]]:
+    points = []
+    for member in members:
+        found = member.measured[METRICS[0]].estimate
+        if found is not None:
+            points.append((float(member.varied[RATE]), found.mean, found.interval))
+    return sorted(points, key=lambda point: point[0])
+
+
+def curve_name(found: Sweep, configuration: Configuration) -> str:
+    """Return the loss and what was varied besides the rate."""
+    rest = [key for key in shown_keys(found) if key != RATE and key in configuration.varied]
+    values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in rest]
+    return ", ".join([configuration.loss, *values])

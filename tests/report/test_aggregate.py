@@ -1,0 +1,83 @@
+import pytest
+
+from losslab.report import load_runs, parse_plan, select
+from losslab.report.aggregate import tuning_points
+from report.factory import run_name, tiny_plan, write_run, write_study
+
+
+def grid(tmp_path, accuracies, *, seeds=2):
+    """Write one arm's grid, {value: [accuracy a seed]} (None: the run is missing)."""
+    plan = tiny_plan() | {"claims": [], "confirm": [], "chosen": {}}
+    plan["tune"] = [
+        {"arm": "mse", "value": value, "seed": seed, "run": run_name("mse", value, seed)}
+        for value in accuracies
+        for seed in range(seeds)
+    ]
+    for value, finals in accuracies.items():
+        for seed, final in enumerate(finals):
+            if final is not None:
+                write_run(tmp_path, run_name("mse", value, seed), accuracy=final)
+    return parse_plan(plan)
+
+
+def test_the_value_with_the_highest_mean_is_chosen(tmp_path):
+    plan = grid(tmp_path, {0.01: [0.7, 0.7], 0.1: [0.6, 0.9], 1.0: [0.5, 0.5]})
+    choice = select(plan, load_runs(tmp_path))["mse"]
+    assert (choice.value, choice.mean, choice.bracketed) == (0.1, pytest.approx(0.75), True)
+
+
+@pytest.mark.parametrize("best", [0.01, 1.0])
+def test_a_best_value_at_the_edge_is_not_bracketed(tmp_path, best):
+    plan = grid(tmp_path, {v: [0.9 if v == best else 0.5] * 2 for v in (0.01, 0.1, 1.0)})
+    choice = select(plan, load_runs(tmp_path))["mse"]
+    assert (choice.value, choice.bracketed) == (best, False)
+
+
+def test_of_equal_values_the_smallest_is_chosen(tmp_path):
+    # The means are equal but for rounding: 0.1 + 0.2 and 0.15 + 0.15.
+    plan = grid(tmp_path, {0.01: [0.0, 0.0], 0.1: [0.15, 0.15], 1.0: [0.1, 0.2]})
+    assert select(plan, load_runs(tmp_path))["mse"].value == 0.1
+
+
+def test_an_arm_with_a_missing_run_is_not_chosen(tmp_path):
+    plan = grid(tmp_path, {0.01: [0.7, 0.7], 0.1: [0.6, None]})
+    runs = load_runs(tmp_path)
+    assert select(plan, runs) == {}
+    assert [(p.n, p.planned) for p in tuning_points(plan, runs)] == [(2, 2), (1, 2)]
+
+
+def test_a_failed_run_is_missing(tmp_path):
+    plan = grid(tmp_path, {0.01: [0.7, 0.7], 0.1: [0.6, None]})
+    write_run(tmp_path, run_name("mse", 0.1, 1), status="failed", error="RuntimeError: no")
+    assert select(plan, load_runs(tmp_path)) == {}
+
+
+def test_a_diverged_run_counts_with_its_last_accuracy(tmp_path):
+    plan = grid(tmp_path, {0.01: [0.7, 0.7], 0.1: [0.9, None]})
+    write_run(tmp_path, run_name("mse", 0.1, 1), status="diverged", accuracy=0.1)
+    runs = load_runs(tmp_path)
+    assert select(plan, runs)["mse"].value == 0.01
+    assert [(p.mean, p.diverged) for p in tuning_points(plan, runs)] == [
+        (pytest.approx(0.7), 0),
+        (pytest.approx(0.5), 1),
+    ]
+
+
+def test_a_run_that_diverged_before_its_first_evaluation_rules_its_value_out(tmp_path):
+    plan = grid(tmp_path, {0.01: [0.2, 0.2], 0.1: [0.9, None]})
+    write_run(tmp_path, run_name("mse", 0.1, 1), status="diverged", accuracy=None, curve=())
+    runs = load_runs(tmp_path)
+    assert select(plan, runs)["mse"].value == 0.01
+    # No accuracy is invented for it.
+    assert tuning_points(plan, runs)[1].mean == pytest.approx(0.9)
+
+
+def test_a_whole_study_chooses_for_every_arm(tmp_path):
+    write_study(tmp_path, tiny_plan())
+    choices = select(parse_plan(tiny_plan()), load_runs(tmp_path))
+    assert {arm: choice.value for arm, choice in choices.items()} == tiny_plan()["chosen"]
+    assert {arm: choice.bracketed for arm, choice in choices.items()} == {
+        "cross_entropy": True,
+        "mse": True,
+        "mse_softmax": False,
+    }

@@ -1,0 +1,172 @@
+import io
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from losslab.report import build, load_runs
+from losslab.report.sweep import sweep
+from losslab.report.sweep_report import curve_name, shown_keys
+from report.factory import run_name, tiny_plan, write_run, write_study
+
+FIGURES = {"accuracy.png", "accuracy_by_value.png", "learning_curves.png", "claims.png"}
+
+
+@pytest.fixture(scope="module")
+def report(tiny_study, tmp_path_factory):
+    return build(tiny_study, out=tmp_path_factory.mktemp("report"))
+
+
+def texts(results):
+    return {path.name: path.read_bytes() for path in results.files}
+
+
+def test_a_study_has_its_report_data_and_figures(report):
+    assert set(texts(report)) == FIGURES | {"report.md", "results.json"}
+    assert report.census.complete
+
+
+def test_the_data_are_the_known_numbers(report):
+    data = json.loads(texts(report)["results.json"])
+    softmax = data["arms"]["mse_softmax"]
+    naive, own = (softmax["confirmed"][rate]["test/accuracy"] for rate in ("reference", "own"))
+    assert naive["mean"] == pytest.approx(0.30, abs=0.02)
+    assert own["mean"] == pytest.approx(0.90, abs=0.02)
+    assert naive["n"] == own["n"] == 8
+    assert own["interval"][0] < own["mean"] < own["interval"][1]
+    assert [point["mean"] for point in softmax["tuning"]] == pytest.approx([0.2, 0.3, 0.9])
+    assert (softmax["chosen"], softmax["bracketed"]) == (1.0, False)
+    assert {claim["id"]: claim["verdict"] for claim in data["claims"]}["naive"] == "supported"
+    assert data["runs"]["expected"] == data["runs"]["done"] == 59
+    assert "start" not in data["environment"]
+
+
+def test_the_text_says_what_a_reader_needs(report):
+    text = texts(report)["report.md"].decode()
+    for needed in (
+        "# A tiny study",
+        "How far behind is squared error?",
+        "| squared error, raw | ",
+        "At the edge of the grid: the best learning rate of squared error, softmax.",
+        "softmax of the network's outputs",
+        "Runs: 59 expected, 59 done, 0 diverged",
+        "| commit | 0123abc |",
+        "| dirty | no |",
+        "`losslab study tiny`",
+        "](figures/accuracy.png)",
+        " pp [",
+    ):
+        assert needed in text
+    assert "nan" not in text.lower().replace("finance", "")
+
+
+def test_the_same_runs_give_the_same_bytes(report, tiny_study, tmp_path):
+    assert texts(build(tiny_study, out=tmp_path)) == texts(report)
+
+
+def test_an_unfinished_study_reports_what_there_is(tmp_path):
+    failed, gone = run_name("mse", 0.1, 100), run_name("mse", 0.01, 2)
+    only = {failed, gone, run_name("cross_entropy", 0.1, 103)}
+    write_study(tmp_path, tiny_plan(), only=lambda name: name not in only)
+    write_run(tmp_path, failed, status="failed", error="RuntimeError: out of memory")
+    console = Console(width=160, file=io.StringIO())
+    results = build(tmp_path, console=console)
+    text = (tmp_path / "report.md").read_text()
+    assert not results.census.complete
+    for needed in (
+        "Unfinished: 56 of 59 planned runs have a result",
+        f"failed: {failed}: RuntimeError: out of memory",
+        f"missing: {gone}",
+        "inconclusive (2 of 16 runs missing)",
+        "7 of 8",
+    ):
+        assert needed in text
+    assert f"missing: {gone}" in console.file.getvalue()
+
+
+def test_a_study_that_has_not_begun_has_a_report(tmp_path):
+    plan = tiny_plan() | {"confirm": [], "chosen": {}}
+    results = build(write_study(tmp_path, plan, only=lambda name: False))
+    assert [path.name for path in results.files] == ["report.md", "results.json"]
+    assert len(results.census.missing) == 27
+
+
+def test_a_sweep_is_a_table_by_configuration(tmp_path):
+    for rate in (0.01, 0.1):
+        for seed in (0, 1, 2):
+            config = {"loss": {"_target_": "x"}, "optimizer": {"lr": rate}, "seed": seed}
+            name = f"mse-lr={rate:g}-0a/seed={seed}"
+            write_run(tmp_path, name, accuracy=0.5 + rate, config=config)
+    config = {"loss": {"_target_": "x"}, "optimizer": {"lr": 1.0}, "seed": 0}
+    failed = {"status": "failed", "error": "ValueError: lr", "config": config}
+    write_run(tmp_path, "mse-lr=1-0b/seed=0", **failed)
+    results = build(tmp_path)
+    assert {path.name for path in results.files} == {
+        "report.md",
+        "results.json",
+        "accuracy_by_value.png",
+    }
+    data = json.loads(texts(results)["results.json"])
+    assert data["varied"] == ["optimizer.lr"]
+    first = data["configurations"][0]
+    assert (first["group"], first["loss"]) == ("mse-lr=0.01-0a", "mse")
+    assert first["varied"] == {"optimizer.lr": 0.01}
+    assert first["metrics"]["test/accuracy"]["n"] == 3
+    assert first["metrics"]["test/accuracy"]["mean"] == pytest.approx(0.51, abs=0.03)
+    text = texts(results)["report.md"].decode()
+    assert "failed: mse-lr=1-0b/seed=0: ValueError: lr" in text
+    assert "Varied: optimizer.lr." in text
+
+
+def test_a_sweep_over_a_losss_own_option_keeps_its_settings_apart(tmp_path):
+    runs = [("map_gaussian", {"_target_": "losslab.losses.MAP", "std": std}) for std in (0.1, 1.0)]
+    runs.append(("mse", {"_target_": "losslab.losses.SquaredError"}))
+    for index, (loss, options) in enumerate(runs):
+        for rate in (0.01, 0.1):
+            config = {"loss": options, "optimizer": {"lr": rate}}
+            write_run(tmp_path, f"{loss}-{index}-lr={rate:g}/seed=0", config=config)
+    found = sweep(load_runs(tmp_path))
+    assert shown_keys(found) == ("loss.std", "optimizer.lr")
+    curves = {curve_name(found, configuration) for configuration in found.configurations}
+    assert curves == {"map_gaussian, loss.std=0.1", "map_gaussian, loss.std=1", "mse"}
+
+
+def test_figures_of_an_earlier_report_do_not_stay(tiny_study, tmp_path):
+    out = tmp_path / "out"
+    build(tiny_study, out=out)
+    plan = tiny_plan() | {"confirm": [], "chosen": {}}
+    build(write_study(tmp_path / "begun", plan, only=lambda name: False), out=out)
+    assert list((out / "figures").iterdir()) == []
+
+
+def test_a_folder_without_runs_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match="holds no runs; give the folder of a study or a sweep"):
+        build(tmp_path)
+
+
+def test_a_damaged_run_does_not_stop_a_report(tiny_study, tmp_path):
+    root = tmp_path / "tiny"
+    shutil.copytree(tiny_study, root)
+    spoiled = root / run_name("mse", 0.1, 100) / "predictions.safetensors"
+    spoiled.write_bytes(b"nothing")
+    results = build(root)
+    assert len(results.census.damaged) == 1
+    assert "predictions.safetensors cannot be read" in results.census.damaged[0]
+
+
+def test_a_report_needs_no_torch():
+    code = (
+        "import sys, losslab.report, losslab.report.figures\n"
+        "print([name for name in ('torch', 'hydra', 'omegaconf') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_drawing_waits_until_something_is_drawn():
+    code = "import sys, losslab.report; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

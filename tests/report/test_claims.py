@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from losslab.report import load_runs, parse_plan
+from losslab.report.claims import judge, verdict
+from losslab.report.samples import Sampler
+from losslab.report.statistics import Interval
+from report.factory import CONFIRMING_SEEDS, run_name, tiny_plan, write_run, write_study
+
+# direction, interval of left − right, Holm's p; the smallest effect that matters is 1.
+RULE = [
+    ("greater", (1.5, 3.0), 0.01, "supported"),
+    ("greater", (1.5, 3.0), 0.06, "inconclusive"),
+    ("greater", (0.5, 3.0), 0.01, "inconclusive"),
+    ("greater", (0.2, 0.8), 0.01, "contradicted"),
+    ("greater", (-0.5, 0.5), 0.9, "contradicted"),
+    ("greater", (-3.0, -2.0), 0.01, "contradicted"),
+    ("greater", (-2.0, 2.0), 0.9, "inconclusive"),
+    ("less", (-3.0, -1.5), 0.01, "supported"),
+    ("less", (-3.0, -0.5), 0.01, "inconclusive"),
+    ("less", (-0.8, -0.2), 0.01, "contradicted"),
+    ("less", (2.0, 3.0), 0.01, "contradicted"),
+    ("equal", (-0.5, 0.5), 0.9, "supported"),
+    ("equal", (0.2, 0.8), 0.001, "supported"),
+    ("equal", (0.5, 1.5), 0.001, "inconclusive"),
+    ("equal", (1.1, 1.5), 0.2, "contradicted"),
+    ("equal", (-3.0, -1.1), 0.001, "contradicted"),
+    ("equal", (-2.0, 2.0), 0.9, "inconclusive"),
+]
+
+
+@pytest.mark.parametrize(("direction", "interval", "p", "expected"), RULE)
+def test_the_rule(direction, interval, p, expected):
+    found = verdict(
+        direction=direction, smallest_effect=1.0, interval=Interval(*interval), p_holm=p
+    )
+    assert found == expected
+
+
+def judgements(root, plan):
+    return {
+        judgement.claim.id: judgement
+        for judgement in judge(parse_plan(plan), Sampler(load_runs(root)))
+    }
+
+
+def test_known_effects_get_their_verdicts(tiny_study):
+    found = judgements(tiny_study, tiny_plan())
+    # 0.30 against 0.95; 0.94 against 0.95, where 0.04 matters; the same, predicted to be better;
+    # at the same confidence of 0.86 an accuracy of 0.90 is better calibrated than one of 0.95.
+    assert {name: judgement.verdict for name, judgement in found.items()} == {
+        "naive": "supported",
+        "level": "supported",
+        "better": "contradicted",
+        "calibrated": "contradicted",
+    }
+    assert found["naive"].comparison.difference == pytest.approx(-0.65, abs=0.02)
+    assert found["naive"].comparison.n == len(CONFIRMING_SEEDS)
+    # Eight seeds of the same sign: 2 / 2^8, times four claims.
+    assert found["naive"].p_holm == pytest.approx(4 * 2 / 2**8)
+
+
+def test_missing_runs_are_counted_not_judged(tmp_path):
+    gone = {run_name("mse_softmax", 0.1, seed) for seed in (100, 101)}
+    write_study(tmp_path, tiny_plan(), only=lambda name: name not in gone)
+    naive = judgements(tmp_path, tiny_plan())["naive"]
+    assert (naive.verdict, naive.reason) == ("inconclusive", "2 of 16 runs missing")
+    assert naive.comparison.n == 6
+
+
+def test_before_tuning_has_finished_nothing_is_judged(tmp_path):
+    plan = tiny_plan() | {"confirm": [], "chosen": {}}
+    for judgement in judgements(write_study(tmp_path, plan), plan).values():
+        assert judgement.verdict == "inconclusive"
+        assert "not planned yet" in judgement.reason
+
+
+def test_a_diverged_run_counts(tmp_path):
+    name = run_name("mse_softmax", 0.1, 100)
+    write_study(tmp_path, tiny_plan(), only=lambda other: other != name)
+    write_run(tmp_path, name, status="diverged", accuracy=0.1)
+    naive = judgements(tmp_path, tiny_plan())["naive"]
+    assert (naive.verdict, naive.comparison.n) == ("supported", 8)
+
+
+def test_a_claim_on_what_is_not_finite_is_not_judged(tmp_path):
+    name = run_name("mse_softmax", 1.0, 100)
+    write_study(tmp_path, tiny_plan(), only=lambda other: other != name)
+    labels = np.arange(120) % 4
+    logits = np.full((120, 4), np.nan)
+    write_run(tmp_path, name, status="diverged", logits=logits, labels=labels)
+    calibrated = judgements(tmp_path, tiny_plan())["calibrated"]
+    assert calibrated.verdict == "inconclusive"
+    assert calibrated.reason == "not finite or not recorded in 1 of 16 runs"
+
+
+def test_one_seed_is_not_enough(tmp_path):
+    plan = tiny_plan()
+    plan["confirm"] = [run for run in plan["confirm"] if run["seed"] == 100]
+    level = judgements(write_study(tmp_path, plan), plan)["level"]
+    assert (level.verdict, level.reason) == ("inconclusive", "fewer than two seeds in common")

@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from losslab.report.load import load_runs, read_scores
+from report.factory import EXAMPLES, write_run
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+DAMAGES = {
+    "no status": (lambda run: (run / "status.json").unlink(), "status.json is missing"),
+    "half a status": (lambda run: (run / "status.json").write_text('{"sta'), "Unterminated"),
+    "odd status": (lambda run: (run / "status.json").write_text('{"status": "ok"}'), "'ok'"),
+    "no summary": (lambda run: (run / "summary.json").unlink(), "summary.json is missing"),
+    "a list": (lambda run: (run / "summary.json").write_text("[]"), "holds no mapping"),
+    "no config": (lambda run: (run / "config.yaml").unlink(), "config.yaml is missing"),
+    "odd config": (lambda run: (run / "config.yaml").write_text("a: [1"), "while parsing"),
+    "cut predictions": (lambda run: truncate(run / "predictions.safetensors"), "cannot be read"),
+    "cut metrics": (lambda run: truncate(run / "metrics.jsonl"), "half a record"),
+    "odd metrics": (lambda run: (run / "metrics.jsonl").write_text('"val/\n'), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_run_is_listed_with_its_reason(tmp_path, damage):
+    spoil, reason = DAMAGES[damage]
+    spoil(write_run(tmp_path, "mse-0a/seed=0"))
+    write_run(tmp_path, "mse-0a/seed=1")
+    damaged, whole = load_runs(tmp_path)
+    assert (damaged.status, damaged.finished) == ("damaged", False)
+    assert reason in damaged.reason
+    assert whole.status == "done"
+
+
+def test_a_finished_run_is_read_whole(tmp_path):
+    write_run(tmp_path, "mse-0a/seed=3", accuracy=0.9, config={"optimizer": {"lr": 0.1}})
+    (run,) = load_runs(tmp_path)
+    assert (run.name, run.group, run.seed, run.status) == ("mse-0a/seed=3", "mse-0a", 3, "done")
+    assert run.config["optimizer"]["lr"] == 0.1
+    assert run.final("val/accuracy") == 0.9
+    assert run.final("val/nll") is None
+    assert [record["epoch"] for record in run.evaluations] == [1, 2, 3]
+
+
+def test_runs_are_sorted_by_group_then_seed_as_a_number(tmp_path):
+    for name in ("b/seed=2", "a/seed=10", "a/seed=9"):
+        write_run(tmp_path, name)
+    assert [run.name for run in load_runs(tmp_path)] == ["a/seed=9", "a/seed=10", "b/seed=2"]
+
+
+def test_a_run_that_stopped_anywhere_is_not_damaged(tmp_path):
+    run = tmp_path / "mse-0a" / "seed=0"
+    run.mkdir(parents=True)
+    (run / "status.json").write_text('{"status": "running"}')
+    assert [found.status for found in load_runs(tmp_path)] == ["running"]
+
+
+def test_a_failed_run_says_why_in_one_line(tmp_path):
+    error = "Traceback (most recent call last):\n  File x\nRuntimeError: out of memory\n"
+    write_run(tmp_path, "mse-0a/seed=0", status="failed", error=error)
+    (run,) = load_runs(tmp_path)
+    assert (run.status, run.reason) == ("failed", "RuntimeError: out of memory")
+
+
+def test_a_number_that_is_not_finite_is_absent(tmp_path):
+    path = write_run(tmp_path, "mse-0a/seed=0", status="diverged")
+    (path / "summary.json").write_text('{"val/nll": NaN, "test/accuracy": 0.1}')
+    (run,) = load_runs(tmp_path)
+    assert run.summary == {"test/accuracy": 0.1}
+
+
+def test_a_diverged_run_keeps_its_last_accuracy(tmp_path):
+    path = write_run(tmp_path, "mse-0a/seed=0", status="diverged", curve=(0.5, 0.4), accuracy=None)
+    (path / "summary.json").write_text("{}")
+    (run,) = load_runs(tmp_path)
+    assert run.final("val/accuracy") == 0.4
+
+
+def test_scores_come_from_the_stored_predictions(tmp_path):
+    logits, labels = np.eye(3, dtype=np.float32)[[0, 1, 1]], np.array([0, 1, 2])
+    write_run(tmp_path, "mse-0a/seed=0", logits=logits, labels=labels)
+    write_run(tmp_path, "mse-0a/seed=1", predictions=False)
+    with_predictions, without = load_runs(tmp_path)
+    assert read_scores(with_predictions, "test").correct.tolist() == [1, 1, 0]
+    assert read_scores(with_predictions, "train") is None
+    assert read_scores(without, "test") is None
+
+
+def test_a_single_run_can_be_read(tmp_path):
+    path = write_run(tmp_path, "mse-0a/seed=0")
+    (run,) = load_runs(path)
+    assert (run.name, len(read_scores(run, "val").labels)) == ("seed=0", EXAMPLES)
+
+
+def test_no_folder_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="is no folder; give one that holds runs"):
+        load_runs(tmp_path / "nowhere")
+
+
+def test_a_record_without_validation_is_not_read(tmp_path):
+    path = write_run(tmp_path, "mse-0a/seed=0")
+    with (path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 99, "train/objective": 1.0}) + "\n")
+    (run,) = load_runs(tmp_path)
+    assert len(run.evaluations) == 3

@@ -1,0 +1,74 @@
+import json
+
+import pytest
+
+from losslab.report import load_plan, parse_plan
+from losslab.report.plan import Side
+from report.factory import CONFIRMING_SEEDS, tiny_plan
+
+
+def spoiled(**changes):
+    return tiny_plan() | changes
+
+
+def claim(**changes):
+    return {"claims": [tiny_plan()["claims"][0] | changes]}
+
+
+BAD_PLANS = [
+    ({"reference": "hinge"}, "the plan names hinge; its arms are cross_entropy, mse, mse_softmax"),
+    ({"select": "val/nll"}, "select='val/nll'; give an accuracy"),
+    (claim(direction="more"), "direction='more'; give one of less, greater, equal"),
+    (claim(smallest_effect=0), "claim naive: smallest_effect=0.0; give a positive number"),
+    (claim(left={"arm": "mse", "rate": "best"}), "rate='best'; give one of own, reference"),
+    ({"claims": tiny_plan()["claims"][:1] * 2}, "two claims are called naive"),
+    ({"arms": ["mse"]}, "is not what a study writes"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_PLANS)
+def test_a_plan_that_cannot_be_meant_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        parse_plan(spoiled(**changes))
+
+
+def test_a_missing_key_is_named():
+    plan = tiny_plan()
+    del plan["values"]
+    with pytest.raises(ValueError, match="the plan has no 'values'; run the study again"):
+        parse_plan(plan)
+
+
+@pytest.mark.parametrize("content", [None, '{"study": '])
+def test_an_unreadable_plan_names_its_file(tmp_path, content):
+    if content is not None:
+        (tmp_path / "study.json").write_text(content)
+    with pytest.raises(ValueError, match=r"study\.json: no readable plan"):
+        load_plan(tmp_path)
+
+
+def test_a_plan_without_confirming_runs_is_a_plan(tmp_path):
+    plan = tiny_plan()
+    for key in ("confirm", "chosen", "claims"):
+        del plan[key]
+    (tmp_path / "study.json").write_text(json.dumps(plan))
+    assert load_plan(tmp_path).confirm == ()
+
+
+def test_the_reference_arm_has_one_rate_by_two_names():
+    plan = tiny_plan()
+    plan["confirm"] = [
+        run
+        for run in plan["confirm"]
+        if (run["arm"], run["rate"]) != ("cross_entropy", "reference")
+    ]
+    parsed = parse_plan(plan)
+    own = parsed.confirming(Side("cross_entropy", "own"))
+    assert [run.seed for run in own] == list(CONFIRMING_SEEDS)
+    assert parsed.confirming(Side("cross_entropy", "reference")) == own
+
+
+def test_a_run_planned_twice_is_expected_once():
+    expected = parse_plan(tiny_plan()).expected()
+    # Three arms, three rates, three seeds; mse's own rate is the reference's, mse_softmax's not.
+    assert len(expected) == 27 + 4 * len(CONFIRMING_SEEDS)
