@@ -18,6 +18,7 @@ MANIFEST = {
     "threads": 1,
     "commit": "0123abc",
     "dirty": False,
+    "choices": {"loss": "mse"},
     "command": "losslab study tiny",
     "start": "2026-11-01T10:00:00",
     "end": "2026-11-01T10:00:10",

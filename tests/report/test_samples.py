@@ -106,3 +106,8 @@ def test_swapping_the_sides_turns_the_sign(tmp_path):
     assert back.difference == -forth.difference
     assert back.interval == pytest.approx((-forth.interval.high, -forth.interval.low))
     assert back.p == forth.p
+
+
+def test_an_interval_stays_inside_the_metrics_range(tmp_path):
+    write_group(tmp_path, "a", [0.99, 0.60])
+    assert estimate(sample(tmp_path, "a", seeds=2)).interval.high == 1.0

@@ -54,24 +54,30 @@ def test_identical_sides_differ_by_exactly_nothing():
 NOISES = [(1.0, 0.0, 0.5), (0.1, 3.0, 0.5), (0.5, 5.0, 2.0)]
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 10])
 @pytest.mark.parametrize("noise", NOISES)
-def test_two_way_interval_covers_the_truth_as_often_as_it_says(noise):
+def test_two_way_interval_covers_the_truth_as_often_as_it_says(noise, seeds):
     generator = np.random.default_rng(0)
-    seeds, examples, trials = 10, 100, 300
+    examples, trials = 100, 300
+    shapes = [(seeds, 1), (1, examples), (seeds, examples)]
     hits = 0
     for _ in range(trials):
-        a, b, e = (
-            scale * generator.normal(size=shape)
-            for scale, shape in zip(
-                noise, [(seeds, 1), (1, examples), (seeds, examples)], strict=True
-            )
-        )
-        matrix = 0.7 + a + b + e
-        resampled = resampled_metric(matrix[:, :, None], resamples=2000)
+        parts = zip(noise, shapes, strict=True)
+        matrix = 0.7 + sum(scale * generator.normal(size=shape) for scale, shape in parts)
+        resampled = resampled_metric(matrix[:, :, None], resamples=500)
         interval = two_way_interval(resampled, measured=matrix.mean())
         hits += interval.low <= 0.7 <= interval.high
-    # 95% of 300 is 285, the binomial's standard deviation 3.8; up to 99%, where it is too wide.
-    assert 0.92 <= hits / trials <= 0.995
+    # 95% of 300 is 285, the binomial's standard deviation 3.8.
+    assert hits / trials >= 0.92
+    if noise == NOISES[0]:
+        assert hits / trials <= 0.985
+
+
+def test_noise_of_seeds_alone_gives_students_interval():
+    values = np.array([0.91, 0.95, 0.93, 0.94, 0.90])
+    resampled = resampled_metric(np.repeat(values, 50).reshape(5, 50, 1))
+    found = two_way_interval(resampled, measured=values.mean())
+    assert found == pytest.approx(t_interval(values), abs=5e-4)
 
 
 def test_an_interval_of_seeds_alone_would_miss_the_noise_of_the_test_part():

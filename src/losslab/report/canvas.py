@@ -56,7 +56,7 @@ def percent_axis(axis: Axis) -> None:
 
 def wrap(text: str, width: int = 26) -> str:
     """Break a label into lines."""
-    return textwrap.fill(text, width)
+    return textwrap.fill(text, width, break_on_hyphens=False)
 
 
 def save(figure: Figure, path: Path) -> None:

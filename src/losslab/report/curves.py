@@ -53,9 +53,13 @@ def accuracy_by_value(findings: Findings, path: Path) -> None:
         values=values,
         x_label=plan.parameter_name,
         y_label=f"{show.metric_name(plan.select)} (%)",
-        note=f"mean of {seeds} seeds, bars: 95% interval\nlarge open marker: chosen",
+        note=f"{_mean_of(seeds)}, bars: 95% interval\nlarge open marker: chosen",
     )
     save(figure, path)
+
+
+def _mean_of(seeds: int) -> str:
+    return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
 
 
 def shifts(number: int, values: Sequence[float]) -> list[float]:
@@ -155,7 +159,7 @@ def learning_curves(findings: Findings, path: Path) -> None:
         axis.set_ylim(0, 1.02)
         percent_axis(axis.yaxis)
         axis.grid(axis="y")
-    axes[0].set_ylabel(f"validation accuracy (%)\nmean of {seeds} seeds, band: 95% interval")
+    axes[0].set_ylabel(f"validation accuracy (%)\n{_mean_of(seeds)}, band: 95% interval")
     handles = {
         label: handle
         for axis in axes

@@ -157,7 +157,8 @@ def environment(runs: Sequence[Run]) -> dict[str, tuple[str, ...]]:
     values: dict[str, Counter[str]] = {}
     for run in runs:
         for key, value in run.manifest.items():
-            if key not in _NOT_ENVIRONMENT:
+            # What a run chose and was told is its config; its machine is plain values.
+            if key not in _NOT_ENVIRONMENT and not isinstance(value, Mapping | list):
                 values.setdefault(key, Counter())[_text(value)] += 1
     return {
         key: tuple(sorted(counter, key=lambda text: (-counter[text], text)))

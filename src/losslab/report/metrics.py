@@ -12,7 +12,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 ECE_BINS = 15
-EXAMPLE_METRICS = ("accuracy", "nll", "brier", "ece")
+RANGES = {"accuracy": (0.0, 1.0), "nll": (0.0, np.inf), "brier": (0.0, 2.0), "ece": (0.0, 1.0)}
+EXAMPLE_METRICS = tuple(RANGES)
 
 
 @dataclass(frozen=True)

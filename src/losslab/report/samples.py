@@ -11,6 +11,7 @@ import numpy as np
 from losslab.report.load import Run, read_scores
 from losslab.report.metrics import (
     EXAMPLE_METRICS,
+    RANGES,
     FloatArray,
     IntArray,
     Scores,
@@ -33,6 +34,7 @@ class Sample:
     """One metric of the runs of one side.
 
     Attributes:
+        metric: Its tag.
         seeds: ``(S,)`` of the runs that have the metric, ascending.
         values: ``(S,)`` the metric.
         features: ``(S, N, F)`` what it is computed from; ``None`` unless every run has its
@@ -42,6 +44,7 @@ class Sample:
         without: Names of finished runs whose metric is not finite or not recorded.
     """
 
+    metric: str
     seeds: tuple[int, ...]
     values: FloatArray
     features: FloatArray | None
@@ -136,6 +139,7 @@ class Sampler:
         same = len(examples) == len(kept) and all(np.array_equal(labels[0], y) for y in labels)
         two_way = bool(kept) and same
         return Sample(
+            metric=metric,
             seeds=tuple(seed for seed, _ in kept),
             values=np.array([value for _, value in kept]),
             features=np.stack(examples) if two_way else None,
@@ -154,8 +158,8 @@ def estimate(sample: Sample) -> Estimate | None:
         return Estimate(len(sample.seeds), mean, t_interval(sample.values), "seeds")
     interval = two_way_interval(sample.resampled, measured=mean)
     if interval is not None:
-        # No accuracy, score or calibration error is negative; shifting the resamples may be.
-        interval = Interval(max(interval.low, 0.0), interval.high)
+        lowest, highest = RANGES[sample.metric.partition("/")[2]]
+        interval = Interval(max(interval.low, lowest), min(interval.high, highest))
     return Estimate(len(sample.seeds), mean, interval, "seeds and test examples")
 
 

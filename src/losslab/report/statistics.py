@@ -81,16 +81,14 @@ def two_way_interval(
     """Return the interval of a mean over seeds, by resampling seeds and test examples together.
 
     The bootstrap of crossed factors (Owen 2007, "The pigeonhole bootstrap"): every resample draws
-    S seeds and N examples, each with replacement, independently. Two corrections:
+    S seeds and N examples, each with replacement, independently. The interval is the measured
+    value ± t · √(S / (S − 1)) · the resamples' standard deviation, t being Student's with S − 1
+    degrees of freedom (Hesterberg 2015). Plain percentiles are too narrow for few seeds: where
+    seeds are most of the noise, three of them cover the truth in fewer than 85 of 100 cases. Where
+    the test part is most of the noise the interval is wider than need be.
 
-    - S is small, so plain percentiles are too narrow. The percentiles are those of Student's t
-      with S − 1 degrees of freedom (the expanded percentile interval, Hesterberg 2015). Where the
-      test part is most of the noise this is wider than need be.
-    - A calibration error is larger on a resample than on what it was drawn from. The resamples are
-      shifted so that their mean is the measured value. For means over examples this changes
-      nothing. (The measured value is itself a little larger than on a test part without end.)
-
-    With fewer than five seeds the percentiles are the ends of what was drawn; take more seeds.
+    It lies around the measured value, also for a calibration error, which is larger on a resample
+    than on what it was drawn from.
 
     Args:
         resampled: ``(B, S)`` from :func:`resampled_metric`, or the difference of two such.
@@ -104,10 +102,9 @@ def two_way_interval(
     if seeds < 2:
         return None
     means = (_counts(seeds, resamples, stream=2) * resampled).sum(axis=1) / seeds
-    quantile = np.sqrt(seeds / (seeds - 1)) * special.stdtrit(seeds - 1, (1 - level) / 2)
-    tail = float(special.ndtr(quantile))
-    low, high = np.quantile(means - means.mean() + measured, [tail, 1 - tail])
-    return Interval(float(low), float(high))
+    t = special.stdtrit(seeds - 1, (1 + level) / 2)
+    half = float(t * np.sqrt(seeds / (seeds - 1)) * means.std())
+    return Interval(measured - half, measured + half)
 
 
 def sign_flip_p(differences: FloatArray) -> float:
