@@ -107,10 +107,13 @@ def _report(arguments: list[str]) -> int:
     from losslab import report
 
     parser = _parser("report", "Report on the runs that are there, finished or not.")
-    parser.add_argument("path", type=Path, help="a study's or a sweep's folder, e.g. outputs/runs")
+    parser.add_argument("path", type=Path, help="of a study, a sweep or all studies")
     parser.add_argument("--to", type=Path, help="write report.md, results.json, figures there")
     given = parser.parse_args(arguments)
-    report.build(given.path, console=Console(), out=given.to)
+    if report.is_notebook(given.path):
+        Console().print(f"Written: {report.write_notebook(given.path)}", soft_wrap=True)
+    else:
+        report.build(given.path, console=Console(), out=given.to)
     return 0
 
 

@@ -10,6 +10,7 @@ from losslab.report.evidence import EVIDENCE_FILE, Evidence, judge_evidence, loa
 from losslab.report.evidence_report import evidence_data, evidence_document
 from losslab.report.findings import find, take_census
 from losslab.report.load import Run, load_runs
+from losslab.report.notebook import is_notebook, write_notebook
 from losslab.report.plan import PLAN_FILE, Plan, load_plan, parse_plan
 from losslab.report.render import Results, render
 from losslab.report.study_report import study_document
@@ -22,10 +23,12 @@ __all__ = [
     "Results",
     "Run",
     "build",
+    "is_notebook",
     "load_plan",
     "load_runs",
     "parse_plan",
     "select",
+    "write_notebook",
 ]
 
 

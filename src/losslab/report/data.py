@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from losslab.report import formatting as show
 from losslab.report.aggregate import TuningPoint
 from losslab.report.claims import RULE, Judgement
 from losslab.report.findings import Census, Findings, Measured
@@ -133,6 +134,8 @@ def _claim(judgement: Judgement) -> dict[str, Any]:
         "verdict": judgement.verdict,
         "reason": judgement.reason or None,
         "p_holm": judgement.p_holm,
+        "effect": show.difference(claim.metric, found),
+        "n": None if found is None else found.n,
         "measured": None if found is None else asdict(found),
     }
 

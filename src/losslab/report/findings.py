@@ -13,7 +13,7 @@ from losslab.report.samples import Estimate, Sampler, estimate
 
 ACCURACY = "test/accuracy"
 PROPER_SCORES = ("test/nll", "test/brier", "test/ece")
-_NOT_ENVIRONMENT = {"command", "start", "end"}
+_NOT_ENVIRONMENT = {"command", "choices", "start", "end", "resumed_at_step"}
 
 
 @dataclass(frozen=True)

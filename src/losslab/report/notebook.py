@@ -11,6 +11,18 @@ PAGE = "README.md"
 _VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "inconclusive")
 
 
+def is_notebook(folder: Path) -> bool:
+    """Return whether a folder holds reports of studies, rather than runs."""
+    return any(folder.glob("*/results.json"))
+
+
+def write_notebook(folder: Path) -> Path:
+    """Write :func:`notebook` into the folder; return the file."""
+    page = folder / PAGE
+    page.write_text(notebook(folder), encoding="utf-8")
+    return page
+
+
 def notebook(folder: Path) -> str:
     """Return the page for a folder of studies, each with its ``results.json``.
 
