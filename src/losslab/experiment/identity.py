@@ -85,7 +85,8 @@ def _check_keys(config: DictConfig) -> None:
             f"unknown key {word!r}{nearest(word, allowed)}; allowed are {', '.join(allowed)}"
         )
     absent = [key for key in allowed if key not in present and key != "launcher"]
-    absent += sorted(OmegaConf.missing_keys(config) - {_FILLED_IN})
+    flat = _flat(config)
+    absent += [key for key, value in flat.items() if value == "???" and key != _FILLED_IN]
     if absent:
         raise ValueError(f"{absent[0]} has no value; give {absent[0]}=...")
     for key, kind in {"name": str, "output_dir": str, "force": bool}.items():

@@ -19,7 +19,9 @@ class MetricsLog:
     """
 
     def __init__(self, path: Path, *, after_step: int | None = None) -> None:
-        self.kept = [] if after_step is None else read_records(path, up_to=after_step)
+        earlier = [] if after_step is None else read_records(path, up_to=after_step)
+        # The test part is evaluated after the last checkpoint, at the same step.
+        self.kept = [r for r in earlier if not any(tag.startswith("test/") for tag in r)]
         write_atomically(path, "".join(json.dumps(record) + "\n" for record in self.kept))
         self._file = path.open("a", encoding="utf-8")
 

@@ -45,6 +45,14 @@ class Comparison:
     claims: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        for name in ("values", "tune_seeds", "confirm_seeds"):
+            if not isinstance(getattr(self, name), list) or not getattr(self, name):
+                raise ValueError(f"study.{name}={getattr(self, name)}; give a list of at least one")
+        for name, arm in self.arms.items():
+            if not isinstance(arm.get("overrides"), list) or set(arm) != {"label", "overrides"}:
+                raise ValueError(
+                    f"study.arms.{name}={arm}; give it a label and a list of overrides, no more"
+                )
         if self.reference not in self.arms:
             raise ValueError(
                 f"study.reference={self.reference}; give one of the arms {', '.join(self.arms)}"
@@ -54,9 +62,6 @@ class Comparison:
             raise ValueError(
                 f"the study's seeds {sorted(both)} tune and confirm; a comparison needs fresh ones"
             )
-        for name in ("values", "tune_seeds", "confirm_seeds"):
-            if not getattr(self, name):
-                raise ValueError(f"study.{name} is empty; give at least one")
         for claim in self.claims:
             for side in ("left", "right"):
                 if claim[side]["arm"] not in self.arms:
@@ -78,6 +83,7 @@ class Comparison:
         every = [point for points in tune.values() for point in points]
         root = every[0].root
         plan = self._plan(session, tune)
+        report.parse_plan(plan)  # a claim that cannot be judged should not cost a training first
         failed = run_points(session, every, "tune")
         _write(root, plan)
         choices = report.select(report.load_plan(root), report.load_runs(root))

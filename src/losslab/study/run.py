@@ -51,5 +51,5 @@ def _load(composer: Composer, name: str, overrides: list[str]) -> Study:
     try:
         study: Study = instantiate(node, _convert_="all", _recursive_=False)
     except InstantiationException as error:
-        raise ValueError(f"study: {error.__cause__ or error}") from error
+        raise ValueError(f"study {name}: {error.__cause__ or error}") from error
     return study

@@ -82,7 +82,8 @@ class Loop:
         if self.steps_done == 0:
             self.record(self._validate())
         self.step.model.train()
-        for epoch in range(self.steps_done // len(self.train), epochs):
+        # Rounded up: a run of so many steps may have its last checkpoint within an epoch.
+        for epoch in range(math.ceil(self.steps_done / len(self.train)), epochs):
             self._train_epoch(epoch)
             self.recorder.flush()
             if self.diverged:

@@ -1,0 +1,130 @@
+"""The same command gives the same weights; what cannot change a result does not."""
+
+import pytest
+import torch
+
+from losslab.data import BatchLoader
+from losslab.training import TrainingStep
+from running import read, records, results, status
+
+CNN = ("model=small_cnn", "model.width=4")
+
+
+@pytest.mark.parametrize("more", [(), CNN, (*CNN, "trainer.precision=bfloat16")])
+def test_the_same_configuration_twice_is_equal_to_the_bit(losslab, more):
+    first, second = losslab.run(*more), losslab.run(*more)
+    assert status(first) == "done"
+    assert results(first) == results(second)
+    assert records(first) == records(second)
+
+
+def test_augmentation_is_drawn_from_the_seed(losslab):
+    more = (
+        "data.augmentation={_target_: losslab.data.Augmentation, flip: true, padding: 2}",
+        "trainer.epochs=1",
+    )
+    first, second, plain = losslab.run(*more), losslab.run(*more), losslab.run("trainer.epochs=1")
+    assert results(first) == results(second)
+    assert results(first) != results(plain)
+
+
+def test_another_seed_is_another_run(losslab):
+    losslab.sweep("seed=0,1")
+    zero, one = losslab.runs()
+    assert zero.parent == one.parent
+    assert results(zero)["model.safetensors"] != results(one)["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "without_effect",
+    [
+        "trainer.log_every=1",
+        "trainer.checkpoint_every=3",
+        "launcher=serial",
+        "force=true",
+        "output_dir=elsewhere",
+    ],
+)
+def test_what_cannot_change_a_result_changes_neither_weights_nor_group(losslab, without_effect):
+    plain = losslab.run()
+    result = losslab.train(without_effect, "name=other")
+    (other,) = losslab.folder.glob("*/other/*/seed=*")
+    assert str(other.relative_to(losslab.folder)) in result.out
+    assert other.parent.name == plain.parent.name
+    same = set(read(plain / "summary.json")) & set(read(other / "summary.json"))
+    assert results(plain)["model.safetensors"] == results(other)["model.safetensors"]
+    assert results(plain)["predictions.safetensors"] == results(other)["predictions.safetensors"]
+    evaluated = {tag for tag in same if tag.startswith(("val/", "test/"))}
+    assert len(evaluated) == 8
+    for tag in evaluated:
+        assert read(plain / "summary.json")[tag] == read(other / "summary.json")[tag]
+
+
+def test_the_last_step_is_recorded_whatever_the_cadence(losslab):
+    often, seldom = losslab.run("trainer.log_every=1"), losslab.run("trainer.log_every=1000")
+    assert records(often)[-3:] == records(seldom)[-3:]
+    assert results(often) == results(seldom)
+
+
+LOSSES = ("cross_entropy", "mse", "brier", "map_gaussian", "multiclass_hinge", "focal")
+
+
+def test_every_loss_starts_with_the_same_weights_and_sees_the_same_batches(losslab, monkeypatch):
+    seen: dict[str, list[bytes]] = {}
+    epoch, update = BatchLoader.epoch, TrainingStep.update
+
+    def spied_epoch(self, *arguments, **options):
+        for batch in epoch(self, *arguments, **options):
+            seen[loss].append(batch.images.contiguous().numpy().tobytes())
+            seen[loss].append(batch.labels.numpy().tobytes())
+            yield batch
+
+    def spied_update(self, batch):
+        if not seen[loss][2:]:
+            weights = [parameter.detach().flatten() for parameter in self.parameters]
+            seen[loss].append(torch.cat(weights).numpy().tobytes())
+        return update(self, batch)
+
+    monkeypatch.setattr(BatchLoader, "epoch", spied_epoch)
+    monkeypatch.setattr(TrainingStep, "update", spied_update)
+    for loss in LOSSES:
+        seen[loss] = []
+        losslab.train(f"loss={loss}", "seed=3", *CNN)
+    assert len(seen["mse"]) == 1 + 2 * 24
+    for loss in LOSSES:
+        assert seen[loss] == seen["cross_entropy"], loss
+    assert len({path.parent for path in losslab.runs()}) == len(LOSSES)
+
+
+def test_the_global_stream_of_random_numbers_has_no_say(losslab):
+    torch.manual_seed(1)
+    first = losslab.run()
+    torch.manual_seed(2)
+    assert results(losslab.run()) == results(first)
+
+
+def test_training_leaves_the_callers_random_numbers_alone(losslab):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    losslab.run()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_prior_is_weight_decay_through_the_whole_road(losslab):
+    # Gaussian prior of σ over N = 384 examples: weight decay 1/(σ² N), for plain SGD.
+    std = 0.25
+    prior = losslab.run("loss=map_gaussian", f"loss.prior.std={std}", *CNN)
+    decay = losslab.run("optimizer.weight_decay=" + repr(1 / (std**2 * 384)), *CNN)
+    none = losslab.run(*CNN)
+    weights = {
+        path: torch.cat([value.flatten() for value in load(path).values()])
+        for path in (prior, decay, none)
+    }
+    torch.testing.assert_close(weights[prior], weights[decay], rtol=1e-4, atol=1e-5)
+    assert (weights[prior] - weights[none]).abs().max() > 1e-2
+
+
+def load(run):
+    from safetensors.torch import load_file
+
+    return load_file(run / "model.safetensors")

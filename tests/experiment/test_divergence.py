@@ -1,0 +1,66 @@
+"""Divergence is a result: the run ends early, counts, and is never run again."""
+
+import math
+
+import pytest
+
+from losslab import report
+from losslab.recording.metrics_log import read_records
+from running import read, records, status
+
+HUGE = ("loss=mse", "optimizer.lr=1e6", "trainer.epochs=9", "trainer.log_every=1")
+
+
+@pytest.fixture
+def diverged(losslab):
+    result = losslab.train(*HUGE)
+    assert result.out.startswith("diverged: test accuracy")
+    (run,) = losslab.runs()
+    return losslab, run
+
+
+def test_it_ends_early_with_finite_numbers_only(diverged):
+    _, run = diverged
+    assert status(run) == "diverged"
+    summary = read(run / "summary.json")
+    assert summary["step"] < 9 * 12
+    assert 0.0 <= summary["test/accuracy"] <= 1.0
+    assert all(math.isfinite(value) for value in summary.values())
+    assert "NaN" not in (run / "metrics.jsonl").read_text()
+    assert "Infinity" not in (run / "metrics.jsonl").read_text()
+    assert records(run)[-1]["step"] == summary["step"]
+    assert not (run / "checkpoint.pt").exists()
+    names = {path.name for path in run.iterdir()}
+    assert {"model.safetensors", "predictions.safetensors", "manifest.json"} <= names
+
+
+def test_it_is_not_run_again(diverged):
+    losslab, run = diverged
+    before = {path: path.stat().st_mtime_ns for path in run.iterdir()}
+    losslab.train(*HUGE)
+    assert {path: path.stat().st_mtime_ns for path in run.iterdir()} == before
+
+
+def test_it_counts_in_the_report(diverged):
+    losslab, run = diverged
+    (loaded,) = report.load_runs(run.parents[1])
+    assert (loaded.status, loaded.finished) == ("diverged", True)
+    assert loaded.final("test/accuracy") == read(run / "summary.json")["test/accuracy"]
+    result = losslab.call("report", "outputs/runs")
+    assert result.code == 0, result.err
+    assert "1 diverged" in (run.parents[1] / "report.md").read_text()
+
+
+def test_where_it_is_found_does_not_depend_on_the_cadence_of_logging(losslab):
+    # At most 50 steps after it happened, or at the end of the epoch.
+    often, seldom = (losslab.run(*HUGE, f"trainer.log_every={n}") for n in (1, 1000))
+    assert status(seldom) == "diverged"
+    assert read(often / "summary.json")["step"] == read(seldom / "summary.json")["step"]
+    assert read_records(seldom / "metrics.jsonl")[-1]["step"] == 12
+
+
+def test_validation_numbers_are_those_of_the_final_weights(diverged):
+    _, run = diverged
+    summary = read(run / "summary.json")
+    scores = report.load.read_scores(report.load_runs(run.parents[1])[0], "val")
+    assert summary["val/accuracy"] == pytest.approx(float(scores.correct.mean()))

@@ -1,0 +1,113 @@
+"""Every choice in conf trains; a new file there is tested without a line here."""
+
+import math
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from running import read, records, status
+
+CONF = Path(__file__).parents[2] / "conf"
+TWO_STEPS = ("trainer.steps=2", "trainer.log_every=1")
+LEAST = {"linear": (), "mlp": ("model.width=8",), "small_cnn": ("model.width=4",)}
+
+
+def choices(group: str) -> list[str]:
+    found = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    assert found
+    return found
+
+
+def check(run: Path, *, steps: int = 2) -> None:
+    assert status(run) == "done"
+    summary = read(run / "summary.json")
+    assert summary["step"] == steps
+    parts = {f"{part}/{name}" for part in ("train", "val", "test")
+             for name in ("accuracy", "nll", "brier", "ece")}  # fmt: skip
+    shown = {"train/objective", "train/likelihood", "train/prior"}
+    shown |= {"optim/lr", "optim/grad_norm", "optim/weight_norm"}
+    assert set(summary) >= parts | shown | {"step", "epoch"}
+    assert all(math.isfinite(value) for value in summary.values())
+    steps_recorded = [record["step"] for record in records(run)]
+    assert steps_recorded == sorted(steps_recorded)
+    assert steps_recorded[0] == 0
+    predictions = load_file(run / "predictions.safetensors")
+    assert {name: tuple(value.shape) for name, value in predictions.items()} == {
+        "val/logits": (128, 4),
+        "val/labels": (128,),
+        "test/logits": (256, 4),
+        "test/labels": (256,),
+    }
+    accuracy = (predictions["test/logits"].argmax(1) == predictions["test/labels"]).double()
+    assert summary["test/accuracy"] == accuracy.mean().item()
+
+
+@pytest.mark.parametrize("loss", choices("loss"))
+def test_every_loss(losslab, loss):
+    check(losslab.run(f"loss={loss}", *TWO_STEPS))
+
+
+@pytest.mark.parametrize("model", choices("model"))
+def test_every_model(losslab, model):
+    check(losslab.run(f"model={model}", *LEAST.get(model, ("model.width=2",)), *TWO_STEPS))
+
+
+@pytest.mark.parametrize("schedule", choices("schedule"))
+@pytest.mark.parametrize("optimizer", choices("optimizer"))
+def test_every_optimizer_with_every_schedule(losslab, optimizer, schedule):
+    check(losslab.run(f"optimizer={optimizer}", f"schedule={schedule}", *TWO_STEPS))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "trainer.precision=bfloat16",
+        "trainer.deterministic=false",
+        "trainer.channels_last=false",
+        "trainer.threads=2",
+        "trainer.device=auto",
+        "data.label_noise=0.25",
+        "data.train_size=0.5",
+        "model.normalization=batch",
+        "model.normalization=group",
+        "model.normalization=layer",
+        "model.output_scale=0.5",
+    ],
+)
+def test_every_other_option(losslab, option):
+    check(losslab.run("model=small_cnn", "model.width=4", option, *TWO_STEPS))
+
+
+@pytest.mark.parametrize(("steps", "epoch"), [(1, 1 / 12), (12, 1.0), (13, 13 / 12), (30, 2.5)])
+def test_steps_instead_of_epochs(losslab, steps, epoch):
+    run = losslab.run(f"trainer.steps={steps}")
+    check(run, steps=steps)
+    last = records(run)[-1]
+    assert (last["step"], last["epoch"]) == (steps, round(epoch, 6))
+    assert last["examples"] == 32 * steps
+
+
+def test_the_last_batch_of_an_epoch_may_be_smaller(losslab):
+    run = losslab.run("trainer.batch_size=100", "trainer.log_every=1")
+    check(run, steps=8)
+    examples = {record["step"]: record["examples"] for record in records(run)}
+    assert [examples[step] for step in range(9)] == [0, 100, 200, 300, 384, 484, 584, 684, 768]
+
+
+def test_the_learning_rate_follows_its_schedule(losslab):
+    run = losslab.run("schedule=cosine", "trainer.log_every=1", "optimizer.lr=0.5")
+    rates = [record["optim/lr"] for record in records(run) if "optim/lr" in record]
+    assert rates[0] == 0.5
+    assert rates[12] == pytest.approx(0.25)
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_fewer_classes(losslab):
+    run = losslab.run("data.num_classes=3", *TWO_STEPS)
+    assert load_file(run / "predictions.safetensors")["val/logits"].shape == (128, 3)
+
+
+def test_real_digits(losslab):
+    run = losslab.run("data=mnist5k", "trainer.batch_size=64", "trainer.epochs=1")
+    assert read(run / "summary.json")["test/accuracy"] > 0.8

@@ -1,0 +1,101 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from losslab.recording import RunDirectory, manifest, write_atomically, write_json
+from losslab.recording.manifest import PACKAGES
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, "first")
+    write_atomically(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def full(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, "new and longer")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_json_has_no_nan(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 0.1})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 0.1}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 0.1}
+
+
+def test_the_status_survives_whatever_lies_there(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    assert (directory.status, directory.error) == (None, None)
+    directory.path.mkdir()
+    directory.set_status("failed", error="ValueError: no")
+    assert (directory.status, directory.error) == ("failed", "ValueError: no")
+    directory.set_status("running")
+    assert (directory.status, directory.error) == ("running", None)
+    for content in ("", '{"status": "do', "[]", "3"):
+        (directory.path / "status.json").write_text(content)
+        assert directory.status is None
+
+
+def test_clearing_removes_files_and_keeps_folders(tmp_path):
+    directory = RunDirectory(tmp_path)
+    directory.set_status("done")
+    directory.metrics.write_text("{}")
+    (tmp_path / "mine").mkdir()
+    directory.clear()
+    assert names(tmp_path) == ["mine"]
+
+
+def test_one_process_at_a_time(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    other = (
+        "import sys; from pathlib import Path; from losslab.recording import RunDirectory\n"
+        "with RunDirectory(Path(sys.argv[1])).lock() as mine:\n"
+        "    print(mine, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", other, str(directory.path)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as holder:
+        assert holder.stdout.readline() == "True\n"
+        with directory.lock() as mine:
+            assert not mine
+        holder.kill()  # the lock goes with its process, however that ends
+    with directory.lock() as mine:
+        assert mine
+        with directory.lock() as again:
+            assert not again
+    with directory.lock() as mine:
+        assert mine
+    assert names(directory.path) == []
+
+
+def test_the_manifest_says_where_numbers_come_from():
+    about = manifest(command="losslab train", device="cpu", threads=1, choices={"loss": "mse"})
+    expected = {"command", "choices", "python", "platform", "cpu", "device", "threads", *PACKAGES}
+    assert set(about) - {"commit", "dirty"} == expected
+    assert about["choices"] == {"loss": "mse"}
+    assert all(about[name] for name in ("cpu", "platform", *PACKAGES))
+    assert json.loads(json.dumps(about)) == about
+    if "commit" in about:  # not in an unpacked source distribution
+        assert len(about["commit"]) == 40
+        assert type(about["dirty"]) is bool

@@ -1,0 +1,108 @@
+import json
+import math
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from losslab.recording import MetricsLog, Recorder, RunDirectory
+from losslab.recording.metrics_log import read_records
+
+
+def open_recorder(folder, **options) -> Recorder:
+    return Recorder(
+        RunDirectory(folder), hyper_parameters={"loss": "mse"}, group="runs/mse", **options
+    )
+
+
+def write(recorder: Recorder, steps) -> None:
+    for step in steps:
+        recorder.record(
+            {"train/objective": 1 / step}, step=step, examples=32 * step, epoch=step / 4
+        )
+
+
+def scalars(folder) -> dict[str, list[tuple[int, float]]]:
+    """Return tag to (step, value) as TensorBoard reads them, unsampled."""
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+
+
+def test_every_number_is_in_both_files_once_over_examples_seen(tmp_path):
+    recorder = open_recorder(tmp_path)
+    write(recorder, range(1, 2001))
+    recorder.close(success=True)
+    records = read_records(tmp_path / "metrics.jsonl")
+    assert list(records[0]) == ["step", "examples", "epoch", "wall_s", "train/objective"]
+    assert [record["step"] for record in records] == list(range(1, 2001))
+    (shown,) = scalars(tmp_path).values()
+    assert [step for step, _ in shown] == [record["examples"] for record in records]
+    assert [value for _, value in shown] == pytest.approx(
+        [record["train/objective"] for record in records], rel=1e-6
+    )
+
+
+def test_a_number_that_is_not_finite_is_absent(tmp_path):
+    recorder = open_recorder(tmp_path)
+    values = {"train/objective": math.nan, "train/likelihood": math.inf, "val/accuracy": 0.0}
+    recorder.record(values, step=1, examples=32, epoch=1.0)
+    recorder.close(success=True)
+    (record,) = read_records(tmp_path / "metrics.jsonl")
+    assert {tag for tag in record if "/" in tag} == {"val/accuracy"}
+    assert scalars(tmp_path) == {"val/accuracy": [(32, 0.0)]}
+
+
+def test_what_was_flushed_is_readable_while_the_run_goes_on(tmp_path):
+    recorder = open_recorder(tmp_path)
+    write(recorder, [1, 2])
+    recorder.flush()
+    try:
+        assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl")] == [1, 2]
+        assert scalars(tmp_path)["train/objective"] == [(32, 1.0), (64, 0.5)]
+    finally:
+        recorder.close(success=True)
+
+
+def test_a_resumed_run_repeats_no_record(tmp_path):
+    first = open_recorder(tmp_path)
+    write(first, range(1, 8))
+    first.close(success=False)
+    second = open_recorder(tmp_path, after_step=4)
+    write(second, range(5, 11))
+    second.close(success=True)
+    records = read_records(tmp_path / "metrics.jsonl")
+    assert [record["step"] for record in records] == list(range(1, 11))
+    walls = [record["wall_s"] for record in records]
+    assert walls == sorted(walls)
+    assert [step for step, _ in scalars(tmp_path)["train/objective"]] == [
+        32 * step for step in range(1, 11)
+    ]
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+
+
+def test_a_fresh_run_keeps_nothing_of_the_last_one(tmp_path):
+    write(first := open_recorder(tmp_path), [1, 2, 3])
+    first.close(success=False)
+    write(second := open_recorder(tmp_path), [1])
+    second.close(success=True)
+    assert [record["step"] for record in read_records(tmp_path / "metrics.jsonl")] == [1]
+    assert scalars(tmp_path)["train/objective"] == [(32, 1.0)]
+
+
+@pytest.mark.parametrize("tail", ['{"step": 3, "examples": 9', "\n", "{", '{"step": 3'])
+def test_a_half_written_last_line_is_dropped(tmp_path, tail):
+    path = tmp_path / "metrics.jsonl"
+    lines = [json.dumps({"step": step, "wall_s": 0.5}) for step in (1, 2)]
+    path.write_text("\n".join(lines) + "\n" + tail)
+    assert [record["step"] for record in read_records(path)] == [1, 2]
+    log = MetricsLog(path, after_step=2)
+    log.append({"step": 3}, {"val/accuracy": 0.25})
+    log.close()
+    assert [record["step"] for record in read_records(path)] == [1, 2, 3]
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_no_file_is_no_record(tmp_path):
+    assert read_records(tmp_path / "metrics.jsonl") == []

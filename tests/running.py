@@ -1,0 +1,81 @@
+"""Commands run by tests, and what their runs left behind, for comparisons to the bit."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from losslab.recording.metrics_log import read_records
+
+# Small and quick: a linear model on blobs, 12 steps an epoch. Two epochs.
+TINY = (
+    "data=synthetic",
+    "model=linear",
+    "trainer.batch_size=32",
+    "trainer.epochs=2",
+    "trainer.device=cpu",
+    "trainer.log_every=5",
+    "launcher=serial",
+)
+
+
+class Result(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Commands(NamedTuple):
+    """The command line in this process, and the working folder that it writes to."""
+
+    folder: Path
+    call: Callable[..., Result]
+
+    def train(self, *arguments: str) -> Result:
+        """Run ``losslab train`` on the tiny configuration; it must succeed."""
+        result = self.call("train", *TINY, *arguments)
+        assert result.code == 0, result.err
+        return result
+
+    def sweep(self, *arguments: str) -> Result:
+        """Run ``losslab train -m`` on the tiny configuration; it must succeed."""
+        result = self.call("train", "-m", *TINY, *arguments)
+        assert result.code == 0, result.err
+        return result
+
+    def runs(self, name: str = "runs") -> list[Path]:
+        """Return the run directories, sorted."""
+        return sorted((self.folder / "outputs" / name).glob("*/seed=*"))
+
+    def run(self, *arguments: str) -> Path:
+        """Train in an output folder with no other run, and return the run's folder."""
+        number = len(list(self.folder.glob("outputs/alone*")))
+        self.train(*arguments, f"name=alone{number}")
+        (path,) = self.runs(f"alone{number}")
+        return path
+
+
+def results(run: Path) -> dict[str, bytes]:
+    """Return the files that hold a run's results, byte by byte."""
+    names = ("model.safetensors", "predictions.safetensors", "summary.json")
+    return {name: (run / name).read_bytes() for name in names}
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    """Return metrics.jsonl without what depends on the clock."""
+    return [
+        {key: value for key, value in record.items() if not key.startswith(("wall_s", "time/"))}
+        for record in read_records(run / "metrics.jsonl")
+    ]
+
+
+def read(path: Path) -> Any:
+    """Return the content of a JSON file."""
+    return json.loads(path.read_text())
+
+
+def status(run: Path) -> str:
+    """Return the status of a run."""
+    return read(run / "status.json")["status"]
