@@ -1,3 +1,4 @@
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,5 +43,9 @@ def losslab(
         assert not GlobalHydra.instance().is_initialized()
         return Result(int(ended.value.code or 0), *capsys.readouterr())
 
+    handlers, level = list(logging.root.handlers), logging.root.level
     yield Commands(folder, call)
+    # Hydra's flags that only tell something set up logging to the stream that pytest closes.
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
     torch.use_deterministic_algorithms(False)

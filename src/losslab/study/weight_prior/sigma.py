@@ -1,0 +1,148 @@
+"""S11: the prior's width against the size of the training part."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from losslab.report.evidence import Drawing, Measurement, Panel, Quantity, TableOfNumbers
+from losslab.report.metrics import FloatArray
+from losslab.study.demonstration import Runs
+from losslab.study.points import Point
+from losslab.study.weight_prior.reading import curve_over_seeds, final, gap, over_seeds
+from losslab.study.weight_prior.sweep import (
+    STD,
+    Sweep,
+    gain_over_ends,
+    inner_best,
+    rank_correlation,
+)
+
+
+def sigma_sweep(runs: Runs) -> Measurement:
+    """Measure how norm, gap, accuracy, NLL and calibration depend on σ and N.
+
+    A width is chosen on validation, by the mean over seeds, among those with a neighbour on either
+    side; what it gains is measured on test.
+    """
+    sweep = Sweep(runs["sigma"])
+    if len(sweep.stds) < 3:
+        raise ValueError(
+            f"the set sigma has {len(sweep.stds)} values of {STD}; an interior one needs 3 or more"
+        )
+    return Measurement(
+        quantities=_quantities(sweep), drawings=_drawings(sweep), tables=[_table(sweep)]
+    )
+
+
+def _quantities(sweep: Sweep) -> dict[str, Quantity]:
+    small, large = sweep.sizes[0], sweep.sizes[-1]
+    accuracy, nll = sweep.tag(small, "test/accuracy"), sweep.tag(small, "test/nll")
+    ece = sweep.tag(small, "test/ece")
+    by_accuracy = inner_best(sweep.tag(small, "val/accuracy"))
+    by_nll = inner_best(-sweep.tag(small, "val/nll"))
+    norms = [rank_correlation(sweep.tag(size, "optim/weight_norm")) for size in sweep.sizes]
+    gain_small, gain_large = (_gain_over_widest(sweep, size) for size in (small, large))
+    chosen = f"σ = {sweep.stds[by_accuracy]:g}, chosen on validation accuracy, N = {small}"
+    chosen_nll = f"σ = {sweep.stds[by_nll]:g}, chosen on validation NLL, N = {small}"
+    widest, narrowest = f"σ = {sweep.stds[-1]:g}", f"σ = {sweep.stds[0]:g}, N = {small}"
+    what = {
+        "weight_norm_rank": (
+            np.min(norms, axis=0),
+            "Spearman's correlation of ‖W‖ with σ, the smallest of the training sizes",
+        ),
+        "gap_rank": (
+            rank_correlation(sweep.of(small, lambda point: gap(point, "nll"))),
+            f"Spearman's correlation of test NLL − training NLL with σ, N = {small}",
+        ),
+        "accuracy_gain": (
+            gain_over_ends(accuracy, by_accuracy),
+            f"test accuracy at {chosen}, minus that at the better end of the range",
+        ),
+        "nll_gain": (
+            gain_over_ends(-nll, by_nll),
+            f"test NLL in nats at the better end of the range minus that at {chosen_nll}",
+        ),
+        "accuracy_gain_shrinks": (
+            gain_small - gain_large,
+            f"gain in test accuracy over {widest} by the σ chosen on validation accuracy, at "
+            f"N = {small} minus at N = {large}",
+        ),
+        "ece_change": (
+            ece[:, by_nll] - ece[:, -1],
+            f"test ECE at {chosen_nll}, minus that at {widest}",
+        ),
+        "collapsed_accuracy": (accuracy[:, 0], f"test accuracy at {narrowest}"),
+        "collapsed_ece": (ece[:, 0], f"test ECE at {narrowest}"),
+    }
+    return {name: over_seeds(values, text) for name, (values, text) in what.items()}
+
+
+def _gain_over_widest(sweep: Sweep, size: int) -> FloatArray:
+    accuracy = sweep.tag(size, "test/accuracy")
+    return np.asarray(accuracy[:, inner_best(sweep.tag(size, "val/accuracy"))] - accuracy[:, -1])
+
+
+def _drawings(sweep: Sweep) -> list[Drawing]:
+    def panel(
+        title: str, label: str, number: Callable[[Point], float], *, log: bool = False
+    ) -> Panel:
+        curves = [
+            curve_over_seeds(f"N = {size}", sweep.stds, sweep.of(size, number), logarithmic=log)
+            for size in sweep.sizes
+        ]
+        return Panel(
+            title=title,
+            x_label="standard deviation σ of the prior",
+            y_label=label,
+            curves=curves,
+            x_log=True,
+            y_log=log,
+        )
+
+    def tag(name: str) -> Callable[[Point], float]:
+        return lambda point: final(point, name)
+
+    band = "Mean over seeds and its 95% interval; N is the number of training examples."
+    return [
+        Drawing(
+            name="sigma_fit",
+            caption=f"The prior's grip on the weights and on overfitting. {band}",
+            panels=[
+                panel("Weight norm", "‖W‖", tag("optim/weight_norm"), log=True),
+                panel("Gap in NLL", "test − training, nats", lambda p: gap(p, "nll")),
+                panel("Gap in accuracy", "training − test", lambda p: -gap(p, "accuracy")),
+            ],
+        ),
+        Drawing(
+            name="sigma_test",
+            caption=f"What it does to unseen digits. {band}",
+            panels=[
+                panel("Test accuracy", "share correct", tag("test/accuracy")),
+                panel("Test NLL", "nats an example", tag("test/nll")),
+                panel("Calibration error", "test ECE, 15 bins", tag("test/ece")),
+            ],
+        ),
+    ]
+
+
+def _table(sweep: Sweep) -> TableOfNumbers:
+    tags = (
+        "optim/weight_norm",
+        "train/accuracy",
+        "test/accuracy",
+        "train/nll",
+        "test/nll",
+        "test/ece",
+    )
+    rows = []
+    for size in sweep.sizes:
+        means = [sweep.tag(size, tag).mean(axis=0) for tag in tags]
+        for column, std in enumerate(sweep.stds):
+            decay = f"{1 / (std**2 * size):.3g}"
+            numbers = [f"{mean[column]:.4g}" for mean in means]
+            rows.append([f"{size}", f"{std:g}", decay, *numbers])
+    return TableOfNumbers(
+        title=f"The prior's width, means over {len(sweep.seeds)} seeds",
+        columns=["N", "σ", "weight decay 1/(σ²N)", "‖W‖", *tags[1:]],
+        rows=rows,
+    )

@@ -1,0 +1,136 @@
+"""MAP under a Gaussian prior beside the optimizer's weight decay λ = 1/(σ²N)."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from losslab.losses import MAP, CrossEntropy, FlatPrior, GaussianPrior, Prior
+from losslab.report.evidence import (
+    Curve,
+    Drawing,
+    Measurement,
+    Panel,
+    TableOfNumbers,
+)
+from losslab.report.metrics import FloatArray
+from losslab.study.demonstration import Runs
+from losslab.study.weight_prior.float64 import EXAMPLES, path
+from losslab.study.weight_prior.reading import (
+    final_weights,
+    of_config,
+    over_seeds,
+    pairs,
+    relative_difference,
+)
+
+
+def trained_weights(runs: Runs, *, compare: dict[str, list[str]]) -> Measurement:
+    """Compare final weights of whole runs, float32, from the same seeds.
+
+    Args:
+        runs: The sets that ``compare`` names.
+        compare: Name to two sets, the first with a prior, the second with weight decay.
+    """
+    quantities, rows = {}, []
+    for name, (with_prior, with_decay) in compare.items():
+        couples = pairs(runs[with_prior], runs[with_decay])
+        differences = [relative_difference(*map(final_weights, couple)) for couple in couples]
+        quantities[name] = over_seeds(
+            differences, f"‖W − W'‖/‖W'‖ of the final weights of {with_prior} and {with_decay}"
+        )
+        std = of_config(runs[with_prior], "loss.prior.std")
+        size = of_config(runs[with_prior], "data.train_size")
+        decay = of_config(runs[with_decay], "optimizer.weight_decay")
+        numbers = [f"{decay * std**2 * size:.3g}", f"{max(differences):.2g}"]
+        rows.append(
+            [f"{with_prior} – {with_decay}", f"{std:g}", f"{size:g}", f"{decay:g}", *numbers]
+        )
+    table = TableOfNumbers(
+        title="Prior in the loss beside weight decay, whole runs in float32",
+        columns=["runs", "σ", "N", "weight decay λ", "λσ²N", "largest ‖W − W'‖/‖W'‖"],
+        rows=rows,
+    )
+    return Measurement(quantities=quantities, tables=[table])
+
+
+def float64_paths(runs: Runs, *, std: float, steps: int, seeds: list[int]) -> Measurement:
+    """Compare weights after every step, float64, on a tiny network.
+
+    Args:
+        runs: None needed.
+        std: σ of the prior.
+        steps: Updates.
+        seeds: Of points, initial weights and batches.
+    """
+    del runs
+    curves, quantities = [], {}
+    for name, case in _cases(std).items():
+        differences = np.array([_differences(case, seed=seed, steps=steps) for seed in seeds])
+        quantities[name] = over_seeds(
+            differences.max(axis=1),
+            f"largest ‖W − W'‖/‖W'‖ of {steps} steps in float64; {case.label}",
+        )
+        worst = differences.max(axis=0)
+        # A step at which the two are equal to the bit has no place on a log axis.
+        y = np.where(worst > 0, worst, np.nan).tolist()
+        curves.append(Curve(label=case.label, x=list(range(1, steps + 1)), y=y))
+    drawing = Drawing(
+        name="weight_decay",
+        caption=(
+            "How far training with the prior in the loss and training with weight decay are apart, "
+            f"λ = 1/(σ²N), float64, the largest of {len(seeds)} seeds. Rounding is 1e-16."
+        ),
+        panels=[
+            Panel(
+                title="Same training or not?",
+                x_label="step",
+                y_label="‖W − W'‖/‖W'‖",
+                curves=curves,
+                y_log=True,
+            )
+        ],
+    )
+    return Measurement(quantities=quantities, drawings=[drawing])
+
+
+class _Case(NamedTuple):
+    label: str
+    prior: Prior
+    make_optimizer: Callable[..., torch.optim.Optimizer]
+    decay: float
+
+
+def _cases(std: float) -> dict[str, _Case]:
+    decay = 1 / (std**2 * EXAMPLES)
+    gaussian, square = GaussianPrior(std), partial(_square, weight=EXAMPLES * decay)
+    sgd = partial(torch.optim.SGD, lr=0.05)
+    momentum = partial(torch.optim.SGD, lr=0.05, momentum=0.9)
+    adam, adamw = partial(torch.optim.Adam, lr=0.01), partial(torch.optim.AdamW, lr=0.01)
+    return {
+        "sgd": _Case("SGD, weight decay λ", gaussian, sgd, decay),
+        "momentum": _Case("SGD with momentum, weight decay λ", gaussian, momentum, decay),
+        "adam": _Case("Adam, weight decay λ", gaussian, adam, decay),
+        "adamw": _Case("AdamW, weight decay λ", gaussian, adamw, decay),
+        "square_double": _Case("penalty λ‖W‖², SGD, weight decay 2λ", square, sgd, 2 * decay),
+        "square_same": _Case("penalty λ‖W‖², SGD, weight decay λ", square, sgd, decay),
+    }
+
+
+def _square(parameters: Iterable[Tensor], *, weight: float) -> Tensor:
+    """Return weight·‖W‖², without a half, ``()``."""
+    return weight * nn.utils.parameters_to_vector(parameters).square().sum()
+
+
+def _differences(case: _Case, *, seed: int, steps: int) -> FloatArray:
+    """Return ``(steps,)`` relative differences of prior in the loss and decay in the optimizer."""
+    flat = MAP(CrossEntropy(), FlatPrior(), EXAMPLES)
+    full = MAP(CrossEntropy(), case.prior, EXAMPLES)
+    decayed = partial(case.make_optimizer, weight_decay=case.decay)
+    plain = partial(case.make_optimizer, weight_decay=0.0)
+    one = path(plain, full, seed=seed, steps=steps)
+    other = path(decayed, flat, seed=seed, steps=steps)
+    return np.array([relative_difference(a, b) for a, b in zip(one, other, strict=True)])

@@ -1,0 +1,302 @@
+"""The study ``identities``: known numbers, and verdicts that turn when something is broken."""
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+
+from conftest import Commands
+from losslab.experiment import CONFIG_FOLDER
+from losslab.losses import GaussianPrior, information
+from losslab.recording import RunDirectory
+from losslab.report.evidence import Measurement, NumericClaim, judge_quantity, load_evidence
+from losslab.study.identities import (
+    arithmetic_code,
+    code_length,
+    convexity,
+    counterexamples,
+    curvature,
+    decomposition,
+    descent_by_hand,
+    direction,
+    entropy,
+    logarithms,
+    naive_softmax,
+    posterior,
+    prior,
+    reading,
+    target,
+)
+
+STUDY = yaml.safe_load((CONFIG_FOLDER / "study" / "identities.yaml").read_text(encoding="utf-8"))
+CLAIMS = {claim["id"]: NumericClaim(**claim) for claim in STUDY["claims"]}
+
+# measure, its arguments, quantity, the number, how far it may be off
+KNOWN = [
+    (target.minimum, {"num_classes": [3], "targets": 2, "seed": 1}, "distance_soft", 0, 1e-6),
+    (target.minimum, {"num_classes": [2], "targets": 1, "seed": 1}, "height", 0, 1e-9),
+    (entropy.maximum, {"num_classes": [3], "starts": 2, "seed": 1}, "deviation", 0, 1e-6),
+    (entropy.maximum, {"num_classes": [2], "starts": 1, "seed": 1}, "coin", 0.5, 1e-6),
+    (entropy.maximum, {"num_classes": [2], "starts": 1, "seed": 1}, "certain", 0, 0),
+    (
+        decomposition.random_pairs,
+        {"num_classes": [4], "count": 9, "seed": 1},
+        "residual",
+        0,
+        1e-13,
+    ),
+    (naive_softmax.first_failure, {"largest_gap": 120}, "naive_single", 89, 0),  # e^88.7
+    (naive_softmax.first_failure, {"largest_gap": 120}, "log_of_softmax_single", 104, 0),
+    (naive_softmax.first_failure, {"largest_gap": 120}, "safe_failures", 0, 0),
+    # H(¾, ¼) less the other way round, the coins being ¼, ½, ¾
+    (
+        counterexamples.search,
+        {"step": 0.25},
+        "cross_entropy_asymmetry",
+        -math.log(math.sqrt(3) / 4) - math.log(2),
+        1e-12,
+    ),
+    # KL(¼‖¾) − 2 KL between neighbours
+    (
+        counterexamples.search,
+        {"step": 0.25},
+        "kl_divergence_detour",
+        0.5 * math.log(3) - (0.75 * math.log(1.5) + 0.25 * math.log(0.5)) - math.log(4 / 3) / 2,
+        1e-12,
+    ),
+    (posterior.sign_of_a_logarithm, {"count": 20, "seed": 1}, "posterior", 0, 1e-12),
+    (
+        direction.two_modes,
+        {"distance": 3.0, "std": 0.5, "between": 1.0},
+        "forward_std",
+        math.sqrt(9.25),
+        1e-4,
+    ),
+    (
+        direction.two_modes,
+        {"distance": 3.0, "std": 0.5, "between": 1.0},
+        "reverse_std",
+        0.5,
+        1e-3,
+    ),
+]
+
+
+@pytest.mark.parametrize(("measure", "arguments", "quantity", "number", "off"), KNOWN)
+def test_known_number(measure, arguments, quantity, number, off):
+    found = measure({}, **arguments).quantities[quantity].value
+    assert found == pytest.approx(number, rel=0, abs=off)
+
+
+def test_two_classes_have_the_eigenvalues_of_their_formulas():
+    logits = torch.tensor([[-3.0, 0.0], [0.5, 0.0]], dtype=torch.float64)
+    labels = torch.tensor([0, 0])
+    p = logits.softmax(1)[:, 0]
+    # (1 − p)² + (0 − (1 − p))² = 2 (1 − p)²; its second derivative in the margin is that in either
+    # logit, and the Hessian is it times [[1, −1], [−1, 1]].
+    second = -4 * p * (1 - p) ** 2 * (1 - 3 * p) + 0 * p
+    expected = torch.minimum(2 * second, torch.zeros(2))
+    found = curvature.smallest_eigenvalues(curvature.LOSSES["brier"], logits, labels)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    flat = curvature.smallest_eigenvalues(curvature.LOSSES["cross_entropy"], logits, labels)
+    assert flat.abs().max() < 1e-15
+
+
+def test_arithmetic_code_is_read_back_and_as_long_as_shannon_says():
+    draw = torch.Generator().manual_seed(3)
+    probabilities = torch.rand(400, 5, generator=draw, dtype=torch.float64).square()
+    probabilities /= probabilities.sum(1, keepdim=True)
+    tables = [arithmetic_code.table(row) for row in probabilities]
+    message = torch.multinomial(probabilities, 1, generator=draw).squeeze(1)
+    code = arithmetic_code.encode(message.tolist(), tables)
+    assert arithmetic_code.decode(code, tables) == message.tolist()
+    ideal = -probabilities[torch.arange(400), message].log2().sum().item()
+    assert ideal - 0.1 < len(code) < ideal + 2.1
+
+
+def test_excess_code_length_is_the_divergence_by_count():
+    # Two predicted classes, labels ¾ : ¼ in both; the network says ½ : ½ to everything.
+    labels = torch.tensor([0, 0, 0, 1] * 50 + [1, 1, 1, 0] * 50)
+    logits = torch.tensor([[1e-9, 0.0]] * 200 + [[0.0, 1e-9]] * 200, dtype=torch.float64)
+    found = code_length.measure_excess(logits, labels)
+    divergence = 1 - (2 - 0.75 * math.log2(3))  # log2 of two labels, less the entropy in bits
+    assert found.divergence == pytest.approx(divergence, abs=1e-6)
+    assert found.ideal == pytest.approx(divergence, abs=1e-6)
+    assert found.written == pytest.approx(divergence, abs=0.01)
+
+
+def test_product_of_tenths_is_zero_when_floats_end():
+    tenths = torch.full((400,), math.log(0.1), dtype=torch.float64)
+    assert logarithms.first_zero(tenths, torch.float32) == 46  # 1e-45 is the last above zero
+    assert logarithms.first_zero(tenths, torch.float64) == 324
+    assert logarithms.first_zero(tenths[:40], torch.float32) is None
+
+
+def test_gradient_descent_reaches_the_least_squares_solution():
+    features = torch.eye(3, dtype=torch.float64)
+    goal = torch.arange(6, dtype=torch.float64).reshape(3, 2)
+    weights, values = descent_by_hand.gradient_descent(
+        lambda z: (z - goal).square().sum(), features, num_classes=2, steps=60, rate=0.25
+    )
+    torch.testing.assert_close(weights, goal)
+    assert values[0] == goal.square().sum()
+
+
+def test_one_seed_has_no_interval():
+    with pytest.raises(ValueError, match="give two seeds or more"):
+        reading.over_seeds([0.9], "accuracy")
+
+
+# --- verdicts turn -------------------------------------------------------------------------------
+
+
+def verdict(claim: str, measured: Measurement) -> str:
+    quantity = CLAIMS[claim].quantity.partition(".")[2]
+    return judge_quantity(CLAIMS[claim], measured.quantities[quantity])
+
+
+def run_measure(name: str) -> Measurement:
+    """Run one of the study's measures that need no runs, by its own arguments."""
+    functions = {
+        "random_pairs": decomposition.random_pairs,
+        "counterexamples": counterexamples.search,
+        "sign_of_a_logarithm": posterior.sign_of_a_logarithm,
+        "random_logits": curvature.random_logits,
+        "naive_softmax": naive_softmax.first_failure,
+        "in_probabilities": convexity.in_probabilities,
+    }
+    node = dict(STUDY["measures"][name])
+    module, _, function = node.pop("_target_").rpartition(".")
+    assert (functions[name].__module__, functions[name].__name__) == (module, function)
+    return functions[name]({}, **node)
+
+
+def test_a_wrong_divergence_breaks_the_decomposition(monkeypatch):
+    assert verdict("s3-random-pairs", run_measure("random_pairs")) == "supported"
+    right = information.kl_divergence
+    monkeypatch.setattr(information, "kl_divergence", lambda p, q: 1.001 * right(p, q))
+    assert verdict("s3-random-pairs", run_measure("random_pairs")) == "contradicted"
+
+
+def test_a_symmetric_divergence_has_no_counterexample(monkeypatch):
+    monkeypatch.setattr(information, "cross_entropy", lambda p, q: (p - q).square().sum(-1).sqrt())
+    measured = run_measure("counterexamples")
+    assert verdict("s12-asymmetric", measured) == "contradicted"
+    assert verdict("s12-triangle", measured) == "contradicted"
+
+
+def test_a_prior_of_the_wrong_sign_is_no_posterior(monkeypatch):
+    assert verdict("s13-library", run_measure("sign_of_a_logarithm")) == "supported"
+    right = GaussianPrior.__call__
+    monkeypatch.setattr(GaussianPrior, "__call__", lambda self, weights: -right(self, weights))
+    assert verdict("s13-library", run_measure("sign_of_a_logarithm")) == "contradicted"
+
+
+def test_squared_error_in_the_place_of_cross_entropy_is_not_convex(monkeypatch):
+    measured = run_measure("random_logits")
+    assert verdict("s12-convex-random", measured) == "supported"
+    assert verdict("s12-not-convex", measured) == "contradicted"
+    monkeypatch.setitem(curvature.LOSSES, "cross_entropy", curvature.LOSSES["brier"])
+    measured = run_measure("random_logits")
+    assert verdict("s12-convex-random", measured) == "contradicted"
+    assert verdict("s12-not-convex", measured) == "supported"
+
+
+def test_a_naive_loss_fails_where_the_library_does_not(monkeypatch):
+    assert verdict("s9-safe", run_measure("naive_softmax")) == "supported"
+
+    def naive(logits, target, *, label_smoothing=0.0):
+        return -logits.softmax(1).gather(1, target.unsqueeze(1)).squeeze(1).log()
+
+    monkeypatch.setattr("losslab.losses.functional.cross_entropy", naive)
+    assert verdict("s9-safe", run_measure("naive_softmax")) == "contradicted"
+
+
+def test_a_concave_measure_is_above_its_chord(monkeypatch):
+    monkeypatch.setattr(information, "cross_entropy", lambda p, q: torch.xlogy(p, q).sum(-1))
+    assert verdict("s12-convex-probabilities", run_measure("in_probabilities")) == "contradicted"
+
+
+# --- the study as a whole ------------------------------------------------------------------------
+
+
+def test_every_row_of_the_document_has_a_claim():
+    rows = {claim.source.split()[0].rstrip(",;") for claim in CLAIMS.values()}
+    assert rows == {f"S{row}" for row in range(2, 15)}
+    assert len(CLAIMS) == len(STUDY["claims"])
+
+
+SIGNS = ("right_sign", "sign_as_written")
+TINY = (
+    *("data=synthetic", "launcher=serial", "trainer.device=cpu", "trainer.batch_size=32"),
+    *("trainer.epochs=1", "trainer.log_every=4"),
+    *(
+        f"study.runs.{name}.seeds=[0,1]"
+        for name, node in STUDY["runs"].items()
+        if len(node["seeds"]) > 2
+    ),
+    *(f"study.runs.stages_{loss}.grid={{trainer.steps:[1,4]}}" for loss in curvature.LOSSES),
+    *(f"study.runs.linear_{side}.grid={{optimizer.lr:[0.01]}}" for side in ("softmax", "hinge")),
+    # The narrow prior of few examples: twice as strong a step as the study's, so fewer of them.
+    *(f"+study.runs.{name}.grid={{trainer.steps:[300]}}" for name in SIGNS),
+    "study.measures.descent_by_hand.steps=20",
+    "study.measures.along_training.examples=50",
+    "study.measures.naive_softmax.largest_gap=200",
+    *("study.measures.target.num_classes=[2]", "study.measures.target.targets=1"),
+    *("study.measures.entropy.num_classes=[2]", "study.measures.entropy.starts=1"),
+    "study.measures.sign_of_a_logarithm.count=10",
+)
+
+
+def test_every_claim_is_measured(losslab: Commands):
+    result = losslab.call("study", "identities", *TINY)
+    assert result.code == 0, result.err
+    folder = losslab.folder / "outputs" / "identities"
+    claims = {c["id"]: c for c in json.loads((folder / "results.json").read_text())["claims"]}
+    # On other data and after few steps a network does not underflow where the study's does.
+    assert {name for name, claim in claims.items() if claim["effect"] == "missing"} <= {
+        "s9-underflow-double"
+    }
+    same_on_any_data = (
+        "s3-while-training",
+        "s6-weights",
+        "s6-other-loss",
+        "s6-soft-weights",
+        "s6-value",
+        "s7-measures",
+        "s7-losses",
+        "s9-shift",
+        "s10-weights",
+        "s10-likelihood",
+        "s12-convex-training",
+        "s12-weights-linear",
+    )
+    assert {n: claims[n]["verdict"] for n in same_on_any_data} == dict.fromkeys(
+        same_on_any_data, "supported"
+    )
+    assert (folder / "figures" / "coin.png").exists()
+    # Runs of another loss in the place of those with the divergence turn the verdict.
+    other = load_evidence(folder).measurements["trajectories"].quantities["smoothed"]
+    assert judge_quantity(CLAIMS["s6-weights"], other) == "contradicted"
+    # So do runs with the sign of the prior as the document has it in the place of the right one.
+    sets = {name: points_of(folder, name) for name in SIGNS}
+    swapped = prior.sign_while_training(
+        {"right_sign": sets["sign_as_written"], "sign_as_written": sets["right_sign"]}
+    )
+    for claim in ("s13-settles", "s13-grows", "s13-diverges"):
+        assert verdict(claim, prior.sign_while_training(sets)) == "supported"
+        assert verdict(claim, swapped) == "contradicted"
+
+
+def points_of(folder: Path, name: str) -> list[SimpleNamespace]:
+    """Return what a measure reads of the runs of one of the two sets with a sign."""
+    as_written = name == "sign_as_written"
+    return [
+        SimpleNamespace(identity=SimpleNamespace(directory=RunDirectory(path)))
+        for path in sorted(folder.glob("map_gaussian-synthetic-linear-constant-*/seed=*"))
+        if ("AsWritten" in path.parent.name) == as_written
+    ]

@@ -1,0 +1,308 @@
+"""The command line: what it says to wrong input, and what it tells."""
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from PIL import Image
+
+from losslab.report.load import load_runs
+from running import TINY, Commands, status
+
+SYNTHETIC = ("train", "data=synthetic")
+
+
+class Bad(NamedTuple):
+    """A command, and what its one line on standard error must contain."""
+
+    command: tuple[str, ...]
+    says: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join(self.command)
+
+
+def bad(command: str, *says: str) -> Bad:
+    return Bad(tuple(command.split()), says)
+
+
+def synthetic(overrides: str, *says: str) -> Bad:
+    return Bad((*SYNTHETIC, *overrides.split()), says)
+
+
+BAD_INPUT = [
+    # unknown names, with the nearest right one
+    bad("train loss=mes", "unknown loss 'mes'", "did you mean 'mse'", "cross_entropy"),
+    bad("train data=minst5k", "unknown data 'minst5k'", "did you mean 'mnist5k'"),
+    bad("train model=smal_cnn", "unknown model 'smal_cnn'", "did you mean 'small_cnn'"),
+    bad("train optimizer=sdg", "'sdg'", "did you mean 'sgd'"),
+    bad("train schedule=cosin", "'cosin'", "did you mean 'cosine'"),
+    bad("train launcher=jobib", "'jobib'", "did you mean 'joblib'"),
+    bad("train hydra/launcher=foo", "'foo'", "joblib"),
+    bad("train optimiser.lr=0.1", "'optimiser.lr'", "did you mean 'optimizer.lr'"),
+    bad("train optimizer.rl=0.1", "'optimizer.rl'", "did you mean 'optimizer.lr'"),
+    bad("train trainer.epoch=1", "'trainer.epoch'", "did you mean 'trainer.epochs'"),
+    synthetic("+optimiser=1", "'optimiser'", "did you mean 'optimizer'"),
+    synthetic("+trainer.epoch=1", "'trainer.epoch'", "did you mean 'epochs'"),
+    synthetic("+model.widht=4", "'model.widht'", "did you mean 'width'"),
+    synthetic("+loss.smooth=1", "'loss.smooth'"),
+    synthetic("+optimizer.lrr=1", "'lrr'", "lr"),
+    bad("train data", "'data'", "key=value"),
+    bad("train optimizer.lr=[", "'optimizer.lr=['", "key=value"),
+    bad("foo", "'foo'", "train, study, report, board, list"),
+    bad("list los", "'los'", "loss"),
+    # out of range
+    *(
+        synthetic(f"optimizer.lr={value}", f"optimizer.lr={value}", "above 0")
+        for value in ("0", "-1", "nan", "inf", "abc")
+    ),
+    synthetic("optimizer.momentum=1.5", "optimizer.momentum=1.5", "below 1"),
+    synthetic("optimizer.weight_decay=-1", "optimizer.weight_decay=-1"),
+    synthetic("optimizer.nesterov=true optimizer.momentum=0", "Nesterov", "momentum=0"),
+    synthetic("optimizer=adam optimizer.betas=[0.9,1.5]", "1.5"),
+    *(
+        synthetic(f"trainer.{name}={value}", f"trainer.{name}={value}", "from 1 up")
+        for name in ("epochs", "steps", "batch_size", "threads", "log_every", "checkpoint_every")
+        for value in ("0", "1.5")
+    ),
+    synthetic("trainer.epochs=null", "trainer.epochs", "null"),
+    synthetic("trainer.batch_size=385", "385", "384"),
+    synthetic("trainer.precision=bfloat17", "bfloat17", "float32, bfloat16"),
+    synthetic("trainer.channels_last=abc", "trainer.channels_last=abc", "true or false"),
+    synthetic("loss=map_gaussian loss.prior.std=0", "std is 0"),
+    synthetic("loss=map_gaussian loss.prior.std=abc", "abc"),
+    synthetic("loss=map_laplace loss.prior.scale=-1", "scale is -1"),
+    synthetic("loss=label_smoothing loss.label_smoothing=1", "label_smoothing is 1"),
+    synthetic("loss=focal loss.gamma=-1", "gamma is -1"),
+    synthetic("loss=generalized_cross_entropy loss.q=2", "q is 2"),
+    synthetic("loss=brier loss.activation=sofmax", "'sofmax'", "softmax, sigmoid, none"),
+    synthetic("data.source.noise=-1", "noise=-1"),
+    synthetic("data.label_noise=1.5", "label_noise=1.5"),
+    synthetic("data.label_noise=abc", "label_noise=abc"),
+    synthetic("data.train_size=0", "train_size=0"),
+    synthetic("data.train_size=9999", "train_size=9999", "384"),
+    synthetic("data.val_size=600", "val_size=600", "512"),
+    synthetic("data.num_classes=5", "num_classes=5", "4 classes"),
+    synthetic("+model.num_classes=3", "model.num_classes=3", "4"),
+    synthetic("model.width=0", "width=0"),
+    synthetic("model.width=abc", "width=abc"),
+    synthetic("model.normalization=btach", "'btach'", "batch"),
+    synthetic("model.output_scale=-1", "output_scale=-1"),
+    synthetic("schedule.final=1", "schedule.final=1"),
+    synthetic("schedule=one_cycle schedule.warmup=abc", "warmup=abc"),
+    synthetic("seed=-1", "seed=-1"),
+    synthetic("seed=1.5", "seed=1.5"),
+    synthetic("seed=0,1", "seed=0,1", "-m"),
+    synthetic("force=perhaps", "force=perhaps"),
+    synthetic("name=../elsewhere", "name=../elsewhere"),
+    synthetic("name=/elsewhere", "name=/elsewhere"),
+    synthetic("output_dir=null", "output_dir=None"),
+    # what does not go together
+    synthetic("loss=map_gaussian optimizer.weight_decay=0.1", "weight_decay=0.1", "prior"),
+    synthetic("loss=map_laplace optimizer=adamw", "weight_decay=0.01", "prior"),
+    synthetic("model=deep_cnn data.source.image_shape=[1,4,4]", "4x4"),
+    # what is not there
+    synthetic("trainer.device=cdua", "trainer.device=cdua", "cpu"),
+    synthetic("trainer.device=cuda:99", "trainer.device=cuda:99", "cpu"),
+    synthetic("~loss", "loss"),
+    synthetic("~seed", "seed"),
+    bad("train data=mnist data.download=false", "data=mnist5k", "data.root=", "train-images"),
+    bad("train data=cifar10 data.download=false", "data=mnist5k", "data.root="),
+    bad("train data=image_folder", "data.root"),
+    bad("train data=image_folder data.root=/nowhere", "/nowhere/train"),
+    bad("train --config-dir /nowhere", "/nowhere"),
+    synthetic("loss._target_=nowhere.Loss", "nowhere.Loss"),
+    synthetic("loss._target_=os.system", "os.system"),
+    bad("report nowhere", "nowhere"),
+    bad("report .", "no runs"),
+    bad("board nowhere", "nowhere"),
+    # one of many
+    bad("train -m data=synthetic seed=0,-1", "seed=-1"),
+    bad("train -m data=synthetic optimizer.lr=0.1,0,0.2", "optimizer.lr=0"),
+    bad("train -m data=synthetic loss=mse,mes", "'mes'", "'mse'"),
+    bad("train -m data=synthetic loss=mse,map_gaussian optimizer=adamw", "weight_decay=0.01"),
+    bad("train -m data=synthetic optimizer.lr=interval(0,1)", "interval(0,1)"),
+    bad("train -m data=synthetic optimizer.rl=1,2", "'optimizer.rl'", "'optimizer.lr'"),
+    # studies
+    bad("study", "losslab list study"),
+    bad("study loss=mse", "name a study"),
+    bad("study why_squared_eror", "'why_squared_eror'", "did you mean 'why_squared_error'"),
+    bad("study why_squared_error study.tune_seed=[0]", "'study.tune_seeds'"),
+    bad("study why_squared_error study.tune_seeds=0", "tune_seeds=0"),
+    bad("study why_squared_error study.confirm_seeds=[0]", "[0]", "fresh"),
+    bad("study why_squared_error study.reference=mes", "study.reference=mes", "mse"),
+    bad("study why_squared_error study.select=val/acuracy", "val/acuracy"),
+    bad("study why_squared_error +study.arms.foo.label=x", "study.arms.foo"),
+    bad("study why_squared_error study.values=[-1]", "optimizer.lr=-1"),
+    bad("study why_squared_error study.parameter=optimizer.rl", "'rl'"),
+    bad("study why_squared_error loss=mes", "'mes'", "'mse'"),
+    bad("study why_squared_error trainer.epochs=0", "trainer.epochs=0"),
+]
+
+
+def check(losslab: Commands, command: tuple[str, ...], says: tuple[str, ...]) -> None:
+    """The command must end with 2 and one line, and leave the working folder as it is."""
+    before = snapshot(losslab.folder)
+    code, out, err = losslab.call(*command)
+    (line,) = err.splitlines()
+    assert line.startswith("losslab: ")
+    assert [words for words in says if words not in line] == []
+    assert (code, out) == (2, "")
+    assert snapshot(losslab.folder) == before
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize("case", BAD_INPUT, ids=str)
+def test_bad_input_gets_one_line_and_code_2_before_anything_is_written(losslab, case):
+    check(losslab, *case)
+    assert list(losslab.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("case", BAD_INPUT[::12], ids=str)
+def test_the_traceback_is_there_for_those_who_ask(losslab, case, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(sys, "argv", ["losslab", *case.command])
+    from losslab import cli
+
+    with pytest.raises(ValueError, match=r"."):
+        cli.main()
+    assert list(losslab.folder.iterdir()) == []
+
+
+MNIST_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered"])
+def test_a_damaged_data_file_is_named(losslab, damage):
+    raw = losslab.folder / "digits" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in MNIST_FILES:
+        content = gzip.compress(b"\0" * 1000, mtime=0)
+        cut = content[:-9] if damage == "truncated" else content
+        (raw / f"{name}-ubyte.gz").write_bytes(cut)
+    check(losslab, ("train", "data=mnist", "data.root=digits"), ("-ubyte.gz",))
+
+
+def test_labels_beyond_the_classes(losslab):
+    for part, classes in {"train": "ab", "test": "abc"}.items():
+        for name in classes:
+            for number in range(4):
+                place = losslab.folder / "pictures" / part / name / f"{number}.png"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("L", (8, 8), number).save(place)
+    check(losslab, ("train", "data=image_folder", "data.root=pictures"), ("'c'", "same names"))
+
+
+def test_an_output_directory_with_another_configuration(losslab):
+    losslab.train()
+    (run,) = losslab.runs()
+    config = run / "config.yaml"
+    original = config.read_text()
+    where = str(run.relative_to(losslab.folder))
+    for content in (original.replace("lr: 0.05", "lr: 0.5"), "", "a: [", "seed: 0\n"):
+        assert content != original
+        config.write_text(content)
+        check(losslab, ("train", *TINY), (where, "different configuration"))
+        check(losslab, ("train", "-m", *TINY, "seed=0,1"), (where, "different configuration"))
+        check(losslab, ("train", *TINY, "force=true"), (where, "different configuration"))
+    config.write_text(original)
+    assert losslab.call("train", *TINY).code == 0
+
+
+def run_process(folder: Path, *arguments: str, **environment: str):
+    return subprocess.run(
+        [sys.executable, "-m", "losslab", *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_bad_input_to_the_real_program(losslab):
+    ended = run_process(losslab.folder, "train", "data=synthetic", "optimizer.lr=-1")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "losslab: optimizer.lr=-1; give a number above 0\n"
+    assert list(losslab.folder.iterdir()) == []
+
+
+def test_the_real_program_shows_the_traceback_to_those_who_ask(losslab):
+    ended = run_process(losslab.folder, "train", "loss=mes", HYDRA_FULL_ERROR="1")
+    assert ended.returncode != 0
+    assert "Traceback" in ended.stderr
+    assert "did you mean 'mse'" in ended.stderr
+    assert list(losslab.folder.iterdir()) == []
+
+
+def test_usage(losslab):
+    for arguments, code in (((), 2), (("--help",), 0), (("-h",), 0)):
+        result = losslab.call(*arguments)
+        assert (result.code, result.err) == (code, "")
+        assert "losslab study why_squared_error" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shows"),
+    [
+        (("--cfg", "job"), "losslab.losses.SquaredError"),
+        (("--help",), "optimizer"),
+        (("--info", "defaults"), "cross_entropy"),
+        (("--hydra-help",), "--multirun"),
+    ],
+)
+def test_hydras_flags_tell_and_run_nothing(losslab, arguments, shows):
+    result = losslab.call("train", *arguments, "loss=mse") if arguments[0] == "--cfg" else (
+        losslab.call("train", *arguments)
+    )  # fmt: skip
+    assert result.code == 0
+    assert shows in result.out
+    assert list(losslab.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("group", ["losses", "loss", "data", "models", "studies", "schedule"])
+def test_the_list_has_every_choice_with_a_line(losslab, group):
+    result = losslab.call("list", group)
+    assert (result.code, result.err) == (0, "")
+    folder = {"losses": "loss", "models": "model", "studies": "study"}.get(group, group)
+    conf = Path(__file__).parents[1] / "conf" / folder
+    lines = {line.split()[0]: line.split()[1:] for line in result.out.splitlines()[1:]}
+    for path in conf.glob("*.yaml"):
+        assert len(lines[path.stem]) > 2, path.stem
+
+
+def test_the_list_of_everything_names_every_group(losslab):
+    result = losslab.call("list")
+    assert result.code == 0
+    for path in (Path(__file__).parents[1] / "conf").iterdir():
+        if path.is_dir():
+            assert f"{path.name}=" in result.out
+
+
+def test_a_run_tells_its_test_numbers_and_where_it_is(losslab):
+    result = losslab.train()
+    (run,) = losslab.runs()
+    first, second = result.out.splitlines()
+    assert first.startswith("done: test accuracy ")
+    assert [word for word in ("nll", "brier", "ece") if word not in first] == []
+    assert second == str(run.relative_to(losslab.folder))
+    assert result.err == ""  # no bar where nobody looks
+    assert status(run) == "done"
+    assert len(load_runs(losslab.folder / "outputs")) == 1
+
+
+def test_nothing_is_written_but_the_run(losslab):
+    losslab.train()
+    (run,) = losslab.runs()
+    written = {path for path in losslab.folder.rglob("*") if path.is_file()}
+    assert {path.parent for path in written} == {run}
