@@ -1,3 +1,4 @@
+import gc
 import logging
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from losslab import cli
 from running import Commands, Result
 
 torch.set_num_threads(1)
+# What importing torch left need not be looked through whenever Hydra's copies fill a generation.
+gc.collect()
+gc.freeze()
 
 
 @pytest.fixture(scope="session")

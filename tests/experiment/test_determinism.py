@@ -5,7 +5,7 @@ import torch
 
 from losslab.data import BatchLoader
 from losslab.training import TrainingStep
-from running import read, records, results, status
+from running import records, results, status
 
 CNN = ("model=small_cnn", "model.width=4")
 
@@ -35,29 +35,22 @@ def test_another_seed_is_another_run(losslab):
     assert results(zero)["model.safetensors"] != results(one)["model.safetensors"]
 
 
-@pytest.mark.parametrize(
-    "without_effect",
-    [
-        "trainer.log_every=1",
-        "trainer.checkpoint_every=3",
-        "launcher=serial",
-        "force=true",
-        "output_dir=elsewhere",
-    ],
+WITHOUT_EFFECT = (
+    "trainer.log_every=1",
+    "trainer.checkpoint_every=3",
+    "force=true",
+    "output_dir=elsewhere",
 )
-def test_what_cannot_change_a_result_changes_neither_weights_nor_group(losslab, without_effect):
+
+
+def test_what_cannot_change_a_result_changes_neither_weights_nor_group(losslab):
     plain = losslab.run()
-    result = losslab.train(without_effect, "name=other")
-    (other,) = losslab.folder.glob("*/other/*/seed=*")
-    assert str(other.relative_to(losslab.folder)) in result.out
-    assert other.parent.name == plain.parent.name
-    same = set(read(plain / "summary.json")) & set(read(other / "summary.json"))
-    assert results(plain)["model.safetensors"] == results(other)["model.safetensors"]
-    assert results(plain)["predictions.safetensors"] == results(other)["predictions.safetensors"]
-    evaluated = {tag for tag in same if tag.startswith(("val/", "test/"))}
-    assert len(evaluated) == 8
-    for tag in evaluated:
-        assert read(plain / "summary.json")[tag] == read(other / "summary.json")[tag]
+    for number, override in enumerate(WITHOUT_EFFECT):
+        result = losslab.train(override, f"name=other{number}")
+        (other,) = losslab.folder.glob(f"*/other{number}/*/seed=*")
+        assert str(other.relative_to(losslab.folder)) in result.out
+        assert other.parent.name == plain.parent.name
+        assert results(other) == results(plain)
 
 
 def test_the_last_step_is_recorded_whatever_the_cadence(losslab):
@@ -66,7 +59,7 @@ def test_the_last_step_is_recorded_whatever_the_cadence(losslab):
     assert results(often) == results(seldom)
 
 
-LOSSES = ("cross_entropy", "mse", "brier", "map_gaussian", "multiclass_hinge", "focal")
+LOSSES = ("cross_entropy", "mse", "brier", "map_gaussian")
 
 
 def test_every_loss_starts_with_the_same_weights_and_sees_the_same_batches(losslab, monkeypatch):

@@ -69,9 +69,7 @@ def test_every_optimizer_with_every_schedule(losslab, optimizer, schedule):
         "trainer.device=auto",
         "data.label_noise=0.25",
         "data.train_size=0.5",
-        "model.normalization=batch",
         "model.normalization=group",
-        "model.normalization=layer",
         "model.output_scale=0.5",
     ],
 )
@@ -79,7 +77,7 @@ def test_every_other_option(losslab, option):
     check(losslab.run("model=small_cnn", "model.width=4", option, *TWO_STEPS))
 
 
-@pytest.mark.parametrize(("steps", "epoch"), [(1, 1 / 12), (12, 1.0), (13, 13 / 12), (30, 2.5)])
+@pytest.mark.parametrize(("steps", "epoch"), [(1, 1 / 12), (30, 2.5)])
 def test_steps_instead_of_epochs(losslab, steps, epoch):
     run = losslab.run(f"trainer.steps={steps}")
     check(run, steps=steps)

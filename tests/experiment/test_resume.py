@@ -1,6 +1,7 @@
 """A run that was stopped goes on and ends with the numbers it would have had."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,20 +42,29 @@ PLACES = {
     "before the second checkpoint": (module, "save_checkpoint", 2, True),
     "in the middle of an epoch": (Recorder, "record", 20, False),
     "before the first checkpoint": (Recorder, "record", 4, True),
-    "after the last checkpoint": (module, "save_checkpoint", 4, False),
     "between the results": (module, "_write_results", 1, False),
 }
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Undisturbed runs, by their overrides."""
+    return tmp_path_factory.mktemp("undisturbed"), {}
+
+
 @pytest.fixture
-def stopped(losslab, monkeypatch, request):
+def stopped(losslab, monkeypatch, request, kept):
     """An undisturbed run and one that was stopped, of the same configuration."""
-    undisturbed = losslab.run(*FOUR, *request.param.get("more", ()))
+    more = request.param.get("more", ())
+    folder, runs = kept
+    if more not in runs:
+        runs[more] = shutil.copytree(losslab.run(*FOUR, *more), folder / str(len(runs)))
+    undisturbed = runs[more]
     owner, name, call, before = PLACES[request.param["place"]]
     with monkeypatch.context() as patch:
         stop_in(patch, owner, name, call=call, before=before)
         with pytest.raises(Stop):
-            losslab.call("train", *TINY, *FOUR, *request.param.get("more", ()))
+            losslab.call("train", *TINY, *FOUR, *more)
     (run,) = losslab.runs()
     return losslab, undisturbed, run, request.param
 
@@ -144,6 +154,7 @@ def test_a_cut_checkpoint_is_named_and_nothing_is_touched(stopped):
     assert results(run) == results(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_killed_process(losslab):
     # Enough epochs to be caught between two of them.
     many = (*FOUR, "trainer.epochs=20")

@@ -298,5 +298,5 @@ def points_of(folder: Path, name: str) -> list[SimpleNamespace]:
     return [
         SimpleNamespace(identity=SimpleNamespace(directory=RunDirectory(path)))
         for path in sorted(folder.glob("map_gaussian-synthetic-linear-constant-*/seed=*"))
-        if ("AsWritten" in path.parent.name) == as_written
+        if ("_target_" in path.parent.name) == as_written
     ]

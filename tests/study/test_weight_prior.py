@@ -13,11 +13,12 @@ from losslab.recording import RunDirectory
 from losslab.report.evidence import NumericClaim, judge_quantity, load_evidence
 from losslab.study.points import Point
 from losslab.study.weight_prior import weight_decay
+from losslab.study.weight_prior.gaussian_noise import gaussian_noise
 from losslab.study.weight_prior.reading import over_seeds
 from losslab.study.weight_prior.sigma import sigma_sweep
 from losslab.study.weight_prior.sign import PriorAsWritten, sign
 from losslab.study.weight_prior.sparsity import sparsity
-from losslab.study.weight_prior.squared_error import gaussian_noise, squared_error
+from losslab.study.weight_prior.squared_error import squared_error
 from losslab.study.weight_prior.weight_decay import float64_paths, trained_weights
 
 STUDY = yaml.safe_load((CONFIG_FOLDER / "study" / "weight_prior.yaml").read_text("utf-8"))
@@ -250,7 +251,7 @@ def test_bayes_rule_for_squared_error(monkeypatch):
     measure = partial(gaussian_noise, {}, weight_decay=0.1, noise=0.3, **FLOAT64)
     assert verdict("mse-formula", measure()) == "supported"
     assert verdict("mse-reused", measure()) == "supported"
-    right = "losslab.study.weight_prior.squared_error.implied_std"
+    right = "losslab.study.weight_prior.gaussian_noise.implied_std"
     monkeypatch.setattr(right, lambda *_, **__: 0.1)  # 0.122 would be right
     assert verdict("mse-formula", measure()) == "contradicted"
 

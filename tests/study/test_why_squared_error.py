@@ -4,6 +4,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from running import read, status
 
 ARMS = {"cross_entropy", "mse", "mse_softmax", "brier", "map_gaussian"}
@@ -67,6 +69,7 @@ def check_choice(root: Path, plan: dict[str, Any]) -> None:
         assert accuracy[value] == max(accuracy.values())
 
 
+@pytest.mark.slow
 def test_a_failed_run_does_not_stop_the_study_and_is_made_up_for(losslab, monkeypatch):
     # The package's attribute of this name is the function.
     module = importlib.import_module("losslab.experiment.run")

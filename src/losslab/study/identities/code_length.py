@@ -41,7 +41,7 @@ def excess(runs: dict[str, list[Point]]) -> Measurement:
         ``smallest``: the smallest excess; both in bits a label.
     """
     stages = {
-        f"{point.values['trainer.steps']} steps": measure_excess(*predictions(point))
+        f"network, steps = {point.values['trainer.steps']}": measure_excess(*predictions(point))
         for point in runs["stages_cross_entropy"]
     }
     logits, labels = predictions(runs["stages_cross_entropy"][-1])
@@ -94,7 +94,7 @@ def excess(runs: dict[str, list[Point]]) -> Measurement:
         tables=[
             TableOfNumbers(
                 title="Bits a label, by the code's q",
-                columns=["q predicted after", "code for p", "excess written", "ideal", "KL(p‖q)"],
+                columns=["q", "code for p", "excess written", "ideal", "KL(p‖q)"],
                 rows=[
                     [name, *(f"{x:.4f}" for x in (e.length, e.written, e.ideal, e.divergence))]
                     for name, e in stages.items()

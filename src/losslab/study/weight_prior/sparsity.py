@@ -12,9 +12,17 @@ from losslab.report.evidence import (
     Panel,
     TableOfNumbers,
 )
-from losslab.report.metrics import FloatArray
 from losslab.study.demonstration import Runs
 from losslab.study.points import Point
+from losslab.study.weight_prior.families import (
+    LABELS,
+    SMALL,
+    Family,
+    family_of,
+    narrowest,
+    parameter,
+    small_share,
+)
 from losslab.study.weight_prior.reading import (
     curve_over_seeds,
     final,
@@ -25,11 +33,7 @@ from losslab.study.weight_prior.reading import (
 from losslab.study.weight_prior.sweep import SIZE, STD
 
 SCALE = "loss.prior.scale"
-SMALL = 1e-3
 _EDGES = np.linspace(-8.0, 0.0, 33)
-
-Family = dict[float, list[Point]]
-"""Standard deviation of the prior to its runs, by seed, both ascending."""
 
 
 def sparsity(runs: Runs, *, tolerance: float) -> Measurement:
@@ -45,12 +49,12 @@ def sparsity(runs: Runs, *, tolerance: float) -> Measurement:
     """
     size = of_config(runs["laplace"], SIZE)
     families: dict[str, Family] = {
-        "map_gaussian": _family(
+        "map_gaussian": family_of(
             [p for p in runs["sigma"] if p.values[SIZE] == size], lambda p: float(p.values[STD])
         ),
-        "map_laplace": _family(runs["laplace"], lambda p: math.sqrt(2) * p.values[SCALE]),
+        "map_laplace": family_of(runs["laplace"], lambda p: math.sqrt(2) * p.values[SCALE]),
     }
-    chosen = {name: _narrowest(family, tolerance) for name, family in families.items()}
+    chosen = {name: narrowest(family, tolerance) for name, family in families.items()}
     shares = {
         name: np.array([small_share(final_weights(p)) for p in family[chosen[name]]])
         for name, family in families.items()
@@ -60,7 +64,7 @@ def sparsity(runs: Runs, *, tolerance: float) -> Measurement:
         for name, family in families.items()
     }
     at = (
-        " and ".join(f"{_LABELS[name]} {_parameter(name, std)}" for name, std in chosen.items())
+        " and ".join(f"{LABELS[name]} {parameter(name, std)}" for name, std in chosen.items())
         + f", N = {size:g}"
     )
     quantities = {
@@ -83,43 +87,11 @@ def sparsity(runs: Runs, *, tolerance: float) -> Measurement:
     )
 
 
-def small_share(weights: FloatArray) -> float:
-    """Return the share of weights ``(P,)`` whose size is below 1e-3 of the largest one's.
-
-    >>> small_share(np.array([1.0, -0.5, 1e-4, 0.0]))
-    0.5
-    """
-    sizes = np.abs(weights)
-    return float(np.mean(sizes < SMALL * sizes.max()))
-
-
-_LABELS = {"map_gaussian": "Gaussian", "map_laplace": "Laplace"}
-
-
-def _parameter(name: str, std: float) -> str:
-    return f"σ = {std:.3g}" if name == "map_gaussian" else f"b = {std / math.sqrt(2):.3g}"
-
-
-def _family(points: list[Point], std: Callable[[Point], float]) -> Family:
-    family: Family = {}
-    for point in sorted(points, key=lambda p: (std(p), p.seed)):
-        family.setdefault(std(point), []).append(point)
-    return family
-
-
-def _narrowest(family: Family, tolerance: float) -> float:
-    means = {
-        std: float(np.mean([final(p, "val/accuracy") for p in points]))
-        for std, points in family.items()
-    }
-    return min(std for std, mean in means.items() if mean >= max(means.values()) - tolerance)
-
-
 def _drawing(families: dict[str, Family], chosen: dict[str, float]) -> Drawing:
     def against_std(title: str, label: str, number: Callable[[Point], float]) -> Panel:
         curves = [
             curve_over_seeds(
-                _LABELS[name],
+                LABELS[name],
                 list(family),
                 np.array([[number(p) for p in points] for points in family.values()]).T,
                 loss=name,
@@ -135,7 +107,7 @@ def _drawing(families: dict[str, Family], chosen: dict[str, float]) -> Drawing:
         )
 
     histograms = [
-        _histogram(f"{_LABELS[name]}, {_parameter(name, chosen[name])}", family[chosen[name]], name)
+        _histogram(f"{LABELS[name]}, {parameter(name, chosen[name])}", family[chosen[name]], name)
         for name, family in families.items()
     ]
     return Drawing(
@@ -185,7 +157,7 @@ def _table(families: dict[str, Family]) -> TableOfNumbers:
                 np.mean([final(p, "test/accuracy") for p in points]),
             )
             rows.append(
-                [_LABELS[name], _parameter(name, std), f"{std:.3g}", *(f"{n:.4g}" for n in numbers)]
+                [LABELS[name], parameter(name, std), f"{std:.3g}", *(f"{n:.4g}" for n in numbers)]
             )
     return TableOfNumbers(
         title="Laplace and Gaussian priors, means over seeds",
