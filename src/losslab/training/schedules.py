@@ -68,7 +68,8 @@ class OneCycle:
             start, end, share = self.initial, 1.0, progress / self.warmup
         else:
             start, end, share = 1.0, self.final, (progress - self.warmup) / (1 - self.warmup)
-        return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+        weight = (1 + math.cos(math.pi * share)) / 2
+        return weight * start + (1 - weight) * end
 
 
 def _check_fraction(name: str, value: float) -> None:
