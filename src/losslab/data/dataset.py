@@ -84,7 +84,7 @@ def load(
         augmentation: For the training batches.
         **arguments: What ``source`` takes, such as ``root`` or ``cache_dir``.
     """
-    _check(val_size, train_size, num_classes, label_noise)
+    _check(val_size, split_seed, train_size, num_classes, label_noise, augmentation)
     return build(
         source(**arguments),
         name=dataset,
@@ -137,7 +137,7 @@ def build(
     >>> int((dataset.train.labels != dataset.train.clean_labels).sum())
     10
     """
-    _check(val_size, train_size, num_classes, label_noise)
+    _check(val_size, split_seed, train_size, num_classes, label_noise, augmentation)
     kept = source.num_classes if num_classes is None else num_classes
     if kept > source.num_classes:
         raise ValueError(
@@ -179,17 +179,29 @@ def build(
 
 def _check(
     val_size: int | float,
+    split_seed: int,
     train_size: int | float | None,
     num_classes: int | None,
     label_noise: float,
+    augmentation: Augmentation | None,
 ) -> None:
+    # The values come from a command line, where any of them may be a word.
     check_size(val_size, name="val_size")
+    if type(split_seed) is not int or split_seed < 0:
+        raise ValueError(f"split_seed={split_seed}; give a whole number from 0 up")
     if train_size is not None:
         check_size(train_size, name="train_size")
-    if num_classes is not None and num_classes < 2:
-        raise ValueError(f"num_classes={num_classes}; give at least 2, or null for all")
-    if not 0.0 <= label_noise < 1.0:
+    if num_classes is not None and (type(num_classes) is not int or num_classes < 2):
+        raise ValueError(
+            f"num_classes={num_classes}; give a whole number from 2 up, or null for all"
+        )
+    if type(label_noise) not in (int, float) or not 0.0 <= label_noise < 1.0:
         raise ValueError(f"label_noise={label_noise}; give a share in [0, 1)")
+    if augmentation is not None and not hasattr(augmentation, "draw"):
+        raise ValueError(
+            f"augmentation={augmentation}; give null for none, or a node with a _target_ such as "
+            "that of conf/data/cifar10.yaml"
+        )
 
 
 def _clean(images: Tensor, labels: Tensor) -> Part:

@@ -46,6 +46,7 @@ class Composer:
             else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
         )
         self._stack = ExitStack()
+        self._choices: dict[str, list[str]] = {}
 
     def __enter__(self) -> "Composer":
         self._stack.enter_context(initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"))
@@ -95,7 +96,9 @@ class Composer:
 
     def choices(self, group: str) -> list[str]:
         """Return the names that can be chosen in a group, sorted."""
-        return sorted(self.loader.get_group_options(group))
+        if group not in self._choices:  # Hydra looks through all its folders each time
+            self._choices[group] = sorted(self.loader.get_group_options(group))
+        return self._choices[group]
 
     def _compose(self, overrides: Sequence[str], run_mode: RunMode = RunMode.RUN) -> DictConfig:
         assert self.hydra is not None

@@ -45,7 +45,8 @@ class MAP(nn.Module):
         reduction: Acts on l_i + prior(W)/N: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Raises:
-        ValueError: If ``num_train`` is no integer above 0, or ``likelihood`` reduces by itself.
+        ValueError: If ``num_train`` is no integer above 0, ``prior`` is no function, or
+            ``likelihood`` reduces by itself.
 
     Source: Bishop 2006, *Pattern Recognition and Machine Learning*, §3.3 and §5.5.
 
@@ -78,6 +79,11 @@ class MAP(nn.Module):
                 f"likelihood {type(likelihood).__name__} has reduction "
                 f"{likelihood.reduction!r}; allowed is one value per example: construct it with "
                 "reduction='none'"
+            )
+        if not callable(prior):
+            raise ValueError(
+                f"prior is {prior!r}; allowed is a function of the parameters, such as "
+                "FlatPrior() for none"
             )
         check_reduction(reduction)
         self.likelihood = likelihood

@@ -4,13 +4,14 @@ import json
 import sys
 from collections.abc import Sequence
 from itertools import product
+from typing import NamedTuple
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override
 from rich.console import Console
 
-from losslab.experiment import CONFIG_FOLDER, Composer, RunIdentity, choices_of, job, prepare
+from losslab.experiment import CONFIG_FOLDER, Composer, choices_of, job, prepare
 from losslab.experiment.compose import without_hydra
 from losslab.recording import FINISHED, RunDirectory
 from losslab.study.launch import Failed, outcome
@@ -30,6 +31,11 @@ def train(arguments: list[str]) -> list[Failed]:
     if any(getattr(given, flag) for flag in _TELLING):
         _hydra(arguments)
         return []
+    if given.config_name not in (None, "config"):
+        raise ValueError(
+            f"--config-name={given.config_name}; allowed is config: choose within it with "
+            "GROUP=CHOICE, and see `losslab list`"
+        )
     console = Console()
     with Composer(given.config_dir) as composer:
         parsed = composer.parse(given.overrides)
@@ -37,16 +43,21 @@ def train(arguments: list[str]) -> list[Failed]:
             expanded: list[list[str]] = []  # only that sweeper knows its runs
         else:
             expanded = _expand(parsed) if given.multirun else [given.overrides]
-        identities = [_prepare(composer, overrides) for overrides in expanded]
-    directories = [identity.directory for identity in identities]
-    if given.multirun:
-        pending = [d for d in directories if d.status not in FINISHED]
+        runs = [_prepare(composer, overrides) for overrides in expanded]
+    directories = [run.directory for run in runs]
+    if not given.multirun:
+        _hydra(arguments)
+    elif runs and not any(run.pending for run in runs):
+        console.print(f"all {len(runs)} runs are finished already; force=true runs them again")
+    else:
+        pending = [run.directory for run in runs if run.pending]
         with SweepProgress(pending, console=console, title="sweep"):
             _hydra(arguments)
-    else:
-        _hydra(arguments)
     failed = outcome(directories)
-    if not given.multirun and not failed:
+    if given.multirun:
+        for folder in sorted({directory.path.parents[1] for directory in directories}):
+            console.print(f"Next: losslab report {folder}", soft_wrap=True, highlight=False)
+    elif not failed:
         _tell(directories[0], console)
     return failed
 
@@ -74,9 +85,15 @@ def _expand(overrides: Sequence[Override]) -> list[list[str]]:
     return [list(point) for point in product(*axes)]
 
 
-def _prepare(composer: Composer, overrides: list[str]) -> RunIdentity:
+class _Run(NamedTuple):
+    directory: RunDirectory
+    pending: bool
+
+
+def _prepare(composer: Composer, overrides: list[str]) -> _Run:
     config = composer.compose(overrides)
-    return prepare(without_hydra(config), choices_of(config.hydra))
+    directory = prepare(without_hydra(config), choices_of(config.hydra)).directory
+    return _Run(directory, pending=config.force or directory.status not in FINISHED)
 
 
 def _tell(directory: RunDirectory, console: Console) -> None:
