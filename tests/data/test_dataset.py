@@ -90,7 +90,7 @@ def test_a_constant_channel_gets_a_divisor_of_one():
         ({"train_size": 0}, "train_size=0 "),
         ({"train_size": 3}, "train_size=3 .* from 4 to 320"),
         ({"train_size": 321}, "train_size=321 .* from 4 to 320"),
-        ({"num_classes": 1}, "num_classes=1; give at least 2"),
+        ({"num_classes": 1}, "num_classes=1; give a whole number from 2 up, or null for all"),
         ({"num_classes": 5}, "num_classes=5 is more than the 4 classes of synthetic"),
         ({"label_noise": 1.0}, r"label_noise=1.0; give a share in \[0, 1\)"),
         ({"label_noise": -0.1}, "label_noise=-0.1"),

@@ -37,7 +37,11 @@ def test_a_sweep_is_the_product_of_its_lists(losslab):
     result = losslab.sweep("loss=mse,brier", "optimizer.lr=0.1,0.2", "seed=range(2)", ONE_EPOCH)
     assert len(losslab.runs()) == 8
     assert {status(run) for run in losslab.runs()} == {"done"}
-    assert result.out.splitlines() == ["sweep: 8 runs", "sweep: 8 done, 0 failed, 0 remaining"]
+    assert result.out.splitlines() == [
+        "sweep: 8 runs",
+        "sweep: 8 done, 0 failed, 0 remaining",
+        "Next: losslab report outputs/runs",
+    ]
     seen = set()
     for run in losslab.runs():
         config = OmegaConf.load(run / "config.yaml")
@@ -59,7 +63,7 @@ def test_finished_runs_are_not_touched(losslab):
     assert len(losslab.runs()) == 3
     assert "sweep: 1 runs" in result.out
     again = losslab.sweep("seed=0,1,2", ONE_EPOCH)
-    assert "0 failed, 0 remaining" in again.out
+    assert "all 3 runs are finished already" in again.out
     assert stamps(first) == before
 
 
