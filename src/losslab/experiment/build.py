@@ -147,7 +147,7 @@ def _check_optimizer(node: DictConfig) -> None:
             allowed = "above 0" if name == "lr" else f"from {least:g} up"
             below = "" if math.isinf(limit) else f" and below {limit:g}"
             raise ValueError(f"optimizer.{name}={value}; give a number {allowed}{below}")
-    for name in ("nesterov", "amsgrad", "maximize"):
+    for name in ("nesterov", "amsgrad", "maximize", "fused"):
         if name in node and not isinstance(node[name], bool):
             raise ValueError(f"optimizer.{name}={node[name]}; give true or false")
     partial = make(node, "optimizer")
