@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 
-from losslab.training import Cosine, OneCycle, constant
+from losslab.training import Constant, Cosine, OneCycle
 
 RATE = 0.4
 
@@ -67,7 +67,7 @@ def test_one_cycle_without_warm_up_starts_at_its_peak():
 
 
 def test_constant():
-    assert rates(constant, 5) == [RATE] * 5
+    assert rates(Constant(), 5) == [RATE] * 5
 
 
 @pytest.mark.parametrize("schedule", [Cosine, OneCycle])

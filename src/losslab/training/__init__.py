@@ -4,12 +4,13 @@ from losslab.training.checkpoint import load_checkpoint, save_checkpoint
 from losslab.training.device import configure_process, resolve_device
 from losslab.training.evaluate import Evaluation, evaluate
 from losslab.training.loop import Loop
-from losslab.training.schedules import Cosine, OneCycle, Schedule, constant
+from losslab.training.schedules import Constant, Cosine, OneCycle, Schedule
 from losslab.training.settings import PRECISIONS, Trainer
 from losslab.training.step import TrainingStep
 
 __all__ = [
     "PRECISIONS",
+    "Constant",
     "Cosine",
     "Evaluation",
     "Loop",
@@ -18,7 +19,6 @@ __all__ = [
     "Trainer",
     "TrainingStep",
     "configure_process",
-    "constant",
     "evaluate",
     "load_checkpoint",
     "resolve_device",

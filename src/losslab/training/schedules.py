@@ -11,14 +11,18 @@ from dataclasses import dataclass
 Schedule = Callable[[float], float]
 
 
-def constant(progress: float) -> float:
-    """Return 1: the learning rate stays as it is.
+@dataclass(frozen=True)
+class Constant:
+    """Always 1: the learning rate stays as it is.
 
-    >>> constant(0.7)
+    >>> Constant()(0.7)
     1.0
     """
-    del progress
-    return 1.0
+
+    def __call__(self, progress: float) -> float:
+        """Return 1."""
+        del progress
+        return 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
