@@ -85,10 +85,10 @@ def train(
             if state is not None:
                 loop.restore(state)
             loop.run()
-        results = {
-            part: evaluate(model, _loader(parts, part), autocast=step.autocast)
-            for part in ("val", "test")
-        }
+        # A run that diverged within an epoch was not validated since.
+        val = loop.validation or evaluate(model, loop.val, autocast=step.autocast)
+        test = evaluate(model, _loader(parts, "test"), autocast=step.autocast)
+        results = {"val": val, "test": test}
         scalars = {
             f"{part}/{name}": value
             for part, result in results.items()

@@ -14,7 +14,7 @@ from losslab.data import BatchLoader
 from losslab.losses import CrossEntropy, Terms
 from losslab.metrics import ClassificationSums
 from losslab.recording import Recorder
-from losslab.training.evaluate import evaluate
+from losslab.training.evaluate import Evaluation, evaluate
 from losslab.training.schedules import Schedule
 from losslab.training.settings import Trainer
 from losslab.training.step import TrainingStep
@@ -50,6 +50,7 @@ class Loop:
         steps_done: Updates made.
         diverged: Whether the objective stopped being a finite number; training then ends.
         scalars: The latest ``train/...``, ``val/...`` and ``optim/...`` numbers.
+        validation: Of the present weights, ``None`` where they were not evaluated.
     """
 
     step: TrainingStep
@@ -64,6 +65,7 @@ class Loop:
     steps_done: int = 0
     diverged: bool = False
     scalars: Scalars = field(default_factory=dict)
+    validation: Evaluation | None = None
 
     def __post_init__(self) -> None:
         self.total_steps = self.settings.total_steps(len(self.train))
@@ -89,7 +91,8 @@ class Loop:
             if self.diverged:
                 return
             self.on_epoch(epoch + 1, epochs, self.scalars)
-            if (epoch + 1) % self.settings.checkpoint_every == 0:
+            last = self.steps_done == self.total_steps  # nothing is left to go on with
+            if not last and (epoch + 1) % self.settings.checkpoint_every == 0:
                 self.save(
                     {
                         "model": self.step.model.state_dict(),
@@ -101,6 +104,7 @@ class Loop:
 
     def _train_epoch(self, epoch: int) -> None:
         started, logits, labels = time.perf_counter(), [], []
+        self.validation = None
         steps = min(len(self.train), self.total_steps - self.steps_done)
         for batch, _ in zip(self.train.epoch(self.seed, epoch), range(steps), strict=False):
             self._set_learning_rate()
@@ -155,8 +159,8 @@ class Loop:
         return {f"train/{name}": value for name, value in zip(parts._fields, means, strict=True)}
 
     def _validate(self) -> Scalars:
-        result = evaluate(self.step.model, self.val, autocast=self.step.autocast)
-        return _tagged("val", result.sums)
+        self.validation = evaluate(self.step.model, self.val, autocast=self.step.autocast)
+        return _tagged("val", self.validation.sums)
 
     @property
     def epochs_done(self) -> float:
