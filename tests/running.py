@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from losslab.recording.metrics_log import read_records
+from losslab.recording import read_records
 
 # Small and quick: a linear model on blobs, 12 steps an epoch. Two epochs.
 TINY = (

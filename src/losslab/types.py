@@ -11,6 +11,10 @@ Scalars = dict[str, float]
 """Tag to number, as written to metrics.jsonl and TensorBoard. A missing number is absent."""
 
 
+Curves = dict[str, dict[str, list[float]]]
+"""Name to columns of numbers, as written to curves.jsonl."""
+
+
 class Batch(NamedTuple):
     """One mini-batch, already on the device.
 
@@ -21,3 +25,42 @@ class Batch(NamedTuple):
 
     images: torch.Tensor
     labels: torch.Tensor
+
+
+class Predictions(NamedTuple):
+    """What a model says of a part.
+
+    Attributes:
+        logits: ``(N, K)`` float32.
+        labels: ``(N,)`` int64 class indices.
+    """
+
+    logits: torch.Tensor
+    labels: torch.Tensor
+
+
+class TrainingEpoch(NamedTuple):
+    """What the training batches of one epoch gave, in the order of the steps.
+
+    Attributes:
+        predictions: Logits ``(N, K)`` before each update, with the labels trained on.
+        batch_size: Examples a step; the last step may have had fewer.
+        first_step: Updates made before the epoch.
+    """
+
+    predictions: Predictions
+    batch_size: int
+    first_step: int
+
+
+class Finding(NamedTuple):
+    """What a diagnostic found.
+
+    Attributes:
+        scalars: Name to number.
+        curves: Name to columns of equal length, e.g. ``{"profile": {"p_true": [...], "norm":
+            [...]}}``: what is a picture rather than a number.
+    """
+
+    scalars: Scalars
+    curves: Curves

@@ -35,6 +35,12 @@ def test_another_seed_is_another_run(losslab):
     assert results(zero)["model.safetensors"] != results(one)["model.safetensors"]
 
 
+def test_diagnostics_change_nothing_that_is_trained(losslab):
+    none, every = (losslab.run(*CNN, f"diagnostics={choice}") for choice in ("none", "all"))
+    for name in ("model.safetensors", "predictions.safetensors"):
+        assert results(none)[name] == results(every)[name]
+
+
 WITHOUT_EFFECT = (
     "trainer.log_every=1",
     "trainer.checkpoint_every=3",

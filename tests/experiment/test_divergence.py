@@ -5,7 +5,7 @@ import math
 import pytest
 
 from losslab import report
-from losslab.recording.metrics_log import read_records
+from losslab.recording import read_records
 from running import read, records, status
 
 HUGE = ("loss=mse", "optimizer.lr=1e6", "trainer.epochs=9", "trainer.log_every=1")

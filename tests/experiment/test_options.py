@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from running import read, records, status
@@ -51,6 +52,15 @@ def test_every_loss(losslab, loss):
 @pytest.mark.parametrize("model", choices("model"))
 def test_every_model(losslab, model):
     check(losslab.run(f"model={model}", *LEAST.get(model, ("model.width=2",)), *TWO_STEPS))
+
+
+@pytest.mark.parametrize("diagnostics", choices("diagnostics"))
+def test_every_diagnostic(losslab, diagnostics):
+    run = losslab.run(f"diagnostics={diagnostics}", "model=small_cnn", "model.width=2", *TWO_STEPS)
+    check(run)
+    seen = {tag.split("/")[1] for tag in read(run / "summary.json") if tag.startswith("why/")}
+    wanted = OmegaConf.load(run / "config.yaml").diagnostics.keys()
+    assert seen == set(wanted)
 
 
 @pytest.mark.parametrize("schedule", choices("schedule"))

@@ -4,8 +4,7 @@ import math
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from losslab.recording import MetricsLog, Recorder, RunDirectory
-from losslab.recording.metrics_log import read_records
+from losslab.recording import Recorder, RecordLog, RunDirectory, read_records
 
 
 def open_recorder(folder, **options) -> Recorder:
@@ -97,8 +96,8 @@ def test_a_half_written_last_line_is_dropped(tmp_path, tail):
     lines = [json.dumps({"step": step, "wall_s": 0.5}) for step in (1, 2)]
     path.write_text("\n".join(lines) + "\n" + tail)
     assert [record["step"] for record in read_records(path)] == [1, 2]
-    log = MetricsLog(path, after_step=2)
-    log.append({"step": 3}, {"val/accuracy": 0.25})
+    log = RecordLog(path, after_step=2)
+    log.append({"step": 3, "val/accuracy": 0.25})
     log.close()
     assert [record["step"] for record in read_records(path)] == [1, 2, 3]
     assert len(path.read_text().splitlines()) == 3

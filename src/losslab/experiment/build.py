@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import nn
 
 from losslab.data import Dataset
+from losslab.diagnostics import Diagnostic, check_cadences
 from losslab.experiment.compose import nearest
 from losslab.losses import MAP, FlatPrior, Loss
 from losslab.seeding import derive
@@ -32,6 +33,7 @@ class Parts:
         make_optimizer: From parameters to an optimizer.
         schedule: From progress to the factor on the learning rate.
         trainer: The settings of the loop.
+        diagnostics: By name.
         device: Where it computes.
     """
 
@@ -41,6 +43,7 @@ class Parts:
     make_optimizer: Callable[..., torch.optim.Optimizer]
     schedule: Schedule
     trainer: Trainer
+    diagnostics: dict[str, Diagnostic]
     device: torch.device
 
 
@@ -59,6 +62,10 @@ def build(config: DictConfig) -> Parts:
     schedule = make(config.schedule, "schedule")
     _check_optimizer(config.optimizer)
     make_optimizer = make(config.optimizer, "optimizer")
+    diagnostics: dict[str, Diagnostic] = {
+        str(name): make(node, f"diagnostics.{name}") for name, node in config.diagnostics.items()
+    }
+    check_cadences(diagnostics)
     dataset = _load(OmegaConf.to_yaml(config.data, resolve=True))
     num_train = len(dataset.train.labels)
     if trainer.batch_size > num_train:
@@ -77,7 +84,7 @@ def build(config: DictConfig) -> Parts:
             num_classes=dataset.num_classes,
         )
     objective = _objective(config, num_train)
-    return Parts(dataset, model, objective, make_optimizer, schedule, trainer, device)
+    return Parts(dataset, model, objective, make_optimizer, schedule, trainer, diagnostics, device)
 
 
 def make(node: DictConfig, name: str, **arguments: Any) -> Any:

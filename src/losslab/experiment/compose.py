@@ -117,12 +117,7 @@ class Composer:
             allowed = self.choices(group)
             if not allowed or override.is_delete():
                 continue
-            values: list[str] = (
-                [str(value) for value in override.sweep_string_iterator()]
-                if override.is_sweep_override()
-                else [override.get_value_element_as_str()]
-            )
-            for value in values:
+            for value in _chosen(override):
                 if value not in allowed:
                     raise ValueError(
                         f"unknown {group.replace('hydra/', '')} {value!r}"
@@ -147,6 +142,16 @@ class Composer:
             f"unknown key {key!r}{nearest(key, known)}; see every key with "
             "`losslab train --cfg job`"
         )
+
+
+def _chosen(override: Override) -> list[str]:
+    """Return what an override of a group chooses: one name, those of a sweep, or of a list."""
+    if override.is_sweep_override():
+        return [str(value) for value in override.sweep_string_iterator()]
+    value = override.value()
+    if isinstance(value, list):  # several choices at once, as diagnostics=[a,b]
+        return [str(part) for part in value]
+    return [override.get_value_element_as_str()]
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

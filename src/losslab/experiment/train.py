@@ -10,6 +10,7 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from losslab.data import BatchLoader
+from losslab.diagnostics import Examination, probe_of
 from losslab.experiment.build import Parts
 from losslab.experiment.identity import RunIdentity
 from losslab.recording import Recorder, RunDirectory, write_atomically, write_json
@@ -22,7 +23,7 @@ from losslab.training import (
     evaluate,
     save_checkpoint,
 )
-from losslab.types import Scalars
+from losslab.types import Predictions, Scalars
 
 
 def train(
@@ -62,6 +63,16 @@ def train(
         group=f"{config.name}/{identity.group}",
         after_step=None if state is None else state["step"],
     )
+    loaders = {part: _loader(parts, part) for part in ("train", "val", "test")}
+    probe = probe_of(loaders["train"].in_order(), settings.probe_size)
+    examination = Examination(
+        parts.diagnostics,
+        model=model,
+        objective=step.objective,
+        probe=probe,
+        clean_labels=parts.dataset.train.clean_labels[: len(probe.labels)].to(parts.device),
+        initial=model.state_dict(),
+    )
     success = False
     try:
         with _progress_bar(show) as bar:
@@ -75,11 +86,12 @@ def train(
                 step=step,
                 schedule=parts.schedule,
                 settings=settings,
-                train=_loader(parts, "train"),
-                val=_loader(parts, "val"),
+                train=loaders["train"],
+                val=loaders["val"],
                 seed=config.seed,
                 recorder=recorder,
                 save=lambda checkpoint: save_checkpoint(directory.checkpoint, checkpoint),
+                examine=examination.during,
                 on_epoch=show_epoch,
             )
             if state is not None:
@@ -87,14 +99,23 @@ def train(
             loop.run()
         # A run that diverged within an epoch was not validated since.
         val = loop.validation or evaluate(model, loop.val, autocast=step.autocast)
-        test = evaluate(model, _loader(parts, "test"), autocast=step.autocast)
+        test = evaluate(model, loaders["test"], autocast=step.autocast)
         results = {"val": val, "test": test}
         scalars = {
             f"{part}/{name}": value
             for part, result in results.items()
             for name, value in result.sums.scalars().items()
         }
-        loop.record({tag: value for tag, value in scalars.items() if tag.startswith("test/")})
+        seen = {tag: value for tag, value in scalars.items() if tag.startswith("test/")}
+        if loop.diverged:  # nothing is left to look at
+            loop.record(seen)
+        else:
+            finding = examination.after(
+                loop.scalars,
+                val=Predictions(val.logits, val.labels),
+                test=Predictions(test.logits, test.labels),
+            )
+            loop.record(seen | finding.scalars, curves=finding.curves)
         _write_results(directory, model, results)
         write_json(
             directory.summary,
@@ -136,9 +157,12 @@ def _loader(parts: Parts, part: str) -> BatchLoader:
 def _hyper_parameters(config: DictConfig, choices: dict[str, str]) -> dict[str, bool | float | str]:
     """Return the columns of TensorBoard's table: the choices, and every value below a group.
 
-    Without the seed, so that the seeds of a configuration make one row.
+    Without the seed, so that the seeds of a configuration make one row, and without the
+    diagnostics, which change no result.
     """
-    columns: dict[str, bool | float | str] = dict(choices)
+    columns: dict[str, bool | float | str] = {
+        group: choice for group, choice in choices.items() if group != "diagnostics"
+    }
 
     def visit(node: Any, name: str) -> None:
         if isinstance(node, dict):
@@ -149,7 +173,7 @@ def _hyper_parameters(config: DictConfig, choices: dict[str, str]) -> dict[str, 
             columns[name] = node
 
     container: Any = OmegaConf.to_container(config, resolve=True)
-    for group in choices:
+    for group in tuple(columns):
         visit(container.get(group), group)
     return columns
 

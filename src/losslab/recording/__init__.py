@@ -6,17 +6,18 @@ until a TensorBoard file is opened, because looking at finished runs must be qui
 
 from losslab.recording.files import write_atomically, write_json
 from losslab.recording.manifest import manifest
-from losslab.recording.metrics_log import MetricsLog
+from losslab.recording.record_log import RecordLog, read_records
 from losslab.recording.recorder import Recorder
 from losslab.recording.run_directory import FINISHED, RunDirectory, Status
 
 __all__ = [
     "FINISHED",
-    "MetricsLog",
+    "RecordLog",
     "Recorder",
     "RunDirectory",
     "Status",
     "manifest",
+    "read_records",
     "write_atomically",
     "write_json",
 ]

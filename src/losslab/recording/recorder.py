@@ -1,11 +1,12 @@
 """Write each record once to metrics.jsonl and once to TensorBoard."""
 
+import math
 import time
 from pathlib import Path
 
-from losslab.recording.metrics_log import MetricsLog
+from losslab.recording.record_log import RecordLog
 from losslab.recording.run_directory import RunDirectory
-from losslab.types import Scalars
+from losslab.types import Curves, Scalars
 
 
 class Recorder:
@@ -30,7 +31,8 @@ class Recorder:
     ) -> None:
         from losslab.recording.tensorboard import TensorBoardWriter  # imports torch
 
-        self._log = MetricsLog(directory.metrics, after_step=after_step)
+        self._log = RecordLog(directory.metrics, after_step=after_step)
+        self._curves = RecordLog(directory.curves, after_step=after_step)
         earlier = self._log.kept[-1]["wall_s"] if self._log.kept else 0.0
         self._start = time.time() - earlier
         self._board = TensorBoardWriter(
@@ -39,7 +41,15 @@ class Recorder:
         for record in self._log.kept:
             self._board.add_record(record)
 
-    def record(self, scalars: Scalars, *, step: int, examples: int, epoch: float) -> None:
+    def record(
+        self,
+        scalars: Scalars,
+        *,
+        step: int,
+        examples: int,
+        epoch: float,
+        curves: Curves | None = None,
+    ) -> None:
         """Write one record.
 
         Args:
@@ -47,6 +57,7 @@ class Recorder:
             step: Updates made so far.
             examples: Training examples seen so far; the x-axis in TensorBoard.
             epoch: Passes over the training part made so far, with its fraction.
+            curves: Name to columns of numbers, for ``curves.jsonl``.
         """
         position = {
             "step": step,
@@ -54,14 +65,20 @@ class Recorder:
             "epoch": round(epoch, 6),
             "wall_s": round(time.time() - self._start, 3),
         }
-        self._board.add_record(self._log.append(position, scalars))
+        finite = {tag: value for tag, value in scalars.items() if math.isfinite(value)}
+        self._log.append(position | finite)
+        self._board.add_record(position | finite)
+        if curves:
+            self._curves.append(position | curves)
 
     def flush(self) -> None:
         """Make everything so far visible to readers."""
         self._log.flush()
+        self._curves.flush()
         self._board.flush()
 
     def close(self, *, success: bool) -> None:
-        """Close both files; ``success`` is the status in TensorBoard's HParams."""
+        """Close all files; ``success`` is the status in TensorBoard's HParams."""
         self._log.close()
+        self._curves.close()
         self._board.close(success=success)

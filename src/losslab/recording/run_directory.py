@@ -42,6 +42,11 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def curves(self) -> Path:
+        """What diagnostics saw that is a picture rather than a number, one object a record."""
+        return self.path / "curves.jsonl"
+
+    @property
     def summary(self) -> Path:
         """Tag to final number."""
         return self.path / "summary.json"

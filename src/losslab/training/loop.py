@@ -18,12 +18,24 @@ from losslab.training.evaluate import Evaluation, evaluate
 from losslab.training.schedules import Schedule
 from losslab.training.settings import Trainer
 from losslab.training.step import TrainingStep
-from losslab.types import Batch, Scalars
+from losslab.types import Batch, Curves, Finding, Predictions, Scalars, TrainingEpoch
 
 # Looking at the objective on a GPU waits for it, so not in every step. A constant, because the
 # step at which a run is found to have diverged is part of its result; the cadence of logging
 # must not be.
 STEPS_BETWEEN_DIVERGENCE_CHECKS = 50
+
+
+Examine = Callable[[int, Scalars, TrainingEpoch | None, bool], Finding]
+"""From epochs done, latest numbers, the epoch's batches and whether it was the last one."""
+
+
+def _look_at_nothing(
+    epochs_done: int, recorded: Scalars, epoch: TrainingEpoch | None, last: bool
+) -> Finding:
+    """Have no diagnostics."""
+    del epochs_done, recorded, epoch, last
+    return Finding({}, {})
 
 
 def _ignore(epoch: int, epochs: int, scalars: Scalars) -> None:
@@ -35,7 +47,7 @@ class Loop:
     """Train until the last step, or until the objective is infinite or NaN.
 
     After every epoch the validation part is evaluated, the running metrics of the epoch's
-    training batches are recorded and a checkpoint is offered.
+    training batches and what the diagnostics see are recorded and a checkpoint is offered.
 
     Attributes:
         step: One update.
@@ -46,6 +58,7 @@ class Loop:
         seed: Of the batch order.
         recorder: Where the numbers go.
         save: Called with everything that :meth:`restore` needs.
+        examine: The diagnostics, called before the first epoch and after each.
         on_epoch: Called with the epoch, the number of epochs and its numbers, to show progress.
         steps_done: Updates made.
         diverged: Whether the objective stopped being a finite number; training then ends.
@@ -61,6 +74,7 @@ class Loop:
     seed: int
     recorder: Recorder
     save: Callable[[dict[str, Any]], None]
+    examine: Examine = _look_at_nothing
     on_epoch: Callable[[int, int, Scalars], None] = _ignore
     steps_done: int = 0
     diverged: bool = False
@@ -82,7 +96,7 @@ class Loop:
         """Train; :attr:`diverged`, :attr:`steps_done` and :attr:`scalars` then tell how it went."""
         epochs = math.ceil(self.total_steps / len(self.train))
         if self.steps_done == 0:
-            self.record(self._validate())
+            self._record_epoch(self._validate(), epochs_done=0)
         self.step.model.train()
         # Rounded up: a run of so many steps may have its last checkpoint within an epoch.
         for epoch in range(math.ceil(self.steps_done / len(self.train)), epochs):
@@ -126,8 +140,30 @@ class Loop:
                 return
         examples = sum(len(part) for part in labels)
         seconds = time.perf_counter() - started
-        scalars = _tagged("train", ClassificationSums.of(torch.cat(logits), torch.cat(labels)))
-        self.record(scalars | self._validate(), examples_per_s=examples / seconds)
+        trained = TrainingEpoch(
+            Predictions(torch.cat(logits), torch.cat(labels)),
+            batch_size=self.train.batch_size,
+            first_step=self.steps_done - steps,
+        )
+        scalars = _tagged("train", ClassificationSums.of(*trained.predictions))
+        self._record_epoch(
+            scalars | self._validate(),
+            epochs_done=epoch + 1,
+            trained=trained,
+            examples_per_s=examples / seconds,
+        )
+
+    def _record_epoch(
+        self,
+        scalars: Scalars,
+        *,
+        epochs_done: int,
+        trained: TrainingEpoch | None = None,
+        examples_per_s: float | None = None,
+    ) -> None:
+        last = self.steps_done == self.total_steps
+        finding = self.examine(epochs_done, self.scalars | scalars, trained, last)
+        self.record(scalars | finding.scalars, curves=finding.curves, examples_per_s=examples_per_s)
 
     def _set_learning_rate(self) -> None:
         factor = self.schedule(self.steps_done / self.total_steps)
@@ -167,8 +203,14 @@ class Loop:
         """Passes over the training part, with the fraction of the last one."""
         return self.steps_done / len(self.train)
 
-    def record(self, scalars: Scalars, *, examples_per_s: float | None = None) -> None:
-        """Record numbers at the present step."""
+    def record(
+        self,
+        scalars: Scalars,
+        *,
+        curves: Curves | None = None,
+        examples_per_s: float | None = None,
+    ) -> None:
+        """Record numbers, and columns of numbers, at the present step."""
         self.scalars |= scalars
         per_epoch = len(self.train)
         whole, rest = divmod(self.steps_done, per_epoch)
@@ -178,6 +220,7 @@ class Loop:
             step=self.steps_done,
             examples=whole * self.train.num_examples + rest * self.train.batch_size,
             epoch=self.epochs_done,
+            curves=curves,
         )
 
 

@@ -24,6 +24,7 @@ class Trainer:
         channels_last: Memory layout of pictures and convolutions; faster on CPUs and recent GPUs.
         log_every: Steps between two records of the objective and the norms.
         checkpoint_every: Epochs between two checkpoints.
+        probe_size: Training examples that the diagnostics look at, always the same ones.
 
     Raises:
         ValueError: A value out of range.
@@ -39,9 +40,11 @@ class Trainer:
     channels_last: bool = True
     log_every: int = 20
     checkpoint_every: int = 1
+    probe_size: int = 256
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "steps", "threads", "log_every", "checkpoint_every"):
+        counts = ("batch_size", "epochs", "steps", "threads", "log_every", "checkpoint_every")
+        for name in (*counts, "probe_size"):
             value = getattr(self, name)
             if value is None and name in ("epochs", "steps"):
                 continue

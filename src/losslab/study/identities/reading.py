@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from losslab.data import Dataset
 from losslab.experiment.build import build
-from losslab.recording.metrics_log import read_records
+from losslab.recording import read_records
 from losslab.report.evidence import Quantity
 from losslab.report.statistics import t_interval
 from losslab.study.points import Point

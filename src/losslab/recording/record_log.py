@@ -1,15 +1,14 @@
-"""metrics.jsonl: one JSON object a record, appended."""
+"""metrics.jsonl and curves.jsonl: one JSON object a record, appended."""
 
 import json
-import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from losslab.recording.files import write_atomically
-from losslab.types import Scalars
 
 
-class MetricsLog:
+class RecordLog:
     """Append records to ``path``.
 
     Args:
@@ -19,18 +18,13 @@ class MetricsLog:
     """
 
     def __init__(self, path: Path, *, after_step: int | None = None) -> None:
-        earlier = [] if after_step is None else read_records(path, up_to=after_step)
-        # The test part is evaluated after the last checkpoint, at the same step.
-        self.kept = [r for r in earlier if not any(tag.startswith("test/") for tag in r)]
+        self.kept = [] if after_step is None else read_records(path, up_to=after_step)
         write_atomically(path, "".join(json.dumps(record) + "\n" for record in self.kept))
         self._file = path.open("a", encoding="utf-8")
 
-    def append(self, position: dict[str, Any], scalars: Scalars) -> dict[str, Any]:
-        """Write one record and return it; numbers that are not finite are left out."""
-        finite = {tag: value for tag, value in scalars.items() if math.isfinite(value)}
-        record = position | finite
-        self._file.write(json.dumps(record) + "\n")
-        return record
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one record; NaN and infinity are not JSON and raise."""
+        self._file.write(json.dumps(record, allow_nan=False) + "\n")
 
     def flush(self) -> None:
         """Hand everything to the operating system."""

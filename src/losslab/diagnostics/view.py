@@ -1,0 +1,103 @@
+"""What every diagnostic looks at: one fixed batch under the present weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from losslab.losses import MAP
+from losslab.types import Batch, Predictions, Scalars, TrainingEpoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A fixed probe batch of training examples under the present weights, computed once.
+
+    The model is in evaluation mode, in float32 and without augmentation, so that two losses are
+    compared on the same inputs. Nothing here changes weights, their ``.grad`` or a random stream.
+
+    Attributes:
+        model: In evaluation mode.
+        objective: What training lowers; ``objective.per_example`` is the loss.
+        probe: P training examples with the labels that are trained on.
+        clean_labels: ``(P,)`` their labels before label noise.
+        initial: The weights before the first step, by name.
+        recorded: The latest numbers of the run, by tag.
+        epoch: Of the training batches; ``None`` before the first step.
+        val: Predictions of the validation part, at the end of the run only.
+        test: Predictions of the test part, at the end of the run only.
+    """
+
+    model: nn.Module
+    objective: MAP
+    probe: Batch
+    clean_labels: Tensor
+    initial: Mapping[str, Tensor]
+    recorded: Scalars
+    epoch: TrainingEpoch | None = None
+    val: Predictions | None = None
+    test: Predictions | None = None
+
+    @cached_property
+    def _graph(self) -> tuple[Tensor, Tensor | None]:
+        """Return logits ``(P, K)`` with their graph, and the features ``(P, D)`` before them."""
+        features: list[Tensor] = []
+        output = getattr(self.model, "output", None)
+        if not isinstance(output, nn.Module):  # a model of one's own may have no last layer
+            return self.model(self.probe.images).float(), None
+        handle = output.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+        try:
+            logits = self.model(self.probe.images).float()
+        finally:
+            handle.remove()
+        return logits, features[0].detach().flatten(1)
+
+    @property
+    def labels(self) -> Tensor:
+        """``(P,)`` int64, the labels that are trained on."""
+        return self.probe.labels
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """``(P, K)`` float32."""
+        return self._graph[0].detach()
+
+    @cached_property
+    def features(self) -> Tensor | None:
+        """``(P, D)`` what the last layer is given; ``None`` for a model without ``.output``."""
+        return self._graph[1]
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """``(P, K)`` softmax of the logits, under every loss."""
+        return self.logits.softmax(1)
+
+    @cached_property
+    def p_true(self) -> Tensor:
+        """``(P,)`` probability of the label."""
+        return self.probabilities.gather(1, self.labels.unsqueeze(1)).squeeze(1)
+
+    @cached_property
+    def correct(self) -> Tensor:
+        """``(P,)`` bool, whether the largest logit is the label's."""
+        return self.logits.argmax(1) == self.labels
+
+    @cached_property
+    def logit_gradients(self) -> Tensor:
+        """``(P, K)`` gradient of each example's loss with respect to its logits."""
+        with torch.enable_grad():
+            logits = self.logits.clone().requires_grad_()
+            total = self.objective.per_example(logits, self.labels).sum()
+            return torch.autograd.grad(total, logits)[0]
+
+    @cached_property
+    def parameter_gradients(self) -> dict[str, Tensor]:
+        """Gradient of the mean loss over the probe, by parameter; without the prior's."""
+        named = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        mean = self.objective.per_example(self._graph[0], self.labels).mean()
+        gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
+            mean, list(named.values()), retain_graph=True, allow_unused=True
+        )
+        return {n: g for n, g in zip(named, gradients, strict=True) if g is not None}

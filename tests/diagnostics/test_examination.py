@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from losslab.diagnostics import Examination, probe_of
+from losslab.types import Batch, Finding, Predictions
+from viewing import view
+
+
+class Spy:
+    def __init__(self, every):
+        self.every = every
+        self.views = []
+
+    def measure(self, view):
+        self.views.append(view)
+        torch.rand(3)  # a careless one draws from the global stream
+        return Finding({"seen": float(len(self.views))}, {})
+
+
+def examination(**diagnostics) -> Examination:
+    seen = view()
+    return Examination(
+        diagnostics,
+        model=seen.model.train(),
+        objective=seen.objective,
+        probe=seen.probe,
+        clean_labels=seen.clean_labels,
+        initial=seen.initial,
+    )
+
+
+def test_each_looks_at_its_own_cadence():
+    often, seldom, once = Spy(1), Spy(3), Spy(None)
+    examine = examination(often=often, seldom=seldom, once=once)
+    for epoch in range(6):
+        examine.during(epoch, {}, None, epoch == 5)
+    assert [len(spy.views) for spy in (often, seldom, once)] == [6, 3, 0]
+    part = Predictions(torch.zeros(2, 4), torch.tensor([0, 1]))
+    assert examine.after({}, val=part, test=part).scalars == {"why/once/seen": 1.0}
+    assert once.views[0].test is part
+    assert [len(spy.views) for spy in (often, seldom)] == [6, 3]
+
+
+def test_it_leaves_the_mode_and_the_random_stream_as_they_were():
+    spy = Spy(1)
+    examine = examination(spy=spy)
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    examine.during(0, {}, None, False)
+    assert torch.rand(1) == expected
+    assert spy.views[0].model.training  # again, after it looked
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, True, "often"])
+def test_a_cadence_is_a_whole_number(every):
+    with pytest.raises(ValueError, match=f"diagnostics.spy.every={every}; give a whole number"):
+        examination(spy=Spy(every))
+
+
+def test_a_view_changes_nothing():
+    seen = view()
+    before = {name: value.clone() for name, value in seen.model.state_dict().items()}
+    assert seen.logit_gradients.shape == seen.logits.shape
+    assert set(seen.parameter_gradients) == set(dict(seen.model.named_parameters()))
+    assert all(parameter.grad is None for parameter in seen.model.parameters())
+    assert all(torch.equal(before[n], v) for n, v in seen.model.state_dict().items())
+    assert torch.equal(seen.model.output(seen.features).detach().float(), seen.logits)
+
+
+def test_the_probe_is_the_beginning_of_the_part():
+    batches = [Batch(torch.full((3, 1), i), torch.full((3,), i)) for i in range(3)]
+    probe = probe_of(iter(batches), 5)
+    assert probe.labels.tolist() == [0, 0, 0, 1, 1]
+    assert len(probe_of(iter(batches), 100).labels) == 9
