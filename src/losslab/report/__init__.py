@@ -11,7 +11,8 @@ from losslab.report.evidence_report import evidence_data, evidence_document
 from losslab.report.findings import find, take_census
 from losslab.report.load import Run, load_runs
 from losslab.report.notebook import is_notebook, write_notebook
-from losslab.report.plan import PLAN_FILE, Plan, load_plan, parse_plan
+from losslab.report.plan import Plan
+from losslab.report.plan_file import PLAN_FILE, load_plan, parse_plan
 from losslab.report.render import Results, render
 from losslab.report.study_report import study_document
 from losslab.report.sweep import sweep

@@ -1,14 +1,18 @@
 """A study that compares arms: tune each on a grid, confirm on fresh seeds, judge the claims."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from losslab import report
 from losslab.recording import write_json
+from losslab.report.plan import Rate
+from losslab.study.cells import Cell, check_arms, check_conditions, make_cells
 from losslab.study.launch import Failed
-from losslab.study.points import Point, Points, Session, run_points
+from losslab.study.measure import check_quantities, write_evidence
+from losslab.study.points import Point, Session, run_points
+
+CONFIRM_AT: tuple[Rate, ...] = ("own", "reference")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +24,26 @@ class Comparison:
         question: What it answers.
         base: Overrides of every run.
         arms: By name, in the order of display: ``label``, and ``overrides`` that make it.
+            Optional: ``loss``, whose colour it has (the arm's name if not given); ``values``, a
+            grid of its own; ``scale``, to be confirmed also at the reference's best value times
+            this; ``start``, an arm from whose final weights it sets out, seed by seed.
+        axis: What the conditions vary, e.g. ``number of classes``.
+        conditions: By name, in the order of display: ``label`` and ``overrides``, optionally
+            ``position`` on the axis and ``values``. Every arm is tuned under every condition and
+            then called ``<arm>@<condition>``. None: one table.
         reference: The arm at whose best value the others are confirmed, too.
         parameter: The key that is tuned, e.g. ``optimizer.lr``.
         values: Its grid.
         select: The tag whose mean over the tuning seeds chooses a value.
         tune_seeds: Of the grid.
         confirm_seeds: Of the comparison; none of the tuning seeds.
-        claims: As the report reads them (:class:`losslab.report.plan.Claim`).
+        confirm_at: Which values are confirmed: ``own``, ``reference`` or both.
+        claims: As the report reads them (:class:`losslab.report.plan.Claim`), or with a
+            ``quantity``, as :class:`losslab.report.evidence.NumericClaim`.
+        measures: As :func:`losslab.study.measure.write_evidence`; the sets that they may need are
+            the arms' confirming runs, ``<arm>`` at its own value and ``<arm>:reference``.
+        steps: Sides whose differences, one after the other, make a waterfall: each with
+            ``label``, ``arm`` and ``rate``.
 
     Raises:
         ValueError: The parts do not fit.
@@ -36,98 +53,175 @@ class Comparison:
     question: str
     base: list[str]
     arms: dict[str, dict[str, Any]]
+    axis: str = ""
+    conditions: dict[str, dict[str, Any]] = field(default_factory=dict)
     reference: str
     parameter: str
     values: list[float]
     select: str
     tune_seeds: list[int]
     confirm_seeds: list[int]
+    confirm_at: list[Rate] = field(default_factory=lambda: list(CONFIRM_AT))
     claims: list[dict[str, Any]] = field(default_factory=list)
+    measures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    steps: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name in ("values", "tune_seeds", "confirm_seeds"):
+        for name in ("values", "tune_seeds", "confirm_seeds", "confirm_at"):
             if not isinstance(getattr(self, name), list) or not getattr(self, name):
                 raise ValueError(f"study.{name}={getattr(self, name)}; give a list of at least one")
-        for name, arm in self.arms.items():
-            if not isinstance(arm.get("overrides"), list) or set(arm) != {"label", "overrides"}:
-                raise ValueError(
-                    f"study.arms.{name}={arm}; give it a label and a list of overrides, no more"
-                )
+        check_arms(self.arms)
+        check_conditions(self.conditions)
         if self.reference not in self.arms:
             raise ValueError(
                 f"study.reference={self.reference}; give one of the arms {', '.join(self.arms)}"
+            )
+        if not set(self.confirm_at) <= set(CONFIRM_AT):
+            raise ValueError(
+                f"study.confirm_at={self.confirm_at}; give a list of {' and '.join(CONFIRM_AT)}"
             )
         both = set(self.tune_seeds) & set(self.confirm_seeds)
         if both:
             raise ValueError(
                 f"the study's seeds {sorted(both)} tune and confirm; a comparison needs fresh ones"
             )
-        for claim in self.claims:
-            for side in ("left", "right"):
-                if claim[side]["arm"] not in self.arms:
-                    raise ValueError(
-                        f"claim {claim['id']} is about the arm {claim[side]['arm']!r}; "
-                        f"the study has {', '.join(self.arms)}"
-                    )
+        check_quantities(self._numeric_claims, self.measures)
+
+    @property
+    def _numeric_claims(self) -> list[dict[str, Any]]:
+        return [claim for claim in self.claims if "quantity" in claim]
 
     def run(self, session: Session) -> list[Failed]:
         """Run what is missing and write the report; return the runs that failed."""
-        arms = {
-            name: Points(session, [*self.base, *arm["overrides"]])
-            for name, arm in self.arms.items()
-        }
-        tune = {
-            name: points.grid({self.parameter: self.values}, self.tune_seeds)
-            for name, points in arms.items()
-        }
-        every = [point for points in tune.values() for point in points]
-        root = every[0].root
-        plan = self._plan(session, tune)
+        cells = make_cells(
+            session,
+            base=self.base,
+            arms=self.arms,
+            conditions=self.conditions,
+            reference=self.reference,
+            values=self.values,
+        )
+        plan = self._plan(session, cells)
         report.parse_plan(plan)  # a claim that cannot be judged should not cost a training first
-        failed = run_points(session, every, "tune")
-        _write(root, plan)
-        choices = report.select(report.load_plan(root), report.load_runs(root))
-        chosen = {arm: choice.value for arm, choice in choices.items()}
-        confirm = [
-            (arm, rate, arms[arm].point({self.parameter: value}, seed))
-            for rate, values in (("own", chosen), ("reference", self._at_reference(chosen)))
-            for arm, value in values.items()
-            for seed in self.confirm_seeds
-        ]
-        plan["chosen"] = chosen
-        plan["confirm"] = [self._entry(arm, point) | {"rate": rate} for arm, rate, point in confirm]
-        _write(root, plan)
-        failed += run_points(session, [point for _, _, point in confirm], "confirm")
-        report.build(root, console=session.console)
+        failed: list[Failed] = []
+        confirmed: dict[str, list[Point]] = {}
+        # Arms that set out from another one's weights come after it.
+        for stage in _stages(cells):
+            if failed:
+                break
+            failed += self._tune(session, plan, stage)
+            failed += self._confirm(session, plan, stage, confirmed)
+        if self.measures:
+            write_evidence(
+                session,
+                confirmed,
+                title=self.title,
+                question=self.question,
+                measures=self.measures,
+                claims=self._numeric_claims,
+            )
+        report.build(session.root, console=session.console)
         return failed
 
-    def _plan(self, session: Session, tune: dict[str, list[Point]]) -> dict[str, Any]:
+    def _tune(
+        self, session: Session, plan: dict[str, Any], stage: Mapping[str, Cell]
+    ) -> list[Failed]:
+        starts = _starts(plan)
+        points = {
+            name: [
+                cell.point(self.parameter, value, seed, start=starts.get((cell.start, seed)))
+                for value in cell.values
+                for seed in self.tune_seeds
+            ]
+            for name, cell in stage.items()
+            if cell.start is None or cell.start in plan["chosen"]
+        }
+        plan["tune"] += [
+            self._entry(name, point) for name, tuned in points.items() for point in tuned
+        ]
+        _write(session, plan)
+        failed = run_points(session, [p for tuned in points.values() for p in tuned], "tune")
+        parsed = report.load_plan(session.root)
+        choices = report.select(parsed, report.load_runs(session.root))
+        plan["chosen"] = {arm: choice.value for arm, choice in choices.items()}
+        return failed
+
+    def _confirm(
+        self,
+        session: Session,
+        plan: dict[str, Any],
+        stage: Mapping[str, Cell],
+        confirmed: dict[str, list[Point]],
+    ) -> list[Failed]:
+        starts = _starts(plan)
+        points: list[Point] = []
+        for name, cell in stage.items():
+            for rate, value in self._values(cell, plan["chosen"]).items():
+                made = [
+                    cell.point(self.parameter, value, seed, start=starts.get((cell.start, seed)))
+                    for seed in self.confirm_seeds
+                ]
+                confirmed[name if rate == "own" else f"{name}:{rate}"] = made
+                plan["confirm"] += [self._entry(name, point) | {"rate": rate} for point in made]
+                points += made
+        _write(session, plan)
+        return run_points(session, points, "confirm")
+
+    def _values(self, cell: Cell, chosen: dict[str, float]) -> dict[Rate, float]:
+        """Return the values at which an arm is confirmed, as far as they are known."""
+        values: dict[Rate, float] = {}
+        if cell.name not in chosen:
+            return values
+        if "own" in self.confirm_at:
+            values["own"] = chosen[cell.name]
+        if cell.reference in chosen:
+            if "reference" in self.confirm_at:
+                values["reference"] = chosen[cell.reference]
+            if cell.scale is not None:
+                values["scaled"] = chosen[cell.reference] * cell.scale
+        return values
+
+    def _plan(self, session: Session, cells: Mapping[str, Cell]) -> dict[str, Any]:
         return {
             "study": session.name,
             "title": self.title,
             "question": self.question,
             "command": session.command,
-            "arms": {name: {"label": arm["label"]} for name, arm in self.arms.items()},
+            "arms": {name: {"label": c.label, "loss": c.loss} for name, c in cells.items()},
+            "axis": self.axis,
+            "conditions": {
+                name: {key: about[key] for key in ("label", "position") if key in about}
+                for name, about in self.conditions.items()
+            },
             "reference": self.reference,
             "parameter": self.parameter,
-            "values": self.values,
+            "values": sorted({value for cell in cells.values() for value in cell.values}),
             "select": self.select,
-            "tune": [self._entry(arm, point) for arm, points in tune.items() for point in points],
+            "tune": [],
             "chosen": {},
             "confirm": [],
-            "claims": self.claims,
+            "claims": [claim for claim in self.claims if "quantity" not in claim],
+            "steps": self.steps,
         }
 
     def _entry(self, arm: str, point: Point) -> dict[str, Any]:
         value = point.values[self.parameter]
         return {"arm": arm, "value": value, "seed": point.seed, "run": point.run}
 
-    def _at_reference(self, chosen: dict[str, float]) -> dict[str, float]:
-        """Return every arm at the reference's value, if that is known."""
-        value: Sequence[float] = [chosen[self.reference]] if self.reference in chosen else []
-        return {arm: at for arm in self.arms for at in value}
+
+def _stages(cells: Mapping[str, Cell]) -> Sequence[dict[str, Cell]]:
+    first = {name: cell for name, cell in cells.items() if cell.start is None}
+    second = {name: cell for name, cell in cells.items() if cell.start is not None}
+    return [first, second] if second else [first]
 
 
-def _write(root: Path, plan: dict[str, Any]) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    write_json(root / "study.json", plan)
+def _starts(plan: dict[str, Any]) -> dict[tuple[str | None, int], str]:
+    """Return (arm, seed) to the run of the arm's chosen value, from which others may set out."""
+    own = [run for run in plan["confirm"] if run["rate"] == "own"]
+    own += [run for run in plan["tune"] if run["value"] == plan["chosen"].get(run["arm"])]
+    return {(run["arm"], run["seed"]): run["run"] for run in own}
+
+
+def _write(session: Session, plan: dict[str, Any]) -> None:
+    session.root.mkdir(parents=True, exist_ok=True)
+    write_json(session.root / "study.json", plan)

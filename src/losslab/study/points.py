@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ class Session:
     overrides: Sequence[str]
     console: Console
     command: str
+
+    @cached_property
+    def root(self) -> Path:
+        """The study's folder."""
+        config = self.composer.compose([f"name={self.name}", *self.overrides])
+        return Path(config.output_dir) / str(config.name)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Points:
                 OmegaConf.update(config, key, value)
             config.seed = seed
         choices = choices_of(self._full.hydra)
-        own = [*(f"{key}={value}" for key, value in values.items()), f"seed={seed}"]
+        own = [*(f"{key}={_quoted(value)}" for key, value in values.items()), f"seed={seed}"]
         return Point(
             values=values,
             seed=seed,
@@ -102,6 +109,11 @@ class Points:
             for values in product(*axes.values())
             for seed in seeds
         ]
+
+
+def _quoted(value: Any) -> str:
+    """Return a value as Hydra reads it back; a path may hold signs that mean something to it."""
+    return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def run_points(session: Session, points: Sequence[Point], title: str) -> list[Failed]:

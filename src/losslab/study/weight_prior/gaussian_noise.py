@@ -9,7 +9,7 @@ from torch.distributions import Normal
 
 from losslab.losses import MAP, FlatPrior, SquaredError
 from losslab.report.evidence import Measurement
-from losslab.study.demonstration import Runs
+from losslab.study.measure import Runs
 from losslab.study.weight_prior.float64 import CLASSES, EXAMPLES, path
 from losslab.study.weight_prior.reading import over_seeds, relative_difference
 from losslab.study.weight_prior.squared_error import implied_std

@@ -6,7 +6,7 @@ import numpy as np
 
 from losslab.report.evidence import Drawing, Measurement, Panel, Quantity, TableOfNumbers
 from losslab.report.metrics import FloatArray
-from losslab.study.demonstration import Runs
+from losslab.study.measure import Runs
 from losslab.study.points import Point
 from losslab.study.weight_prior.reading import curve_over_seeds, final, gap, over_seeds
 from losslab.study.weight_prior.sweep import (

@@ -9,7 +9,7 @@ from torch import Tensor
 from losslab.losses import GaussianPrior
 from losslab.report.evidence import Drawing, Measurement, Panel, Quantity, TableOfNumbers
 from losslab.report.metrics import FloatArray
-from losslab.study.demonstration import Runs
+from losslab.study.measure import Runs
 from losslab.study.points import Point
 from losslab.study.weight_prior.reading import curve_over_seeds, final, over_seeds, recorded
 

@@ -12,7 +12,7 @@ from losslab.report.evidence import (
     Panel,
     TableOfNumbers,
 )
-from losslab.study.demonstration import Runs
+from losslab.study.measure import Runs
 from losslab.study.points import Point
 from losslab.study.weight_prior.families import (
     LABELS,

@@ -7,7 +7,7 @@ from safetensors.numpy import load_file
 
 from losslab.report.evidence import Measurement, TableOfNumbers
 from losslab.report.metrics import FloatArray
-from losslab.study.demonstration import Runs
+from losslab.study.measure import Runs
 from losslab.study.points import Point
 from losslab.study.weight_prior.reading import (
     final_weights,

@@ -17,7 +17,7 @@ from losslab.report.evidence import (
     TableOfNumbers,
 )
 from losslab.report.metrics import FloatArray
-from losslab.study.demonstration import Runs
+from losslab.study.measure import Runs
 from losslab.study.weight_prior.float64 import EXAMPLES, path
 from losslab.study.weight_prior.reading import (
     final_weights,

@@ -1,0 +1,105 @@
+"""The cells of a comparison: every arm under every condition."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from losslab.report.plan import in_condition
+from losslab.study.points import Point, Points, Session
+
+Nodes = Mapping[str, Mapping[str, Any]]
+
+_ARM = ({"label", "overrides"}, {"loss", "values", "scale", "start"})
+_CONDITION = ({"label", "overrides"}, {"position", "values"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One arm under one condition.
+
+    Attributes:
+        name: ``<arm>@<condition>``, or the arm alone in a study without conditions.
+        label: The arm's.
+        loss: Whose colour it has.
+        reference: The cell of the reference arm under the same condition.
+        values: The grid.
+        scale: Of the reference's value, for a third comparison; ``None`` for none.
+        start: The cell from whose weights it sets out; ``None`` for random ones.
+        points: Its runs.
+        root: The study's folder.
+    """
+
+    name: str
+    label: str
+    loss: str
+    reference: str
+    values: list[float]
+    scale: float | None
+    start: str | None
+    points: Points
+    root: str
+
+    def point(self, parameter: str, value: float, seed: int, *, start: str | None) -> Point:
+        """Return one run; ``start`` is the run that it sets out from, below the study's folder."""
+        values: dict[str, Any] = {parameter: value}
+        if start is not None:
+            values["init_from"] = f"{self.root}/{start}"
+        return self.points.point(values, seed)
+
+
+def make_cells(
+    session: Session,
+    *,
+    base: Sequence[str],
+    arms: Nodes,
+    conditions: Nodes,
+    reference: str,
+    values: list[float],
+) -> dict[str, Cell]:
+    """Return all cells by name, condition by condition; the arguments are the study's own."""
+    cells = {}
+    for condition, under in (conditions or {"": {"overrides": []}}).items():
+        for arm, about in arms.items():
+            name = in_condition(arm, condition)
+            start = about.get("start")
+            cells[name] = Cell(
+                name=name,
+                label=about["label"],
+                loss=about.get("loss", arm),
+                reference=in_condition(reference, condition),
+                values=about.get("values") or under.get("values") or values,
+                scale=about.get("scale"),
+                start=None if start is None else in_condition(start, condition),
+                points=Points(session, [*base, *under["overrides"], *about["overrides"]]),
+                root=str(session.root),
+            )
+    return cells
+
+
+def check_arms(arms: Nodes) -> None:
+    """Raise ``ValueError`` for an arm with a key too few or too many, or an unknown start."""
+    _check("arms", arms, *_ARM)
+    for name, arm in arms.items():
+        start = arm.get("start")
+        if start is not None and (start not in arms or "start" in arms[start] or start == name):
+            raise ValueError(
+                f"study.arms.{name}.start={start}; give an arm that sets out from random weights: "
+                f"{', '.join(n for n, a in arms.items() if 'start' not in a)}"
+            )
+
+
+def check_conditions(conditions: Nodes) -> None:
+    """Raise ``ValueError`` for a condition with a key too few or too many."""
+    _check("conditions", conditions, *_CONDITION)
+
+
+def _check(kind: str, nodes: Nodes, needed: set[str], optional: set[str]) -> None:
+    for name, node in nodes.items():
+        keys = set(node)
+        if not needed <= keys <= needed | optional or not isinstance(node["overrides"], list):
+            raise ValueError(
+                f"study.{kind}.{name}={node}; give it {' and '.join(sorted(needed))} (a list), "
+                f"optionally {', '.join(sorted(optional))}, no more"
+            )
+        if "@" in name:
+            raise ValueError(f"study.{kind}.{name}: give it a name without @")
