@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 
-from losslab.report.metrics import combine, features, measure, score
+from losslab.report.metrics import contributions, measure, score
 
 
 def softmax(logits):
@@ -70,11 +70,12 @@ def test_a_nan_is_the_highest_score_as_in_torch():
     assert np.isnan(measure(scores, "ece"))
 
 
-def test_features_of_a_reweighted_sample_give_the_metric_of_that_sample(predictions):
+@pytest.mark.parametrize("metric", ["accuracy", "nll", "brier", "ece"])
+def test_contributions_scatter_as_the_metric_does_over_other_test_parts(predictions, metric):
     logits, labels = predictions
-    drawn = np.random.default_rng(1).integers(0, len(labels), len(labels))
-    counts = np.bincount(drawn, minlength=len(labels))
-    for metric in ("accuracy", "nll", "brier", "ece"):
-        reweighted = combine(counts @ features(score(logits, labels), metric) / len(labels))
-        again = measure(score(logits[drawn], labels[drawn]), metric)
-        assert reweighted == pytest.approx(again, rel=1e-10), metric
+    each = contributions(score(logits, labels), metric)
+    drawn = np.random.default_rng(1).integers(0, len(labels), (2000, len(labels)))
+    resampled = [measure(score(logits[index], labels[index]), metric) for index in drawn]
+    # The bootstrap's own standard error is 1.6%.
+    expected = np.std(resampled)
+    assert each.std(ddof=1) / np.sqrt(len(labels)) == pytest.approx(expected, rel=0.06)

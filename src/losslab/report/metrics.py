@@ -68,28 +68,25 @@ def score(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.number]) -> S
     )
 
 
-def features(scores: Scores, metric: str) -> FloatArray:
-    """Return ``(N, F)`` numbers from whose means over the examples the metric follows.
+def contributions(scores: Scores, metric: str) -> FloatArray:
+    """Return ``(N,)`` numbers, one an example, whose mean is the metric.
 
-    For ``accuracy``, ``nll`` and ``brier`` F = 1 and the metric is the mean. For ``ece`` F is the
-    number of bins, each example has correct − confidence in its bin's column and 0 elsewhere, and
-    the metric is the sum of the means' absolute values. Written so, the calibration error of any
-    re-weighted sample is a matrix product as well.
+    For ``accuracy``, ``nll`` and ``brier`` they are what each example scores. ``ece`` is
+    Σ_b |mean over all examples of 1[n in b] (correct_n − confidence_n)|, so an example in bin b
+    contributes sign_b (correct − confidence), sign_b being that of its bin's sum. How they scatter
+    over the examples is how the metric would scatter over other test parts: exactly for a mean, to
+    first order for ``ece``.
     """
     if metric != "ece":
         columns = {"accuracy": scores.correct, "nll": scores.nll, "brier": scores.brier}
-        return columns[metric][:, None]
+        return columns[metric]
     # (0, 1/15], (1/15, 2/15], ...: a confidence of exactly 1 lies in the last bin.
     confidence = np.nan_to_num(scores.confidence, nan=1.0)
     bins = np.clip(np.ceil(confidence * ECE_BINS) - 1, 0, ECE_BINS - 1).astype(np.int64)
-    signed = np.zeros((len(bins), ECE_BINS))
-    signed[np.arange(len(bins)), bins] = scores.correct - scores.confidence
-    return signed
-
-
-def combine(means: FloatArray) -> FloatArray:
-    """Turn means of features ``(..., F)`` into the metric ``(...)``: see :func:`features`."""
-    return means[..., 0] if means.shape[-1] == 1 else np.abs(means).sum(axis=-1)
+    gaps = scores.correct - scores.confidence
+    signs = np.sign(np.bincount(bins, weights=gaps, minlength=ECE_BINS))
+    each: FloatArray = gaps * signs[bins]
+    return each
 
 
 def measure(scores: Scores, metric: str) -> float:
@@ -102,4 +99,4 @@ def measure(scores: Scores, metric: str) -> float:
     >>> round(measure(scores, "accuracy"), 3), round(measure(scores, "ece"), 3)
     (0.5, 0.31)
     """
-    return float(combine(features(scores, metric).mean(axis=0)))
+    return float(contributions(scores, metric).mean())

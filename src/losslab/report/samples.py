@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from operator import attrgetter
 from typing import Literal
 
@@ -15,12 +15,10 @@ from losslab.report.metrics import (
     FloatArray,
     IntArray,
     Scores,
-    combine,
-    features,
+    contributions,
 )
 from losslab.report.statistics import (
     Interval,
-    resampled_metric,
     sign_flip_p,
     t_interval,
     two_way_interval,
@@ -37,8 +35,8 @@ class Sample:
         metric: Its tag.
         seeds: ``(S,)`` of the runs that have the metric, ascending.
         values: ``(S,)`` the metric.
-        features: ``(S, N, F)`` what it is computed from; ``None`` unless every run has its
-            predictions and all were tested on the same examples.
+        contributions: ``(S, N)`` whose means over the examples are the values; ``None`` unless
+            every run has its predictions and all were tested on the same examples.
         labels: ``(N,)`` of those examples.
         missing: Names of planned runs that are not finished.
         without: Names of finished runs whose metric is not finite or not recorded.
@@ -47,15 +45,10 @@ class Sample:
     metric: str
     seeds: tuple[int, ...]
     values: FloatArray
-    features: FloatArray | None
+    contributions: FloatArray | None
     labels: IntArray | None
     missing: tuple[str, ...]
     without: tuple[str, ...]
-
-    @cached_property
-    def resampled(self) -> FloatArray | None:
-        """``(B, S)`` the metric on resampled test parts, the same draws for every sample."""
-        return None if self.features is None else resampled_metric(self.features)
 
 
 @dataclass(frozen=True)
@@ -125,16 +118,14 @@ class Sampler:
         without: list[str] = []
         for run in found:
             scores = self._scores(run.name, split) if measure in EXAMPLE_METRICS else None
-            columns = None if scores is None else features(scores, measure)
-            value = run.final(metric)
-            if columns is not None:
-                value = float(combine(columns.mean(axis=0)))
+            each = None if scores is None else contributions(scores, measure)
+            value = run.final(metric) if each is None else float(each.mean())
             if value is None or not np.isfinite(value):
                 without.append(run.name)
                 continue
             kept.append((run.seed, value))
-            if scores is not None and columns is not None:
-                examples.append(columns)
+            if scores is not None and each is not None:
+                examples.append(each)
                 labels.append(scores.labels)
         same = len(examples) == len(kept) and all(np.array_equal(labels[0], y) for y in labels)
         two_way = bool(kept) and same
@@ -142,7 +133,7 @@ class Sampler:
             metric=metric,
             seeds=tuple(seed for seed, _ in kept),
             values=np.array([value for _, value in kept]),
-            features=np.stack(examples) if two_way else None,
+            contributions=np.stack(examples) if two_way else None,
             labels=labels[0] if two_way else None,
             missing=tuple(name for name in names if name not in self._runs),
             without=tuple(without),
@@ -154,9 +145,9 @@ def estimate(sample: Sample) -> Estimate | None:
     if not sample.seeds:
         return None
     mean = float(sample.values.mean())
-    if sample.resampled is None:
+    if sample.contributions is None:
         return Estimate(len(sample.seeds), mean, t_interval(sample.values), "seeds")
-    interval = two_way_interval(sample.resampled, measured=mean)
+    interval = two_way_interval(sample.contributions)
     if interval is not None:
         lowest, highest = RANGES[sample.metric.partition("/")[2]]
         interval = Interval(max(interval.low, lowest), min(interval.high, highest))
@@ -174,16 +165,15 @@ def compare(left: Sample, right: Sample) -> Comparison | None:
     covers: Covers = "seeds"
     interval = t_interval(differences)
     if (
-        left.labels is not None
+        left.contributions is not None
+        and right.contributions is not None
+        and left.labels is not None
         and right.labels is not None
-        and left.resampled is not None
-        and right.resampled is not None
         and np.array_equal(left.labels, right.labels)
     ):
         covers = "seeds and test examples"
-        # The same draws of examples on both sides, so what they share cancels.
-        resampled = left.resampled[:, rows[0]] - right.resampled[:, rows[1]]
-        interval = two_way_interval(resampled, measured=float(differences.mean()))
+        # Example by example, so that what the two sides share cancels.
+        interval = two_way_interval(left.contributions[rows[0]] - right.contributions[rows[1]])
     return Comparison(
         n=len(seeds),
         left=float(values[0].mean()),

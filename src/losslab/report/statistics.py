@@ -7,26 +7,22 @@ What each interval covers:
 - :func:`two_way_interval`: the noise of seeds and that of which examples the test part happens
   to hold, together. Not that of another training part, another data set or another network.
 
-Everything random here is drawn from fixed streams: the same runs give the same numbers.
+The same runs give the same numbers: nothing here is random but the signs drawn for a p-value, and
+those come from a fixed stream.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 # scipy.special and not scipy.stats: the latter takes seconds to import on a slow core.
 from scipy import special
 
-from losslab.report.metrics import FloatArray, combine
+from losslab.report.metrics import FloatArray
 
 LEVEL = 0.95
-RESAMPLES = 10_000
-EXACT_UP_TO = 14
-RANDOM_FLIPS = 100_000
-_CHUNK = 256
+RANDOM_FLIPS = 99_999
 
 
 class Interval(NamedTuple):
@@ -54,57 +50,46 @@ def t_interval(values: FloatArray, *, level: float = LEVEL) -> Interval | None:
     return Interval(mean - half, mean + half)
 
 
-def resampled_metric(features: FloatArray, *, resamples: int = RESAMPLES) -> FloatArray:
-    """Recompute every seed's metric on test parts drawn with replacement from the test part.
+def two_way_interval(contributions: FloatArray, *, level: float = LEVEL) -> Interval | None:
+    """Return the interval of a mean over seeds and test examples, both drawn at random.
+
+    With s the standard deviation of the S seeds' means and d that of the N examples' means, the
+    squared standard error is V = s²/S + d²/N, and the half-width t √V, Student's t with the degrees
+    of freedom of Welch (1947) and Satterthwaite (1946), V² / ((s²/S)²/(S − 1) + (d²/N)²/(N − 1)).
+    If the examples' means are all equal that is :func:`t_interval`.
+
+    Where the noise of a single answer (this seed on this example) has variance σ², both terms hold
+    σ²/(SN), which the mean's true variance holds once: the interval errs to the wide side, by
+    little. Checked on draws of 3, 5 and 10 seeds and 1,000 examples from 30 runs each of three
+    losses on MNIST digits: it covers the mean accuracy, and the difference of two, in 93% to 96%.
+    A crossed bootstrap with Student's t for S − 1 degrees of freedom is 1.3 times as wide at ten
+    seeds and more than twice as wide at three. No interval knows of a rare seed that fails unless
+    it was drawn: one such run in 30 whose NLL is ten times the others' left 78% for the difference
+    in NLL.
 
     Args:
-        features: ``(S, N, F)``, see :func:`losslab.report.metrics.features`.
-        resamples: B.
-
-    Returns:
-        ``(B, S)``. Resample b is the same draw of examples in every call with the same N, so that
-        two sides can be subtracted.
-    """
-    seeds, examples, width = features.shape
-    columns = features.transpose(1, 0, 2).reshape(examples, seeds * width)
-    counts = _counts(examples, resamples, stream=1)
-    means = np.empty((resamples, seeds * width))
-    for start in range(0, resamples, _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        means[chunk] = counts[chunk].astype(np.float64) @ columns / examples
-    return combine(means.reshape(resamples, seeds, width))
-
-
-def two_way_interval(
-    resampled: FloatArray, *, measured: float, level: float = LEVEL
-) -> Interval | None:
-    """Return the interval of a mean over seeds, by resampling seeds and test examples together.
-
-    The bootstrap of crossed factors (Owen 2007, "The pigeonhole bootstrap"): every resample draws
-    S seeds and N examples, each with replacement, independently. The interval is the measured
-    value ± t · √(S / (S − 1)) · the resamples' standard deviation, t being Student's with S − 1
-    degrees of freedom (Hesterberg 2015). Plain percentiles are too narrow for few seeds: where
-    seeds are most of the noise, three of them cover the truth in fewer than 85 of 100 cases. Where
-    the test part is most of the noise the interval is wider than need be.
-
-    It lies around the measured value, also for a calibration error, which is larger on a resample
-    than on what it was drawn from.
-
-    Args:
-        resampled: ``(B, S)`` from :func:`resampled_metric`, or the difference of two such.
-        measured: The metric's mean over seeds on the examples themselves.
+        contributions: ``(S, N)``, see :func:`losslab.report.metrics.contributions`; or the
+            difference of two such on the same seeds and examples.
         level: Of confidence.
 
     Returns:
-        ``None`` for fewer than two seeds.
+        ``None`` for fewer than two seeds or examples.
+
+    >>> two_way_interval(np.array([[1.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]]))
+    Interval(low=-0.126..., high=1.376...)
     """
-    resamples, seeds = resampled.shape
-    if seeds < 2:
+    seeds, examples = contributions.shape
+    if seeds < 2 or examples < 2:
         return None
-    means = (_counts(seeds, resamples, stream=2) * resampled).sum(axis=1) / seeds
-    t = special.stdtrit(seeds - 1, (1 + level) / 2)
-    half = float(t * np.sqrt(seeds / (seeds - 1)) * means.std())
-    return Interval(measured - half, measured + half)
+    mean = float(contributions.mean())
+    of_seeds = contributions.mean(axis=1).var(ddof=1) / seeds
+    of_examples = contributions.mean(axis=0).var(ddof=1) / examples
+    variance = of_seeds + of_examples
+    if variance == 0:
+        return Interval(mean, mean)
+    freedom = variance**2 / (of_seeds**2 / (seeds - 1) + of_examples**2 / (examples - 1))
+    half = float(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
+    return Interval(mean - half, mean + half)
 
 
 def sign_flip_p(differences: FloatArray) -> float:
@@ -112,7 +97,7 @@ def sign_flip_p(differences: FloatArray) -> float:
 
     If a pair's two sides were exchangeable, every difference could as well have the other sign.
     The p-value is the share of all 2^S choices of signs whose mean is at least as far from zero as
-    the measured one (Fisher 1935); beyond 14 seeds it is estimated from 100,000 random choices.
+    the measured one (Fisher 1935); beyond 16 seeds it is estimated from 99,999 random choices.
     The smallest that S seeds can give is 2 / 2^S: 0.0625 for five, 0.002 for ten.
 
     Args:
@@ -121,17 +106,22 @@ def sign_flip_p(differences: FloatArray) -> float:
     >>> sign_flip_p(np.array([0.02, 0.01, 0.03, 0.02, 0.01]))
     0.0625
     """
-    n = len(differences)
-    observed = abs(differences.sum())
-    # Sums that are equal but for rounding are ties, and count.
-    threshold = observed - 1e-12 * np.abs(differences).sum()
-    if n <= EXACT_UP_TO:
-        signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-        return float(np.mean(np.abs(signs @ differences) >= threshold))
-    generator = np.random.default_rng([n, 3])
-    flips = generator.integers(0, 2, size=(RANDOM_FLIPS, n), dtype=np.int8)
-    extreme = np.count_nonzero(np.abs((1 - 2 * flips) @ differences) >= threshold)
-    return float((extreme + 1) / (RANDOM_FLIPS + 1))
+    largest = np.abs(differences).max()
+    if len(differences) < 2 or largest == 0:
+        return 1.0
+    # Takes a second to import, and only claims need it.
+    from scipy.stats import permutation_test
+
+    found = permutation_test(
+        (differences / largest,),
+        # Means that are equal but for rounding are ties, and count.
+        lambda signed, axis: signed.mean(axis=axis).round(12),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=RANDOM_FLIPS,
+        rng=np.random.default_rng(0),
+    )
+    return float(found.pvalue)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -152,17 +142,3 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (size - rank) * p))
         corrected[index] = largest
     return corrected
-
-
-@lru_cache(maxsize=4)
-def _counts(number: int, resamples: int, *, stream: int) -> npt.NDArray[np.uint16]:
-    """Return ``(resamples, number)``: how often each was drawn, ``number`` draws a resample."""
-    generator = np.random.default_rng([number, stream])
-    counts = np.empty((resamples, number), dtype=np.uint16)
-    for start in range(0, resamples, _CHUNK):
-        rows = min(_CHUNK, resamples - start)
-        drawn = generator.integers(0, number, size=(rows, number))
-        drawn += number * np.arange(rows)[:, None]
-        flat = np.bincount(drawn.ravel(), minlength=rows * number)
-        counts[start : start + rows] = flat.reshape(rows, number)
-    return counts

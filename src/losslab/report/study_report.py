@@ -24,9 +24,9 @@ from losslab.report.plan import Rate
 STATISTICS = (
     "Each side's value was chosen by mean validation accuracy on the tuning seeds; everything "
     "compared was measured on fresh seeds and on the test part, where diverged runs count. "
-    "Intervals are 95%, Student's t with the standard error of 10,000 resamples of seeds and test "
-    "examples together (of seeds alone for tuning and wherever marked ‡); they do not cover "
-    "another training part, data set or network. p-values come from flipping the signs of the "
+    "Intervals are 95%, Student's t with the standard errors over seeds and over test examples "
+    "together (over seeds alone for tuning and wherever marked ‡); they do not cover another "
+    "training part, data set or network. p-values come from flipping the signs of the "
     "paired differences between runs of the same seed, two-sided, Holm-corrected over all claims "
     "of the study."
 )

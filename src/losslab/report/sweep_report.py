@@ -18,8 +18,8 @@ from losslab.report.sweep import METRICS, RATE, Configuration, Sweep
 
 FIGURE = "accuracy_by_value.png"
 STATISTICS = (
-    "Each row is one configuration. Intervals are 95%, Student's t with the standard error of "
-    "10,000 resamples of seeds and test examples together (marked ‡: of seeds alone). "
+    "Each row is one configuration. Intervals are 95%, Student's t with the standard errors over "
+    "seeds and over test examples together (marked ‡: over seeds alone). "
     "Nothing was chosen on one part and confirmed on another here: the best of many rows looks "
     "better than it is."
 )
