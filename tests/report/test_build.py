@@ -40,6 +40,9 @@ def test_the_data_are_the_known_numbers(report):
     assert [point["mean"] for point in softmax["tuning"]] == pytest.approx([0.2, 0.3, 0.9])
     assert (softmax["chosen"], softmax["bracketed"]) == (1.0, False)
     assert {claim["id"]: claim["verdict"] for claim in data["claims"]}["naive"] == "supported"
+    # The best learning rate of mse_softmax is its grid's last.
+    assert [claim["id"] for claim in data["claims"] if "at_edge" in claim] == ["calibrated"]
+    assert data["claims"][3]["at_edge"] == ["mse_softmax"]
     assert data["runs"]["expected"] == data["runs"]["done"] == 59
     assert data["environment"].keys() & {"start", "end", "command", "choices"} == set()
 
@@ -52,6 +55,9 @@ def test_the_text_says_what_a_reader_needs(report):
         "| squared error, raw | ",
         "At the edge of the grid: the best learning rate of squared error, softmax.",
         "softmax of the network's outputs",
+        "contradicted § |",
+        "| learning rate → (%, n = 3 each) | 0.01 | 0.1 | 1 |",
+        "| cross-entropy | 80.0 [77.5, 82.5] | 95.0 [92.5, 97.5]* | 60.0 [57.5, 62.5] |",
         "Runs: 59 expected, 59 done, 0 diverged",
         "| commit | 0123abc |",
         "| dirty | no |",

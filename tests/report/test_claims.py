@@ -60,6 +60,15 @@ def test_known_effects_get_their_verdicts(tiny_study):
     assert found["naive"].p_holm == pytest.approx(4 * 2 / 2**8)
 
 
+def test_an_interval_without_a_significant_p_says_why_it_does_not_suffice(tmp_path):
+    plan = tiny_plan()
+    plan["confirm"] = [run for run in plan["confirm"] if run["seed"] < 105]
+    naive = judgements(write_study(tmp_path, plan), plan)["naive"]
+    assert naive.comparison.interval.high < -0.04
+    assert naive.comparison.p == 2 / 2**5
+    assert (naive.verdict, naive.reason) == ("inconclusive", "p ≥ 0.05 with 5 pairs")
+
+
 def test_missing_runs_are_counted_not_judged(tmp_path):
     gone = {run_name("mse_softmax", 0.1, seed) for seed in (100, 101)}
     write_study(tmp_path, tiny_plan(), only=lambda name: name not in gone)

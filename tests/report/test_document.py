@@ -38,6 +38,28 @@ def test_a_terminal_that_is_none_gets_plain_text():
     assert "Small." not in text
 
 
+def test_a_narrow_terminal_breaks_texts_and_headings_but_no_number():
+    rows = (("a loss with a long name", "93.8 % [92.4, 95.2]"),)
+    table = Table(("", "accuracy at the best rate of all"), rows)
+    file = io.StringIO()
+    to_console(Document("Title", (table,)), Console(file=file, width=36))
+    assert "accuracy at the" in file.getvalue()
+    assert "a loss with" in file.getvalue()
+    assert "93.8 % [92.4, 95.2]" in file.getvalue()
+
+
+def test_a_terminal_shows_the_brief_rows_and_no_fine_print():
+    tables = (
+        Table(("", "n"), (("whole", "1"),), brief=(("brief", "1"),)),
+        Table(("", "n"), (("hidden", "1"),), fine_print=True),
+    )
+    file = io.StringIO()
+    to_console(Document("Title", tables), Console(file=file, width=80))
+    assert "brief" in file.getvalue()
+    assert not {"whole", "hidden"} & set(file.getvalue().split())
+    assert "whole" in to_markdown(Document("Title", tables))
+
+
 def test_markdown_has_everything():
     text = to_markdown(DOCUMENT)
     assert "| name | n |\n| :-- | --: |\n| a\\|b | 1 |" in text

@@ -8,6 +8,7 @@ import numpy as np
 
 from losslab.report.load import Run
 from losslab.report.plan import Plan, TuningRun
+from losslab.report.samples import within_range
 from losslab.report.statistics import Interval, t_interval
 
 
@@ -83,7 +84,7 @@ def _point(
         planned=len(planned),
         n=len(runs),
         mean=mean,
-        interval=t_interval(values),
+        interval=within_range(t_interval(values), plan.select),
         diverged=sum(run.status == "diverged" for run in runs),
         score=score,
     )

@@ -10,6 +10,8 @@ PROBABILITIES = (
     "Probabilities are read the same way for every loss: the softmax of the network's outputs, "
     "also where the loss itself never applies one. ECE: 15 bins of equal width."
 )
+EDGE = "§"
+EDGE_NOTE = f"{EDGE} A best value at the edge of its grid: a better one may lie beyond."
 
 
 def measured_text(metric: str, measured: Measured) -> str:
@@ -54,4 +56,4 @@ def census_blocks(census: Census) -> tuple[Block, ...]:
 def environment_table(environment: Mapping[str, tuple[str, ...]]) -> Table:
     """List versions, hardware and commits; several values where the runs differ."""
     rows = tuple((key, "; ".join(values)) for key, values in environment.items())
-    return Table(("", "of the runs"), rows, text_columns=2)
+    return Table(("", "of the runs"), rows, text_columns=2, fine_print=True)

@@ -1,14 +1,14 @@
 """Judge a claim: one rule for every study."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from losslab.report.plan import Claim, Direction, Plan
 from losslab.report.samples import Comparison, Sampler, compare
 from losslab.report.statistics import Interval, holm
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 SIGNIFICANCE = 0.05
 
@@ -31,7 +31,8 @@ class Judgement:
         comparison: What was measured on the seeds that both sides have; ``None`` if none.
         p_holm: Corrected over all claims of the study.
         verdict: By :data:`RULE`.
-        reason: Why the claim was not judged; empty if it was.
+        reason: Why the claim was not judged, or why an interval that would support it does not;
+            else empty.
     """
 
     claim: Claim
@@ -110,16 +111,17 @@ def _judgement(
         reason = "fewer than two seeds in common"
     if reason or comparison is None or comparison.interval is None or p_holm is None:
         return Judgement(claim, comparison, p_holm, "inconclusive", reason)
-    found = verdict(
-        direction=claim.direction,
-        smallest_effect=claim.smallest_effect,
-        interval=comparison.interval,
-        p_holm=p_holm,
+    found, without_test = (
+        verdict(
+            direction=claim.direction,
+            smallest_effect=claim.smallest_effect,
+            interval=comparison.interval,
+            p_holm=p,
+        )
+        for p in (p_holm, 0.0)
     )
-    return Judgement(claim, comparison, p_holm, found)
-
-
-def count(judgements: Sequence[Judgement]) -> dict[Verdict, int]:
-    """Count the verdicts."""
-    verdicts: tuple[Verdict, ...] = ("supported", "contradicted", "inconclusive")
-    return {name: sum(judgement.verdict == name for judgement in judgements) for name in verdicts}
+    if found != without_test:
+        # Otherwise a reader would see an interval that supports the claim, and no verdict.
+        smallest = comparison.p <= 2 / 2**comparison.n
+        reason = f"p ≥ {SIGNIFICANCE}" + (f" with {comparison.n} pairs" if smallest else "")
+    return Judgement(claim, comparison, p_holm, found, reason)

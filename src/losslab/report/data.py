@@ -30,7 +30,10 @@ def study_data(findings: Findings) -> dict[str, Any]:
         "rule": RULE,
         "probabilities": "softmax of the network's outputs for every loss",
         "arms": {name: _arm(findings, name) for name in plan.arms},
-        "claims": [_claim(judgement) for judgement in findings.judgements],
+        "claims": [
+            _claim(judgement) | {"at_edge": findings.at_edge(judgement.claim) or None}
+            for judgement in findings.judgements
+        ],
         "runs": _census(findings.census),
         "environment": findings.environment,
     }

@@ -1,8 +1,8 @@
 """A report as a list of blocks, written as Markdown or to a terminal."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -53,12 +53,16 @@ class Table:
         rows: One text a column.
         text_columns: How many of the first columns are text.
         terminal: Indices of the columns shown in a terminal, which is narrow; all if empty.
+        brief: What a terminal shows instead of the rows, with fewer words; the rows if empty.
+        fine_print: Shown in files, not in a terminal.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     text_columns: int = 1
     terminal: tuple[int, ...] = ()
+    brief: tuple[tuple[str, ...], ...] = ()
+    fine_print: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def _markdown(block: Block) -> str:
             return "\n".join(f"- {line}" for line in lines)
         case Picture(path, caption):
             return f"![{caption}]({path})"
-        case Table(columns, rows, text_columns, _):
+        case Table(columns, rows, text_columns):
             rules = tuple(":--" if i < text_columns else "--:" for i in range(len(columns)))
             every = (columns, rules, *rows)
             return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in every)
@@ -136,18 +140,30 @@ def to_console(document: Document, console: Console) -> None:
                 if len(lines) > TERMINAL_LINES:
                     console.print(f"- and {len(lines) - TERMINAL_LINES} more, in the report's file")
             case Table():
-                console.print(Padding(_rich(block), (0, 0, 0, 1)))
+                if not block.fine_print:
+                    console.print(Padding(_rich(block), (0, 0, 0, 1)))
             case Picture():
                 pass
 
 
 def _rich(table: Table) -> RichTable:
     shown = table.terminal or tuple(range(len(table.columns)))
+    rows = table.brief or table.rows
     drawn = RichTable(box=None, pad_edge=False, header_style="bold")
     for index in shown:
-        justify: Literal["left", "right"] = "left" if index < table.text_columns else "right"
-        drawn.add_column(escape(table.columns[index]), justify=justify, overflow="fold")
-    for row in table.rows:
+        heading = table.columns[index]
+        text = index < table.text_columns
+        if not text:
+            width = max([len(row[index]) for row in rows] + [len(word) for word in heading.split()])
+            heading = textwrap.fill(heading, width)
+        drawn.add_column(
+            escape(heading),
+            justify="left" if text else "right",
+            overflow="fold",
+            # A number with its interval on two lines cannot be read down a column.
+            no_wrap=not text,
+        )
+    for row in rows:
         drawn.add_row(*(escape(row[index]) for index in shown))
     return drawn
 

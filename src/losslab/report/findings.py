@@ -8,7 +8,7 @@ from typing import Any
 from losslab.report.aggregate import Choice, TuningPoint, select, tuning_points
 from losslab.report.claims import Judgement, judge
 from losslab.report.load import Run
-from losslab.report.plan import Plan, Rate, Side
+from losslab.report.plan import Claim, Plan, Rate, Side
 from losslab.report.samples import Estimate, Sampler, estimate
 
 ACCURACY = "test/accuracy"
@@ -90,6 +90,18 @@ class Findings:
         if arm in self.plan.chosen:
             return self.plan.chosen[arm]
         return self.choices[arm].value if arm in self.choices else None
+
+    def at_edge(self, claim: Claim) -> tuple[str, ...]:
+        """Return the arms whose value a claim rests on and whose grid does not bracket it."""
+        arms = {
+            side.arm if side.rate == "own" else self.plan.reference
+            for side in (claim.left, claim.right)
+        }
+        return tuple(
+            arm
+            for arm in self.plan.arms
+            if arm in arms and arm in self.choices and not self.choices[arm].bracketed
+        )
 
 
 def find(plan: Plan, runs: Sequence[Run]) -> Findings:

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from losslab.report.claims import Verdict
+from losslab.report.blocks import EDGE, EDGE_NOTE
+from losslab.report.claims import VERDICTS
 from losslab.report.document import Block, Document, Heading, Listing, Paragraph, Table, to_markdown
 
 PAGE = "README.md"
-_VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "inconclusive")
 
 
 def is_notebook(folder: Path) -> bool:
@@ -62,6 +62,8 @@ def notebook(folder: Path) -> str:
                 text_columns=4,
             ),
         ]
+    if any(claim.get("at_edge") for _, results in found for claim in results["claims"]):
+        blocks.append(Paragraph(EDGE_NOTE))
     return to_markdown(Document("The lab notebook", tuple(blocks)))
 
 
@@ -70,7 +72,7 @@ def _about(name: str, results: dict[str, Any]) -> str:
 
 
 def _count(claims: list[dict[str, Any]]) -> str:
-    counts = {v: sum(claim["verdict"] == v for claim in claims) for v in _VERDICTS}
+    counts = {v: sum(claim["verdict"] == v for claim in claims) for v in VERDICTS}
     return ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
 
 
@@ -78,7 +80,7 @@ def _row(claim: dict[str, Any]) -> tuple[str, ...]:
     return (
         claim["statement"],
         claim["source"],
-        claim["verdict"],
+        claim["verdict"] + (f" {EDGE}" if claim.get("at_edge") else ""),
         claim["effect"],
         str(claim.get("n", "")),
     )

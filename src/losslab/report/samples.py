@@ -1,7 +1,7 @@
 """One metric on one side's seeds, its interval, and the paired difference of two sides."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from operator import attrgetter
 from typing import Literal
@@ -74,8 +74,8 @@ class Comparison:
 
     Attributes:
         n: Pairs.
-        left: Mean of the left side.
-        right: Mean of the right side.
+        left: The left side on these seeds.
+        right: The right side on these seeds.
         difference: ``left - right``.
         interval: Its 95% interval; ``None`` for fewer than two pairs.
         covers: Which noise the interval holds.
@@ -83,8 +83,8 @@ class Comparison:
     """
 
     n: int
-    left: float
-    right: float
+    left: Estimate
+    right: Estimate
     difference: float
     interval: Interval | None
     covers: Covers
@@ -142,16 +142,27 @@ class Sampler:
 
 def estimate(sample: Sample) -> Estimate | None:
     """Return the mean over seeds with its interval, ``None`` without a single run."""
-    if not sample.seeds:
-        return None
+    return _estimate(sample) if sample.seeds else None
+
+
+def _estimate(sample: Sample) -> Estimate:
+    covers: Covers = "seeds"
+    interval = t_interval(sample.values)
+    if sample.contributions is not None:
+        covers = "seeds and test examples"
+        interval = two_way_interval(sample.contributions)
     mean = float(sample.values.mean())
-    if sample.contributions is None:
-        return Estimate(len(sample.seeds), mean, t_interval(sample.values), "seeds")
-    interval = two_way_interval(sample.contributions)
-    if interval is not None:
-        lowest, highest = RANGES[sample.metric.partition("/")[2]]
-        interval = Interval(max(interval.low, lowest), min(interval.high, highest))
-    return Estimate(len(sample.seeds), mean, interval, "seeds and test examples")
+    return Estimate(len(sample.seeds), mean, within_range(interval, sample.metric), covers)
+
+
+def within_range(interval: Interval | None, metric: str) -> Interval | None:
+    """Cut an interval of a metric at the ends of what the metric can be.
+
+    >>> within_range(Interval(0.97, 1.02), "val/accuracy")
+    Interval(low=0.97, high=1.0)
+    """
+    lowest, highest = RANGES.get(metric.partition("/")[2], (-np.inf, np.inf))
+    return interval and Interval(max(interval.low, lowest), min(interval.high, highest))
 
 
 def compare(left: Sample, right: Sample) -> Comparison | None:
@@ -159,9 +170,8 @@ def compare(left: Sample, right: Sample) -> Comparison | None:
     seeds = sorted(set(left.seeds) & set(right.seeds))
     if not seeds:
         return None
-    rows = [[sample.seeds.index(seed) for seed in seeds] for sample in (left, right)]
-    values = [sample.values[index] for sample, index in zip((left, right), rows, strict=True)]
-    differences = values[0] - values[1]
+    left, right = _on(left, seeds), _on(right, seeds)
+    differences = left.values - right.values
     covers: Covers = "seeds"
     interval = t_interval(differences)
     if (
@@ -173,13 +183,24 @@ def compare(left: Sample, right: Sample) -> Comparison | None:
     ):
         covers = "seeds and test examples"
         # Example by example, so that what the two sides share cancels.
-        interval = two_way_interval(left.contributions[rows[0]] - right.contributions[rows[1]])
+        interval = two_way_interval(left.contributions - right.contributions)
     return Comparison(
         n=len(seeds),
-        left=float(values[0].mean()),
-        right=float(values[1].mean()),
+        left=_estimate(left),
+        right=_estimate(right),
         difference=float(differences.mean()),
         interval=interval,
         covers=covers,
         p=sign_flip_p(differences),
+    )
+
+
+def _on(sample: Sample, seeds: Sequence[int]) -> Sample:
+    rows = [sample.seeds.index(seed) for seed in seeds]
+    each = sample.contributions
+    return replace(
+        sample,
+        seeds=tuple(seeds),
+        values=sample.values[rows],
+        contributions=None if each is None else each[rows],
     )

@@ -1,14 +1,16 @@
 """The report of a study: the answer first, then what it rests on."""
 
 from losslab.report import formatting as show
+from losslab.report.aggregate import TuningPoint
 from losslab.report.blocks import (
+    EDGE,
     PROBABILITIES,
     census_blocks,
     environment_table,
     measured_text,
     n_text,
 )
-from losslab.report.claims import RULE
+from losslab.report.claims import RULE, VERDICTS
 from losslab.report.document import (
     Block,
     Document,
@@ -28,7 +30,7 @@ STATISTICS = (
     "together (over seeds alone for tuning and wherever marked ‡); they do not cover another "
     "training part, data set or network. p-values come from flipping the signs of the "
     "paired differences between runs of the same seed, two-sided, Holm-corrected over all claims "
-    "of the study."
+    "of the study; the intervals are not corrected for the number of claims."
 )
 FIGURES = {
     "accuracy.png": "Test accuracy at the reference's best value and at each arm's own",
@@ -60,7 +62,7 @@ def study_document(findings: Findings, figures: tuple[str, ...]) -> Document:
         _answer(findings),
         *_edges(findings),
         *picture("accuracy.png"),
-        Heading("Claims"),
+        Heading(f"Claims: {_count(findings)}"),
         _claims(findings),
         *picture("claims.png"),
         Paragraph(RULE, fine_print=True),
@@ -133,9 +135,14 @@ def _edges(findings: Findings) -> tuple[Block, ...]:
     return (
         Paragraph(
             f"At the edge of the grid: the best {plan.parameter_name} of {names(at_edge)}. "
-            "A better one may lie beyond."
+            f"A better one may lie beyond; claims that rest on it are marked {EDGE}."
         ),
     )
+
+
+def _count(findings: Findings) -> str:
+    verdicts = [judgement.verdict for judgement in findings.judgements]
+    return ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts) or "none"
 
 
 def _claims(findings: Findings) -> Table:
@@ -149,6 +156,7 @@ def _claims(findings: Findings) -> Table:
         claim, found = judgement.claim, judgement.comparison
         mark = "" if found is None or found.covers == "seeds and test examples" else " ‡"
         verdict = judgement.verdict + (f" ({judgement.reason})" if judgement.reason else "")
+        verdict += f" {EDGE}" if findings.at_edge(claim) else ""
         smallest = show.number(claim.metric, claim.smallest_effect)
         rows.append(
             (
@@ -158,8 +166,8 @@ def _claims(findings: Findings) -> Table:
                 f"{side(claim.left.arm, claim.left.rate)} − "
                 f"{side(claim.right.arm, claim.right.rate)}, {show.metric_name(claim.metric)}",
                 show.ABSENT if found is None else str(found.n),
-                show.ABSENT if found is None else show.number(claim.metric, found.left),
-                show.ABSENT if found is None else show.number(claim.metric, found.right),
+                show.estimate(claim.metric, found.left if found else None),
+                show.estimate(claim.metric, found.right if found else None),
                 show.difference(claim.metric, found) + mark,
                 f"{_PREDICTED[claim.direction]}{smallest}"
                 f"{show.unit(claim.metric, difference=True)}",
@@ -180,7 +188,7 @@ def _claims(findings: Findings) -> Table:
         "p",
         "p (Holm)",
     )
-    return Table(columns, tuple(rows), text_columns=4, terminal=(2, 0, 7, 4, 10))
+    return Table(columns, tuple(rows), text_columns=4, terminal=(2, 0, 7, 4))
 
 
 _PREDICTED = {"less": "< −", "greater": "> +", "equal": "within ±"}
@@ -195,26 +203,35 @@ def _proper_scores(findings: Findings) -> Table:
         )
         for arm, described in findings.plan.arms.items()
     ]
-    return Table(("", *(show.metric_name(tag) for tag in PROPER_SCORES), "n"), tuple(rows))
+    columns = ("", *(show.metric_name(tag) for tag in PROPER_SCORES), "n")
+    # All four are too wide for 80 columns.
+    return Table(columns, tuple(rows), terminal=(0, 1, 3, 4))
 
 
 def _tuning(findings: Findings) -> Table:
     plan = findings.plan
     values = sorted({point.value for point in findings.tuning})
     points = {(point.arm, point.value): point for point in findings.tuning}
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    brief: list[tuple[str, ...]] = []
     for arm, described in plan.arms.items():
-        cells = []
-        for value in values:
-            point = points.get((arm, value))
-            if point is None:
-                cells.append("")
-                continue
-            text = show.ABSENT if point.mean is None else show.number(plan.select, point.mean)
-            text += "†" if point.diverged else ""
-            text += "*" if value == findings.chosen(arm) else ""
-            text += f" {point.n}/{point.planned}" if point.n < point.planned else ""
-            cells.append(text)
-        rows.append((described.label, *cells))
+        mine = [points.get((arm, value)) for value in values]
+        chosen = findings.chosen(arm)
+        for table, intervals in ((rows, True), (brief, False)):
+            cells = [_cell(plan.select, point, chosen, interval=intervals) for point in mine]
+            table.append((described.label, *cells))
     unit = show.unit(plan.select).strip()
-    return Table((f"{plan.parameter_name} → ({unit})", *(f"{v:g}" for v in values)), tuple(rows))
+    seeds = max((point.planned for point in findings.tuning), default=0)
+    first = f"{plan.parameter_name} → ({unit}, n = {seeds} each)"
+    return Table((first, *(f"{v:g}" for v in values)), tuple(rows), brief=tuple(brief))
+
+
+def _cell(metric: str, point: TuningPoint | None, chosen: float | None, *, interval: bool) -> str:
+    if point is None:
+        return ""
+    text = show.ABSENT if point.mean is None else show.number(metric, point.mean)
+    if interval and point.interval is not None:
+        text += f" {show.interval(metric, point.interval)}"
+    text += "†" if point.diverged else ""
+    text += "*" if point.value == chosen else ""
+    return text + (f" {point.n}/{point.planned}" if point.n < point.planned else "")
