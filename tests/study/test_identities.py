@@ -28,7 +28,6 @@ from losslab.study.identities import (
     naive_softmax,
     posterior,
     prior,
-    reading,
     target,
 )
 
@@ -144,11 +143,6 @@ def test_gradient_descent_reaches_the_least_squares_solution():
     )
     torch.testing.assert_close(weights, goal)
     assert values[0] == goal.square().sum()
-
-
-def test_one_seed_has_no_interval():
-    with pytest.raises(ValueError, match="give two seeds or more"):
-        reading.over_seeds([0.9], "accuracy")
 
 
 # --- verdicts turn -------------------------------------------------------------------------------

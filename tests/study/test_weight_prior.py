@@ -11,12 +11,13 @@ from safetensors.numpy import save_file
 from losslab.experiment import CONFIG_FOLDER, RunIdentity
 from losslab.recording import RunDirectory
 from losslab.report.evidence import NumericClaim, judge_quantity, load_evidence
+from losslab.study.over_seeds import over_seeds
 from losslab.study.points import Point
+from losslab.study.prior_as_written import PriorAsWritten
 from losslab.study.weight_prior import weight_decay
 from losslab.study.weight_prior.gaussian_noise import gaussian_noise
-from losslab.study.weight_prior.reading import over_seeds
 from losslab.study.weight_prior.sigma import sigma_sweep
-from losslab.study.weight_prior.sign import PriorAsWritten, sign
+from losslab.study.weight_prior.sign import sign
 from losslab.study.weight_prior.sparsity import sparsity
 from losslab.study.weight_prior.squared_error import squared_error
 from losslab.study.weight_prior.weight_decay import float64_paths, trained_weights

@@ -9,8 +9,8 @@ from torch import Tensor
 from losslab.losses import information
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity, TableOfNumbers
 from losslab.study.identities.arithmetic_code import decode, encode, table
-from losslab.study.identities.reading import predictions
-from losslab.study.points import Point
+from losslab.study.measure import Runs
+from losslab.study.reading import predictions
 
 
 class Excess(NamedTuple):
@@ -29,7 +29,7 @@ class Excess(NamedTuple):
     length: float
 
 
-def excess(runs: dict[str, list[Point]]) -> Measurement:
+def excess(runs: Runs) -> Measurement:
     """Code the test labels, knowing the predicted class, at every stage of training.
 
     p is how often each label really occurs among the examples of one predicted class, q the mean

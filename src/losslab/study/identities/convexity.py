@@ -11,10 +11,9 @@ from losslab.losses import CrossEntropy, information
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import random_distributions
-from losslab.study.identities.reading import untrained
+from losslab.study.measure import Runs
 from losslab.study.points import Point
-
-Runs = dict[str, list[Point]]
+from losslab.study.reading import untrained
 
 
 def in_probabilities(

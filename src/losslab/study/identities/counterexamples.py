@@ -5,13 +5,13 @@ from torch import Tensor
 
 from losslab.losses import information
 from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
-from losslab.study.points import Point
+from losslab.study.measure import Runs
 
 _MEASURES = {"cross_entropy": "H(p, q)", "kl_divergence": "KL(p‖q)"}
 
 
 def search(
-    runs: dict[str, list[Point]],  # noqa: ARG001
+    runs: Runs,  # noqa: ARG001
     *,
     step: float,
 ) -> Measurement:

@@ -6,7 +6,7 @@ from torch import Tensor
 from losslab.losses import CrossEntropy, Loss, SquaredError
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
 from losslab.seeding import generator
-from losslab.study.points import Point
+from losslab.study.measure import Runs
 
 LOSSES: dict[str, Loss] = {
     "cross_entropy": CrossEntropy(reduction="sum"),
@@ -38,7 +38,7 @@ def smallest_eigenvalues(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def random_logits(
-    runs: dict[str, list[Point]],  # noqa: ARG001
+    runs: Runs,  # noqa: ARG001
     *,
     num_classes: list[int],
     scales: list[float],

@@ -2,13 +2,13 @@
 
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
 from losslab.study.identities.curvature import LABELS, LOSSES, smallest_eigenvalues
-from losslab.study.identities.reading import predictions
-from losslab.study.points import Point
+from losslab.study.measure import Runs
+from losslab.study.reading import predictions
 
 _ROUNDING = -1e-9
 
 
-def along_training(runs: dict[str, list[Point]], *, examples: int) -> Measurement:
+def along_training(runs: Runs, *, examples: int) -> Measurement:
     """Look for a negative eigenvalue on the test logits of networks at several stages of training.
 
     Needs the sets ``stages_cross_entropy`` and ``stages_brier``, whose ``trainer.steps`` vary;

@@ -8,10 +8,8 @@ from losslab.losses import CrossEntropy, KLDivergence, information
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import random_distributions
-from losslab.study.identities.reading import predictions, record
-from losslab.study.points import Point
-
-Runs = dict[str, list[Point]]
+from losslab.study.measure import Runs
+from losslab.study.reading import predictions, record
 
 
 def random_pairs(

@@ -9,14 +9,14 @@ from torch.nn.functional import one_hot
 from losslab.data import BatchLoader
 from losslab.losses import CrossEntropy, KLDivergence, information
 from losslab.report.evidence import Measurement, Quantity
-from losslab.study.identities.reading import untrained
-from losslab.study.points import Point
+from losslab.study.measure import Runs
+from losslab.study.reading import untrained
 
 Objective = Callable[[Tensor], Tensor]
 
 
 def separate_ways(
-    runs: dict[str, list[Point]],
+    runs: Runs,
     *,
     examples: int,
     steps: int,

@@ -9,11 +9,11 @@ from torch import Tensor
 from losslab.losses import information
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
 from losslab.study.identities.optimum import descend
-from losslab.study.points import Point
+from losslab.study.measure import Runs
 
 
 def two_modes(
-    runs: dict[str, list[Point]],  # noqa: ARG001
+    runs: Runs,  # noqa: ARG001
     *,
     distance: float,
     std: float,

@@ -6,11 +6,11 @@ from losslab.losses import information
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import descend
-from losslab.study.points import Point
+from losslab.study.measure import Runs
 
 
 def maximum(
-    runs: dict[str, list[Point]],  # noqa: ARG001
+    runs: Runs,  # noqa: ARG001
     *,
     num_classes: list[int],
     starts: int,

@@ -6,14 +6,16 @@ import numpy as np
 
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel
 from losslab.report.statistics import t_interval
-from losslab.study.identities.reading import final, over_seeds, pairs
+from losslab.study.measure import Runs
+from losslab.study.over_seeds import over_seeds, pairs
 from losslab.study.points import Point
+from losslab.study.reading import final
 
 _LABELS = {"softmax": "cross-entropy", "hinge": "multi-class hinge"}
 _LOSSES = {"softmax": "cross_entropy", "hinge": "multiclass_hinge"}
 
 
-def beside_softmax(runs: dict[str, list[Point]]) -> Measurement:
+def beside_softmax(runs: Runs) -> Measurement:
     """Compare both losses at the learning rate that is best for each on validation.
 
     Needs the sets ``linear_softmax`` and ``linear_hinge``, whose ``optimizer.lr`` and seeds vary.

@@ -9,10 +9,9 @@ from losslab.data import BatchLoader
 from losslab.losses import CrossEntropy
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity, TableOfNumbers
 from losslab.seeding import generator
-from losslab.study.identities.reading import predictions, untrained
-from losslab.study.points import Point
+from losslab.study.measure import Runs
+from losslab.study.reading import predictions, untrained
 
-Runs = dict[str, list[Point]]
 _SINGLE, _DOUBLE = torch.float32, torch.float64
 
 

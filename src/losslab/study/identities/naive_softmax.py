@@ -5,11 +5,11 @@ from torch import Tensor
 
 from losslab.losses import CrossEntropy
 from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
-from losslab.study.points import Point
+from losslab.study.measure import Runs
 
 
 def first_failure(
-    runs: dict[str, list[Point]],  # noqa: ARG001
+    runs: Runs,  # noqa: ARG001
     *,
     largest_gap: int,
 ) -> Measurement:

@@ -1,13 +1,15 @@
 """S8: what becomes of −log q_y when nothing makes q a distribution."""
 
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
-from losslab.study.identities.reading import final, over_seeds, predictions, record
+from losslab.study.measure import Runs
+from losslab.study.over_seeds import over_seeds
 from losslab.study.points import Point
+from losslab.study.reading import diverged, final, predictions, record
 
 _LABELS = {"exp": "q = exp(z)", "sigmoid": "q = sigmoid(z)", "softmax": "q = softmax(z)"}
 
 
-def growth(runs: dict[str, list[Point]]) -> Measurement:
+def growth(runs: Runs) -> Measurement:
     """Compare runs of −log q_y with q = exp(z), sigmoid(z) and softmax(z).
 
     Needs the sets ``scores_exp``, ``scores_sigmoid`` and ``scores_softmax``; the objective that
@@ -23,7 +25,7 @@ def growth(runs: dict[str, list[Point]]) -> Measurement:
         test part.
     """
     paths = {name: [_log_score(point) for point in runs[f"scores_{name}"]] for name in _LABELS}
-    overflows = [p.identity.directory.status == "diverged" for p in runs["scores_exp_fast"]]
+    overflows = diverged(runs["scores_exp_fast"])
     quantities: dict[str, Quantity] = {
         "exp_log_score": Quantity(
             value=min(values[-1] for _, values in paths["exp"]),

@@ -5,11 +5,11 @@ import torch
 from losslab.losses import MAP, CrossEntropy, GaussianPrior
 from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
-from losslab.study.points import Point
+from losslab.study.measure import Runs
 
 
 def sign_of_a_logarithm(
-    runs: dict[str, list[Point]],  # noqa: ARG001
+    runs: Runs,  # noqa: ARG001
     *,
     count: int,
     seed: int,

@@ -1,44 +1,14 @@
 """S11 and S13: a prior holds the weights back, unless its sign is the wrong way round."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-from torch import Tensor
-
-from losslab.losses import GaussianPrior
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
-from losslab.study.identities.reading import final, over_seeds, pairs, record
-from losslab.study.points import Point
+from losslab.study.measure import Runs
+from losslab.study.over_seeds import over_seeds, pairs
+from losslab.study.reading import diverged, final, record
 
-Runs = dict[str, list[Point]]
 _SIGNS = {
     "right_sign": "−log P − log g(W)",
     "sign_as_written": "−log P + log g(W), as written",
 }
-
-
-@dataclass(frozen=True)
-class GaussianPriorAsWritten:
-    """The seed document's + log g(W) = −‖W‖²/(2σ²): :class:`GaussianPrior` with its sign turned.
-
-    Not to train with: it rewards large weights without limit.
-
-    Args:
-        std: σ > 0, finite.
-
-    >>> import torch
-    >>> GaussianPriorAsWritten(std=0.5)([torch.tensor([1.0, 2.0])])
-    tensor(-10.)
-    """
-
-    std: float
-
-    def __post_init__(self) -> None:
-        GaussianPrior(self.std)  # raises for a σ out of range
-
-    def __call__(self, parameters: Iterable[Tensor]) -> Tensor:
-        """Return −‖W‖²/(2σ²), ``()``."""
-        return -GaussianPrior(self.std)(parameters)
 
 
 def shrinkage(runs: Runs) -> Measurement:
@@ -74,7 +44,7 @@ def sign_while_training(runs: Runs) -> Measurement:
         settled.append(max(values[half:]) / max(values[:half]))
     for _, values in norms["sign_as_written"]:
         grown.append(values[-1] / values[0])
-    ended = [p.identity.directory.status == "diverged" for p in runs["sign_as_written"]]
+    ended = diverged(runs["sign_as_written"])
     return Measurement(
         quantities={
             "right": Quantity(

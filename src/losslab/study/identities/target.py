@@ -7,13 +7,13 @@ from losslab.losses import CrossEntropy, information
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import Descent, descend, random_distributions
-from losslab.study.points import Point
+from losslab.study.measure import Runs
 
 _SMALLEST_DRAWN = 1e-16
 
 
 def minimum(
-    runs: dict[str, list[Point]],  # noqa: ARG001
+    runs: Runs,  # noqa: ARG001
     *,
     num_classes: list[int],
     targets: int,

@@ -1,11 +1,15 @@
 """S6 and S10: cross-entropy, divergence and negative log-likelihood train the same network."""
 
+import numpy as np
+
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
-from losslab.study.identities.reading import pairs, record, weights
+from losslab.study.measure import Runs
+from losslab.study.over_seeds import pairs
 from losslab.study.points import Point
+from losslab.study.reading import final_weights, record
 
 
-def equal_runs(runs: dict[str, list[Point]]) -> Measurement:
+def equal_runs(runs: Runs) -> Measurement:
     """Compare the final weights of runs that differ in nothing but the name of their loss.
 
     Needs the sets ``cross_entropy``, ``nll``, ``kl_divergence`` and, to show that weights can
@@ -77,7 +81,7 @@ def equal_runs(runs: dict[str, list[Point]]) -> Measurement:
 
 
 def _gap(left: Point, right: Point) -> float:
-    return (weights(left) - weights(right)).abs().max().item()
+    return float(np.abs(final_weights(left) - final_weights(right)).max())
 
 
 def _objective(point: Point) -> tuple[list[float], list[float]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +14,15 @@ from losslab.seeding import generator
 EXAMPLES, CLASSES, BATCH = 40, 3, 8
 
 MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
+
+
+def relative_difference(one: FloatArray, other: FloatArray) -> float:
+    """Return ‖a − b‖/‖b‖ of two ``(P,)``; no entry differs by more than that times ‖b‖.
+
+    >>> relative_difference(np.array([3.0, 4.0]), np.array([3.0, 4.5])) < 0.1
+    True
+    """
+    return float(np.linalg.norm(one - other) / np.linalg.norm(other))
 
 
 def path(make_optimizer: MakeOptimizer, objective: MAP, *, seed: int, steps: int) -> FloatArray:

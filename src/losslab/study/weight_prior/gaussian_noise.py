@@ -10,8 +10,8 @@ from torch.distributions import Normal
 from losslab.losses import MAP, FlatPrior, SquaredError
 from losslab.report.evidence import Measurement
 from losslab.study.measure import Runs
-from losslab.study.weight_prior.float64 import CLASSES, EXAMPLES, path
-from losslab.study.weight_prior.reading import over_seeds, relative_difference
+from losslab.study.over_seeds import over_seeds
+from losslab.study.weight_prior.float64 import CLASSES, EXAMPLES, path, relative_difference
 from losslab.study.weight_prior.squared_error import implied_std
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from losslab.report.evidence import Drawing, Measurement, Panel, Quantity, TableOfNumbers
 from losslab.report.metrics import FloatArray
 from losslab.study.measure import Runs
+from losslab.study.over_seeds import curve_over_seeds, over_seeds
 from losslab.study.points import Point
-from losslab.study.weight_prior.reading import curve_over_seeds, final, gap, over_seeds
+from losslab.study.reading import final
 from losslab.study.weight_prior.sweep import (
     STD,
     Sweep,
@@ -32,6 +33,11 @@ def sigma_sweep(runs: Runs) -> Measurement:
     return Measurement(
         quantities=_quantities(sweep), drawings=_drawings(sweep), tables=[_table(sweep)]
     )
+
+
+def gap(point: Point, metric: str) -> float:
+    """Return the final test minus training number, the latter over the last epoch's batches."""
+    return final(point, f"test/{metric}") - final(point, f"train/{metric}")
 
 
 def _quantities(sweep: Sweep) -> dict[str, Quantity]:

@@ -13,7 +13,9 @@ from losslab.report.evidence import (
     TableOfNumbers,
 )
 from losslab.study.measure import Runs
+from losslab.study.over_seeds import curve_over_seeds, over_seeds
 from losslab.study.points import Point
+from losslab.study.reading import final, final_weights, of_config
 from losslab.study.weight_prior.families import (
     LABELS,
     SMALL,
@@ -22,13 +24,6 @@ from losslab.study.weight_prior.families import (
     narrowest,
     parameter,
     small_share,
-)
-from losslab.study.weight_prior.reading import (
-    curve_over_seeds,
-    final,
-    final_weights,
-    of_config,
-    over_seeds,
 )
 from losslab.study.weight_prior.sweep import SIZE, STD
 

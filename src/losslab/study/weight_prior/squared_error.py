@@ -3,19 +3,14 @@
 import math
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from losslab.report.evidence import Measurement, TableOfNumbers
 from losslab.report.metrics import FloatArray
 from losslab.study.measure import Runs
+from losslab.study.over_seeds import over_seeds, pairs
 from losslab.study.points import Point
-from losslab.study.weight_prior.reading import (
-    final_weights,
-    of_config,
-    over_seeds,
-    pairs,
-    relative_difference,
-)
+from losslab.study.reading import final_weights, of_config, predictions
+from losslab.study.weight_prior.float64 import relative_difference
 
 
 def squared_error(runs: Runs) -> Measurement:
@@ -97,5 +92,5 @@ def residual(logits: FloatArray, labels: FloatArray) -> float:
 
 
 def _validation(point: Point) -> tuple[FloatArray, FloatArray]:
-    stored = load_file(point.identity.directory.predictions)
-    return stored["val/logits"].astype(np.float64), stored["val/labels"].astype(np.float64)
+    logits, labels = predictions(point, "val")
+    return logits.numpy(), labels.numpy()

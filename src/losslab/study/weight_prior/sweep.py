@@ -8,7 +8,7 @@ import numpy as np
 
 from losslab.report.metrics import FloatArray
 from losslab.study.points import Point
-from losslab.study.weight_prior.reading import final
+from losslab.study.reading import final
 
 STD, SIZE = "loss.prior.std", "data.train_size"
 

@@ -18,14 +18,9 @@ from losslab.report.evidence import (
 )
 from losslab.report.metrics import FloatArray
 from losslab.study.measure import Runs
-from losslab.study.weight_prior.float64 import EXAMPLES, path
-from losslab.study.weight_prior.reading import (
-    final_weights,
-    of_config,
-    over_seeds,
-    pairs,
-    relative_difference,
-)
+from losslab.study.over_seeds import over_seeds, pairs
+from losslab.study.reading import final_weights, of_config
+from losslab.study.weight_prior.float64 import EXAMPLES, path, relative_difference
 
 
 def trained_weights(runs: Runs, *, compare: dict[str, list[str]]) -> Measurement:

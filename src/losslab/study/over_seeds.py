@@ -1,47 +1,14 @@
-"""What the measures read from finished runs, and how they sum it up over seeds."""
+"""Means over the seeds of runs, with their intervals."""
 
-import json
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from losslab.report.evidence import Curve, Quantity
 from losslab.report.metrics import FloatArray
 from losslab.report.statistics import t_interval
 from losslab.study.points import Point
-
-
-def final(point: Point, tag: str) -> float:
-    """Return a run's final number, NaN where it has none (a diverged run's NLL, for one)."""
-    return float(json.loads(point.identity.directory.summary.read_text()).get(tag, math.nan))
-
-
-def gap(point: Point, metric: str) -> float:
-    """Return the final test minus training number, the latter over the last epoch's batches."""
-    return final(point, f"test/{metric}") - final(point, f"train/{metric}")
-
-
-def recorded(point: Point, tag: str) -> dict[int, float]:
-    """Return step to number, of all records that have the tag."""
-    records = map(json.loads, point.identity.directory.metrics.read_text().splitlines())
-    return {record["step"]: record[tag] for record in records if tag in record}
-
-
-def final_weights(point: Point) -> FloatArray:
-    """Return all final weights and biases, ``(P,)`` float64."""
-    tensors = load_file(point.identity.directory.model)
-    return np.concatenate([tensors[name].ravel() for name in sorted(tensors)]).astype(np.float64)
-
-
-def relative_difference(one: FloatArray, other: FloatArray) -> float:
-    """Return ‖a − b‖/‖b‖ of two ``(P,)``; no entry differs by more than that times ‖b‖.
-
-    >>> relative_difference(np.array([3.0, 4.0]), np.array([3.0, 4.5])) < 0.1
-    True
-    """
-    return float(np.linalg.norm(one - other) / np.linalg.norm(other))
 
 
 def pairs(one: Sequence[Point], other: Sequence[Point]) -> list[tuple[Point, Point]]:
@@ -82,6 +49,7 @@ def curve_over_seeds(
     values: FloatArray,
     *,
     logarithmic: bool = False,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
     loss: str | None = None,
 ) -> Curve:
     """Return means over seeds with 95% t intervals; one seed has no interval.
@@ -91,13 +59,14 @@ def curve_over_seeds(
         x: ``(V,)`` positions.
         values: ``(S, V)`` one row a seed.
         logarithmic: Whether mean and interval are those of the logarithm, for a log axis.
+        bounds: What the number can be, such as (0, 1) for a share; an interval is cut there.
         loss: As :class:`~losslab.report.evidence.Curve`.
     """
     # A 0 has no place on a log axis, NaN draws nothing.
     rows = np.log(np.where(values > 0, values, np.nan)) if logarithmic else values
     back = np.exp if logarithmic else np.asarray
     ends = np.array([t_interval(column) or (math.nan, math.nan) for column in rows.T])
-    low, high = back(ends).T.tolist()
+    low, high = np.clip(back(ends).T, *bounds).tolist()
     several = len(values) > 1
     return Curve(
         label=label,
@@ -107,21 +76,3 @@ def curve_over_seeds(
         high=high if several else None,
         loss=loss,
     )
-
-
-def of_config(points: Sequence[Point], key: str) -> float:
-    """Return the number that all runs have at a key of their configuration.
-
-    Raises:
-        ValueError: They differ.
-    """
-    section, _, rest = key.partition(".")
-    values = set()
-    for point in points:
-        node = point.config[section]
-        for part in rest.split("."):
-            node = node[part]
-        values.add(float(node))
-    if len(values) != 1:
-        raise ValueError(f"the runs have {key}={sorted(values)}; give them all one value")
-    return values.pop()

@@ -1,0 +1,39 @@
+"""S13: the seed document's sign of the prior, as a prior to show what it does."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from losslab.losses import GaussianPrior
+
+
+@dataclass(frozen=True)
+class PriorAsWritten:
+    """The Gaussian prior with the seed document's sign: +log g(W) = −‖W‖²/(2σ²).
+
+    Not for training. From −log(P g) the document gets −log P + log g. Right is −log P − log g,
+    which is :class:`~losslab.losses.GaussianPrior`. The gradient of this one, −W/σ², pushes every
+    weight away from 0, the harder the larger it is: the objective has no minimum.
+
+    Args:
+        std: σ > 0, finite.
+
+    Raises:
+        ValueError: If ``std`` is not above 0 and finite, or no parameters are given.
+
+    Source: A. Garg 2020, *Cross entropy*, on maximum a posteriori.
+
+    >>> import torch
+    >>> PriorAsWritten(std=0.5)([torch.tensor([1.0, 2.0]), torch.tensor(1.0)])
+    tensor(-12.)
+    """
+
+    std: float
+
+    def __post_init__(self) -> None:
+        GaussianPrior(self.std)  # raises for a σ out of range
+
+    def __call__(self, parameters: Iterable[Tensor]) -> Tensor:
+        """Return −‖W‖²/(2σ²), ``()``."""
+        return -GaussianPrior(self.std)(parameters)
