@@ -42,8 +42,8 @@ def test_a_finished_run_is_read_whole(tmp_path):
     (run,) = load_runs(tmp_path)
     assert (run.name, run.group, run.seed, run.status) == ("mse-0a/seed=3", "mse-0a", 3, "done")
     assert run.config["optimizer"]["lr"] == 0.1
-    assert run.final("val/accuracy") == 0.9
-    assert run.final("val/nll") is None
+    assert run.number("val/accuracy") == 0.9
+    assert run.number("val/nll") is None
     assert [record["epoch"] for record in run.evaluations] == [1, 2, 3]
 
 
@@ -78,7 +78,7 @@ def test_a_diverged_run_keeps_its_last_accuracy(tmp_path):
     path = write_run(tmp_path, "mse-0a/seed=0", status="diverged", curve=(0.5, 0.4), accuracy=None)
     (path / "summary.json").write_text("{}")
     (run,) = load_runs(tmp_path)
-    assert run.final("val/accuracy") == 0.4
+    assert run.number("val/accuracy") == 0.4
 
 
 def test_scores_come_from_the_stored_predictions(tmp_path):

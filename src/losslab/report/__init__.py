@@ -7,7 +7,7 @@ from rich.console import Console
 from losslab.report.aggregate import Choice, select
 from losslab.report.data import study_data, sweep_data
 from losslab.report.evidence import EVIDENCE_FILE, Evidence, judge_evidence, load_evidence
-from losslab.report.evidence_report import evidence_data, evidence_document
+from losslab.report.evidence_report import evidence_data, evidence_document, show_evidence
 from losslab.report.findings import find, take_census
 from losslab.report.load import Run, load_runs
 from losslab.report.notebook import is_notebook, write_notebook
@@ -49,10 +49,11 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     """
     runs = load_runs(root)
     out = root if out is None else out
+    evidence = load_evidence(root) if (root / EVIDENCE_FILE).exists() else None
     if (root / PLAN_FILE).exists():
-        return _study(load_plan(root), runs, console=console, out=out)
-    if (root / EVIDENCE_FILE).exists():
-        return _demonstration(load_evidence(root), runs, console=console, out=out)
+        return _study(load_plan(root), runs, evidence, console=console, out=out)
+    if evidence is not None:
+        return _demonstration(evidence, runs, console=console, out=out)
     if not runs:
         raise ValueError(
             f"{root} holds no runs; give the folder of a study or a sweep, or start one: "
@@ -61,16 +62,31 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     return _sweep(runs, console=console, out=out)
 
 
-def _study(plan: Plan, runs: list[Run], *, console: Console | None, out: Path) -> Results:
+def _study(
+    plan: Plan,
+    runs: list[Run],
+    evidence: Evidence | None,
+    *,
+    console: Console | None,
+    out: Path,
+) -> Results:
     # matplotlib takes seconds to import: only to draw.
     from losslab.report.figures import draw_study
+    from losslab.report.panels import draw_drawings
 
     findings = find(plan, runs)
     figures = tuple(draw_study(findings, out / "figures"))
-    document = study_document(findings, tuple(f"figures/{path.name}" for path in figures))
+    names = tuple(f"figures/{path.name}" for path in figures)
+    data = study_data(findings)
+    shown = None
+    if evidence is not None:
+        shown = show_evidence(evidence, judge_evidence(evidence))
+        data["claims"] += shown.data
+        drawings = [d for m in evidence.measurements.values() for d in m.drawings]
+        figures += tuple(draw_drawings(drawings, out / "figures"))
     return render(
-        document,
-        study_data(findings),
+        study_document(findings, names, shown=shown),
+        data,
         census=findings.census,
         out=out,
         figures=figures,

@@ -72,7 +72,7 @@ def _point(
     cell: tuple[str, float], runs: Sequence[Run], planned: Sequence[TuningRun], plan: Plan
 ) -> TuningPoint:
     arm, value = cell
-    finals = [run.final(plan.select) for run in runs]
+    finals = [run.number(plan.select) for run in runs]
     values = np.array([final for final in finals if final is not None], dtype=np.float64)
     mean = float(values.mean()) if len(values) else None
     score: float | None = None

@@ -83,16 +83,16 @@ def judge(plan: Plan, sampler: Sampler) -> list[Judgement]:
 
 
 def _measure(claim: Claim, plan: Plan, sampler: Sampler) -> tuple[Comparison | None, str]:
-    planned = [
-        tuple(run.run for run in plan.confirming(side)) for side in (claim.left, claim.right)
-    ]
+    planned = [tuple(run.run for run in plan.confirming(side)) for side in claim.sides]
     if not all(planned):
         return None, "not planned yet: tuning unfinished"
-    left, right = (sampler.sample(names, claim.metric) for names in planned)
-    return compare(left, right), _obstacle(
-        missing=set(left.missing) | set(right.missing),
-        without=set(left.without) | set(right.without),
-        planned=set(planned[0]) | set(planned[1]),
+    left, right, *others = (sampler.sample(names, claim.metric) for names in planned)
+    beyond = (others[0], others[1]) if others else None
+    samples = (left, right, *others)
+    return compare(left, right, beyond=beyond), _obstacle(
+        missing={name for sample in samples for name in sample.missing},
+        without={name for sample in samples for name in sample.without},
+        planned={name for names in planned for name in names},
     )
 
 

@@ -10,7 +10,7 @@ from losslab.report import formatting as show
 from losslab.report.canvas import MUTED, new_figure, percent_axis, save, wrap
 from losslab.report.findings import Findings
 from losslab.report.metrics import FloatArray
-from losslab.report.plan import Rate, Side
+from losslab.report.plan import Plan, Rate, Side
 from losslab.report.statistics import Interval, t_interval
 from losslab.report.style import Style, arm_styles
 
@@ -32,14 +32,12 @@ def accuracy_by_value(findings: Findings, path: Path) -> None:
         chosen = findings.chosen(arm)
         for value, mean, _ in curve:
             if chosen is not None and value == chosen * shift:
-                axis.plot(
-                    value, mean, style.marker, ms=12, mfc="none", mec=style.color, mew=1.8, zorder=5
-                )
+                mark_chosen(axis, value, mean, style=style)
     reference = findings.chosen(plan.reference)
     if reference is not None:
         axis.axvline(reference, color=MUTED, lw=1, ls=(0, (4, 3)), zorder=0)
         axis.annotate(
-            f"{plan.arms[plan.reference].label}’s best",
+            f"{plan.reference_label}’s best",
             (reference, 1.01),
             xycoords=("data", "axes fraction"),
             ha="center",
@@ -56,6 +54,11 @@ def accuracy_by_value(findings: Findings, path: Path) -> None:
         note=f"{_mean_of(seeds)}, bars: 95% interval\nlarge open marker: chosen",
     )
     save(figure, path)
+
+
+def mark_chosen(axis: Axes, value: float, mean: float, *, style: Style) -> None:
+    """Draw a large open marker at the value that was chosen."""
+    axis.plot(value, mean, style.marker, ms=12, mfc="none", mec=style.color, mew=1.8, zorder=5)
 
 
 def _mean_of(seeds: int) -> str:
@@ -130,29 +133,12 @@ def finish_by_value(
 def learning_curves(findings: Findings, path: Path) -> None:
     """Validation accuracy against epoch, at the reference's value and at each arm's own."""
     plan = findings.plan
-    figure, axes = new_figure(10, 4.6, columns=2, share_y=True)
-    titles: dict[Rate, str] = {
-        "reference": f"All at {plan.arms[plan.reference].label}’s best {plan.parameter_name}",
-        "own": f"Each at its own best {plan.parameter_name}",
-    }
+    titles = {rate: at_rate(plan, rate) for rate in plan.rates if rate != "scaled"}
+    figure, axes = new_figure(2 + 4 * len(titles), 4.6, columns=len(titles), share_y=True)
     seeds = 0
     for axis, (rate, title) in zip(axes, titles.items(), strict=True):
         for arm, style in arm_styles(plan.arms).items():
-            names = [run.run for run in plan.confirming(Side(arm, rate))]
-            curves = _curves(findings, names, "val/accuracy")
-            if curves is None:
-                continue
-            epochs, values = curves
-            seeds = max(seeds, len(values))
-            means = values.mean(axis=0)
-            axis.plot(
-                epochs, means, color=style.color, ls=style.line, marker=style.marker,
-                label=wrap(plan.arms[arm].label), markevery=max(1, len(epochs) // 8), mec="white",
-                mew=0.6,
-            )  # fmt: skip
-            bounds = [_within(t_interval(column), column.mean()) for column in values.T]
-            low, high = np.array(bounds).T
-            axis.fill_between(epochs, low, high, color=style.color, alpha=0.15, linewidth=0)
+            seeds = max(seeds, mean_curve(axis, findings, arm, rate, style=style))
         axis.set_title(title, loc="left")
         axis.set_xlabel("epoch")
         axis.set_xlim(left=0)
@@ -170,6 +156,32 @@ def learning_curves(findings: Findings, path: Path) -> None:
         ncols=min(3, len(handles)),
     )  # fmt: skip
     save(figure, path)
+
+
+def mean_curve(axis: Axes, findings: Findings, arm: str, rate: Rate, *, style: Style) -> int:
+    """Draw an arm's mean validation accuracy against epoch; return over how many seeds."""
+    names = [run.run for run in findings.plan.confirming(Side(arm, rate))]
+    curves = _curves(findings, names, "val/accuracy")
+    if curves is None:
+        return 0
+    epochs, values = curves
+    axis.plot(
+        epochs, values.mean(axis=0), color=style.color, ls=style.line, marker=style.marker,
+        label=wrap(findings.plan.arms[arm].label), markevery=max(1, len(epochs) // 8),
+        mec="white", mew=0.6,
+    )  # fmt: skip
+    bounds = [_within(t_interval(column), column.mean()) for column in values.T]
+    low, high = np.array(bounds).T
+    axis.fill_between(epochs, low, high, color=style.color, alpha=0.15, linewidth=0)
+    return len(values)
+
+
+def at_rate(plan: Plan, rate: Rate) -> str:
+    """Return the title of what was trained at a rate."""
+    if rate == "own":
+        return f"Each at its own best {plan.parameter_name}"
+    reference = f"{plan.reference_label}’s best {plan.parameter_name}"
+    return f"All at {reference}" if rate == "reference" else f"At a multiple of {reference}"
 
 
 def _curves(

@@ -9,7 +9,7 @@ from typing import Any
 from losslab.report import formatting as show
 from losslab.report.aggregate import TuningPoint
 from losslab.report.claims import RULE, Judgement
-from losslab.report.findings import Census, Findings, Measured
+from losslab.report.findings import Census, Findings, FoundStep, Measured
 from losslab.report.samples import Estimate
 from losslab.report.sweep import Sweep
 
@@ -29,6 +29,9 @@ def study_data(findings: Findings) -> dict[str, Any]:
         "select": plan.select,
         "rule": RULE,
         "probabilities": "softmax of the network's outputs for every loss",
+        "axis": plan.axis or None,
+        "conditions": {name: asdict(about) for name, about in plan.conditions.items()} or None,
+        "steps": [_step(step) for step in findings.steps] or None,
         "arms": {name: _arm(findings, name) for name in plan.arms},
         "claims": [
             _claim(judgement) | {"at_edge": findings.at_edge(judgement.claim) or None}
@@ -90,7 +93,7 @@ def _unknown(value: Any) -> bool:
 def _arm(findings: Findings, name: str) -> dict[str, Any]:
     choice = findings.choices.get(name)
     return {
-        "label": findings.plan.arms[name].label,
+        "label": findings.plan.label(name),
         "loss": findings.plan.arms[name].loss,
         "chosen": findings.chosen(name),
         "bracketed": choice.bracketed if choice else None,
@@ -101,8 +104,17 @@ def _arm(findings: Findings, name: str) -> dict[str, Any]:
                 for (arm, at, metric), measured in findings.measured.items()
                 if (arm, at) == (name, rate)
             }
-            for rate in ("reference", "own")
+            for rate in findings.plan.rates
         },
+    }
+
+
+def _step(found: FoundStep) -> dict[str, Any]:
+    return {
+        "label": found.step.label,
+        **asdict(found.step.side),
+        "level": None if found.level is None else asdict(found.level),
+        "change": None if found.change is None else asdict(found.change),
     }
 
 

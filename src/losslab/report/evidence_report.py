@@ -1,8 +1,10 @@
 """The report of a demonstration: claims about numbers, with figures and tables."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from losslab.report.blocks import census_blocks, environment_table
+from losslab.report.claims import Verdict
 from losslab.report.document import Block, Document, Heading, Paragraph, Picture, Table
 from losslab.report.evidence import RULE, Evidence, NumericJudgement, Quantity
 from losslab.report.findings import Census
@@ -10,21 +12,67 @@ from losslab.report.findings import Census
 _NOT_ENVIRONMENT = ("command", "choices", "start", "end")
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the measures of a comparison show, for its report.
+
+    Attributes:
+        blocks: Claims about numbers, what follows from them, figures and tables.
+        verdicts: Of the claims, in their order.
+        data: The claims, as ``results.json`` holds them.
+    """
+
+    blocks: tuple[Block, ...]
+    verdicts: tuple[Verdict, ...]
+    data: tuple[dict[str, Any], ...]
+
+
+def show_evidence(evidence: Evidence, judgements: list[NumericJudgement]) -> Shown:
+    """Return what the measures show."""
+    heading = [Heading("Claims about single numbers")] if judgements else []
+    return Shown(
+        blocks=(*heading, *_findings(evidence, judgements)),
+        verdicts=tuple(judgement.verdict for judgement in judgements),
+        data=tuple(map(_claim, judgements)),
+    )
+
+
 def evidence_document(
     evidence: Evidence, judgements: list[NumericJudgement], census: Census
 ) -> Document:
     """Lay out the findings."""
+    about = {
+        key: (str(value),)
+        for key, value in evidence.manifest.items()
+        if key not in _NOT_ENVIRONMENT
+    }
     blocks: list[Block] = [
         Paragraph(evidence.question),
         Heading("Claims"),
-        Table(
-            ("id", "claim", "source", "verdict", "measured", "n", "predicted", "what was measured"),
-            tuple(_row(judgement) for judgement in judgements),
-            text_columns=4,
-            terminal=(3, 0, 1, 4),
-        ),
-        Paragraph(RULE, fine_print=True),
+        *_findings(evidence, judgements),
+        Heading("Runs and machine"),
+        *census_blocks(census),
+        environment_table(about),
+        Paragraph(f"Made by `{evidence.command}`.", fine_print=True),
     ]
+    return Document(evidence.title, tuple(blocks))
+
+
+def _findings(evidence: Evidence, judgements: list[NumericJudgement]) -> list[Block]:
+    blocks: list[Block] = []
+    if judgements:
+        blocks = [
+            Table(
+                (
+                    *("id", "claim", "source", "verdict"),
+                    *("measured", "n", "predicted", "what was measured"),
+                ),
+                tuple(_row(judgement) for judgement in judgements),
+                text_columns=4,
+                terminal=(3, 0, 1, 4),
+            ),
+            Paragraph(RULE, fine_print=True),
+        ]
     discussed = [j for j in judgements if j.claim.discussion]
     if discussed:
         blocks.append(Heading("What follows", fine_print=True))
@@ -40,14 +88,7 @@ def evidence_document(
                 Heading(table.title, fine_print=True),
                 Table(tuple(table.columns), tuple(map(tuple, table.rows))),
             ]
-    about = {
-        key: (str(value),)
-        for key, value in evidence.manifest.items()
-        if key not in _NOT_ENVIRONMENT
-    }
-    blocks += [Heading("Runs and machine"), *census_blocks(census), environment_table(about)]
-    blocks.append(Paragraph(f"Made by `{evidence.command}`.", fine_print=True))
-    return Document(evidence.title, tuple(blocks))
+    return blocks
 
 
 def evidence_data(

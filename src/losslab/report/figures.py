@@ -7,13 +7,18 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from losslab.report import formatting as show
+from losslab.report.by_condition import (
+    accuracy_by_condition,
+    learning_by_condition,
+    tuning_by_condition,
+)
 from losslab.report.canvas import INK, MUTED, drawing, new_figure, percent_axis, save, wrap
-from losslab.report.curves import accuracy_by_value, learning_curves
+from losslab.report.curves import accuracy_by_value, at_rate, learning_curves
 from losslab.report.findings import ACCURACY, Findings
 from losslab.report.forest import claims, drawable
-from losslab.report.plan import Rate
 from losslab.report.samples import Estimate
 from losslab.report.style import Style, arm_styles
+from losslab.report.waterfall import waterfall
 
 
 def draw_study(findings: Findings, folder: Path) -> list[Path]:
@@ -28,10 +33,13 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     confirmed = any(measured.estimate for measured in findings.measured.values())
+    tuned = any(point.mean for point in findings.tuning)
+    several = bool(findings.plan.conditions)
     drawings: list[tuple[str, bool, Callable[[Findings, Path], None]]] = [
-        ("accuracy.png", confirmed, accuracy),
-        ("accuracy_by_value.png", any(point.mean for point in findings.tuning), accuracy_by_value),
-        ("learning_curves.png", confirmed, learning_curves),
+        ("accuracy.png", confirmed, accuracy_by_condition if several else accuracy),
+        ("waterfall.png", any(step.change for step in findings.steps), waterfall),
+        ("accuracy_by_value.png", tuned, tuning_by_condition if several else accuracy_by_value),
+        ("learning_curves.png", confirmed, learning_by_condition if several else learning_curves),
         ("claims.png", any(map(drawable, findings.judgements)), claims),
     ]
     for name, wanted, draw in drawings:
@@ -48,17 +56,14 @@ def accuracy(findings: Findings, path: Path) -> None:
     """Test accuracy at the reference's best value and at each arm's own, side by side."""
     plan = findings.plan
     styles, arms = arm_styles(plan.arms), list(plan.arms)
-    figure, axes = new_figure(10, 1.6 + 0.52 * len(arms), columns=2, share_y=True)
+    height, columns = 1.6 + 0.52 * len(arms), len(plan.rates)
+    figure, axes = new_figure(2 + 4 * columns, height, columns=columns, share_y=True)
     reference = findings.chosen(plan.reference)
-    at = f", {reference:g}" if reference is not None else ""
-    titles: dict[Rate, str] = {
-        "reference": f"All at {plan.arms[plan.reference].label}’s best\n{plan.parameter_name}{at}",
-        "own": f"Each at its own best\n{plan.parameter_name}",
-    }
-    for axis, (rate, title) in zip(axes, titles.items(), strict=True):
+    for axis, rate in zip(axes, plan.rates, strict=True):
+        at = f", {reference:g}" if reference is not None and rate == "reference" else ""
         for row, arm in enumerate(arms):
             _bar(axis, row, findings.measured[arm, rate, ACCURACY].estimate, style=styles[arm])
-        axis.set_title(title, loc="left")
+        axis.set_title(wrap(at_rate(plan, rate) + at, 34), loc="left")
         axis.set_xlim(0, 1)
         percent_axis(axis.xaxis)
         axis.tick_params(axis="y", length=0)
@@ -66,8 +71,8 @@ def accuracy(findings: Findings, path: Path) -> None:
     for row, arm in enumerate(arms):
         value = findings.chosen(arm)
         if value is not None:
-            _beside(axes[1], row, f"{value:g}")
-    _beside(axes[1], -0.68, _short(plan.parameter_name))
+            _beside(axes[-1], row, f"{value:g}")
+    _beside(axes[-1], -0.68, _short(plan.parameter_name))
     figure.supxlabel("test accuracy (%), mean over seeds and 95% interval", fontsize=10, color=INK)
     axes[0].set_yticks(range(len(arms)), [wrap(plan.arms[arm].label) for arm in arms], color=INK)
     axes[0].set_ylim(len(arms) - 0.5, -0.5)

@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from losslab.report.aggregate import Choice, TuningPoint, select, tuning_points
 from losslab.report.claims import Judgement, judge
 from losslab.report.load import Run
-from losslab.report.plan import Claim, Plan, Rate, Side
-from losslab.report.samples import Estimate, Sampler, estimate
+from losslab.report.plan import Claim, Plan, Rate, Side, Step
+from losslab.report.samples import Comparison, Estimate, Sampler, compare, estimate
 
 ACCURACY = "test/accuracy"
 PROPER_SCORES = ("test/nll", "test/brier", "test/ece")
@@ -62,6 +63,21 @@ class Census:
 
 
 @dataclass(frozen=True)
+class FoundStep:
+    """One stop of a waterfall.
+
+    Attributes:
+        step: As planned.
+        level: Test accuracy there.
+        change: From the stop before; ``None`` for the first.
+    """
+
+    step: Step
+    level: Estimate | None
+    change: Comparison | None
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a study found.
 
@@ -72,6 +88,7 @@ class Findings:
         choices: As chosen from the tuning runs that are there.
         measured: By (arm, rate, metric).
         judgements: In the order of the plan's claims.
+        steps: Of the plan's waterfall.
         census: Of the planned runs.
         environment: Manifest key to the distinct values of the runs.
     """
@@ -82,6 +99,7 @@ class Findings:
     choices: Mapping[str, Choice]
     measured: Mapping[tuple[str, Rate, str], Measured]
     judgements: tuple[Judgement, ...]
+    steps: tuple[FoundStep, ...]
     census: Census
     environment: Mapping[str, tuple[str, ...]]
 
@@ -94,13 +112,23 @@ class Findings:
     def at_edge(self, claim: Claim) -> tuple[str, ...]:
         """Return the arms whose value a claim rests on and whose grid does not bracket it."""
         arms = {
-            side.arm if side.rate == "own" else self.plan.reference
-            for side in (claim.left, claim.right)
+            side.arm if side.rate == "own" else self.plan.reference_of(side.arm)
+            for side in claim.sides
         }
         return tuple(
             arm
             for arm in self.plan.arms
             if arm in arms and arm in self.choices and not self.choices[arm].bracketed
+        )
+
+    def at(self, condition: str) -> "Findings":
+        """Return what was found under one condition, as of a study without conditions."""
+        plan = self.plan.at(condition)
+        return replace(
+            self,
+            plan=plan,
+            tuning=tuple(point for point in self.tuning if point.arm in plan.arms),
+            judgements=(),
         )
 
 
@@ -112,8 +140,8 @@ def find(plan: Plan, runs: Sequence[Run]) -> Findings:
     measured = {
         (arm, rate, metric): _measure(plan, planned, sampler, Side(arm, rate), metric)
         for arm in plan.arms
-        for rate, metrics in _METRICS.items()
-        for metric in metrics
+        for rate in plan.rates
+        for metric in _METRICS[rate]
     }
     return Findings(
         plan=plan,
@@ -122,6 +150,7 @@ def find(plan: Plan, runs: Sequence[Run]) -> Findings:
         choices=select(plan, runs),
         measured=measured,
         judgements=tuple(judge(plan, sampler)),
+        steps=_walk(plan, sampler),
         census=take_census(expected, planned),
         environment=environment(list(planned.values())),
     )
@@ -129,6 +158,7 @@ def find(plan: Plan, runs: Sequence[Run]) -> Findings:
 
 _METRICS: dict[Rate, tuple[str, ...]] = {
     "reference": (ACCURACY,),
+    "scaled": (ACCURACY,),
     "own": (ACCURACY, *PROPER_SCORES),
 }
 
@@ -143,6 +173,18 @@ def _measure(
         planned=len(names),
         diverged=sum(name in runs and runs[name].status == "diverged" for name in names),
         without=len(sample.without),
+    )
+
+
+def _walk(plan: Plan, sampler: Sampler) -> tuple[FoundStep, ...]:
+    samples = [
+        sampler.sample(tuple(run.run for run in plan.confirming(step.side)), ACCURACY)
+        for step in plan.steps
+    ]
+    changes = [None, *(compare(after, before) for before, after in pairwise(samples))]
+    return tuple(
+        FoundStep(step, estimate(sample), change)
+        for step, sample, change in zip(plan.steps, samples, changes[: len(samples)], strict=True)
     )
 
 

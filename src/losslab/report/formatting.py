@@ -1,5 +1,6 @@
 """Numbers as people read them: accuracies in percent, their differences in percentage points."""
 
+from losslab.report.courses import WORDS, split
 from losslab.report.samples import Comparison, Estimate
 from losslab.report.statistics import Interval
 
@@ -12,13 +13,15 @@ ABSENT = "–"
 def metric_name(metric: str) -> str:
     """Return a metric's name in words.
 
-    >>> metric_name("test/nll"), metric_name("why/curvature")
-    ('test NLL', 'why/curvature')
+    >>> metric_name("test/nll"), metric_name("why/curvature@mean")
+    ('test NLL', 'why/curvature, mean over training')
     """
-    split, _, measure = metric.partition("/")
-    if measure not in METRIC_NAMES or split not in SPLIT_NAMES:
-        return metric
-    return f"{SPLIT_NAMES[split]} {METRIC_NAMES[measure]}"
+    tag, course = split(metric)
+    part, _, measure = tag.partition("/")
+    name = tag
+    if measure in METRIC_NAMES and part in SPLIT_NAMES:
+        name = f"{SPLIT_NAMES[part]} {METRIC_NAMES[measure]}"
+    return f"{name}, {WORDS[course]}" if course else name
 
 
 def number(metric: str, value: float, *, signed: bool = False) -> str:
@@ -28,7 +31,8 @@ def number(metric: str, value: float, *, signed: bool = False) -> str:
     ('95.1', '−0.100')
     """
     factor, digits = scale(metric)
-    text = f"{value * factor:{'+' if signed else ''}.{digits}f}" if digits else f"{value:.4g}"
+    sign = "+" if signed else ""
+    text = f"{value * factor:{sign}.{digits}f}" if digits else f"{value:{sign}.4g}"
     if text.strip("+-0.") == "":
         text = text.lstrip("+-")
     return text.replace("-", "−")
@@ -37,7 +41,7 @@ def number(metric: str, value: float, *, signed: bool = False) -> str:
 def scale(metric: str) -> tuple[float, int]:
     """Return the factor to the unit shown and the decimals; 0 decimals: four significant digits."""
     table = {"accuracy": (100.0, 1), "ece": (100.0, 2), "nll": (1.0, 3), "brier": (1.0, 3)}
-    return table.get(metric.partition("/")[2], (1.0, 0))
+    return table.get(_measure(metric), (1.0, 0))
 
 
 def unit(metric: str, *, difference: bool = False) -> str:
@@ -46,10 +50,16 @@ def unit(metric: str, *, difference: bool = False) -> str:
     >>> unit("test/accuracy"), unit("test/accuracy", difference=True), unit("test/brier")
     (' %', ' pp', '')
     """
-    name = METRIC_UNITS.get(metric.partition("/")[2], "")
+    name = METRIC_UNITS.get(_measure(metric), "")
     if difference and name == "%":
         name = "pp"
     return f" {name}" if name else ""
+
+
+def _measure(metric: str) -> str:
+    """Return which of the four measures a tag is of; ``why/calibration/ece_scaled`` is one."""
+    name = split(metric)[0].rsplit("/", 1)[-1]
+    return name.removeprefix("adaptive_").removesuffix("_scaled")
 
 
 def interval(metric: str, bounds: Interval | None, *, signed: bool = False) -> str:

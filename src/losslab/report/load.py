@@ -10,6 +10,7 @@ from typing import Any, Literal
 import yaml
 from safetensors import SafetensorError, safe_open
 
+from losslab.report.courses import COURSES, split
 from losslab.report.metrics import Scores, score
 from losslab.types import Scalars
 
@@ -53,11 +54,19 @@ class Run:
         """Whether its numbers count: it is done, or it diverged, which is a result."""
         return self.status in ("done", "diverged")
 
-    def final(self, tag: str) -> float | None:
-        """Return the run's last number of a tag, ``None`` where there is none."""
+    def number(self, metric: str) -> float | None:
+        """Return a metric of the run, ``None`` where it was not recorded.
+
+        Args:
+            metric: A tag, for its final number; with ``@<course>`` what it did while training, see
+                :data:`~losslab.report.courses.COURSES`.
+        """
+        tag, course = split(metric)
+        recorded = [record[tag] for record in self.evaluations if tag in record]
+        if course:
+            return COURSES[course](recorded) if recorded else None
         if tag in self.summary:
             return self.summary[tag]
-        recorded = [record[tag] for record in self.evaluations if tag in record]
         return recorded[-1] if recorded and self.status == "diverged" else None
 
 

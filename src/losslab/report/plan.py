@@ -107,6 +107,19 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One stop on the way from one side to another.
+
+    Attributes:
+        label: What changes from the stop before.
+        side: Where it leads.
+    """
+
+    label: str
+    side: Side
+
+
+@dataclass(frozen=True)
 class Plan:
     """A study: its grid, what was chosen, what confirms it, and its claims.
 
@@ -119,7 +132,9 @@ class Plan:
         parameter: The config key that the grid varies, such as ``optimizer.lr``.
         values: The grid, ascending.
         select: The validation accuracy's tag, by whose mean the value is chosen.
+        rates: The values that arms are confirmed at, in the order of display.
         chosen: Arm to chosen value; arms not yet chosen are absent.
+        steps: Of a waterfall, empty for none.
     """
 
     study: str
@@ -133,15 +148,27 @@ class Plan:
     parameter: str
     values: tuple[float, ...]
     select: str
+    rates: tuple[Rate, ...]
     tune: tuple[TuningRun, ...]
     chosen: Mapping[str, float]
     confirm: tuple[ConfirmingRun, ...]
     claims: tuple[Claim, ...]
+    steps: tuple[Step, ...] = ()
 
     @property
     def parameter_name(self) -> str:
         """The parameter as people call it."""
         return "learning rate" if self.parameter == "optimizer.lr" else self.parameter
+
+    @property
+    def families(self) -> dict[str, Arm]:
+        """The arms without their conditions, in the order of display."""
+        return {name.partition("@")[0]: arm for name, arm in self.arms.items()}
+
+    @property
+    def reference_label(self) -> str:
+        """What people read for the reference."""
+        return self.families[self.reference.partition("@")[0]].label
 
     def confirming(self, side: Side) -> list[ConfirmingRun]:
         """Return a side's runs by seed; for the reference arm all rates are one."""
@@ -178,6 +205,7 @@ class Plan:
             chosen={arm: value for arm, value in self.chosen.items() if arm in arms},
             confirm=tuple(run for run in self.confirm if run.arm in arms),
             claims=(),
+            steps=(),
         )
 
     def expected(self) -> list[str]:

@@ -15,10 +15,12 @@ from losslab.report.plan import (
     Plan,
     Rate,
     Side,
+    Step,
     TuningRun,
     in_condition,
 )
 
+RATES: tuple[Rate, ...] = ("reference", "own")
 PLAN_FILE = "study.json"
 
 
@@ -69,6 +71,7 @@ def parse_plan(data: Mapping[str, Any]) -> Plan:
             parameter=data["parameter"],
             values=tuple(sorted(float(value) for value in data["values"])),
             select=data["select"],
+            rates=tuple(_one_of(Rate, rate, "rate") for rate in data.get("rates", RATES)),
             tune=tuple(
                 TuningRun(run["arm"], float(run["value"]), int(run["seed"]), run["run"])
                 for run in data["tune"]
@@ -85,6 +88,7 @@ def parse_plan(data: Mapping[str, Any]) -> Plan:
                 for run in data.get("confirm", [])
             ),
             claims=tuple(_claim(claim) for claim in data.get("claims", [])),
+            steps=tuple(Step(step["label"], _side(step)) for step in data.get("steps", [])),
         )
     except KeyError as error:
         raise ValueError(f"the plan has no {error}; run the study again") from None
@@ -131,6 +135,7 @@ def _check(plan: Plan) -> None:
     named += [run.arm for run in plan.tune]
     named += [run.arm for run in plan.confirm]
     named += [side.arm for claim in plan.claims for side in claim.sides]
+    named += [step.side.arm for step in plan.steps]
     unknown = sorted(set(named) - set(plan.arms))
     if unknown:
         raise ValueError(

@@ -70,13 +70,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides on the seeds that both have.
+    """Two sides on the seeds that both have, or how far they differ beyond two others.
 
     Attributes:
         n: Pairs.
         left: The left side on these seeds.
         right: The right side on these seeds.
-        difference: ``left - right``.
+        difference: ``left - right``; less the difference of two others where those were given.
         interval: Its 95% interval; ``None`` for fewer than two pairs.
         covers: Which noise the interval holds.
         p: Two-sided, by flipping the pairs' signs, not corrected.
@@ -117,9 +117,10 @@ class Sampler:
         kept: list[tuple[int, float]] = []
         without: list[str] = []
         for run in found:
-            scores = self._scores(run.name, split) if measure in EXAMPLE_METRICS else None
+            of_examples = split in ("val", "test") and measure in EXAMPLE_METRICS
+            scores = self._scores(run.name, split) if of_examples else None
             each = None if scores is None else contributions(scores, measure)
-            value = run.final(metric) if each is None else float(each.mean())
+            value = run.number(metric) if each is None else float(each.mean())
             if value is None or not np.isfinite(value):
                 without.append(run.name)
                 continue
@@ -165,29 +166,39 @@ def within_range(interval: Interval | None, metric: str) -> Interval | None:
     return interval and Interval(max(interval.low, lowest), min(interval.high, highest))
 
 
-def compare(left: Sample, right: Sample) -> Comparison | None:
-    """Compare two samples on their common seeds, ``None`` if they have none in common."""
-    seeds = sorted(set(left.seeds) & set(right.seeds))
+def compare(
+    left: Sample, right: Sample, *, beyond: tuple[Sample, Sample] | None = None
+) -> Comparison | None:
+    """Compare two samples on their common seeds, ``None`` if they have none in common.
+
+    Args:
+        left: One side.
+        right: The other.
+        beyond: Two more sides, whose difference is taken from theirs.
+    """
+    samples = (left, right, *(beyond or ()))
+    seeds = sorted(set.intersection(*(set(sample.seeds) for sample in samples)))
     if not seeds:
         return None
-    left, right = _on(left, seeds), _on(right, seeds)
-    differences = left.values - right.values
+    samples = tuple(_on(sample, seeds) for sample in samples)
+    signs = (1, -1, -1, 1)[: len(samples)]
+    differences = np.sum(
+        [sign * sample.values for sign, sample in zip(signs, samples, strict=True)], axis=0
+    )
     covers: Covers = "seeds"
     interval = t_interval(differences)
-    if (
-        left.contributions is not None
-        and right.contributions is not None
-        and left.labels is not None
-        and right.labels is not None
-        and np.array_equal(left.labels, right.labels)
-    ):
+    each = [sample.contributions for sample in samples if sample.contributions is not None]
+    labels = [sample.labels for sample in samples if sample.labels is not None]
+    if len(each) == len(samples) and all(np.array_equal(labels[0], y) for y in labels):
         covers = "seeds and test examples"
-        # Example by example, so that what the two sides share cancels.
-        interval = two_way_interval(left.contributions - right.contributions)
+        # Example by example, so that what the sides share cancels.
+        interval = two_way_interval(
+            np.sum([sign * value for sign, value in zip(signs, each, strict=True)], axis=0)
+        )
     return Comparison(
         n=len(seeds),
-        left=_estimate(left),
-        right=_estimate(right),
+        left=_estimate(samples[0]),
+        right=_estimate(samples[1]),
         difference=float(differences.mean()),
         interval=interval,
         covers=covers,

@@ -1,5 +1,7 @@
 """The report of a study: the answer first, then what it rests on."""
 
+from dataclasses import replace
+
 from losslab.report import formatting as show
 from losslab.report.aggregate import TuningPoint
 from losslab.report.blocks import (
@@ -20,8 +22,10 @@ from losslab.report.document import (
     Table,
     names,
 )
+from losslab.report.evidence_report import Shown
 from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
-from losslab.report.plan import Rate
+from losslab.report.plan import Rate, Side
+from losslab.report.steps_table import steps_table
 
 STATISTICS = (
     "Each side's value was chosen by mean validation accuracy on the tuning seeds; everything "
@@ -33,18 +37,22 @@ STATISTICS = (
     "of the study; the intervals are not corrected for the number of claims."
 )
 FIGURES = {
-    "accuracy.png": "Test accuracy at the reference's best value and at each arm's own",
+    "accuracy.png": "Test accuracy of every arm",
+    "waterfall.png": "What each step adds to the accuracy",
     "accuracy_by_value.png": "Validation accuracy over the whole tuning grid",
     "learning_curves.png": "Validation accuracy while training",
     "claims.png": "Every claim's effect beside the smallest that matters",
 }
 
 
-def study_document(findings: Findings, figures: tuple[str, ...]) -> Document:
+def study_document(
+    findings: Findings, figures: tuple[str, ...], *, shown: Shown | None = None
+) -> Document:
     """Lay out a study's findings.
 
     Args:
         findings: What was measured.
+        shown: What the study's measures show, for one that has any.
         figures: Paths relative to the report, of those in :data:`FIGURES` that were drawn.
     """
     plan = findings.plan
@@ -62,16 +70,16 @@ def study_document(findings: Findings, figures: tuple[str, ...]) -> Document:
         _answer(findings),
         *_edges(findings),
         *picture("accuracy.png"),
-        Heading(f"Claims: {_count(findings)}"),
+        *(_steps(findings) if findings.steps else ()),
+        *picture("waterfall.png"),
+        Heading(f"Claims: {_count(findings, shown)}"),
         _claims(findings),
         *picture("claims.png"),
         Paragraph(RULE, fine_print=True),
-        Heading(f"Calibration and proper scores, each at its own {plan.parameter_name}"),
-        _proper_scores(findings),
-        Paragraph(PROBABILITIES, fine_print=True),
+        *(shown.blocks if shown else ()),
+        *(() if plan.conditions or "own" not in plan.rates else _proper_scores(findings)),
         *picture("learning_curves.png"),
-        Heading(f"Tuning: {show.metric_name(plan.select)} over {plan.parameter_name}"),
-        _tuning(findings),
+        *_tunings(findings),
         Paragraph("* chosen · † with diverged runs · k/n runs there so far", fine_print=True),
         *picture("accuracy_by_value.png"),
         Heading("Statistics", fine_print=True),
@@ -82,6 +90,22 @@ def study_document(findings: Findings, figures: tuple[str, ...]) -> Document:
         Paragraph(f"Made by `{plan.command}`.", fine_print=True),
     ]
     return Document(plan.title, tuple(blocks))
+
+
+def _tunings(findings: Findings) -> tuple[Block, ...]:
+    plan = findings.plan
+    title = f"Tuning: {show.metric_name(plan.select)} over {plan.parameter_name}"
+    if not plan.conditions:
+        return Heading(title), _tuning(findings)
+    blocks: list[Block] = [Heading(title, fine_print=True)]
+    for name, condition in plan.conditions.items():
+        table = replace(_tuning(findings.at(name)), fine_print=True)
+        blocks += [Paragraph(f"{plan.axis}: {condition.label}", fine_print=True), table]
+    return tuple(blocks)
+
+
+def _steps(findings: Findings) -> tuple[Block, ...]:
+    return Heading("Step by step"), steps_table(findings)
 
 
 def _state(census: Census, command: str) -> tuple[Block, ...]:
@@ -99,37 +123,32 @@ def _state(census: Census, command: str) -> tuple[Block, ...]:
 def _answer(findings: Findings) -> Table:
     plan = findings.plan
     reference = findings.chosen(plan.reference)
-    at = f" ({reference:g})" if reference is not None else ""
-    columns = (
-        "",
-        f"test accuracy at {plan.arms[plan.reference].label}'s best {plan.parameter_name}{at}",
-        "n",
-        f"own best {plan.parameter_name}",
-        "test accuracy there",
-        "n",
-    )
+    at = f" ({reference:g})" if reference is not None and not plan.conditions else ""
+    best = f"{plan.reference_label}'s best {plan.parameter_name}{at}"
+    headings: dict[Rate, tuple[str, ...]] = {
+        "reference": (f"test accuracy at {best}", "n"),
+        "scaled": (f"at its multiple of {best}", "n"),
+        "own": (f"own best {plan.parameter_name}", "test accuracy there", "n"),
+    }
     rows = []
     for arm, described in plan.arms.items():
-        value = findings.chosen(arm)
-        there = [findings.measured[arm, rate, ACCURACY] for rate in ("reference", "own")]
-        rows.append(
-            (
-                described.label,
-                measured_text(ACCURACY, there[0]),
-                n_text(there[0]),
-                show.ABSENT if value is None else f"{value:g}",
-                measured_text(ACCURACY, there[1]),
-                n_text(there[1]),
-            )
-        )
-    return Table(columns, tuple(rows))
+        condition = plan.conditions.get(described.condition)
+        cells = [described.label] if condition is None else [condition.label, described.label]
+        for rate in plan.rates:
+            there = findings.measured[arm, rate, ACCURACY]
+            if rate == "own":
+                value = findings.chosen(arm)
+                cells.append(show.ABSENT if value is None else f"{value:g}")
+            cells += [measured_text(ACCURACY, there), n_text(there)]
+        rows.append(tuple(cells))
+    first = (plan.axis, "") if plan.conditions else ("",)
+    columns = (*first, *(heading for rate in plan.rates for heading in headings[rate]))
+    return Table(columns, tuple(rows), text_columns=len(first))
 
 
 def _edges(findings: Findings) -> tuple[Block, ...]:
     plan = findings.plan
-    at_edge = [
-        plan.arms[arm].label for arm, choice in findings.choices.items() if not choice.bracketed
-    ]
+    at_edge = [plan.label(arm) for arm, choice in findings.choices.items() if not choice.bracketed]
     if not at_edge:
         return ()
     return (
@@ -140,16 +159,18 @@ def _edges(findings: Findings) -> tuple[Block, ...]:
     )
 
 
-def _count(findings: Findings) -> str:
+def _count(findings: Findings, shown: Shown | None) -> str:
     verdicts = [judgement.verdict for judgement in findings.judgements]
+    verdicts += shown.verdicts if shown else ()
     return ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts) or "none"
 
 
 def _claims(findings: Findings) -> Table:
-    labels = findings.plan.arms
+    rates = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
 
-    def side(arm: str, rate: Rate) -> str:
-        return f"{labels[arm].label} ({'own' if rate == 'own' else 'reference’s'})"
+    def difference(left: Side, right: Side) -> str:
+        names = [f"{findings.plan.label(s.arm)} ({rates[s.rate]})" for s in (left, right)]
+        return " − ".join(names)
 
     rows = []
     for judgement in findings.judgements:
@@ -163,8 +184,9 @@ def _claims(findings: Findings) -> Table:
                 claim.statement,
                 claim.source,
                 verdict,
-                f"{side(claim.left.arm, claim.left.rate)} − "
-                f"{side(claim.right.arm, claim.right.rate)}, {show.metric_name(claim.metric)}",
+                difference(claim.left, claim.right)
+                + (f", beyond {difference(*claim.beyond)}" if claim.beyond else "")
+                + f"; {show.metric_name(claim.metric)}",
                 show.ABSENT if found is None else str(found.n),
                 show.estimate(claim.metric, found.left if found else None),
                 show.estimate(claim.metric, found.right if found else None),
@@ -194,7 +216,7 @@ def _claims(findings: Findings) -> Table:
 _PREDICTED = {"less": "< −", "greater": "> +", "equal": "within ±"}
 
 
-def _proper_scores(findings: Findings) -> Table:
+def _proper_scores(findings: Findings) -> tuple[Block, ...]:
     rows = [
         (
             described.label,
@@ -205,7 +227,11 @@ def _proper_scores(findings: Findings) -> Table:
     ]
     columns = ("", *(show.metric_name(tag) for tag in PROPER_SCORES), "n")
     # All four are too wide for 80 columns.
-    return Table(columns, tuple(rows), terminal=(0, 1, 3, 4))
+    return (
+        Heading(f"Calibration and proper scores, each at its own {findings.plan.parameter_name}"),
+        Table(columns, tuple(rows), terminal=(0, 1, 3, 4)),
+        Paragraph(PROBABILITIES, fine_print=True),
+    )
 
 
 def _tuning(findings: Findings) -> Table:

@@ -12,6 +12,7 @@ from losslab.study.launch import Failed
 from losslab.study.measure import check_quantities, write_evidence
 from losslab.study.points import Point, Session, run_points
 
+RATES: tuple[Rate, ...] = ("reference", "scaled", "own")  # in the order of display
 CONFIRM_AT: tuple[Rate, ...] = ("own", "reference")
 
 
@@ -197,12 +198,17 @@ class Comparison:
             "parameter": self.parameter,
             "values": sorted({value for cell in cells.values() for value in cell.values}),
             "select": self.select,
+            "rates": [rate for rate in RATES if rate in self._rates(cells)],
             "tune": [],
             "chosen": {},
             "confirm": [],
             "claims": [claim for claim in self.claims if "quantity" not in claim],
             "steps": self.steps,
         }
+
+    def _rates(self, cells: Mapping[str, Cell]) -> set[Rate]:
+        scaled: set[Rate] = {"scaled"} if any(c.scale for c in cells.values()) else set()
+        return set(self.confirm_at) | scaled
 
     def _entry(self, arm: str, point: Point) -> dict[str, Any]:
         value = point.values[self.parameter]

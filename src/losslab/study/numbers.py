@@ -1,0 +1,133 @@
+"""Measures that many studies share: one number a seed, and what follows from several runs."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from losslab.recording import read_records
+from losslab.report.courses import COURSES, split
+from losslab.report.evidence import Measurement, Quantity
+from losslab.study.measure import Runs
+from losslab.study.over_seeds import over_seeds, pairs
+from losslab.study.points import Point
+from losslab.study.reading import final, predictions
+
+RESAMPLES = 2000
+
+
+def number(point: Point, metric: str) -> float:
+    """Return a run's metric, NaN where it has none; see :data:`losslab.report.courses.COURSES`."""
+    tag, course = split(metric)
+    if not course:
+        return final(point, tag)
+    records = read_records(point.identity.directory.metrics)
+    values = [float(record[tag]) for record in records if tag in record]
+    return COURSES[course](values) if values else math.nan
+
+
+def paired(runs: Runs, *, quantities: Mapping[str, Mapping[str, Any]]) -> Measurement:
+    """Measure ratios of two numbers, seed by seed.
+
+    Args:
+        runs: The sets named below.
+        quantities: By name: ``what`` it is, ``left`` and ``over``, each a set of runs and a metric.
+    """
+    measured = {}
+    for name, about in quantities.items():
+        (left, metric), (right, other) = about["left"], about["over"]
+        ratios = [
+            number(one, metric) / number(two, other) for one, two in pairs(runs[left], runs[right])
+        ]
+        measured[name] = over_seeds(ratios, about["what"])
+    return Measurement(quantities=measured)
+
+
+def disagreement(runs: Runs) -> Measurement:
+    """Measure how many test examples two runs of a set classify differently, on average.
+
+    The interval comes from leaving out one run at a time (the jackknife, Student's t): pairs of
+    runs are not independent of one another.
+    """
+    return Measurement(quantities={name: _disagreement(points) for name, points in runs.items()})
+
+
+def _disagreement(points: Sequence[Point]) -> Quantity:
+    classes = np.array([predictions(point)[0].argmax(1).numpy() for point in points])
+    n = len(points)
+    differ = np.zeros((n, n))
+    for i, j in combinations(range(n), 2):
+        differ[i, j] = differ[j, i] = np.mean(classes[i] != classes[j])
+    mean = differ.sum() / (n * (n - 1))
+    without = (differ.sum() - 2 * differ.sum(axis=1)) / ((n - 1) * (n - 2))
+    error = math.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
+    half = float(stats.t.ppf(0.975, n - 1)) * error
+    return Quantity(
+        value=float(mean),
+        low=float(mean) - half,
+        high=float(mean) + half,
+        n=n,
+        what="share of test examples on which two runs from different starts disagree",
+    )
+
+
+def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> Measurement:
+    """Measure each set's chosen value over that of the set ``over``.
+
+    A value chosen from a grid has no interval of its own: it is known to the grid's step.
+    """
+    group, _, key = parameter.partition(".")
+    chosen = {name: float(points[0].config[group][key]) for name, points in runs.items()}
+    return Measurement(
+        quantities={
+            name: Quantity(
+                value=value / chosen[over],
+                n=len(runs[name]),
+                what=f"chosen {parameter} ({value:g}) over that of {over} ({chosen[over]:g})",
+            )
+            for name, value in chosen.items()
+            if name != over
+        }
+    )
+
+
+def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
+    """Measure each set's standard deviation over seeds beside that of the set ``over``.
+
+    The interval is the bias-corrected bootstrap's over seeds (Efron 1987, SciPy's ``BCa``); runs
+    of the same seed are drawn together.
+    """
+    values = {name: np.array([number(p, tag) for p in points]) for name, points in runs.items()}
+    return Measurement(
+        quantities={
+            name: _spread_ratio(mine, values[over], f"standard deviation of {tag} over seeds, "
+                                f"{name} over {over}")
+            for name, mine in values.items()
+            if name != over
+        }
+    )  # fmt: skip
+
+
+def _spread_ratio(mine: Any, others: Any, what: str) -> Quantity:
+    def ratio(a: Any, b: Any, axis: int = -1) -> Any:
+        return np.std(a, axis=axis, ddof=1) / np.std(b, axis=axis, ddof=1)
+
+    found = stats.bootstrap(
+        (mine, others),
+        ratio,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        method="BCa",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Quantity(
+        value=float(ratio(mine, others)),
+        low=float(found.low),
+        high=float(found.high),
+        n=len(mine),
+        what=what,
+    )
