@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from losslab.report import formatting as show
-from losslab.report.canvas import MUTED, new_figure, percent_axis, save, wrap
+from losslab.report.canvas import new_figure, percent_axis, save, wrap
 from losslab.report.curves import at_rate, line, logarithmic, mean_curve, shifts
 from losslab.report.findings import ACCURACY, Findings
 from losslab.report.plan import Condition, Rate, in_condition
@@ -43,7 +43,9 @@ def accuracy_by_condition(findings: Findings, path: Path) -> None:
                     x = position * shift if logarithmic_axis else position + shift
                     curve.append((x, found.mean, found.interval))
                     lowest = min(lowest, found.interval.low if found.interval else found.mean)
-            line(axis, curve, style=style, label=plan.families[arm].label)
+            # Conditions without a scale have nothing between them to draw a line through.
+            drawn = style if scaled else style._replace(line="none")
+            line(axis, curve, style=drawn, label=plan.families[arm].label)
         if logarithmic_axis:
             axis.set_xscale("log")
             axis.set_xticks([], minor=True)
@@ -122,13 +124,12 @@ def _multiples(findings: Findings, path: Path, draw: Draw, y_label: str) -> None
     for axis, (name, condition) in zip(axes, plan.conditions.items(), strict=True):
         part = findings.at(name)
         draw(axis, part, arm_styles(part.plan.arms))
-        axis.set_title(wrap(condition.label, 28), loc="left")
+        axis.set_title(wrap(f"{plan.axis}: {condition.label}", 30), loc="left")
         axis.set_ylim(0, 1.02)
         percent_axis(axis.yaxis)
         axis.grid(axis="y")
         axis.set_axisbelow(True)
     axes[0].set_ylabel(y_label)
-    figure.supxlabel(plan.axis, fontsize=9, color=MUTED)
     _shared_legend(figure, axes)
     save(figure, path)
 

@@ -1,0 +1,90 @@
+"""A comparison under conditions, tiny; and what it refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from losslab.experiment import Composer
+from losslab.report import load_plan
+from losslab.study import Comparison
+from running import read
+
+ARM = {"label": "cross-entropy", "overrides": ["loss=cross_entropy"]}
+PARTS = {
+    "title": "Title",
+    "question": "Question?",
+    "base": ["data=synthetic", "model=linear"],
+    "arms": {"cross_entropy": ARM, "mse": {"label": "raw", "overrides": ["loss=mse"]}},
+    "reference": "cross_entropy",
+    "parameter": "optimizer.lr",
+    "values": [0.1],
+    "select": "val/accuracy",
+    "tune_seeds": [0],
+    "confirm_seeds": [100, 101],
+}
+BAD_PARTS = [
+    ({"values": []}, r"study.values=\[\]; give a list of at least one"),
+    ({"confirm_at": ["best"]}, r"study.confirm_at=\['best'\]; give a list of own and reference"),
+    ({"reference": "hinge"}, "study.reference=hinge; give one of the arms cross_entropy, mse"),
+    ({"confirm_seeds": [0, 1]}, r"the study's seeds \[0\] tune and confirm"),
+    ({"arms": {"a@b": ARM}}, "study.arms.a@b: give it a name without @"),
+    ({"arms": {"a": ARM | {"colour": "red"}}}, "study.arms.a=.*; give it label and overrides"),
+    ({"arms": {"a": ARM | {"start": "b"}}}, "study.arms.a.start=b; give an arm that sets out"),
+    ({"conditions": {"k2": {"label": "2"}}}, "study.conditions.k2=.*; give it label and overrides"),
+    ({"claims": [{"id": "c", "quantity": "m.q"}]}, "claim c is about the measure 'm'"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_PARTS)
+def test_parts_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Comparison(**PARTS | changes)
+
+
+def test_conditions_rates_and_measures(losslab):
+    result = losslab.call(
+        *("study", "gradient_scale", "data=synthetic", "model.width=2", "trainer.epochs=1"),
+        *("trainer.batch_size=64", "trainer.device=cpu", "launcher=serial"),
+        *("study.tune_seeds=[0]", "study.confirm_seeds=[100,101]"),
+        *(f"study.conditions.{name}.values=[0.03,0.1]" for name in ("sgd", "adam", "decay")),
+    )
+    assert result.code == 0, result.err
+    root = losslab.folder / "outputs" / "gradient_scale"
+    plan = load_plan(root)
+    cells = {f"{a}@{c}" for a in ("cross_entropy", "mse_softmax") for c in plan.conditions}
+    assert set(plan.arms) == cells == set(plan.chosen)
+    for run in plan.confirm:
+        own, reference = plan.chosen[run.arm], plan.chosen[plan.reference_of(run.arm)]
+        expected = {"own": own, "reference": reference, "scaled": 50 * reference}[run.rate]
+        assert run.value == pytest.approx(expected)
+        assert read_config(root / run.run)["optimizer"]["lr"] == pytest.approx(expected)
+    scaled = {run.arm for run in plan.confirm if run.rate == "scaled"}
+    assert scaled == {cell for cell in cells if cell.startswith("mse_softmax")}
+    results = read(root / "results.json")
+    claims = {claim["id"]: claim for claim in results["claims"]}
+    assert claims["fifty"]["n"] == claims["adam"]["n"] == 2
+    # Four classes: K²/2 = 8.
+    assert claims["fifty"]["value"] == pytest.approx(8, rel=0.1)
+    sides = [difference(results, claims["adam"], which) for which in (None, "beyond")]
+    assert claims["adam"]["measured"]["difference"] == pytest.approx(sides[0] - sides[1], abs=1e-5)
+
+
+def difference(results, claim, which) -> float:
+    pair = claim if which is None else dict(zip(("left", "right"), claim[which], strict=True))
+    left, right = (
+        results["arms"][pair[side]["arm"]]["confirmed"][pair[side]["rate"]]
+        for side in ("left", "right")
+    )
+    return left["test/accuracy"]["mean"] - right["test/accuracy"]["mean"]
+
+
+def read_config(run: Path):
+    from omegaconf import OmegaConf
+
+    return OmegaConf.load(run / "config.yaml")
+
+
+def test_every_study_can_be_planned():
+    with Composer() as composer:
+        for name in composer.choices("study"):
+            assert composer.compose([f"+study={name}"]).study.title
