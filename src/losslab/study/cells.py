@@ -67,13 +67,20 @@ def make_cells(
                 label=about["label"],
                 loss=about.get("loss", arm),
                 reference=in_condition(reference, condition),
-                values=about.get("values") or under.get("values") or values,
+                values=_values(arm, about, under) or values,
                 scale=about.get("scale"),
                 start=None if start is None else in_condition(start, condition),
                 points=Points(session, [*base, *under["overrides"], *about["overrides"]]),
                 root=str(session.root),
             )
     return cells
+
+
+def _values(arm: str, about: Mapping[str, Any], under: Mapping[str, Any]) -> Any:
+    """Return the grid of an arm under a condition: its own there, its own, or that of all there."""
+    given = under.get("values", [])
+    there = given.get(arm) if isinstance(given, Mapping) else None
+    return there or about.get("values") or (None if isinstance(given, Mapping) else given)
 
 
 def check_arms(arms: Nodes) -> None:

@@ -30,8 +30,8 @@ class Comparison:
             this; ``start``, an arm from whose final weights it sets out, seed by seed.
         axis: What the conditions vary, e.g. ``number of classes``.
         conditions: By name, in the order of display: ``label`` and ``overrides``, optionally
-            ``position`` on the axis and ``values``. Every arm is tuned under every condition and
-            then called ``<arm>@<condition>``. None: one table.
+            ``position`` on the axis and ``values``, a grid for all or one an arm. Every arm is
+            tuned under every condition and then called ``<arm>@<condition>``. None: one table.
         reference: The arm at whose best value the others are confirmed, too.
         parameter: The key that is tuned, e.g. ``optimizer.lr``.
         values: Its grid.

@@ -1,7 +1,7 @@
 """Measures that many studies share: one number a seed, and what follows from several runs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -44,6 +44,34 @@ def paired(runs: Runs, *, quantities: Mapping[str, Mapping[str, Any]]) -> Measur
         ]
         measured[name] = over_seeds(ratios, about["what"])
     return Measurement(quantities=measured)
+
+
+def shares(
+    runs: Runs, *, quantities: Mapping[str, Mapping[str, str]], metric: str = "test/accuracy"
+) -> Measurement:
+    """Measure which share of a gap a change closes: mean(to − from) over mean(whole − from).
+
+    The interval is the bias-corrected bootstrap's over seeds, a ratio of means having no simple
+    one; runs of the same seed are drawn together.
+
+    Args:
+        runs: The sets named below.
+        quantities: By name: ``what`` it is, and the sets ``from``, ``to`` and ``whole``.
+        metric: In which the gap is measured.
+    """
+    measured = {}
+    for name, about in quantities.items():
+        values = [
+            np.array([number(point, metric) for point in runs[about[key]]])
+            for key in ("from", "to", "whole")
+        ]
+        closed, gap = values[1] - values[0], values[2] - values[0]
+        measured[name] = _bootstrapped(_ratio_of_means, closed, gap, about["what"])
+    return Measurement(quantities=measured)
+
+
+def _ratio_of_means(a: Any, b: Any, axis: int = -1) -> Any:
+    return np.mean(a, axis=axis) / np.mean(b, axis=axis)
 
 
 def disagreement(runs: Runs) -> Measurement:
@@ -103,21 +131,26 @@ def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
     values = {name: np.array([number(p, tag) for p in points]) for name, points in runs.items()}
     return Measurement(
         quantities={
-            name: _spread_ratio(mine, values[over], f"standard deviation of {tag} over seeds, "
-                                f"{name} over {over}")
+            name: _bootstrapped(
+                _ratio_of_spreads,
+                mine,
+                values[over],
+                f"standard deviation of {tag} over seeds, {name} over {over}",
+            )
             for name, mine in values.items()
             if name != over
         }
-    )  # fmt: skip
+    )
 
 
-def _spread_ratio(mine: Any, others: Any, what: str) -> Quantity:
-    def ratio(a: Any, b: Any, axis: int = -1) -> Any:
-        return np.std(a, axis=axis, ddof=1) / np.std(b, axis=axis, ddof=1)
+def _ratio_of_spreads(a: Any, b: Any, axis: int = -1) -> Any:
+    return np.std(a, axis=axis, ddof=1) / np.std(b, axis=axis, ddof=1)
 
+
+def _bootstrapped(statistic: Callable[..., Any], a: Any, b: Any, what: str) -> Quantity:
     found = stats.bootstrap(
-        (mine, others),
-        ratio,
+        (a, b),
+        statistic,
         paired=True,
         vectorized=True,
         n_resamples=RESAMPLES,
@@ -125,9 +158,9 @@ def _spread_ratio(mine: Any, others: Any, what: str) -> Quantity:
         rng=np.random.default_rng(0),
     ).confidence_interval
     return Quantity(
-        value=float(ratio(mine, others)),
+        value=float(statistic(a, b)),
         low=float(found.low),
         high=float(found.high),
-        n=len(mine),
+        n=len(a),
         what=what,
     )

@@ -1,15 +1,19 @@
 """``losslab study NAME``."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from losslab.experiment import Composer
 from losslab.study.launch import Failed
 from losslab.study.points import Session
+
+SIZES = ("committed", "full")
+"""Of a study: what two cores do in minutes and the repository holds, and more for a GPU."""
 
 
 class Study(Protocol):
@@ -42,12 +46,28 @@ def run_study(
     parsed = composer.parse(overrides)
     about_study = [o.input_line or "" for o in parsed if o.key_or_group.startswith("study.")]
     for_runs = [text for text in overrides if text not in about_study]
-    study = _load(composer, name, about_study)
-    return study.run(Session(composer, name, for_runs, console, command))
+    node = composer.compose([f"+study={name}", *about_study]).study
+    folder = name if node.get("size", SIZES[0]) == SIZES[0] else f"{name}_{node.size}"
+    study = _make(_sized(node, name), name)
+    return study.run(Session(composer, folder, for_runs, console, command))
 
 
-def _load(composer: Composer, name: str, overrides: list[str]) -> Study:
-    node = composer.compose([f"+study={name}", *overrides]).study
+def _sized(node: DictConfig, name: str) -> DictConfig:
+    """Return a study's node at its size: ``full`` adds to ``base`` and replaces all else."""
+    container: Any = OmegaConf.to_container(node)
+    size, full = container.pop("size", SIZES[0]), container.pop("full", None)
+    if size not in SIZES or (size != SIZES[0] and full is None):
+        allowed = SIZES if full is not None else SIZES[:1]
+        raise ValueError(f"study.size={size}; {name} comes in {' and '.join(allowed)}")
+    if size == "full":
+        container["base"] = [*container.get("base", []), *full.pop("base", [])]
+        container |= full
+    sized = OmegaConf.create(container)
+    assert isinstance(sized, DictConfig)
+    return sized
+
+
+def _make(node: DictConfig, name: str) -> Study:
     try:
         study: Study = instantiate(node, _convert_="all", _recursive_=False)
     except InstantiationException as error:
