@@ -1,4 +1,9 @@
-"""Prior beliefs about the weights, as penalties −log g(W) up to a constant."""
+"""Prior beliefs about the weights, as penalties −log g(W) up to a constant.
+
+W is every entry of every parameter that is given: ``model.parameters()`` means biases and the
+scales and shifts of normalisation layers, too, as an optimizer's ``weight_decay`` does. Parameters
+that are frozen add a constant. Half-precision ones are summed in float32.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from losslab.losses.checks import positive
+from losslab.losses.checks import HALF_PRECISION, positive
 
 
 class Prior(Protocol):
@@ -47,8 +52,8 @@ class GaussianPrior:
 
     def __call__(self, parameters: Iterable[Tensor]) -> Tensor:
         """Return ‖W‖²/(2σ²) of all entries of all parameters, ``()``."""
-        weights = _flat(parameters)
-        return weights.dot(weights) / (2.0 * self.std**2)
+        # Not weights.dot(weights), whose error on the CPU reaches 10⁻⁴ for ten million weights.
+        return _flat(parameters).square().sum() / (2.0 * self.std**2)
 
 
 @dataclass(frozen=True)
@@ -101,4 +106,5 @@ def _flat(parameters: Iterable[Tensor]) -> Tensor:
             "no parameters were given; the prior needs at least one: give model.parameters(), "
             "anew for every call"
         )
-    return torch.cat(vectors)
+    weights = torch.cat(vectors)
+    return weights.float() if weights.dtype in HALF_PRECISION else weights
