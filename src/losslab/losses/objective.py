@@ -91,6 +91,10 @@ class MAP(nn.Module):
         self.num_train = num_train
         self.reduction: Reduction = reduction
 
+    def extra_repr(self) -> str:
+        """Return the arguments but for the likelihood, for ``repr``."""
+        return f"prior={self.prior!r}, num_train={self.num_train}, reduction={self.reduction!r}"
+
     def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the likelihood term of each example, ``(N,)``."""
         if isinstance(self.likelihood, Loss):
