@@ -33,7 +33,7 @@ def entropy(p: Tensor, *, unit: Unit = "nats") -> Tensor:
     >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]), unit="bits").tolist()
     [1.0, 0.0]
     """
-    return _in_unit(torch.special.entr(_distribution("p", p)).sum(-1), unit)
+    return _in_unit(unchecked_entropy(_distribution("p", p)), unit)
 
 
 def cross_entropy(p: Tensor, q: Tensor, *, unit: Unit = "nats") -> Tensor:
@@ -59,7 +59,8 @@ def cross_entropy(p: Tensor, q: Tensor, *, unit: Unit = "nats") -> Tensor:
     tensor(inf)
     """
     p, q = _pair(p, q)
-    return _in_unit(-torch.xlogy(p, q).sum(-1), unit)
+    # The sign inside, or a code without cost would come out as −0.
+    return _in_unit(torch.xlogy(-p, q).sum(-1), unit)
 
 
 def kl_divergence(p: Tensor, q: Tensor, *, unit: Unit = "nats") -> Tensor:
@@ -88,6 +89,14 @@ def kl_divergence(p: Tensor, q: Tensor, *, unit: Unit = "nats") -> Tensor:
     p, q = _pair(p, q)
     # Rounding alone can make the sum negative, which no divergence is.
     return _in_unit((torch.xlogy(p, p) - torch.xlogy(p, q)).sum(-1).clamp_min(0.0), unit)
+
+
+def unchecked_entropy(p: Tensor) -> Tensor:
+    """Return :func:`entropy` in nats of what is known to be distributions, ``(..., K) -> (...)``.
+
+    For the losses: checking values would make the processor wait for the GPU.
+    """
+    return torch.special.entr(p).sum(-1)
 
 
 def _in_unit(nats: Tensor, unit: Unit) -> Tensor:
