@@ -58,7 +58,10 @@ class Loss(nn.Module, ABC):
         """
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return :meth:`per_example`, reduced: ``()``, or ``(N,)`` for ``"none"``."""
+        """Return :meth:`per_example`, reduced: ``()``, or ``(N,)`` for ``"none"``.
+
+        An empty batch has the sum 0 and, as in torch, the mean NaN.
+        """
         return reduce(self.per_example(logits, target), self.reduction)
 
     def extra_repr(self) -> str:

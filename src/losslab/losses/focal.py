@@ -13,8 +13,8 @@ class Focal(Loss):
 
     γ = 0 gives :class:`CrossEntropy`.
 
-    - Gradient with respect to the logits, for class indices:
-      [(1 − p_y)^γ − γ p_y (1 − p_y)^(γ−1) log p_y] (p − y).
+    - Gradient with respect to the logits, with c_i = (1 − p_i)^γ − γ p_i (1 − p_i)^(γ−1) log p_i:
+      c_y (p − y) for class indices, cross-entropy's times c_y; in general ⟨y, c⟩ p − y ∘ c.
     - Range: [0, ∞), in nats. Not bounded.
     - Not convex in the logits for γ > 0; convex for γ = 0.
     - Soft targets: yes, the expectation over labels drawn from y, −Σ_i y_i (1 − p_i)^γ log p_i.

@@ -50,7 +50,7 @@ class GeneralizedCrossEntropy(Loss):
 
     - Gradient with respect to the logits: p_y^q (p − y) for class indices, cross-entropy's times
       p_y^q; in general ⟨y, p^q⟩ p − y ∘ p^q.
-    - Range: [0, 1/q). Bounded.
+    - Range: [0, 1/q]; 0 at p_y = 1. Bounded.
     - Not convex in the logits.
     - Soft targets: yes, the expectation over labels drawn from y, Σ_i y_i (1 − p_i^q)/q. Its least
       value is then not at p = y.
