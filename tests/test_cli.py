@@ -91,6 +91,9 @@ BAD_INPUT = [
     # what does not go together
     synthetic("loss=map_gaussian optimizer.weight_decay=0.1", "weight_decay=0.1", "prior"),
     synthetic("loss=map_laplace optimizer=adamw", "weight_decay=0.01", "prior"),
+    synthetic(
+        "loss=map_gaussian optimizer=adamw ~optimizer.weight_decay", "weight_decay=0.01", "prior"
+    ),
     synthetic("model=deep_cnn data.source.image_shape=[1,4,4]", "4x4"),
     # what is not there
     synthetic("trainer.device=cdua", "trainer.device=cdua", "cpu"),

@@ -83,7 +83,7 @@ def build(config: DictConfig) -> Parts:
             input_shape=dataset.input_shape,
             num_classes=dataset.num_classes,
         )
-    objective = _objective(config, num_train)
+    objective = _objective(config, num_train, make_optimizer)
     return Parts(dataset, model, objective, make_optimizer, schedule, trainer, diagnostics, device)
 
 
@@ -125,7 +125,9 @@ def _load(yaml: str) -> Dataset:
     return dataset
 
 
-def _objective(config: DictConfig, num_train: int) -> MAP:
+def _objective(
+    config: DictConfig, num_train: int, make_optimizer: Callable[..., torch.optim.Optimizer]
+) -> MAP:
     node = config.loss.copy()
     if OmegaConf.is_missing(node, "num_train"):
         with open_dict(node):
@@ -133,7 +135,9 @@ def _objective(config: DictConfig, num_train: int) -> MAP:
     loss: Loss | MAP = make(node, "loss")
     if not isinstance(loss, MAP):
         return MAP(loss, FlatPrior(), num_train=num_train)  # maximum likelihood is a flat prior
-    decay = config.optimizer.get("weight_decay", 0.0)
+    # Of the optimizer, not of the configuration: AdamW's default is not 0.
+    argument = inspect.signature(make_optimizer).parameters.get("weight_decay")
+    decay = argument.default if argument else 0.0
     if not isinstance(loss.prior, FlatPrior) and decay != 0:
         raise ValueError(
             f"the loss has a prior and optimizer.weight_decay={decay}: the weights would be "
