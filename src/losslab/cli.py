@@ -110,10 +110,7 @@ def _report(arguments: list[str]) -> int:
     parser.add_argument("path", type=Path, help="of a study, a sweep or all studies")
     parser.add_argument("--to", type=Path, help="write report.md, results.json, figures there")
     given = parser.parse_args(arguments)
-    if report.is_notebook(given.path):
-        Console().print(f"Written: {report.write_notebook(given.path)}", soft_wrap=True)
-    else:
-        report.build(given.path, console=Console(), out=given.to)
+    report.write(given.path, console=Console(), out=given.to)
     return 0
 
 

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from losslab.report import build, load_runs
+from losslab.report import build, load_runs, write
 from losslab.report.sweep import sweep
 from losslab.report.sweep_report import curve_name, shown_keys
 from report.factory import run_name, tiny_plan, write_run, write_study
@@ -146,6 +147,29 @@ def test_figures_of_an_earlier_report_do_not_stay(tiny_study, tmp_path):
     plan = tiny_plan() | {"confirm": [], "chosen": {}}
     build(write_study(tmp_path / "begun", plan, only=lambda name: False), out=out)
     assert list((out / "figures").iterdir()) == []
+
+
+def test_a_folder_of_studies_and_sweeps_is_reported_one_by_one(tiny_study, tmp_path):
+    shutil.copytree(tiny_study, tmp_path / "outputs" / "tiny")
+    write_run(tmp_path / "outputs" / "runs", "mse-0a/seed=0")
+    (tmp_path / "outputs" / "notes").mkdir()
+    for out in (None, tmp_path / "elsewhere"):
+        console = Console(width=80, file=io.StringIO())
+        write(tmp_path / "outputs", console=console, out=out)
+        where = out or tmp_path / "outputs"
+        assert {path.parent.name for path in where.glob("*/report.md")} == {"runs", "tiny"}
+        assert "A tiny study" in console.file.getvalue()
+        # One run, one seed: a number without an interval.
+        text = (where / "runs" / "report.md").read_text()
+        assert re.search(r"\| mse-0a \| mse \| 1 \| \d\d\.\d % \|", text)
+    # The next report is of the runs again, not of the results.
+    assert not (tmp_path / "outputs" / "README.md").exists()
+
+
+def test_reports_without_runs_are_a_notebook(tiny_study, tmp_path):
+    write(tiny_study, console=Console(file=io.StringIO()), out=tmp_path / "tiny")
+    write(tmp_path, console=Console(file=io.StringIO()))
+    assert "A statement called naive." in (tmp_path / "README.md").read_text()
 
 
 def test_a_folder_without_runs_says_what_to_do(tmp_path):

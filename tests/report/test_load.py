@@ -91,10 +91,12 @@ def test_scores_come_from_the_stored_predictions(tmp_path):
     assert read_scores(without, "test") is None
 
 
-def test_a_single_run_can_be_read(tmp_path):
-    path = write_run(tmp_path, "mse-0a/seed=0")
-    (run,) = load_runs(path)
-    assert (run.name, len(read_scores(run, "val").labels)) == ("seed=0", EXAMPLES)
+@pytest.mark.parametrize("part", [".", "mse-0a", "mse-0a/seed=0"])
+def test_a_run_keeps_its_name_whether_all_or_a_part_is_read(tmp_path, part):
+    write_run(tmp_path, "mse-0a/seed=0")
+    (run,) = load_runs(tmp_path / part)
+    assert (run.name, run.group) == ("mse-0a/seed=0", "mse-0a")
+    assert len(read_scores(run, "val").labels) == EXAMPLES
 
 
 def test_no_folder_is_an_error(tmp_path):

@@ -24,13 +24,47 @@ __all__ = [
     "Results",
     "Run",
     "build",
-    "is_notebook",
     "load_plan",
     "load_runs",
     "parse_plan",
     "select",
-    "write_notebook",
+    "write",
 ]
+
+
+def write(path: Path, *, console: Console, out: Path | None = None) -> None:
+    """Report on a study or a sweep, on each of those in a folder, or on a notebook of studies.
+
+    Args:
+        path: Such as ``outputs/why_squared_error``, ``outputs`` or ``experiments``.
+        console: Where to print.
+        out: Where the files go; beside the runs if not given. Where there are several studies
+            or sweeps, each has a folder of its own there.
+
+    Raises:
+        ValueError: As in :func:`build`, or a notebook's results that cannot be read.
+    """
+    held = _held(path)
+    if not held and is_notebook(path):
+        page = write_notebook(path)
+        console.print(f"Written: {page}", soft_wrap=True, highlight=False)
+        return
+    for index, root in enumerate(held or [path]):
+        if index:
+            console.print()
+        build(root, console=console, out=out / root.name if out and held != [path] else out)
+
+
+def _held(path: Path) -> list[Path]:
+    """Return the studies and sweeps that a folder holds: the folder itself if it is one."""
+
+    def is_one(folder: Path) -> bool:
+        names = (PLAN_FILE, EVIDENCE_FILE, "seed=*", "*/seed=*")
+        return any(any(folder.glob(name)) for name in names)
+
+    if path.name.startswith("seed=") or is_one(path):
+        return [path]
+    return sorted(child for child in path.glob("*") if is_one(child))
 
 
 def build(root: Path, *, console: Console | None = None, out: Path | None = None) -> Results:

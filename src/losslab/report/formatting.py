@@ -81,7 +81,8 @@ def estimate(metric: str, found: Estimate | None) -> str:
     """
     if found is None:
         return ABSENT
-    return f"{number(metric, found.mean)}{unit(metric)} {interval(metric, found.interval)}"
+    text = number(metric, found.mean) + unit(metric)
+    return text if found.interval is None else f"{text} {interval(metric, found.interval)}"
 
 
 def difference(metric: str, found: Comparison | None) -> str:

@@ -71,7 +71,7 @@ class Run:
 
 
 def load_runs(root: Path) -> list[Run]:
-    """Read every run below a folder, sorted by name.
+    """Read every run below a folder, sorted by name. A configuration's folder and a run's will do.
 
     Never fails on a run: what cannot be read makes the run ``damaged``, with the reason.
 
@@ -80,10 +80,13 @@ def load_runs(root: Path) -> list[Run]:
     """
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; give one that holds runs, such as outputs/runs")
+    root = root.resolve()
     if root.name.startswith("seed="):
-        return [_load(root, root.parent)]
-    paths = [path for path in root.rglob("seed=*") if path.is_dir()]
-    return sorted((_load(path, root) for path in paths), key=lambda run: (run.group, run.seed))
+        paths, above = [root], root.parents[1]
+    else:
+        paths = [path for path in root.rglob("seed=*") if path.is_dir()]
+        above = root.parent if root in {path.parent for path in paths} else root
+    return sorted((_load(path, above) for path in paths), key=lambda run: (run.group, run.seed))
 
 
 def read_scores(run: Run, split: str) -> Scores | None:

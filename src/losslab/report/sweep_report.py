@@ -28,11 +28,7 @@ STATISTICS = (
 def sweep_document(found: Sweep, figures: Sequence[str]) -> Document:
     """Lay out a sweep: one table, its figure, and what is missing."""
     blocks: list[Block] = [
-        Paragraph(
-            "Varied: " + ", ".join(map(key_text, found.varied)) + "."
-            if found.varied
-            else "Nothing was varied but the seed."
-        ),
+        Paragraph(_varied(found)),
         Heading("Configurations"),
         _table(found),
         *(Picture(path, "Test accuracy against the learning rate") for path in figures),
@@ -45,24 +41,38 @@ def sweep_document(found: Sweep, figures: Sequence[str]) -> Document:
     return Document("Runs", tuple(blocks))
 
 
+def _varied(found: Sweep) -> str:
+    losses = {configuration.loss for configuration in found.configurations}
+    keys = ["loss"] * (len(losses) > 1) + [key_text(key) for key in shown_keys(found)]
+    return f"Varied: {', '.join(keys)}." if keys else "Nothing was varied but the seed."
+
+
 def _table(found: Sweep) -> Table:
+    keys = shown_keys(found)
     rows = [
         (
             configuration.group,
-            *(value_text(configuration.varied.get(key)) for key in shown_keys(found)),
+            configuration.loss,
+            *(value_text(configuration.varied.get(key)) for key in keys),
             n_text(configuration.measured[METRICS[0]]),
             *(measured_text(metric, configuration.measured[metric]) for metric in METRICS),
         )
         for configuration in found.configurations
     ]
     columns = (
-        "configuration",
-        *map(key_text, shown_keys(found)),
+        "folder",
+        "loss",
+        *map(key_text, keys),
         "n",
         *map(show.metric_name, METRICS),
     )
-    n = 1 + len(shown_keys(found))
-    return Table(columns, tuple(rows), text_columns=n, terminal=(0, n, n + 1, n + 2))
+    n = 2 + len(keys)
+    # The folder's name says what was varied, too, and is shorter than many columns.
+    what = range(1, n) if len(keys) <= _TERMINAL_KEYS else range(1)
+    return Table(columns, tuple(rows), text_columns=n, terminal=(*what, n, n + 1, n + 2))
+
+
+_TERMINAL_KEYS = 3
 
 
 def shown_keys(found: Sweep) -> tuple[str, ...]:
