@@ -141,6 +141,21 @@ def test_a_sweep_over_a_losss_own_option_keeps_its_settings_apart(tmp_path):
     assert curves == {"map_gaussian, loss.std=0.1", "map_gaussian, loss.std=1", "mse"}
 
 
+def test_what_a_study_has_so_far_is_drawn(tmp_path):
+    only = {run_name("mse", rate, seed) for rate in (0.01, 0.1) for seed in (0, 1, 2)}
+    plan = tiny_plan() | {"confirm": [], "chosen": {}}
+    results = build(write_study(tmp_path, plan, only=only.__contains__))
+    assert [path.name for path in results.files if path.suffix == ".png"] == [
+        "accuracy_by_value.png"
+    ]
+
+
+def test_one_rate_a_loss_is_no_curve(tmp_path):
+    for loss, rate in (("mse", 0.1), ("brier", 0.01)):
+        write_run(tmp_path, f"{loss}-lr={rate:g}-0a/seed=0", config={"optimizer": {"lr": rate}})
+    assert [path.name for path in build(tmp_path).files] == ["report.md", "results.json"]
+
+
 def test_figures_of_an_earlier_report_do_not_stay(tiny_study, tmp_path):
     out = tmp_path / "out"
     build(tiny_study, out=out)

@@ -96,7 +96,8 @@ def unchecked_entropy(p: Tensor) -> Tensor:
 
     For the losses: checking values would make the processor wait for the GPU.
     """
-    return torch.special.entr(p).sum(-1)
+    total: Tensor = torch.special.entr(p).sum(-1)
+    return total
 
 
 def _in_unit(nats: Tensor, unit: Unit) -> Tensor:

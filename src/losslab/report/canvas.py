@@ -1,6 +1,7 @@
 """What all figures share: size of type, quiet axes, and files that are the same to the byte."""
 
 import textwrap
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 DPI = 150
 INK = "#262626"
 MUTED = "#595959"
-PALE = "#D9D9D9"
+PALE = "#E8E8E8"
 
 _SETTINGS: Any = {
     "font.family": "DejaVu Sans",
@@ -41,17 +43,38 @@ def drawing() -> AbstractContextManager[None]:
 
 
 def new_figure(
-    width: float, height: float, *, columns: int = 1, share_y: bool = False
+    width: float,
+    height: float,
+    *,
+    columns: int = 1,
+    heights: Sequence[float] = (1,),
+    share: bool = False,
 ) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure and its axes in one row, sizes in inches."""
+    """Return an empty figure and its axes, row by row.
+
+    Args:
+        width: In inches.
+        height: In inches.
+        columns: Of axes.
+        heights: Of the rows, relative to each other; one row if not given.
+        share: Whether all have the same limits, drawn at the outer ones only.
+    """
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(1, columns, sharey=share_y, squeeze=False)[0])
+    grid = figure.subplots(
+        len(heights), columns, sharex=share, sharey=share, squeeze=False, height_ratios=heights
+    )
+    return figure, list(grid.flat)
 
 
 def percent_axis(axis: Axis) -> None:
     """Label an axis of accuracies from 0 to 100."""
     axis.set_ticks([0, 0.2, 0.4, 0.6, 0.8, 1.0], labels=["0", "20", "40", "60", "80", "100"])
+
+
+def round_steps() -> MaxNLocator:
+    """Return ticks at round numbers: steps of 1, 2 or 5 times a power of ten, not of 2.5."""
+    return MaxNLocator(6, steps=[1, 2, 5, 10])
 
 
 def wrap(text: str, width: int = 26) -> str:

@@ -4,16 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 
 from losslab.report import formatting as show
-from losslab.report.by_condition import (
-    accuracy_by_condition,
-    learning_by_condition,
-    tuning_by_condition,
-)
-from losslab.report.canvas import INK, MUTED, drawing, new_figure, percent_axis, save, wrap
-from losslab.report.curves import accuracy_by_value, at_rate, learning_curves
+from losslab.report.by_condition import accuracy_by_condition
+from losslab.report.by_value import accuracy_by_value
+from losslab.report.canvas import INK, MUTED, drawing, new_figure, round_steps, save, wrap
+from losslab.report.curves import at_rate, learning_curves
 from losslab.report.findings import ACCURACY, Findings
 from losslab.report.forest import claims, drawable
 from losslab.report.samples import Estimate
@@ -33,13 +29,12 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     confirmed = any(measured.estimate for measured in findings.measured.values())
-    tuned = any(point.mean for point in findings.tuning)
-    several = bool(findings.plan.conditions)
+    level = accuracy_by_condition if findings.plan.conditions else accuracy
     drawings: list[tuple[str, bool, Callable[[Findings, Path], None]]] = [
-        ("accuracy.png", confirmed, accuracy_by_condition if several else accuracy),
+        ("accuracy.png", confirmed, level),
         ("waterfall.png", any(step.change for step in findings.steps), waterfall),
-        ("accuracy_by_value.png", tuned, tuning_by_condition if several else accuracy_by_value),
-        ("learning_curves.png", confirmed, learning_by_condition if several else learning_curves),
+        ("accuracy_by_value.png", any(point.mean for point in findings.tuning), accuracy_by_value),
+        ("learning_curves.png", confirmed, learning_curves),
         ("claims.png", any(map(drawable, findings.judgements)), claims),
     ]
     for name, wanted, draw in drawings:
@@ -56,61 +51,45 @@ def accuracy(findings: Findings, path: Path) -> None:
     """Test accuracy at the reference's best value and at each arm's own, side by side."""
     plan = findings.plan
     styles, arms = arm_styles(plan.arms), list(plan.arms)
-    height, columns = 1.6 + 0.52 * len(arms), len(plan.rates)
-    figure, axes = new_figure(2 + 4 * columns, height, columns=columns, share_y=True)
+    height, columns = 1.6 + 0.5 * len(arms), len(plan.rates)
+    figure, axes = new_figure(2 + 4 * columns, height, columns=columns, share=True)
     reference = findings.chosen(plan.reference)
     for axis, rate in zip(axes, plan.rates, strict=True):
         at = f", {reference:g}" if reference is not None and rate == "reference" else ""
         for row, arm in enumerate(arms):
-            _bar(axis, row, findings.measured[arm, rate, ACCURACY].estimate, style=styles[arm])
+            value = findings.chosen(arm)
+            note = f"at {value:g}" if rate == "own" and value is not None else ""
+            found = findings.measured[arm, rate, ACCURACY].estimate
+            _row(axis, row, found, style=styles[arm], note=note)
         axis.set_title(wrap(at_rate(plan, rate) + at, 34), loc="left")
-        axis.set_xlim(0, 1)
-        percent_axis(axis.xaxis)
+        axis.grid(axis="x")
+        axis.set_axisbelow(True)
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
-    for row, arm in enumerate(arms):
-        value = findings.chosen(arm)
-        if value is not None:
-            _beside(axes[-1], row, f"{value:g}")
-    _beside(axes[-1], -0.68, _short(plan.parameter_name))
-    figure.supxlabel("test accuracy (%), mean over seeds and 95% interval", fontsize=10, color=INK)
+    axes[0].margins(x=0.06)
+    axes[0].xaxis.set_major_locator(round_steps())
+    axes[0].xaxis.set_major_formatter(lambda accuracy, _: f"{100 * accuracy:g}")
     axes[0].set_yticks(range(len(arms)), [wrap(plan.arms[arm].label) for arm in arms], color=INK)
     axes[0].set_ylim(len(arms) - 0.5, -0.5)
+    figure.supxlabel("test accuracy (%), mean over seeds and 95% interval", fontsize=10, color=INK)
     save(figure, path)
 
 
-def _bar(axis: Axes, row: int, found: Estimate | None, *, style: Style) -> None:
+def _row(axis: Axes, row: int, found: Estimate | None, *, style: Style, note: str) -> None:
     if found is None:
-        axis.text(0.012, row, "not measured yet", va="center", color=MUTED, fontsize=9)
+        _beside(axis, row, "not measured yet", color=MUTED)
         return
     low, high = found.interval or (found.mean, found.mean)
+    axis.plot([low, high], [row, row], color=style.color, lw=2.2, solid_capstyle="butt")
+    axis.plot(found.mean, row, style.marker, color=style.color, ms=8, mec="white", mew=0.6)
     text = show.number(ACCURACY, found.mean)
     if found.interval:
         text += f"  {show.interval(ACCURACY, found.interval)}"
-    axis.barh(row, found.mean, height=0.64, color=style.color, linewidth=0)
-    # Beside the bar while there is room, else on it.
-    on_bar = high > 0.62
-    ink = _ink(style.color)
-    axis.errorbar(
-        found.mean, row, xerr=[[found.mean - low], [high - found.mean]],
-        color="#8C8C8C", capsize=3.5, lw=1.5, capthick=1.5,
-    )  # fmt: skip
-    if on_bar:
-        axis.text(low - 0.02, row, text, va="center", ha="right", fontsize=9, color=ink)
-    else:
-        axis.text(high + 0.02, row, text, va="center", fontsize=9, color=INK)
+    text += f", n = {found.n}"
+    _beside(axis, row, f"{text}\n{note}" if note else text, color=INK)
 
 
-def _short(parameter_name: str) -> str:
-    return "rate" if parameter_name == "learning rate" else parameter_name.rsplit(".", 1)[-1]
-
-
-def _ink(color: str) -> str:
-    red, green, blue = to_rgb(color)
-    return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else "black"
-
-
-def _beside(axis: Axes, row: float, text: str) -> None:
+def _beside(axis: Axes, row: float, text: str, *, color: str) -> None:
     axis.annotate(
-        text, (1.03, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=MUTED
+        text, (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=color
     )

@@ -93,6 +93,15 @@ def difference(metric: str, found: Comparison | None) -> str:
     return f"{value} {interval(metric, found.interval, signed=True)}"
 
 
+def mean_of(seeds: int) -> str:
+    """Return what a mean is over, in words.
+
+    >>> mean_of(1), mean_of(3)
+    ('one seed', 'mean of 3 seeds')
+    """
+    return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
+
+
 def p_value(p: float | None) -> str:
     """Return a p-value with three digits after the point.
 

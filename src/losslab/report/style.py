@@ -56,12 +56,6 @@ LOSS_STYLES: Mapping[str, Style] = {
     "multiclass_hinge": Style(GREEN, "X", SOLID),
 }
 
-VERDICT_STYLES: Mapping[str, Style] = {
-    "supported": Style(GREEN, "o", SOLID),
-    "contradicted": Style(VERMILLION, "X", SOLID),
-    "inconclusive": Style(GREY, "s", SOLID),
-}
-
 _OTHER_COLORS = (PURPLE, SKY, GREY, ORANGE, GREEN, BLUE, VERMILLION, BLACK)
 _OTHER_MARKERS = ("<", ">", "d", "v", "p", "h", "8")
 _OTHER_LINES = (SOLID, DASHED, DOTTED, DASH_DOT, LONG_DASH)

@@ -114,39 +114,32 @@ def value_text(value: Any) -> str:
 
 
 def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
-    """Draw accuracy against the learning rate if it was varied; return the files."""
+    """Draw accuracy against the learning rate where a curve has two; return the files."""
     curves: dict[str, list[Configuration]] = {}
     for configuration in found.configurations:
         rate = configuration.varied.get(RATE)
         if isinstance(rate, int | float) and configuration.measured[METRICS[0]].estimate:
             curves.setdefault(curve_name(found, configuration), []).append(configuration)
     path = folder / FIGURE
-    if not curves:
+    if all(len(members) < 2 for members in curves.values()):
         path.unlink(missing_ok=True)
         return []
     # matplotlib takes seconds to import: only to draw.
-    from losslab.report.canvas import drawing, new_figure, save
-    from losslab.report.curves import finish_by_value, line, shifts
+    from losslab.report.by_value import Line, draw_by_value
+    from losslab.report.canvas import drawing
     from losslab.report.plan import Arm
     from losslab.report.style import arm_styles
 
     folder.mkdir(parents=True, exist_ok=True)
+    styles = arm_styles({name: Arm(name, members[0].loss) for name, members in curves.items()})
     with drawing():
-        figure, (axis,) = new_figure(8.4, 4.8)
-        arms = {name: Arm(name, members[0].loss) for name, members in curves.items()}
-        values = [float(c.varied[RATE]) for members in curves.values() for c in members]
-        styles = arm_styles(arms)
-        for name, shift in zip(styles, shifts(len(styles), values), strict=True):
-            points = [(x * shift, mean, bounds) for x, mean, bounds in _points(curves[name])]
-            line(axis, points, style=styles[name], label=name)
-        finish_by_value(
-            axis,
-            values=values,
+        draw_by_value(
+            [Line(name, styles[name], _points(members)) for name, members in curves.items()],
+            path,
             x_label="learning rate",
             y_label="test accuracy (%)",
             note="mean over seeds, bars: 95% interval",
         )
-        save(figure, path)
     return [path]
 
 
