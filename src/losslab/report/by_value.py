@@ -90,7 +90,7 @@ def draw_by_value(
         1.6 + 2.8 * columns, 1.2 + 2.3 * rows, columns=columns, heights=[1] * rows, share=True
     )
     values = [value for line in lines for value, _, _ in line.points]
-    others: Sequence[Line | None] = beside or [None] * len(lines)
+    others: list[Line | None] = [*beside] if beside else [None for _ in lines]
     for axis, line, other in zip(axes, lines, others, strict=False):
         if other is not None:
             if line is not other and other.points:
