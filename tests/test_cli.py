@@ -74,6 +74,17 @@ BAD_INPUT = [
     synthetic("data.train_size=9999", "train_size=9999", "384"),
     synthetic("data.split_seed=abc", "split_seed=abc"),
     synthetic("data.num_classes=abc", "num_classes=abc"),
+    *(
+        synthetic(f"data.digits={value}", f"digits={value}", "from 1 to 13")
+        for value in ("0", "1.5", "True", "nan", "abc", "None")
+    ),
+    synthetic("data.digits=8", "digits=8", "65536 classes", "num_classes"),
+    synthetic("data.digits=2 data.train_size=15", "train_size=15", "from 16 to 38400"),
+    synthetic("data.digits=2 data.val_size=2", "validation part", "'pattern"),
+    synthetic(
+        "data.digits=2 data.augmentation={_target_:losslab.data.Augmentation}",
+        "data.augmentation.flip=false",
+    ),
     synthetic("data.augmentation=flip", "augmentation=flip"),
     synthetic("optimizer.nesterov=abc", "optimizer.nesterov=abc", "true or false"),
     synthetic("loss=map_gaussian loss.prior=null", "prior is None", "FlatPrior"),

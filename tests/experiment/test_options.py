@@ -116,6 +116,13 @@ def test_fewer_classes(losslab):
     assert load_file(run / "predictions.safetensors")["val/logits"].shape == (128, 3)
 
 
+def test_more_classes(losslab):
+    run = losslab.run("data.digits=2", "model=small_cnn", "model.width=4", *TWO_STEPS)
+    predictions = load_file(run / "predictions.safetensors")
+    assert predictions["val/logits"].shape == (128, 16)
+    assert predictions["test/labels"].bincount().tolist() == [16] * 16
+
+
 def test_real_digits(losslab):
     run = losslab.run("data=mnist5k", "trainer.batch_size=64", "trainer.epochs=1")
     assert read(run / "summary.json")["test/accuracy"] > 0.8

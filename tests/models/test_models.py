@@ -37,7 +37,7 @@ def count(model):
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 16, 19)])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 28, 56), (3, 32, 32), (3, 16, 19)])
 def test_logits_and_gradients(name, shape):
     model = make(name, shape)
     images = torch.randn(3, *shape)

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from losslab.data.augment import Augmentation
+from losslab.data.composition import check_digits, composed_names, side_by_side
 from losslab.data.source import Source
 from losslab.data.splits import check_size, resolve_size, stratified_order, symmetric_noise
 from losslab.seeding import generator
+
+Pictures = tuple[Tensor, Tensor]
+"""Images ``(N, C, H, W)`` uint8 and labels ``(N,)`` int64."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ def load(
     split_seed: int = 0,
     train_size: int | float | None = None,
     num_classes: int | None = None,
+    digits: int = 1,
     label_noise: float = 0.0,
     augmentation: Augmentation | None = None,
     **arguments: Any,
@@ -77,14 +83,15 @@ def load(
         source: Gives the source, e.g. :func:`losslab.data.mnist5k`.
         dataset: The name; two data sets of one name are taken for the same data.
         val_size: As :func:`build`, as are all up to ``augmentation``.
-        split_seed: Of the split, the subset and the label noise.
-        train_size: Subset of the training part.
+        split_seed: Of the split, the subset, the rows of digits and the label noise.
+        train_size: How many training pictures.
         num_classes: Subset of the classes.
+        digits: Pictures side by side.
         label_noise: Share of wrong training labels.
         augmentation: For the training batches.
         **arguments: What ``source`` takes, such as ``root`` or ``cache_dir``.
     """
-    _check(val_size, split_seed, train_size, num_classes, label_noise, augmentation)
+    _check(val_size, split_seed, train_size, num_classes, digits, label_noise, augmentation)
     return build(
         source(**arguments),
         name=dataset,
@@ -92,6 +99,7 @@ def load(
         split_seed=split_seed,
         train_size=train_size,
         num_classes=num_classes,
+        digits=digits,
         label_noise=label_noise,
         augmentation=augmentation,
     )
@@ -104,6 +112,7 @@ def build(
     split_seed: int = 0,
     train_size: int | float | None = None,
     num_classes: int | None = None,
+    digits: int = 1,
     label_noise: float = 0.0,
     augmentation: Augmentation | None = None,
     name: str | None = None,
@@ -116,19 +125,28 @@ def build(
     one; ``round(label_noise * N)`` of its labels are replaced by another class, drawn uniformly.
     Validation and test labels stay clean. Each step draws from its own stream of ``split_seed``.
 
+    With D = ``digits`` above 1, each part then becomes rows of D of its own pictures, so that no
+    picture of validation or test is in a training row. A row's class is the sequence of its
+    pictures' classes, one of K^D, all equally frequent. A part has as many rows as it had
+    pictures, or 20 a class (validation and test 5) if that is more. ``train_size`` counts training
+    rows: they are made of all training pictures, and may be more than those. Noise is on the
+    labels of the rows. ``deep_cnn`` and ``resnet20`` average over all places, and know the order
+    only by what is around a picture: they learn rows far more slowly than the other models do.
+
     Args:
         source: Where the pictures come from.
         val_size: A count, or a fraction in (0, 1) of the official training part.
         split_seed: Of all that is drawn here; not the seed of a run.
-        train_size: A count of at least K, or a fraction in (0, 1) of what validation leaves;
-            ``None`` for all.
+        train_size: A count of at least one a class, or a fraction in (0, 1) of what there is
+            without it, which is also the default, ``None``.
         num_classes: From 2 up to what the source has; ``None`` for all.
+        digits: Pictures side by side; 1 leaves them as they are.
         label_noise: In ``[0, 1)``.
-        augmentation: Handed on.
+        augmentation: Handed on; with ``digits`` above 1 it must not mirror.
         name: Handed on; ``None`` for the source's name.
 
     Raises:
-        ValueError: An option out of range.
+        ValueError: An option out of range, or two that do not go together.
 
     >>> from losslab.data import synthetic
     >>> dataset = build(synthetic(num_train=100), val_size=0.2, train_size=40, label_noise=0.25)
@@ -136,29 +154,32 @@ def build(
     [40, 20, 256]
     >>> int((dataset.train.labels != dataset.train.clean_labels).sum())
     10
+    >>> pairs = build(synthetic(num_train=100), val_size=0.2, digits=2)
+    >>> pairs.num_classes, pairs.input_shape, len(pairs.train.labels)
+    (16, (1, 16, 32), 320)
     """
-    _check(val_size, split_seed, train_size, num_classes, label_noise, augmentation)
+    _check(val_size, split_seed, train_size, num_classes, digits, label_noise, augmentation)
     kept = source.num_classes if num_classes is None else num_classes
     if kept > source.num_classes:
         raise ValueError(
             f"num_classes={kept} is more than the {source.num_classes} classes of "
             f"{source.name}; give 2 to {source.num_classes}, or null for all"
         )
-    candidates = (source.train_labels < kept).nonzero().squeeze(1)
-    labels = source.train_labels[candidates]
-    num_val = resolve_size(val_size, len(labels), keep=kept, name="val_size")
-    order = stratified_order(labels, generator(split_seed, "validation"))
-    val, rest = candidates[order[:num_val].sort().values], candidates[order[num_val:].sort().values]
-
-    train = rest[stratified_order(source.train_labels[rest], generator(split_seed, "train"))]
-    if train_size is not None:
-        num_train = resolve_size(train_size, len(train), least=kept, name="train_size")
-        train = train[:num_train]
-    train_images, clean = source.train_images[train], source.train_labels[train]
+    class_names = source.class_names[:kept]
+    train, val, test = _split(source, kept, val_size=val_size, split_seed=split_seed)
+    if digits > 1:
+        names, class_names = class_names, composed_names(class_names, digits)
+        row = partial(side_by_side, class_names=names, digits=digits, split_seed=split_seed)
+        train = row(*train, part="train", size=train_size)
+        val, test = row(*val, part="validation"), row(*test, part="test")
+    elif train_size is not None:
+        num_train = resolve_size(train_size, len(train[1]), least=kept, name="train_size")
+        train = train[0][:num_train], train[1][:num_train]
+    train_images, clean = train
     noisy = symmetric_noise(
         clean,
         share=label_noise,
-        num_classes=kept,
+        num_classes=len(class_names),
         generator=generator(split_seed, "label_noise"),
     )
     mean, std = _channel_statistics(train_images)
@@ -166,14 +187,35 @@ def build(
     return Dataset(
         name=source.name if name is None else name,
         train=Part(train_images, noisy.labels, clean),
-        val=_clean(source.train_images[val], source.train_labels[val]),
-        test=_clean(*_first_classes(source.test_images, source.test_labels, kept)),
-        num_classes=kept,
-        class_names=source.class_names[:kept],
+        val=Part(*val, val[1]),
+        test=Part(*test, test[1]),
+        num_classes=len(class_names),
+        class_names=class_names,
         input_shape=(channels, height, width),
         mean=mean,
         std=std,
         augmentation=augmentation,
+    )
+
+
+def _split(
+    source: Source, num_classes: int, *, val_size: int | float, split_seed: int
+) -> tuple[Pictures, Pictures, Pictures]:
+    """Return the pictures of the first classes: to train on, in the order of use, and the rest."""
+    candidates = (source.train_labels < num_classes).nonzero().squeeze(1)
+    labels = source.train_labels[candidates]
+    most = len(labels) - num_classes
+    num_val = resolve_size(val_size, len(labels), name="val_size", most=most)
+    order = stratified_order(labels, generator(split_seed, "validation"))
+    val, rest = candidates[order[:num_val].sort().values], candidates[order[num_val:].sort().values]
+    train = rest[stratified_order(source.train_labels[rest], generator(split_seed, "train"))]
+    test = source.test_images, source.test_labels
+    if num_classes < source.num_classes:
+        test = test[0][test[1] < num_classes], test[1][test[1] < num_classes]
+    return (
+        (source.train_images[train], source.train_labels[train]),
+        (source.train_images[val], source.train_labels[val]),
+        test,
     )
 
 
@@ -182,6 +224,7 @@ def _check(
     split_seed: int,
     train_size: int | float | None,
     num_classes: int | None,
+    digits: int,
     label_noise: float,
     augmentation: Augmentation | None,
 ) -> None:
@@ -202,15 +245,7 @@ def _check(
             f"augmentation={augmentation}; give null for none, or a node with a _target_ such as "
             "that of conf/data/cifar10.yaml"
         )
-
-
-def _clean(images: Tensor, labels: Tensor) -> Part:
-    return Part(images, labels, labels)
-
-
-def _first_classes(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    kept = labels < num_classes
-    return (images, labels) if bool(kept.all()) else (images[kept], labels[kept])
+    check_digits(digits, flip=getattr(augmentation, "flip", False))
 
 
 def _channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

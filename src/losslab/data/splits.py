@@ -37,7 +37,7 @@ def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def resolve_size(
-    size: int | float, available: int, *, name: str, least: int = 1, keep: int = 0
+    size: int | float, available: int, *, name: str, least: int = 1, most: int | None = None
 ) -> int:
     """Return ``size`` as a count: an integer as it is, a fraction below one of ``available``.
 
@@ -46,17 +46,17 @@ def resolve_size(
         available: How many examples there are to choose from.
         name: What the message calls ``size``.
         least: The smallest count that makes sense.
-        keep: How many of the available must be left over.
+        most: The largest count that is possible; ``None`` for all that are available.
 
     Raises:
-        ValueError: As :func:`check_size`, or outside ``least .. available - keep``.
+        ValueError: As :func:`check_size`, or outside ``least .. most``.
 
     >>> resolve_size(500, 4000, name="val_size"), resolve_size(0.1, 4000, name="val_size")
     (500, 400)
     """
     check_size(size, name=name)
     count = size if isinstance(size, int) else round(size * available)
-    most = available - keep
+    most = available if most is None else most
     if not least <= count <= most:
         raise ValueError(
             f"{name}={size} asks for {count} of {available} examples; "

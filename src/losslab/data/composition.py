@@ -1,0 +1,164 @@
+"""Pictures side by side: K classes become K^D."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from losslab.data.splits import resolve_size
+from losslab.seeding import generator
+
+LEAST_PER_CLASS = {"train": 20, "validation": 5, "test": 5}
+"""Rows of each class, where a part has so few pictures of its own that this is more."""
+MOST_PER_PICTURE = 100
+"""Training rows for each picture of the part: more would only repeat it more often."""
+MOST_CLASSES = 10_000
+"""Beyond, the rows that this many classes need would not fit into the memory."""
+MOST_DIGITS = MOST_CLASSES.bit_length() - 1
+"""With two classes, the fewest."""
+
+
+class Rows(NamedTuple):
+    """Which pictures stand beside each other.
+
+    Attributes:
+        members: ``(N, D)`` int64, positions in the part, from left to right.
+        labels: ``(N,)`` int64 in ``[0, K^D)``.
+    """
+
+    members: Tensor
+    labels: Tensor
+
+
+def draw_rows(
+    labels: Tensor,
+    *,
+    num_classes: int,
+    digits: int,
+    size: int,
+    stream: Callable[..., torch.Generator],
+) -> Rows:
+    """Choose ``size`` rows of D pictures so that every sequence of D classes comes equally often.
+
+    A row of the classes c_1 … c_D has the label Σ_i c_i K^(D − i), the number that its digits
+    write. The labels come in random turns of all K^D, so every prefix is stratified; the pictures
+    of a class are dealt like cards, in random order and all of them before any comes again. A
+    smaller size gives the beginning of what a larger one gives.
+
+    Args:
+        labels: ``(M,)`` int64 in ``[0, num_classes)``, at least one of each class.
+        num_classes: K.
+        digits: D, from 1 up.
+        size: N, from 1 up.
+        stream: From names to a fresh generator for that purpose.
+
+    >>> labels = torch.tensor([0, 1, 1, 0])
+    >>> rows = draw_rows(labels, num_classes=2, digits=2, size=4, stream=partial(generator, 0))
+    >>> rows.members.shape, rows.labels.sort().values.tolist()
+    (torch.Size([4, 2]), [0, 1, 2, 3])
+    >>> torch.equal(labels[rows.members] @ torch.tensor([2, 1]), rows.labels)
+    True
+    """
+    total, turns = num_classes**digits, stream("classes")
+    drawn = [torch.randperm(total, generator=turns) for _ in range(-(-size // total))]
+    composed = torch.cat(drawn)[:size]
+    wanted = composed[:, None] // num_classes ** torch.arange(digits - 1, -1, -1) % num_classes
+    members = torch.empty_like(wanted)
+    for label in range(num_classes):
+        places = wanted == label
+        pictures = (labels == label).nonzero().squeeze(1)
+        needed, cards = int(places.sum()), stream("pictures", label)
+        deals = -(-needed // len(pictures))
+        order = [torch.randperm(len(pictures), generator=cards) for _ in range(deals)]
+        members[places] = pictures[torch.cat([*order, members.new_empty(0)])[:needed]]
+    return Rows(members, composed)
+
+
+def side_by_side(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    part: str,
+    class_names: Sequence[str],
+    digits: int,
+    split_seed: int,
+    size: int | float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Compose a part from its own pictures alone.
+
+    Args:
+        images: ``(M, C, H, W)``.
+        labels: ``(M,)`` int64.
+        part: ``train``, ``validation`` or ``test``.
+        class_names: K names.
+        digits: D.
+        split_seed: Of the draw; each part has streams of its own.
+        size: As ``train_size`` of :func:`losslab.data.build`; a fraction is of the default, which
+            is M or :data:`LEAST_PER_CLASS` rows of each class, whichever is more.
+
+    Returns:
+        Images ``(N, C, H, D W)`` and labels ``(N,)``.
+
+    Raises:
+        ValueError: A class of which the part has no picture, or a size out of range.
+    """
+    empty = (torch.bincount(labels, minlength=len(class_names)) == 0).nonzero()
+    if len(empty) > 0:
+        raise ValueError(
+            f"digits={digits} needs a picture of each class in the {part} part, which has none of "
+            f"{class_names[int(empty[0])]!r}; give it more pictures, or fewer num_classes"
+        )
+    total = len(class_names) ** digits
+    count = max(len(labels), LEAST_PER_CLASS[part] * total)
+    if size is not None:
+        most = max(count, MOST_PER_PICTURE * len(labels))
+        count = resolve_size(size, count, name="train_size", least=total, most=most)
+    rows = draw_rows(
+        labels,
+        num_classes=len(class_names),
+        digits=digits,
+        size=count,
+        stream=partial(generator, split_seed, "digits", part),
+    )
+    pictures = torch.cat([images[column] for column in rows.members.unbind(1)], dim=3)
+    return pictures, rows.labels
+
+
+def check_digits(digits: int, *, flip: bool) -> None:
+    """Check what can be checked before any data is read.
+
+    Raises:
+        ValueError: ``digits`` is no whole number from 1 to :data:`MOST_DIGITS`, or pictures would
+            be mirrored, which makes another class of a row.
+    """
+    if type(digits) is not int or not 1 <= digits <= MOST_DIGITS:
+        raise ValueError(
+            f"digits={digits}; give a whole number of pictures side by side, from 1 to "
+            f"{MOST_DIGITS}"
+        )
+    if digits > 1 and flip:
+        raise ValueError(
+            f"digits={digits} and augmentation.flip=true: mirrored, a row is of another class; "
+            "give data.augmentation.flip=false"
+        )
+
+
+def composed_names(names: Sequence[str], digits: int) -> tuple[str, ...]:
+    """Return the K^D names in the order of the labels.
+
+    Raises:
+        ValueError: More than :data:`MOST_CLASSES`.
+
+    >>> composed_names("01", 2), composed_names(("cat", "dog"), 2)[1]
+    (('00', '01', '10', '11'), 'cat+dog')
+    """
+    if len(names) ** digits > MOST_CLASSES:
+        raise ValueError(
+            f"digits={digits} makes {len(names) ** digits} classes of {len(names)}; "
+            f"at most {MOST_CLASSES} are possible: give fewer digits or fewer num_classes"
+        )
+    joint = "" if all(len(name) == 1 for name in names) else "+"
+    return tuple(joint.join(parts) for parts in product(names, repeat=digits))
