@@ -51,9 +51,13 @@ def expected(per_class: Callable[[Row, int], float]) -> Callable[[Row, Row], flo
     return lambda z, y: sum(y[i] * per_class(z, i) for i in range(len(z)) if y[i] > 0)
 
 
-def naive_squared(activation: Callable[[Row], Row], mean: bool, k: float, m: float):
+def naive_squared(
+    activation: Callable[[Row], Row], mean: bool, k: float, m: float, one_sided: bool = False
+):
     def loss(z: Row, y: Row) -> float:
-        pairs = zip(activation(z), y, strict=True)
+        pairs = list(zip(activation(z), y, strict=True))
+        if one_sided:
+            pairs = [(min(ai, m) if yi == 1 else max(ai, 0.0), yi) for ai, yi in pairs]
         total = sum((1 + (k - 1) * yi) * (ai - m * yi) ** 2 for ai, yi in pairs)
         return total / len(z) if mean else total
 
@@ -83,10 +87,12 @@ def gradient_cross_entropy(z: Tensor, y: Tensor, epsilon: float = 0.0) -> Tensor
     return z.softmax(1) - ((1 - epsilon) * y + epsilon / z.shape[1])
 
 
-def gradient_squared(activation: str, mean: bool, k: float, m: float):
+def gradient_squared(activation: str, mean: bool, k: float, m: float, one_sided: bool = False):
     def gradient(z: Tensor, y: Tensor) -> Tensor:
         a = {"softmax": z.softmax(1), "sigmoid": z.sigmoid(), "none": z}[activation]
         u = 2 * (1 + (k - 1) * y) * (a - m * y) / (z.shape[1] if mean else 1)
+        if one_sided:
+            return u.where(torch.where(y == 1, z < m, z > 0), 0.0)
         if activation == "softmax":
             return through_softmax(a, u)
         return u * a * (1 - a) if activation == "sigmoid" else u
@@ -118,7 +124,15 @@ def gradient_hinge(z: Tensor, y: Tensor) -> Tensor:
     return violated - violated.sum(1, keepdim=True) * y
 
 
-def squared(name: str, activation: str, reduction: str, k: float = 1.0, m: float = 1.0) -> LossCase:
+def squared(
+    name: str,
+    activation: str,
+    reduction: str,
+    k: float = 1.0,
+    m: float = 1.0,
+    *,
+    one_sided: bool = False,
+) -> LossCase:
     mean = reduction == "mean"
     # A convex function of the scores is greatest at a corner of where they can lie.
     bounds = {
@@ -135,14 +149,20 @@ def squared(name: str, activation: str, reduction: str, k: float = 1.0, m: float
             reduction,
             true_class_weight=k,
             true_class_target=m,
+            one_sided=one_sided,
         ),
         naive_squared(
-            {"softmax": softmax, "sigmoid": sigmoid, "none": list}[activation], mean, k, m
+            {"softmax": softmax, "sigmoid": sigmoid, "none": list}[activation],
+            mean,
+            k,
+            m,
+            one_sided,
         ),
-        gradient_squared(activation, mean, k, m),
+        gradient_squared(activation, mean, k, m, one_sided),
         convex=activation == "none",
         perfect={"none": (m, 0.0)}.get(activation, (60.0, -60.0) if m == 1 else None),
         upper=bound and (lambda K: bound(K) / (K if mean else 1)),
+        soft=not one_sided,
         shift_invariant=activation == "softmax",
     )
 
@@ -208,6 +228,8 @@ LOSSES = (
     squared("brier", "softmax", "sum"),
     squared("mse_sigmoid", "sigmoid", "mean"),
     squared("rescaled_mse", "none", "mean", k=15.0, m=30.0),
+    squared("mse_one_sided", "none", "mean", one_sided=True),
+    squared("one-sided k=15 M=30", "none", "sum", k=15.0, m=30.0, one_sided=True),
     squared("softmax k=0.5 M=2", "softmax", "sum", k=0.5, m=2.0),
     LossCase(
         "mean_absolute_error",

@@ -24,6 +24,7 @@ EXPECTED = {
     "brier": losses.SquaredError("softmax", "sum"),
     "mse_sigmoid": losses.SquaredError("sigmoid", "mean"),
     "rescaled_mse": losses.SquaredError("none", "mean"),
+    "mse_one_sided": losses.SquaredError("none", "mean", one_sided=True),
     "map_gaussian": losses.MAP(CROSS_ENTROPY, losses.GaussianPrior(1.0), 100),
     "map_laplace": losses.MAP(CROSS_ENTROPY, losses.LaplacePrior(1.0), 100),
     "multiclass_hinge": losses.MulticlassHinge(),

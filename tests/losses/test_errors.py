@@ -41,6 +41,20 @@ def test_hinge_refuses_soft_targets():
         losses.MulticlassHinge()(LOGITS, LOGITS.softmax(1))
 
 
+def test_one_sided_refuses_soft_targets():
+    with pytest.raises(ValueError, match=r"one_sided allows \(N,\) class indices only.*argmax"):
+        losses.SquaredError("none", one_sided=True)(LOGITS, LOGITS.softmax(1))
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_one_sided_is_for_raw_scores(activation):
+    message = f"one_sided is true with activation '{activation}'; allowed is none"
+    with pytest.raises(ValueError, match=message):
+        losses.SquaredError(activation, one_sided=True)
+    with pytest.raises(ValueError, match=message):
+        losses.functional.squared_error(LOGITS, LABELS, activation=activation, one_sided=True)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -52,6 +66,9 @@ def test_hinge_refuses_soft_targets():
         (lambda: losses.SquaredError("none", "max"), "allowed are mean, sum"),
         (lambda: losses.SquaredError(true_class_weight=0.0), "true_class_weight is 0.0"),
         (lambda: losses.SquaredError(true_class_target=math.inf), "true_class_target is inf"),
+        (lambda: losses.SquaredError("none", one_sided="abc"), "one_sided is 'abc'"),
+        (lambda: losses.SquaredError("none", one_sided=1), "one_sided is 1; .* true, false"),
+        (lambda: losses.SquaredError("none", one_sided=math.nan), "one_sided is nan"),
         (lambda: losses.GeneralizedCrossEntropy(0.0), r"q is 0.0; allowed is 0 < q ≤ 1"),
         (lambda: losses.GeneralizedCrossEntropy(1.1), "q is 1.1"),
         (lambda: losses.Focal(-1.0), "gamma is -1.0"),

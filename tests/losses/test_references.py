@@ -83,6 +83,24 @@ def test_rescaled_squared_error_is_hui_and_belkins_formula():
     assert_close(loss(LOGITS, LABELS), (k * (TRUE_LOGITS - m).square() + wrong) / 5)
 
 
+@pytest.mark.parametrize("m", [1.0, 30.0])
+def test_one_sided_squared_error_is_the_squared_hinge_of_every_class_against_the_rest(m):
+    loss = losses.SquaredError("none", "sum", true_class_target=m, one_sided=True)
+
+    def support_vector_machines(z):
+        return (1 - (2 * ONE_HOT - 1) * (2 * z / m - 1)).relu().square().sum(1).mean()
+
+    agree(loss, LABELS, lambda z: m**2 / 4 * support_vector_machines(z))
+
+
+def test_one_sided_squared_error_is_the_two_sided_less_the_overshoot():
+    one, both = (losses.SquaredError("none", "sum", one_sided=one) for one in (True, False))
+    overshoot = (TRUE_LOGITS - 1).relu().square().sum()
+    overshoot += ((1 - ONE_HOT) * (-LOGITS).relu().square()).sum()
+    assert overshoot > 1
+    assert_close(both(LOGITS, LABELS) - one(LOGITS, LABELS), overshoot / 7)
+
+
 def test_hinge_is_torchs_times_the_number_of_classes():
     agree(losses.MulticlassHinge(), LABELS, lambda z: 5 * nn.MultiMarginLoss()(z, LABELS))
 

@@ -49,6 +49,17 @@ def kl_divergence(logits: Tensor, target: Tensor) -> Tensor:
     return nn.functional.kl_div(logits.log_softmax(1), target, reduction="none").sum(1)
 
 
+def check_one_sided(one_sided: bool, activation: Activation) -> None:
+    """Raise ``ValueError`` unless ``one_sided`` is a bool that fits the activation."""
+    if not isinstance(one_sided, bool):
+        raise ValueError(f"one_sided is {one_sided!r}; allowed are true, false: choose one")
+    if one_sided and activation != "none":
+        raise ValueError(
+            f"one_sided is true with activation {activation!r}; allowed is none: only raw scores "
+            "can overshoot their targets"
+        )
+
+
 def squared_error(
     logits: Tensor,
     target: Tensor,
@@ -57,9 +68,20 @@ def squared_error(
     class_reduction: ClassReduction = "mean",
     true_class_weight: float = 1.0,
     true_class_target: float = 1.0,
+    one_sided: bool = False,
 ) -> Tensor:
-    """Σ_i (1 + (k − 1) y_i) (a_i − M y_i)², a = activation(z); over K for ``"mean"``."""
+    """Σ_i (1 + (k − 1) y_i) (a_i − M y_i)², a = activation(z); over K for ``"mean"``.
+
+    With ``one_sided``, for raw scores and class indices only, k max(0, M − z_y)² +
+    Σ_{i≠y} max(0, z_i)².
+    """
+    check_one_sided(one_sided, activation)
     logits, target = prepare(logits, target)
+    if one_sided and target.dim() == 2:
+        raise ValueError(
+            f"target has shape {tuple(target.shape)}; one_sided allows (N,) class indices only, "
+            "the right side needs one true class: use target.argmax(1)"
+        )
     if activation == "softmax":
         scores = logits.softmax(1)
     else:
@@ -74,9 +96,13 @@ def squared_error(
         index = target.unsqueeze(1)
         shift = torch.full_like(index, -true_class_target, dtype=scores.dtype)
         try:
-            squares = scores.scatter_add(1, index, shift).square()
+            residuals = scores.scatter_add(1, index, shift)
         except (IndexError, RuntimeError) as error:
             raise label_error(error, target, logits.shape[1]) from error
+        if one_sided:  # the true class errs below its target, the others above theirs
+            wrong_side = torch.ones_like(residuals).scatter(1, index, -1.0)
+            residuals = (wrong_side * residuals).relu()
+        squares = residuals.square()
         if extra_weight:
             squares = squares.scatter_add(1, index, extra_weight * squares.gather(1, index))
     return squares.mean(1) if class_reduction == "mean" else squares.sum(1)

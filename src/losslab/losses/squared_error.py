@@ -15,30 +15,40 @@ class SquaredError(Loss):
     a = softmax(z), sigmoid(z) or z itself; k weighs the true class and M is its target. No half.
     With k = M = 1 it is ‖a − y‖², or ‖a − y‖²/K, and has these names:
 
-    ===============  ==============  ===============  ===========================================
-    config           activation      class_reduction  per example
-    ===============  ==============  ===============  ===========================================
-    ``mse``          ``"none"``      ``"mean"``       ‖z − y‖²/K (``nn.MSELoss`` with one-hot)
-    ``mse_softmax``  ``"softmax"``   ``"mean"``       ‖p − y‖²/K
-    ``brier``        ``"softmax"``   ``"sum"``        ‖p − y‖², the Brier score
-    ``mse_sigmoid``  ``"sigmoid"``   ``"mean"``       ‖σ(z) − y‖²/K
-    ``rescaled_mse`` ``"none"``      ``"mean"``       [k (z_y − M)² + Σ_{i≠y} z_i²]/K
-    ===============  ==============  ===============  ===========================================
+    =================  ==============  ===============  =========================================
+    config             activation      class_reduction  per example
+    =================  ==============  ===============  =========================================
+    ``mse``            ``"none"``      ``"mean"``       ‖z − y‖²/K (``nn.MSELoss`` with one-hot)
+    ``mse_softmax``    ``"softmax"``   ``"mean"``       ‖p − y‖²/K
+    ``brier``          ``"softmax"``   ``"sum"``        ‖p − y‖², the Brier score
+    ``mse_sigmoid``    ``"sigmoid"``   ``"mean"``       ‖σ(z) − y‖²/K
+    ``rescaled_mse``   ``"none"``      ``"mean"``       [k (z_y − M)² + Σ_{i≠y} z_i²]/K
+    ``mse_one_sided``  ``"none"``      ``"mean"``       [max(0, 1 − z_y)² + Σ_{i≠y} max(0, z_i)²]/K
+    =================  ==============  ===============  =========================================
+
+    The last, ``one_sided=True``, does not push back a score that is beyond its target on the right
+    side. It is the squared hinge of K support-vector machines, each class against the rest, with
+    targets 0 and M in place of their −1 and 1: for k = 1 it is M²/4 times Σ_i max(0, 1 − t_i s_i)²
+    with t = 2y − 1 and s = 2z/M − 1.
 
     - Gradient with respect to the logits, with u_i = 2 (1 + (k − 1) y_i) (a_i − M y_i), over K for
       ``"mean"``: raw u; sigmoid u ∘ a ∘ (1 − a); softmax p ∘ (u − ⟨p, u⟩1). With k = M = 1 and
       r = p − y the last is 2 p ∘ (r − ⟨p, r⟩1): it vanishes where p is confident, right or wrong.
+      One-sided: u_y where z_y < M and u_i where z_i > 0 (i ≠ y), else 0.
     - Range with k = M = 1 for ``"sum"``: raw [0, ∞); softmax [0, 2]; sigmoid [0, K]. Bounded after
-      softmax or sigmoid, not on raw scores. 0 at a = M y.
-    - Convex in the logits: on raw scores only. After softmax it is concave where a confident
-      network is wrong.
-    - Soft targets: yes, the same formula.
+      softmax or sigmoid, not on raw scores. 0 at a = M y; one-sided wherever z_y ≥ M and the
+      others are ≤ 0.
+    - Convex in the logits: on raw scores only, one-sided, too. After softmax it is concave where a
+      confident network is wrong.
+    - Soft targets: yes, the same formula; one-sided they are refused, the right side needs one
+      true class.
 
     Args:
         activation: ``"softmax"``, ``"sigmoid"`` or ``"none"`` (raw scores).
         class_reduction: ``"mean"`` or ``"sum"`` over the K classes.
         true_class_weight: k > 0.
         true_class_target: M > 0.
+        one_sided: Whether scores beyond their targets cost nothing; with ``"none"`` only.
         reduction: ``"mean"`` or ``"sum"`` over the batch, or ``"none"`` for ``(N,)``.
 
     Shapes:
@@ -50,7 +60,8 @@ class SquaredError(Loss):
 
     Source: Brier 1950, *Verification of forecasts expressed in terms of probability*; k and M: Hui
     and Belkin 2021, *Evaluation of neural architectures trained with square loss vs cross-entropy
-    in classification tasks* (formula second-hand).
+    in classification tasks* (formula second-hand); one-sided: Tang 2013, *Deep learning using
+    linear support vector machines* (from memory), there with −1 and 1.
 
     >>> import torch
     >>> logits, label = torch.tensor([[2.0, 0.0, 0.0, 1.0]]), torch.tensor([0])
@@ -58,6 +69,8 @@ class SquaredError(Loss):
     tensor(0.5000)
     >>> SquaredError("none", true_class_weight=5.0, true_class_target=3.0)(logits, label)
     tensor(1.5000)
+    >>> SquaredError("none", one_sided=True)(logits, label)  # z_y = 2 is right enough: 1²/4
+    tensor(0.2500)
     """
 
     def __init__(
@@ -67,6 +80,7 @@ class SquaredError(Loss):
         *,
         true_class_weight: float = 1.0,
         true_class_target: float = 1.0,
+        one_sided: bool = False,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
@@ -78,10 +92,12 @@ class SquaredError(Loss):
             raise ValueError(
                 f"class_reduction is {class_reduction!r}; allowed are mean, sum: choose one"
             )
+        functional.check_one_sided(one_sided, activation)
         self.activation: functional.Activation = activation
         self.class_reduction: functional.ClassReduction = class_reduction
         self.true_class_weight = positive("true_class_weight", true_class_weight)
         self.true_class_target = positive("true_class_target", true_class_target)
+        self.one_sided = one_sided
 
     def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return ``(N,)``."""
@@ -92,4 +108,5 @@ class SquaredError(Loss):
             class_reduction=self.class_reduction,
             true_class_weight=self.true_class_weight,
             true_class_target=self.true_class_target,
+            one_sided=self.one_sided,
         )

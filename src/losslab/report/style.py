@@ -45,6 +45,7 @@ LOSS_STYLES: Mapping[str, Style] = {
     "brier": Style(GREEN, "D", DOTTED),
     "mse_sigmoid": Style(SKY, "v", LONG_DASH),
     "rescaled_mse": Style(VERMILLION, "p", DASH_DOT_DOT),
+    "mse_one_sided": Style(VERMILLION, "v", SOLID),
     "squentropy": Style(PURPLE, "d", SOLID),
     # priors
     "map_gaussian": Style(ORANGE, "P", LONG_DASH),
