@@ -24,7 +24,6 @@ def view(loss: Loss | None = None, *, scale: float = 1.0, model=None, **more) ->
     options = {
         "objective": MAP(loss or CrossEntropy(), FlatPrior(), num_train=100),
         "probe": Batch(images, labels),
-        "clean_labels": labels,
         "initial": {name: value.clone() for name, value in model.state_dict().items()},
         "recorded": {},
     }

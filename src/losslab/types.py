@@ -44,11 +44,13 @@ class TrainingEpoch(NamedTuple):
 
     Attributes:
         predictions: Logits ``(N, K)`` before each update, with the labels trained on.
+        clean_labels: ``(N,)`` int64, the labels before any label noise.
         batch_size: Examples a step; the last step may have had fewer.
         first_step: Updates made before the epoch.
     """
 
     predictions: Predictions
+    clean_labels: torch.Tensor
     batch_size: int
     first_step: int
 

@@ -24,7 +24,6 @@ def examination(**diagnostics) -> Examination:
         model=seen.model.train(),
         objective=seen.objective,
         probe=seen.probe,
-        clean_labels=seen.clean_labels,
         initial=seen.initial,
     )
 
@@ -65,7 +64,7 @@ def test_a_view_changes_nothing():
     assert set(seen.parameter_gradients) == set(dict(seen.model.named_parameters()))
     assert all(parameter.grad is None for parameter in seen.model.parameters())
     assert all(torch.equal(before[n], v) for n, v in seen.model.state_dict().items())
-    assert torch.equal(seen.model.output(seen.features).detach().float(), seen.logits)
+    assert torch.equal(seen.model.output(seen.features).detach(), seen.logits)
 
 
 def test_the_probe_is_the_beginning_of_the_part():

@@ -56,7 +56,8 @@ def test_every_model(losslab, model):
 
 @pytest.mark.parametrize("diagnostics", choices("diagnostics"))
 def test_every_diagnostic(losslab, diagnostics):
-    run = losslab.run(f"diagnostics={diagnostics}", "model=small_cnn", "model.width=2", *TWO_STEPS)
+    noisy = ("data.label_noise=0.25", "model=small_cnn", "model.width=2")  # all have numbers then
+    run = losslab.run(f"diagnostics={diagnostics}", *noisy, *TWO_STEPS)
     check(run)
     seen = {tag.split("/")[1] for tag in read(run / "summary.json") if tag.startswith("why/")}
     wanted = OmegaConf.load(run / "config.yaml").diagnostics.keys()

@@ -65,6 +65,7 @@ class BatchLoader:
             images = images.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
         self._images = images
         self._labels = part.labels.to(self.device)
+        self._clean_labels = part.clean_labels.to(self.device)
         channel = torch.tensor([mean, std], dtype=torch.float64).reshape(2, 1, -1, 1, 1)
         self._shift = (255 * channel[0]).float().to(self.device)
         self._scale = (1 / (255 * channel[1])).float().to(self.device)
@@ -82,8 +83,7 @@ class BatchLoader:
             start_step: How many batches to leave out at the beginning, for a run that goes on
                 from the middle of an epoch; the others are what they would have been.
         """
-        order = torch.randperm(self.num_examples, generator=generator(seed, "order", epoch))
-        order = order.to(self.device)
+        order = self._order(seed, epoch)
         draw: Draw | None = None
         if self.augmentation is not None:
             source = generator(seed, "augmentation", epoch)
@@ -96,11 +96,22 @@ class BatchLoader:
                 images = self.augmentation.apply(images, draw.select(examples))
             yield Batch(self._normalise(images), self._labels.index_select(0, chosen))
 
+    def clean_labels(self, seed: int, epoch: int) -> Tensor:
+        """Return the labels before label noise, ``(N,)``, in the order of :meth:`epoch`.
+
+        They are no part of a batch, since nothing may be learned from them.
+        """
+        return self._clean_labels.index_select(0, self._order(seed, epoch))
+
     def in_order(self, batch_size: int = EVALUATION_BATCH_SIZE) -> Iterator[Batch]:
         """Go once through all examples as they are stored, for evaluation."""
         for start in range(0, self.num_examples, batch_size):
             images = self._as_images(self._images[start : start + batch_size])
             yield Batch(self._normalise(images), self._labels[start : start + batch_size])
+
+    def _order(self, seed: int, epoch: int) -> Tensor:
+        order = torch.randperm(self.num_examples, generator=generator(seed, "order", epoch))
+        return order.to(self.device)
 
     def _as_images(self, stored: Tensor) -> Tensor:
         return stored.permute(0, 3, 1, 2) if self.channels_last else stored

@@ -4,14 +4,30 @@ Each diagnostic looks at a :class:`View`, one fixed batch under the present weig
 plain numbers under ``why/<diagnostic>/...``. None changes what is trained.
 """
 
+from losslab.diagnostics.attenuation import Attenuation
 from losslab.diagnostics.examination import Diagnostic, Examination, check_cadences, probe_of
+from losslab.diagnostics.flipped_labels import FlippedLabels
+from losslab.diagnostics.geometry import Geometry
+from losslab.diagnostics.layers import Layers
+from losslab.diagnostics.logit_curvature import LogitCurvature
 from losslab.diagnostics.logit_gradients import LogitGradients
+from losslab.diagnostics.margins import Margins
+from losslab.diagnostics.plateau import Plateau
+from losslab.diagnostics.saturation import Saturation
 from losslab.diagnostics.view import View
 
 __all__ = [
+    "Attenuation",
     "Diagnostic",
     "Examination",
+    "FlippedLabels",
+    "Geometry",
+    "Layers",
+    "LogitCurvature",
     "LogitGradients",
+    "Margins",
+    "Plateau",
+    "Saturation",
     "View",
     "check_cadences",
     "probe_of",

@@ -30,12 +30,13 @@ class Diagnostic(Protocol):
 class Examination:
     """The diagnostics of one run, each at its own cadence, all on the same probe batch.
 
+    Nothing is seen where a logit of the probe is infinite or NaN.
+
     Args:
         diagnostics: By name, which is the second part of their tags.
         model: Trained elsewhere; left in the mode in which it is found.
         objective: What training lowers.
         probe: The fixed batch.
-        clean_labels: ``(P,)`` of the probe, before label noise.
         initial: The weights before the first step; copied.
 
     Raises:
@@ -49,7 +50,6 @@ class Examination:
         model: nn.Module,
         objective: MAP,
         probe: Batch,
-        clean_labels: Tensor,
         initial: Mapping[str, Tensor],
     ) -> None:
         check_cadences(diagnostics)
@@ -57,7 +57,6 @@ class Examination:
         self._model = model
         self._objective = objective
         self._probe = probe
-        self._clean_labels = clean_labels
         self._initial = {name: value.detach().clone() for name, value in initial.items()}
 
     def during(
@@ -102,7 +101,6 @@ class Examination:
             model=self._model,
             objective=self._objective,
             probe=self._probe,
-            clean_labels=self._clean_labels,
             initial=self._initial,
             recorded=recorded,
             epoch=epoch,
@@ -111,6 +109,8 @@ class Examination:
         )
         try:
             with torch.random.fork_rng(devices=[]):
+                if not bool(view.logits.isfinite().all()):
+                    return Finding(scalars, curves)  # the run is about to be found diverged
                 for name, diagnostic in due.items():
                     finding = diagnostic.measure(view)
                     scalars |= {f"why/{name}/{key}": v for key, v in finding.scalars.items()}

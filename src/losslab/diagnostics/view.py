@@ -1,5 +1,6 @@
 """What every diagnostic looks at: one fixed batch under the present weights."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +19,14 @@ class View:
     The model is in evaluation mode, in float32 and without augmentation, so that two losses are
     compared on the same inputs. Nothing here changes weights, their ``.grad`` or a random stream.
 
+    What follows from the logits alone is small and is computed on the CPU in float64: in float32
+    a probability of the true class above 1 − 3e-8 is 1, and what is left of a gradient there
+    would be rounding; and not every device has float64.
+
     Attributes:
         model: In evaluation mode.
         objective: What training lowers; ``objective.per_example`` is the loss.
         probe: P training examples with the labels that are trained on.
-        clean_labels: ``(P,)`` their labels before label noise.
         initial: The weights before the first step, by name.
         recorded: The latest numbers of the run, by tag.
         epoch: Of the training batches; ``None`` before the first step.
@@ -33,7 +37,6 @@ class View:
     model: nn.Module
     objective: MAP
     probe: Batch
-    clean_labels: Tensor
     initial: Mapping[str, Tensor]
     recorded: Scalars
     epoch: TrainingEpoch | None = None
@@ -42,32 +45,44 @@ class View:
 
     @cached_property
     def _graph(self) -> tuple[Tensor, Tensor | None]:
-        """Return logits ``(P, K)`` with their graph, and the features ``(P, D)`` before them."""
+        """Return logits ``(P, K)`` with their graph, and the features ``(P, D)`` before them.
+
+        Both are on the device, in the model's type.
+        """
         features: list[Tensor] = []
         output = getattr(self.model, "output", None)
         if not isinstance(output, nn.Module):  # a model of one's own may have no last layer
-            return self.model(self.probe.images).float(), None
+            return self.model(self.probe.images), None
         handle = output.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
         try:
-            logits = self.model(self.probe.images).float()
+            logits = self.model(self.probe.images)
         finally:
             handle.remove()
         return logits, features[0].detach().flatten(1)
 
-    @property
+    @cached_property
     def labels(self) -> Tensor:
-        """``(P,)`` int64, the labels that are trained on."""
-        return self.probe.labels
+        """``(P,)`` int64 on the CPU, the labels that are trained on."""
+        return self.probe.labels.cpu()
 
     @cached_property
     def logits(self) -> Tensor:
-        """``(P, K)`` float32."""
-        return self._graph[0].detach()
+        """``(P, K)`` float64 on the CPU."""
+        return self._graph[0].detach().cpu().double()
+
+    @cached_property
+    def loss(self) -> MAP:
+        """The objective on the CPU in float64, for :attr:`logits`."""
+        return copy.deepcopy(self.objective).cpu().double()
 
     @cached_property
     def features(self) -> Tensor | None:
-        """``(P, D)`` what the last layer is given; ``None`` for a model without ``.output``."""
-        return self._graph[1]
+        """``(P, D)`` float64 on the CPU, what the last layer is given.
+
+        ``None`` for a model without a module ``.output``.
+        """
+        features = self._graph[1]
+        return None if features is None else features.cpu().double()
 
     @cached_property
     def probabilities(self) -> Tensor:
@@ -89,14 +104,17 @@ class View:
         """``(P, K)`` gradient of each example's loss with respect to its logits."""
         with torch.enable_grad():
             logits = self.logits.clone().requires_grad_()
-            total = self.objective.per_example(logits, self.labels).sum()
+            total = self.loss.per_example(logits, self.labels).sum()
             return torch.autograd.grad(total, logits)[0]
 
     @cached_property
     def parameter_gradients(self) -> dict[str, Tensor]:
-        """Gradient of the mean loss over the probe, by parameter; without the prior's."""
+        """Gradient of the mean loss over the probe, by parameter, on the device.
+
+        Without the prior's.
+        """
         named = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        mean = self.objective.per_example(self._graph[0], self.labels).mean()
+        mean = self.objective.per_example(self._graph[0], self.probe.labels).mean()
         gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
             mean, list(named.values()), retain_graph=True, allow_unused=True
         )

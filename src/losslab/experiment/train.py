@@ -64,13 +64,11 @@ def train(
         after_step=None if state is None else state["step"],
     )
     loaders = {part: _loader(parts, part) for part in ("train", "val", "test")}
-    probe = probe_of(loaders["train"].in_order(), settings.probe_size)
     examination = Examination(
         parts.diagnostics,
         model=model,
         objective=step.objective,
-        probe=probe,
-        clean_labels=parts.dataset.train.clean_labels[: len(probe.labels)].to(parts.device),
+        probe=probe_of(loaders["train"].in_order(), settings.probe_size),
         initial=model.state_dict(),
     )
     success = False

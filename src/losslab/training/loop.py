@@ -142,6 +142,7 @@ class Loop:
         seconds = time.perf_counter() - started
         trained = TrainingEpoch(
             Predictions(torch.cat(logits), torch.cat(labels)),
+            clean_labels=self.train.clean_labels(self.seed, epoch)[:examples],
             batch_size=self.train.batch_size,
             first_step=self.steps_done - steps,
         )

@@ -1,0 +1,112 @@
+"""The Hessian of one example's loss in its logits, in closed form where there is one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from losslab.losses import (
+    MAP,
+    CrossEntropy,
+    KLDivergence,
+    NegativeLogLikelihood,
+    SquaredError,
+)
+
+
+def logit_hessian(objective: MAP, logits: Tensor, target: Tensor) -> Tensor:
+    """Return ∂²l/∂z∂zᵀ of each example, without the prior, which does not depend on z.
+
+    Closed forms for cross-entropy, KL divergence, negative log-likelihood and squared error;
+    :func:`differentiate_twice` for every other loss and for subclasses of these, which may have
+    another formula.
+
+    Args:
+        objective: Whose likelihood term is l.
+        logits: ``(N, K)`` floating point.
+        target: ``(N,)`` int64 class indices or ``(N, K)`` probabilities.
+
+    Returns:
+        ``(N, K, K)``, symmetric.
+
+    >>> from losslab.losses import FlatPrior
+    >>> objective = MAP(CrossEntropy(), FlatPrior(), num_train=1)
+    >>> logit_hessian(objective, torch.zeros(1, 2), torch.tensor([0]))
+    tensor([[[ 0.2500, -0.2500],
+             [-0.2500,  0.2500]]])
+    """
+    closed_form = _CLOSED_FORMS.get(type(objective.likelihood))
+    if closed_form is None:
+        return differentiate_twice(objective.per_example, logits, target)
+    y = nn.functional.one_hot(target, logits.shape[1]) if target.dim() == 1 else target
+    return closed_form(objective.likelihood, logits, y.to(logits.dtype))
+
+
+def differentiate_twice(
+    per_example: Callable[[Tensor, Tensor], Tensor], logits: Tensor, target: Tensor
+) -> Tensor:
+    """Return the same Hessian ``(N, K, K)`` by K passes backwards through the gradient.
+
+    Args:
+        per_example: From logits and target to ``(N,)``; examples must not mix.
+        logits: ``(N, K)``.
+        target: As ``per_example`` takes it.
+
+    >>> differentiate_twice(lambda z, y: z.pow(3).sum(1), torch.tensor([[1.0, 2.0]]), None)
+    tensor([[[ 6.,  0.],
+             [ 0., 12.]]])
+    """
+    with torch.enable_grad():
+        z = logits.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(per_example(z, target).sum(), z, create_graph=True)
+        if not gradient.requires_grad:  # linear in z
+            return logits.new_zeros(*logits.shape, logits.shape[1])
+        rows = [
+            torch.autograd.grad(column.sum(), z, retain_graph=True, materialize_grads=True)[0]
+            for column in gradient.unbind(1)
+        ]
+    return torch.stack(rows, dim=1)
+
+
+def _softmax_jacobian(p: Tensor) -> Tensor:
+    """Return ∂p/∂z = diag(p) − ppᵀ, ``(N, K, K)``."""
+    return torch.diag_embed(p) - _outer(p, p)
+
+
+def _cross_entropy(loss: nn.Module, z: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
+    # The gradient is p − y, whatever y is, smoothed or not, as long as it sums to 1.
+    return _softmax_jacobian(z.softmax(1))
+
+
+def _squared_error(loss: SquaredError, z: Tensor, y: Tensor) -> Tensor:
+    # l = ½ Σ v_i (a_i − M y_i)², so u_i = ∂l/∂a_i = v_i (a_i − M y_i) and ∂²l/∂a_i² = v_i.
+    v = 2 * (1 + (loss.true_class_weight - 1) * y)
+    if loss.class_reduction == "mean":
+        v = v / z.shape[1]
+    if loss.activation == "none":
+        return torch.diag_embed(v)
+    a = z.softmax(1) if loss.activation == "softmax" else z.sigmoid()
+    u = v * (a - loss.true_class_target * y)
+    if loss.activation == "sigmoid":
+        slope = a * (1 - a)  # a′; a″ = a′ (1 − 2a)
+        return torch.diag_embed(slope * (slope * v + (1 - 2 * a) * u))
+    # With J = ∂p/∂z and the gradient g = J u = p ∘ (u − ⟨p, u⟩1), the chain rule gives
+    # J diag(v) J + Σ_i u_i ∂²p_i, and Σ_i u_i ∂²p_i = diag(g) − g pᵀ − p gᵀ.
+    jacobian = _softmax_jacobian(a)
+    g = a * (u - (a * u).sum(1, keepdim=True))
+    return (
+        jacobian @ (v.unsqueeze(2) * jacobian) + torch.diag_embed(g) - _outer(g, a) - _outer(a, g)
+    )
+
+
+def _outer(left: Tensor, right: Tensor) -> Tensor:
+    return left.unsqueeze(2) * right.unsqueeze(1)
+
+
+_CLOSED_FORMS: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], Tensor]] = {
+    CrossEntropy: _cross_entropy,
+    KLDivergence: _cross_entropy,
+    NegativeLogLikelihood: _cross_entropy,
+    SquaredError: _squared_error,
+}

@@ -1,0 +1,49 @@
+"""By how much the right score leads, and how large the scores are."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from losslab.diagnostics.view import View
+from losslab.types import Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Margins:
+    """The margin z_y − max_{i≠y} z_i of each probe example, and the scale of the logits.
+
+    - ``margin``: the mean over the probe;
+    - ``margin/tenth_percentile``: a tenth of the examples lie below it (interpolated);
+    - ``share/negative``: margin < 0, another class leads;
+    - ``logits/norm``: the mean of ‖z‖₂;
+    - ``logits/largest``: the mean of max_i |z_i|;
+    - ``logits/spread``: the standard deviation of z over the K classes, mean over the probe.
+      Unlike the two before, it does not see a shift of all scores, which softmax ignores.
+
+    Reading: cross-entropy asks for ever larger margins and the logits grow without end; squared
+    error on raw scores asks for a margin of 1 and no more; after softmax its gradient dies out
+    with 1 − p_y, and the logits stay smaller.
+
+    Cost: O(P·K).
+
+    Attributes:
+        every: Epochs between two looks.
+    """
+
+    every: int | None = 1
+
+    def measure(self, view: View) -> Finding:
+        """Return a share in [0, 1] and the others in units of the logits."""
+        label, z = view.labels.unsqueeze(1), view.logits
+        margin = (z.gather(1, label) - z.scatter(1, label, -math.inf).amax(1, keepdim=True))[:, 0]
+        numbers = {
+            "margin": margin.mean(),
+            "margin/tenth_percentile": margin.quantile(0.1),
+            "share/negative": (margin < 0).double().mean(),
+            "logits/norm": z.norm(dim=1).mean(),
+            "logits/largest": z.abs().amax(1).mean(),
+            "logits/spread": z.std(dim=1, correction=0).mean(),
+        }
+        values = torch.stack(list(numbers.values())).tolist()
+        return Finding(dict(zip(numbers, values, strict=True)), {})
