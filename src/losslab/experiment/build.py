@@ -1,25 +1,25 @@
 """Build the parts of a run from its configuration, and refuse those that make no sense."""
 
 import inspect
-import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from losslab.data import Dataset
 from losslab.diagnostics import Diagnostic, check_cadences
-from losslab.experiment.compose import nearest
+from losslab.experiment.arguments import check_arguments
+from losslab.experiment.make import make
+from losslab.experiment.optimizer import MakeOptimizer, make_optimizer_factory
+from losslab.experiment.rehearse import rehearse
 from losslab.losses import MAP, FlatPrior, Loss
 from losslab.seeding import derive
 from losslab.training import Schedule, Trainer, resolve_device
+
+_FROM_DATA = ("input_shape", "num_classes")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Parts:
     dataset: Dataset
     model: nn.Module
     objective: MAP
-    make_optimizer: Callable[..., torch.optim.Optimizer]
+    make_optimizer: MakeOptimizer
     schedule: Schedule
     trainer: Trainer
     diagnostics: dict[str, Diagnostic]
@@ -48,20 +48,20 @@ class Parts:
 
 
 def build(config: DictConfig) -> Parts:
-    """Instantiate all parts; nothing is written.
+    """Instantiate all parts; nothing is written but the cache of the data.
 
-    The optimizer itself is left to the run: making the first one of a process imports torch's
-    compiler, which takes seconds that a command which only checks a sweep should not spend.
+    What can be checked without the data is checked before they are read, or downloaded.
 
     Raises:
-        ValueError: A value is out of range, something that is named is not there, or two choices
-            do not go together.
+        ValueError: A value is out of range, something that is named is not there, two choices
+            do not go together, or the model and the loss cannot do their work.
     """
-    trainer: Trainer = make(config.trainer, "trainer")
+    trainer: Trainer = make(config.trainer, "trainer", kind=Trainer)
     device = resolve_device(trainer.device)
-    schedule = make(config.schedule, "schedule")
-    _check_optimizer(config.optimizer)
-    make_optimizer = make(config.optimizer, "optimizer")
+    schedule: Schedule = make(config.schedule, "schedule", kind=Callable)
+    make_optimizer = make_optimizer_factory(config.optimizer)
+    check_arguments(config.model, "model", supplied=_FROM_DATA)
+    _objective(config, make_optimizer, num_train=1)
     diagnostics: dict[str, Diagnostic] = {
         str(name): make(node, f"diagnostics.{name}") for name, node in config.diagnostics.items()
     }
@@ -73,47 +73,19 @@ def build(config: DictConfig) -> Parts:
             f"trainer.batch_size={trainer.batch_size} is more than the {num_train} training "
             f"examples of data={dataset.name}; give 1 to {num_train}"
         )
+    objective = _objective(config, make_optimizer, num_train=num_train)
     # Weights are drawn on the CPU from a stream of their own, so that they are the same for every
     # loss and on every device.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "weights"))
-        model = make(
+        model: nn.Module = make(
             config.model,
             "model",
-            input_shape=dataset.input_shape,
-            num_classes=dataset.num_classes,
+            kind=nn.Module,
+            **{name: getattr(dataset, name) for name in _FROM_DATA},
         )
-    objective = _objective(config, num_train, make_optimizer)
+        rehearse(model, objective, dataset)
     return Parts(dataset, model, objective, make_optimizer, schedule, trainer, diagnostics, device)
-
-
-def make(node: DictConfig, name: str, **arguments: Any) -> Any:
-    """Instantiate a node; errors are ``ValueError`` and begin with the group's name."""
-    fixed = sorted(set(arguments) & set(map(str, node)))
-    if fixed:
-        raise ValueError(
-            f"{name}.{fixed[0]}={node[fixed[0]]} follows from the data, which give "
-            f"{arguments[fixed[0]]}; leave it out"
-        )
-    try:
-        return instantiate(node, _convert_="all", **arguments)
-    except InstantiationException as error:
-        raise ValueError(_reason(error, node, name)) from error
-
-
-def _reason(error: InstantiationException, node: DictConfig, name: str) -> str:
-    cause = error.__cause__ or error
-    reason = " ".join(str(cause).split())
-    unknown = re.search(r"unexpected keyword argument '(\w+)'", reason)
-    values = {str(key): node[key] for key in node if not str(key).startswith("_")}
-    if unknown:
-        key = unknown.group(1)
-        return f"unknown key '{name}.{key}'{nearest(key, values.keys() - {key})}"
-    if not isinstance(cause, ValueError | ImportError | InstantiationException):
-        # A wrong type, say: the message that Python makes of it names no value.
-        given = ", ".join(f"{key}={value}" for key, value in values.items())
-        reason = f"{reason} (given: {given})"
-    return reason if reason.startswith(f"{name}.") else f"{name}: {reason}"
 
 
 # A sweep checks many configurations of the same data.
@@ -121,18 +93,23 @@ def _reason(error: InstantiationException, node: DictConfig, name: str) -> str:
 def _load(yaml: str) -> Dataset:
     node = OmegaConf.create(yaml)
     assert isinstance(node, DictConfig)
-    dataset: Dataset = make(node, "data")
+    dataset: Dataset = make(node, "data", kind=Dataset)
     return dataset
 
 
-def _objective(
-    config: DictConfig, num_train: int, make_optimizer: Callable[..., torch.optim.Optimizer]
-) -> MAP:
+def _objective(config: DictConfig, make_optimizer: MakeOptimizer, *, num_train: int) -> MAP:
     node = config.loss.copy()
     if OmegaConf.is_missing(node, "num_train"):
-        with open_dict(node):
-            node.num_train = num_train
-    loss: Loss | MAP = make(node, "loss")
+        node.num_train = num_train
+    elif "num_train" in node:
+        # It is no part of a run's name, which it would have to be if it changed the result.
+        raise ValueError(f"loss.num_train={node.num_train} follows from the data; leave it at ???")
+    loss: nn.Module = make(node, "loss", kind=nn.Module)
+    if isinstance(loss, Loss | MAP) and "reduction" in node:
+        raise ValueError(
+            f"loss.reduction={node.reduction} has no effect, since training lowers the mean; "
+            "leave it out"
+        )
     if not isinstance(loss, MAP):
         return MAP(loss, FlatPrior(), num_train=num_train)  # maximum likelihood is a flat prior
     # Of the optimizer, not of the configuration: AdamW's default is not 0.
@@ -144,35 +121,3 @@ def _objective(
             "penalised twice; set optimizer.weight_decay=0 or choose a loss without a prior"
         )
     return loss
-
-
-def _check_optimizer(node: DictConfig) -> None:
-    """Check ranges and names: torch does so only when the optimizer is made, in the run."""
-    limits = {"lr": (0.0, math.inf), "momentum": (0.0, 1.0), "weight_decay": (0.0, math.inf)}
-    for name, (least, limit) in limits.items():
-        if name not in node:
-            continue
-        value = node[name]
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not least <= value < limit or (name == "lr" and value == 0):
-            allowed = "above 0" if name == "lr" else f"from {least:g} up"
-            below = "" if math.isinf(limit) else f" and below {limit:g}"
-            raise ValueError(f"optimizer.{name}={value}; give a number {allowed}{below}")
-    for name in ("nesterov", "amsgrad", "maximize", "fused"):
-        if name in node and not isinstance(node[name], bool):
-            raise ValueError(f"optimizer.{name}={node[name]}; give true or false")
-    partial = make(node, "optimizer")
-    known = inspect.signature(partial.func).parameters
-    unknown = [name for name in partial.keywords if name not in known]
-    if unknown:
-        raise ValueError(
-            f"optimizer has no argument {unknown[0]!r}; allowed are "
-            f"{', '.join(name for name in known if name != 'params')}"
-        )
-    try:
-        partial([])
-    except Exception as error:  # whatever torch's optimizers make of wrong values
-        # They check their values first, and miss the parameters last.
-        if "empty parameter list" not in str(error):
-            given = ", ".join(f"{name}={value}" for name, value in partial.keywords.items())
-            raise ValueError(f"optimizer: {error} (given: {given})") from error

@@ -1,0 +1,176 @@
+"""Check a node against the signature of what it names: its keys, and the types of its values.
+
+Python and torch notice a wrong one only while they compute, and then name no key.
+"""
+
+import inspect
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from hydra._internal.utils import _locate  # as instantiate does; the public one logs errors
+from omegaconf import DictConfig, OmegaConf
+
+from losslab.experiment.compose import nearest
+
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a name",
+    Path: "a path",
+    NoneType: "null",
+}
+
+
+def check_arguments(
+    node: DictConfig, name: str, *, supplied: Collection[str] = (), recursive: bool = True
+) -> None:
+    """Check that a node's target can be called with its values; nothing is called.
+
+    Args:
+        node: With a ``_target_``; the nodes below it are checked, too.
+        name: Its dotted key.
+        supplied: Arguments that are not in the node, but will be there when it is made.
+        recursive: Whether the nodes below it are made with it.
+
+    Raises:
+        ValueError: The target cannot be imported, a key is none of its arguments, an argument has
+            no value, or a value is not of its annotated type. Where there is no annotation, or one
+            that a file cannot give a value for, any value will do.
+
+    >>> node = OmegaConf.create({"_target_": "losslab.losses.Focal", "gama": 1.0})
+    >>> check_arguments(node, "loss")
+    Traceback (most recent call last):
+    ValueError: unknown key 'loss.gama' (did you mean 'gamma'?); allowed are gamma, reduction
+    """
+    values: Any = OmegaConf.to_container(node, resolve=True)
+    _check(values, name, supplied=supplied, recursive=recursive)
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value from a file is a number that a float can hold."""
+    if type(value) not in (int, float):
+        return False
+    try:
+        return isinstance(float(value), float)  # type: ignore[arg-type]
+    except OverflowError:
+        return False
+
+
+def _check(
+    values: Mapping[str, Any], name: str, *, supplied: Collection[str] = (), recursive: bool = True
+) -> None:
+    target = _target(values, name)
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):  # of some functions that are written in C
+        return
+    hints = _hints(target)
+    named = [p for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    allowed = [p.name for p in named if p.name not in supplied]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    own = {key: value for key, value in values.items() if not key.startswith("_")}
+    nodes = {key: v for key, v in own.items() if isinstance(v, dict) and "_target_" in v}
+    others = {key: value for key, value in own.items() if key not in allowed}
+    if others and not takes_any:
+        key = min(others)
+        raise ValueError(
+            f"unknown key {f'{name}.{key}'!r}{nearest(key, allowed)}; allowed are "
+            f"{', '.join(allowed) or 'none'}"
+        )
+    for key in own.keys() - others.keys() - nodes.keys():
+        if not _fits(own[key], hints.get(key, Any)):
+            raise ValueError(f"{name}.{key}={own[key]}; give {_described(hints[key])}")
+    for key, node in nodes.items() if recursive else ():
+        _check(node, f"{name}.{key}")
+    partials = [node for node in nodes.values() if node.get("_partial_") is True]
+    if others and len(partials) == 1:
+        # What takes any argument gives those that it does not know to the partial in it, as
+        # losslab.data.load does.
+        _check({"_target_": partials[0]["_target_"], "_partial_": True} | others, name)
+    for p in named if values.get("_partial_") is not True else ():
+        if p.default is p.empty and p.name not in own and p.name not in supplied:
+            raise ValueError(f"{name}.{p.name} has no value; give +{name}.{p.name}=...")
+
+
+def _target(values: Mapping[str, Any], name: str) -> Any:
+    """Return what a node names as its ``_target_``.
+
+    Raises:
+        ValueError: It names nothing, nothing that can be imported, or nothing that can be called.
+    """
+    path = values.get("_target_")
+    if not isinstance(path, str) or not path:
+        raise ValueError(
+            f"{name}._target_={path}; give the dotted name of a class or function, such as "
+            "my_module.MyClass"
+        )
+    try:
+        target = _locate(path)
+    except Exception as error:  # whatever importing a module of one's own raises
+        cause = error.__cause__ or error
+        reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
+        module, _, attribute = path.rpartition(".")
+        instead = nearest(attribute, dir(sys.modules[module])) if module in sys.modules else ""
+        raise ValueError(
+            f"{name}._target_={path} cannot be imported{instead} ({reason})"
+        ) from error
+    if not callable(target):
+        raise ValueError(f"{name}._target_={path} is no class or function; give one")
+    return target
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except Exception:  # a name, say, that is imported for type checkers only
+        return {}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    kind, options = get_origin(hint) or hint, get_args(hint)
+    if kind in (Union, UnionType):
+        return any(_fits(value, option) for option in options)
+    if value == "???" or kind in (Any, object, Literal) or not isinstance(kind, type):
+        return True  # the target itself says which words are allowed
+    if kind in (bool, int):
+        return type(value) is kind
+    if kind is float:
+        return is_number(value)
+    if isinstance(value, str):
+        return kind in (str, Path)
+    if isinstance(value, list):
+        if kind is tuple and Ellipsis not in options:
+            return len(value) == len(options) and all(map(_fits, value, options))
+        sequence = kind is tuple or _is_subclass(list, kind)
+        return sequence and all(_fits(item, options[0] if options else Any) for item in value)
+    return _is_subclass(type(value), kind)
+
+
+def _is_subclass(kind: type, parent: type) -> bool:
+    try:
+        return issubclass(kind, parent)
+    except TypeError:  # a protocol
+        return False
+
+
+def _described(hint: Any) -> str:
+    kind, options = get_origin(hint) or hint, get_args(hint)
+    if kind in (Union, UnionType):
+        words = dict.fromkeys(_described(option) for option in options)
+        plain = [word for word in words if word in _WORDS.values()]
+        return " or ".join(plain or words)
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if kind is Literal:
+        return " or ".join(map(str, options))
+    if kind is tuple and Ellipsis not in options:
+        return f"a list [{', '.join(_described(option) for option in options)}]"
+    if kind is tuple or _is_subclass(list, kind):
+        return f"a list, each of it {_described(options[0])}" if options else "a list"
+    if _is_subclass(dict, kind):
+        return "a group of keys"
+    return "a group with a _target_"

@@ -1,0 +1,61 @@
+"""Make what a node of the configuration names; whatever goes wrong is a ``ValueError``."""
+
+import re
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from losslab.experiment.arguments import check_arguments
+
+
+def make(node: DictConfig, name: str, *, kind: Any = object, **arguments: Any) -> Any:
+    """Instantiate a node.
+
+    Args:
+        node: With a ``_target_``.
+        name: Its dotted key.
+        kind: What it must give.
+        **arguments: That follow from other choices, and that the node must not have.
+
+    Raises:
+        ValueError: An argument that follows from the data is given, or what
+            :func:`~losslab.experiment.arguments.check_arguments` finds, or what the target itself
+            says; or it gives something else.
+    """
+    fixed = sorted(set(arguments) & set(map(str, node)))
+    if fixed:
+        raise ValueError(
+            f"{name}.{fixed[0]}={node[fixed[0]]} follows from the data, which give "
+            f"{arguments[fixed[0]]}; leave it out"
+        )
+    check_arguments(node, name, supplied=arguments)
+    try:
+        made = instantiate(node, _convert_="all", **arguments)
+    except InstantiationException as error:
+        raise ValueError(_reason(error, name)) from error
+    if not isinstance(made, kind):
+        raise ValueError(
+            f"{name}._target_={node._target_} gives a {type(made).__name__}; "
+            f"give what makes a {kind.__name__}"
+        )
+    return made
+
+
+def _reason(error: InstantiationException, name: str) -> str:
+    cause = error.__cause__ or error
+    reason = first_words(cause).partition(" full_key:")[0]
+    if not isinstance(cause, ValueError | InstantiationException):
+        reason = f"{type(cause).__name__}: {reason}"
+    key = re.search(r"full_key: (\S+)", str(error))
+    where = key.group(1) if key else name
+    if not f"{where}.".startswith(f"{name}."):  # below a node that was taken out of its tree
+        where = f"{name}.{where}"
+    return reason if reason.startswith(f"{name}.") else f"{where}: {reason}"
+
+
+def first_words(error: BaseException) -> str:
+    """Return an error's message in one line, without the stack that torch's C++ part adds."""
+    message = str(error).partition("\nException raised from")[0]
+    return " ".join(message.split()) or type(error).__name__
