@@ -110,6 +110,7 @@ BAD_INPUT = [
     ),
     synthetic("model=deep_cnn data.source.image_shape=[1,4,4]", "4x4"),
     # what is not there
+    synthetic("init_from=runs/lr=1/seed=0", "init_from=runs/lr=1/seed=0 is not there", "null"),
     synthetic("trainer.device=cdua", "trainer.device=cdua", "cpu"),
     synthetic("~loss", "loss"),
     bad("train data=mnist data.download=false", "data=mnist5k", "data.root=", "train-images"),

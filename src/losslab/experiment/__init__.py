@@ -3,7 +3,7 @@
 The only place that instantiates.
 """
 
-from losslab.experiment.compose import CONFIG_FOLDER, Composer, choices_of
+from losslab.experiment.compose import CONFIG_FOLDER, Composer, choices_of, quoted
 from losslab.experiment.identity import RunIdentity, identify
 from losslab.experiment.run import RunInUseError, job, prepare, run
 
@@ -16,5 +16,6 @@ __all__ = [
     "identify",
     "job",
     "prepare",
+    "quoted",
     "run",
 ]

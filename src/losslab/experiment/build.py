@@ -15,6 +15,7 @@ from losslab.experiment.arguments import check_arguments
 from losslab.experiment.make import make
 from losslab.experiment.optimizer import MakeOptimizer, make_optimizer_factory
 from losslab.experiment.rehearse import rehearse
+from losslab.experiment.warm_start import warm_start
 from losslab.losses import MAP, FlatPrior, Loss
 from losslab.seeding import derive
 from losslab.training import Schedule, Trainer, resolve_device
@@ -28,7 +29,7 @@ class Parts:
 
     Attributes:
         dataset: Its pictures and labels.
-        model: On the CPU, with the initial weights of the seed.
+        model: On the CPU, with its initial weights: of the seed, or those of ``init_from``.
         objective: What training lowers.
         make_optimizer: From parameters to an optimizer.
         schedule: From progress to the factor on the learning rate.
@@ -85,6 +86,9 @@ def build(config: DictConfig) -> Parts:
             **{name: getattr(dataset, name) for name in _FROM_DATA},
         )
         rehearse(model, objective, dataset)
+    if config.init_from is not None:
+        scale = config.model.get("output_scale", 1.0)
+        warm_start(model, config.init_from, output_scale=scale)
     return Parts(dataset, model, objective, make_optimizer, schedule, trainer, diagnostics, device)
 
 

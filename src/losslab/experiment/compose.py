@@ -144,6 +144,21 @@ class Composer:
         )
 
 
+def quoted(override: str) -> str:
+    """Quote what Hydra refuses bare: a value with ``=`` in it, as in the name of a run directory.
+
+    >>> quoted("init_from=outputs/mse-lr=0.1/seed=${seed}")
+    'init_from="outputs/mse-lr=0.1/seed=${seed}"'
+    >>> quoted("seed=0"), quoted("model.x='a=b'")
+    ('seed=0', "model.x='a=b'")
+    """
+    key, _, value = override.partition("=")
+    # What is quoted, escaped or put together already is left to Hydra.
+    if "=" not in value or re.search(r"""["'\\()\[\]{}]""", re.sub(r"\$\{[^}]*\}", "", value)):
+        return override
+    return f"{key}=" + ",".join(f'"{v}"' if "=" in v else v for v in value.split(","))
+
+
 def _chosen(override: Override) -> list[str]:
     """Return what an override of a group chooses: one name, those of a sweep, or of a list."""
     if override.is_sweep_override():

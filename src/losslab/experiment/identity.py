@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import Container, DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf, open_dict
 
 from losslab.experiment.compose import CONFIG_FOLDER, nearest, usual_choices
+from losslab.experiment.warm_start import checksum
 from losslab.recording import RunDirectory
 from losslab.training.device import resolve_device
 
@@ -26,9 +27,10 @@ _WITHOUT_EFFECT = (
     "trainer.log_every",
     "trainer.checkpoint_every",
 )
-_PLAIN_KEYS = ("seed", "name", "output_dir", "force")
+_PLAIN_KEYS = ("seed", "init_from", "name", "output_dir", "force")
 # The experiment fills it in.
 _FILLED_IN = "loss.num_train"
+_START = "init_sha256"
 _LONGEST_DESCRIPTION = 100
 
 
@@ -57,8 +59,8 @@ def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
         choices: Group to choice.
 
     Raises:
-        ValueError: A key is unknown or has no value, the device is not there, or a name leads
-            out of the output folder.
+        ValueError: A key is unknown or has no value, the device or the weights to start from are
+            not there, or a name leads out of the output folder.
     """
     _check_keys(config)
     digest = digest_of(config)
@@ -95,8 +97,24 @@ def _check_keys(config: DictConfig) -> None:
             raise ValueError(f"{key}={config[key]}; give {allowed_values}")
 
 
+def resolved(config: DictConfig) -> str:
+    """Return the configuration as a run keeps it: YAML, with the checksum of where it starts.
+
+    The weights of ``init_from`` may be gone when somebody asks whether this is the same run.
+    """
+    kept = config.copy()
+    if config.init_from is not None:
+        with open_dict(kept):
+            kept[_START] = checksum(config.init_from)
+    return OmegaConf.to_yaml(kept, resolve=True)
+
+
 def digest_of(config: DictConfig) -> str:
-    """Return eight hex digits of SHA-256 of what can change a result, seed apart."""
+    """Return eight hex digits of SHA-256 of what can change a result, seed apart.
+
+    Args:
+        config: As composed, or as :func:`resolved` keeps it.
+    """
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     for key in (*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN):
         *parents, last = key.split(".")
@@ -104,6 +122,10 @@ def digest_of(config: DictConfig) -> str:
         for parent in parents:
             node = node.get(parent) or {}
         node.pop(last, None)
+    # What the weights are, not where they lie; a fresh start needs no word.
+    start, kept = values.pop("init_from", None), values.pop(_START, None)
+    if start is not None:
+        values[_START] = checksum(start) if kept is None else kept
     # Which of several equal devices computes does not matter; which kind does, in the last bits.
     values["trainer"]["device"] = resolve_device(str(config.trainer.device)).type
     text = json.dumps(values, sort_keys=True, default=str)
@@ -111,7 +133,7 @@ def digest_of(config: DictConfig) -> str:
 
 
 def _description(config: DictConfig, choices: dict[str, str]) -> str:
-    """Return the loss, the other choices and values that are not the default, and the rate."""
+    """Return the loss, the other choices, the start, the rate and values that are not usual."""
     usual = usual_choices()
     parts = [choices["loss"]]
     parts += [
@@ -119,6 +141,8 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
         for group, choice in choices.items()
         if group in config and group != "loss" and choice != usual.get(group)
     ]
+    if config.init_from is not None:
+        parts.append("warm")
     if "lr" in config.optimizer:  # an optimizer of one's own may have none
         parts.append(f"lr={config.optimizer.lr}")
     for group, choice in choices.items():

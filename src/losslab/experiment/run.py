@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from losslab.experiment.build import build
 from losslab.experiment.compose import choices_of
-from losslab.experiment.identity import RunIdentity, digest_of, identify
+from losslab.experiment.identity import RunIdentity, digest_of, identify, resolved
 from losslab.experiment.train import train
 from losslab.recording import FINISHED, RunDirectory, Status, manifest, write_atomically, write_json
 from losslab.training import load_checkpoint, resolve_device
@@ -114,8 +114,7 @@ def _attempt(
     if state is not None:
         about["resumed_at_step"] = state["step"]
         logger.info("going on at step %d", state["step"])
-    resolved = OmegaConf.to_yaml(config, resolve=True)
-    write_atomically(directory.config, resolved)
+    write_atomically(directory.config, resolved(config))
     write_json(directory.manifest, about)
     logger.info("%s, seed %d", identity.group, identity.seed)
     began = time.perf_counter()

@@ -102,4 +102,4 @@ def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     )
 
 
-_NOT_VARIED = {"seed", "name"}
+_NOT_VARIED = {"seed", "name", "init_sha256"}

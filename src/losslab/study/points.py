@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from losslab.experiment import Composer, RunIdentity, choices_of, identify, prepare
+from losslab.experiment import Composer, RunIdentity, choices_of, identify, prepare, quoted
 from losslab.experiment.compose import without_hydra
 from losslab.recording import FINISHED
 from losslab.study.launch import Failed, launch, outcome
@@ -81,7 +81,7 @@ class Points:
     """
 
     def __init__(self, session: Session, overrides: Sequence[str]) -> None:
-        self._common = [f"name={session.name}", *overrides, *session.overrides]
+        self._common = [f"name={session.name}", *map(quoted, overrides), *session.overrides]
         self._full = session.composer.compose(self._common)
 
     def point(self, values: dict[str, Any], seed: int) -> Point:
@@ -92,7 +92,7 @@ class Points:
                 OmegaConf.update(config, key, value)
             config.seed = seed
         choices = choices_of(self._full.hydra)
-        own = [*(f"{key}={_quoted(value)}" for key, value in values.items()), f"seed={seed}"]
+        own = [*(quoted(f"{key}={value}") for key, value in values.items()), f"seed={seed}"]
         return Point(
             values=values,
             seed=seed,
@@ -109,11 +109,6 @@ class Points:
             for values in product(*axes.values())
             for seed in seeds
         ]
-
-
-def _quoted(value: Any) -> str:
-    """Return a value as Hydra reads it back; a path may hold signs that mean something to it."""
-    return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def run_points(session: Session, points: Sequence[Point], title: str) -> list[Failed]:

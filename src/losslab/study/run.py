@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from losslab.experiment import Composer
+from losslab.experiment import Composer, quoted
 from losslab.study.launch import Failed
 from losslab.study.points import Session
 
@@ -43,6 +43,7 @@ def run_study(
     Raises:
         ValueError: No such study or key, or its parts do not fit.
     """
+    overrides = [quoted(text) for text in overrides]
     parsed = composer.parse(overrides)
     about_study = [o.input_line or "" for o in parsed if o.key_or_group.startswith("study.")]
     for_runs = [text for text in overrides if text not in about_study]

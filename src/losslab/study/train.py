@@ -11,7 +11,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override
 from rich.console import Console
 
-from losslab.experiment import CONFIG_FOLDER, Composer, choices_of, job, prepare
+from losslab.experiment import CONFIG_FOLDER, Composer, choices_of, job, prepare, quoted
 from losslab.experiment.compose import without_hydra
 from losslab.recording import FINISHED, RunDirectory
 from losslab.study.launch import Failed, outcome
@@ -27,6 +27,8 @@ def train(arguments: list[str]) -> list[Failed]:
     Raises:
         ValueError: Something about one of the runs is wrong; nothing is written then.
     """
+    overrides = get_args_parser().parse_args(arguments).overrides
+    arguments = [quoted(text) if text in overrides else text for text in arguments]
     given = get_args_parser().parse_args(arguments)
     if any(getattr(given, flag) for flag in _TELLING):
         _hydra(arguments)

@@ -1,0 +1,88 @@
+"""Warm starts: the final weights of another run in place of fresh ones."""
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from losslab.recording import RunDirectory
+
+_WHAT_FITS = "give the weights of a run with the same model, classes and size of pictures"
+
+
+def checksum(init_from: object) -> str:
+    """Return the SHA-256 of the weights that ``init_from`` names.
+
+    Which run a warm start is depends on what the weights are, not on where they lie.
+
+    Args:
+        init_from: A run directory, or a file of weights in the safetensors format.
+
+    Raises:
+        ValueError: There is no such file.
+    """
+    return hashlib.sha256(_file(init_from).read_bytes()).hexdigest()
+
+
+def warm_start(model: nn.Module, init_from: object, *, output_scale: float = 1.0) -> None:
+    """Replace the weights of ``model`` by those that ``init_from`` names; no code is run.
+
+    Args:
+        model: Of the same names and shapes.
+        init_from: As in :func:`checksum`.
+        output_scale: With which the model was made; it would have no effect.
+
+    Raises:
+        ValueError: The file is missing or damaged, its weights do not fit (the first difference
+            is named), one is not a finite number, or ``output_scale`` is not 1.
+    """
+    if output_scale != 1.0:
+        raise ValueError(
+            f"model.output_scale={output_scale} scales fresh weights, which init_from replaces; "
+            "leave one of them out"
+        )
+    file = _file(init_from)
+    try:
+        weights = load(file.read_bytes())
+    except SafetensorError as error:
+        raise ValueError(
+            f"init_from={init_from}: {file.name} is cut off, altered or no safetensors file "
+            f"({error}); train that run again with force=true, or give another"
+        ) from error
+    difference = _first_difference(weights, model.state_dict())
+    if difference is not None:
+        raise ValueError(f"init_from={init_from} {difference}; {_WHAT_FITS}")
+    broken = [name for name, value in weights.items() if not value.isfinite().all()]
+    if broken:
+        raise ValueError(
+            f"init_from={init_from}: {broken[0]!r} is not finite, so that run diverged; give one "
+            "that did not"
+        )
+    model.load_state_dict(weights)
+
+
+def _file(init_from: object) -> Path:
+    allowed = "give a finished run's directory or a file of weights, or null for fresh ones"
+    if not isinstance(init_from, str):
+        raise ValueError(f"init_from={init_from}; {allowed}")
+    path = Path(init_from).expanduser()
+    file = RunDirectory(path).model if path.is_dir() else path
+    if not file.is_file():
+        missing = f"has no {file.name}" if path.is_dir() else "is not there"
+        raise ValueError(f"init_from={init_from} {missing}; {allowed}")
+    return file
+
+
+def _first_difference(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> str | None:
+    for name, value in wanted.items():
+        if name not in weights:
+            return f"has no {name!r}, which this run's model has"
+        if weights[name].shape != value.shape:
+            return (
+                f"has {name!r} of shape {tuple(weights[name].shape)}, this run's model of "
+                f"{tuple(value.shape)}"
+            )
+    unknown = sorted(weights.keys() - wanted.keys())
+    return f"has {unknown[0]!r}, which this run's model has not" if unknown else None
