@@ -6,7 +6,7 @@ from torch import nn
 from losslab.diagnostics import View
 from losslab.losses import MAP, CrossEntropy, FlatPrior, Loss
 from losslab.models import MLP
-from losslab.types import Batch
+from losslab.types import Batch, Predictions, TrainingEpoch
 
 CLASSES, EXAMPLES = 4, 24
 
@@ -28,6 +28,20 @@ def view(loss: Loss | None = None, *, scale: float = 1.0, model=None, **more) ->
         "recorded": {},
     }
     return View(model=model, **(options | more))
+
+
+def view_of(logits, labels, loss: Loss | None = None, *, features=None, **more) -> View:
+    """Return a view of given logits (P, K) and features (P, D), whatever network gave them."""
+    seen = view(loss, probe=Batch(torch.zeros(len(labels), 1, 4, 4), labels), **more)
+    vars(seen)["_graph"] = (logits, features)
+    return seen
+
+
+def training_epoch(said, labels, *, clean=None, batch_size=64, first_step=0) -> TrainingEpoch:
+    """Return an epoch in which the network said these classes (N,) of examples of these labels."""
+    logits = torch.nn.functional.one_hot(said, int(max(said.max(), labels.max())) + 1).float()
+    clean = labels if clean is None else clean
+    return TrainingEpoch(Predictions(logits, labels), clean, batch_size, first_step)
 
 
 def rows(view: View):

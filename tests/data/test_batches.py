@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -67,6 +68,14 @@ def test_an_epoch_goes_once_through_everything_and_drops_nothing():
     sums = torch.cat([batch.images for batch in batches]).double().sum(dim=(1, 2, 3)).sort().values
     whole = reference(dataset.train.images, dataset).sum(dim=(1, 2, 3)).sort().values
     torch.testing.assert_close(sums, whole, rtol=0, atol=1e-3)
+
+
+def test_clean_labels_come_in_the_order_of_the_epoch():
+    dataset, _ = make()
+    part = replace(dataset.train, labels=torch.arange(100), clean_labels=torch.arange(100) + 1000)
+    loader = BatchLoader(part, batch_size=32, mean=dataset.mean, std=dataset.std)
+    given = torch.cat([batch.labels for batch in loader.epoch(5, 2)])
+    assert torch.equal(loader.clean_labels(5, 2), given + 1000)
 
 
 def labels(batches):

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch import nn
 
-from losslab.diagnostics import Examination, probe_of
+from losslab.diagnostics import Examination, View, probe_of
 from losslab.types import Batch, Finding, Predictions
 from viewing import view
 
@@ -65,6 +66,28 @@ def test_a_view_changes_nothing():
     assert all(parameter.grad is None for parameter in seen.model.parameters())
     assert all(torch.equal(before[n], v) for n, v in seen.model.state_dict().items())
     assert torch.equal(seen.model.output(seen.features).detach(), seen.logits)
+
+
+def test_nothing_is_seen_of_weights_that_are_not_finite():
+    spy = Spy(1)
+    examine = examination(spy=spy)
+    seen_model = examine._model
+    seen_model.output.bias.data[0] = float("nan")
+    assert examine.during(0, {}, None, False) == Finding({}, {})
+    assert spy.views == []
+
+
+def test_logits_of_any_type_are_looked_at_in_float64():
+    seen = view(model=nn.Sequential(nn.Flatten(), nn.Linear(16, 4)))
+    half = View(
+        model=seen.model.bfloat16(),
+        objective=seen.objective,
+        probe=Batch(seen.probe.images.bfloat16(), seen.probe.labels),
+        initial={},
+        recorded={},
+    )
+    assert half.logits.dtype == half.logit_gradients.dtype == torch.float64
+    assert half.features is None
 
 
 def test_the_probe_is_the_beginning_of_the_part():

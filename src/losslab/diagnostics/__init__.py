@@ -11,6 +11,7 @@ from losslab.diagnostics.geometry import Geometry
 from losslab.diagnostics.layers import Layers
 from losslab.diagnostics.logit_curvature import LogitCurvature
 from losslab.diagnostics.logit_gradients import LogitGradients
+from losslab.diagnostics.logit_hessian import differentiate_twice, logit_hessian
 from losslab.diagnostics.margins import Margins
 from losslab.diagnostics.plateau import Plateau
 from losslab.diagnostics.saturation import Saturation
@@ -30,5 +31,7 @@ __all__ = [
     "Saturation",
     "View",
     "check_cadences",
+    "differentiate_twice",
+    "logit_hessian",
     "probe_of",
 ]

@@ -3,14 +3,15 @@
 import torch
 from torch import Tensor
 
+from losslab.diagnostics import differentiate_twice
 from losslab.losses import CrossEntropy, Loss, SquaredError
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 
 LOSSES: dict[str, Loss] = {
-    "cross_entropy": CrossEntropy(reduction="sum"),
-    "brier": SquaredError("softmax", "sum", reduction="sum"),
+    "cross_entropy": CrossEntropy(),
+    "brier": SquaredError("softmax", "sum"),
 }
 LABELS = {"cross_entropy": "cross-entropy", "brier": "squared error after softmax"}
 
@@ -18,8 +19,10 @@ LABELS = {"cross_entropy": "cross-entropy", "brier": "squared error after softma
 def smallest_eigenvalues(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
     """Return the smallest eigenvalue ``(N,)`` of each example's Hessian in its logits.
 
+    By differentiation, not from the formula whose consequence this is to show.
+
     Args:
-        loss: With ``reduction="sum"``, so that the examples do not mix.
+        loss: Any.
         logits: ``(N, K)`` float64.
         labels: ``(N,)`` int64.
 
@@ -28,12 +31,8 @@ def smallest_eigenvalues(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
     >>> bool(flat < 0)
     True
     """
-    z = logits.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(z, labels), z, create_graph=True)
-    rows = [
-        torch.autograd.grad(column.sum(), z, retain_graph=True)[0] for column in gradient.unbind(1)
-    ]
-    lowest: Tensor = torch.linalg.eigvalsh(torch.stack(rows, dim=1))[:, 0]
+    hessian = differentiate_twice(loss.per_example, logits, labels)
+    lowest: Tensor = torch.linalg.eigvalsh(hessian)[:, 0]
     return lowest
 
 
