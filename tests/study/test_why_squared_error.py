@@ -1,6 +1,7 @@
 """The headline study, tiny: tune, choose, confirm, report; and again, for nothing."""
 
 import importlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,19 @@ def check_choice(root: Path, plan: dict[str, Any]) -> None:
             if entry["arm"] == arm
         }
         assert accuracy[value] == max(accuracy.values())
+
+
+@pytest.mark.slow
+def test_trained_again_from_nothing_it_reports_the_same_bytes(losslab):
+    root = losslab.folder / "outputs" / "why_squared_error"
+    reports = []
+    for _ in range(2):
+        assert losslab.call(*TINY_STUDY).code == 0
+        paths = (root / "report.md", root / "results.json", *(root / "figures").glob("*.png"))
+        reports.append({path.name: path.read_bytes() for path in paths})
+        shutil.rmtree(root)
+    assert len(reports[0]) == 6
+    assert reports[0] == reports[1]
 
 
 @pytest.mark.slow
