@@ -33,13 +33,16 @@ class LossCase:
 
 
 def softmax(z: Row) -> Row:
-    weights = [math.exp(value - max(z)) for value in z]
-    return [weight / sum(weights) for weight in weights]
+    top = max(z)
+    weights = [math.exp(value - top) for value in z]
+    total = sum(weights)
+    return [weight / total for weight in weights]
 
 
 def log_softmax(z: Row) -> Row:
     top = max(z)
-    return [value - top - math.log(sum(math.exp(other - top) for other in z)) for value in z]
+    normalizer = top + math.log(sum(math.exp(value - top) for value in z))
+    return [value - normalizer for value in z]
 
 
 def sigmoid(z: Row) -> Row:
@@ -299,3 +302,10 @@ def draw(
 def one_hot(labels: Tensor, num_classes: int) -> Tensor:
     """Return labels ``(N,)`` as float64 distributions ``(N, K)``."""
     return torch.nn.functional.one_hot(labels, num_classes).double()
+
+
+def gradient(case: LossCase, logits: Tensor, target: Tensor) -> Tensor:
+    """Return the gradient ``(N, K)`` of the sum of the losses with respect to the logits."""
+    logits = logits.clone().requires_grad_()
+    (result,) = torch.autograd.grad(case.make(reduction="sum")(logits, target), logits)
+    return result
