@@ -112,6 +112,21 @@ def test_the_learning_rate_follows_its_schedule(losslab):
     assert rates == sorted(rates, reverse=True)
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+def test_cross_entropy_is_logged_as_entropy_and_divergence(losslab, epsilon):
+    smoothing = f"loss.likelihood.label_smoothing={epsilon}"
+    run = losslab.run("loss=map_gaussian", smoothing, *TWO_STEPS)
+    target = [1 - epsilon + epsilon / 4, *[epsilon / 4] * 3]
+    entropy = -sum(y * math.log(y) for y in target if y > 0)
+    steps = [record for record in records(run) if "train/objective" in record]
+    assert len(steps) == 2
+    for step in steps:
+        cross_entropy = step["train/cross_entropy"]
+        assert step["train/entropy"] == pytest.approx(entropy)
+        assert cross_entropy == pytest.approx(step["train/entropy"] + step["train/kl_divergence"])
+        assert cross_entropy == pytest.approx(step["train/likelihood"])
+
+
 def test_fewer_classes(losslab):
     run = losslab.run("data.num_classes=3", *TWO_STEPS)
     assert load_file(run / "predictions.safetensors")["val/logits"].shape == (128, 3)

@@ -49,6 +49,29 @@ def test_gradient_of_the_prior(prior, slope):
         assert_close(parameter.grad, slope(parameter.detach()))
 
 
+@pytest.mark.parametrize("prior", [GaussianPrior(0.5), LaplacePrior(0.5)], ids=str)
+def test_a_prior_on_many_weights_loses_no_digits(prior):
+    """Nor overflows: float16 ends at 65,504, and bfloat16 cannot tell 180,000 from 180,224."""
+    for dtype in (torch.float16, torch.bfloat16):
+        assert torch.equal(prior([torch.ones(90_000, dtype=dtype)]), torch.tensor(180_000.0))
+    many = [torch.full((2_000, 2_000), 0.1), torch.full((7,), 0.1)]
+    assert_close(prior(many).double(), prior([w.double() for w in many]), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("prior", "slope"), [(GaussianPrior(0.5), 4.0), (LaplacePrior(0.5), 2.0)], ids=str
+)
+def test_frozen_weights_add_a_constant(prior, slope):
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).double()
+    network[0].requires_grad_(False)
+    terms = MAP(CrossEntropy(), prior, NUM_TRAIN).terms(LOGITS, LABELS, network.parameters())
+    terms.total.backward()
+    assert_close(terms.prior, sum(prior([w]) for w in network.parameters()) / NUM_TRAIN)
+    assert network[0].weight.grad is None
+    scales = network[1].weight  # of batch normalisation, 1 at first
+    assert_close(scales.grad, torch.full_like(scales, slope / NUM_TRAIN))
+
+
 def test_prior_of_no_parameters_is_an_error():
     with pytest.raises(ValueError, match="no parameters were given"):
         GaussianPrior(1.0)(iter(()))

@@ -196,6 +196,26 @@ def test_decomposition_adds_up(target, epsilon):
     assert_close(parts.kl_divergence, losses.kl_divergence(smoothed, LOGITS.softmax(1)))
 
 
+@pytest.mark.parametrize(
+    ("loss", "logits"),
+    [
+        (losses.KLDivergence(reduction="none"), SOFT_TARGET.log()),
+        (losses.MeanAbsoluteError(reduction="none"), SOFT_TARGET.log()),
+        (losses.SquaredError("softmax", reduction="none"), SOFT_TARGET.log()),
+        (losses.SquaredError("sigmoid", reduction="none"), SOFT_TARGET.logit()),
+        (losses.SquaredError("none", reduction="none"), SOFT_TARGET),
+    ],
+    ids=str,
+)
+def test_nothing_is_left_where_a_soft_target_is_met(loss, logits):
+    assert_close(loss(logits, SOFT_TARGET), torch.zeros(7).double(), rtol=0, atol=1e-14)
+
+
+def test_cross_entropy_of_a_soft_target_that_is_met_is_its_entropy():
+    value = losses.CrossEntropy(reduction="none")(SOFT_TARGET.log(), SOFT_TARGET)
+    assert_close(value, losses.entropy(SOFT_TARGET))
+
+
 @pytest.mark.parametrize("num_classes", [2, 10, 100])
 def test_at_zero_logits_the_gradient_of_cross_entropy_is_larger_by_half_the_square_of_k(
     num_classes,
