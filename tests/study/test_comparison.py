@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from losslab.experiment import Composer
-from losslab.report import load_plan
-from losslab.study import Comparison
+from losslab.report import load_plan, parse_plan
+from losslab.report.courses import split
+from losslab.study import Comparison, Session
+from losslab.study.run import SIZES, make, sized
 from running import read
 
+CONF = Path(__file__).parents[2] / "conf" / "study"
 ARM = {"label": "cross-entropy", "overrides": ["loss=cross_entropy"]}
 PARTS = {
     "title": "Title",
@@ -84,7 +88,24 @@ def read_config(run: Path):
     return OmegaConf.load(run / "config.yaml")
 
 
-def test_every_study_can_be_planned():
+COMPARISONS = sorted(
+    path.stem for path in CONF.glob("*.yaml") if "study.Comparison" in path.read_text("utf-8")
+)
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+@pytest.mark.parametrize("size", SIZES)
+def test_every_comparison_can_be_planned(name, size):
+    """Its arms compose under every condition, and its claims are about sides that it has."""
     with Composer() as composer:
-        for name in composer.choices("study"):
-            assert composer.compose([f"+study={name}"]).study.title
+        node = composer.compose([f"+study={name}"]).study
+        node.size = size
+        study = make(sized(node, name), name)
+        cells = study.cells(Session(composer, name, [], Console(), ""))
+        plan = parse_plan(study.plan(Session(composer, name, [], Console(), ""), cells))
+    assert set(plan.arms) == set(cells)
+    assert len(study.confirm_seeds) >= 10
+    for claim in plan.claims:
+        split(claim.metric)
+        for side in claim.sides:
+            assert side.rate in plan.rates

@@ -92,9 +92,9 @@ class Comparison:
     def _numeric_claims(self) -> list[dict[str, Any]]:
         return [claim for claim in self.claims if "quantity" in claim]
 
-    def run(self, session: Session) -> list[Failed]:
-        """Run what is missing and write the report; return the runs that failed."""
-        cells = make_cells(
+    def cells(self, session: Session) -> dict[str, Cell]:
+        """Return every arm under every condition."""
+        return make_cells(
             session,
             base=self.base,
             arms=self.arms,
@@ -102,7 +102,11 @@ class Comparison:
             reference=self.reference,
             values=self.values,
         )
-        plan = self._plan(session, cells)
+
+    def run(self, session: Session) -> list[Failed]:
+        """Run what is missing and write the report; return the runs that failed."""
+        cells = self.cells(session)
+        plan = self.plan(session, cells)
         report.parse_plan(plan)  # a claim that cannot be judged should not cost a training first
         failed: list[Failed] = []
         confirmed: dict[str, list[Point]] = {}
@@ -182,7 +186,8 @@ class Comparison:
                 values["scaled"] = chosen[cell.reference] * cell.scale
         return values
 
-    def _plan(self, session: Session, cells: Mapping[str, Cell]) -> dict[str, Any]:
+    def plan(self, session: Session, cells: Mapping[str, Cell]) -> dict[str, Any]:
+        """Return what ``study.json`` holds before the first run."""
         return {
             "study": session.name,
             "title": self.title,

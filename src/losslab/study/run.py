@@ -49,11 +49,11 @@ def run_study(
     for_runs = [text for text in overrides if text not in about_study]
     node = composer.compose([f"+study={name}", *about_study]).study
     folder = name if node.get("size", SIZES[0]) == SIZES[0] else f"{name}_{node.size}"
-    study = _make(_sized(node, name), name)
+    study = make(sized(node, name), name)
     return study.run(Session(composer, folder, for_runs, console, command))
 
 
-def _sized(node: DictConfig, name: str) -> DictConfig:
+def sized(node: DictConfig, name: str) -> DictConfig:
     """Return a study's node at its size: ``full`` adds to ``base`` and replaces all else."""
     container: Any = OmegaConf.to_container(node)
     size, full = container.pop("size", SIZES[0]), container.pop("full", None)
@@ -68,7 +68,8 @@ def _sized(node: DictConfig, name: str) -> DictConfig:
     return sized
 
 
-def _make(node: DictConfig, name: str) -> Study:
+def make(node: DictConfig, name: str) -> Study:
+    """Instantiate a study's node."""
     try:
         study: Study = instantiate(node, _convert_="all", _recursive_=False)
     except InstantiationException as error:
