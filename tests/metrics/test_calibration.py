@@ -1,0 +1,100 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import log_loss
+
+from losslab.metrics import ClassificationSums, adaptive_ece, fit_temperature, reliability
+
+
+def draw(examples: int, classes: int, *, temperature: float = 1.0, seed: int = 0):
+    """Return logits whose labels are drawn from softmax(logits / temperature)."""
+    source = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(examples, classes, generator=source, dtype=torch.float64)
+    labels = torch.multinomial((logits / temperature).softmax(1), 1, generator=source)
+    return logits, labels.squeeze(1)
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_a_known_temperature_is_recovered(classes, temperature):
+    found = fit_temperature(*draw(40_000, classes, temperature=temperature))
+    assert found == pytest.approx(temperature, rel=0.1)
+
+
+@pytest.mark.parametrize("scale", [0.05, 1.0, 1000.0])
+def test_no_other_temperature_has_a_smaller_nll(scale):
+    logits, labels = draw(300, 5, temperature=2.0)
+    classes = range(5)
+
+    def nll(log_temperature: float) -> float:
+        scaled = scale * logits / math.exp(log_temperature)
+        return log_loss(labels, scaled.softmax(1), labels=classes)
+
+    centre = math.log(2 * scale)
+    best = minimize_scalar(nll, bounds=(centre - 3, centre + 3), options={"xatol": 1e-8})
+    assert fit_temperature(scale * logits, labels) == pytest.approx(math.exp(best.x), rel=1e-5)
+
+
+def test_raw_scores_near_zero_and_one_want_a_small_temperature():
+    source = torch.Generator().manual_seed(0)
+    labels = torch.arange(2000) % 10
+    scores = torch.nn.functional.one_hot(labels, 10) + 0.3 * torch.randn(2000, 10, generator=source)
+    assert 0.02 < fit_temperature(scores, labels) < 0.3
+
+
+def test_the_limits_are_multiples_of_the_spread():
+    logits = torch.tensor([[4.0, 0.0], [0.0, 4.0]])  # standard deviation 2
+    assert fit_temperature(logits, torch.tensor([0, 1])) == pytest.approx(0.02)
+    assert fit_temperature(logits, torch.tensor([1, 0])) == pytest.approx(200)
+    mixed = torch.tensor([[1e4, 0.0]]).repeat(4, 1)
+    found = fit_temperature(mixed, torch.tensor([0, 0, 0, 1]))
+    assert found == pytest.approx(1e4 / math.log(3), rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
+def test_where_no_temperature_is_better_there_is_none(value):
+    assert fit_temperature(torch.full((3, 4), value), torch.tensor([0, 1, 2])) is None
+
+
+@pytest.mark.parametrize(("examples", "classes", "bins"), [(7, 2, 15), (100, 3, 15), (301, 10, 4)])
+def test_adaptive_ece_against_plain_loops(examples, classes, bins):
+    logits, labels = draw(examples, classes, temperature=2.0)
+    p = logits.softmax(1)
+    ranked = sorted(zip(p.amax(1).tolist(), (p.argmax(1) == labels).tolist(), strict=True))
+    gap = 0.0
+    for part in np.array_split(np.array(ranked, dtype=float), bins):
+        if len(part):
+            gap += len(part) / examples * abs(part[:, 1].mean() - part[:, 0].mean())
+    assert adaptive_ece(logits, labels, bins=bins) == pytest.approx(gap, abs=1e-12)
+
+
+def test_the_order_of_equally_confident_examples_does_not_matter():
+    logits = torch.tensor([[1000.0, 0.0]]).repeat(20, 1)  # confidence exactly 1
+    labels = (torch.arange(20) < 5).long()
+    assert adaptive_ece(logits, labels, bins=4) == pytest.approx(5 / 20)
+    half = torch.tensor([[0.0, 0.0]]).repeat(20, 1)  # confidence ½, half of them right
+    for labels in (torch.arange(20) % 2, (torch.arange(20) < 10).long()):
+        assert adaptive_ece(half, labels, bins=4) == 0
+
+
+def test_adaptive_ece_of_what_is_not_finite():
+    assert math.isnan(adaptive_ece(torch.tensor([[math.nan, 0.0]]), torch.tensor([0])))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_reliability_against_scikit_learn(scale):
+    logits, labels = draw(500, 4, temperature=2.0)
+    sums = ClassificationSums.of(scale * logits, labels)
+    columns = reliability(sums)
+    p = (scale * logits).softmax(1)
+    correct = p.argmax(1) == labels
+    accuracy, confidence = calibration_curve(correct, p.amax(1), n_bins=15)
+    assert columns["accuracy"] == pytest.approx(accuracy)
+    assert columns["confidence"] == pytest.approx(confidence)
+    rows = zip(columns["count"], columns["accuracy"], columns["confidence"], strict=True)
+    ece = sum(count * abs(a - c) for count, a, c in rows) / 500
+    assert ece == pytest.approx(sums.scalars()["ece"])
