@@ -63,12 +63,14 @@ def test_half_precision_accumulates_in_single(case, dtype):
 @every_loss
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_autocast_changes_nothing(case, dtype):
-    logits, labels = draw(num_examples=300)
-    logits = logits.float()
-    with torch.autocast("cpu", dtype=dtype):
-        result = case.make(reduction="none")(logits, labels)
-    assert result.dtype == torch.float32
-    assert torch.equal(result, case.make(reduction="none")(logits, labels))
+    loss = case.make(reduction="none")
+    for soft in (False, True)[: 1 + case.soft]:
+        logits, target = draw(num_examples=300, soft=soft)
+        logits = logits.float()
+        with torch.autocast("cpu", dtype=dtype):
+            result = loss(logits, target)
+        assert result.dtype == torch.float32
+        assert torch.equal(result, loss(logits, target))
 
 
 @every_loss
