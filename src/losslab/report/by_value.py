@@ -134,17 +134,18 @@ def logarithmic(values: Sequence[float]) -> bool:
 def _scale_values(axis: Axes, values: Sequence[float]) -> None:
     """Set a tick for each value, labelled as far as there is room: the decades of many."""
     ticks = sorted(set(values))
-    labelled = ticks
     if logarithmic(values):
         axis.set_xscale("log")
-        if len(ticks) > _LABELS:
-            decades = [tick for tick in ticks if math.log10(tick).is_integer()]
-            labelled = decades if len(decades) > 1 else ticks[::2]
-    elif len(ticks) > _LABELS:
-        return
+        decades = [tick for tick in ticks if math.log10(tick).is_integer()]
+        some, room = decades if len(decades) > 1 else ticks[::2], _TICKS
+    else:
+        some, room = ticks, _LABELS
+    if len(ticks) > room:
+        return  # matplotlib's own are better than a forest of them
+    labelled = some if len(ticks) > _LABELS else ticks
     axis.set_xticks(labelled, [f"{tick:g}" for tick in labelled])
     axis.set_xticks([tick for tick in ticks if tick not in labelled], minor=True)
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-_LABELS = 5
+_LABELS, _TICKS = 5, 30

@@ -31,10 +31,19 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a folder of runs holds."""
+    """What a folder of runs holds.
+
+    Attributes:
+        configurations: By folder.
+        varied: The keys that differ between configurations.
+        shown: Those of them worth a column: not what a loss's name already settles.
+        census: Of the runs that are there.
+        environment: Manifest key to the distinct values of the runs.
+    """
 
     configurations: tuple[Configuration, ...]
     varied: tuple[str, ...]
+    shown: tuple[str, ...]
     census: Census
     environment: Mapping[str, tuple[str, ...]]
 
@@ -60,7 +69,23 @@ def sweep(runs: Sequence[Run]) -> Sweep:
         for group, members in groups.items()
     )
     by_name = {run.name: run for run in runs}
-    return Sweep(configurations, varied, take_census(sorted(by_name), by_name), environment(runs))
+    return Sweep(
+        configurations=configurations,
+        varied=varied,
+        shown=tuple(
+            key for key in varied if not key.startswith("loss.") or _differs(configurations, key)
+        ),
+        census=take_census(sorted(by_name), by_name),
+        environment=environment(runs),
+    )
+
+
+def _differs(configurations: Sequence[Configuration], key: str) -> bool:
+    """Return whether a key differs between configurations of the same loss."""
+    values: dict[str, set[str]] = {}
+    for configuration in configurations:
+        values.setdefault(configuration.loss, set()).add(repr(configuration.varied.get(key)))
+    return any(len(different) > 1 for different in values.values())
 
 
 def _measure(runs: Sequence[Run], sampler: Sampler, metric: str) -> Measured:

@@ -43,12 +43,12 @@ def sweep_document(found: Sweep, figures: Sequence[str]) -> Document:
 
 def _varied(found: Sweep) -> str:
     losses = {configuration.loss for configuration in found.configurations}
-    keys = ["loss"] * (len(losses) > 1) + [key_text(key) for key in shown_keys(found)]
+    keys = ["loss"] * (len(losses) > 1) + [key_text(key) for key in found.shown]
     return f"Varied: {', '.join(keys)}." if keys else "Nothing was varied but the seed."
 
 
 def _table(found: Sweep) -> Table:
-    keys = shown_keys(found)
+    keys = found.shown
     rows = [
         (
             configuration.group,
@@ -73,22 +73,6 @@ def _table(found: Sweep) -> Table:
 
 
 _TERMINAL_KEYS = 3
-
-
-def shown_keys(found: Sweep) -> tuple[str, ...]:
-    """Return the varied keys worth a column: not those that a loss's name already settles."""
-    return tuple(
-        key
-        for key in found.varied
-        if not key.startswith("loss.") or _varies_within_loss(found, key)
-    )
-
-
-def _varies_within_loss(found: Sweep, key: str) -> bool:
-    values: dict[str, set[str]] = {}
-    for configuration in found.configurations:
-        values.setdefault(configuration.loss, set()).add(repr(configuration.varied.get(key)))
-    return any(len(different) > 1 for different in values.values())
 
 
 def key_text(key: str) -> str:
@@ -154,6 +138,6 @@ def _points(members: Sequence[Configuration]) -> list[tuple[float, float, Interv
 
 def curve_name(found: Sweep, configuration: Configuration) -> str:
     """Return the loss and what was varied besides the rate."""
-    rest = [key for key in shown_keys(found) if key != RATE and key in configuration.varied]
+    rest = [key for key in found.shown if key != RATE and key in configuration.varied]
     values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in rest]
     return ", ".join([configuration.loss, *values])
