@@ -141,6 +141,20 @@ def test_a_sweep_over_a_losss_own_option_keeps_its_settings_apart(tmp_path):
     assert curves == {"map_gaussian, loss.std=0.1", "map_gaussian, loss.std=1", "mse"}
 
 
+def test_a_sweep_is_sorted_by_loss_and_number(tmp_path):
+    found = [("mse", 0.1), ("mse", 1e-05), ("mse", 0.02), ("mse", "none"), ("focal", 10.0)]
+    for index, (loss, rate) in enumerate(found):
+        write_run(tmp_path, f"{loss}-lr={rate}-{index}/seed=0", config={"optimizer": {"lr": rate}})
+    ordered = sweep(load_runs(tmp_path)).configurations
+    assert [(each.loss, each.varied["optimizer.lr"]) for each in ordered] == [
+        ("focal", 10.0),
+        ("mse", 1e-05),
+        ("mse", 0.02),
+        ("mse", 0.1),
+        ("mse", "none"),
+    ]
+
+
 def test_what_a_study_has_so_far_is_drawn(tmp_path):
     only = {run_name("mse", rate, seed) for rate in (0.01, 0.1) for seed in (0, 1, 2)}
     plan = tiny_plan() | {"confirm": [], "chosen": {}}

@@ -4,6 +4,7 @@ from rich.console import Console
 
 from losslab.report.document import (
     TERMINAL_LINES,
+    TERMINAL_ROWS,
     Document,
     Heading,
     Listing,
@@ -46,6 +47,15 @@ def test_a_narrow_terminal_breaks_texts_and_headings_but_no_number():
     assert "accuracy at the" in file.getvalue()
     assert "a loss with" in file.getvalue()
     assert "93.8 % [92.4, 95.2]" in file.getvalue()
+
+
+def test_a_terminal_shows_the_first_rows_of_many():
+    table = Table(("", "n"), tuple((f"row{i}", "1") for i in range(TERMINAL_ROWS + 5)))
+    file = io.StringIO()
+    to_console(Document("Title", (table,)), Console(file=file, width=80))
+    assert f"row{TERMINAL_ROWS - 1} " in file.getvalue()
+    assert f"row{TERMINAL_ROWS} " not in file.getvalue()
+    assert "and 5 more, in the report's file" in file.getvalue()
 
 
 def test_a_terminal_shows_the_brief_rows_and_no_fine_print():

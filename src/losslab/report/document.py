@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table as RichTable
 
-TERMINAL_LINES = 12
+TERMINAL_LINES, TERMINAL_ROWS = 12, 40
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Listing:
-    """Lines that belong together; a terminal shows the first few."""
+    """Lines that belong together; a terminal shows the first few, as of a table's rows."""
 
     lines: tuple[str, ...]
 
@@ -137,18 +137,23 @@ def to_console(document: Document, console: Console) -> None:
             case Listing(lines):
                 for line in lines[:TERMINAL_LINES]:
                     console.print(f"- {escape(line)}", highlight=False)
-                if len(lines) > TERMINAL_LINES:
-                    console.print(f"- and {len(lines) - TERMINAL_LINES} more, in the report's file")
+                _more(len(lines) - TERMINAL_LINES, console)
             case Table():
                 if not block.fine_print:
                     console.print(Padding(_rich(block), (0, 0, 0, 1)))
+                    _more(len(block.rows) - TERMINAL_ROWS, console)
             case Picture():
                 pass
 
 
+def _more(number: int, console: Console) -> None:
+    if number > 0:
+        console.print(f"- and {number} more, in the report's file", highlight=False)
+
+
 def _rich(table: Table) -> RichTable:
     shown = table.terminal or tuple(range(len(table.columns)))
-    rows = table.brief or table.rows
+    rows = (table.brief or table.rows)[:TERMINAL_ROWS]
     drawn = RichTable(box=None, pad_edge=False, header_style="bold")
     for index in shown:
         heading = table.columns[index]

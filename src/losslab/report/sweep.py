@@ -34,7 +34,7 @@ class Sweep:
     """What a folder of runs holds.
 
     Attributes:
-        configurations: By folder.
+        configurations: By loss, then by what was varied, numbers by size.
         varied: The keys that differ between configurations.
         shown: Those of them worth a column: not what a loss's name already settles.
         census: Of the runs that are there.
@@ -70,13 +70,22 @@ def sweep(runs: Sequence[Run]) -> Sweep:
     )
     by_name = {run.name: run for run in runs}
     return Sweep(
-        configurations=configurations,
+        configurations=tuple(sorted(configurations, key=_order)),
         varied=varied,
         shown=tuple(
             key for key in varied if not key.startswith("loss.") or _differs(configurations, key)
         ),
         census=take_census(sorted(by_name), by_name),
         environment=environment(runs),
+    )
+
+
+def _order(configuration: Configuration) -> tuple[Any, ...]:
+    values = configuration.varied.values()
+    number = (int, float)
+    return (
+        configuration.loss,
+        *((0, value, "") if isinstance(value, number) else (1, 0, str(value)) for value in values),
     )
 
 
