@@ -154,9 +154,17 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
             if full in ("optimizer.lr", _FILLED_IN, *_WITHOUT_EFFECT):
                 continue
             if value != usual_values.get(key, value):
-                parts.append(f"{key.split('.')[-1]}={value}")
+                parts.append(_part(full, value))
     readable = "-".join(re.sub(r"[^\w.=+-]", "_", part) for part in parts)
     return readable[:_LONGEST_DESCRIPTION].rstrip("-.")
+
+
+def _part(key: str, value: str) -> str:
+    """Return a value as a folder's name has it, of a class its name: ``prior=GaussianPrior``."""
+    *parents, last = key.split(".")
+    if last == "_target_":
+        return f"{parents[-1]}={value.rpartition('.')[2]}"
+    return f"{last}={value}"
 
 
 @cache
