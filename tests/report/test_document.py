@@ -74,5 +74,5 @@ def test_markdown_has_everything():
     text = to_markdown(DOCUMENT)
     assert "| name | n |\n| :-- | --: |\n| a\\|b | 1 |" in text
     assert f"- line {TERMINAL_LINES + 1}" in text
-    assert "![What it shows](figures/a.png)" in text
+    assert "![What it shows](figures/a.png)\n\n*What it shows*\n" in text
     assert "Small." in text

@@ -112,7 +112,8 @@ def _markdown(block: Block) -> str:
         case Listing(lines):
             return "\n".join(f"- {line}" for line in lines)
         case Picture(path, caption):
-            return f"![{caption}]({path})"
+            # The text in brackets shows where the picture cannot; most readers see the picture.
+            return f"![{caption}]({path})\n\n*{caption}*"
         case Table(columns, rows, text_columns):
             rules = tuple(":--" if i < text_columns else "--:" for i in range(len(columns)))
             every = (columns, rules, *rows)
