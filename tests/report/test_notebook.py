@@ -35,6 +35,22 @@ def test_what_a_page_links_to_and_shows_is_there(page):
         assert target.startswith("http") or (page.parent / target).exists(), target
 
 
+def test_a_number_says_what_it_is_and_a_missing_one_is_no_none(tmp_path):
+    claim = {"source": "S4", "predicted": "at most 0"}
+    measured = claim | {
+        "statement": "One.", "verdict": "supported", "effect": "0.5", "n": 3, "what": "H, nats",
+    }  # fmt: skip
+    missing = claim | {
+        "statement": "Two.", "verdict": "inconclusive", "effect": "missing", "n": None, "what": None
+    }  # fmt: skip
+    (tmp_path / "coin").mkdir()
+    results = {"title": "T", "question": "Q?", "command": "c", "claims": [measured, missing]}
+    (tmp_path / "coin" / "results.json").write_text(json.dumps(results))
+    page = notebook(tmp_path)
+    assert "| One. | S4 | supported | H, nats | at most 0 | 0.5 | 3 |" in page
+    assert "| Two. | S4 | inconclusive |  | at most 0 | missing |  |" in page
+
+
 def test_a_study_that_was_altered_changes_the_page(tmp_path):
     for path in RESULTS:
         (tmp_path / path.parent.name).mkdir()

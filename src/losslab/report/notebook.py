@@ -56,11 +56,7 @@ def notebook(folder: Path) -> str:
         blocks += [
             Heading(results["title"]),
             Paragraph(f"`{results['command']}` · [{name}]({name}/README.md) · {_count(claims)}"),
-            Table(
-                ("claim", "source", "verdict", "effect [95% interval]", "n"),
-                tuple(_row(claim) for claim in claims),
-                text_columns=4,
-            ),
+            _table(claims),
         ]
     if any(claim.get("at_edge") for _, results in found for claim in results["claims"]):
         blocks.append(Paragraph(EDGE_NOTE))
@@ -76,11 +72,27 @@ def _count(claims: list[dict[str, Any]]) -> str:
     return ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
 
 
-def _row(claim: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        claim["statement"],
-        claim["source"],
-        claim["verdict"] + (f" {EDGE}" if claim.get("at_edge") else ""),
-        claim["effect"],
-        str(claim.get("n", "")),
-    )
+def _table(claims: list[dict[str, Any]]) -> Table:
+    """One row a claim; a demonstration's numbers are of many kinds and say what they are."""
+    columns = ["claim", "source", "verdict", "effect [95% interval]", "n"]
+    rows = [
+        [claim["statement"], claim["source"], _verdict(claim), claim["effect"], _n(claim)]
+        for claim in claims
+    ]
+    if not any("what" in claim for claim in claims):
+        return Table(tuple(columns), tuple(map(tuple, rows)), text_columns=4)
+    columns = [*columns[:3], "what was measured", "predicted", *columns[3:]]
+    rows = [
+        [*row[:3], claim.get("what") or "", claim.get("predicted", ""), *row[3:]]
+        for claim, row in zip(claims, rows, strict=True)
+    ]
+    return Table(tuple(columns), tuple(map(tuple, rows)), text_columns=6)
+
+
+def _verdict(claim: dict[str, Any]) -> str:
+    return str(claim["verdict"]) + (f" {EDGE}" if claim.get("at_edge") else "")
+
+
+def _n(claim: dict[str, Any]) -> str:
+    n = claim.get("n")
+    return "" if n is None else str(n)
