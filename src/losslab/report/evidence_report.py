@@ -64,12 +64,12 @@ def _findings(evidence: Evidence, judgements: list[NumericJudgement]) -> list[Bl
         blocks = [
             Table(
                 (
-                    *("id", "claim", "source", "verdict"),
-                    *("measured", "n", "predicted", "what was measured"),
+                    *("id", "claim", "source", "verdict", "what was measured"),
+                    *("measured", "n", "predicted"),
                 ),
                 tuple(_row(judgement) for judgement in judgements),
-                text_columns=4,
-                terminal=(3, 0, 1, 4),
+                text_columns=5,
+                terminal=(3, 0, 1, 5),
             ),
             Paragraph(RULE, fine_print=True),
         ]
@@ -137,10 +137,10 @@ def _row(judgement: NumericJudgement) -> tuple[str, ...]:
         claim.statement,
         claim.source,
         judgement.verdict,
+        "" if quantity is None else quantity.what,
         measured(quantity),
         "" if quantity is None else str(quantity.n),
         predicted(claim.at_least, claim.at_most),
-        "" if quantity is None else quantity.what,
     )
 
 

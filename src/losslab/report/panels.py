@@ -11,6 +11,9 @@ from losslab.report.plan import Arm
 from losslab.report.style import LOSS_STYLES, Style, arm_styles
 
 _WIDTH, _HEIGHT = 4.6, 4.2
+_FEW = 25
+# Where no curve is a loss's, none of these can be taken for one.
+_PLAIN_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
@@ -35,16 +38,19 @@ def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
 def _panel(axis: Axes, panel: Panel) -> None:
     styles = _styles(panel.curves)
     for curve, style in zip(panel.curves, styles, strict=True):
+        few = len(curve.x) <= _FEW
         axis.plot(
             curve.x,
             curve.y,
             color=style.color,
             ls=style.line if curve.line else "none",
-            marker=style.marker if len(curve.x) <= 25 or not curve.line else None,
-            ms=5 if curve.line else 3.5,
-            alpha=1 if curve.line else 0.6,
+            marker=style.marker if few or not curve.line else None,
+            ms=6 if few else 3.5,
+            alpha=1 if few or curve.line else 0.6,
             mec="white",
             mew=0.5,
+            # Points alone are marks on the lines.
+            zorder=2 if curve.line else 3,
             label=wrap(curve.label, 30),
         )
         if curve.low is not None and curve.high is not None:
@@ -66,6 +72,12 @@ def _panel(axis: Axes, panel: Panel) -> None:
 
 def _styles(curves: list[Curve]) -> list[Style]:
     named = arm_styles({str(i): Arm(c.label, c.loss or "") for i, c in enumerate(curves)})
-    return [
+    styles = [
         LOSS_STYLES.get(curve.loss or "", named[str(index)]) for index, curve in enumerate(curves)
+    ]
+    if any(curve.loss for curve in curves):
+        return styles
+    return [
+        style._replace(marker=_PLAIN_MARKERS[index % len(_PLAIN_MARKERS)])
+        for index, style in enumerate(styles)
     ]

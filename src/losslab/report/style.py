@@ -36,7 +36,7 @@ LOSS_STYLES: Mapping[str, Style] = {
     # the likelihoods, and what equals them
     "cross_entropy": Style(BLACK, "o", SOLID),
     "label_smoothing": Style(BLACK, "h", DASHED),
-    "kl_divergence": Style(GREY, "8", DASH_DOT),
+    "kl_divergence": Style(GREY, "d", DASH_DOT),
     "nll": Style(GREY, "H", DOTTED),
     "unnormalized_cross_entropy": Style(GREY, "X", LONG_DASH),
     # squared error
@@ -49,7 +49,7 @@ LOSS_STYLES: Mapping[str, Style] = {
     "squentropy": Style(PURPLE, "d", SOLID),
     # priors
     "map_gaussian": Style(ORANGE, "P", LONG_DASH),
-    "map_laplace": Style(ORANGE, "*", DOTTED),
+    "map_laplace": Style(PURPLE, "*", DOTTED),
     # robust losses and margins
     "mean_absolute_error": Style(SKY, "<", SOLID),
     "generalized_cross_entropy": Style(SKY, ">", DASHED),
