@@ -33,13 +33,17 @@ def pairs(one: Sequence[Point], other: Sequence[Point]) -> list[tuple[Point, Poi
 def over_seeds(values: Sequence[float] | FloatArray, what: str) -> Quantity:
     """Return the mean of one number a seed with its 95% t interval.
 
-    One seed tells nothing of the others: its interval is the whole line.
+    One seed tells nothing of the others: its interval is the whole line. Where a number is infinite
+    (a count that never ended, for one), the interval is the range of the numbers.
 
     >>> over_seeds([1.0, 2.0, 3.0], "example").value
     2.0
     """
     array = np.asarray(values, dtype=np.float64)
-    low, high = t_interval(array) or (-math.inf, math.inf)
+    if np.isinf(array).any():
+        low, high = float(array.min()), float(array.max())
+    else:
+        low, high = t_interval(array) or (-math.inf, math.inf)
     return Quantity(value=float(array.mean()), low=low, high=high, n=len(array), what=what)
 
 
