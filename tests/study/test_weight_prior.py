@@ -11,7 +11,6 @@ from safetensors.numpy import save_file
 from losslab.experiment import CONFIG_FOLDER, RunIdentity
 from losslab.recording import RunDirectory
 from losslab.report.evidence import NumericClaim, judge_quantity, load_evidence
-from losslab.study.over_seeds import over_seeds
 from losslab.study.points import Point
 from losslab.study.prior_as_written import PriorAsWritten
 from losslab.study.weight_prior import weight_decay
@@ -125,12 +124,6 @@ def test_a_number_that_is_missing_makes_its_claim_inconclusive(sweep):
     measured = sigma_sweep({"sigma": sweep})
     assert verdict("nll-interior", measured) == verdict("gap-falls", measured) == "inconclusive"
     assert verdict("norm-falls", measured) == "supported"
-
-
-def test_one_seed_decides_nothing():
-    quantity = over_seeds([0.9], "")
-    assert (quantity.low, quantity.high) == (-math.inf, math.inf)
-    assert judge_quantity(CLAIMS["norm-falls"], quantity) == "inconclusive"
 
 
 def test_sweep_needs_a_width_inside(sweep):

@@ -90,10 +90,21 @@ def _gain_over_widest(sweep: Sweep, size: int) -> FloatArray:
 
 def _drawings(sweep: Sweep) -> list[Drawing]:
     def panel(
-        title: str, label: str, number: Callable[[Point], float], *, log: bool = False
+        title: str,
+        label: str,
+        number: Callable[[Point], float],
+        *,
+        log: bool = False,
+        bounds: tuple[float, float] = (-np.inf, np.inf),
     ) -> Panel:
         curves = [
-            curve_over_seeds(f"N = {size}", sweep.stds, sweep.of(size, number), logarithmic=log)
+            curve_over_seeds(
+                f"N = {size}",
+                sweep.stds,
+                sweep.of(size, number),
+                logarithmic=log,
+                bounds=bounds,
+            )
             for size in sweep.sizes
         ]
         return Panel(
@@ -108,11 +119,14 @@ def _drawings(sweep: Sweep) -> list[Drawing]:
     def tag(name: str) -> Callable[[Point], float]:
         return lambda point: final(point, name)
 
-    band = "Mean over seeds and its 95% interval; N is the number of training examples."
+    band = (
+        "Mean over seeds and its 95% interval, wide where some seeds learn and others do not; N is "
+        "the number of training examples."
+    )
     return [
         Drawing(
             name="sigma_fit",
-            caption=f"The prior's grip on the weights and on overfitting. {band}",
+            caption=f"The prior's grip on the weights (geometric mean) and on overfitting. {band}",
             panels=[
                 panel("Weight norm", "‖W‖", tag("optim/weight_norm"), log=True),
                 panel("Gap in NLL", "test − training, nats", lambda p: gap(p, "nll")),
@@ -123,9 +137,9 @@ def _drawings(sweep: Sweep) -> list[Drawing]:
             name="sigma_test",
             caption=f"What it does to unseen digits. {band}",
             panels=[
-                panel("Test accuracy", "share correct", tag("test/accuracy")),
-                panel("Test NLL", "nats an example", tag("test/nll")),
-                panel("Calibration error", "test ECE, 15 bins", tag("test/ece")),
+                panel("Test accuracy", "share correct", tag("test/accuracy"), bounds=(0, 1)),
+                panel("Test NLL", "nats an example", tag("test/nll"), bounds=(0, np.inf)),
+                panel("Calibration error", "test ECE, 15 bins", tag("test/ece"), bounds=(0, 1)),
             ],
         ),
     ]

@@ -89,6 +89,7 @@ def _drawing(families: dict[str, Family], chosen: dict[str, float]) -> Drawing:
                 LABELS[name],
                 list(family),
                 np.array([[number(p) for p in points] for points in family.values()]).T,
+                bounds=(0.0, 1.0),
                 loss=name,
             )
             for name, family in families.items()

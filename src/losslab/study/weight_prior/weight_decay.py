@@ -8,7 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslab.losses import MAP, CrossEntropy, FlatPrior, GaussianPrior, Prior
+from losslab.losses import (
+    MAP,
+    CrossEntropy,
+    FlatPrior,
+    GaussianPrior,
+    Loss,
+    Prior,
+    SquaredError,
+)
 from losslab.report.evidence import (
     Curve,
     Drawing,
@@ -97,6 +105,7 @@ class _Case(NamedTuple):
     prior: Prior
     make_optimizer: Callable[..., torch.optim.Optimizer]
     decay: float
+    likelihood: Loss = CrossEntropy()
 
 
 def _cases(std: float) -> dict[str, _Case]:
@@ -111,6 +120,9 @@ def _cases(std: float) -> dict[str, _Case]:
         "adam": _Case("Adam, weight decay λ", gaussian, adam, decay),
         "adamw": _Case("AdamW, weight decay λ", gaussian, adamw, decay),
         "square_double": _Case("penalty λ‖W‖², SGD, weight decay 2λ", square, sgd, 2 * decay),
+        "mse": _Case(
+            "squared error, SGD, weight decay λ", gaussian, sgd, decay, SquaredError("none")
+        ),
         "square_same": _Case("penalty λ‖W‖², SGD, weight decay λ", square, sgd, decay),
     }
 
@@ -122,8 +134,8 @@ def _square(parameters: Iterable[Tensor], *, weight: float) -> Tensor:
 
 def _differences(case: _Case, *, seed: int, steps: int) -> FloatArray:
     """Return ``(steps,)`` relative differences of prior in the loss and decay in the optimizer."""
-    flat = MAP(CrossEntropy(), FlatPrior(), EXAMPLES)
-    full = MAP(CrossEntropy(), case.prior, EXAMPLES)
+    flat = MAP(case.likelihood, FlatPrior(), EXAMPLES)
+    full = MAP(case.likelihood, case.prior, EXAMPLES)
     decayed = partial(case.make_optimizer, weight_decay=case.decay)
     plain = partial(case.make_optimizer, weight_decay=0.0)
     one = path(plain, full, seed=seed, steps=steps)
