@@ -77,15 +77,18 @@ def excess(runs: Runs) -> Measurement:
                         x_log=True,
                         y_label="length, bits a label",
                         curves=[
-                            Curve(label=label, x=steps, y=values)
-                            for label, values in (
-                                ("code made for p", [e.length for e in along]),
-                                ("code made for q", [e.length + e.written for e in along]),
-                                (
-                                    "code made for p, plus KL(p‖q)",
-                                    [e.length + e.divergence for e in along],
-                                ),
-                            )
+                            Curve(label="code made for p", x=steps, y=[e.length for e in along]),
+                            Curve(
+                                label="code made for q",
+                                x=steps,
+                                y=[e.length + e.written for e in along],
+                            ),
+                            Curve(
+                                label="code made for p, plus KL(p‖q)",
+                                x=steps,
+                                y=[e.length + e.divergence for e in along],
+                                line=False,
+                            ),
                         ],
                     )
                 ],

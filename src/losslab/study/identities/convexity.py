@@ -85,18 +85,28 @@ def in_weights(runs: Runs, *, examples: int, positions: int) -> Measurement:
                 name="chord",
                 caption="Cross-entropy on the straight line between the weights that two seeds "
                 "ended with. In the weights of a linear model it is convex and stays below the "
-                "chord; in those of a network with hidden layers there is a hill between.",
+                "chord (right); in those of a network with hidden layers there is a hill between "
+                "(left). The two heights have axes of their own.",
                 panels=[
                     Panel(
-                        title="From one solution to another",
+                        title=f"{label[0].upper()}{label[1:]}",
                         x_label="share of the second seed's weights",
                         y_label="cross-entropy on training pictures, nats",
-                        y_log=True,
                         curves=[
-                            Curve(label=label, x=where.tolist(), y=walks[name].tolist())
-                            for name, label in _LABELS.items()
+                            Curve(
+                                label="cross-entropy",
+                                x=where.tolist(),
+                                y=walks[name].tolist(),
+                                loss="cross_entropy",
+                            ),
+                            Curve(
+                                label="chord",
+                                x=_CHORD.tolist(),
+                                y=torch.lerp(walks[name][0], walks[name][-1], _CHORD).tolist(),
+                            ),
                         ],
                     )
+                    for name, label in _LABELS.items()
                 ],
             )
         ],
@@ -104,6 +114,7 @@ def in_weights(runs: Runs, *, examples: int, positions: int) -> Measurement:
 
 
 _LABELS = {"network": "network with hidden layers", "linear": "linear model"}
+_CHORD = torch.linspace(0, 1, 101, dtype=torch.float64)
 
 
 def _walk(ends: Sequence[Point], examples: int, positions: int) -> Tensor:

@@ -83,15 +83,16 @@ def _two_classes() -> Drawing:
     margin = torch.linspace(-6, 6, 121, dtype=torch.float64)
     logits = torch.stack([margin, torch.zeros_like(margin)], dim=1)
     labels = torch.zeros(len(margin), dtype=torch.int64)
+    turn = torch.tensor(0.5, dtype=torch.float64).log()  # p_y = 1/3
     return Drawing(
         name="two_classes",
         caption="Two classes, along z_y − z_other. Cross-entropy curves upwards everywhere; "
-        "squared error after softmax curves downwards where the network is wrong (p_y < 1/3).",
+        "squared error after softmax curves downwards left of the mark, where the answer is wrong.",
         panels=[
             Panel(
                 title="Convex, and not",
-                x_label="z_y − z_other",
-                y_label="loss",
+                x_label="lead of the true class, z_y − z_other",
+                y_label="loss (cross-entropy in nats)",
                 curves=[
                     Curve(
                         label=LABELS[name],
@@ -100,6 +101,17 @@ def _two_classes() -> Drawing:
                         loss=name,
                     )
                     for name, loss in LOSSES.items()
+                ]
+                + [
+                    Curve(
+                        label="p_y = 1/3, where the curvature turns",
+                        x=[turn.item()],
+                        y=LOSSES["brier"]
+                        .per_example(torch.stack([turn, 0 * turn])[None], labels[:1])
+                        .tolist(),
+                        loss="brier",
+                        line=False,
+                    )
                 ],
             )
         ],

@@ -64,8 +64,8 @@ def along_training(runs: Runs, *, examples: int) -> Measurement:
                 "stages of training with that loss. Cross-entropy has no negative eigenvalue; "
                 "squared error after softmax has, and on more of the pictures early in training.",
                 panels=[
-                    panel("Smallest eigenvalue", "eigenvalue", lowest),
-                    panel("Pictures with a negative one", "share", shares),
+                    panel("Smallest eigenvalue", "smallest eigenvalue of the Hessian", lowest),
+                    panel("Pictures with a negative one", "share of the pictures", shares),
                 ],
             )
         ],

@@ -75,6 +75,7 @@ def two_modes(
             ),
         }
     width = (grid[1] - grid[0]).item()
+    drawn = grid.abs() <= end / 2
     return Measurement(
         quantities=quantities,
         drawings=[
@@ -89,7 +90,11 @@ def two_modes(
                         x_label="outcome",
                         y_label="density",
                         curves=[
-                            Curve(label=label, x=grid.tolist(), y=(values / width).tolist())
+                            Curve(
+                                label=label,
+                                x=grid[drawn].tolist(),
+                                y=(values[drawn] / width).tolist(),
+                            )
                             for label, values in (
                                 ("target p", target),
                                 (f"q by {_LABELS['forward']}", densities["forward"]),

@@ -75,11 +75,12 @@ def _coin(maxima: list[float]) -> Drawing:
                 x_label="probability of heads",
                 y_label="H, bits",
                 curves=[
-                    Curve(label="H(p, 1 − p)", x=heads.tolist(), y=bits.tolist()),
+                    Curve(label="entropy H", x=heads.tolist(), y=bits.tolist()),
                     Curve(
                         label="maximum found",
                         x=maxima,
                         y=information.entropy(found, unit="bits").tolist(),
+                        line=False,
                     ),
                 ],
             )

@@ -1,6 +1,7 @@
 """S9: softmax forgets a shift, products of likelihoods underflow, logarithms do not."""
 
 import math
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from losslab.losses import CrossEntropy
 from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity, TableOfNumbers
 from losslab.seeding import generator
 from losslab.study.measure import Runs
+from losslab.study.over_seeds import over_seeds
+from losslab.study.points import Point
 from losslab.study.reading import predictions, untrained
 
 _SINGLE, _DOUBLE = torch.float32, torch.float64
@@ -38,104 +41,100 @@ def shift(runs: Runs, *, largest: float, seed: int) -> Measurement:
 def underflow(runs: Runs) -> Measurement:
     """Multiply likelihoods of real pictures one after another until the product is zero.
 
-    The network has its initial weights, as when the likelihood is first needed, or is trained.
+    The networks have their initial weights, as when the likelihood is first needed, or are trained.
 
     Args:
-        runs: ``cross_entropy``.
+        runs: ``scores_softmax``, one network a seed.
 
     Returns:
         ``single`` and ``double``: the number of pictures at which the product of an untrained
-        network's likelihoods is zero in float32 and in float64; ``logarithm``: the sum of the
-        logarithms in float32 over all pictures, divided by their number.
+        network's likelihoods is zero in float32 and in float64, infinity if it never is;
+        ``logarithm``: the sum of the logarithms over all pictures in float32; means over seeds.
     """
-    point = runs["cross_entropy"][0]
-    dataset, model = untrained(point)
-    loader = BatchLoader(dataset.test, batch_size=1000, mean=dataset.mean, std=dataset.std)
-    with torch.inference_mode():
-        logits = torch.cat([model(batch.images) for batch in loader.in_order()])
-    loss = CrossEntropy(reduction="none")
-    before = -loss(logits.double(), dataset.test.labels)
-    trained, labels = predictions(point)
-    after = -loss(trained, labels)
+    points = runs["scores_softmax"]
+    before = [_before(point) for point in points]
+    after = [-_LOSS(*predictions(point)) for point in points]
     counts = {
-        (when, kind): first_zero(logs, kind)
-        for when, logs in (("before", before), ("after", after))
+        (when, kind): [first_zero(logs, kind) for logs in of_seeds]
+        for when, of_seeds in (("before", before), ("after", after))
         for kind in (_SINGLE, _DOUBLE)
     }
-    quantities = {
-        name: Quantity(
-            value=float(count),
-            n=1,
-            what=f"pictures after which the product of likelihoods is 0, untrained, {precision}",
-        )
-        for name, kind, precision in (
-            ("single", _SINGLE, "float32"),
-            ("double", _DOUBLE, "float64"),
-        )
-        if (count := counts["before", kind]) is not None
-    }
-    total = before.float().sum().item()
-    quantities["logarithm"] = Quantity(
-        value=total / len(before),
-        n=len(before),
-        what="mean log-likelihood of all test pictures, summed in float32, untrained, nats",
-    )
+    n = len(before[0])
+    zero = "pictures after which the product of likelihoods is 0, untrained networks"
     return Measurement(
-        quantities=quantities,
+        quantities={
+            "single": over_seeds(counts["before", _SINGLE], f"{zero}, float32"),
+            "double": over_seeds(counts["before", _DOUBLE], f"{zero}, float64"),
+            "logarithm": over_seeds(
+                [logs.float().sum().item() for logs in before],
+                f"sum of the log-likelihoods of {n} pictures in float32, untrained networks, nats",
+            ),
+        },
         drawings=[
             Drawing(
                 name="underflow",
                 caption="The likelihoods of real pictures: their product, multiplied out, is zero "
-                "from the marked places on, in float32 and in float64; the sum of their "
-                "logarithms goes on.",
+                "from the marks on, in float32 and in float64; the sum of their logarithms goes "
+                "on. One seed.",
                 panels=[
-                    _underflow_panel("Before training", before[:400]),
-                    _underflow_panel("After training", after),
+                    _panel("Before training", before[0][:400]),
+                    _panel("After training", after[0]),
                 ],
             )
         ],
         tables=[
             TableOfNumbers(
-                title="Pictures after which the product of likelihoods is zero",
-                columns=["network", "float32", "float64"],
+                title=f"Pictures, of {n}, after which the product of likelihoods is zero",
+                columns=["seed", *(f"{network}, {kind}" for network, kind in _COLUMNS)],
                 rows=[
                     [
-                        when,
-                        *(_count(counts[when, kind], len(before)) for kind in (_SINGLE, _DOUBLE)),
+                        f"{point.seed}",
+                        *(_count(of_kind[index]) for of_kind in counts.values()),
                     ]
-                    for when in ("before", "after")
+                    for index, point in enumerate(points)
                 ],
             )
         ],
     )
 
 
-def first_zero(logs: Tensor, kind: torch.dtype) -> int | None:
-    """Return after how many factors ``exp(logs)`` a product in ``kind`` is 0, ``None`` if never.
+_LOSS = CrossEntropy(reduction="none")
+_COLUMNS = tuple(product(("untrained", "trained"), ("float32", "float64")))
+
+
+def _before(point: Point) -> Tensor:
+    """Return ``(N,)`` log-likelihoods of the test pictures under the initial weights."""
+    dataset, model = untrained(point)
+    loader = BatchLoader(dataset.test, batch_size=1000, mean=dataset.mean, std=dataset.std)
+    with torch.inference_mode():
+        logits = torch.cat([model(batch.images) for batch in loader.in_order()])
+    logs: Tensor = -_LOSS(logits.double(), dataset.test.labels)
+    return logs
+
+
+def first_zero(logs: Tensor, kind: torch.dtype) -> float:
+    """Return after how many factors ``exp(logs)`` a product in ``kind`` is 0, ∞ if it never is.
 
     >>> first_zero(torch.full((50,), math.log(0.1), dtype=torch.float64), torch.float32)
-    46
+    46.0
     """
     zero = (logs.exp().to(kind).cumprod(0) == 0).nonzero()
-    return None if len(zero) == 0 else int(zero[0]) + 1
+    return math.inf if len(zero) == 0 else float(zero[0]) + 1
 
 
-def _count(count: int | None, examples: int) -> str:
-    return f"not within {examples}" if count is None else str(count)
+def _count(count: float) -> str:
+    return "never" if math.isinf(count) else f"{count:g}"
 
 
-def _underflow_panel(title: str, logs: Tensor) -> Panel:
-    total = logs.cumsum(0) / math.log(10)
-    curves = [
-        Curve(
-            label="sum of logarithms",
-            x=[float(i + 1) for i in range(len(logs))],
-            y=total.tolist(),
-        )
-    ]
-    for label, kind in (("float64", _DOUBLE), ("float32", _SINGLE)):
+def _panel(title: str, logs: Tensor) -> Panel:
+    total = (logs.cumsum(0) / math.log(10)).tolist()
+    curves = [Curve(label="sum of logarithms", x=[float(i + 1) for i in range(len(logs))], y=total)]
+    for label, kind in (("float32", _SINGLE), ("float64", _DOUBLE)):
         zero = first_zero(logs, kind)
-        if zero is not None:
-            end = Curve(label=f"product is 0, {label}", x=[float(zero)], y=[total[zero - 1].item()])
-            curves.append(end)
+        if not math.isinf(zero):
+            curves.append(
+                Curve(
+                    label=f"product is 0, {label}", x=[zero], y=[total[int(zero) - 1]], line=False
+                )
+            )
     return Panel(title=title, x_label="pictures", y_label="log10 of the likelihood", curves=curves)

@@ -1,5 +1,7 @@
 """S9: the logarithm of a softmax as it is written in the books, and as it must be computed."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,10 +25,10 @@ def first_failure(
 
     Returns:
         ``naive_single``, ``naive_double``: the first g at which exp(z)/Σ exp(z), then the
-        logarithm, fails; ``log_of_softmax_single``, ``log_of_softmax_double``: likewise for the
-        logarithm of a softmax that is itself computed safely; ``safe_failures``: how many g fail
-        for cross-entropy as the library computes it: not finite, or off by more than a millionth,
-        or a gradient that is not finite, in both types.
+        logarithm, fails, infinity if none does; ``log_of_softmax_single``,
+        ``log_of_softmax_double``: likewise for the logarithm of a softmax that is itself computed
+        safely; ``safe_failures``: how many g fail for cross-entropy as the library computes it: not
+        finite, or off by more than a millionth, or a gradient that is not finite, in both types.
     """
     gaps = torch.arange(1, largest_gap + 1)
     firsts = {}
@@ -48,13 +50,12 @@ def first_failure(
     }
     quantities = {
         name: Quantity(
-            value=float(first),
+            value=first,
             n=1,
             what=f"first gap of the logits at which {names[name.rpartition('_')[0]]} is infinite "
             f"or NaN, {name.rpartition('_')[2]} precision",
         )
         for name, first in firsts.items()
-        if first is not None
     }
     quantities["safe_failures"] = Quantity(
         value=float(failures),
@@ -70,7 +71,7 @@ def first_failure(
                 rows=[
                     [
                         text,
-                        *(str(firsts[f"{name}_{kind}"] or "none") for kind in ("single", "double")),
+                        *(f"{firsts[f'{name}_{kind}']:g}" for kind in ("single", "double")),
                     ]
                     for name, text in names.items()
                 ],
@@ -84,6 +85,6 @@ def _naive(logits: Tensor) -> Tensor:
     return exponentials / exponentials.sum(1, keepdim=True)
 
 
-def _first(values: Tensor) -> int | None:
+def _first(values: Tensor) -> float:
     failed = (~values.isfinite()).nonzero()
-    return None if len(failed) == 0 else int(failed[0]) + 1
+    return math.inf if len(failed) == 0 else float(failed[0]) + 1

@@ -86,7 +86,7 @@ def minimum(
                                 x=[float(i) for i in range(len(shown[kind].values))],
                                 y=shown[kind].values,
                             )
-                            for kind, label in (("soft", "soft p"), ("one_hot", "one-hot p"))
+                            for kind, label in (("one_hot", "one-hot p"), ("soft", "soft p"))
                         ],
                     ),
                 ],

@@ -8,6 +8,9 @@ from losslab.study.over_seeds import pairs
 from losslab.study.points import Point
 from losslab.study.reading import final_weights, record
 
+_ALL = slice(None)
+_LOSSES = {"smoothed": "label_smoothing"}
+
 
 def equal_runs(runs: Runs) -> Measurement:
     """Compare the final weights of runs that differ in nothing but the name of their loss.
@@ -45,35 +48,33 @@ def equal_runs(runs: Runs) -> Measurement:
         n=len(differences),
         what="largest difference of the objectives logged in the same step, nats",
     )
-    labels = {
-        "cross_entropy": "cross-entropy",
-        "kl_divergence": "KL divergence",
-        "nll": "negative log-likelihood",
-    }
-    return Measurement(
-        quantities=quantities,
-        drawings=[
-            Drawing(
-                name="trajectories",
-                caption="Three names for one curve: the objective of every recorded step under "
-                "cross-entropy, KL divergence and negative log-likelihood (one seed). The lines "
-                "lie on one another.",
-                panels=[
-                    Panel(
-                        title="One trajectory, three names",
-                        x_label="step",
-                        y_label="objective, nats",
-                        y_log=True,
-                        curves=[
-                            Curve(
-                                label=label,
-                                x=_objective(runs[name][0])[0],
-                                y=_objective(runs[name][0])[1],
-                                loss=name,
-                            )
-                            for name, label in labels.items()
-                        ],
-                    )
+    return Measurement(quantities=quantities, drawings=[_drawing(runs)])
+
+
+def _drawing(runs: Runs) -> Drawing:
+    def curve(name: str, label: str, *, marks: slice = _ALL, line: bool = True) -> Curve:
+        steps, values = _objective(runs[name][0])
+        return Curve(
+            label=label, x=steps[marks], y=values[marks], loss=_LOSSES.get(name, name), line=line
+        )
+
+    return Drawing(
+        name="trajectories",
+        caption="Three names for one curve: the objective in nats while training under "
+        "cross-entropy (line), KL divergence and negative log-likelihood (every fourth record of "
+        "each as a mark, so that all can be seen). Smoothed labels, another loss, leave the curve "
+        "at once. One seed.",
+        panels=[
+            Panel(
+                title="One trajectory, three names",
+                x_label="step",
+                y_label="objective, nats",
+                y_log=True,
+                curves=[
+                    curve("cross_entropy", "cross-entropy"),
+                    curve("kl_divergence", "KL divergence", marks=slice(0, None, 4), line=False),
+                    curve("nll", "negative log-likelihood", marks=slice(2, None, 4), line=False),
+                    curve("smoothed", "cross-entropy, smoothed labels"),
                 ],
             )
         ],
