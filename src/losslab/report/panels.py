@@ -12,8 +12,9 @@ from losslab.report.style import LOSS_STYLES, Style, arm_styles
 
 _WIDTH, _HEIGHT = 4.6, 4.2
 _FEW = 25
+_THIN_MARKERS = ("P", "X", "*", "d")
 # Where no curve is a loss's, none of these can be taken for one.
-_PLAIN_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_PLAIN_MARKERS = ("o", "s", "^", "D", "v", "h", "8")
 
 
 def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
@@ -45,7 +46,7 @@ def _panel(axis: Axes, panel: Panel) -> None:
             color=style.color,
             ls=style.line if curve.line else "none",
             marker=style.marker if few or not curve.line else None,
-            ms=6 if few else 3.5,
+            ms=(9 if style.marker in _THIN_MARKERS else 6) if few else 3.5,
             alpha=1 if few or curve.line else 0.6,
             mec="white",
             mew=0.5,

@@ -56,7 +56,7 @@ def beside_softmax(runs: Runs) -> Measurement:
                         title="Two losses, one linear model",
                         x_label="learning rate",
                         x_log=True,
-                        y_label="test accuracy",
+                        y_label="test accuracy, share correct",
                         curves=[_curve(name, sides[name]) for name in _LABELS],
                     )
                 ],

@@ -130,7 +130,11 @@ def _drawings(sweep: Sweep) -> list[Drawing]:
             panels=[
                 panel("Weight norm", "‖W‖", tag("optim/weight_norm"), log=True),
                 panel("Gap in NLL", "test − training, nats", lambda p: gap(p, "nll")),
-                panel("Gap in accuracy", "training − test", lambda p: -gap(p, "accuracy")),
+                panel(
+                    "Gap in accuracy",
+                    "training − test, share correct",
+                    lambda p: -gap(p, "accuracy"),
+                ),
             ],
         ),
         Drawing(

@@ -80,7 +80,7 @@ def float64_paths(runs: Runs, *, std: float, steps: int, seeds: list[int]) -> Me
         worst = differences.max(axis=0)
         # A step at which the two are equal to the bit has no place on a log axis.
         y = np.where(worst > 0, worst, np.nan).tolist()
-        curves.append(Curve(label=case.label, x=list(range(1, steps + 1)), y=y))
+        curves.append(Curve(label=case.label, x=list(range(1, steps + 1)), y=y, loss=case.loss))
     drawing = Drawing(
         name="weight_decay",
         caption=(
@@ -106,6 +106,7 @@ class _Case(NamedTuple):
     make_optimizer: Callable[..., torch.optim.Optimizer]
     decay: float
     likelihood: Loss = CrossEntropy()
+    loss: str | None = None
 
 
 def _cases(std: float) -> dict[str, _Case]:
@@ -121,7 +122,12 @@ def _cases(std: float) -> dict[str, _Case]:
         "adamw": _Case("AdamW, weight decay λ", gaussian, adamw, decay),
         "square_double": _Case("penalty λ‖W‖², SGD, weight decay 2λ", square, sgd, 2 * decay),
         "mse": _Case(
-            "squared error, SGD, weight decay λ", gaussian, sgd, decay, SquaredError("none")
+            "squared error, SGD, weight decay λ",
+            gaussian,
+            sgd,
+            decay,
+            SquaredError("none"),
+            loss="mse",
         ),
         "square_same": _Case("penalty λ‖W‖², SGD, weight decay λ", square, sgd, decay),
     }
