@@ -1,14 +1,19 @@
 """The commands."""
 
 import argparse
+import contextlib
+import difflib
+import io
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+
+import losslab
 
 if TYPE_CHECKING:
     from losslab.study import Failed
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
 BAD_INPUT = 2
 FAILED_RUNS = 1
 INTERRUPTED = 130
+_HELP = ("-h", "--help", "help")
 
 USAGE = """\
 losslab: why does squared error underperform cross-entropy for classification?
@@ -36,48 +42,86 @@ losslab: why does squared error underperform cross-entropy for classification?
 def main() -> None:
     """Run the command line; exit 0, 1 (runs failed), 2 (bad input) or 130 (interrupted)."""
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if not arguments or arguments[0] in _HELP:
         sys.stdout.write(USAGE)
         raise SystemExit(0 if arguments else BAD_INPUT)
-    commands: dict[str, Callable[[list[str]], int]] = {
-        "train": _train,
-        "study": _study,
-        "report": _report,
-        "board": _board,
-        "list": _list,
-    }
+    if arguments[0] == "--version":
+        sys.stdout.write(f"losslab {losslab.__version__}\n")
+        raise SystemExit(0)
     name, rest = arguments[0], arguments[1:]
     # A loss of one's own lies beside one's command, where `python -m` would find it.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
-        if name not in commands:
-            raise ValueError(f"unknown command {name!r}; allowed are {', '.join(commands)}")
-        code = commands[name](rest)
+        code = _command(name)(rest)
     except KeyboardInterrupt:
         _say("stopped; finished runs are kept, and the same command goes on from here")
         code = INTERRUPTED
     except (ValueError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        if full_error:
             raise
         _say(" ".join(str(error).split()))
         code = BAD_INPUT
     raise SystemExit(code)
 
 
+def _command(name: str) -> Callable[[list[str]], int]:
+    if name in ("-sc", "--shell-completion"):
+        return _complete
+    if name not in _COMMANDS:
+        meant = difflib.get_close_matches(name, _COMMANDS, n=1)
+        nearest = f" (did you mean {meant[0]!r}?)" if meant else ""
+        raise ValueError(f"unknown command {name!r}{nearest}; allowed are {', '.join(_COMMANDS)}")
+    return _COMMANDS[name]
+
+
 def _say(text: str) -> None:
     sys.stderr.write(f"losslab: {text}\n")
 
 
-def _train(arguments: list[str]) -> int:
-    from losslab.study.train import train
+def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """Read arguments; argparse itself would print its usage before the one line that says why."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return parser.parse_args(arguments)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        reason = printed.getvalue().splitlines()[-1].partition("error: ")[2]
+        raise ValueError(f"{reason}; see `{parser.prog} --help`") from None
 
-    return _failures(train(arguments))
+
+def _train(arguments: list[str]) -> int:
+    from losslab.study.train import flags, train
+
+    parser = flags()
+    parser.prog = "losslab train"
+    return _failures(train(_parse(parser, arguments), arguments))
+
+
+def _complete(arguments: list[str]) -> int:
+    """Answer the shell when TAB is pressed; Hydra knows what follows ``losslab train``."""
+    if "COMP_LINE" in os.environ:
+        program, *words = os.environ["COMP_LINE"].split(" ")
+        if len(words) < 2:
+            sys.stdout.write(" ".join(_COMMANDS) + "\n")
+        if len(words) < 2 or words[0] != "train":
+            return 0
+        os.environ["COMP_LINE"] = " ".join([program, *words[1:]])
+    return _train(["-sc", *arguments])
 
 
 def _study(arguments: list[str]) -> int:
+    if set(arguments) & set(_HELP):
+        sys.stdout.write(USAGE)
+        return 0
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
         raise ValueError("name a study: losslab study NAME; see `losslab list study`")
+    flag = next((text for text in arguments if text.startswith("-")), "")
+    if flag:
+        raise ValueError(f"{flag}: losslab study takes key=value only; flags are for losslab train")
     from losslab.experiment import Composer
     from losslab.study import run_study, studies
 
@@ -109,18 +153,21 @@ def _report(arguments: list[str]) -> int:
     parser = _parser("report", "Report on the runs that are there, finished or not.")
     parser.add_argument("path", type=Path, help="of a study, a sweep or all studies")
     parser.add_argument("--to", type=Path, help="write report.md, results.json, figures there")
-    given = parser.parse_args(arguments)
+    given = _parse(parser, arguments)
     report.write(given.path, console=Console(), out=given.to)
     return 0
 
 
 def _board(arguments: list[str]) -> int:
     parser = _parser("board", "Start TensorBoard on the loopback address.")
-    parser.add_argument("path", type=Path, nargs="?", default=Path("outputs"))
-    parser.add_argument("--port", type=int, default=6006)
-    given = parser.parse_args(arguments)
+    parser.add_argument(
+        "path", type=Path, nargs="?", default=Path("outputs"), help="with runs; outputs by default"
+    )
+    parser.add_argument("--port", type=int, default=6006, help="0 for any that is free")
+    given = _parse(parser, arguments)
     if not given.path.is_dir():
         raise ValueError(f"{given.path} is no folder; give one with runs, e.g. outputs")
+    _check_port(given.port)
     # It has no authentication, so it listens to this machine alone; a run under way shows up
     # because files that grow are read on.
     os.execv(
@@ -133,13 +180,28 @@ def _board(arguments: list[str]) -> int:
     )
 
 
+def _check_port(port: int) -> None:
+    """Take the port and give it back: TensorBoard would say what is wrong in many lines."""
+    if not 0 <= port < 2**16:
+        raise ValueError(f"--port={port}; give a number from 0 to {2**16 - 1}")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ValueError(
+                f"port {port} is not to be had ({error.strerror}); give another with --port"
+            ) from error
+
+
 def _list(arguments: list[str]) -> int:
     from losslab.experiment import Composer
+    from losslab.experiment.compose import nearest
     from losslab.experiment.describe import describe, groups
 
     parser = _parser("list", "List what can be chosen.")
     parser.add_argument("group", nargs="?", help="loss, data, model, optimizer, study, ...")
-    given = parser.parse_args(arguments)
+    given = _parse(parser, arguments)
     console = Console()
     with Composer() as composer:
         known = groups(composer)
@@ -147,14 +209,22 @@ def _list(arguments: list[str]) -> int:
             given.group, given.group if given.group in known else given.group.removesuffix("s")
         )
         if wanted and wanted not in known:
-            raise ValueError(f"unknown group {given.group!r}; allowed are {', '.join(known)}")
+            raise ValueError(
+                f"unknown group {given.group!r}{nearest(given.group, known)}; allowed are "
+                f"{', '.join(known)}"
+            )
         for group in [wanted] if wanted else known:
-            table = Table(title=f"{group}=", title_justify="left", box=None, show_header=False)
-            for choice, line in describe(composer, group).items():
-                table.add_row(f"  {choice}", line)
-            console.print(table)
+            console.print(f"[bold]{group}=[/bold]", highlight=False)
+            lines = describe(composer, group)
+            width = max(map(len, lines))
+            for choice, line in lines.items():
+                text = f"  {choice:{width}}  {line}"
+                console.print(text, soft_wrap=True, highlight=False, markup=False)
     return 0
 
 
 def _parser(name: str, description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"losslab {name}", description=description)
+
+
+_COMMANDS = {"train": _train, "study": _study, "report": _report, "board": _board, "list": _list}

@@ -37,6 +37,7 @@ def download(fetch: Callable[[str], object], root: Path, *, dataset: str, what_e
     Raises:
         ValueError: The download failed.
     """
+    new_folders = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
@@ -47,6 +48,9 @@ def download(fetch: Callable[[str], object], root: Path, *, dataset: str, what_e
                 place.parent.mkdir(parents=True, exist_ok=True)
                 file.replace(place)
     except (OSError, RuntimeError, HTTPException, EOFError, zlib.error) as error:
+        for new in new_folders:
+            with contextlib.suppress(OSError):  # it was never made, or has been used meanwhile
+                new.rmdir()
         reason = " ".join(str(error).split())
         raise ValueError(f"{dataset}: the download failed ({reason}); {what_else}") from error
 

@@ -23,6 +23,7 @@ _WORDS = {
     Path: "a path",
     NoneType: "null",
 }
+_NODE = "keys and values, with a _target_ among them"
 
 
 def check_arguments(
@@ -44,7 +45,7 @@ def check_arguments(
     >>> node = OmegaConf.create({"_target_": "losslab.losses.Focal", "gama": 1.0})
     >>> check_arguments(node, "loss")
     Traceback (most recent call last):
-    ValueError: unknown key 'loss.gama' (did you mean 'gamma'?); allowed are gamma, reduction
+    ValueError: unknown key 'loss.gama' (did you mean 'loss.gamma'?); allowed below loss are ...
     """
     values: Any = OmegaConf.to_container(node, resolve=True)
     _check(values, name, supplied=supplied, recursive=recursive)
@@ -77,9 +78,10 @@ def _check(
     others = {key: value for key, value in own.items() if key not in allowed}
     if others and not takes_any:
         key = min(others)
+        dotted = [f"{name}.{word}" for word in allowed]
         raise ValueError(
-            f"unknown key {f'{name}.{key}'!r}{nearest(key, allowed)}; allowed are "
-            f"{', '.join(allowed) or 'none'}"
+            f"unknown key {f'{name}.{key}'!r}{nearest(f'{name}.{key}', dotted)}; allowed below "
+            f"{name} are {', '.join(allowed) or 'none'}"
         )
     for key in own.keys() - others.keys() - nodes.keys():
         if not _fits(own[key], hints.get(key, Any)):
@@ -147,6 +149,9 @@ def _fits(value: Any, hint: Any) -> bool:
             return len(value) == len(options) and all(map(_fits, value, options))
         sequence = kind is tuple or _is_subclass(list, kind)
         return sequence and all(_fits(item, options[0] if options else Any) for item in value)
+    if isinstance(value, dict):
+        items = value.values() if len(options) == 2 else ()
+        return _is_subclass(dict, kind) and all(_fits(item, options[1]) for item in items)
     return _is_subclass(type(value), kind)
 
 
@@ -160,8 +165,8 @@ def _is_subclass(kind: type, parent: type) -> bool:
 def _described(hint: Any) -> str:
     kind, options = get_origin(hint) or hint, get_args(hint)
     if kind in (Union, UnionType):
-        words = dict.fromkeys(_described(option) for option in options)
-        plain = [word for word in words if word in _WORDS.values()]
+        words = list(dict.fromkeys(_described(option) for option in options))
+        plain = [word for word in words if word != _NODE]
         return " or ".join(plain or words)
     if kind in _WORDS:
         return _WORDS[kind]
@@ -172,5 +177,5 @@ def _described(hint: Any) -> str:
     if kind is tuple or _is_subclass(list, kind):
         return f"a list, each of it {_described(options[0])}" if options else "a list"
     if _is_subclass(dict, kind):
-        return "a group of keys"
-    return "a group with a _target_"
+        return "keys and values"
+    return _NODE

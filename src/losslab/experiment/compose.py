@@ -9,7 +9,9 @@ from pathlib import Path
 from types import TracebackType
 
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.conf import HydraConf
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -17,6 +19,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # A wheel carries conf/ inside the package; a checkout has it at its root.
@@ -40,11 +43,7 @@ class Composer:
     def __init__(self, config_dir: str | None = None) -> None:
         if config_dir is not None and not Path(config_dir).is_dir():
             raise ValueError(f"--config-dir {config_dir} is no folder; give one with choices in it")
-        self._extra = (
-            []
-            if config_dir is None
-            else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
-        )
+        self._config_dir = config_dir
         self._stack = ExitStack()
         self._choices: dict[str, list[str]] = {}
 
@@ -53,6 +52,16 @@ class Composer:
         self.hydra = GlobalHydra.instance().hydra
         assert self.hydra is not None
         self.loader = self.hydra.config_loader
+        if self._config_dir is not None:
+            assert isinstance(self.loader, ConfigLoaderImpl)
+            search_path = self.loader.get_search_path()
+            # Where Hydra puts it, too.
+            search_path.prepend(
+                provider="command-line",
+                path=f"file://{Path(self._config_dir).resolve()}",
+                anchor=SearchPathQuery(provider="schema"),
+            )
+            self.loader.repository.initialize_sources(search_path)
         return self
 
     def __exit__(
@@ -76,6 +85,8 @@ class Composer:
             return self._compose(overrides, run_mode)
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(self._explain(error, overrides)) from error
+        except YAMLError as error:  # it names the file
+            raise ValueError(f"cannot read a choice ({' '.join(str(error).split())})") from error
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
         """Return the parsed overrides.
@@ -87,11 +98,15 @@ class Composer:
         parsed = []
         for text in overrides:
             try:
-                parsed.append(parser.parse_override(text))
+                override = parser.parse_override(text)
             except HydraException as error:
                 raise ValueError(
                     f"cannot read the override {text!r} ({_first_line(error)}); write key=value"
                 ) from error
+            override.config_loader = self.loader  # for glob(...)
+            if not override.key_or_group:
+                raise ValueError(f"the override {text!r} has no key; write key=value")
+            parsed.append(override)
         return parsed
 
     def choices(self, group: str) -> list[str]:
@@ -104,14 +119,12 @@ class Composer:
         assert self.hydra is not None
         return self.hydra.compose_config(
             config_name="config",
-            overrides=[*self._extra, *overrides],
+            overrides=list(overrides),
             run_mode=run_mode,
             from_shell=False,
         )
 
     def _check_choices(self, overrides: Sequence[str]) -> None:
-        if self._extra:
-            return  # what the user's own folder offers is known to Hydra only while it composes
         for override in self.parse(overrides):
             group = override.key_or_group
             allowed = self.choices(group)
@@ -128,20 +141,25 @@ class Composer:
         ambiguous = re.match("Ambiguous value for argument '(.+)'", str(error))
         if ambiguous:
             return f"{ambiguous.group(1)} has several values; sweep over them with -m"
-        match = re.search(r"Could not (?:override|append|find) '([^']+)'", str(error))
+        match = re.search(
+            r"Could not (?:override|append|delete from config\.) '([\w.]+)'", str(error)
+        )
         if match is None:
             return _first_line(error)
         key = match.group(1)
         groups = [
             text
             for text, override in zip(overrides, self.parse(overrides), strict=True)
-            if self.choices(override.key_or_group)
+            if override.is_add() or override.key_or_group in usual_choices()
         ]
-        known = list(leaves(without_hydra(self._compose(groups))))
-        return (
-            f"unknown key {key!r}{nearest(key, known)}; see every key with "
-            "`losslab train --cfg job`"
-        )
+        config = self._compose(groups)
+        hydra = key.startswith("hydra.")
+        known = {*leaves(config.hydra, "hydra.")} if hydra else {*leaves(without_hydra(config))}
+        where = f"with `losslab train --cfg {'hydra' if hydra else 'job'}`"
+        if key.startswith("study."):
+            where = "in the study's file in conf/study"
+        instead = nearest(key, known | usual_choices().keys())
+        return f"unknown key {key!r}{instead}; see every key {where}"
 
 
 def quoted(override: str) -> str:

@@ -66,7 +66,7 @@ def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     digest = digest_of(config)
     group = f"{_description(config, choices)}-{digest}"
     name, seed = str(config.name), config.seed
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", name) or ".." in name.split("/"):
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", name) or {".", ".."} & set(name.split("/")):
         raise ValueError(
             f"name={name}; give a folder name of letters, digits, '.', '_' and '-', "
             "inside output_dir"
@@ -87,12 +87,17 @@ def _check_keys(config: DictConfig) -> None:
             f"unknown key {word!r}{nearest(word, allowed)}; allowed are {', '.join(allowed)}"
         )
     absent = [key for key in allowed if key not in present and key != "launcher"]
+    for group in present & set(usual_choices()):
+        if not OmegaConf.is_dict(config[group]):
+            raise ValueError(
+                f"{group}={config[group]}; give a choice of {group}, or keys and values"
+            )
     flat = _flat(config)
     absent += [key for key, value in flat.items() if value == "???" and key != _FILLED_IN]
     if absent:
         raise ValueError(f"{absent[0]} has no value; give {absent[0]}=...")
     for key, kind in {"name": str, "output_dir": str, "force": bool}.items():
-        if not isinstance(config[key], kind):
+        if not isinstance(config[key], kind) or config[key] == "":
             allowed_values = "true or false" if kind is bool else "the name of a folder"
             raise ValueError(f"{key}={config[key]}; give {allowed_values}")
 

@@ -10,13 +10,16 @@ from omegaconf import DictConfig
 from losslab.experiment.arguments import check_arguments
 
 
-def make(node: DictConfig, name: str, *, kind: Any = object, **arguments: Any) -> Any:
+def make(
+    node: DictConfig, name: str, *, kind: Any = object, recursive: bool = True, **arguments: Any
+) -> Any:
     """Instantiate a node.
 
     Args:
         node: With a ``_target_``.
         name: Its dotted key.
         kind: What it must give.
+        recursive: Whether the nodes below it are instantiated with it.
         **arguments: That follow from other choices, and that the node must not have.
 
     Raises:
@@ -30,15 +33,15 @@ def make(node: DictConfig, name: str, *, kind: Any = object, **arguments: Any) -
             f"{name}.{fixed[0]}={node[fixed[0]]} follows from the data, which give "
             f"{arguments[fixed[0]]}; leave it out"
         )
-    check_arguments(node, name, supplied=arguments)
+    check_arguments(node, name, supplied=arguments, recursive=recursive)
     try:
-        made = instantiate(node, _convert_="all", **arguments)
+        made = instantiate(node, _convert_="all", _recursive_=recursive, **arguments)
     except InstantiationException as error:
         raise ValueError(_reason(error, name)) from error
     if not isinstance(made, kind):
         raise ValueError(
-            f"{name}._target_={node._target_} gives a {type(made).__name__}; "
-            f"give what makes a {kind.__name__}"
+            f"{name}._target_={node._target_} gives {type(made).__name__}; "
+            f"{kind.__name__} is needed"
         )
     return made
 

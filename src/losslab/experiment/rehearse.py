@@ -46,6 +46,8 @@ def _rehearse_loss(
     try:
         with torch.enable_grad():
             terms = objective.terms(logits, labels, list(model.parameters()))
+    except ValueError as error:
+        raise ValueError(f"loss: {first_words(error)}") from error
     except Exception as error:  # whatever a loss of one's own raises
         raise ValueError(
             f"loss: {name} fails on logits of shape {tuple(logits.shape)} "

@@ -1,12 +1,12 @@
 """A study that compares arms: tune each on a grid, confirm on fresh seeds, judge the claims."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from losslab import report
 from losslab.recording import write_json
-from losslab.report.plan import Rate
+from losslab.report.plan import Claim, Rate
 from losslab.study.cells import Cell, check_arms, check_conditions, make_cells
 from losslab.study.launch import Failed
 from losslab.study.measure import check_quantities, write_evidence
@@ -69,8 +69,12 @@ class Comparison:
 
     def __post_init__(self) -> None:
         for name in ("values", "tune_seeds", "confirm_seeds", "confirm_at"):
-            if not isinstance(getattr(self, name), list) or not getattr(self, name):
-                raise ValueError(f"study.{name}={getattr(self, name)}; give a list of at least one")
+            given = getattr(self, name)
+            if not given or len(set(given)) < len(given):
+                raise ValueError(f"study.{name}={given}; give a list of at least one, each once")
+        for name in ("tune_seeds", "confirm_seeds"):
+            if min(getattr(self, name)) < 0:
+                raise ValueError(f"study.{name}={getattr(self, name)}; give numbers from 0 up")
         check_arms(self.arms)
         check_conditions(self.conditions)
         if self.reference not in self.arms:
@@ -87,6 +91,11 @@ class Comparison:
                 f"the study's seeds {sorted(both)} tune and confirm; a comparison needs fresh ones"
             )
         check_quantities(self._numeric_claims, self.measures)
+        needed = {part.name for part in fields(Claim)} - {"beyond"}
+        for claim in self.claims:
+            lacks = sorted(needed - claim.keys()) if "quantity" not in claim else []
+            if lacks:
+                raise ValueError(f"study.claims: the claim {claim} has no {lacks[0]}; give it one")
 
     @property
     def _numeric_claims(self) -> list[dict[str, Any]]:
@@ -105,6 +114,10 @@ class Comparison:
 
     def run(self, session: Session) -> list[Failed]:
         """Run what is missing and write the report; return the runs that failed."""
+        parts = (*self.arms.values(), *self.conditions.values())
+        made = session.composer.parse([text for part in parts for text in part["overrides"]])
+        own = {override.key_or_group for override in made}
+        session.check_overrides(own | {self.parameter, "seed"})
         cells = self.cells(session)
         plan = self.plan(session, cells)
         report.parse_plan(plan)  # a claim that cannot be judged should not cost a training first

@@ -30,10 +30,23 @@ class Demonstration:
     claims: list[dict[str, Any]]
 
     def __post_init__(self) -> None:
+        for name, about in self.runs.items():
+            if "seeds" not in about or not about.keys() <= {"overrides", "grid", "seeds"}:
+                raise ValueError(
+                    f"study.runs.{name}={about}; give it seeds, and overrides and grid if need be"
+                )
+            for key, kind in {"overrides": list, "grid": dict}.items():
+                if not isinstance(about.get(key, kind()), kind):
+                    raise ValueError(
+                        f"study.runs.{name}.{key}={about[key]}; give overrides [key=value, ...], "
+                        "and a grid {key: [value, ...]}"
+                    )
         check_quantities(self.claims, self.measures)
 
     def run(self, session: Session) -> list[Failed]:
         """Run what is missing, measure, write the report; return the runs that failed."""
+        axes = {key for about in self.runs.values() for key in about.get("grid", {})}
+        session.check_overrides(axes | {"loss", "seed"})
         runs = {
             name: Points(session, [*self.base, *about.get("overrides", [])]).grid(
                 about.get("grid", {}), about["seeds"]

@@ -1,6 +1,8 @@
 """Hand runs to the launcher that Hydra was told to use, and see how they ended."""
 
-from collections.abc import Sequence
+import errno
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hydra.core.plugins import Plugins
@@ -25,6 +27,23 @@ class Failed:
     reason: str
 
 
+def make_folders(directories: Iterable[RunDirectory]) -> None:
+    """Make the folders below which runs will be, to find out now whether that is possible.
+
+    Raises:
+        ValueError: It is not.
+    """
+    for folder in {directory.path.parents[1] for directory in directories}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise ValueError(
+                f"cannot write into {folder} ({error.strerror}); give another output_dir=..."
+            ) from error
+
+
 def launch(
     composer: Composer,
     jobs: Sequence[tuple[list[str], RunDirectory]],
@@ -36,6 +55,7 @@ def launch(
     """Run jobs with the launcher of ``overrides``; each is a list of overrides and its folder."""
     if not jobs:
         return
+    make_folders(directory for _, directory in jobs)
     from hydra._internal.callbacks import Callbacks  # the only place that makes an empty one
 
     master = composer.compose(overrides, run_mode=RunMode.MULTIRUN)

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from losslab.experiment.arguments import check_arguments
+from losslab.experiment.make import make
 from losslab.recording import FINISHED, manifest, write_atomically
 from losslab.report.evidence import (
     EVIDENCE_FILE,
@@ -24,12 +24,14 @@ Measure = Callable[[Runs], Measurement]
 
 
 def check_quantities(claims: list[dict[str, Any]], measures: dict[str, dict[str, Any]]) -> None:
-    """Raise ``ValueError`` for a claim about a measure that the study does not have."""
-    for claim in claims:
-        measure = claim["quantity"].partition(".")[0]
+    """Raise ``ValueError`` for a wrong measure, or a claim about one that is not there."""
+    for name, node in measures.items():
+        check_arguments(_partial(node), f"study.measures.{name}")
+    for claim in map(_claim, claims):
+        measure = claim.quantity.partition(".")[0]
         if measure not in measures:
             raise ValueError(
-                f"claim {claim['id']} is about the measure {measure!r}; the study has "
+                f"claim {claim.id} is about the measure {measure!r}; the study has "
                 f"{', '.join(measures)}"
             )
 
@@ -65,7 +67,7 @@ def write_evidence(
         question=question,
         command=session.command,
         manifest=manifest(command=session.command, device="cpu", threads=1, choices={}),
-        claims=[NumericClaim(**claim) for claim in claims],
+        claims=list(map(_claim, claims)),
         measurements={
             name: measured
             for name, node in measures.items()
@@ -82,11 +84,18 @@ def _measure(name: str, node: dict[str, Any], runs: Runs) -> Measurement | None:
     needs = node.get("needs", [])
     if any(need not in runs for need in needs):
         return None
+    measure: Measure = make(_partial(node), f"study.measures.{name}")
+    return measure({need: runs[need] for need in needs})
+
+
+def _partial(node: dict[str, Any]) -> DictConfig:
+    """Return the node of a measure that waits for its runs."""
     arguments = {key: value for key, value in node.items() if key != "needs"}
+    return OmegaConf.create(arguments | {"_partial_": True})
+
+
+def _claim(claim: dict[str, Any]) -> NumericClaim:
     try:
-        partial: Measure = instantiate(
-            OmegaConf.create(arguments | {"_partial_": True}), _convert_="all"
-        )
-    except InstantiationException as error:
-        raise ValueError(f"study.measures.{name}: {error.__cause__ or error}") from error
-    return partial({need: runs[need] for need in needs})
+        return NumericClaim(**claim)
+    except TypeError as error:  # a key is missing or unknown
+        raise ValueError(f"study.claims: the claim {claim}: {error}") from error

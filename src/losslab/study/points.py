@@ -1,6 +1,6 @@
 """Runs that a study plans: composed once, then varied in values and seed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -39,6 +39,15 @@ class Session:
         """The study's folder."""
         config = self.composer.compose([f"name={self.name}", *self.overrides])
         return Path(config.output_dir) / str(config.name)
+
+    def check_overrides(self, varied: Collection[str]) -> None:
+        """Raise ``ValueError`` for an override of what the study itself sets, run by run."""
+        for override in self.composer.parse(self.overrides):
+            if override.key_or_group in varied:
+                raise ValueError(
+                    f"{override.input_line}: the study {self.name} sets {override.key_or_group} "
+                    "itself; change the keys of study. instead, or sweep with `losslab train -m`"
+                )
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ class Points:
         config = without_hydra(self._full)
         with open_dict(config):
             for key, value in values.items():
+                if OmegaConf.is_dict(OmegaConf.select(config, key)):
+                    raise ValueError(f"{key} cannot be varied; give a key with a single value")
                 OmegaConf.update(config, key, value)
             config.seed = seed
         choices = choices_of(self._full.hydra)
@@ -103,7 +114,14 @@ class Points:
         )
 
     def grid(self, axes: dict[str, list[Any]], seeds: Sequence[int]) -> list[Point]:
-        """Return all combinations of the axes' values and the seeds."""
+        """Return all combinations of the axes' values and the seeds.
+
+        Raises:
+            ValueError: An axis is no list, a value is out of range, or a key is unknown.
+        """
+        for key, values in {**axes, "seeds": seeds}.items():
+            if not isinstance(values, list) or not values:
+                raise ValueError(f"{key}={values}; give a list of at least one")
         return [
             self.point(dict(zip(axes, values, strict=True)), seed)
             for values in product(*axes.values())

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from losslab.experiment import Composer, quoted
+from losslab.experiment.make import make
 from losslab.study.launch import Failed
 from losslab.study.points import Session
 
@@ -49,7 +48,7 @@ def run_study(
     for_runs = [text for text in overrides if text not in about_study]
     node = composer.compose([f"+study={name}", *about_study]).study
     folder = name if node.get("size", SIZES[0]) == SIZES[0] else f"{name}_{node.size}"
-    study = make(sized(node, name), name)
+    study: Study = make(sized(node, name), "study", recursive=False)
     return study.run(Session(composer, folder, for_runs, console, command))
 
 
@@ -66,12 +65,3 @@ def sized(node: DictConfig, name: str) -> DictConfig:
     sized = OmegaConf.create(container)
     assert isinstance(sized, DictConfig)
     return sized
-
-
-def make(node: DictConfig, name: str) -> Study:
-    """Instantiate a study's node."""
-    try:
-        study: Study = instantiate(node, _convert_="all", _recursive_=False)
-    except InstantiationException as error:
-        raise ValueError(f"study {name}: {error.__cause__ or error}") from error
-    return study

@@ -1,6 +1,8 @@
 """``losslab train``: plain Hydra, with every job checked before the first one runs."""
 
+import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from itertools import product
@@ -9,51 +11,60 @@ from typing import NamedTuple
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from losslab.experiment import CONFIG_FOLDER, Composer, choices_of, job, prepare, quoted
 from losslab.experiment.compose import without_hydra
 from losslab.recording import FINISHED, RunDirectory
-from losslab.study.launch import Failed, outcome
+from losslab.study.launch import Failed, make_folders, outcome
 from losslab.study.progress import SweepProgress
 
 # Flags with which Hydra tells something and runs nothing.
 _TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
 
 
-def train(arguments: list[str]) -> list[Failed]:
+def flags() -> argparse.ArgumentParser:
+    """Return what reads Hydra's flags."""
+    return get_args_parser()
+
+
+def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
     """Run one configuration, or with ``-m`` a sweep; return the runs that failed.
+
+    Args:
+        given: ``arguments``, read by :func:`flags`.
+        arguments: As typed.
 
     Raises:
         ValueError: Something about one of the runs is wrong; nothing is written then.
     """
-    overrides = get_args_parser().parse_args(arguments).overrides
-    arguments = [quoted(text) if text in overrides else text for text in arguments]
-    given = get_args_parser().parse_args(arguments)
-    if any(getattr(given, flag) for flag in _TELLING):
-        _hydra(arguments)
-        return []
-    if given.config_name not in (None, "config"):
-        raise ValueError(
-            f"--config-name={given.config_name}; allowed is config: choose within it with "
-            "GROUP=CHOICE, and see `losslab list`"
-        )
+    _check_flags(given)
+    arguments = [quoted(text) if text in given.overrides else text for text in arguments]
+    given.overrides = [quoted(text) for text in given.overrides]
     console = Console()
     with Composer(given.config_dir) as composer:
-        parsed = composer.parse(given.overrides)
-        if any(override.key_or_group == "hydra/sweeper" for override in parsed):
-            expanded: list[list[str]] = []  # only that sweeper knows its runs
+        if any(getattr(given, flag) for flag in _TELLING):
+            if given.cfg or given.info:
+                composer.compose(given.overrides)  # what is wrong, in one line
+            runs = None
         else:
-            expanded = _expand(parsed) if given.multirun else [given.overrides]
-        runs = [_prepare(composer, overrides) for overrides in expanded]
+            runs = _runs(composer, given)
+    if runs is None:
+        _hydra(arguments)
+        return []
     directories = [run.directory for run in runs]
+    pending = {run.directory.path: run.directory for run in runs if run.pending}
+    make_folders(pending.values())
     if not given.multirun:
         _hydra(arguments)
-    elif runs and not any(run.pending for run in runs):
+    elif runs and not pending:
         console.print(f"all {len(runs)} runs are finished already; force=true runs them again")
     else:
-        pending = [run.directory for run in runs if run.pending]
-        with SweepProgress(pending, console=console, title="sweep"):
+        with SweepProgress(list(pending.values()), console=console, title="sweep"):
             _hydra(arguments)
     failed = outcome(directories)
     if given.multirun:
@@ -64,27 +75,42 @@ def train(arguments: list[str]) -> list[Failed]:
     return failed
 
 
+def _check_flags(given: argparse.Namespace) -> None:
+    if given.resolve and not (given.cfg or given.help):
+        raise ValueError("--resolve goes with --cfg or --help; add one of them")
+    if given.config_name not in (None, "config"):
+        raise ValueError(
+            f"--config-name={given.config_name}; allowed is config: choose within it with "
+            "GROUP=CHOICE, and see `losslab list`"
+        )
+    if given.config_path is not None:
+        raise ValueError(
+            f"--config-path={given.config_path} would hide every choice; add yours with "
+            "--config-dir FOLDER"
+        )
+    if given.experimental_rerun is not None:
+        raise ValueError(
+            f"--experimental-rerun={given.experimental_rerun}; run the command that is in the "
+            "run's manifest.json, with force=true"
+        )
+
+
 def _hydra(arguments: Sequence[str]) -> None:
     # hydra.main reads the command line itself.
     sys.argv = ["losslab", *arguments]
-    hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")(job)()
-
-
-def _expand(overrides: Sequence[Override]) -> list[list[str]]:
-    """Return the overrides of every job, as Hydra's basic sweeper makes them."""
-    axes = []
-    for override in overrides:
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            axes.append([override.input_line or ""])
-        elif override.is_discrete_sweep():
-            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+    run = hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")(job)
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    # Otherwise Hydra itself prints errors, over many lines, and exits.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        run()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
         else:
-            raise ValueError(
-                f"{override.input_line}: a grid needs values to go through; give a list a,b,c, "
-                "choice(...) or range(...)"
-            )
-    return [list(point) for point in product(*axes)]
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 class _Run(NamedTuple):
@@ -92,8 +118,44 @@ class _Run(NamedTuple):
     pending: bool
 
 
+def _runs(composer: Composer, given: argparse.Namespace) -> list[_Run]:
+    parsed = composer.parse(given.overrides)
+    if not given.multirun:
+        return [_prepare(composer, given.overrides)]
+    _check_launcher(composer.compose(given.overrides, run_mode=RunMode.MULTIRUN))
+    if any(override.key_or_group == "hydra/sweeper" for override in parsed):
+        return []  # only that sweeper knows its runs
+    return [_prepare(composer, overrides) for overrides in _expand(parsed)]
+
+
+def _check_launcher(config: DictConfig) -> None:
+    if config.hydra.launcher.get("n_jobs") == 0:
+        raise ValueError("hydra.launcher.n_jobs=0; give a number of workers, or -1 for all cores")
+
+
+def _expand(overrides: Sequence[Override]) -> list[list[str]]:
+    """Return the overrides of every job, as Hydra's basic sweeper makes them."""
+    axes = []
+    for override in overrides:
+        if not override.is_sweep_override():
+            axes.append([override.input_line or ""])
+            continue
+        key, values = override.get_key_element(), []
+        if override.is_discrete_sweep():
+            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        if not values:
+            raise ValueError(
+                f"{override.input_line}: a grid needs values to go through; give a list a,b,c, "
+                "choice(...) or range(...)"
+            )
+        axes.append(values)
+    return [list(point) for point in product(*axes)]
+
+
 def _prepare(composer: Composer, overrides: list[str]) -> _Run:
     config = composer.compose(overrides)
+    if config.hydra.job.chdir:
+        raise ValueError("hydra.job.chdir=true would move output_dir; give output_dir=... instead")
     directory = prepare(without_hydra(config), choices_of(config.hydra)).directory
     return _Run(directory, pending=config.force or directory.status not in FINISHED)
 

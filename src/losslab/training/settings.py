@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+MOST_THREADS = 1024  # torch takes any number, and the process dies of too many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class Trainer:
                 continue
             if type(value) is not int or value < 1:
                 raise ValueError(f"trainer.{name}={value}; give a whole number from 1 up")
+        if self.threads > MOST_THREADS:
+            raise ValueError(f"trainer.threads={self.threads}; give 1 to {MOST_THREADS}")
         for name in ("deterministic", "channels_last"):
             if type(getattr(self, name)) is not bool:
                 raise ValueError(f"trainer.{name}={getattr(self, name)}; give true or false")
