@@ -6,10 +6,11 @@ import pytest
 from rich.console import Console
 
 from losslab.experiment import Composer
+from losslab.experiment.make import make
 from losslab.report import load_plan, parse_plan
 from losslab.report.courses import split
 from losslab.study import Comparison, Session
-from losslab.study.run import SIZES, make, sized
+from losslab.study.run import SIZES, sized
 from running import read
 
 CONF = Path(__file__).parents[2] / "conf" / "study"
@@ -100,7 +101,7 @@ def test_every_comparison_can_be_planned(name, size):
     with Composer() as composer:
         node = composer.compose([f"+study={name}"]).study
         node.size = size
-        study = make(sized(node, name), name)
+        study = make(sized(node, name), "study", recursive=False)
         cells = study.cells(Session(composer, name, [], Console(), ""))
         plan = parse_plan(study.plan(Session(composer, name, [], Console(), ""), cells))
     assert set(plan.arms) == set(cells)
