@@ -262,6 +262,11 @@ def test_the_list_has_every_choice_with_a_line(losslab, group):
         assert len(lines[path.stem]) > 2, path.stem
 
 
+def test_the_list_shows_formulas_as_they_are(losslab):
+    shown = " ".join(losslab.call("list", "loss").out.split())
+    assert "[k (z_y − M)² + Σ_{i≠y} z_i²]/K" in shown
+
+
 def test_the_list_of_everything_names_every_group(losslab):
     result = losslab.call("list")
     assert result.code == 0
