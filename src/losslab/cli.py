@@ -201,13 +201,8 @@ def _list(arguments: list[str]) -> int:
 
     parser = _parser("list", "List what can be chosen.")
     parser.add_argument("group", nargs="?", help="loss, data, model, optimizer, study, ...")
-<<<<<<< HEAD
     given = _parse(parser, arguments)
     console = Console()
-=======
-    given = parser.parse_args(arguments)
-    console = Console(markup=False)  # brackets are part of a formula
->>>>>>> bde6175 (Show a formula's brackets in the list of choices, which read them as markup)
     with Composer() as composer:
         known = groups(composer)
         wanted = given.group and {"losses": "loss", "studies": "study"}.get(
