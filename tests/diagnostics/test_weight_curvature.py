@@ -99,6 +99,17 @@ def test_convolutions_and_normalisations(normalization):
     assert found["hessian/smallest"] == pytest.approx(float(expected[0]), abs=slack)
 
 
+def test_two_classes():
+    model = Linear(SHAPE, 2)
+    images = torch.randn(8, *SHAPE, generator=torch.Generator().manual_seed(0)).double()
+    seen = view(CrossEntropy(), model=model, probe=Batch(images, torch.arange(8) % 2))
+    found = WeightCurvature().measure(seen).scalars
+    largest = float(torch.linalg.eigvalsh(central_hessian(seen))[-1])
+    # a linear network is all Gauss-Newton
+    assert found["hessian/largest"] == pytest.approx(largest, rel=1e-3)
+    assert found["gauss_newton/largest"] == pytest.approx(largest, rel=1e-3)
+
+
 def test_only_weights_that_are_trained_count():
     seen = view(RAW)
     seen.model.requires_grad_(False)
@@ -124,14 +135,15 @@ def test_the_same_view_gives_the_same_numbers_whatever_the_random_stream():
     assert WeightCurvature().measure(view(BRIER)) == first
 
 
-def test_what_is_not_finite_is_absent():
-    seen = view(CrossEntropy())
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e308])
+def test_what_is_not_finite_is_absent(value):
+    seen = view(RAW)
     with torch.no_grad():
-        seen.model.output.bias.fill_(math.nan)
+        seen.model.output.weight.fill_(value)
     assert WeightCurvature().measure(seen) == ({}, {})
 
 
-@pytest.mark.parametrize("option", [{"examples": 0}, {"eigenvalues": 0}, {"trace_products": 10}])
+@pytest.mark.parametrize("option", [{"examples": 0}, {"eigenvalues": 1.5}, {"trace_products": 10}])
 def test_options_out_of_range(option):
     ((name, value),) = option.items()
     with pytest.raises(ValueError, match=f"{name}={value}; give"):

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from losslab.diagnostics.view import View
@@ -54,7 +53,7 @@ class Calibration:
         """Return the scores of the test part; nothing where a logit is not finite."""
         if view.val is None or view.test is None or not view.test.logits.isfinite().all():
             return Finding({}, {})
-        logits, labels = view.test.logits.to("cpu", torch.float64), view.test.labels.cpu()
+        logits, labels = view.test.logits.cpu().double(), view.test.labels.cpu()
         found = _scores(logits, labels, suffix="")
         temperature = fit_temperature(*view.val)
         if temperature is None:

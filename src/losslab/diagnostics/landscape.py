@@ -68,9 +68,9 @@ class Landscape:
     grid: int = 15
 
     def __post_init__(self) -> None:
-        if self.intervals < 4 or self.intervals % 4:
+        if type(self.intervals) is not int or self.intervals < 4 or self.intervals % 4:
             raise ValueError(f"intervals={self.intervals}; give 4, 8, 12 or so on")
-        if self.grid < 3 or self.grid % 2 == 0:
+        if type(self.grid) is not int or self.grid < 3 or self.grid % 2 == 0:
             raise ValueError(f"grid={self.grid}; give 3, 5, 7 or so on")
 
     def measure(self, view: View) -> Finding:

@@ -21,7 +21,7 @@ RESTARTS = 20
 def extreme_eigenvalues(product: Product, start: Vector, *, count: int) -> Vector | None:
     """Return eigenvalues in ascending order, the ``count`` from either end among them.
 
-    By SciPy's implicitly restarted Lanczos method (ARPACK), with about 25 products for one from
+    By SciPy's implicitly restarted Lanczos method (ARPACK), with 22 to 40 products for one from
     each end. ARPACK's tolerance is relative to each eigenvalue, and an end of a spectrum that is
     0, such as that of a convex loss, would never be found well enough. So A + c·1 is given to it,
     with c three times a lower bound of ‖A‖: then neither end is near 0.

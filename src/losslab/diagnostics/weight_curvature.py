@@ -12,7 +12,7 @@ from torch.autograd.functional import hvp
 from losslab.diagnostics.spectrum import Vector, estimated_trace, extreme_eigenvalues
 from losslab.diagnostics.view import View
 from losslab.seeding import generator
-from losslab.types import Finding
+from losslab.types import Finding, Scalars
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class WeightCurvature:
     ``hessian/largest``, ``hessian/smallest``, ``hessian/trace``, ``gauss_newton/largest`` and
     ``gauss_newton/smallest``; with ``eigenvalues`` above 1 also ``largest_2`` and so on. A network
     of ReLUs without group or layer normalisation is piecewise linear in each single weight, so R
-    has a zero diagonal and the trace is G's, too.
+    has a zero diagonal there and the trace is G's, too.
 
     Reading: ``hessian/largest`` times the learning rate is what limits the rate (2 for gradient
     descent without momentum), so it compares losses of any scale; under squared error on raw
@@ -39,9 +39,9 @@ class WeightCurvature:
     Gaussian one would add 1/(σ²N) to every eigenvalue and D/(σ²N) to the trace of D weights.
     Only weights that are trained count.
 
-    Cost: about 85 products with H or G, each about three backward passes over the examples.
-    The trace is an estimate (Hutch++; its rms error was 3 to 11% with 30 products); its vectors
-    are the same for every loss, seed and device.
+    Cost: 75 to 95 products with H or G, each about three gradients over the examples; so a look
+    costs as much as 250 batches of that size. The trace is an estimate (Hutch++; its rms error was
+    3 to 11% with 30 products). Its vectors are the same for every loss, seed and device.
 
     Attributes:
         every: Epochs between two looks.
@@ -63,10 +63,12 @@ class WeightCurvature:
 
     def __post_init__(self) -> None:
         for name in ("examples", "eigenvalues"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}; give a whole number from 1 up")
-        if self.trace_products < 3 or self.trace_products % 3:
-            raise ValueError(f"trace_products={self.trace_products}; give 3, 6, 9 or so on")
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name}={value}; give a whole number from 1 up")
+        products = self.trace_products
+        if type(products) is not int or products < 3 or products % 3:
+            raise ValueError(f"trace_products={products}; give 3, 6, 9 or so on")
 
     def measure(self, view: View) -> Finding:
         """Return eigenvalues and trace, in units of the loss over those of a weight squared."""
@@ -76,18 +78,19 @@ class WeightCurvature:
         shape = (2, products.size, self.trace_products // 3)
         draw = torch.randint(2, shape, generator=generator(0, "weight_curvature"))
         signs: Vector = 2.0 * draw.numpy() - 1.0
-        scalars = {"hessian/trace": estimated_trace(products.hessian, signs)}
-        for name in ("hessian", "gauss_newton"):
-            values = extreme_eigenvalues(
-                getattr(products, name), signs[0, :, 0], count=self.eigenvalues
-            )
-            if values is None:
-                continue
-            for rank in range(self.eigenvalues):
-                suffix = f"_{rank + 1}" if rank else ""
-                scalars[f"{name}/largest{suffix}"] = float(values[-1 - rank])
-                scalars[f"{name}/smallest{suffix}"] = float(values[rank])
-        return Finding({k: v for k, v in scalars.items() if math.isfinite(v)}, {})
+        scalars: Scalars = {}
+        with np.errstate(all="ignore"):  # what is not finite is left out below
+            scalars["hessian/trace"] = estimated_trace(products.hessian, signs)
+            for name in ("hessian", "gauss_newton"):
+                product = getattr(products, name)
+                values = extreme_eigenvalues(product, signs[0, :, 0], count=self.eigenvalues)
+                if values is None:
+                    continue
+                for rank in range(self.eigenvalues):
+                    suffix = f"_{rank + 1}" if rank else ""
+                    scalars[f"{name}/largest{suffix}"] = float(values[-1 - rank])
+                    scalars[f"{name}/smallest{suffix}"] = float(values[rank])
+        return Finding({tag: value for tag, value in scalars.items() if math.isfinite(value)}, {})
 
 
 class CurvatureProducts:

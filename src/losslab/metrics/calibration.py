@@ -42,7 +42,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float | None:
     >>> round(temperature, 4), round(2 / math.log(3), 4)
     (1.8205, 1.8205)
     """
-    wide = logits.to("cpu", torch.float64)  # a GPU gains little here, and MPS has no float64
+    wide = logits.cpu().double()  # a GPU gains little here, and MPS has no float64
     spread = wide.std(dim=1, correction=0).square().mean().sqrt().item()
     if not math.isfinite(spread) or spread == 0:
         return None
@@ -87,7 +87,7 @@ def adaptive_ece(logits: Tensor, labels: Tensor, *, bins: int = ECE_BINS) -> flo
     >>> round(adaptive_ece(logits, torch.tensor([0, 1, 0, 0]), bins=2), 4)
     0.4812
     """
-    wide = logits.to("cpu", torch.float64)
+    wide = logits.cpu().double()
     confidence, predicted = wide.softmax(dim=1).max(dim=1)
     if not confidence.isfinite().all():
         return math.nan
