@@ -58,13 +58,12 @@ def sweep(runs: Sequence[Run]) -> Sweep:
         for group, members in groups.items()
     }
     varied = varied_keys([config for config in configs.values() if config])
-    sampler = Sampler(runs)
     configurations = tuple(
         Configuration(
             group=group,
             loss=group.rsplit("/", 1)[-1].split("-")[0],
             varied={key: configs[group][key] for key in varied if key in configs[group]},
-            measured={metric: _measure(members, sampler, metric) for metric in METRICS},
+            measured=_measure(members),
         )
         for group, members in groups.items()
     )
@@ -97,14 +96,19 @@ def _differs(configurations: Sequence[Configuration], key: str) -> bool:
     return any(len(different) > 1 for different in values.values())
 
 
-def _measure(runs: Sequence[Run], sampler: Sampler, metric: str) -> Measured:
-    sample = sampler.sample(tuple(run.name for run in runs), metric)
-    return Measured(
-        estimate=estimate(sample),
-        planned=len(runs),
-        diverged=sum(run.status == "diverged" for run in runs),
-        without=len(sample.without),
-    )
+def _measure(runs: Sequence[Run]) -> dict[str, Measured]:
+    # A sampler of its own, as the predictions of thousands of runs fill a memory.
+    sampler, names = Sampler(runs), tuple(run.name for run in runs)
+    return {
+        metric: Measured(
+            estimate=estimate(sample),
+            planned=len(runs),
+            diverged=sum(run.status == "diverged" for run in runs),
+            without=len(sample.without),
+        )
+        for metric in METRICS
+        for sample in [sampler.sample(names, metric)]
+    }
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
