@@ -1,10 +1,15 @@
+import json
+
 import numpy as np
 import pytest
 
 from losslab.report import load_runs, parse_plan
 from losslab.report.claims import judge, verdict
+from losslab.report.document import to_markdown
+from losslab.report.findings import find
 from losslab.report.samples import Sampler
 from losslab.report.statistics import Interval
+from losslab.report.study_report import study_document
 from report.factory import CONFIRMING_SEEDS, run_name, tiny_plan, write_run, write_study
 
 # direction, interval of left − right, Holm's p; the smallest effect that matters is 1.
@@ -67,6 +72,22 @@ def test_an_interval_without_a_significant_p_says_why_it_does_not_suffice(tmp_pa
     assert naive.comparison.interval.high < -0.04
     assert naive.comparison.p == 2 / 2**5
     assert (naive.verdict, naive.reason) == ("inconclusive", "p ≥ 0.05 with 5 pairs")
+
+
+def test_a_claim_may_be_about_any_recorded_number(tmp_path):
+    plan = tiny_plan()
+    plan["claims"] = [plan["claims"][0] | {"metric": "why/curvature/top", "direction": "greater"}]
+    write_study(tmp_path, plan)
+    for run in plan["confirm"]:
+        path = tmp_path / run["run"] / "summary.json"
+        top = {"cross_entropy": 1.0, "mse": 2.0, "mse_softmax": 3.0}[run["arm"]]
+        numbers = json.loads(path.read_text()) | {"why/curvature/top": top + run["seed"] / 1000}
+        path.write_text(json.dumps(numbers))
+    naive = judgements(tmp_path, plan)["naive"]
+    assert (naive.verdict, naive.comparison.covers) == ("supported", "seeds")
+    assert naive.comparison.interval == pytest.approx((2.0, 2.0))
+    document = study_document(find(parse_plan(plan), load_runs(tmp_path)), ())
+    assert "+2 [+2, +2] ‡" in to_markdown(document)
 
 
 def test_missing_runs_are_counted_not_judged(tmp_path):

@@ -69,7 +69,7 @@ def _findings(evidence: Evidence, judgements: list[NumericJudgement]) -> list[Bl
                 ),
                 tuple(_row(judgement) for judgement in judgements),
                 text_columns=5,
-                terminal=(3, 0, 1, 5),
+                terminal=(3, 1, 5),
             ),
             Paragraph(RULE, fine_print=True),
         ]

@@ -27,8 +27,8 @@ def metric_name(metric: str) -> str:
 def number(metric: str, value: float, *, signed: bool = False) -> str:
     """Return a value without its unit, with the digits that its metric deserves.
 
-    >>> number("test/accuracy", 0.9512), number("test/nll", -0.1, signed=True)
-    ('95.1', '−0.100')
+    >>> number("test/accuracy", 0.9512), number("why/margin", 0.25, signed=True)
+    ('95.1', '+0.25')
     """
     factor, digits = scale(metric)
     sign = "+" if signed else ""

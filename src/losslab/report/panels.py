@@ -28,15 +28,19 @@ def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
                 _HEIGHT,
                 columns=len(each.panels),
             )
+            legends: list[list[str]] = []
             for axis, panel in zip(axes, each.panels, strict=True):
-                _panel(axis, panel)
+                labels = [curve.label for curve in panel.curves]
+                # Said once where two panels have the same curves.
+                _panel(axis, panel, legend=any(labels) and labels not in legends)
+                legends.append(labels)
             path = folder / f"{each.name}.png"
             save(figure, path)
             files.append(path)
     return files
 
 
-def _panel(axis: Axes, panel: Panel) -> None:
+def _panel(axis: Axes, panel: Panel, *, legend: bool) -> None:
     styles = _styles(panel.curves)
     for curve, style in zip(panel.curves, styles, strict=True):
         few = len(curve.x) <= _FEW
@@ -67,7 +71,7 @@ def _panel(axis: Axes, panel: Panel) -> None:
     axis.set_ylabel(panel.y_label)
     axis.grid(axis="y")
     axis.set_axisbelow(True)
-    if len(panel.curves) > 1 or panel.curves[0].label:
+    if legend:
         axis.legend(fontsize=8, handlelength=3)
 
 
