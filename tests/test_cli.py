@@ -44,7 +44,7 @@ BAD_INPUT = [
     bad("train trainer.epoch=1", "'trainer.epoch'", "did you mean 'trainer.epochs'"),
     synthetic("+trainer.epoch=1", "'trainer.epoch'", "did you mean 'trainer.epochs'"),
     synthetic("+model.widht=4", "'model.widht'", "did you mean 'model.width'"),
-    synthetic("+optimizer.lrr=1", "'lrr'", "lr"),
+    synthetic("+optimizer.lrr=1", "'optimizer.lrr'", "'optimizer.lr'"),
     bad("train data", "'data'", "key=value"),
     bad("train optimizer.lr=[", "'optimizer.lr=['", "key=value"),
     bad("foo", "'foo'", "train, study, report, board, list"),
@@ -69,8 +69,8 @@ BAD_INPUT = [
     synthetic("loss=map_gaussian loss.prior.std=abc", "abc"),
     synthetic("loss=brier loss.activation=sofmax", "'sofmax'", "softmax, sigmoid, none"),
     synthetic("loss=mse_one_sided loss.activation=softmax", "'softmax'", "allowed is none"),
-    synthetic("loss=mse_one_sided loss.one_sided=abc", "one_sided is 'abc'", "true, false"),
-    synthetic("loss=mse_one_sided loss.one_sided=nan", "one_sided is nan", "true, false"),
+    synthetic("loss=mse_one_sided loss.one_sided=abc", "loss.one_sided=abc", "true or false"),
+    synthetic("loss=mse_one_sided loss.one_sided=nan", "loss.one_sided=nan", "true or false"),
     synthetic("data.label_noise=1.5", "label_noise=1.5"),
     synthetic("data.label_noise=abc", "label_noise=abc"),
     synthetic("data.train_size=0", "train_size=0"),
@@ -78,9 +78,10 @@ BAD_INPUT = [
     synthetic("data.split_seed=abc", "split_seed=abc"),
     synthetic("data.num_classes=abc", "num_classes=abc"),
     *(
-        synthetic(f"data.digits={value}", f"digits={value}", "from 1 to 13")
-        for value in ("0", "1.5", "True", "nan", "abc", "None")
+        synthetic(f"data.digits={value}", f"data.digits={value}", "a whole number")
+        for value in ("1.5", "True", "nan", "abc", "None")
     ),
+    synthetic("data.digits=0", "digits=0", "from 1 to 13"),
     synthetic("data.digits=8", "digits=8", "65536 classes", "num_classes"),
     synthetic("data.digits=2 data.train_size=15", "train_size=15", "from 16 to 38400"),
     synthetic("data.digits=2 data.val_size=2", "validation part", "'pattern"),
@@ -90,9 +91,9 @@ BAD_INPUT = [
     ),
     synthetic("data.augmentation=flip", "augmentation=flip"),
     synthetic("optimizer.nesterov=abc", "optimizer.nesterov=abc", "true or false"),
-    synthetic("loss=map_gaussian loss.prior=null", "prior is None", "FlatPrior"),
+    synthetic("loss=map_gaussian loss.prior=null", "loss.prior=None", "_target_"),
     synthetic("data.num_classes=5", "num_classes=5", "4 classes"),
-    synthetic("+model.num_classes=3", "model.num_classes=3", "4"),
+    synthetic("+model.num_classes=3", "'model.num_classes'", "allowed below model"),
     synthetic("model.width=abc", "width=abc"),
     synthetic("model.normalization=btach", "'btach'", "batch"),
     synthetic("schedule.final=1", "schedule.final=1"),
@@ -136,8 +137,11 @@ BAD_INPUT = [
     bad("study why_squared_error study.reference=mes", "study.reference=mes", "mse"),
     bad("study why_squared_error study.tune_seeds=[0] study.select=val/acuracy", "val/acuracy"),
     bad("study why_squared_error +study.arms.foo.label=x", "study.arms.foo"),
-    bad("study why_squared_error study.parameter=optimizer.rl study.tune_seeds=[0]", "'rl'"),
-    bad("study why_squared_error loss=mes", "'mes'", "'mse'"),
+    bad(
+        "study why_squared_error study.parameter=optimizer.rl study.tune_seeds=[0]",
+        "'optimizer.rl'",
+    ),
+    bad("study why_squared_error loss=mes", "loss=mes", "sets loss itself"),
     bad("study why_squared_error trainer.epochs=0 study.tune_seeds=[0]", "trainer.epochs=0"),
 ]
 

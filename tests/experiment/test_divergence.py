@@ -45,7 +45,7 @@ def test_it_counts_in_the_report(diverged):
     losslab, run = diverged
     (loaded,) = report.load_runs(run.parents[1])
     assert (loaded.status, loaded.finished) == ("diverged", True)
-    assert loaded.final("test/accuracy") == read(run / "summary.json")["test/accuracy"]
+    assert loaded.number("test/accuracy") == read(run / "summary.json")["test/accuracy"]
     result = losslab.call("report", "outputs/runs")
     assert result.code == 0, result.err
     assert "1 diverged" in (run.parents[1] / "report.md").read_text()

@@ -27,6 +27,7 @@ PARTS = {
     "tune_seeds": [0],
     "confirm_seeds": [100, 101],
 }
+NUMERIC = {"id": "c", "statement": "", "source": "", "quantity": "m.q", "at_least": 0}
 BAD_PARTS = [
     ({"values": []}, r"study.values=\[\]; give a list of at least one"),
     ({"confirm_at": ["best"]}, r"study.confirm_at=\['best'\]; give a list of own and reference"),
@@ -36,7 +37,7 @@ BAD_PARTS = [
     ({"arms": {"a": ARM | {"colour": "red"}}}, "study.arms.a=.*; give it label and overrides"),
     ({"arms": {"a": ARM | {"start": "b"}}}, "study.arms.a.start=b; give an arm that sets out"),
     ({"conditions": {"k2": {"label": "2"}}}, "study.conditions.k2=.*; give it label and overrides"),
-    ({"claims": [{"id": "c", "quantity": "m.q"}]}, "claim c is about the measure 'm'"),
+    ({"claims": [NUMERIC]}, "claim c is about the measure 'm'"),
 ]
 
 

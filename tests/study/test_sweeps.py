@@ -18,13 +18,13 @@ def stamps(runs) -> dict[Path, int]:
 
 
 def own_losses(folder: Path) -> None:
-    """A user's own loss, beside their command: it fails in the second seed it sees."""
+    """A user's own loss, beside their command: it passes the rehearsal and fails in training."""
     (folder / "my_losses.py").write_text(
         "import os, torch\n"
         "from losslab.losses import CrossEntropy\n"
         "class Brittle(CrossEntropy):\n"
         "    def per_example(self, logits, target):\n"
-        "        if os.path.exists('break') and torch.is_grad_enabled():\n"
+        "        if os.path.exists('break') and len(logits) > 3:\n"
         "            raise RuntimeError('the loss of my own broke')\n"
         "        return super().per_example(logits, target)\n"
     )

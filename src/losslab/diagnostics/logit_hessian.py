@@ -85,6 +85,9 @@ def _squared_error(loss: SquaredError, z: Tensor, y: Tensor) -> Tensor:
     if loss.class_reduction == "mean":
         v = v / z.shape[1]
     if loss.activation == "none":
+        if loss.one_sided:  # v counts only where the residual is on the wrong side
+            residual = z - loss.true_class_target * y
+            v = v * torch.where(y > 0, residual < 0, residual > 0)
         return torch.diag_embed(v)
     a = z.softmax(1) if loss.activation == "softmax" else z.sigmoid()
     u = v * (a - loss.true_class_target * y)

@@ -157,8 +157,12 @@ class Comparison:
         plan["tune"] += [
             self._entry(name, point) for name, tuned in points.items() for point in tuned
         ]
-        _write(session, plan)
-        failed = run_points(session, [p for tuned in points.values() for p in tuned], "tune")
+        failed = run_points(
+            session,
+            [point for tuned in points.values() for point in tuned],
+            "tune",
+            checked=lambda: _write(session, plan),
+        )
         parsed = report.load_plan(session.root)
         choices = report.select(parsed, report.load_runs(session.root))
         plan["chosen"] = {arm: choice.value for arm, choice in choices.items()}
@@ -182,8 +186,7 @@ class Comparison:
                 confirmed[name if rate == "own" else f"{name}:{rate}"] = made
                 plan["confirm"] += [self._entry(name, point) | {"rate": rate} for point in made]
                 points += made
-        _write(session, plan)
-        return run_points(session, points, "confirm")
+        return run_points(session, points, "confirm", checked=lambda: _write(session, plan))
 
     def _values(self, cell: Cell, chosen: dict[str, float]) -> dict[Rate, float]:
         """Return the values at which an arm is confirmed, as far as they are known."""

@@ -1,6 +1,6 @@
 """Runs that a study plans: composed once, then varied in values and seed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -129,8 +129,21 @@ class Points:
         ]
 
 
-def run_points(session: Session, points: Sequence[Point], title: str) -> list[Failed]:
-    """Run those that are not finished, on all cores; return those that did not end."""
+def run_points(
+    session: Session,
+    points: Sequence[Point],
+    title: str,
+    *,
+    checked: Callable[[], None] = lambda: None,
+) -> list[Failed]:
+    """Run those that are not finished, on all cores; return those that did not end.
+
+    Args:
+        session: The study's.
+        points: The runs.
+        title: What is being done, for the progress bar.
+        checked: Called once all are found to be in order, before the first one runs.
+    """
     distinct = list({point.identity.directory.path: point for point in points}.values())
     missing = [
         point
@@ -140,6 +153,7 @@ def run_points(session: Session, points: Sequence[Point], title: str) -> list[Fa
     # All are checked before the first one is trained.
     for point in missing:
         prepare(point.config, point.choices)
+    checked()
     launch(
         session.composer,
         [(point.overrides, point.identity.directory) for point in missing],
