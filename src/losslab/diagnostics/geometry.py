@@ -27,9 +27,10 @@ class Geometry:
     the probe, where the class means coincide, and for a model without a module ``.output``.
 
     Reading: as a network fits beyond zero training error, the first falls to 0 and the cosines
-    all become −1/(K − 1), the equal angles of a simplex; for two classes they are −1 always.
-    Compare losses on the same probe, not with numbers of whole training sets: with few examples a
-    class the means hold some of the spread, which makes the ratio smaller.
+    all become −1/(K − 1), the equal angles of a simplex. It is their spread that tells: the mean
+    is about there from the start, since the centred means sum to 0, and for two classes it is −1
+    always. Compare losses on the same probe, not with numbers of whole training sets: with few
+    examples a class the means hold some of the spread, which makes the ratio smaller.
 
     Cost: O(P·D·K) for D features; no D × D matrix is formed.
 

@@ -66,7 +66,8 @@ class Plateau:
 
 def _step_above_chance(epoch: TrainingEpoch) -> int | None:
     logits, labels = epoch.predictions
-    correct = (logits.argmax(1) == labels).double().cpu()
+    labels = labels.cpu()
+    correct = (logits.argmax(1).cpu() == labels).double()
     chance = labels.bincount().max().item() / len(labels)
     missing = -len(labels) % epoch.batch_size  # in the last batch
     hits = pad(correct, (0, missing)).reshape(-1, epoch.batch_size).sum(1)
