@@ -85,7 +85,7 @@ def _findings(evidence: Evidence, judgements: list[NumericJudgement]) -> list[Bl
             blocks += [Picture(f"figures/{drawing.name}.png", drawing.caption)]
         for table in measurement.tables:
             blocks += [
-                Heading(table.title, fine_print=True),
+                Heading(table.title),
                 Table(tuple(table.columns), tuple(map(tuple, table.rows))),
             ]
     return blocks
