@@ -61,7 +61,7 @@ def main() -> None:
     except (ValueError, OSError) as error:
         if full_error:
             raise
-        _say(" ".join(str(error).split()))
+        _say(str(error))
         code = BAD_INPUT
     raise SystemExit(code)
 
@@ -77,7 +77,7 @@ def _command(name: str) -> Callable[[list[str]], int]:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"losslab: {text}\n")
+    sys.stderr.write(f"losslab: {' '.join(text.split())}\n")  # one line, whatever an error says
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
@@ -98,7 +98,8 @@ def _train(arguments: list[str]) -> int:
 
     parser = flags()
     parser.prog = "losslab train"
-    return _failures(train(_parse(parser, arguments), arguments))
+    given = _parse(parser, arguments)
+    return _outcome(lambda: train(given, arguments))
 
 
 def _complete(arguments: list[str]) -> int:
@@ -126,20 +127,26 @@ def _study(arguments: list[str]) -> int:
     from losslab.study import run_study, studies
 
     name, overrides = arguments[0], arguments[1:]
-    failed = []
-    with Composer() as composer:
-        for study in studies(composer) if name == "all" else [name]:
-            failed += run_study(
-                composer,
-                study,
-                overrides,
-                console=Console(),
-                command=" ".join(["losslab", "study", study, *overrides]),
-            )
-    return _failures(failed)
+
+    def run() -> "list[Failed]":
+        failed = []
+        with Composer() as composer:
+            for study in studies(composer) if name == "all" else [name]:
+                command = " ".join(["losslab", "study", study, *overrides])
+                failed += run_study(composer, study, overrides, console=Console(), command=command)
+        return failed
+
+    return _outcome(run)
 
 
-def _failures(failed: "list[Failed]") -> int:
+def _outcome(work: "Callable[[], list[Failed]]") -> int:
+    from losslab.study import LauncherError
+
+    try:
+        failed = work()
+    except LauncherError as error:
+        _say(str(error))
+        return FAILED_RUNS
     for run in failed:
         _say(
             f"not finished: {run.directory.path} ({run.reason}); see {run.directory.log.name} there"

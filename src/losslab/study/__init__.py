@@ -2,7 +2,7 @@
 
 from losslab.study.comparison import Comparison
 from losslab.study.demonstration import Demonstration
-from losslab.study.launch import Failed
+from losslab.study.launch import Failed, LauncherError
 from losslab.study.measure import Runs
 from losslab.study.points import Point, Points, Session, run_points
 from losslab.study.run import Study, run_study, studies
@@ -11,6 +11,7 @@ __all__ = [
     "Comparison",
     "Demonstration",
     "Failed",
+    "LauncherError",
     "Point",
     "Points",
     "Runs",

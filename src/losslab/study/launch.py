@@ -2,7 +2,9 @@
 
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hydra.core.plugins import Plugins
@@ -12,6 +14,10 @@ from rich.console import Console
 from losslab.experiment import Composer, job
 from losslab.recording import FINISHED, RunDirectory
 from losslab.study.progress import SweepProgress
+
+
+class LauncherError(RuntimeError):
+    """A launcher ended before its runs did."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,19 @@ def make_folders(directories: Iterable[RunDirectory]) -> None:
             ) from error
 
 
+@contextmanager
+def workers_alive() -> Iterator[None]:
+    """Raise :class:`LauncherError` where a worker process dies meanwhile."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise LauncherError(
+            "a worker process was killed, as happens where memory runs out; finished runs are "
+            "kept, and the same command goes on from here (hydra.launcher.n_jobs=1 for fewer "
+            "workers)"
+        ) from error
+
+
 def launch(
     composer: Composer,
     jobs: Sequence[tuple[list[str], RunDirectory]],
@@ -64,7 +83,8 @@ def launch(
         task_function=job,
         config=master,
     )
-    with SweepProgress([directory for _, directory in jobs], console=console, title=title):
+    directories = [directory for _, directory in jobs]
+    with SweepProgress(directories, console=console, title=title), workers_alive():
         launcher.launch([texts for texts, _ in jobs], initial_job_idx=0)
 
 

@@ -68,6 +68,7 @@ class SweepProgress:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        self._stale.clear()  # one that failed again at once was never seen running
         self._look()
         self._progress.stop()
         if not self._console.is_terminal:

@@ -20,7 +20,7 @@ from rich.console import Console
 from losslab.experiment import CONFIG_FOLDER, Composer, choices_of, job, prepare, quoted
 from losslab.experiment.compose import without_hydra
 from losslab.recording import FINISHED, RunDirectory
-from losslab.study.launch import Failed, make_folders, outcome
+from losslab.study.launch import Failed, make_folders, outcome, workers_alive
 from losslab.study.progress import SweepProgress
 
 # Flags with which Hydra tells something and runs nothing.
@@ -64,7 +64,8 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
     elif runs and not pending:
         console.print(f"all {len(runs)} runs are finished already; force=true runs them again")
     else:
-        with SweepProgress(list(pending.values()), console=console, title="sweep"):
+        progress = SweepProgress(list(pending.values()), console=console, title="sweep")
+        with progress, workers_alive():
             _hydra(arguments)
     failed = outcome(directories)
     if given.multirun:

@@ -32,10 +32,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     stored = path.read_bytes()
     digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
-    if hashlib.sha256(content).digest() != digest:
-        raise ValueError(
-            f"checkpoint {path} is cut off or altered (its checksum differs); delete it to train "
-            "this run from its start"
-        )
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return state
+    reason = "its checksum differs"
+    if hashlib.sha256(content).digest() == digest:
+        try:
+            state: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever torch makes of something else
+            reason = str(error)
+        else:
+            if isinstance(state, dict) and "step" in state:
+                return state
+            reason = "it holds something else"
+    raise ValueError(
+        f"checkpoint {path} is cut off or altered ({reason}); delete it to train this run from "
+        "its start"
+    )
