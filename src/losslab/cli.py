@@ -80,12 +80,14 @@ def _say(text: str) -> None:
     sys.stderr.write(f"losslab: {' '.join(text.split())}\n")  # one line, whatever an error says
 
 
-def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+def _parse(
+    parser: argparse.ArgumentParser, arguments: list[str], *, mixed: bool = False
+) -> argparse.Namespace:
     """Read arguments; argparse itself would print its usage before the one line that says why."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return parser.parse_args(arguments)
+            return (parser.parse_intermixed_args if mixed else parser.parse_args)(arguments)
     except SystemExit as end:
         if not end.code:
             raise
@@ -98,8 +100,12 @@ def _train(arguments: list[str]) -> int:
 
     parser = flags()
     parser.prog = "losslab train"
-    given = _parse(parser, arguments)
-    return _outcome(lambda: train(given, arguments))
+    given = _parse(parser, arguments, mixed=True)
+    # Hydra does not go on reading overrides after a flag that follows some.
+    flags_first = list(arguments)
+    for override in given.overrides:
+        flags_first.remove(override)
+    return _outcome(lambda: train(given, [*flags_first, *given.overrides]))
 
 
 def _complete(arguments: list[str]) -> int:

@@ -28,6 +28,24 @@ def test_augmentation_is_drawn_from_the_seed(losslab):
     assert results(first) != results(plain)
 
 
+def test_a_model_of_ones_own_may_draw_and_may_be_lazy(losslab):
+    (losslab.folder / "my_model.py").write_text(
+        "from torch import nn\n"
+        "def net(input_shape, num_classes):\n"
+        "    layers = nn.Flatten(), nn.Dropout(0.5), nn.LazyLinear(num_classes)\n"
+        "    return nn.Sequential(*layers)\n"
+    )
+    choice = losslab.folder / "my_conf" / "model" / "net.yaml"
+    choice.parent.mkdir(parents=True)
+    choice.write_text("_target_: my_model.net\n")
+    more = ("--config-dir", "my_conf", "model=net")
+    first = losslab.run(*more)
+    torch.manual_seed(1)
+    assert results(losslab.run(*more)) == results(first)
+    other = losslab.run(*more, "seed=1")
+    assert results(other) != results(first)
+
+
 def test_another_seed_is_another_run(losslab):
     losslab.sweep("seed=0,1")
     zero, one = losslab.runs()

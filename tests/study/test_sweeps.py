@@ -18,14 +18,17 @@ def stamps(runs) -> dict[Path, int]:
 
 
 def own_losses(folder: Path) -> None:
-    """A user's own loss, beside their command: it passes the rehearsal and fails in training."""
+    """A user's own loss, beside their command: it fails in its fifth step."""
     (folder / "my_losses.py").write_text(
-        "import os, torch\n"
+        "import os\n"
         "from losslab.losses import CrossEntropy\n"
         "class Brittle(CrossEntropy):\n"
+        "    steps = 0\n"
         "    def per_example(self, logits, target):\n"
-        "        if os.path.exists('break') and len(logits) > 3:\n"
-        "            raise RuntimeError('the loss of my own broke')\n"
+        "        if os.path.exists('break') and len(target) == 32:\n"
+        "            Brittle.steps += 1\n"
+        "            if Brittle.steps % 5 == 0:\n"
+        "                raise RuntimeError('the loss of my own broke\\nin a step')\n"
         "        return super().per_example(logits, target)\n"
     )
     choice = folder / "my_conf" / "loss" / "brittle.yaml"
@@ -86,15 +89,20 @@ def test_a_failed_run_is_named_logged_and_tried_again(losslab):
     assert (status(brittle), status(mse)) == ("failed", "done")
     (line,) = failed.err.splitlines()
     assert str(brittle.relative_to(losslab.folder)) in line
-    assert "the loss of my own broke" in line
+    assert "the loss of my own broke in a step" in line
     assert "log.txt" in line
     assert "sweep: 1 done, 1 failed, 0 remaining" in failed.out
     log = (brittle / "log.txt").read_text()
     assert "Traceback (most recent call last)" in log
     assert "RuntimeError: the loss of my own broke" in log
     assert "Traceback" not in (mse / "log.txt").read_text()
-    assert read(brittle / "status.json")["error"] == "RuntimeError: the loss of my own broke"
+    error = read(brittle / "status.json")["error"]
+    assert error == "RuntimeError: the loss of my own broke\nin a step"
     assert not (brittle / "model.safetensors").exists()
+
+    again = losslab.call(*command)  # it fails sooner than anybody looks
+    assert (again.code, len(again.err.splitlines())) == (1, 1)
+    assert "sweep: 0 done, 1 failed, 0 remaining" in again.out
 
     before = stamps([mse])
     (losslab.folder / "break").unlink()

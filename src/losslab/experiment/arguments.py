@@ -34,7 +34,7 @@ def check_arguments(
     Args:
         node: With a ``_target_``; the nodes below it are checked, too.
         name: Its dotted key.
-        supplied: Arguments that are not in the node, but will be there when it is made.
+        supplied: Arguments that follow from the data, so that the node must not have them.
         recursive: Whether the nodes below it are made with it.
 
     Raises:
@@ -71,10 +71,16 @@ def _check(
         return
     hints = _hints(target)
     named = [p for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    allowed = [p.name for p in named if p.name not in supplied]
+    partial = values.get("_partial_") is True
+    later = {
+        p.name for p in named if partial and p.default is p.empty and p.kind is not p.KEYWORD_ONLY
+    }
+    allowed = [p.name for p in named if p.name not in {*supplied, *later}]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     own = {key: value for key, value in values.items() if not key.startswith("_")}
     nodes = {key: v for key, v in own.items() if isinstance(v, dict) and "_target_" in v}
+    for key in own.keys() & set(supplied):
+        raise ValueError(f"{name}.{key}={own[key]} follows from the data; leave it out")
     others = {key: value for key, value in own.items() if key not in allowed}
     if others and not takes_any:
         key = min(others)
@@ -93,7 +99,7 @@ def _check(
         # What takes any argument gives those that it does not know to the partial in it, as
         # losslab.data.load does.
         _check({"_target_": partials[0]["_target_"], "_partial_": True} | others, name)
-    for p in named if values.get("_partial_") is not True else ():
+    for p in () if partial else named:
         if p.default is p.empty and p.name not in own and p.name not in supplied:
             raise ValueError(f"{name}.{p.name} has no value; give +{name}.{p.name}=...")
 

@@ -14,7 +14,7 @@ from losslab.diagnostics import Diagnostic, check_cadences
 from losslab.experiment.arguments import check_arguments
 from losslab.experiment.make import make
 from losslab.experiment.optimizer import MakeOptimizer, make_optimizer_factory
-from losslab.experiment.rehearse import rehearse
+from losslab.experiment.rehearse import rehearse, rehearse_schedule
 from losslab.experiment.warm_start import warm_start
 from losslab.losses import MAP, FlatPrior, Loss
 from losslab.seeding import derive
@@ -60,6 +60,7 @@ def build(config: DictConfig) -> Parts:
     trainer: Trainer = make(config.trainer, "trainer", kind=Trainer)
     device = resolve_device(trainer.device)
     schedule: Schedule = make(config.schedule, "schedule", kind=Callable)
+    rehearse_schedule(schedule)
     make_optimizer = make_optimizer_factory(config.optimizer)
     check_arguments(config.model, "model", supplied=_FROM_DATA)
     _objective(config, make_optimizer, num_train=1)

@@ -20,19 +20,12 @@ def make(
         name: Its dotted key.
         kind: What it must give.
         recursive: Whether the nodes below it are instantiated with it.
-        **arguments: That follow from other choices, and that the node must not have.
+        **arguments: That follow from the data, and that the node must not have.
 
     Raises:
-        ValueError: An argument that follows from the data is given, or what
-            :func:`~losslab.experiment.arguments.check_arguments` finds, or what the target itself
-            says; or it gives something else.
+        ValueError: What :func:`~losslab.experiment.arguments.check_arguments` finds, or what the
+            target itself says; or it gives something else.
     """
-    fixed = sorted(set(arguments) & set(map(str, node)))
-    if fixed:
-        raise ValueError(
-            f"{name}.{fixed[0]}={node[fixed[0]]} follows from the data, which give "
-            f"{arguments[fixed[0]]}; leave it out"
-        )
     check_arguments(node, name, supplied=arguments, recursive=recursive)
     try:
         made = instantiate(node, _convert_="all", _recursive_=recursive, **arguments)

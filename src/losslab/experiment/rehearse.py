@@ -1,11 +1,35 @@
 """One look at what a model and a loss do, before a run is opened for them."""
 
+import math
+
 import torch
 from torch import nn
 
 from losslab.data import Dataset
+from losslab.experiment.arguments import is_number
 from losslab.experiment.make import first_words
 from losslab.losses import MAP
+from losslab.training import Schedule
+
+
+def rehearse_schedule(schedule: Schedule) -> None:
+    """Ask a schedule for its first factors.
+
+    Raises:
+        ValueError: It raises, or gives no number from 0 up.
+    """
+    for progress in (0.0, 0.5):
+        try:
+            factor = schedule(progress)
+        except Exception as error:  # whatever a schedule of one's own raises
+            raise ValueError(
+                f"schedule: it fails at progress {progress} "
+                f"({type(error).__name__}: {first_words(error)})"
+            ) from error
+        if not is_number(factor) or not 0 <= factor < math.inf:
+            raise ValueError(
+                f"schedule: it gives {factor!r} at progress {progress}; give a number from 0 up"
+            )
 
 
 def rehearse(model: nn.Module, objective: MAP, dataset: Dataset) -> None:

@@ -37,7 +37,7 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
 
     Args:
         given: ``arguments``, read by :func:`flags`.
-        arguments: As typed.
+        arguments: The same as words, flags first.
 
     Raises:
         ValueError: Something about one of the runs is wrong; nothing is written then.

@@ -14,6 +14,7 @@ from losslab.data import BatchLoader
 from losslab.losses import CrossEntropy, Terms
 from losslab.metrics import ClassificationSums
 from losslab.recording import Recorder
+from losslab.seeding import derive
 from losslab.training.evaluate import Evaluation, evaluate
 from losslab.training.schedules import Schedule
 from losslab.training.settings import Trainer
@@ -100,7 +101,10 @@ class Loop:
         self.step.model.train()
         # Rounded up: a run of so many steps may have its last checkpoint within an epoch.
         for epoch in range(math.ceil(self.steps_done / len(self.train)), epochs):
-            self._train_epoch(epoch)
+            with torch.random.fork_rng(devices=[]):
+                # For what draws by itself, dropout in a model of one's own, say.
+                torch.manual_seed(derive(self.seed, "training", epoch))
+                self._train_epoch(epoch)
             self.recorder.flush()
             if self.diverged:
                 return
