@@ -7,7 +7,6 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
@@ -43,15 +42,14 @@ class SweepProgress:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("runs{task.fields[failed]}"),
+            TextColumn("{task.fields[runs]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task(title, total=self._total, failed="")
+        self._task = self._progress.add_task(title, total=self._total, runs=self._counts())
 
     def __enter__(self) -> "SweepProgress":
         if not self._console.is_terminal:
@@ -72,11 +70,7 @@ class SweepProgress:
         self._look()
         self._progress.stop()
         if not self._console.is_terminal:
-            ended = self._total - len(self._pending)
-            self._console.print(
-                f"{self._title}: {ended - self._failed} done, {self._failed} failed, "
-                f"{len(self._pending)} remaining"
-            )
+            self._console.print(f"{self._title}: {self._counts()}")
 
     def _watch(self) -> None:
         while not self._stop.wait(SECONDS_BETWEEN_LOOKS):
@@ -96,5 +90,9 @@ class SweepProgress:
         self._progress.update(
             self._task,
             completed=self._total - len(still),
-            failed=f", {self._failed} failed" if self._failed else "",
+            runs=self._counts(),
         )
+
+    def _counts(self) -> str:
+        done = self._total - len(self._pending) - self._failed
+        return f"{done} done, {self._failed} failed, {len(self._pending)} remaining"
