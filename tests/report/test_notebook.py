@@ -66,3 +66,26 @@ def test_a_study_that_was_altered_changes_the_page(tmp_path):
         notebook(tmp_path)
     with pytest.raises(ValueError, match="no results"):
         notebook(tmp_path / "nothing")
+
+
+def test_the_page_begins_with_the_waterfall_and_ends_with_what_is_unexplained(tmp_path):
+    level = {"n": 15, "mean": 0.9, "interval": [0.88, 0.92], "covers": "seeds"}
+    change = {"difference": 0.05, "interval": [0.03, 0.07]}
+    steps = [
+        {"label": "as typed", "level": level},
+        {"label": "rate tuned", "level": level | {"mean": 0.95}, "change": change},
+        {"label": "not run yet"},
+    ]
+    results = {"title": "T", "question": "Q?", "command": "c", "claims": [], "steps": steps}
+    (tmp_path / "mechanisms").mkdir()
+    (tmp_path / "mechanisms" / "results.json").write_text(json.dumps(results))
+    (tmp_path / "mechanisms" / "README.md").write_text(
+        "# T\n\n## In short\n\nScale first.\n\n"
+        "## What stays unexplained\n\nOne point.\n\n## More\n\nNo.\n"
+    )
+    page = notebook(tmp_path)
+    assert page.index("Scale first.") < page.index("waterfall.png") < page.index("## Every claim")
+    assert "| as typed | 90.0 % [88.0, 92.0] |  | 15 |" in page
+    assert "| rate tuned | 95.0 % [88.0, 92.0] | +5.0 pp [+3.0, +7.0] | 15 |" in page
+    assert "| not run yet | – |  | – |" in page
+    assert page.endswith("## What stays unexplained\n\nOne point.\n")

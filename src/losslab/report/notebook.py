@@ -4,11 +4,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+from losslab.report import formatting as show
 from losslab.report.blocks import EDGE, EDGE_NOTE
 from losslab.report.claims import VERDICTS
-from losslab.report.document import Block, Document, Heading, Listing, Paragraph, Table, to_markdown
+from losslab.report.document import (
+    Block,
+    Document,
+    Heading,
+    Listing,
+    Paragraph,
+    Picture,
+    Table,
+    to_markdown,
+)
+from losslab.report.findings import ACCURACY
+from losslab.report.samples import Estimate
+from losslab.report.statistics import Interval
 
 PAGE = "README.md"
+UNEXPLAINED = "What stays unexplained"
 
 
 def is_notebook(folder: Path) -> bool:
@@ -43,7 +57,10 @@ def notebook(folder: Path) -> str:
             f"{folder} holds no results; write some with `losslab report outputs/NAME --to "
             f"{folder}/NAME`"
         )
+    synthesis = next((pair for pair in found if pair[1].get("steps")), None)
     blocks: list[Block] = [
+        *(_synthesis(folder, *synthesis) if synthesis else ()),
+        Heading("Every claim"),
         Paragraph(
             "Every claim of every study, with its measured verdict. Generated from the committed "
             "results by `losslab report experiments`; a claim that fails stays. Each folder has "
@@ -60,7 +77,56 @@ def notebook(folder: Path) -> str:
         ]
     if any(claim.get("at_edge") for _, results in found for claim in results["claims"]):
         blocks.append(Paragraph(EDGE_NOTE))
+    unexplained = _section(folder / synthesis[0] / PAGE, UNEXPLAINED) if synthesis else ""
+    if unexplained:
+        blocks += [Heading(UNEXPLAINED), Paragraph(unexplained)]
     return to_markdown(Document("The lab notebook", tuple(blocks)))
+
+
+def _synthesis(folder: Path, name: str, results: dict[str, Any]) -> tuple[Block, ...]:
+    """Return the waterfall of the study that has one, and what its own page says of it."""
+    said = _section(folder / name / PAGE, "In short")
+    rows = [
+        (
+            step["label"],
+            show.estimate(ACCURACY, _estimate(step.get("level"))),
+            _change(step.get("change")),
+            str(step["level"]["n"]) if "level" in step else show.ABSENT,
+        )
+        for step in results["steps"]
+    ]
+    return (
+        Heading(results["title"]),
+        *([Paragraph(said)] if said else ()),
+        Picture(f"{name}/figures/waterfall.png", "What each step adds to the test accuracy"),
+        Table(("step", "test accuracy", "change [95% interval]", "n"), tuple(rows)),
+    )
+
+
+def _estimate(level: dict[str, Any] | None) -> Estimate | None:
+    if level is None:
+        return None
+    return Estimate(level["n"], level["mean"], _interval(level), level["covers"])
+
+
+def _change(change: dict[str, Any] | None) -> str:
+    if change is None:
+        return ""
+    number = show.number(ACCURACY, change["difference"], signed=True)
+    unit = show.unit(ACCURACY, difference=True)
+    return f"{number}{unit} {show.interval(ACCURACY, _interval(change), signed=True)}"
+
+
+def _interval(measured: dict[str, Any]) -> Interval | None:
+    return Interval(*measured["interval"]) if "interval" in measured else None
+
+
+def _section(page: Path, heading: str) -> str:
+    """Return what stands below a heading of a page, without it; empty where it is not there."""
+    if not page.exists():
+        return ""
+    _, _, rest = page.read_text(encoding="utf-8").partition(f"## {heading}\n")
+    return rest.partition("\n## ")[0].strip()
 
 
 def _about(name: str, results: dict[str, Any]) -> str:
