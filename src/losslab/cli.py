@@ -5,6 +5,7 @@ import contextlib
 import difflib
 import io
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable
@@ -138,7 +139,7 @@ def _study(arguments: list[str]) -> int:
         failed = []
         with Composer() as composer:
             for study in studies(composer) if name == "all" else [name]:
-                command = " ".join(["losslab", "study", study, *overrides])
+                command = shlex.join(["losslab", "study", study, *overrides])
                 failed += run_study(composer, study, overrides, console=Console(), command=command)
         return failed
 

@@ -1,6 +1,7 @@
 """One run: open its folder, train, evaluate, write the results."""
 
 import logging
+import shlex
 import time
 import traceback
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ def _attempt(
 ) -> Status:
     directory = identity.directory
     about = manifest(
-        command=" ".join(["losslab", "train", *HydraConfig.get().overrides.task]),
+        command=_command(),
         device=str(resolve_device(config.trainer.device)),
         threads=config.trainer.threads,
         choices=choices,
@@ -130,6 +131,15 @@ def _attempt(
     directory.checkpoint.unlink(missing_ok=True)
     directory.set_status(status)
     return status
+
+
+def _command() -> str:
+    """Return what runs this very job again, as typed into a shell."""
+    hydra = HydraConfig.get()
+    folders = [source.path for source in hydra.runtime.config_sources
+               if source.provider == "command-line"]  # fmt: skip
+    flags = ["--config-dir", folders[0].removeprefix("file://")] if folders else []
+    return shlex.join(["losslab", "train", *flags, *hydra.overrides.task])
 
 
 def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) -> None:
