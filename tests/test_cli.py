@@ -258,11 +258,11 @@ def test_bad_input_gets_one_line_and_code_2_before_anything_is_written(losslab, 
 @pytest.mark.parametrize("case", BAD_INPUT[::12], ids=str)
 def test_the_traceback_is_there_for_those_who_ask(losslab, case, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setattr(sys, "argv", ["losslab", *case.command])
-    from losslab import cli
-
-    with pytest.raises(ValueError, match=r"."):
-        cli.main()
+    code, out, err = losslab.call(*case.command)
+    assert (code, out) == (2, "")
+    assert err.startswith("Traceback (most recent call last)")
+    assert "ValueError" in err
+    assert err.splitlines()[-1].startswith("losslab: ")
     assert list(losslab.folder.iterdir()) == []
 
 

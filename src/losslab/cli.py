@@ -8,6 +8,7 @@ import os
 import shlex
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +54,7 @@ def main() -> None:
     # A loss of one's own lies beside one's command, where `python -m` would find it.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told so
     try:
         code = _command(name)(rest)
     except KeyboardInterrupt:
@@ -61,7 +62,7 @@ def main() -> None:
         code = INTERRUPTED
     except (ValueError, OSError) as error:
         if full_error:
-            raise
+            traceback.print_exc()
         _say(str(error))
         code = BAD_INPUT
     raise SystemExit(code)

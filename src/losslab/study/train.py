@@ -59,10 +59,11 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
     directories = [run.directory for run in runs]
     pending = {run.directory.path: run.directory for run in runs if run.pending}
     make_folders(pending.values())
-    if not given.multirun:
+    if runs and not pending:
+        every = f"all {len(runs)} runs are" if given.multirun else "this run is"
+        console.print(f"{every} finished already; force=true trains again", soft_wrap=True)
+    elif not given.multirun:
         _hydra(arguments)
-    elif runs and not pending:
-        console.print(f"all {len(runs)} runs are finished already; force=true runs them again")
     else:
         progress = SweepProgress(list(pending.values()), console=console, title="sweep")
         with progress, workers_alive():
