@@ -35,7 +35,7 @@ from losslab.recording import manifest
 from losslab.training import configure_process
 
 HERE = Path(__file__).parent
-ROUNDS = 5
+ROUNDS = 9
 # The headline study's and the default network.
 SETTINGS = {"model.width=8": 8, "model.width=16": 10}
 

@@ -39,7 +39,7 @@ class Trainer:
     threads: int = 1
     deterministic: bool = True
     channels_last: bool = True
-    log_every: int = 20
+    log_every: int = 50
     checkpoint_every: int = 1
     probe_size: int = 256
 
