@@ -22,4 +22,5 @@ def steps_table(findings: Findings) -> Table:
         ("step", "side", "test accuracy", "change from the row above", "p", "n"),
         tuple(rows),
         text_columns=2,
+        terminal=(0, 2, 3, 5),
     )

@@ -73,7 +73,7 @@ def study_document(
         *(_steps(findings) if findings.steps else ()),
         *picture("waterfall.png"),
         Heading(f"Claims: {_count(findings, shown)}"),
-        _claims(findings),
+        *((_claims(findings),) if findings.judgements else ()),
         *picture("claims.png"),
         Paragraph(RULE, fine_print=True),
         *(shown.blocks if shown else ()),
@@ -143,7 +143,10 @@ def _answer(findings: Findings) -> Table:
         rows.append(tuple(cells))
     first = (plan.axis, "") if plan.conditions else ("",)
     columns = (*first, *(heading for rate in plan.rates for heading in headings[rate]))
-    return Table(columns, tuple(rows), text_columns=len(first))
+    # Three rates with their n are too wide for 80 columns.
+    wide = len(plan.rates) > 2
+    narrow = [index for index, name in enumerate(columns) if name != "n"] if wide else []
+    return Table(columns, tuple(rows), text_columns=len(first), terminal=tuple(narrow))
 
 
 def _edges(findings: Findings) -> tuple[Block, ...]:
