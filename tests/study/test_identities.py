@@ -13,7 +13,13 @@ from conftest import Commands
 from losslab.experiment import CONFIG_FOLDER
 from losslab.losses import GaussianPrior, information
 from losslab.recording import RunDirectory
-from losslab.report.evidence import Measurement, NumericClaim, judge_quantity, load_evidence
+from losslab.report.evidence import (
+    Measurement,
+    NumericClaim,
+    Quantity,
+    judge_quantity,
+    load_evidence,
+)
 from losslab.study.identities import (
     arithmetic_code,
     code_length,
@@ -174,6 +180,18 @@ def test_a_wrong_divergence_breaks_the_decomposition(monkeypatch):
     right = information.kl_divergence
     monkeypatch.setattr(information, "kl_divergence", lambda p, q: 1.001 * right(p, q))
     assert verdict("s3-random-pairs", run_measure("random_pairs")) == "contradicted"
+
+
+def test_an_infinite_divergence_is_no_code_length(monkeypatch):
+    right = information.kl_divergence
+    swapped = lambda p, q, unit: right(q, p, unit=unit)  # noqa: E731
+    monkeypatch.setattr(information, "kl_divergence", swapped)
+    # Class 1 never occurs, and is predicted.
+    logits = torch.tensor([[0.5, 0.0]] * 4, dtype=torch.float64)
+    found = code_length.measure_excess(logits, torch.zeros(4, dtype=torch.int64))
+    off = abs(found.written - found.divergence)
+    quantity = Quantity(value=off, n=1, what="")
+    assert judge_quantity(CLAIMS["s5-code-length"], quantity) == "contradicted"
 
 
 def test_a_symmetric_divergence_has_no_counterexample(monkeypatch):
