@@ -29,7 +29,7 @@ class Recorder:
         group: str,
         after_step: int | None = None,
     ) -> None:
-        from losslab.recording.tensorboard import TensorBoardWriter  # imports torch
+        from losslab.recording.tensorboard import TensorBoardWriter  # half a second
 
         self._log = RecordLog(directory.metrics, after_step=after_step)
         self._curves = RecordLog(directory.curves, after_step=after_step)

@@ -1,9 +1,12 @@
 """TensorBoard's event file of a run: the scalars, and one HParams row a configuration."""
 
+import os
+import socket
 import time
 from pathlib import Path
 from typing import Any
 
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import (
@@ -11,7 +14,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
     SessionEndInfo,
     SessionStartInfo,
 )
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 HyperParameters = dict[str, bool | float | str]
 
@@ -36,8 +39,11 @@ class TensorBoardWriter:
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._start = start
-        # Flushed after each epoch by hand: a killed writer loses what it holds.
-        self._writer = SummaryWriter(str(folder), flush_secs=3600)
+        # TensorBoard's own record writer, not SummaryWriter: that one's thread takes turns with
+        # training for the interpreter, which a short run feels.
+        name = f"events.out.tfevents.{start:.0f}.{socket.gethostname()}.{os.getpid()}"
+        self._records = RecordWriter((folder / name).open("wb"))
+        self._write(Event(wall_time=start, file_version="brain.Event:2"))
         session = SessionStartInfo(group_name=group, start_time_secs=start)
         for name, value in hyper_parameters.items():
             if isinstance(value, bool):
@@ -58,11 +64,17 @@ class TensorBoardWriter:
             if "/" in tag
         ]
         # One event for all of them: an event a scalar costs eight times as much.
-        self._write(Summary(value=values), record["examples"], self._start + record["wall_s"])
+        self._write(
+            Event(
+                wall_time=self._start + record["wall_s"],
+                step=record["examples"],
+                summary=Summary(value=values),
+            )
+        )
 
     def flush(self) -> None:
-        """Write out what is held."""
-        self._writer.flush()
+        """Write out what is held; done after each epoch, since a killed run loses it."""
+        self._records.flush()
 
     def close(self, *, success: bool) -> None:
         """End the session and close the file."""
@@ -71,12 +83,11 @@ class TensorBoardWriter:
         self._add_session(
             metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=session)
         )
-        self._writer.close()
+        self._records.close()
 
     def _add_session(self, tag: str, data: HParamsPluginData) -> None:
         value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data))
-        self._write(Summary(value=[value]))
+        self._write(Event(wall_time=time.time(), summary=Summary(value=[value])))
 
-    def _write(self, summary: Summary, *position: float) -> None:
-        assert self._writer.file_writer is not None
-        self._writer.file_writer.add_summary(summary, *position)
+    def _write(self, event: Event) -> None:
+        self._records.write(event.SerializeToString())
