@@ -58,7 +58,8 @@ def test_a_study_that_was_altered_changes_the_page(tmp_path):
     before = notebook(tmp_path)
     path = tmp_path / RESULTS[0].parent.name / "results.json"
     results = json.loads(path.read_text())
-    results["claims"][0]["verdict"] = "contradicted"
+    other = {"contradicted": "supported"}.get(results["claims"][0]["verdict"], "contradicted")
+    results["claims"][0]["verdict"] = other
     path.write_text(json.dumps(results))
     assert write_notebook(tmp_path).read_text() == notebook(tmp_path) != before
     path.write_text("{")
