@@ -56,9 +56,10 @@ def is_number(value: object) -> bool:
     if type(value) not in (int, float):
         return False
     try:
-        return isinstance(float(value), float)  # type: ignore[arg-type]
+        float(value)  # type: ignore[arg-type]
     except OverflowError:
         return False
+    return True
 
 
 def _check(
@@ -181,7 +182,7 @@ def _described(hint: Any) -> str:
     if kind is tuple and Ellipsis not in options:
         return f"a list [{', '.join(_described(option) for option in options)}]"
     if kind is tuple or _is_subclass(list, kind):
-        return f"a list, each of it {_described(options[0])}" if options else "a list"
+        return f"a list, each item {_described(options[0])}" if options else "a list"
     if _is_subclass(dict, kind):
         return "keys and values"
     return _NODE
