@@ -52,7 +52,7 @@ def learning_curves(findings: Findings, path: Path) -> None:
     }
     figure.legend(
         list(handles.values()), list(handles), loc="outside lower center", handlelength=3.4,
-        ncols=2,
+        ncols=min(2, len(panels)),  # a single panel is too narrow for two
     )  # fmt: skip
     save(figure, path)
 

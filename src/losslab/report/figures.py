@@ -59,8 +59,10 @@ def accuracy(findings: Findings, path: Path) -> None:
         for row, arm in enumerate(arms):
             value = findings.chosen(arm)
             note = f"at {value:g}" if rate == "own" and value is not None else ""
-            found = findings.measured[arm, rate, ACCURACY].estimate
-            _row(axis, row, found, style=styles[arm], note=note)
+            there = findings.measured[arm, rate, ACCURACY]
+            if there.planned == 0 and rate == "scaled" and plan.confirm:
+                continue  # an arm without a multiple of its own
+            _row(axis, row, there.estimate, style=styles[arm], note=note)
         axis.set_title(wrap(at_rate(plan, rate) + at, 34), loc="left")
         axis.grid(axis="x")
         axis.set_axisbelow(True)
