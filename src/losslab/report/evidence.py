@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from losslab.report.claims import Verdict
+from losslab.report.drawings import Drawing, read_drawing
 
 EVIDENCE_FILE = "evidence.json"
 
@@ -38,56 +39,6 @@ class Quantity:
     high: float | None = None
     n: int
     what: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """One line of a figure.
-
-    Attributes:
-        label: In the legend.
-        x: Positions.
-        y: Values.
-        low: Lower ends of intervals, if any.
-        high: Upper ends likewise.
-        loss: Config name of the loss whose colour it has; by order if ``None``.
-        line: Whether points are joined.
-    """
-
-    label: str
-    x: list[float]
-    y: list[float]
-    low: list[float] | None = None
-    high: list[float] | None = None
-    loss: str | None = None
-    line: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One pair of axes. Labels carry the units."""
-
-    title: str
-    x_label: str
-    y_label: str
-    curves: list[Curve]
-    x_log: bool = False
-    y_log: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """A figure: one file, panels side by side.
-
-    Attributes:
-        name: File name without ending.
-        caption: What it shows.
-        panels: Left to right.
-    """
-
-    name: str
-    caption: str
-    panels: list[Panel]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,18 +185,7 @@ def load_evidence(root: Path) -> Evidence:
 def _measurement(data: dict[str, Any]) -> Measurement:
     return Measurement(
         quantities={name: Quantity(**q) for name, q in data["quantities"].items()},
-        drawings=[
-            Drawing(
-                **drawing
-                | {
-                    "panels": [
-                        Panel(**panel | {"curves": [Curve(**c) for c in panel["curves"]]})
-                        for panel in drawing["panels"]
-                    ]
-                }
-            )
-            for drawing in data["drawings"]
-        ],
+        drawings=list(map(read_drawing, data["drawings"])),
         tables=[TableOfNumbers(**table) for table in data["tables"]],
     )
 

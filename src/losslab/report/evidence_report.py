@@ -115,10 +115,9 @@ def measured(quantity: Quantity | None) -> str:
     """
     if quantity is None:
         return "missing"
-    text = f"{quantity.value:.4g}"
-    if quantity.low is not None and quantity.high is not None:
-        text += f" [{quantity.low:.4g}, {quantity.high:.4g}]"
-    return text
+    if quantity.low is None or quantity.high is None:  # computed, not sampled
+        return f"{quantity.value:.4g}"
+    return f"{quantity.value:.3g} [{quantity.low:.3g}, {quantity.high:.3g}]"
 
 
 def predicted(at_least: float | None, at_most: float | None) -> str:

@@ -1,11 +1,16 @@
 """Numbers as people read them: accuracies in percent, their differences in percentage points."""
 
 from losslab.report.courses import WORDS, split
+from losslab.report.diagnostic_names import DIAGNOSTIC_NAMES, is_share
 from losslab.report.samples import Comparison, Estimate
 from losslab.report.statistics import Interval
 
 METRIC_NAMES = {"accuracy": "accuracy", "nll": "NLL", "brier": "Brier score", "ece": "ECE"}
-METRIC_UNITS = {"accuracy": "%", "nll": "nats", "brier": "", "ece": "%"}
+METRIC_UNITS = {"accuracy": "%", "nll": "nats", "brier": "", "ece": "%", "share": "%"}
+_SCALES = {
+    "accuracy": (100.0, 1), "ece": (100.0, 2), "nll": (1.0, 3), "brier": (1.0, 3),
+    "share": (100.0, 1),
+}  # fmt: skip
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 ABSENT = "–"
 
@@ -13,12 +18,12 @@ ABSENT = "–"
 def metric_name(metric: str) -> str:
     """Return a metric's name in words.
 
-    >>> metric_name("test/nll"), metric_name("why/curvature@mean")
-    ('test NLL', 'why/curvature, mean over training')
+    >>> metric_name("test/nll"), metric_name("why/margins/margin@mean")
+    ('test NLL', 'margin of training examples, mean over training')
     """
     tag, course = split(metric)
     part, _, measure = tag.partition("/")
-    name = tag
+    name = DIAGNOSTIC_NAMES.get(tag, tag)
     if measure in METRIC_NAMES and part in SPLIT_NAMES:
         name = f"{SPLIT_NAMES[part]} {METRIC_NAMES[measure]}"
     return f"{name}, {WORDS[course]}" if course else name
@@ -27,21 +32,20 @@ def metric_name(metric: str) -> str:
 def number(metric: str, value: float, *, signed: bool = False) -> str:
     """Return a value without its unit, with the digits that its metric deserves.
 
-    >>> number("test/accuracy", 0.9512), number("why/margin", 0.25, signed=True)
+    >>> number("test/accuracy", 0.9512), number("why/margins/margin", 0.25, signed=True)
     ('95.1', '+0.25')
     """
     factor, digits = scale(metric)
     sign = "+" if signed else ""
-    text = f"{value * factor:{sign}.{digits}f}" if digits else f"{value:{sign}.4g}"
+    text = f"{value * factor:{sign}.{digits}f}" if digits else f"{value:{sign}.3g}"
     if text.strip("+-0.") == "":
         text = text.lstrip("+-")
     return text.replace("-", "−")
 
 
 def scale(metric: str) -> tuple[float, int]:
-    """Return the factor to the unit shown and the decimals; 0 decimals: four significant digits."""
-    table = {"accuracy": (100.0, 1), "ece": (100.0, 2), "nll": (1.0, 3), "brier": (1.0, 3)}
-    return table.get(_measure(metric), (1.0, 0))
+    """Return the factor to the unit shown and the decimals; 0: three significant digits."""
+    return _SCALES.get(_measure(metric), (1.0, 0))
 
 
 def unit(metric: str, *, difference: bool = False) -> str:
@@ -57,8 +61,11 @@ def unit(metric: str, *, difference: bool = False) -> str:
 
 
 def _measure(metric: str) -> str:
-    """Return which of the four measures a tag is of; ``why/calibration/ece_scaled`` is one."""
-    name = split(metric)[0].rsplit("/", 1)[-1]
+    """Return which of :data:`METRIC_UNITS` a tag is of: ``why/calibration/ece_scaled`` is one."""
+    tag = split(metric)[0]
+    if is_share(tag):
+        return "share"
+    name = tag.rsplit("/", 1)[-1]
     return name.removeprefix("adaptive_").removesuffix("_scaled")
 
 

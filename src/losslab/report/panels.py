@@ -5,8 +5,8 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from losslab.report.canvas import drawing, new_figure, save, wrap
-from losslab.report.evidence import Curve, Drawing, Panel
+from losslab.report.canvas import MUTED, drawing, new_figure, percent_axis, save, wrap
+from losslab.report.drawings import Curve, Drawing, Field, Panel
 from losslab.report.plan import Arm
 from losslab.report.style import LOSS_STYLES, Style, arm_styles
 
@@ -41,6 +41,11 @@ def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
 
 
 def _panel(axis: Axes, panel: Panel, *, legend: bool) -> None:
+    if panel.field is not None:
+        _field(axis, panel.field)
+    if panel.diagonal:
+        axis.plot([0, 1], [0, 1], color=MUTED, lw=0.8, zorder=1)
+        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     styles = _styles(panel.curves)
     for curve, style in zip(panel.curves, styles, strict=True):
         few = len(curve.x) <= _FEW
@@ -73,6 +78,20 @@ def _panel(axis: Axes, panel: Panel, *, legend: bool) -> None:
     axis.set_axisbelow(True)
     if legend:
         axis.legend(fontsize=8, handlelength=3)
+
+
+def _field(axis: Axes, field: Field) -> None:
+    """Draw filled contours, light where the value is 1, with lines that a grey print keeps."""
+    # The highest band holds its upper end, too.
+    levels = [*(tenth / 10 for tenth in range(10)), 1 + 1e-9]
+    shades = axis.tricontourf(field.x, field.y, field.z, levels=levels, cmap="cividis")
+    lines = axis.tricontour(
+        field.x, field.y, field.z, levels=levels[1:-1], colors="white", linewidths=0.5
+    )
+    axis.clabel(lines, levels=levels[3:-1:2], fmt=lambda share: f"{100 * share:.0f}", fontsize=7)
+    axis.set_aspect("equal")
+    bar = axis.figure.colorbar(shades, ax=axis, label=field.label, shrink=0.8)
+    percent_axis(bar.ax.yaxis)
 
 
 def _styles(curves: list[Curve]) -> list[Style]:

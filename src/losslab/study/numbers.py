@@ -90,13 +90,16 @@ def _disagreement(points: Sequence[Point]) -> Quantity:
     for i, j in combinations(range(n), 2):
         differ[i, j] = differ[j, i] = np.mean(classes[i] != classes[j])
     mean = differ.sum() / (n * (n - 1))
-    without = (differ.sum() - 2 * differ.sum(axis=1)) / ((n - 1) * (n - 2))
-    error = math.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
-    half = float(stats.t.ppf(0.975, n - 1)) * error
+    low, high = 0.0, 1.0  # all that one pair of runs tells of the others
+    if n > 2:
+        without = (differ.sum() - 2 * differ.sum(axis=1)) / ((n - 1) * (n - 2))
+        error = math.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
+        half = float(stats.t.ppf(0.975, n - 1)) * error
+        low, high = max(0.0, float(mean) - half), min(1.0, float(mean) + half)
     return Quantity(
         value=float(mean),
-        low=float(mean) - half,
-        high=float(mean) + half,
+        low=low,
+        high=high,
         n=n,
         what="share of test examples on which two runs from different starts disagree",
     )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from losslab.report.evidence import Curve, Quantity
+from losslab.report.drawings import Curve
+from losslab.report.evidence import Quantity
 from losslab.report.metrics import FloatArray
 from losslab.report.statistics import t_interval
 from losslab.study.points import Point

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from losslab.diagnostics import differentiate_twice
 from losslab.losses import CrossEntropy, Loss, SquaredError
-from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
+from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 

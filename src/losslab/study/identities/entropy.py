@@ -3,7 +3,8 @@
 import torch
 
 from losslab.losses import information
-from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
+from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import descend
 from losslab.study.measure import Runs

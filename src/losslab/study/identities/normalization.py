@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity, TableOfNumbers
+from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
 from losslab.report.evidence_report import measured
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds, pairs

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from losslab.report.evidence import Curve, Drawing, Measurement, Panel, Quantity
+from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.report.evidence import Measurement, Quantity
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import pairs
 from losslab.study.points import Point

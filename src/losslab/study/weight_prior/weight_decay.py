@@ -17,13 +17,8 @@ from losslab.losses import (
     Prior,
     SquaredError,
 )
-from losslab.report.evidence import (
-    Curve,
-    Drawing,
-    Measurement,
-    Panel,
-    TableOfNumbers,
-)
+from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.report.evidence import Measurement, TableOfNumbers
 from losslab.report.metrics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs

@@ -1,0 +1,117 @@
+"""Drawings of what runs recorded, from files written here with known numbers."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from losslab.report.panels import draw_drawings
+from losslab.study import numbers
+from losslab.study.pictures import course, line, reliability, surface
+
+RELIABILITY = "why/calibration/reliability"
+
+
+@pytest.fixture
+def make_point(tmp_path):
+    made = []
+
+    def make(*, loss="mse", metrics=(), curves=()):
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(folder)
+        directory = SimpleNamespace(
+            metrics=folder / "metrics.jsonl", curves=folder / "curves.jsonl"
+        )
+        for path, records in ((directory.metrics, metrics), (directory.curves, curves)):
+            path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        return SimpleNamespace(
+            identity=SimpleNamespace(directory=directory), choices={"loss": loss}
+        )
+
+    return make
+
+
+def only_panels(measured, tmp_path, *, figures=1):
+    """Return the panels of the one figure, having drawn it."""
+    assert len(draw_drawings(measured.drawings, tmp_path / "figures")) == figures
+    return measured.drawings[0].panels if figures else []
+
+
+def test_course_is_the_mean_over_seeds_where_all_have_a_number(make_point, tmp_path):
+    values = {0: (1.0, 4.0), 1: (2.0, 6.0), 2: (3.0, float("nan"))}
+    points = [
+        make_point(metrics=[{"epoch": e, "why/x": pair[seed]} for e, pair in values.items()])
+        for seed in (0, 1)
+    ]
+    measured = course({"arm": points}, tag="why/x", name="x", title="X", y_label="x")
+    (panel,) = only_panels(measured, tmp_path)
+    (curve,) = panel.curves
+    assert (curve.x, curve.y, curve.loss) == ([0.0, 1.0], [2.5, 4.0], "mse")
+    low, high = stats.t.interval(0.95, 1, loc=2.5, scale=stats.sem([1.0, 4.0]))
+    assert (curve.low[0], curve.high[0]) == pytest.approx((low, high))
+
+
+def test_only_the_first_of_a_loss_has_its_colour(make_point, tmp_path):
+    record = [{"epoch": 0, "why/x": 1.0}]
+    sets = {name: [make_point(metrics=record)] for name in ("one", "two")}
+    measured = course(sets, tag="why/x", name="x", title="X", y_label="x", labels={"two": "Two"})
+    (panel,) = only_panels(measured, tmp_path)
+    assert [(curve.label, curve.loss) for curve in panel.curves] == [("one", "mse"), ("Two", None)]
+
+
+def test_what_was_not_recorded_makes_no_figure(make_point, tmp_path):
+    measured = surface({"arm": [make_point()]})
+    assert only_panels(measured, tmp_path, figures=0) == []
+
+
+def test_reliability_pools_the_examples_of_all_seeds(make_point, tmp_path):
+    one = {"confidence": [0.55, 0.95], "accuracy": [0.5, 1.0], "count": [2.0, 6.0]}
+    two = {"confidence": [0.94], "accuracy": [0.5], "count": [2.0]}
+    points = [make_point(curves=[{RELIABILITY: c, f"{RELIABILITY}_scaled": c}]) for c in (one, two)]
+    panels = only_panels(reliability({"arm": points}), tmp_path)
+    assert [panel.diagonal for panel in panels] == [True, True]
+    (curve,) = panels[0].curves
+    assert curve.x == pytest.approx([0.55, (0.95 * 6 + 0.94 * 2) / 8])
+    assert curve.y == pytest.approx([0.5, (6 + 1) / 8])
+
+
+def test_line_is_in_shares_of_the_fall(make_point, tmp_path):
+    positions = [-0.25, 0.0, 0.5, 1.0]
+    points = [
+        make_point(curves=[{"why/landscape/line": {"position": positions, "loss": losses}}])
+        for losses in ([12.0, 10.0, 6.0, 2.0], [4.0, 3.0, 3.0, 1.0])
+    ]
+    (panel,) = only_panels(line({"arm": points}), tmp_path)
+    assert panel.curves[0].y == pytest.approx([(1.25 + 1.5) / 2, 1.0, (0.5 + 1.0) / 2, 0.0])
+
+
+def test_surface_shows_the_first_seed(make_point, tmp_path):
+    grid = [(x, y) for x in (-1.0, 0.0, 1.0) for y in (-1.0, 0.0, 1.0)]
+    x, y = map(list, zip(*grid, strict=True))
+    accuracy = [1 - abs(a * b) for a, b in grid]
+    columns = {"x": x, "y": y, "loss": accuracy, "accuracy": accuracy}
+    points = [make_point(curves=[{"why/landscape/surface": columns}]), make_point()]
+    (panel,) = only_panels(surface({"arm": points}), tmp_path)
+    assert (panel.field.x, panel.field.y, panel.field.z) == (x, y, accuracy)
+
+
+def test_disagreement_leaves_out_one_run_at_a_time(monkeypatch):
+    classes = np.random.default_rng(0).integers(3, size=(5, 40))
+    logits = torch.eye(3)[torch.from_numpy(classes)]
+    monkeypatch.setattr(numbers, "predictions", lambda run: (logits[run], None))
+
+    def mean(rows):
+        pairs = [(a, b) for a in rows for b in rows if a < b]
+        return np.mean([np.mean(classes[a] != classes[b]) for a, b in pairs])
+
+    found = numbers.disagreement({"arm": list(range(5))}).quantities["arm"]
+    left_out = [mean([row for row in range(5) if row != out]) for out in range(5)]
+    error = np.sqrt(4 / 5 * np.sum((left_out - np.mean(left_out)) ** 2))
+    assert found.value == pytest.approx(mean(range(5)))
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 4) * error)
+    pair = numbers.disagreement({"arm": [0, 1]}).quantities["arm"]
+    assert (pair.low, pair.high) == (0.0, 1.0)
