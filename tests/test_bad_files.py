@@ -43,7 +43,10 @@ def number():
     return 3
 """
 LOSS = "~loss.label_smoothing loss._target_=own."
-NET = "~model.width ~model.normalization ~model.output_scale model._target_=own.Net "
+NET = (
+    "~model.width ~model.normalization ~model.output_scale ~model.output_bias "
+    "model._target_=own.Net "
+)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def test_every_optimizer_with_every_schedule(losslab, optimizer, schedule):
         "data.train_size=0.5",
         "model.normalization=group",
         "model.output_scale=0.5",
+        "model.output_bias=2",
     ],
 )
 def test_every_other_option(losslab, option):

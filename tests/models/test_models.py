@@ -113,6 +113,14 @@ def test_output_scale_multiplies_the_initial_output_layer_alone(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_output_bias_is_added_for_class_0_alone_after_the_scale(name):
+    plain, moved = make(name, output_scale=3.0), make(name, output_scale=3.0, output_bias=5.0)
+    plain.output.bias.data[0] += 5.0
+    for one, other in zip(plain.parameters(), moved.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_the_seed_decides_the_weights(name):
     weights = [make(name, seed=seed).output.weight for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1])
@@ -152,6 +160,7 @@ def test_a_last_batch_of_one_example_trains(name, normalization):
         ("mlp", {"depth": 0}, "depth=0; give 1 or more hidden layers"),
         ("resnet20", {"normalization": "none"}, "one of batch, group, layer"),
         ("linear", {"output_scale": float("inf")}, "output_scale=inf"),
+        ("linear", {"output_bias": float("nan")}, "output_bias=nan; give a finite number"),
     ],
 )
 def test_arguments_out_of_range(name, options, message):

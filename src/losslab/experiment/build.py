@@ -88,8 +88,7 @@ def build(config: DictConfig) -> Parts:
         )
         rehearse(model, objective, dataset)
     if config.init_from is not None:
-        scale = config.model.get("output_scale", 1.0)
-        warm_start(model, config.init_from, output_scale=scale)
+        warm_start(model, config.init_from, options=config.model)
     return Parts(dataset, model, objective, make_optimizer, schedule, trainer, diagnostics, device)
 
 

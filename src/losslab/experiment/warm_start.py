@@ -1,6 +1,7 @@
 """Warm starts: the final weights of another run in place of fresh ones."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -8,6 +9,9 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from losslab.recording import RunDirectory
+
+FRESH = {"output_scale": 1.0, "output_bias": 0.0}
+"""Options of a model that change nothing but its fresh weights, as they do not."""
 
 _WHAT_FITS = "give the weights of a run with the same model, classes and size of pictures"
 
@@ -26,23 +30,28 @@ def checksum(init_from: object) -> str:
     return hashlib.sha256(_file(init_from).read_bytes()).hexdigest()
 
 
-def warm_start(model: nn.Module, init_from: object, *, output_scale: float = 1.0) -> None:
+def warm_start(
+    model: nn.Module, init_from: object, *, options: Mapping[str, object] | None = None
+) -> None:
     """Replace the weights of ``model`` by those that ``init_from`` names; no code is run.
 
     Args:
         model: Of the same names and shapes.
         init_from: As in :func:`checksum`.
-        output_scale: With which the model was made; it would have no effect.
+        options: With which the model was made; those of fresh weights would have no effect.
 
     Raises:
         ValueError: The file is missing or damaged, its weights do not fit (the first difference
-            is named), one is not a finite number, or ``output_scale`` is not 1.
+            is named), one is not a finite number, or an option is of :data:`FRESH` and not as
+            there.
     """
-    if output_scale != 1.0:
-        raise ValueError(
-            f"model.output_scale={output_scale} scales fresh weights, which init_from replaces; "
-            "leave one of them out"
-        )
+    for option, plain in FRESH.items():
+        given = (options or {}).get(option, plain)
+        if given != plain:
+            raise ValueError(
+                f"model.{option}={given} changes fresh weights, which init_from replaces; leave "
+                "one of them out"
+            )
     file = _file(init_from)
     try:
         weights = load(file.read_bytes())

@@ -19,6 +19,7 @@ class DeepCNN(nn.Module):
         width: Channels of the first pair, from 1 up.
         normalization: ``none``, ``batch``, ``group`` or ``layer``, after each convolution.
         output_scale: Factor on the initial output layer, above 0.
+        output_bias: Added to the initial bias of class 0.
 
     Raises:
         ValueError: An argument out of range.
@@ -38,6 +39,7 @@ class DeepCNN(nn.Module):
         width: int = 32,
         normalization: str = "batch",
         output_scale: float = 1.0,
+        output_bias: float = 0.0,
     ) -> None:
         super().__init__()
         check_width(width)
@@ -52,7 +54,7 @@ class DeepCNN(nn.Module):
                 channels = out_channels
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.output = output_layer(channels, num_classes, scale=output_scale)
+        self.output = output_layer(channels, num_classes, scale=output_scale, bias=output_bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, K)`` of images ``(N, C, H, W)``."""

@@ -14,6 +14,7 @@ class Linear(nn.Module):
         input_shape: ``(C, H, W)``.
         num_classes: K.
         output_scale: Factor on the initial weights and bias, above 0.
+        output_bias: Added to the initial bias of class 0.
 
     Raises:
         ValueError: An argument out of range.
@@ -29,10 +30,13 @@ class Linear(nn.Module):
         num_classes: int,
         *,
         output_scale: float = 1.0,
+        output_bias: float = 0.0,
     ) -> None:
         super().__init__()
         channels, height, width = input_shape
-        self.output = output_layer(channels * height * width, num_classes, scale=output_scale)
+        self.output = output_layer(
+            channels * height * width, num_classes, scale=output_scale, bias=output_bias
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, K)`` of images ``(N, C, H, W)``."""

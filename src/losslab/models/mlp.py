@@ -18,6 +18,7 @@ class MLP(nn.Module):
         depth: Hidden layers, from 1 up.
         normalization: ``none`` or ``layer``, before each ReLU.
         output_scale: Factor on the initial output layer, above 0.
+        output_bias: Added to the initial bias of class 0.
 
     Raises:
         ValueError: An argument out of range.
@@ -36,6 +37,7 @@ class MLP(nn.Module):
         depth: int = 2,
         normalization: str = "none",
         output_scale: float = 1.0,
+        output_bias: float = 0.0,
     ) -> None:
         super().__init__()
         check_width(width)
@@ -53,7 +55,7 @@ class MLP(nn.Module):
             layers.append(nn.ReLU())
             features = width
         self.features = nn.Sequential(*layers)
-        self.output = output_layer(features, num_classes, scale=output_scale)
+        self.output = output_layer(features, num_classes, scale=output_scale, bias=output_bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, K)`` of images ``(N, C, H, W)``."""

@@ -49,6 +49,7 @@ class ResNet20(nn.Module):
         normalization: ``batch`` (the paper's), ``group`` or ``layer``; without one the residual
             sums grow with depth, so ``none`` is refused.
         output_scale: Factor on the initial output layer, above 0.
+        output_bias: Added to the initial bias of class 0.
 
     Raises:
         ValueError: An argument out of range.
@@ -68,6 +69,7 @@ class ResNet20(nn.Module):
         width: int = 16,
         normalization: str = "batch",
         output_scale: float = 1.0,
+        output_bias: float = 0.0,
     ) -> None:
         super().__init__()
         check_width(width)
@@ -99,7 +101,7 @@ class ResNet20(nn.Module):
         for module in self.features.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.output = output_layer(channels, num_classes, scale=output_scale)
+        self.output = output_layer(channels, num_classes, scale=output_scale, bias=output_bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, K)`` of images ``(N, C, H, W)``."""

@@ -19,6 +19,7 @@ class SmallCNN(nn.Module):
         width: Channels of the first convolution; the second has twice as many.
         normalization: ``none``, ``batch``, ``group`` or ``layer``, after each convolution.
         output_scale: Factor on the initial output layer, above 0.
+        output_bias: Added to the initial bias of class 0.
 
     Raises:
         ValueError: An argument out of range.
@@ -37,6 +38,7 @@ class SmallCNN(nn.Module):
         width: int = 16,
         normalization: str = "none",
         output_scale: float = 1.0,
+        output_bias: float = 0.0,
     ) -> None:
         super().__init__()
         check_width(width)
@@ -54,7 +56,9 @@ class SmallCNN(nn.Module):
             nn.Flatten(),
         )
         pixels = (((height - 4) // 2 - 2) // 2) * (((columns - 4) // 2 - 2) // 2)
-        self.output = output_layer(2 * width * pixels, num_classes, scale=output_scale)
+        self.output = output_layer(
+            2 * width * pixels, num_classes, scale=output_scale, bias=output_bias
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, K)`` of images ``(N, C, H, W)``."""
