@@ -2,9 +2,11 @@
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from losslab.recording.record_log import RecordLog
+from losslab.recording.record_log import RecordLog, check_mark
 from losslab.recording.run_directory import RunDirectory
 from losslab.types import Curves, Scalars
 
@@ -71,6 +73,10 @@ class Recorder:
         if curves:
             self._curves.append(position | curves)
 
+    def marks(self) -> dict[str, Any]:
+        """Return what :func:`check_marks` needs to know the files again by."""
+        return {"metrics": self._log.mark(), "curves": self._curves.mark()}
+
     def flush(self) -> None:
         """Make everything so far visible to readers."""
         self._log.flush()
@@ -82,3 +88,14 @@ class Recorder:
         self._log.close()
         self._curves.close()
         self._board.close(success=success)
+
+
+def check_marks(directory: RunDirectory, marks: object) -> None:
+    """Check that a run's records are those of :meth:`Recorder.marks`, and maybe more.
+
+    Raises:
+        ValueError: A file is missing, cut off or altered, or the marks are none.
+    """
+    known = marks if isinstance(marks, Mapping) else {}
+    check_mark(directory.metrics, known.get("metrics"))
+    check_mark(directory.curves, known.get("curves"))
