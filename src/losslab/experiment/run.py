@@ -123,7 +123,9 @@ def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> S
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             raise
-        raise CannotWriteError(f"cannot write ({os.strerror(error.errno)})") from error
+        raise CannotWriteError(
+            f"{os.strerror(error.errno)}; make room, and the same command goes on from here"
+        ) from error
 
 
 def _hold(

@@ -2,22 +2,39 @@
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from rich.console import Console
 
-from losslab.experiment import Composer, job
+from losslab.experiment import CannotWriteError, Composer, job
 from losslab.recording import FINISHED, RunDirectory
-from losslab.study.progress import SweepProgress
+from losslab.study.progress import SECONDS_BETWEEN_LOOKS, SweepProgress
+
+Job = tuple[list[str], RunDirectory]
+"""The overrides of a run, and its folder."""
+
+_NO_SPACE = 2**16
 
 
 class LauncherError(RuntimeError):
-    """A launcher ended before its runs did."""
+    """A launcher ended before its runs did.
+
+    Attributes:
+        failed: The runs that are not finished.
+    """
+
+    failed: Sequence["Failed"] = ()
 
 
 @dataclass(frozen=True)
@@ -51,29 +68,40 @@ def make_folders(directories: Iterable[RunDirectory]) -> None:
 
 
 @contextmanager
-def workers_alive() -> Iterator[None]:
-    """Raise :class:`LauncherError` where a worker process dies meanwhile."""
+def workers_alive(directories: Sequence[RunDirectory]) -> Iterator[None]:
+    """Raise :class:`LauncherError` where a worker process dies, or cannot write, meanwhile."""
     try:
         yield
+    except CannotWriteError as error:
+        raise LauncherError(str(error)) from error
     except BrokenProcessPool as error:
-        raise LauncherError(
+        dead = LauncherError(
             "a worker process was killed, as happens where memory runs out; finished runs are "
             "kept, and the same command goes on from here (hydra.launcher.n_jobs=1 for fewer "
             "workers)"
-        ) from error
+        )
+        dead.failed = outcome(directories)
+        raise dead from error
 
 
 def launch(
     composer: Composer,
-    jobs: Sequence[tuple[list[str], RunDirectory]],
+    jobs: Sequence[Job],
     *,
     overrides: Sequence[str],
     console: Console,
     title: str,
-) -> None:
-    """Run jobs with the launcher of ``overrides``; each is a list of overrides and its folder."""
+) -> dict[Path, str]:
+    """Run jobs with the launcher of ``overrides``; return why some could not be written.
+
+    A run that another process is at is left to it. When all else is done, those runs are waited
+    for, and what a process did not finish before it ended is taken over.
+
+    Raises:
+        LauncherError: A worker process died.
+    """
     if not jobs:
-        return
+        return {}
     make_folders(directory for _, directory in jobs)
     from hydra._internal.callbacks import Callbacks  # the only place that makes an empty one
 
@@ -84,19 +112,68 @@ def launch(
         config=master,
     )
     directories = [directory for _, directory in jobs]
-    with SweepProgress(directories, console=console, title=title), workers_alive():
-        launcher.launch([texts for texts, _ in jobs], initial_job_idx=0)
+    at_once = master.hydra.sweeper.get("max_batch_size") or len(jobs)
+    unwritten: dict[Path, str] = {}
+    launched, told, elsewhere, ready = 0, False, list[Job](), list(jobs)
+    with (
+        SweepProgress(directories, console=console, title=title),
+        workers_alive(directories),
+    ):
+        while ready or elsewhere:
+            while ready:
+                batch, ready = ready[:at_once], ready[at_once:]
+                elsewhere += _launch(launcher, batch, launched, unwritten)
+                launched += len(batch)
+            if elsewhere and not told:
+                told = True
+                console.print(f"{title}: another process is at {len(elsewhere)} runs; waiting")
+            free = [job for job in elsewhere if not job[1].held]
+            elsewhere = [job for job in elsewhere if job not in free]
+            # One that failed there would fail here.
+            ready = [job for job in free if job[1].status not in (*FINISHED, "failed")]
+            if elsewhere and not ready:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+    return unwritten
 
 
-def outcome(directories: Sequence[RunDirectory]) -> list[Failed]:
-    """Return the runs that are not finished, with the reason."""
+def _launch(
+    launcher: Launcher, jobs: Sequence[Job], first: int, unwritten: dict[Path, str]
+) -> list[Job]:
+    """Run jobs; return those that another process is at, and add to what could not be written."""
+    elsewhere = []
+    returns: Sequence[JobReturn] = launcher.launch([list(texts) for texts, _ in jobs], first)
+    for job_, returned in zip(jobs, returns, strict=True):
+        try:
+            value = returned.return_value
+        except Exception as error:  # whatever a worker raised
+            unwritten[job_[1].path] = " ".join(str(error).split())
+        else:
+            if value == "in use":
+                elsewhere.append(job_)
+    return elsewhere
+
+
+def outcome(
+    directories: Sequence[RunDirectory], unwritten: Mapping[Path, str] = MappingProxyType({})
+) -> list[Failed]:
+    """Return the runs that are not finished, with the reason.
+
+    Args:
+        directories: Of the runs.
+        unwritten: What :func:`launch` returned.
+    """
     failed = []
     for directory in directories:
         status = directory.status
         if status not in FINISHED:
-            reason = directory.error or {
-                "running": "stopped before its end, or another process is at it",
-                None: "did not start",
-            }.get(status, "failed")
+            reason = unwritten.get(directory.path) or directory.error or _reason(directory, status)
             failed.append(Failed(directory, reason))
     return failed
+
+
+def _reason(directory: RunDirectory, status: str | None) -> str:
+    if directory.held:
+        return "another process is at it"
+    reason = {"running": "stopped before its end", None: "did not start"}.get(status, "failed")
+    folder = next(f for f in (directory.path, *directory.path.parents) if f.is_dir())
+    return f"{reason}; its disk is full" if shutil.disk_usage(folder).free < _NO_SPACE else reason
