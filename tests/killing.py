@@ -12,13 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 import yaml
 from joblib.externals.loky.backend.context import set_start_method
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+import losslab.recording.tensorboard
+import losslab.study.train  # noqa: F401  # what commands would import, seconds each time
 from losslab import cli
 from running import records, results, status
+
+torch.optim.SGD([torch.zeros(1)], lr=0.1)  # its first one imports torch's compiler
 
 
 class Command:

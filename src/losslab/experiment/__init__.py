@@ -5,11 +5,11 @@ The only place that instantiates.
 
 from losslab.experiment.compose import CONFIG_FOLDER, Composer, choices_of, quoted
 from losslab.experiment.identity import RunIdentity, identify
-from losslab.experiment.run import CannotWriteError, RunInUseError, job, prepare, run
+from losslab.experiment.run import IN_USE, RunInUseError, job, prepare, run
 
 __all__ = [
     "CONFIG_FOLDER",
-    "CannotWriteError",
+    "IN_USE",
     "Composer",
     "RunIdentity",
     "RunInUseError",

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
@@ -41,12 +41,12 @@ _OF_THE_DISK = {
 }
 
 
+IN_USE = "in use"
+"""What a job returns whose run another process is at."""
+
+
 class RunInUseError(RuntimeError):
     """Another process is at work on this run."""
-
-
-class CannotWriteError(RuntimeError):
-    """The disk is full, say: the run goes on from its checkpoint when that is over."""
 
 
 def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
@@ -71,14 +71,11 @@ def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     return identity
 
 
-def job(config: DictConfig) -> Status | Literal["in use"] | None:
+def job(config: DictConfig) -> str | None:
     """Run the job that Hydra composed, in whichever process its launcher chose.
 
     An error becomes this run's status and log, and the other runs of a sweep go on: Hydra would
     show the first error only, and a launcher may stop at it.
-
-    Raises:
-        CannotWriteError: There is nowhere to write the error.
     """
     end_with_parent()
     hydra = HydraConfig.get()
@@ -87,9 +84,7 @@ def job(config: DictConfig) -> Status | Literal["in use"] | None:
     try:
         return run(config, choices, show=hydra.mode is RunMode.RUN)
     except RunInUseError:
-        return "in use"
-    except CannotWriteError:
-        raise
+        return IN_USE
     except Exception:
         return identity.directory.status
 
@@ -107,7 +102,7 @@ def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> S
 
     Raises:
         RunInUseError: Another process has the run.
-        CannotWriteError: The disk is full, or not there; what was written is kept.
+        OSError: The disk is full, say. What was written is kept; the run goes on from there.
         ValueError: As :func:`prepare`.
     """
     identity = identify(config, choices)
@@ -115,17 +110,17 @@ def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> S
     if directory.status in FINISHED and not config.force:
         return directory.status
     _check_same_configuration(directory, identity)
-    try:
-        with directory.lock() as mine:
-            if not mine:
-                raise RunInUseError(f"{directory.path} is being run by another process")
+    with directory.lock() as mine:
+        if not mine:
+            raise RunInUseError(f"{directory.path} is being run by another process")
+        try:
             return _hold(config, identity, choices=choices, show=show)
-    except OSError as error:
-        if error.errno not in _OF_THE_DISK:
+        except OSError as error:
+            if error.errno in _OF_THE_DISK:
+                reason = f"{os.strerror(error.errno)}: make room, and the same command goes on"
+                with suppress(OSError):
+                    directory.set_status("running", error=reason)
             raise
-        raise CannotWriteError(
-            f"{os.strerror(error.errno)}; make room, and the same command goes on from here"
-        ) from error
 
 
 def _hold(
@@ -177,7 +172,8 @@ def _attempt(
         diverged = train(config, build(config), identity, choices=choices, state=state, show=show)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-            raise  # still running, and there is a checkpoint to go on from
+            logger.error("stopped: %s", error)
+            raise  # it is not failed, and goes on from its checkpoint
         logger.error("failed\n%s", traceback.format_exc())
         directory.set_status("failed", error=f"{type(error).__name__}: {error}")
         raise

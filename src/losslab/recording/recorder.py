@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,10 @@ class Recorder:
 
     def close(self, *, success: bool) -> None:
         """Close all files; ``success`` is the status in TensorBoard's HParams."""
-        self._log.close()
-        self._curves.close()
-        self._board.close(success=success)
+        with ExitStack() as all_three:  # the others, too, where one cannot be written
+            all_three.callback(self._board.close, success=success)
+            all_three.callback(self._curves.close)
+            all_three.callback(self._log.close)
 
 
 def check_marks(directory: RunDirectory, marks: object) -> None:

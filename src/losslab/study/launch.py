@@ -4,20 +4,17 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
 
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from rich.console import Console
 
-from losslab.experiment import CannotWriteError, Composer, job
+from losslab.experiment import IN_USE, Composer, job
 from losslab.recording import FINISHED, RunDirectory
 from losslab.study.progress import SECONDS_BETWEEN_LOOKS, SweepProgress
 
@@ -69,11 +66,9 @@ def make_folders(directories: Iterable[RunDirectory]) -> None:
 
 @contextmanager
 def workers_alive(directories: Sequence[RunDirectory]) -> Iterator[None]:
-    """Raise :class:`LauncherError` where a worker process dies, or cannot write, meanwhile."""
+    """Raise :class:`LauncherError` where a worker process dies meanwhile."""
     try:
         yield
-    except CannotWriteError as error:
-        raise LauncherError(str(error)) from error
     except BrokenProcessPool as error:
         dead = LauncherError(
             "a worker process was killed, as happens where memory runs out; finished runs are "
@@ -91,8 +86,8 @@ def launch(
     overrides: Sequence[str],
     console: Console,
     title: str,
-) -> dict[Path, str]:
-    """Run jobs with the launcher of ``overrides``; return why some could not be written.
+) -> None:
+    """Run jobs with the launcher of ``overrides``; each is a list of overrides and its folder.
 
     A run that another process is at is left to it. When all else is done, those runs are waited
     for, and what a process did not finish before it ended is taken over.
@@ -101,7 +96,7 @@ def launch(
         LauncherError: A worker process died.
     """
     if not jobs:
-        return {}
+        return
     make_folders(directory for _, directory in jobs)
     from hydra._internal.callbacks import Callbacks  # the only place that makes an empty one
 
@@ -113,7 +108,6 @@ def launch(
     )
     directories = [directory for _, directory in jobs]
     at_once = master.hydra.sweeper.get("max_batch_size") or len(jobs)
-    unwritten: dict[Path, str] = {}
     launched, told, elsewhere, ready = 0, False, list[Job](), list(jobs)
     with (
         SweepProgress(directories, console=console, title=title),
@@ -122,51 +116,36 @@ def launch(
         while ready or elsewhere:
             while ready:
                 batch, ready = ready[:at_once], ready[at_once:]
-                elsewhere += _launch(launcher, batch, launched, unwritten)
+                elsewhere += _launch(launcher, batch, launched)
                 launched += len(batch)
             if elsewhere and not told:
                 told = True
                 console.print(f"{title}: another process is at {len(elsewhere)} runs; waiting")
-            free = [job for job in elsewhere if not job[1].held]
-            elsewhere = [job for job in elsewhere if job not in free]
+            free = [wanted for wanted in elsewhere if not wanted[1].held]
+            elsewhere = [wanted for wanted in elsewhere if wanted not in free]
             # One that failed there would fail here.
-            ready = [job for job in free if job[1].status not in (*FINISHED, "failed")]
+            ready = [wanted for wanted in free if wanted[1].status not in (*FINISHED, "failed")]
             if elsewhere and not ready:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
-    return unwritten
 
 
-def _launch(
-    launcher: Launcher, jobs: Sequence[Job], first: int, unwritten: dict[Path, str]
-) -> list[Job]:
-    """Run jobs; return those that another process is at, and add to what could not be written."""
-    elsewhere = []
-    returns: Sequence[JobReturn] = launcher.launch([list(texts) for texts, _ in jobs], first)
-    for job_, returned in zip(jobs, returns, strict=True):
-        try:
-            value = returned.return_value
-        except Exception as error:  # whatever a worker raised
-            unwritten[job_[1].path] = " ".join(str(error).split())
-        else:
-            if value == "in use":
-                elsewhere.append(job_)
-    return elsewhere
+def _launch(launcher: Launcher, jobs: Sequence[Job], first: int) -> list[Job]:
+    """Run jobs; return those that another process is at."""
+    returns = launcher.launch([list(texts) for texts, _ in jobs], initial_job_idx=first)
+    return [
+        wanted
+        for wanted, returned in zip(jobs, returns, strict=True)
+        if returned.return_value == IN_USE
+    ]
 
 
-def outcome(
-    directories: Sequence[RunDirectory], unwritten: Mapping[Path, str] = MappingProxyType({})
-) -> list[Failed]:
-    """Return the runs that are not finished, with the reason.
-
-    Args:
-        directories: Of the runs.
-        unwritten: What :func:`launch` returned.
-    """
+def outcome(directories: Sequence[RunDirectory]) -> list[Failed]:
+    """Return the runs that are not finished, with the reason."""
     failed = []
     for directory in directories:
         status = directory.status
         if status not in FINISHED:
-            reason = unwritten.get(directory.path) or directory.error or _reason(directory, status)
+            reason = directory.error or _reason(directory, status)
             failed.append(Failed(directory, reason))
     return failed
 

@@ -154,11 +154,11 @@ def run_points(
     for point in missing:
         prepare(point.config, point.choices)
     checked()
-    unwritten = launch(
+    launch(
         session.composer,
         [(point.overrides, point.identity.directory) for point in missing],
         overrides=[f"name={session.name}", *session.overrides],
         console=session.console,
         title=f"{session.name}: {title}",
     )
-    return outcome([point.identity.directory for point in distinct], unwritten)
+    return outcome([point.identity.directory for point in distinct])

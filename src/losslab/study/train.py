@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import NamedTuple
 
 import hydra
@@ -18,15 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from losslab.experiment import (
-    CONFIG_FOLDER,
-    CannotWriteError,
-    Composer,
-    choices_of,
-    job,
-    prepare,
-    quoted,
-)
+from losslab.experiment import CONFIG_FOLDER, Composer, choices_of, job, prepare, quoted
 from losslab.experiment.compose import without_hydra
 from losslab.recording import FINISHED, RunDirectory
 from losslab.study.launch import Failed, launch, make_folders, outcome, workers_alive
@@ -62,11 +53,10 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
         else:
             runs = _runs(composer, given)
         pending = {run.directory.path: run for run in runs or () if run.pending}
-        unwritten: dict[Path, str] = {}
         if pending and given.multirun:
             jobs = [(run.overrides, run.directory) for run in pending.values()]
             common = [text for text in given.overrides if not _is_sweep(composer, text)]
-            unwritten = launch(composer, jobs, overrides=common, console=console, title="sweep")
+            launch(composer, jobs, overrides=common, console=console, title="sweep")
     if not runs:
         with workers_alive([]):
             _hydra(arguments)
@@ -77,11 +67,8 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
         console.print(f"{every} finished already; force=true trains again", soft_wrap=True)
     elif not given.multirun:
         make_folders(directories)
-        try:
-            _hydra(arguments)
-        except CannotWriteError as error:
-            unwritten[directories[0].path] = str(error)
-    failed = outcome(directories, unwritten)
+        _hydra(arguments)
+    failed = outcome(directories)
     if given.multirun:
         for folder in sorted({directory.path.parents[1] for directory in directories}):
             console.print(f"Next: losslab report {folder}", soft_wrap=True, highlight=False)
