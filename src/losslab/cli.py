@@ -6,10 +6,12 @@ import difflib
 import io
 import os
 import shlex
+import signal
 import socket
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 BAD_INPUT = 2
 FAILED_RUNS = 1
 INTERRUPTED = 130
+TERMINATED = 143
+_NAMED = 3  # runs that did not even start; more are counted
 _HELP = ("-h", "--help", "help")
 
 USAGE = """\
@@ -42,7 +46,7 @@ losslab: why does squared error underperform cross-entropy for classification?
 
 
 def main() -> None:
-    """Run the command line; exit 0, 1 (runs failed), 2 (bad input) or 130 (interrupted)."""
+    """Run the command line; exit 0, 1 (runs failed), 2 (bad input), 130 or 143 (stopped)."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in _HELP:
         sys.stdout.write(USAGE)
@@ -56,16 +60,40 @@ def main() -> None:
         sys.path.append(str(Path.cwd()))
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told so
     try:
-        code = _command(name)(rest)
-    except KeyboardInterrupt:
+        with _terminated_as_interrupted():
+            code = _command(name)(rest)
+    except KeyboardInterrupt as stop:
         _say("stopped; finished runs are kept, and the same command goes on from here")
-        code = INTERRUPTED
+        code = TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
     except (ValueError, OSError) as error:
         if full_error:
             traceback.print_exc()
         _say(str(error))
         code = BAD_INPUT
     raise SystemExit(code)
+
+
+class _Terminated(KeyboardInterrupt):
+    """Asked to end by SIGTERM, as ``kill``, a time limit or a queueing system asks."""
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: files closed, workers ended, and it says so."""
+
+    def stop(number: int, frame: object) -> None:
+        del number, frame
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is under way
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _command(name: str) -> Callable[[list[str]], int]:
@@ -150,16 +178,23 @@ def _study(arguments: list[str]) -> int:
 def _outcome(work: "Callable[[], list[Failed]]") -> int:
     from losslab.study import LauncherError
 
+    code = 0
     try:
         failed = work()
     except LauncherError as error:
         _say(str(error))
-        return FAILED_RUNS
+        failed, code = list(error.failed), FAILED_RUNS
+    unstarted = [run for run in failed if run.directory.status is None]
+    named = unstarted[:_NAMED]
     for run in failed:
-        _say(
-            f"not finished: {run.directory.path} ({run.reason}); see {run.directory.log.name} there"
-        )
-    return FAILED_RUNS if failed else 0
+        if run in unstarted and run not in named:
+            continue
+        log = run.directory.log
+        see = f"; see {log.name} there" if log.exists() else ""
+        _say(f"not finished: {run.directory.path} ({run.reason}){see}")
+    if len(unstarted) > len(named):
+        _say(f"not finished: {len(unstarted) - len(named)} more that did not start")
+    return FAILED_RUNS if failed else code
 
 
 def _report(arguments: list[str]) -> int:

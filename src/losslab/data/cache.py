@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from losslab.data.source import Source
+from losslab.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -96,19 +96,10 @@ def _store(source: Source, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The checksum first: a reader that finds the tensors finds their checksum, too.
-        _replace(_checksum_path(path), checksum.encode())
-        _replace(path, content)
+        write_atomically(_checksum_path(path), checksum)
+        write_atomically(path, content)
     except OSError as error:
         logger.warning("cannot write the cache %s (%s): going on without it", path, error)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def stamp(files: Iterable[Path]) -> str:

@@ -5,10 +5,11 @@ The only place that instantiates.
 
 from losslab.experiment.compose import CONFIG_FOLDER, Composer, choices_of, quoted
 from losslab.experiment.identity import RunIdentity, identify
-from losslab.experiment.run import RunInUseError, job, prepare, run
+from losslab.experiment.run import IN_USE, RunInUseError, job, prepare, run
 
 __all__ = [
     "CONFIG_FOLDER",
+    "IN_USE",
     "Composer",
     "RunIdentity",
     "RunInUseError",

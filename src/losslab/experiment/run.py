@@ -1,14 +1,17 @@
 """One run: open its folder, train, evaluate, write the results."""
 
+import errno
 import logging
+import os
 import shlex
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -16,11 +19,30 @@ from omegaconf import DictConfig, OmegaConf
 from losslab.experiment.build import build
 from losslab.experiment.compose import choices_of
 from losslab.experiment.identity import RunIdentity, digest_of, identify, resolved
+from losslab.experiment.parent import end_with_parent
 from losslab.experiment.train import train
-from losslab.recording import FINISHED, RunDirectory, Status, manifest, write_atomically, write_json
+from losslab.recording import (
+    FINISHED,
+    RunDirectory,
+    Status,
+    check_marks,
+    manifest,
+    write_atomically,
+    write_json,
+)
 from losslab.training import load_checkpoint, resolve_device
 
 logger = logging.getLogger("losslab")
+
+
+# What is wrong with the disk and not with the run.
+_OF_THE_DISK = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE),
+}
+
+
+IN_USE = "in use"
+"""What a job returns whose run another process is at."""
 
 
 class RunInUseError(RuntimeError):
@@ -37,25 +59,32 @@ def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     directory = identity.directory
     if directory.status not in FINISHED or config.force:
         build(config)
-        if directory.checkpoint.exists() and not config.force:
-            load_checkpoint(directory.checkpoint)
+        if not config.force:
+            _load_checkpoint(directory)
     _check_same_configuration(directory, identity)
+    altered = None if config.force else directory.altered
+    if altered:
+        raise ValueError(
+            f"{directory.path / altered} was cut off or altered since its run ended; put the "
+            "original back, or add force=true to train this run again"
+        )
     return identity
 
 
-def job(config: DictConfig) -> Status | None:
+def job(config: DictConfig) -> str | None:
     """Run the job that Hydra composed, in whichever process its launcher chose.
 
     An error becomes this run's status and log, and the other runs of a sweep go on: Hydra would
     show the first error only, and a launcher may stop at it.
     """
+    end_with_parent()
     hydra = HydraConfig.get()
     choices = choices_of(hydra)
     identity = identify(config, choices)
     try:
         return run(config, choices, show=hydra.mode is RunMode.RUN)
     except RunInUseError:
-        return None
+        return IN_USE
     except Exception:
         return identity.directory.status
 
@@ -73,6 +102,7 @@ def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> S
 
     Raises:
         RunInUseError: Another process has the run.
+        OSError: The disk is full, say. What was written is kept; the run goes on from there.
         ValueError: As :func:`prepare`.
     """
     identity = identify(config, choices)
@@ -83,17 +113,36 @@ def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> S
     with directory.lock() as mine:
         if not mine:
             raise RunInUseError(f"{directory.path} is being run by another process")
-        status = directory.status
-        if status in FINISHED and not config.force:
-            return status  # by somebody else, since we looked
-        state = None
-        if status == "running" and directory.checkpoint.exists() and not config.force:
-            state = load_checkpoint(directory.checkpoint)
-        else:
-            directory.clear()
-        directory.set_status("running")
-        with _logging_to(directory):
-            return _attempt(config, identity, choices=choices, state=state, show=show)
+        try:
+            return _hold(config, identity, choices=choices, show=show)
+        except OSError as error:
+            if error.errno in _OF_THE_DISK:
+                reason = f"{os.strerror(error.errno)}: make room, and the same command goes on"
+                with suppress(OSError):
+                    directory.set_status("running", error=reason)
+            raise
+
+
+def _hold(
+    config: DictConfig, identity: RunIdentity, *, choices: dict[str, str], show: bool
+) -> Status:
+    """Run what this process has the lock of."""
+    directory = identity.directory
+    status, state = directory.status, None
+    directory.tidy()
+    if status in FINISHED and not config.force:
+        return status  # by somebody else, since we looked
+    if status == "running" and not config.force:
+        ended = directory.ends_as
+        if ended is not None:
+            directory.finish(ended)
+            return ended
+        state = _load_checkpoint(directory)
+    if state is None:
+        directory.clear()
+    directory.set_status("running")
+    with _logging_to(directory):
+        return _attempt(config, identity, choices=choices, state=state, show=show)
 
 
 def _attempt(
@@ -122,15 +171,39 @@ def _attempt(
     try:
         diverged = train(config, build(config), identity, choices=choices, state=state, show=show)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            logger.error("stopped: %s", error)
+            raise  # it is not failed, and goes on from its checkpoint
         logger.error("failed\n%s", traceback.format_exc())
         directory.set_status("failed", error=f"{type(error).__name__}: {error}")
         raise
     write_json(directory.manifest, about | {"end": datetime.now(UTC).isoformat()})
     status: Status = "diverged" if diverged else "done"
     logger.info("%s after %.1f s", status, time.perf_counter() - began)
-    directory.checkpoint.unlink(missing_ok=True)
-    directory.set_status(status)
+    directory.finish(status)
     return status
+
+
+def _load_checkpoint(directory: RunDirectory) -> dict[str, Any] | None:
+    """Return where a run goes on, ``None`` where it has no checkpoint.
+
+    Raises:
+        ValueError: It is cut off or altered, or the records that go with it are.
+    """
+    try:
+        state = load_checkpoint(directory.checkpoint)
+    except FileNotFoundError:
+        return None
+    try:
+        check_marks(directory, state.get("records"))
+    except ValueError as error:
+        if not directory.checkpoint.exists():
+            return None  # another process ended the run meanwhile
+        raise ValueError(
+            f"{directory.path}: {error}, so its checkpoint is of no use; delete "
+            f"{directory.checkpoint.name} to train this run from its start"
+        ) from error
+    return state
 
 
 def _command() -> str:
@@ -143,12 +216,15 @@ def _command() -> str:
 
 
 def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) -> None:
-    if not directory.config.exists():
-        return
     try:
-        other = OmegaConf.load(directory.config)
+        text = directory.config.read_text("utf-8")
+        # Copies of copies would fill the memory; losslab writes no references.
+        assert not any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
+        other = OmegaConf.create(text)
         assert isinstance(other, DictConfig)
         same = digest_of(other) == identity.digest and other.seed == identity.seed
+    except FileNotFoundError:
+        return
     except Exception:  # whatever an altered file makes its readers raise
         same = False
     if not same:
@@ -158,10 +234,21 @@ def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) ->
         )
 
 
+class _LogFile(logging.FileHandler):
+    """A log that is silent where its disk is full: what is wrong is said once, elsewhere."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        del record
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def _logging_to(directory: RunDirectory) -> Iterator[None]:
     """Send losslab's log and all warnings into the run's own log file meanwhile."""
-    handler = logging.FileHandler(directory.log, encoding="utf-8")
+    handler = _LogFile(directory.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, level = logging.getLogger(), logger.level
     root.addHandler(handler)

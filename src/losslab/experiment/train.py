@@ -88,7 +88,9 @@ def train(
                 val=loaders["val"],
                 seed=config.seed,
                 recorder=recorder,
-                save=lambda checkpoint: save_checkpoint(directory.checkpoint, checkpoint),
+                save=lambda checkpoint: save_checkpoint(
+                    directory.checkpoint, checkpoint | {"records": recorder.marks()}
+                ),
                 examine=examination.during,
                 on_epoch=show_epoch,
             )
@@ -104,6 +106,8 @@ def train(
             for part, result in results.items()
             for name, value in result.sums.scalars().items()
         }
+        # First of all: whatever a diagnostic does at the end, these are there.
+        _write_results(directory, model, results)
         seen = {tag: value for tag, value in scalars.items() if tag.startswith("test/")}
         if loop.diverged:  # nothing is left to look at
             loop.record(seen)
@@ -114,7 +118,6 @@ def train(
                 test=Predictions(test.logits, test.labels),
             )
             loop.record(seen | finding.scalars, curves=finding.curves)
-        _write_results(directory, model, results)
         write_json(
             directory.summary,
             {"step": loop.steps_done, "epoch": loop.epochs_done}

@@ -4,10 +4,10 @@
 until a TensorBoard file is opened, because looking at finished runs must be quick.
 """
 
-from losslab.recording.files import write_atomically, write_json
+from losslab.files import write_atomically, write_json
 from losslab.recording.manifest import manifest
 from losslab.recording.record_log import RecordLog, read_records
-from losslab.recording.recorder import Recorder
+from losslab.recording.recorder import Recorder, check_marks
 from losslab.recording.run_directory import FINISHED, RunDirectory, Status
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Recorder",
     "RunDirectory",
     "Status",
+    "check_marks",
     "manifest",
     "read_records",
     "write_atomically",

@@ -1,11 +1,12 @@
 """metrics.jsonl and curves.jsonl: one JSON object a record, appended."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from losslab.recording.files import write_atomically
+from losslab.files import write_atomically
 
 
 class RecordLog:
@@ -19,12 +20,21 @@ class RecordLog:
 
     def __init__(self, path: Path, *, after_step: int | None = None) -> None:
         self.kept = [] if after_step is None else read_records(path, up_to=after_step)
-        write_atomically(path, "".join(json.dumps(record) + "\n" for record in self.kept))
-        self._file = path.open("a", encoding="utf-8")
+        lines = "".join(json.dumps(record) + "\n" for record in self.kept).encode()
+        write_atomically(path, lines)
+        self._so_far = hashlib.sha256(lines)
+        self._file = path.open("ab")
+
+    def mark(self) -> dict[str, Any]:
+        """Return size and SHA-256 of the file up to here, for :func:`check_mark`."""
+        self.flush()
+        return {"bytes": self._file.tell(), "sha256": self._so_far.hexdigest()}
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write one record; NaN and infinity are not JSON and raise."""
-        self._file.write(json.dumps(record, allow_nan=False) + "\n")
+        line = (json.dumps(record, allow_nan=False) + "\n").encode()
+        self._so_far.update(line)
+        self._file.write(line)
 
     def flush(self) -> None:
         """Hand everything to the operating system."""
@@ -36,15 +46,36 @@ class RecordLog:
 
 
 def read_records(path: Path, *, up_to: int | None = None) -> list[dict[str, Any]]:
-    """Return the records with ``step <= up_to``; a half-written last line is left out."""
+    """Return the records with ``step <= up_to``.
+
+    The first line that is none, such as a half-written last one, ends the file.
+    """
     records: list[dict[str, Any]] = []
     if not path.exists():
         return records
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(record, dict) or type(record.get("step")) is not int:
             break
         if up_to is None or record["step"] <= up_to:
             records.append(record)
     return records
+
+
+def check_mark(path: Path, mark: object) -> None:
+    """Check that a file begins as it did when :meth:`RecordLog.mark` looked at it.
+
+    Raises:
+        ValueError: It is missing, cut off or altered; or the mark is none.
+    """
+    match mark:
+        case {"bytes": int(size), "sha256": str(digest)} if size >= 0:
+            pass
+        case _:
+            raise ValueError(f"nothing is known of {path.name}")
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content[:size]).hexdigest() != digest:
+        raise ValueError(f"{path.name} is cut off or altered")

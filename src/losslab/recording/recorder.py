@@ -2,9 +2,12 @@
 
 import math
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-from losslab.recording.record_log import RecordLog
+from losslab.recording.record_log import RecordLog, check_mark
 from losslab.recording.run_directory import RunDirectory
 from losslab.types import Curves, Scalars
 
@@ -71,6 +74,10 @@ class Recorder:
         if curves:
             self._curves.append(position | curves)
 
+    def marks(self) -> dict[str, Any]:
+        """Return what :func:`check_marks` needs to know the files again by."""
+        return {"metrics": self._log.mark(), "curves": self._curves.mark()}
+
     def flush(self) -> None:
         """Make everything so far visible to readers."""
         self._log.flush()
@@ -79,6 +86,18 @@ class Recorder:
 
     def close(self, *, success: bool) -> None:
         """Close all files; ``success`` is the status in TensorBoard's HParams."""
-        self._log.close()
-        self._curves.close()
-        self._board.close(success=success)
+        with ExitStack() as all_three:  # the others, too, where one cannot be written
+            all_three.callback(self._board.close, success=success)
+            all_three.callback(self._curves.close)
+            all_three.callback(self._log.close)
+
+
+def check_marks(directory: RunDirectory, marks: object) -> None:
+    """Check that a run's records are those of :meth:`Recorder.marks`, and maybe more.
+
+    Raises:
+        ValueError: A file is missing, cut off or altered, or the marks are none.
+    """
+    known = marks if isinstance(marks, Mapping) else {}
+    check_mark(directory.metrics, known.get("metrics"))
+    check_mark(directory.curves, known.get("curves"))

@@ -1,19 +1,27 @@
 """One run's folder: the names in it, its status and its lock."""
 
+import errno
 import fcntl
-import json
+import logging
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from losslab.recording.files import write_json
+from losslab.files import checksum, first_altered, is_intact, read_json, sealed, write_json
+
+logger = logging.getLogger(__name__)
 
 Status = Literal["running", "done", "diverged", "failed"]
 FINISHED: tuple[Status, ...] = ("done", "diverged")
 """Never run again unless forced: divergence is a result, too."""
+
+# What NFS says of a lock on a folder, and other file systems of any lock.
+_NO_LOCK = {errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS}
+_LOCK_FILE = ".lock"
 
 
 @dataclass(frozen=True)
@@ -72,10 +80,35 @@ class RunDirectory:
         return self.path / "log.txt"
 
     @property
+    def results(self) -> tuple[Path, ...]:
+        """The files whose checksums are kept once the run is finished."""
+        return (
+            *(self.config, self.manifest, self.metrics, self.curves, self.summary),
+            *(self.model, self.predictions),
+        )
+
+    @property
     def status(self) -> Status | None:
         """The last status written, ``None`` if there is none that can be read."""
         status: Status | None = self._read_status().get("status")
         return status
+
+    @property
+    def ends_as(self) -> Status | None:
+        """How a run ended that was killed within :meth:`finish`, all its results there."""
+        status = self._read_status()
+        return None if self._first_altered(status) else status.get("ends_as")
+
+    @property
+    def altered(self) -> str | None:
+        """The first result that is not what it was when the run ended, ``None`` if all are."""
+        before = self._read_status()
+        name = self._first_altered(before)
+        # Not where another process has begun to run it again meanwhile.
+        return name if self._read_status() == before else None
+
+    def _first_altered(self, status: dict[str, Any]) -> str | None:
+        return first_altered(self.path, status.get("sha256"))
 
     @property
     def error(self) -> str | None:
@@ -84,23 +117,39 @@ class RunDirectory:
 
     def _read_status(self) -> dict[str, Any]:
         try:
-            status = json.loads((self.path / "status.json").read_text())
-        except (OSError, ValueError):
+            status = read_json(self.path / "status.json")
+        except ValueError:
             return {}
-        return status if isinstance(status, dict) else {}
+        return status if is_intact(status) else {}
 
     def set_status(self, status: Status, *, error: str | None = None) -> None:
-        """Write the status; ``done`` and ``diverged`` are written last of all files."""
-        write_json(
-            self.path / "status.json",
-            {"status": status} | ({} if error is None else {"error": error}),
-        )
+        """Write the status, of a finished run with the checksums of its results, last of all."""
+        self._write_status({"status": status} | ({} if error is None else {"error": error}))
+
+    def finish(self, status: Status) -> None:
+        """End a run whose results are written: forget its checkpoint, write the status.
+
+        A run that is killed within this is ended by calling it again with :attr:`ends_as`.
+        """
+        kept = {path.name: checksum(path) for path in self.results if path.is_file()}
+        self._write_status({"status": "running", "ends_as": status, "sha256": kept})
+        self.checkpoint.unlink(missing_ok=True)
+        self._write_status({"status": status, "sha256": kept})
+
+    def _write_status(self, value: dict[str, Any]) -> None:
+        write_json(self.path / "status.json", sealed(value))
 
     def clear(self) -> None:
         """Remove what an earlier run left, status first: half a run must not look finished."""
         (self.path / "status.json").unlink(missing_ok=True)
         for path in self.path.iterdir():
-            if path.is_file():
+            if path.name != _LOCK_FILE and (path.is_file() or path.is_symlink()):
+                path.unlink()
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half written, and links that lead elsewhere."""
+        for path in self.path.iterdir():
+            if path.match(".*.tmp") or path.is_symlink():
                 path.unlink()
 
     @contextmanager
@@ -108,16 +157,46 @@ class RunDirectory:
         """Hold the folder; gives False at once if another process has it.
 
         A lock of the operating system on the folder itself: it needs no file that could be left
-        behind, and it is gone when its process is.
+        behind, and it is gone when its process is, however that ends. Over NFS, which locks files
+        only, it is on a file ``.lock`` in the folder, and holds between all clients of a server
+        that has locks. Where there are none at all, that is a warning, and two processes at the
+        same run would be noticed by nobody.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_RDONLY)
+        with ExitStack() as stack:
+            # Not inherited by other programs, so that none holds it beyond its owner's end.
+            handle = os.open(self.path, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            mine = _try_to_lock(handle)
+            if mine is None:
+                handle = os.open(self.path / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+                stack.callback(os.close, handle)
+                mine = _try_to_lock(handle)
+            if mine is None:
+                logger.warning("%s: no locks here; run one sweep at a time", self.path)
+            yield mine is not False
+
+    @property
+    def held(self) -> bool:
+        """Whether a process that is alive has the folder."""
+        if not self.path.is_dir():
+            return False
+        with self.lock() as mine:
+            return not mine
+
+
+def _try_to_lock(handle: int) -> bool | None:
+    """Return whether the lock was free, ``None`` where there are no locks."""
+    for again in (True, False):
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-        finally:
-            os.close(handle)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if again:  # it may only have been asked whether it is free
+                time.sleep(0.02)
+        except OSError as error:
+            if error.errno not in _NO_LOCK:
+                raise
+            return None
+        else:
+            return True
+    return False

@@ -80,10 +80,12 @@ class TensorBoardWriter:
         """End the session and close the file."""
         status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
         session = SessionEndInfo(status=status, end_time_secs=time.time())
-        self._add_session(
-            metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=session)
-        )
-        self._records.close()
+        try:
+            self._add_session(
+                metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=session)
+            )
+        finally:
+            self._records.close()
 
     def _add_session(self, tag: str, data: HParamsPluginData) -> None:
         value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data))

@@ -14,6 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from losslab.files import beside
+
 DPI = 150
 INK = "#262626"
 MUTED = "#595959"
@@ -84,6 +86,5 @@ def wrap(text: str, width: int = 26) -> str:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG that is the same to the byte for the same drawing, beside and renamed."""
-    beside = path.with_suffix(".part")
-    figure.savefig(beside, format="png", dpi=DPI, metadata={"Software": None})
-    beside.replace(path)
+    with beside(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})

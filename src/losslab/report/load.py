@@ -1,7 +1,8 @@
 """Read what runs left behind, whatever state they are in."""
 
 import json
-import math
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import yaml
 from safetensors import SafetensorError, safe_open
 
+from losslab.files import first_altered, is_intact, read_json
 from losslab.report.courses import COURSES, split
 from losslab.report.metrics import Scores, score
 from losslab.types import Scalars
@@ -105,39 +107,48 @@ def read_scores(run: Run, split: str) -> Scores | None:
 def _load(path: Path, root: Path) -> Run:
     name = path.relative_to(root).as_posix()
     group = path.parent.relative_to(root).as_posix()
-    number = path.name.removeprefix("seed=")
-    seed = int(number) if number.lstrip("-").isdecimal() else -1
+    number = re.fullmatch("seed=([0-9]{1,19})", path.name)
+    seed = int(number.group(1)) if number else -1
     identity: dict[str, Any] = {"path": path, "name": name, "group": group, "seed": seed}
     try:
-        state = _read_json(path / "status.json")
-        status = state.get("status")
+        state = read_json(path / "status.json")
+        status: Any = state.get("status")
         if status not in STATUSES:
             raise ValueError(f"status.json says {status!r}")
+        if not is_intact(state):
+            raise ValueError("status.json was altered")
         reason = _one_line(str(state.get("error") or ""))
         if status not in ("done", "diverged"):
             # It may have stopped between any two files; its config says what it was to be.
             config = _read_yaml(path / "config.yaml") if (path / "config.yaml").exists() else {}
             return Run(**identity, status=status, reason=reason, config=config)
+        altered = first_altered(path, state.get("sha256"))
+        if altered:
+            raise ValueError(f"{altered} was cut off or altered since the run ended")
         _check_predictions(path / "predictions.safetensors")
         return Run(
             **identity,
             status=status,
             reason=reason,
             config=_read_yaml(path / "config.yaml"),
-            manifest=_read_json(path / "manifest.json"),
-            summary=_finite(_read_json(path / "summary.json")),
+            manifest=read_json(path / "manifest.json"),
+            summary=_finite(read_json(path / "summary.json")),
             evaluations=_read_evaluations(path / "metrics.jsonl"),
         )
-    except (OSError, ValueError, yaml.YAMLError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         return Run(**identity, status="damaged", reason=_one_line(str(error)))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    return _mapping(path, json.loads(_text(path)))
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
-    return _mapping(path, yaml.load(_text(path), Loader=_YAML_LOADER))
+    text = _text(path)
+    try:
+        # References to references make gigabytes of a few lines; losslab writes none.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _YAML_LOADER)):
+            raise ValueError("it has references")
+        value = yaml.load(text, Loader=_YAML_LOADER)
+    except Exception as error:  # PyYAML has many of its own, and lets others through
+        raise ValueError(f"{path.name} cannot be read: {_one_line(str(error))}") from None
+    return _mapping(path, value)
 
 
 def _text(path: Path) -> str:
@@ -156,7 +167,7 @@ def _finite(record: Mapping[str, Any]) -> Scalars:
     return {
         tag: float(number)
         for tag, number in record.items()
-        if isinstance(number, int | float) and math.isfinite(number)
+        if isinstance(number, int | float) and abs(number) <= sys.float_info.max
     }
 
 
@@ -168,7 +179,7 @@ def _read_evaluations(path: Path) -> tuple[Scalars, ...]:
     lines = [line for line in text.splitlines() if '"val/' in line]
     try:
         return tuple(_finite(_mapping(path, json.loads(line))) for line in lines)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError(f"{path.name} holds a record that cannot be read") from None
 
 

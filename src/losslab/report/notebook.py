@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from losslab.files import write_atomically
 from losslab.report import formatting as show
 from losslab.report.blocks import EDGE, EDGE_NOTE
 from losslab.report.claims import VERDICTS
@@ -33,7 +34,7 @@ def is_notebook(folder: Path) -> bool:
 def write_notebook(folder: Path) -> Path:
     """Write :func:`notebook` into the folder; return the file."""
     page = folder / PAGE
-    page.write_text(notebook(folder), encoding="utf-8")
+    write_atomically(page, notebook(folder))
     return page
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from losslab.files import write_atomically
 from losslab.report.data import to_json
 from losslab.report.document import Document, to_console, to_markdown
 from losslab.report.findings import Census
@@ -39,15 +40,9 @@ def render(
     """Write ``report.md`` and ``results.json`` to a folder and print to a console, if any."""
     out.mkdir(parents=True, exist_ok=True)
     report, results = out / "report.md", out / "results.json"
-    _write(report, to_markdown(document))
-    _write(results, to_json(data))
+    write_atomically(report, to_markdown(document))
+    write_atomically(results, to_json(data))
     if console is not None:
         to_console(document, console)
         console.print(f"\nWritten: {report}", highlight=False, soft_wrap=True)
     return Results(data, census, (report, results, *figures))
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

@@ -20,8 +20,7 @@ from rich.console import Console
 from losslab.experiment import CONFIG_FOLDER, Composer, choices_of, job, prepare, quoted
 from losslab.experiment.compose import without_hydra
 from losslab.recording import FINISHED, RunDirectory
-from losslab.study.launch import Failed, make_folders, outcome, workers_alive
-from losslab.study.progress import SweepProgress
+from losslab.study.launch import Failed, launch, make_folders, outcome, workers_alive
 
 # Flags with which Hydra tells something and runs nothing.
 _TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
@@ -53,21 +52,22 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
             runs = None
         else:
             runs = _runs(composer, given)
-    if runs is None:
-        _hydra(arguments)
+        pending = {run.directory.path: run for run in runs or () if run.pending}
+        if pending and given.multirun:
+            jobs = [(run.overrides, run.directory) for run in pending.values()]
+            common = [text for text in given.overrides if not _is_sweep(composer, text)]
+            launch(composer, jobs, overrides=common, console=console, title="sweep")
+    if not runs:
+        with workers_alive([]):
+            _hydra(arguments)
         return []
-    directories = [run.directory for run in runs]
-    pending = {run.directory.path: run.directory for run in runs if run.pending}
-    make_folders(pending.values())
-    if runs and not pending:
+    directories = list({run.directory.path: run.directory for run in runs}.values())
+    if not pending:
         every = f"all {len(runs)} runs are" if given.multirun else "this run is"
         console.print(f"{every} finished already; force=true trains again", soft_wrap=True)
     elif not given.multirun:
+        make_folders(directories)
         _hydra(arguments)
-    else:
-        progress = SweepProgress(list(pending.values()), console=console, title="sweep")
-        with progress, workers_alive():
-            _hydra(arguments)
     failed = outcome(directories)
     if given.multirun:
         for folder in sorted({directory.path.parents[1] for directory in directories}):
@@ -116,6 +116,7 @@ def _hydra(arguments: Sequence[str]) -> None:
 
 
 class _Run(NamedTuple):
+    overrides: list[str]
     directory: RunDirectory
     pending: bool
 
@@ -124,10 +125,17 @@ def _runs(composer: Composer, given: argparse.Namespace) -> list[_Run]:
     parsed = composer.parse(given.overrides)
     if not given.multirun:
         return [_prepare(composer, given.overrides)]
-    _check_launcher(composer.compose(given.overrides, run_mode=RunMode.MULTIRUN))
+    master = composer.compose(given.overrides, run_mode=RunMode.MULTIRUN)
+    _check_launcher(master)
     if any(override.key_or_group == "hydra/sweeper" for override in parsed):
         return []  # only that sweeper knows its runs
+    params = master.hydra.sweeper.get("params") or {}
+    parsed = [*composer.parse([f"{key}={value}" for key, value in params.items()]), *parsed]
     return [_prepare(composer, overrides) for overrides in _expand(parsed)]
+
+
+def _is_sweep(composer: Composer, text: str) -> bool:
+    return composer.parse([text])[0].is_sweep_override()
 
 
 def _check_launcher(config: DictConfig) -> None:
@@ -159,7 +167,7 @@ def _prepare(composer: Composer, overrides: list[str]) -> _Run:
     if config.hydra.job.chdir:
         raise ValueError("hydra.job.chdir=true would move output_dir; give output_dir=... instead")
     directory = prepare(without_hydra(config), choices_of(config.hydra)).directory
-    return _Run(directory, pending=config.force or directory.status not in FINISHED)
+    return _Run(overrides, directory, pending=config.force or directory.status not in FINISHED)
 
 
 def _tell(directory: RunDirectory, console: Console) -> None:

@@ -132,15 +132,14 @@ class Loop:
             logits.append(batch_logits)
             labels.append(batch.labels)
             last = self.steps_done == self.total_steps
-            if last or self.steps_done % self.settings.log_every == 0:
-                self.record(self._step_scalars(batch, batch_logits, terms))
-            if (
+            self.diverged = (
                 last
                 or len(logits) == steps
                 or self.steps_done % STEPS_BETWEEN_DIVERGENCE_CHECKS == 0
-            ) and not math.isfinite(terms.total.item()):
-                self.diverged = True
+            ) and not math.isfinite(terms.total.item())
+            if last or self.diverged or self.steps_done % self.settings.log_every == 0:
                 self.record(self._step_scalars(batch, batch_logits, terms))
+            if self.diverged:
                 return
         examples = sum(len(part) for part in labels)
         seconds = time.perf_counter() - started
