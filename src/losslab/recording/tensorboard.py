@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import (
@@ -14,7 +13,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
     SessionEndInfo,
     SessionStartInfo,
 )
-from tensorboard.summary.writer.record_writer import RecordWriter
+
+from losslab.board import EventFile, is_event_file, run_layout, scalars
 
 HyperParameters = dict[str, bool | float | str]
 
@@ -36,14 +36,11 @@ class TensorBoardWriter:
     def __init__(
         self, folder: Path, *, hyper_parameters: HyperParameters, group: str, start: float
     ) -> None:
-        for old in folder.glob("events.out.tfevents.*"):
+        for old in filter(is_event_file, list(folder.iterdir())):
             old.unlink()
         self._start = start
-        # TensorBoard's own record writer, not SummaryWriter: that one's thread takes turns with
-        # training for the interpreter, which a short run feels.
         name = f"events.out.tfevents.{start:.0f}.{socket.gethostname()}.{os.getpid()}"
-        self._records = RecordWriter((folder / name).open("wb"))
-        self._write(Event(wall_time=start, file_version="brain.Event:2"))
+        self._events = EventFile(folder / name, wall_time=start)
         session = SessionStartInfo(group_name=group, start_time_secs=start)
         for name, value in hyper_parameters.items():
             if isinstance(value, bool):
@@ -52,42 +49,37 @@ class TensorBoardWriter:
                 session.hparams[name].string_value = value
             else:
                 session.hparams[name].number_value = value
-        self._add_session(
-            metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=session)
+        self._events.add(
+            [
+                _session(
+                    metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=session)
+                ),
+                run_layout(),
+            ],
+            wall_time=start,
         )
 
     def add_record(self, record: dict[str, Any]) -> None:
         """Write the tags of one record of ``metrics.jsonl`` as scalars over examples seen."""
-        values = [
-            Summary.Value(tag=tag, simple_value=value)
-            for tag, value in record.items()
-            if "/" in tag
-        ]
-        # One event for all of them: an event a scalar costs eight times as much.
-        self._write(
-            Event(
-                wall_time=self._start + record["wall_s"],
-                step=record["examples"],
-                summary=Summary(value=values),
-            )
+        self._events.add(
+            scalars({tag: value for tag, value in record.items() if "/" in tag}),
+            step=record["examples"],
+            wall_time=self._start + record["wall_s"],
         )
 
     def flush(self) -> None:
         """Write out what is held; done after each epoch, since a killed run loses it."""
-        self._records.flush()
+        self._events.flush()
 
     def close(self, *, success: bool) -> None:
         """End the session and close the file."""
         status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
-        session = SessionEndInfo(status=status, end_time_secs=time.time())
-        self._add_session(
-            metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=session)
-        )
-        self._records.close()
+        now = time.time()
+        session = SessionEndInfo(status=status, end_time_secs=now)
+        end = _session(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=session))
+        self._events.add([end], wall_time=now)
+        self._events.close()
 
-    def _add_session(self, tag: str, data: HParamsPluginData) -> None:
-        value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data))
-        self._write(Event(wall_time=time.time(), summary=Summary(value=[value])))
 
-    def _write(self, event: Event) -> None:
-        self._records.write(event.SerializeToString())
+def _session(tag: str, data: HParamsPluginData) -> "Summary.Value":
+    return Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data))
