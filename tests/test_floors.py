@@ -13,6 +13,7 @@ FLOOR = {
     "types": 0,
     "seeding": 0,
     "board": 0,
+    "styles": 0,
     "data": 1,
     "models": 1,
     "losses": 1,
@@ -20,13 +21,14 @@ FLOOR = {
     "recording": 1,
     "diagnostics": 2,
     "training": 2,
+    "pictures": 2,
     "experiment": 3,
     "study": 4,
     "cli": 5,
     "__main__": 6,
 }
 APART = "report"  # stands apart: is imported by study and cli
-SHARED = {"types", "board"}  # what it imports
+SHARED = {"types", "board", "styles"}  # what it imports
 USES_HYDRA = {"experiment", "study", "cli"}
 TOP_LEVEL = {
     *("pyproject.toml", "README.md", "LICENSE"),

@@ -66,15 +66,17 @@ def test_a_histogram_keeps_its_counts(tmp_path):
 def test_precision_and_recall_are_those_of_scikit_learn(tmp_path):
     random = np.random.default_rng(0)
     positives, negatives = random.beta(4, 2, size=60), random.beta(2, 4, size=90)
-    curve = precision_recall("pr", positives, negatives, title="class 0", thresholds=11)
+    curve = precision_recall("pr", positives, negatives, title="class 0", points=11)
     write(tmp_path, [curve])
     (table,) = tensors(tmp_path, "pr")
     labels = np.repeat([1, 0], [60, 90])
     scores = np.concatenate([positives, negatives])
-    precision, recall, thresholds = precision_recall_curve(labels, scores)
-    for index, at in enumerate(np.linspace(0, 1, 11)):
-        place = np.searchsorted(thresholds, at)
-        assert table[4:, index] == pytest.approx([precision[place], recall[place]])
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    expected = {round(r, 6): p for p, r in zip(precision[:-1], recall[:-1], strict=True)}
+    shown = {round(float(r), 6): p for p, r in table[4:].T}
+    assert shown == pytest.approx({r: expected[r] for r in shown}, rel=1e-6)
+    assert len(shown) == 11
+    assert (min(shown), max(shown)) == pytest.approx((1 / 60, 1.0), abs=1e-6)
     assert (table[:4].sum(axis=0) == 150).all()
 
 

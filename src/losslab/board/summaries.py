@@ -68,38 +68,39 @@ def text(tag: str, markdown: str) -> "Summary.Value":
 
 
 def precision_recall(
-    tag: str, positives: FloatArray, negatives: FloatArray, *, title: str, thresholds: int = 101
+    tag: str, positives: FloatArray, negatives: FloatArray, *, title: str, points: int = 101
 ) -> "Summary.Value":
     """Return the precision-recall curve of one class against the others.
 
+    Its points are at equal steps of recall, whatever the scale of the scores: softmax of raw
+    outputs that squared error draws to 0 and 1 never comes near 1. (TensorBoard's tooltip takes
+    the thresholds to be equally spaced; read its threshold as 1 - recall.)
+
     Args:
         tag: Its name.
-        positives: ``(P,)`` predicted probability of the class, of the examples of that class.
-        negatives: ``(N,)`` likewise of the others.
+        positives: ``(P,)`` scores of the examples of that class, P from 1 up.
+        negatives: ``(N,)`` scores of the others.
         title: Shown above it.
-        thresholds: T, equally spaced in [0, 1]; an example is taken for the class where its
-            probability is at least the threshold.
+        points: T from 2 up.
     """
-    at = np.linspace(0, 1, thresholds)
-    # How many of each lie at or above each threshold.
+    # An example is taken for the class where its score is at least the threshold.
+    at = np.quantile(positives, np.linspace(0, 1, points), method="higher")
     true, false = (
         len(values) - np.searchsorted(np.sort(values), at, side="left")
         for values in (positives, negatives)
     )
-    found = np.maximum(true + false, 1)
     table = np.array(
         [
             true,
             false,
             len(negatives) - false,
             len(positives) - true,
-            # Of no prediction at all the precision is 1 by custom: the curve's end at recall 0.
-            np.where(true + false > 0, true / found, 1.0),
-            true / max(len(positives), 1),
+            true / (true + false),
+            true / len(positives),
         ]
     )
     about = pr_curve_metadata.create_summary_metadata(
-        display_name=title, description="", num_thresholds=thresholds
+        display_name=title, description="", num_thresholds=points
     )
     shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in table.shape])
     content = table.astype("<f4").tobytes()

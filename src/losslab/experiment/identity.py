@@ -26,6 +26,8 @@ _WITHOUT_EFFECT = (
     "data.download",
     "trainer.log_every",
     "trainer.checkpoint_every",
+    "trainer.pictures_every",
+    "trainer.histograms_every",
 )
 _PLAIN_KEYS = ("seed", "init_from", "name", "output_dir", "force")
 # The experiment fills it in.

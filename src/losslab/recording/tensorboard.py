@@ -3,9 +3,11 @@
 import os
 import socket
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import (
@@ -14,9 +16,12 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
     SessionStartInfo,
 )
 
-from losslab.board import EventFile, is_event_file, run_layout, scalars
+from losslab.board import EventFile, is_event_file, read_events, run_layout, scalars, text
 
 HyperParameters = dict[str, bool | float | str]
+
+ABOUT = "about"
+"""First part of the tags of texts."""
 
 
 class TensorBoardWriter:
@@ -31,16 +36,29 @@ class TensorBoardWriter:
         hyper_parameters: Column to value, without the seed.
         group: The configuration's name; runs with the same one make one row, averaged.
         start: Unix time, in seconds.
+        texts: Name to Markdown.
+        records: Of ``metrics.jsonl``, of a run that is resumed. What an earlier file shows beside
+            scalars up to the last of them is kept, too.
     """
 
     def __init__(
-        self, folder: Path, *, hyper_parameters: HyperParameters, group: str, start: float
+        self,
+        folder: Path,
+        *,
+        hyper_parameters: HyperParameters,
+        group: str,
+        start: float,
+        texts: Mapping[str, str] | None = None,
+        records: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        for old in filter(is_event_file, list(folder.iterdir())):
-            old.unlink()
         self._start = start
-        name = f"events.out.tfevents.{start:.0f}.{socket.gethostname()}.{os.getpid()}"
-        self._events = EventFile(folder / name, wall_time=start)
+        earlier = sorted(filter(is_event_file, folder.iterdir()), key=lambda p: p.stat().st_mtime)
+        kept = _shown(earlier[-1], up_to=records[-1]["examples"]) if records and earlier else []
+        for half in folder.glob(".board.*.tmp"):
+            half.unlink()
+        # Whole before it has its name, as a kill in between must leave the earlier one.
+        beside = folder / f".board.{os.getpid()}.tmp"
+        self._events = EventFile(beside, wall_time=start)
         session = SessionStartInfo(group_name=group, start_time_secs=start)
         for name, value in hyper_parameters.items():
             if isinstance(value, bool):
@@ -49,23 +67,39 @@ class TensorBoardWriter:
                 session.hparams[name].string_value = value
             else:
                 session.hparams[name].number_value = value
+        data = HParamsPluginData(session_start_info=session)
         self._events.add(
             [
-                _session(
-                    metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=session)
-                ),
+                _session(metadata.SESSION_START_INFO_TAG, data),
                 run_layout(),
+                *(text(f"{ABOUT}/{name}", markdown) for name, markdown in (texts or {}).items()),
             ],
             wall_time=start,
         )
+        for record in records:
+            while kept and kept[0].step < record["examples"]:
+                self._events.write(kept.pop(0))
+            self.add_record(record)
+        for event in kept:
+            self._events.write(event)
+        self._events.flush()
+        path = folder / f"events.out.tfevents.{start:.0f}.{socket.gethostname()}.{os.getpid()}"
+        beside.replace(path)
+        for old in earlier:
+            if old != path:
+                old.unlink()
 
-    def add_record(self, record: dict[str, Any]) -> None:
+    def add_record(self, record: Mapping[str, Any]) -> None:
         """Write the tags of one record of ``metrics.jsonl`` as scalars over examples seen."""
-        self._events.add(
-            scalars({tag: value for tag, value in record.items() if "/" in tag}),
-            step=record["examples"],
-            wall_time=self._start + record["wall_s"],
-        )
+        self._add(record, scalars({tag: value for tag, value in record.items() if "/" in tag}))
+
+    def add_shown(self, position: Mapping[str, Any], values: Sequence["Summary.Value"]) -> None:
+        """Write pictures and histograms of the same place as a record."""
+        self._add(position, values)
+
+    def _add(self, position: Mapping[str, Any], values: Sequence["Summary.Value"]) -> None:
+        at = self._start + position["wall_s"]
+        self._events.add(values, step=position["examples"], wall_time=at)
 
     def flush(self) -> None:
         """Write out what is held; done after each epoch, since a killed run loses it."""
@@ -83,3 +117,13 @@ class TensorBoardWriter:
 
 def _session(tag: str, data: HParamsPluginData) -> "Summary.Value":
     return Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data))
+
+
+def _shown(path: Path, *, up_to: int) -> list[Event]:
+    """Return the events of a file that show pictures and histograms, up to a place."""
+    return [
+        event
+        for event in read_events(path)
+        if event.step <= up_to
+        and any(value.HasField("image") or value.HasField("histo") for value in event.summary.value)
+    ]
