@@ -12,7 +12,7 @@ from torch import nn
 from losslab.data import BatchLoader
 from losslab.diagnostics import Examination, probe_of
 from losslab.experiment.build import Parts
-from losslab.experiment.identity import RunIdentity
+from losslab.experiment.identity import RunIdentity, over_seeds
 from losslab.pictures import Album
 from losslab.recording import Recorder, RunDirectory, write_atomically, write_json
 from losslab.training import (
@@ -61,7 +61,7 @@ def train(
     recorder = Recorder(
         directory,
         hyper_parameters=_hyper_parameters(config, choices),
-        group=f"{config.name}/{identity.group}",
+        group=f"{config.name}/{over_seeds(config, identity)}",
         after_step=None if state is None else state["step"],
     )
     loaders = {part: _loader(parts, part) for part in ("train", "val", "test")}
@@ -138,7 +138,7 @@ def train(
             {"step": loop.steps_done, "epoch": loop.epochs_done}
             | {t: v for t, v in sorted((loop.scalars | scalars).items()) if v - v == 0},
         )
-        success = True
+        success = not loop.diverged
     finally:
         recorder.close(success=success)
     return loop.diverged

@@ -95,7 +95,11 @@ class Recorder:
         self._flushed = time.monotonic()
 
     def close(self, *, success: bool) -> None:
-        """Close all files; ``success`` is the status in TensorBoard's HParams."""
+        """Close all files.
+
+        Args:
+            success: The status in TensorBoard's HParams: false for a run that failed or diverged.
+        """
         self._log.close()
         self._curves.close()
         self._board.close(success=success)
