@@ -10,6 +10,7 @@ Each writes its table beside this file.
 """
 
 import argparse
+import copy
 import json
 import statistics
 import subprocess
@@ -17,7 +18,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +31,7 @@ from torchvision.transforms import v2
 from losslab.data import BatchLoader, Part
 from losslab.data import Dataset as Parted
 from losslab.experiment import Composer, choices_of, identify
+from losslab.experiment import train as experiment
 from losslab.experiment.build import Parts, build
 from losslab.experiment.compose import without_hydra
 from losslab.experiment.train import train
@@ -62,19 +66,25 @@ def measure_loops(setting: str, epochs: int) -> dict[str, str | float]:
     config, choices = configs["none"], choices_of(full["none"].hydra)
     configure_process(threads=config.trainer.threads, deterministic=config.trainer.deterministic)
     images = epochs * len(build(config).dataset.train.labels)
+    configs["unrecorded"] = copy.deepcopy(configs["default"])
+    for cadence in ("pictures_every", "histograms_every"):
+        configs["unrecorded"].trainer[cadence] = None
 
-    def losslab_run(diagnostics: str) -> None:
-        config = configs[diagnostics]
+    def losslab_run(name: str) -> None:
+        config = configs[name]
         with tempfile.TemporaryDirectory() as folder:
             config.output_dir = folder
             identity = identify(config, choices)
             identity.directory.path.mkdir(parents=True)
             parts = build(config)
-            train(config, parts, identity, choices=choices, state=None, show=False)
+            silent = mock.patch.object(experiment, "Recorder", NoRecorder)
+            with silent if name == "unrecorded" else nullcontext():
+                train(config, parts, identity, choices=choices, state=None, show=False)
 
     contestants: dict[str, Callable[[], None]] = {
         "losslab": lambda: losslab_run("none"),
         "losslab with diagnostics": lambda: losslab_run("default"),
+        "losslab with diagnostics, nothing recorded": lambda: losslab_run("unrecorded"),
         "bare loop": lambda: bare_loop(build(config), epochs, config.optimizer.lr),
         "DataLoader": lambda: data_loader_loop(build(config), epochs, config.optimizer.lr),
     }
@@ -93,12 +103,28 @@ def measure_loops(setting: str, epochs: int) -> dict[str, str | float]:
         ("losslab", "bare loop"),
         ("losslab", "DataLoader"),
         ("losslab with diagnostics", "losslab"),
+        ("losslab with diagnostics", "losslab with diagnostics, nothing recorded"),
     ):
         pairs = zip(seconds[other], seconds[ours], strict=True)
         ratios = [theirs / mine for theirs, mine in pairs]
         row[f"{ours} / {other}"] = round(statistics.median(ratios), 3)
         row[f"{ours} / {other}, range"] = f"{min(ratios):.3f} to {max(ratios):.3f}"
     return row
+
+
+class NoRecorder:
+    """Takes what a recorder takes and writes nothing."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def record(self, *_: object, **__: object) -> None:
+        """Forget it."""
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self, *, success: bool) -> None:
+        """Do nothing."""
 
 
 def bare_loop(parts: Parts, epochs: int, rate: float) -> None:

@@ -3,8 +3,10 @@
 import math
 
 import pytest
+from tensorboard.plugins.hparams import api_pb2, metadata
 
 from losslab import report
+from losslab.board import read_events
 from losslab.recording import read_records
 from running import read, records, status
 
@@ -64,3 +66,24 @@ def test_validation_numbers_are_those_of_the_final_weights(diverged):
     summary = read(run / "summary.json")
     scores = report.load.read_scores(report.load_runs(run.parents[1])[0], "val")
     assert summary["val/accuracy"] == pytest.approx(float(scores.correct.mean()))
+
+
+def test_tensorboards_table_has_it_as_no_success(diverged):
+    losslab, run = diverged
+    (finished,) = (path for path in losslab.run("loss=mse").glob("events*"))
+    (file,) = run.glob("events*")
+    assert [ended(path) for path in (file, finished)] == [
+        api_pb2.STATUS_FAILURE,
+        api_pb2.STATUS_SUCCESS,
+    ]
+
+
+def ended(file):
+    """Return the status in an event file."""
+    (content,) = (
+        value.metadata.plugin_data.content
+        for event in read_events(file)
+        for value in event.summary.value
+        if value.tag == metadata.SESSION_END_INFO_TAG
+    )
+    return metadata.parse_session_end_info_plugin_data(content).status

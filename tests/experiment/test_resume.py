@@ -10,11 +10,15 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from losslab.board import read_events
 from losslab.experiment import train as module
 from losslab.recording import Recorder
 from running import TINY, read, records, results, status
 
-FOUR = ("trainer.epochs=4", "model=small_cnn", "model.width=4", "trainer.log_every=1")
+FOUR = (
+    *("trainer.epochs=4", "model=small_cnn", "model.width=4", "trainer.log_every=1"),
+    "trainer.pictures_every=1",
+)
 
 
 class Stop(BaseException):
@@ -78,6 +82,17 @@ def scalars(run):
     }
 
 
+def shown(run):
+    """Return what TensorBoard shows beside scalars and texts, without what tells the time."""
+    (file,) = run.glob("events*")
+    return [
+        (event.step, value)
+        for event in read_events(file)
+        for value in event.summary.value
+        if value.HasField("image") or value.HasField("histo")
+    ]
+
+
 CASES = [
     *({"place": place} for place in PLACES),
     {"place": "before the second checkpoint", "more": ("optimizer=adam",)},
@@ -108,6 +123,9 @@ def test_a_stopped_run_ends_as_if_nothing_had_happened(stopped):
     }
     assert len(list(run.glob("events*"))) == 1
     assert scalars(run) == scalars(undisturbed)
+    assert shown(run) == shown(undisturbed)
+    assert shown(run) == shown(undisturbed)
+    assert len(shown(run)) > 20
     about = read(run / "manifest.json")
     resumed = case["place"] != "before the first checkpoint"
     assert ("resumed_at_step" in about) is resumed
@@ -182,3 +200,4 @@ def test_a_killed_process(losslab):
     assert results(run) == results(undisturbed)
     assert records(run) == records(undisturbed)
     assert scalars(run) == scalars(undisturbed)
+    assert shown(run) == shown(undisturbed)

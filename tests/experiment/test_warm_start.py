@@ -99,6 +99,11 @@ def test_each_seed_may_start_from_its_own(losslab, source):
             load_file(run / "model.safetensors")["output.bias"], start["output.bias"]
         )
     assert len(losslab.runs()) == 2
+    # Two folders, as they start from different weights, and one row in TensorBoard's table.
+    assert len({run.parent for run in losslab.runs()}) == 2
+    assert len({session(run).group_name for run in losslab.runs()}) == 1
+    losslab.sweep(*CNN, *BARELY, f"init_from={source}", "seed=9,10", "name=same")
+    assert len({session(run).group_name for run in losslab.runs("same")}) == 1
 
 
 def test_the_weights_are_its_identity_and_their_place_is_not(losslab, source, warm):
@@ -164,11 +169,17 @@ def test_a_stopped_run_goes_on(losslab, warm, monkeypatch):
     assert records(run) == records(undisturbed)
 
 
+def session(run):
+    """Return what TensorBoard's table knows of a run."""
+    start = EventAccumulator(str(run)).Reload().SummaryMetadata(metadata.SESSION_START_INFO_TAG)
+    return plugin_data_pb2.HParamsPluginData.FromString(
+        start.plugin_data.content
+    ).session_start_info
+
+
 def test_tensorboards_table_has_no_column_for_it(losslab, warm):
     run = losslab.run(*warm)
-    start = EventAccumulator(str(run)).Reload().SummaryMetadata(metadata.SESSION_START_INFO_TAG)
-    data = plugin_data_pb2.HParamsPluginData.FromString(start.plugin_data.content)
-    columns = data.session_start_info.hparams
+    columns = session(run).hparams
     assert "optimizer.lr" in columns
     assert [name for name in columns if "init" in name] == []
 

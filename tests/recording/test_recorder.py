@@ -3,11 +3,15 @@ import math
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
+from losslab.board import picture
 from losslab.recording import Recorder, RecordLog, RunDirectory, read_records
+from losslab.recording import recorder as module
 
 
 def open_recorder(folder, **options) -> Recorder:
+    folder.mkdir(exist_ok=True)
     return Recorder(
         RunDirectory(folder), hyper_parameters={"loss": "mse"}, group="runs/mse", **options
     )
@@ -16,7 +20,11 @@ def open_recorder(folder, **options) -> Recorder:
 def write(recorder: Recorder, steps) -> None:
     for step in steps:
         recorder.record(
-            {"train/objective": 1 / step}, step=step, examples=32 * step, epoch=step / 4
+            {"train/objective": 1 / step},
+            step=step,
+            examples=32 * step,
+            epoch=step / 4,
+            shown=[picture("a/picture", b"png", width=1, height=step)] if step % 2 else None,
         )
 
 
@@ -27,6 +35,12 @@ def scalars(folder) -> dict[str, list[tuple[int, float]]]:
         tag: [(event.step, event.value) for event in events.Scalars(tag)]
         for tag in events.Tags()["scalars"]
     }
+
+
+def pictures(folder) -> list[tuple[int, int]]:
+    """Return (step, height) of the pictures, as TensorBoard reads them."""
+    events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
+    return [(event.step, event.height) for event in events.Images("a/picture")]
 
 
 def test_every_number_is_in_both_files_once_over_examples_seen(tmp_path):
@@ -79,6 +93,66 @@ def test_a_resumed_run_repeats_no_record(tmp_path):
         32 * step for step in range(1, 11)
     ]
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+
+
+def test_a_resumed_run_keeps_each_picture_once(tmp_path):
+    whole = open_recorder(tmp_path / "whole")
+    write(whole, range(1, 11))
+    whole.close(success=True)
+    stopped = open_recorder(tmp_path / "stopped")
+    write(stopped, range(1, 8))
+    stopped.close(success=False)
+    (file,) = (tmp_path / "stopped").glob("events*")
+    # Killed in the middle of a write, after another attempt that was killed while it began.
+    file.write_bytes(file.read_bytes()[:-3])
+    (tmp_path / "stopped" / ".board.1.tmp").write_bytes(b"half")
+    again = open_recorder(tmp_path / "stopped", after_step=4)
+    write(again, range(5, 11))
+    again.close(success=True)
+    assert pictures(tmp_path / "stopped") == pictures(tmp_path / "whole")
+    assert [height for _, height in pictures(tmp_path / "whole")] == [1, 3, 5, 7, 9]
+    assert scalars(tmp_path / "stopped") == scalars(tmp_path / "whole")
+    files = {path.name.split(".")[0] for path in (tmp_path / "stopped").iterdir()}
+    assert files == {"events", "metrics", "curves"}
+
+
+def test_an_event_file_that_is_gone_or_damaged_stops_no_run(tmp_path):
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"nothing")):
+        write(first := open_recorder(tmp_path), [1, 2, 3])
+        first.close(success=False)
+        damage(next(tmp_path.glob("events*")))
+        write(second := open_recorder(tmp_path, after_step=2), [3, 4])
+        second.close(success=True)
+        assert [step for step, _ in scalars(tmp_path)["train/objective"]] == [32, 64, 96, 128]
+
+
+def test_what_a_run_is_can_be_read(tmp_path):
+    directory = RunDirectory(tmp_path)
+    directory.config.write_text("loss:\n  lr: 0.1\n")
+    directory.manifest.write_text(
+        json.dumps({"command": "losslab train", "choices": {"a": "b"}, "commit": "0123"})
+    )
+    open_recorder(tmp_path).close(success=True)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    texts = {
+        tag: make_ndarray(events.Tensors(tag)[0].tensor_proto).item().decode()
+        for tag in events.PluginTagToContent("text")
+    }
+    assert set(texts) == {"about/config", "about/command", "about/versions"}
+    assert "lr: 0.1" in texts["about/config"]
+    assert "losslab train" in texts["about/command"]
+    assert "| commit | 0123 |" in texts["about/versions"]
+    assert "choices" not in texts["about/versions"]
+
+
+def test_a_long_epoch_shows_before_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_FLUSHES", 0.0)
+    recorder = open_recorder(tmp_path)
+    try:
+        write(recorder, [1])
+        assert scalars(tmp_path)["train/objective"] == [(32, 1.0)]
+    finally:
+        recorder.close(success=True)
 
 
 def test_a_fresh_run_keeps_nothing_of_the_last_one(tmp_path):

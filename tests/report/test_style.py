@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from losslab.report.plan import Arm
-from losslab.report.style import LOSS_STYLES, arm_styles
+from losslab.report.style import arm_styles
+from losslab.styles import LOSS_STYLES
 
 CONFIGS = Path(__file__).parents[2] / "conf" / "loss"
 HEADLINE = ["cross_entropy", "mse", "mse_softmax", "brier", "map_gaussian"]

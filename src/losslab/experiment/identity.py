@@ -26,6 +26,8 @@ _WITHOUT_EFFECT = (
     "data.download",
     "trainer.log_every",
     "trainer.checkpoint_every",
+    "trainer.pictures_every",
+    "trainer.histograms_every",
 )
 _PLAIN_KEYS = ("seed", "init_from", "name", "output_dir", "force")
 # The experiment fills it in.
@@ -114,11 +116,29 @@ def resolved(config: DictConfig) -> str:
     return OmegaConf.to_yaml(kept, resolve=True)
 
 
-def digest_of(config: DictConfig) -> str:
+def over_seeds(config: DictConfig, identity: RunIdentity) -> str:
+    """Return what to call a configuration over all its seeds.
+
+    The group's name; but where each seed starts from the weights of its own
+    (``init_from=.../seed=${seed}``), it has a group of its own, and what they share is that word.
+
+    Args:
+        config: Of a run, as composed.
+        identity: Of the same run.
+    """
+    written: Any = OmegaConf.to_container(config, resolve=False)
+    if "${seed}" not in str(written["init_from"]):
+        return identity.group
+    digest = digest_of(config, start=written["init_from"])
+    return f"{identity.group.removesuffix(identity.digest)}{digest}"
+
+
+def digest_of(config: DictConfig, *, start: str | None = None) -> str:
     """Return eight hex digits of SHA-256 of what can change a result, seed apart.
 
     Args:
         config: As composed, or as :func:`resolved` keeps it.
+        start: Of a warm start, in place of the checksum of its weights.
     """
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     for key in (*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN):
@@ -128,9 +148,9 @@ def digest_of(config: DictConfig) -> str:
             node = node.get(parent) or {}
         node.pop(last, None)
     # What the weights are, not where they lie; a fresh start needs no word.
-    start, kept = values.pop("init_from", None), values.pop(_START, None)
-    if start is not None:
-        values[_START] = checksum(start) if kept is None else kept
+    weights, kept = values.pop("init_from", None), values.pop(_START, None)
+    if weights is not None:
+        values[_START] = start or kept or checksum(weights)
     # Which of several equal devices computes does not matter; which kind does, in the last bits.
     values["trainer"]["device"] = resolve_device(str(config.trainer.device)).type
     text = json.dumps(values, sort_keys=True, default=str)

@@ -12,7 +12,8 @@ from torch import nn
 from losslab.data import BatchLoader
 from losslab.diagnostics import Examination, probe_of
 from losslab.experiment.build import Parts
-from losslab.experiment.identity import RunIdentity
+from losslab.experiment.identity import RunIdentity, over_seeds
+from losslab.pictures import Album
 from losslab.recording import Recorder, RunDirectory, write_atomically, write_json
 from losslab.training import (
     PRECISIONS,
@@ -23,7 +24,7 @@ from losslab.training import (
     evaluate,
     save_checkpoint,
 )
-from losslab.types import Predictions, Scalars
+from losslab.types import Curves, Predictions, Scalars
 
 
 def train(
@@ -60,7 +61,7 @@ def train(
     recorder = Recorder(
         directory,
         hyper_parameters=_hyper_parameters(config, choices),
-        group=f"{config.name}/{identity.group}",
+        group=f"{config.name}/{over_seeds(config, identity)}",
         after_step=None if state is None else state["step"],
     )
     loaders = {part: _loader(parts, part) for part in ("train", "val", "test")}
@@ -71,6 +72,15 @@ def train(
         probe=probe_of(loaders["train"].in_order(), settings.probe_size),
         initial=model.state_dict(),
     )
+    album = Album(
+        loss=choices["loss"],
+        model=model,
+        objective=step.objective,
+        val=parts.dataset.val,
+        class_names=parts.dataset.class_names,
+        pictures_every=settings.pictures_every,
+        histograms_every=settings.histograms_every,
+    )
     success = False
     try:
         with _progress_bar(show) as bar:
@@ -79,6 +89,12 @@ def train(
             def show_epoch(epoch: int, epochs: int, scalars: Scalars) -> None:
                 accuracy = f"validation accuracy {scalars['val/accuracy']:.4f}"
                 bar.update(task, completed=epoch, total=epochs, description=accuracy)
+
+            def draw(
+                epochs_done: int, validation: Evaluation, curves: Curves, last: bool
+            ) -> list[Any]:
+                val = Predictions(validation.logits, validation.labels)
+                return album.during(epochs_done, val=val, curves=curves, last=last)
 
             loop = Loop(
                 step=step,
@@ -92,6 +108,7 @@ def train(
                     directory.checkpoint, checkpoint | {"records": recorder.marks()}
                 ),
                 examine=examination.during,
+                draw=draw,
                 on_epoch=show_epoch,
             )
             if state is not None:
@@ -117,13 +134,14 @@ def train(
                 val=Predictions(val.logits, val.labels),
                 test=Predictions(test.logits, test.labels),
             )
-            loop.record(seen | finding.scalars, curves=finding.curves)
+            shown = album.after(test=Predictions(test.logits, test.labels), curves=finding.curves)
+            loop.record(seen | finding.scalars, curves=finding.curves, shown=shown)
         write_json(
             directory.summary,
             {"step": loop.steps_done, "epoch": loop.epochs_done}
             | {t: v for t, v in sorted((loop.scalars | scalars).items()) if v - v == 0},
         )
-        success = True
+        success = not loop.diverged
     finally:
         recorder.close(success=success)
     return loop.diverged

@@ -2,14 +2,18 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from losslab.recording.about import about
 from losslab.recording.record_log import RecordLog, check_mark
 from losslab.recording.run_directory import RunDirectory
 from losslab.types import Curves, Scalars
+
+SECONDS_BETWEEN_FLUSHES = 10.0
+"""At most, while records are made: an epoch may take an hour, and somebody may be looking on."""
 
 
 class Recorder:
@@ -20,8 +24,8 @@ class Recorder:
         hyper_parameters: For TensorBoard's HParams, without the seed.
         group: The configuration's name there.
         after_step: Records up to this step are kept, for a run that is resumed; ``None`` for a
-            fresh one. TensorBoard's file is then written anew from the kept records, so that no
-            event is there twice.
+            fresh one. TensorBoard's file is then written anew, from the kept records and the
+            pictures among the old file's events, so that no event is there twice.
     """
 
     def __init__(
@@ -39,10 +43,14 @@ class Recorder:
         earlier = self._log.kept[-1]["wall_s"] if self._log.kept else 0.0
         self._start = time.time() - earlier
         self._board = TensorBoardWriter(
-            Path(directory.path), hyper_parameters=hyper_parameters, group=group, start=self._start
+            Path(directory.path),
+            hyper_parameters=hyper_parameters,
+            group=group,
+            start=self._start,
+            texts=about(directory),
+            records=self._log.kept,
         )
-        for record in self._log.kept:
-            self._board.add_record(record)
+        self._flushed = time.monotonic()
 
     def record(
         self,
@@ -52,6 +60,7 @@ class Recorder:
         examples: int,
         epoch: float,
         curves: Curves | None = None,
+        shown: Sequence[Any] | None = None,
     ) -> None:
         """Write one record.
 
@@ -61,6 +70,7 @@ class Recorder:
             examples: Training examples seen so far; the x-axis in TensorBoard.
             epoch: Passes over the training part made so far, with its fraction.
             curves: Name to columns of numbers, for ``curves.jsonl``.
+            shown: Pictures and histograms, as values of a TensorBoard summary.
         """
         position = {
             "step": step,
@@ -73,6 +83,10 @@ class Recorder:
         self._board.add_record(position | finite)
         if curves:
             self._curves.append(position | curves)
+        if shown:
+            self._board.add_shown(position, shown)
+        if time.monotonic() - self._flushed > SECONDS_BETWEEN_FLUSHES:
+            self.flush()
 
     def marks(self) -> dict[str, Any]:
         """Return what :func:`check_marks` needs to know the files again by."""
@@ -83,9 +97,14 @@ class Recorder:
         self._log.flush()
         self._curves.flush()
         self._board.flush()
+        self._flushed = time.monotonic()
 
     def close(self, *, success: bool) -> None:
-        """Close all files; ``success`` is the status in TensorBoard's HParams."""
+        """Close all files.
+
+        Args:
+            success: The status in TensorBoard's HParams: false for a run that failed or diverged.
+        """
         with ExitStack() as all_three:  # the others, too, where one cannot be written
             all_three.callback(self._board.close, success=success)
             all_three.callback(self._curves.close)

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
     SessionEndInfo,
     SessionStartInfo,
 )
-from tensorboard.summary.writer.record_writer import RecordWriter
+
+from losslab.board import EventFile, is_event_file, read_events, run_layout, scalars, text
 
 HyperParameters = dict[str, bool | float | str]
+
+ABOUT = "about"
+"""First part of the tags of texts."""
 
 
 class TensorBoardWriter:
@@ -31,19 +36,29 @@ class TensorBoardWriter:
         hyper_parameters: Column to value, without the seed.
         group: The configuration's name; runs with the same one make one row, averaged.
         start: Unix time, in seconds.
+        texts: Name to Markdown.
+        records: Of ``metrics.jsonl``, of a run that is resumed. What an earlier file shows beside
+            scalars up to the last of them is kept, too.
     """
 
     def __init__(
-        self, folder: Path, *, hyper_parameters: HyperParameters, group: str, start: float
+        self,
+        folder: Path,
+        *,
+        hyper_parameters: HyperParameters,
+        group: str,
+        start: float,
+        texts: Mapping[str, str] | None = None,
+        records: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
         self._start = start
-        # TensorBoard's own record writer, not SummaryWriter: that one's thread takes turns with
-        # training for the interpreter, which a short run feels.
-        name = f"events.out.tfevents.{start:.0f}.{socket.gethostname()}.{os.getpid()}"
-        self._records = RecordWriter((folder / name).open("wb"))
-        self._write(Event(wall_time=start, file_version="brain.Event:2"))
+        earlier = sorted(filter(is_event_file, folder.iterdir()), key=lambda p: p.stat().st_mtime)
+        kept = _shown(earlier[-1], up_to=records[-1]["examples"]) if records and earlier else []
+        for half in folder.glob(".board.*.tmp"):
+            half.unlink()
+        # Whole before it has its name, as a kill in between must leave the earlier one.
+        beside = folder / f".board.{os.getpid()}.tmp"
+        self._events = EventFile(beside, wall_time=start)
         session = SessionStartInfo(group_name=group, start_time_secs=start)
         for name, value in hyper_parameters.items():
             if isinstance(value, bool):
@@ -52,44 +67,65 @@ class TensorBoardWriter:
                 session.hparams[name].string_value = value
             else:
                 session.hparams[name].number_value = value
-        self._add_session(
-            metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=session)
+        data = HParamsPluginData(session_start_info=session)
+        self._events.add(
+            [
+                _session(metadata.SESSION_START_INFO_TAG, data),
+                run_layout(),
+                *(text(f"{ABOUT}/{name}", markdown) for name, markdown in (texts or {}).items()),
+            ],
+            wall_time=start,
         )
+        for record in records:
+            while kept and kept[0].step < record["examples"]:
+                self._events.write(kept.pop(0))
+            self.add_record(record)
+        for event in kept:
+            self._events.write(event)
+        self._events.flush()
+        path = folder / f"events.out.tfevents.{start:.0f}.{socket.gethostname()}.{os.getpid()}"
+        beside.replace(path)
+        for old in earlier:
+            if old != path:
+                old.unlink()
 
-    def add_record(self, record: dict[str, Any]) -> None:
+    def add_record(self, record: Mapping[str, Any]) -> None:
         """Write the tags of one record of ``metrics.jsonl`` as scalars over examples seen."""
-        values = [
-            Summary.Value(tag=tag, simple_value=value)
-            for tag, value in record.items()
-            if "/" in tag
-        ]
-        # One event for all of them: an event a scalar costs eight times as much.
-        self._write(
-            Event(
-                wall_time=self._start + record["wall_s"],
-                step=record["examples"],
-                summary=Summary(value=values),
-            )
-        )
+        self._add(record, scalars({tag: value for tag, value in record.items() if "/" in tag}))
+
+    def add_shown(self, position: Mapping[str, Any], values: Sequence["Summary.Value"]) -> None:
+        """Write pictures and histograms of the same place as a record."""
+        self._add(position, values)
+
+    def _add(self, position: Mapping[str, Any], values: Sequence["Summary.Value"]) -> None:
+        at = self._start + position["wall_s"]
+        self._events.add(values, step=position["examples"], wall_time=at)
 
     def flush(self) -> None:
         """Write out what is held; done after each epoch, since a killed run loses it."""
-        self._records.flush()
+        self._events.flush()
 
     def close(self, *, success: bool) -> None:
         """End the session and close the file."""
         status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
-        session = SessionEndInfo(status=status, end_time_secs=time.time())
+        now = time.time()
+        session = SessionEndInfo(status=status, end_time_secs=now)
+        end = _session(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=session))
         try:
-            self._add_session(
-                metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=session)
-            )
+            self._events.add([end], wall_time=now)
         finally:
-            self._records.close()
+            self._events.close()
 
-    def _add_session(self, tag: str, data: HParamsPluginData) -> None:
-        value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data))
-        self._write(Event(wall_time=time.time(), summary=Summary(value=[value])))
 
-    def _write(self, event: Event) -> None:
-        self._records.write(event.SerializeToString())
+def _session(tag: str, data: HParamsPluginData) -> "Summary.Value":
+    return Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data))
+
+
+def _shown(path: Path, *, up_to: int) -> list[Event]:
+    """Return the events of a file that show pictures and histograms, up to a place."""
+    return [
+        event
+        for event in read_events(path)
+        if event.step <= up_to
+        and any(value.HasField("image") or value.HasField("histo") for value in event.summary.value)
+    ]

@@ -1,5 +1,6 @@
 """Reports: tables, claims and figures from the files that runs left; no torch, no training."""
 
+import errno
 from pathlib import Path
 
 from rich.console import Console
@@ -83,6 +84,8 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     """
     runs = load_runs(root)
     out = root if out is None else out
+    if runs:
+        _write_over_seeds(root, runs, console)
     evidence = load_evidence(root) if (root / EVIDENCE_FILE).exists() else None
     if (root / PLAN_FILE).exists():
         return _study(load_plan(root), runs, evidence, console=console, out=out)
@@ -94,6 +97,20 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
             "losslab train"
         )
     return _sweep(runs, console=console, out=out)
+
+
+def _write_over_seeds(root: Path, runs: list[Run], console: Console | None) -> None:
+    # TensorBoard's protocol buffers take half a second to import: only to write.
+    from losslab.report.over_seeds import write_over_seeds
+
+    try:
+        write_over_seeds(root, runs)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        if console is not None:  # somebody else's runs can be reported on, too
+            text = f"No curves over seeds for TensorBoard: cannot write ({error})"
+            console.print(text, soft_wrap=True, highlight=False)
 
 
 def _study(

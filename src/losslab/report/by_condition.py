@@ -11,7 +11,8 @@ from losslab.report.canvas import new_figure, round_steps, save, wrap
 from losslab.report.curves import at_rate
 from losslab.report.findings import ACCURACY, Findings
 from losslab.report.plan import Rate, in_condition
-from losslab.report.style import Style, arm_styles
+from losslab.report.style import arm_styles
+from losslab.styles import Style
 
 
 def accuracy_by_condition(findings: Findings, path: Path) -> None:

@@ -12,7 +12,8 @@ from losslab.report import formatting as show
 from losslab.report.canvas import MUTED, new_figure, percent_axis, save, wrap
 from losslab.report.findings import Findings
 from losslab.report.statistics import Interval
-from losslab.report.style import Style, arm_styles
+from losslab.report.style import arm_styles
+from losslab.styles import Style
 
 
 class Line(NamedTuple):

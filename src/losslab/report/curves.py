@@ -14,7 +14,8 @@ from losslab.report.metrics import FloatArray
 from losslab.report.plan import Plan, Rate, Side
 from losslab.report.samples import within_range
 from losslab.report.statistics import t_interval
-from losslab.report.style import Style, arm_styles
+from losslab.report.style import arm_styles
+from losslab.styles import Style
 
 _TAG = "val/accuracy"
 

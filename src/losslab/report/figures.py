@@ -13,8 +13,9 @@ from losslab.report.curves import at_rate, learning_curves
 from losslab.report.findings import ACCURACY, Findings
 from losslab.report.forest import claims, drawable
 from losslab.report.samples import Estimate
-from losslab.report.style import Style, arm_styles
+from losslab.report.style import arm_styles
 from losslab.report.waterfall import waterfall
+from losslab.styles import Style
 
 
 def draw_study(findings: Findings, folder: Path) -> list[Path]:

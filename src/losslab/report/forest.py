@@ -13,7 +13,8 @@ from losslab.report.canvas import INK, MUTED, PALE, new_figure, round_steps, sav
 from losslab.report.claims import Judgement
 from losslab.report.findings import Findings
 from losslab.report.plan import Claim
-from losslab.report.style import Style, arm_styles
+from losslab.report.style import arm_styles
+from losslab.styles import Style
 
 # Beyond this many smallest effects a linear axis would hide the smallest effect itself.
 _LINEAR_UP_TO = 12

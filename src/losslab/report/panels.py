@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from losslab.report.canvas import MUTED, drawing, new_figure, percent_axis, save, wrap
 from losslab.report.drawings import Curve, Drawing, Field, Panel
 from losslab.report.plan import Arm
-from losslab.report.style import LOSS_STYLES, Style, arm_styles
+from losslab.report.style import arm_styles
+from losslab.styles import LOSS_STYLES, Style
 
 _WIDTH, _HEIGHT = 4.6, 4.2
 _FEW = 25

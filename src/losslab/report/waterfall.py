@@ -5,7 +5,7 @@ from pathlib import Path
 from losslab.report import formatting as show
 from losslab.report.canvas import INK, MUTED, new_figure, save, wrap
 from losslab.report.findings import ACCURACY, Findings
-from losslab.report.style import BLUE, GREY, VERMILLION
+from losslab.styles import BLUE, GREY, VERMILLION
 
 
 def waterfall(findings: Findings, path: Path) -> None:

@@ -43,7 +43,10 @@ class Cell:
         """Return one run; ``start`` is the run that it sets out from, below the study's folder."""
         values: dict[str, Any] = {parameter: value}
         if start is not None:
-            values["init_from"] = f"{self.root}/{start}"
+            # In the words that all seeds share: TensorBoard's table makes one row of them.
+            folder, _, name = start.rpartition("/")
+            name = "seed=${seed}" if name == f"seed={seed}" else name
+            values["init_from"] = f"{self.root}/{folder}/{name}"
         return self.points.point(values, seed)
 
 

@@ -31,12 +31,25 @@ Examine = Callable[[int, Scalars, TrainingEpoch | None, bool], Finding]
 """From epochs done, latest numbers, the epoch's batches and whether it was the last one."""
 
 
+Draw = Callable[[int, Evaluation, Curves, bool], list[Any]]
+"""From epochs done, the validation part's evaluation, what diagnostics saw and whether it was the
+last epoch to values of a TensorBoard summary."""
+
+
 def _look_at_nothing(
     epochs_done: int, recorded: Scalars, epoch: TrainingEpoch | None, last: bool
 ) -> Finding:
     """Have no diagnostics."""
     del epochs_done, recorded, epoch, last
     return Finding({}, {})
+
+
+def _draw_nothing(
+    epochs_done: int, validation: Evaluation, curves: Curves, last: bool
+) -> list[Any]:
+    """Have no pictures."""
+    del epochs_done, validation, curves, last
+    return []
 
 
 def _ignore(epoch: int, epochs: int, scalars: Scalars) -> None:
@@ -60,6 +73,7 @@ class Loop:
         recorder: Where the numbers go.
         save: Called with everything that :meth:`restore` needs.
         examine: The diagnostics, called before the first epoch and after each.
+        draw: Gives the pictures of the run, called likewise.
         on_epoch: Called with the epoch, the number of epochs and its numbers, to show progress.
         steps_done: Updates made.
         diverged: Whether the objective stopped being a finite number; training then ends.
@@ -76,6 +90,7 @@ class Loop:
     recorder: Recorder
     save: Callable[[dict[str, Any]], None]
     examine: Examine = _look_at_nothing
+    draw: Draw = _draw_nothing
     on_epoch: Callable[[int, int, Scalars], None] = _ignore
     steps_done: int = 0
     diverged: bool = False
@@ -167,7 +182,13 @@ class Loop:
     ) -> None:
         last = self.steps_done == self.total_steps
         finding = self.examine(epochs_done, self.scalars | scalars, trained, last)
-        self.record(scalars | finding.scalars, curves=finding.curves, examples_per_s=examples_per_s)
+        assert self.validation is not None
+        self.record(
+            scalars | finding.scalars,
+            curves=finding.curves,
+            shown=self.draw(epochs_done, self.validation, finding.curves, last),
+            examples_per_s=examples_per_s,
+        )
 
     def _set_learning_rate(self) -> None:
         factor = self.schedule(self.steps_done / self.total_steps)
@@ -212,9 +233,10 @@ class Loop:
         scalars: Scalars,
         *,
         curves: Curves | None = None,
+        shown: list[Any] | None = None,
         examples_per_s: float | None = None,
     ) -> None:
-        """Record numbers, and columns of numbers, at the present step."""
+        """Record numbers, columns of numbers and pictures at the present step."""
         self.scalars |= scalars
         per_epoch = len(self.train)
         whole, rest = divmod(self.steps_done, per_epoch)
@@ -225,6 +247,7 @@ class Loop:
             examples=whole * self.train.num_examples + rest * self.train.batch_size,
             epoch=self.epochs_done,
             curves=curves,
+            shown=shown,
         )
 
 

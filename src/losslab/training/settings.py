@@ -25,6 +25,9 @@ class Trainer:
         channels_last: Memory layout of pictures and convolutions; faster on CPUs and recent GPUs.
         log_every: Steps between two records of the objective and the norms.
         checkpoint_every: Epochs between two checkpoints.
+        pictures_every: Epochs between two series of pictures in TensorBoard, the last one at the
+            end; ``None`` for none, and no precision-recall curves.
+        histograms_every: Likewise of histograms of outputs and weights.
         probe_size: Training examples that the diagnostics look at, always the same ones.
 
     Raises:
@@ -41,16 +44,20 @@ class Trainer:
     channels_last: bool = True
     log_every: int = 50
     checkpoint_every: int = 1
+    pictures_every: int | None = 10
+    histograms_every: int | None = 1
     probe_size: int = 256
 
     def __post_init__(self) -> None:
         counts = ("batch_size", "epochs", "steps", "threads", "log_every", "checkpoint_every")
-        for name in (*counts, "probe_size"):
+        cadences = ("pictures_every", "histograms_every")
+        for name in (*counts, *cadences, "probe_size"):
             value = getattr(self, name)
-            if value is None and name in ("epochs", "steps"):
+            if value is None and name in ("epochs", "steps", *cadences):
                 continue
             if type(value) is not int or value < 1:
-                raise ValueError(f"trainer.{name}={value}; give a whole number from 1 up")
+                none = ", or null for none" if name in cadences else ""
+                raise ValueError(f"trainer.{name}={value}; give a whole number from 1 up{none}")
         if self.threads > MOST_THREADS:
             raise ValueError(f"trainer.threads={self.threads}; give 1 to {MOST_THREADS}")
         for name in ("deterministic", "channels_last"):

@@ -1,0 +1,83 @@
+"""Which charts TensorBoard's Custom Scalars page shows: the losses side by side.
+
+Every run holds the same layout, and TensorBoard makes one of equal ones. A chart has all runs in
+it that recorded its tag.
+"""
+
+from collections.abc import Iterable
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.custom_scalar import layout_pb2, metadata
+
+from losslab.board.summaries import tensor
+
+_METRICS = {
+    "accuracy": "val/accuracy",
+    "NLL (nats)": "val/nll",
+    "Brier score": "val/brier",
+    "ECE": "val/ece",
+}
+_MECHANISMS = {
+    "A. gradient over cross-entropy's, confidently wrong": "why/attenuation/ratio/confident_wrong",
+    "A. gradient over cross-entropy's, all": "why/attenuation/ratio",
+    "A. gradient energy from the confidently wrong": "why/logit_gradients/share/confident_wrong",
+    "A. share of saturated wrong predictions": "why/saturation/share/saturated_wrong",
+    "B. share of examples with negative curvature": "why/logit_curvature/share/negative_examples",
+    "C. mean gradient norm in the logits": "why/logit_gradients/norm",
+    "F. gradient energy from the too right": "why/logit_gradients/share/too_right",
+    "G. mean largest curvature in the logits": "why/logit_curvature/largest/mean",
+    "margin of the right score": "why/margins/margin",
+    "plateau at chance: 1 once it is left": "why/plateau/left",
+}
+
+LAYOUT_TAGS = (*_METRICS.values(), *_MECHANISMS.values())
+"""What the charts show, and what is averaged over seeds."""
+
+MEAN, LOW, HIGH = "mean", "lo", "hi"
+"""Last part of the tags of a mean over seeds and of the ends of its interval."""
+
+
+def run_layout() -> "Summary.Value":
+    """Return the charts of the runs: the metrics, then the mechanisms."""
+    return _summary(
+        [
+            _category("Losses side by side", _METRICS, margin=False),
+            _category("Why", _MECHANISMS, margin=False),
+        ]
+    )
+
+
+def seeds_layout() -> "Summary.Value":
+    """Return the charts of the means over seeds, with their intervals as margins."""
+    return _summary(
+        [
+            _category("Mean over seeds with 95% interval", _METRICS, margin=True),
+            _category("Why: mean over seeds with 95% interval", _MECHANISMS, margin=True),
+        ]
+    )
+
+
+def _category(title: str, charts: dict[str, str], *, margin: bool) -> layout_pb2.Category:
+    # TensorBoard 2.21 lays out margin charts from the last to the first, charts of lines not.
+    items = reversed(charts.items()) if margin else charts.items()
+    chart = _margin if margin else _lines
+    return layout_pb2.Category(title=title, chart=[chart(*item) for item in items])
+
+
+def _lines(title: str, tag: str) -> layout_pb2.Chart:
+    # A regular expression that only its own tag fits.
+    content = layout_pb2.MultilineChartContent(tag=[f"^{tag}$"])
+    return layout_pb2.Chart(title=title, multiline=content)
+
+
+def _margin(title: str, tag: str) -> layout_pb2.Chart:
+    series = layout_pb2.MarginChartContent.Series(
+        value=f"{tag}/{MEAN}", lower=f"{tag}/{LOW}", upper=f"{tag}/{HIGH}"
+    )
+    return layout_pb2.Chart(title=title, margin=layout_pb2.MarginChartContent(series=[series]))
+
+
+def _summary(categories: Iterable[layout_pb2.Category]) -> "Summary.Value":
+    layout = layout_pb2.Layout(category=categories)
+    about = metadata.create_summary_metadata()
+    return tensor(metadata.CONFIG_SUMMARY_TAG, layout.SerializeToString(), about)

@@ -1,0 +1,121 @@
+"""The kinds of summaries that TensorBoard's dashboards show."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from tensorboard.compat.proto import types_pb2
+from tensorboard.compat.proto.summary_pb2 import (
+    DATA_CLASS_TENSOR,
+    HistogramProto,
+    Summary,
+    SummaryMetadata,
+)
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.plugins.pr_curve import metadata as pr_curve_metadata
+from tensorboard.plugins.text import metadata as text_metadata
+
+FloatArray = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+
+def scalars(values: Mapping[str, float]) -> list["Summary.Value"]:
+    """Return tag to number as scalars."""
+    return [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+
+
+def picture(tag: str, png: bytes, *, width: int, height: int) -> "Summary.Value":
+    """Return a picture.
+
+    Args:
+        tag: Its name.
+        png: The encoded file.
+        width: In pixels.
+        height: In pixels.
+    """
+    image = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=3)
+    return Summary.Value(tag=tag, image=image)
+
+
+def histogram(tag: str, counts: Counts, edges: FloatArray) -> "Summary.Value":
+    """Return a histogram.
+
+    Args:
+        tag: Its name.
+        counts: ``(B,)``, how many values each bin holds.
+        edges: ``(B + 1,)``, ascending.
+    """
+    middles = (edges[1:] + edges[:-1]) / 2
+    proto = HistogramProto(
+        min=edges[0],
+        max=edges[-1],
+        num=counts.sum(),
+        # TensorBoard's reader shows neither; of the middles, as the values are gone.
+        sum=(counts * middles).sum(),
+        sum_squares=(counts * middles**2).sum(),
+        # It takes the first bin to begin at the minimum.
+        bucket_limit=edges[1:],
+        bucket=counts,
+    )
+    return Summary.Value(tag=tag, histo=proto)
+
+
+def text(tag: str, markdown: str) -> "Summary.Value":
+    """Return a text, shown as Markdown."""
+    about = text_metadata.create_summary_metadata(display_name="", description="")
+    return tensor(tag, _strings(markdown.encode()), about)
+
+
+def precision_recall(
+    tag: str, positives: FloatArray, negatives: FloatArray, *, title: str, points: int = 101
+) -> "Summary.Value":
+    """Return the precision-recall curve of one class against the others.
+
+    Its points are at equal steps of recall, whatever the scale of the scores: softmax of raw
+    outputs that squared error draws to 0 and 1 never comes near 1. (TensorBoard's tooltip takes
+    the thresholds to be equally spaced; read its threshold as 1 - recall.)
+
+    Args:
+        tag: Its name.
+        positives: ``(P,)`` scores of the examples of that class, P from 1 up.
+        negatives: ``(N,)`` scores of the others.
+        title: Shown above it.
+        points: T from 2 up.
+    """
+    # An example is taken for the class where its score is at least the threshold.
+    at = np.quantile(positives, np.linspace(0, 1, points), method="higher")
+    true, false = (
+        len(values) - np.searchsorted(np.sort(values), at, side="left")
+        for values in (positives, negatives)
+    )
+    table = np.array(
+        [
+            true,
+            false,
+            len(negatives) - false,
+            len(positives) - true,
+            true / (true + false),
+            true / len(positives),
+        ]
+    )
+    about = pr_curve_metadata.create_summary_metadata(
+        display_name=title, description="", num_thresholds=points
+    )
+    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in table.shape])
+    content = table.astype("<f4").tobytes()
+    proto = TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape=shape, tensor_content=content)
+    return tensor(tag, proto, about)
+
+
+def tensor(tag: str, content: TensorProto | bytes, about: SummaryMetadata) -> "Summary.Value":
+    """Return whatever a plugin reads, a tensor or bytes, with the plugin's own metadata."""
+    about.data_class = DATA_CLASS_TENSOR
+    proto = _strings(content) if isinstance(content, bytes) else content
+    return Summary.Value(tag=tag, tensor=proto, metadata=about)
+
+
+def _strings(content: bytes) -> TensorProto:
+    return TensorProto(
+        dtype=types_pb2.DT_STRING, tensor_shape=TensorShapeProto(), string_val=[content]
+    )

@@ -1,0 +1,56 @@
+"""One colour, marker and line for each loss, the same in every figure of the project.
+
+The colours are those of Okabe and Ito, which people with any colour vision can tell apart; no two
+losses share both marker and line, so that a grey print can be read too.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE, GREY = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+    "#7F7F7F",
+)
+
+
+class Style(NamedTuple):
+    """How a loss is drawn: matplotlib's colour, marker and line style."""
+
+    color: str
+    marker: str
+    line: Any
+
+
+SOLID, DASHED, DOTTED, DASH_DOT = "-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2))
+LONG_DASH, DASH_DOT_DOT = (0, (9, 2)), (0, (5, 1.5, 1, 1.5, 1, 1.5))
+
+LOSS_STYLES: Mapping[str, Style] = {
+    # the likelihoods, and what equals them
+    "cross_entropy": Style(BLACK, "o", SOLID),
+    "label_smoothing": Style(BLACK, "h", DASHED),
+    "kl_divergence": Style(GREY, "d", DASH_DOT),
+    "nll": Style(GREY, "H", DOTTED),
+    "unnormalized_cross_entropy": Style(GREY, "X", LONG_DASH),
+    # squared error
+    "mse": Style(VERMILLION, "s", DASHED),
+    "mse_softmax": Style(BLUE, "^", DASH_DOT),
+    "brier": Style(GREEN, "D", DOTTED),
+    "mse_sigmoid": Style(SKY, "v", LONG_DASH),
+    "rescaled_mse": Style(VERMILLION, "p", DASH_DOT_DOT),
+    "mse_one_sided": Style(VERMILLION, "v", SOLID),
+    "squentropy": Style(PURPLE, "d", SOLID),
+    # priors
+    "map_gaussian": Style(ORANGE, "P", LONG_DASH),
+    "map_laplace": Style(PURPLE, "*", DOTTED),
+    # robust losses and margins
+    "mean_absolute_error": Style(SKY, "<", SOLID),
+    "generalized_cross_entropy": Style(SKY, ">", DASHED),
+    "focal": Style(PURPLE, "*", DASH_DOT),
+    "multiclass_hinge": Style(GREEN, "X", SOLID),
+}
