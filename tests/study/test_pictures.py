@@ -69,14 +69,14 @@ def test_what_was_not_recorded_makes_no_figure(make_point, tmp_path):
 
 
 def test_reliability_pools_the_examples_of_all_seeds(make_point, tmp_path):
-    one = {"confidence": [0.55, 0.95], "accuracy": [0.5, 1.0], "count": [2.0, 6.0]}
-    two = {"confidence": [0.94], "accuracy": [0.5], "count": [2.0]}
+    one = {"confidence": [0.2, 0.55, 0.95], "accuracy": [0, 0.5, 1.0], "count": [19.0, 20.0, 60.0]}
+    two = {"confidence": [0.94], "accuracy": [0.5], "count": [20.0]}
     points = [make_point(curves=[{RELIABILITY: c, f"{RELIABILITY}_scaled": c}]) for c in (one, two)]
     panels = only_panels(reliability({"arm": points}), tmp_path)
     assert [panel.diagonal for panel in panels] == [True, True]
     (curve,) = panels[0].curves
-    assert curve.x == pytest.approx([0.55, (0.95 * 6 + 0.94 * 2) / 8])
-    assert curve.y == pytest.approx([0.5, (6 + 1) / 8])
+    assert curve.x == pytest.approx([0.55, (0.95 * 60 + 0.94 * 20) / 80])
+    assert curve.y == pytest.approx([0.5, (60 + 10) / 80])
 
 
 def test_line_is_in_shares_of_the_fall(make_point, tmp_path):

@@ -60,6 +60,7 @@ def _panel(axis: Axes, panel: Panel, *, legend: bool) -> None:
             alpha=1 if few or curve.line else 0.6,
             mec="white",
             mew=0.5,
+            clip_on=not panel.diagonal,  # a marker on the edge is whole
             # Points alone are marks on the lines.
             zorder=2 if curve.line else 3,
             label=wrap(curve.label, 30),

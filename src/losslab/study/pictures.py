@@ -14,6 +14,9 @@ from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds
 from losslab.study.points import Point
 
+FEWEST = 20
+"""Examples in a bin of a reliability diagram: of fewer, the accuracy is known to a fifth at best."""
+
 
 def course(
     runs: Runs,
@@ -64,7 +67,7 @@ def reliability(
     """Draw reliability diagrams of the test part, as it is and after one temperature.
 
     The bins of all seeds are pooled: Σ correct over Σ examples against Σ confidence over Σ
-    examples.
+    examples. Those with fewer than :data:`FEWEST` examples are left out.
 
     Args:
         runs: Sets to draw, each in the colour of its loss.
@@ -89,7 +92,10 @@ def reliability(
         )
         for kind, curve in kinds.items()
     ]
-    caption = "Accuracy against confidence on the test part; on the diagonal they agree"
+    caption = (
+        "Accuracy against confidence on the test part, in bins with at least "
+        f"{FEWEST} examples of all seeds; on the diagonal they agree"
+    )
     return _drawing(name, caption, panels)
 
 
@@ -272,7 +278,7 @@ def _pooled_bins(points: Sequence[Point], curve: str) -> dict[str, Any]:
             total = sums.setdefault(math.ceil(confidence * ECE_BINS), [0.0, 0.0, 0.0])
             for place, value in enumerate((confidence * count, accuracy * count, count)):
                 total[place] += value
-    bins = [sums[place] for place in sorted(sums)]
+    bins = [sums[place] for place in sorted(sums) if sums[place][2] >= FEWEST]
     return {
         "x": [confidence / count for confidence, _, count in bins],
         "y": [correct / count for _, correct, count in bins],
