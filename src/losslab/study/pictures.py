@@ -15,7 +15,7 @@ from losslab.study.over_seeds import curve_over_seeds
 from losslab.study.points import Point
 
 FEWEST = 20
-"""Examples in a bin of a reliability diagram: of fewer, the accuracy is known to a fifth at best."""
+"""Examples in a bin of a reliability diagram; of fewer, accuracy is known to a fifth at best."""
 
 
 def course(
