@@ -3,13 +3,10 @@
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-import torch
 from scipy import stats
 
 from losslab.report.panels import draw_drawings
-from losslab.study import numbers
 from losslab.study.pictures import course, line, reliability, surface
 
 RELIABILITY = "why/calibration/reliability"
@@ -97,21 +94,3 @@ def test_surface_shows_the_first_seed(make_point, tmp_path):
     points = [make_point(curves=[{"why/landscape/surface": columns}]), make_point()]
     (panel,) = only_panels(surface({"arm": points}), tmp_path)
     assert (panel.field.x, panel.field.y, panel.field.z) == (x, y, accuracy)
-
-
-def test_disagreement_leaves_out_one_run_at_a_time(monkeypatch):
-    classes = np.random.default_rng(0).integers(3, size=(5, 40))
-    logits = torch.eye(3)[torch.from_numpy(classes)]
-    monkeypatch.setattr(numbers, "predictions", lambda run: (logits[run], None))
-
-    def mean(rows):
-        pairs = [(a, b) for a in rows for b in rows if a < b]
-        return np.mean([np.mean(classes[a] != classes[b]) for a, b in pairs])
-
-    found = numbers.disagreement({"arm": list(range(5))}).quantities["arm"]
-    left_out = [mean([row for row in range(5) if row != out]) for out in range(5)]
-    error = np.sqrt(4 / 5 * np.sum((left_out - np.mean(left_out)) ** 2))
-    assert found.value == pytest.approx(mean(range(5)))
-    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 4) * error)
-    pair = numbers.disagreement({"arm": [0, 1]}).quantities["arm"]
-    assert (pair.low, pair.high) == (0.0, 1.0)

@@ -10,7 +10,8 @@ from scipy import stats
 
 from losslab.recording import read_records
 from losslab.report.courses import COURSES, split
-from losslab.report.evidence import Measurement, Quantity
+from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
+from losslab.report.metrics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs
 from losslab.study.points import Point
@@ -103,6 +104,49 @@ def _disagreement(points: Sequence[Point]) -> Quantity:
         n=n,
         what="share of test examples on which two runs from different starts disagree",
     )
+
+
+def lost_classes(
+    runs: Runs, *, labels: Mapping[str, str] | None = None, below: float = 0.01
+) -> Measurement:
+    """Measure the share of runs that lost a class: its recall on the test part is below ``below``.
+
+    Which runs lose one, and which class, is chance, so the interval is a binomial's (Clopper and
+    Pearson 1934, SciPy's ``exact``).
+
+    Args:
+        runs: Sets to count in.
+        labels: Set to what people read, in the table.
+        below: Recall, the share of a class's examples that are recognised.
+    """
+    quantities, rows = {}, []
+    for name, points in runs.items():
+        recalls = np.array([_recalls(point) for point in points])
+        lost = int((recalls < below).any(axis=1).sum())
+        interval = stats.binomtest(lost, len(points)).proportion_ci(method="exact")
+        quantities[name] = Quantity(
+            value=lost / len(points),
+            low=float(interval.low),
+            high=float(interval.high),
+            n=len(points),
+            what=f"share of runs in which some class's recall on the test part is below {below:g}",
+        )
+        classes = [f"{int((row < below).sum())}" for row in recalls if (row < below).any()]
+        rows.append(
+            [(labels or {}).get(name, name), f"{lost} of {len(points)}", ", ".join(classes) or "–"]
+        )
+    table = TableOfNumbers(
+        title=f"Runs that lost a class (recall below {below:.0%})",
+        columns=["", "runs", "classes lost in each"],
+        rows=rows,
+    )
+    return Measurement(quantities=quantities, tables=[table])
+
+
+def _recalls(point: Point) -> FloatArray:
+    logits, labels = (part.numpy() for part in predictions(point))
+    right = logits.argmax(1) == labels
+    return np.array([right[labels == label].mean() for label in np.unique(labels)])
 
 
 def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> Measurement:

@@ -1,0 +1,45 @@
+"""Numbers from several runs, beside their definitions."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from losslab.study import numbers
+
+
+@pytest.fixture
+def predict(monkeypatch):
+    """Let a run be known by what it answers; the true classes are 0, 0, 1, 1, 2, 2."""
+
+    def answers(run):
+        return torch.eye(3)[list(run)], torch.tensor([0, 0, 1, 1, 2, 2])
+
+    monkeypatch.setattr(numbers, "predictions", answers)
+
+
+def test_disagreement_leaves_out_one_run_at_a_time(predict):
+    classes = np.random.default_rng(0).integers(3, size=(5, 6))
+
+    def mean(rows):
+        pairs = [(a, b) for a in rows for b in rows if a < b]
+        return np.mean([np.mean(classes[a] != classes[b]) for a, b in pairs])
+
+    found = numbers.disagreement({"arm": classes.tolist()}).quantities["arm"]
+    left_out = [mean([row for row in range(5) if row != out]) for out in range(5)]
+    error = np.sqrt(4 / 5 * np.sum((left_out - np.mean(left_out)) ** 2))
+    assert found.value == pytest.approx(mean(range(5)))
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 4) * error)
+    pair = numbers.disagreement({"arm": classes[:2].tolist()}).quantities["arm"]
+    assert (pair.low, pair.high) == (0.0, 1.0)
+
+
+def test_lost_classes_are_those_with_no_recall(predict):
+    runs = [(0, 0, 1, 1, 2, 2), (0, 1, 1, 1, 1, 1), (0, 0, 0, 0, 0, 0), (2, 0, 1, 0, 2, 1)]
+    measured = numbers.lost_classes({"arm": runs}, labels={"arm": "Arm"})
+    found = measured.quantities["arm"]
+    assert (found.value, found.n) == (0.5, 4)
+    # Clopper and Pearson: where 2 of 4 or more, and 2 of 4 or fewer, have a chance of 2.5%.
+    assert stats.binom.sf(1, 4, found.low) == pytest.approx(0.025)
+    assert stats.binom.cdf(2, 4, found.high) == pytest.approx(0.025)
+    assert measured.tables[0].rows == [["Arm", "2 of 4", "1, 2"]]
