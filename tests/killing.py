@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -21,9 +21,15 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 import losslab.recording.tensorboard
 import losslab.study.train  # noqa: F401  # what commands would import, seconds each time
 from losslab import cli
-from running import records, results, status
+from running import TINY, records, results, status
 
 torch.optim.SGD([torch.zeros(1)], lr=0.1)  # its first one imports torch's compiler
+
+SWEEP = (
+    *("train", "-m", *TINY, "launcher=joblib", "hydra.launcher.n_jobs=2"),
+    *("loss=mse,cross_entropy", "seed=0,1,2", "trainer.epochs=60"),
+)
+"""Six runs, each of a second and 59 checkpoints, by two workers."""
 
 
 class Command:
@@ -35,7 +41,8 @@ class Command:
     """
 
     def __init__(self, folder: Path, *arguments: str, before: str = "") -> None:
-        self._out, self._err = folder / "out.txt", folder / "err.txt"
+        # In memory: the disk may be the thing that is full.
+        self._out, self._err = os.memfd_create("out"), os.memfd_create("err")
         self.started = time.time()
         self.pid = os.fork()
         if self.pid == 0:
@@ -46,8 +53,8 @@ class Command:
         try:
             os.setsid()
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            for number, file in ((1, self._out), (2, self._err)):
-                os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+            os.dup2(self._out, 1)
+            os.dup2(self._err, 2)
             sys.stdout = os.fdopen(1, "w")
             sys.stderr = os.fdopen(2, "w")
             os.chdir(folder)
@@ -63,18 +70,20 @@ class Command:
                 code = int(end.code or 0)
         except BaseException:
             traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+        finally:  # never back into the test
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
 
     @property
     def out(self) -> str:
-        return self._out.read_text()
+        return _read(self._out)
 
     @property
     def err(self) -> str:
-        return self._err.read_text()
+        return _read(self._err)
 
     def workers(self) -> list[int]:
         """Return the processes that the command started."""
@@ -105,6 +114,14 @@ class Command:
             return True
         return False
 
+    def close(self) -> None:
+        os.close(self._out)
+        os.close(self._err)
+
+
+def _read(file: int) -> str:
+    return os.pread(file, os.fstat(file).st_size, 0).decode()
+
 
 @contextmanager
 def command(folder: Path, *arguments: str, before: str = "") -> Iterator[Command]:
@@ -115,10 +132,9 @@ def command(folder: Path, *arguments: str, before: str = "") -> Iterator[Command
     finally:
         if not started.is_gone():
             started.send(signal.SIGKILL, group=True)
-        try:
+        with suppress(ChildProcessError):  # it was waited for
             os.waitpid(started.pid, 0)
-        except ChildProcessError:
-            pass  # waited for
+        started.close()
 
 
 def wait_until(condition, seconds: float = 60) -> None:
@@ -126,6 +142,17 @@ def wait_until(condition, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it takes too long"
         time.sleep(0.002)
+
+
+def pause(started: Command, seconds: float) -> None:
+    """Wait, but not beyond the end of a command."""
+    with suppress(AssertionError):
+        wait_until(started.ended, seconds)
+
+
+def train_begins(started: Command, outputs: Path) -> None:
+    """Wait until a command's first run has written something, or all has ended."""
+    wait_until(lambda: started.ended() or trains(outputs, started.started))
 
 
 def trains(outputs: Path, since: float) -> bool:

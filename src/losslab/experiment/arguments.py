@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from hydra._internal.utils import _locate  # as instantiate does; the public one logs errors
 from omegaconf import DictConfig, OmegaConf
 
+from losslab.experiment.allowed import check_definition, check_name, targets
 from losslab.experiment.compose import nearest
 
 _WORDS = {
@@ -38,9 +39,9 @@ def check_arguments(
         recursive: Whether the nodes below it are made with it.
 
     Raises:
-        ValueError: The target cannot be imported, a key is none of its arguments, an argument has
-            no value, or a value is not of its annotated type. Where there is no annotation, or one
-            that a file cannot give a value for, any value will do.
+        ValueError: A target is not allowed or cannot be imported, a key is none of its arguments,
+            an argument has no value, or a value is not of its annotated type. Where there is no
+            annotation, or one that a file cannot give a value for, any value will do.
 
     >>> node = OmegaConf.create({"_target_": "losslab.losses.Focal", "gama": 1.0})
     >>> check_arguments(node, "loss")
@@ -48,6 +49,9 @@ def check_arguments(
     ValueError: unknown key 'loss.gama' (did you mean 'loss.gamma'?); allowed below loss are ...
     """
     values: Any = OmegaConf.to_container(node, resolve=True)
+    if recursive:
+        for path, where in targets(values, name):
+            _target({"_target_": path}, where)
     _check(values, name, supplied=supplied, recursive=recursive)
 
 
@@ -117,6 +121,7 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
             f"{name}._target_={path}; give the dotted name of a class or function, such as "
             "my_module.MyClass"
         )
+    check_name(path, name)
     try:
         target = _locate(path)
     except Exception as error:  # whatever importing a module of one's own raises
@@ -129,6 +134,7 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
         ) from error
     if not callable(target):
         raise ValueError(f"{name}._target_={path} is no class or function; give one")
+    check_definition(target, path, name)
     return target
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -20,6 +21,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
+
+from losslab.experiment.allowed import check_hydra
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # A wheel carries conf/ inside the package; a checkout has it at its root.
@@ -82,11 +85,14 @@ class Composer:
         """
         self._check_choices(overrides)
         try:
-            return self._compose(overrides, run_mode)
+            config = self._compose(overrides, run_mode)
+            hydra: Any = OmegaConf.to_container(config.hydra, resolve=False)
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(self._explain(error, overrides)) from error
         except YAMLError as error:  # it names the file
             raise ValueError(f"cannot read a choice ({' '.join(str(error).split())})") from error
+        check_hydra(hydra)
+        return config
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
         """Return the parsed overrides.

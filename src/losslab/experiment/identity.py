@@ -67,16 +67,36 @@ def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     _check_keys(config)
     digest = digest_of(config)
     group = f"{_description(config, choices)}-{digest}"
-    name, seed = str(config.name), config.seed
+    seed = config.seed
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise ValueError(f"seed={seed}; give a whole number from 0 up")
+    path = _inside(folder_of(config) / group / f"seed={seed}", config.output_dir)
+    return RunIdentity(group=group, digest=digest, seed=seed, directory=RunDirectory(path))
+
+
+def folder_of(config: DictConfig) -> Path:
+    """Return the folder of all runs of a name.
+
+    Raises:
+        ValueError: It leads out of the output folder.
+    """
+    name = str(config.name)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", name) or {".", ".."} & set(name.split("/")):
         raise ValueError(
             f"name={name}; give a folder name of letters, digits, '.', '_' and '-', "
             "inside output_dir"
         )
-    if type(seed) is not int or not 0 <= seed < 2**63:
-        raise ValueError(f"seed={seed}; give a whole number from 0 up")
-    path = Path(config.output_dir) / name / group / f"seed={seed}"
-    return RunIdentity(group=group, digest=digest, seed=seed, directory=RunDirectory(path))
+    return _inside(Path(config.output_dir) / name, config.output_dir)
+
+
+def _inside(path: Path, output_dir: str) -> Path:
+    # What is written there is also removed there.
+    if not path.resolve().is_relative_to(Path(output_dir).resolve()):
+        raise ValueError(
+            f"{path} leads out of output_dir={output_dir} over a symbolic link; give the folder "
+            "that it leads to as output_dir=..."
+        )
+    return path
 
 
 def _check_keys(config: DictConfig) -> None:

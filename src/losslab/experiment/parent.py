@@ -16,13 +16,25 @@ def end_with_parent() -> None:
     Its run goes on with the next command: ending at any moment loses nothing. Without this, the
     workers of a command that was killed would train on for hours, and nobody would know.
     """
-    if multiprocessing.parent_process() is None:
+    creator = multiprocessing.parent_process()
+    if creator is None:
         return
     parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        # The second of them for a parent that ended before the first was looked at.
+        while os.getppid() == parent and _is_alive(creator.pid):
             time.sleep(SECONDS_BETWEEN_LOOKS)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_alive(process: int | None) -> bool:
+    try:
+        os.kill(process or os.getpid(), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

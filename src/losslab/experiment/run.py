@@ -192,7 +192,7 @@ def _load_checkpoint(directory: RunDirectory) -> dict[str, Any] | None:
     """
     try:
         state = load_checkpoint(directory.checkpoint)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         check_marks(directory, state.get("records"))
@@ -223,7 +223,7 @@ def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) ->
         other = OmegaConf.create(text)
         assert isinstance(other, DictConfig)
         same = digest_of(other) == identity.digest and other.seed == identity.seed
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except Exception:  # whatever an altered file makes its readers raise
         same = False

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from losslab.experiment import Composer, RunIdentity, choices_of, identify, prepare, quoted
 from losslab.experiment.compose import without_hydra
+from losslab.experiment.identity import folder_of
 from losslab.recording import FINISHED
 from losslab.study.launch import Failed, launch, outcome
 
@@ -38,7 +39,7 @@ class Session:
     def root(self) -> Path:
         """The study's folder."""
         config = self.composer.compose([f"name={self.name}", *self.overrides])
-        return Path(config.output_dir) / str(config.name)
+        return folder_of(config)
 
     def check_overrides(self, varied: Collection[str]) -> None:
         """Raise ``ValueError`` for an override of what the study itself sets, run by run."""
