@@ -65,6 +65,8 @@ BAD_INPUT = [
         synthetic(f"trainer.{name}=0", f"trainer.{name}=0", "from 1 up")
         for name in ("epochs", "steps", "batch_size", "threads", "log_every", "checkpoint_every")
     ),
+    synthetic("trainer.pictures_every=0", "trainer.pictures_every=0", "from 1 up", "null"),
+    synthetic("trainer.histograms_every=0", "trainer.histograms_every=0", "from 1 up", "null"),
     synthetic("trainer.epochs=null", "trainer.epochs", "null"),
     synthetic("trainer.threads=99999", "trainer.threads=99999", "1024"),
     *(

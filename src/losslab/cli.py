@@ -200,7 +200,11 @@ def _outcome(work: "Callable[[], list[Failed]]") -> int:
 def _report(arguments: list[str]) -> int:
     from losslab import report
 
-    parser = _parser("report", "Report on the runs that are there, finished or not.")
+    parser = _parser(
+        "report",
+        "Report on the runs that are there, finished or not, and write the means over their seeds "
+        "for TensorBoard.",
+    )
     parser.add_argument("path", type=Path, help="of a study, a sweep or all studies")
     parser.add_argument("--to", type=Path, help="write report.md, results.json, figures there")
     given = _parse(parser, arguments)
@@ -209,7 +213,11 @@ def _report(arguments: list[str]) -> int:
 
 
 def _board(arguments: list[str]) -> int:
-    parser = _parser("board", "Start TensorBoard on the loopback address.")
+    parser = _parser(
+        "board",
+        "Start TensorBoard on the loopback address: scalars, means over seeds (after a report), "
+        "one row a configuration in HParams, pictures, histograms. Runs under way grow live.",
+    )
     parser.add_argument(
         "path", type=Path, nargs="?", default=Path("outputs"), help="with runs; outputs by default"
     )
@@ -226,6 +234,8 @@ def _board(arguments: list[str]) -> int:
             sys.executable,
             *("-m", "tensorboard.main", "--logdir", str(given.path), "--host", "127.0.0.1"),
             *("--port", str(given.port), "--reload_interval", "5", "--reload_multifile", "true"),
+            # Of each picture it would keep ten; a long run has more.
+            *("--samples_per_plugin", "images=100", "--window_title", "losslab"),
         ],
     )
 

@@ -83,6 +83,17 @@ def test_the_last_step_is_recorded_whatever_the_cadence(losslab):
     assert results(often) == results(seldom)
 
 
+def test_pictures_change_nothing_but_tensorboards_file(losslab):
+    all_of_them = ("trainer.pictures_every=1", "trainer.histograms_every=1", "diagnostics=all")
+    none = ("trainer.pictures_every=null", "trainer.histograms_every=null", "diagnostics=all")
+    drawn, plain = losslab.run(*all_of_them), losslab.run(*none)
+    assert drawn.parent.name == plain.parent.name
+    assert results(drawn) == results(plain)
+    assert records(drawn) == records(plain)
+    sizes = [next(run.glob("events*")).stat().st_size for run in (drawn, plain)]
+    assert sizes[0] > sizes[1] + 50_000
+
+
 LOSSES = ("cross_entropy", "mse", "brier", "map_gaussian")
 
 

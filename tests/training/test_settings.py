@@ -13,7 +13,10 @@ def test_steps_win_over_epochs(given, steps):
     assert Trainer(batch_size=32, **given).total_steps(12) == steps
 
 
-COUNTS = ("batch_size", "epochs", "steps", "threads", "log_every", "checkpoint_every")
+COUNTS = (
+    *("batch_size", "epochs", "steps", "threads", "log_every", "checkpoint_every"),
+    *("pictures_every", "histograms_every"),
+)
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -22,6 +25,11 @@ def test_counts_are_whole_numbers_from_one_up(name, value):
     settings = {"batch_size": 32, "epochs": 1} | {name: value}
     with pytest.raises(ValueError, match=rf"trainer\.{name}={value}; give a whole number"):
         Trainer(**settings)
+
+
+def test_pictures_can_be_left_out():
+    settings = Trainer(batch_size=32, epochs=1, pictures_every=None, histograms_every=None)
+    assert (settings.pictures_every, settings.histograms_every) == (None, None)
 
 
 @pytest.mark.parametrize("name", ["deterministic", "channels_last"])

@@ -26,6 +26,11 @@ from losslab.training import (
 )
 from losslab.types import Curves, Predictions, Scalars
 
+_NO_COLUMNS = (
+    *("_target_", "_partial_", "root", "cache_dir", "download", "log_every", "checkpoint_every"),
+    *("pictures_every", "histograms_every"),
+)
+
 
 def train(
     config: DictConfig,
@@ -176,8 +181,8 @@ def _loader(parts: Parts, part: str) -> BatchLoader:
 def _hyper_parameters(config: DictConfig, choices: dict[str, str]) -> dict[str, bool | float | str]:
     """Return the columns of TensorBoard's table: the choices, and every value below a group.
 
-    Without the seed, so that the seeds of a configuration make one row, and without the
-    diagnostics, which change no result.
+    Without the seed, so that the seeds of a configuration make one row, and without what changes
+    no result: diagnostics, cadences of recording, places.
     """
     columns: dict[str, bool | float | str] = {
         group: choice for group, choice in choices.items() if group != "diagnostics"
@@ -186,7 +191,7 @@ def _hyper_parameters(config: DictConfig, choices: dict[str, str]) -> dict[str, 
     def visit(node: Any, name: str) -> None:
         if isinstance(node, dict):
             for key, value in node.items():
-                if key not in ("_target_", "_partial_", "root", "cache_dir", "download"):
+                if key not in _NO_COLUMNS:
                     visit(value, f"{name}.{key}")
         elif isinstance(node, bool | int | float | str):
             columns[name] = node
