@@ -4,17 +4,21 @@ The only place that instantiates.
 """
 
 from losslab.experiment.compose import CONFIG_FOLDER, Composer, choices_of, quoted
-from losslab.experiment.identity import RunIdentity, identify
+from losslab.experiment.identity import RunIdentity, identify, make_room
+from losslab.experiment.job import Job, command_for
 from losslab.experiment.run import RunInUseError, job, prepare, run
 
 __all__ = [
     "CONFIG_FOLDER",
     "Composer",
+    "Job",
     "RunIdentity",
     "RunInUseError",
     "choices_of",
+    "command_for",
     "identify",
     "job",
+    "make_room",
     "prepare",
     "quoted",
     "run",

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.experiment.build import build
-from losslab.experiment.compose import choices_of
-from losslab.experiment.identity import RunIdentity, digest_of, identify, resolved
+from losslab.experiment.compose import choices_of, without_hydra
+from losslab.experiment.identity import RunIdentity, digest_of, identify, make_room, resolved
 from losslab.experiment.train import train
 from losslab.recording import FINISHED, RunDirectory, Status, manifest, write_atomically, write_json
 from losslab.training import load_checkpoint, resolve_device
@@ -27,8 +28,13 @@ class RunInUseError(RuntimeError):
     """Another process is at work on this run."""
 
 
-def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
+def prepare(config: DictConfig, choices: dict[str, str], *, elsewhere: bool = False) -> RunIdentity:
     """Check everything about a run that can be checked without training; write nothing.
+
+    Args:
+        config: As composed, without Hydra's node.
+        choices: Group to choice.
+        elsewhere: Whether it will be done on a machine that may have other devices.
 
     Raises:
         ValueError: In one line: what was given, what is allowed, what to do.
@@ -36,36 +42,53 @@ def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     identity = identify(config, choices)
     directory = identity.directory
     if directory.status not in FINISHED or config.force:
-        build(config)
+        build(_on_the_cpu(config) if elsewhere else config)
         if directory.checkpoint.exists() and not config.force:
             load_checkpoint(directory.checkpoint)
     _check_same_configuration(directory, identity)
     return identity
 
 
+def _on_the_cpu(config: DictConfig) -> DictConfig:
+    copy = config.copy()
+    copy.trainer.device = "cpu"
+    return copy
+
+
 def job(config: DictConfig) -> Status | None:
     """Run the job that Hydra composed, in whichever process its launcher chose.
 
-    An error becomes this run's status and log, and the other runs of a sweep go on: Hydra would
-    show the first error only, and a launcher may stop at it.
+    Only where Hydra's own sweeper or launcher was asked for, as ``hydra/launcher=...``.
     """
     hydra = HydraConfig.get()
     choices = choices_of(hydra)
+    show = hydra.mode is RunMode.RUN
+    return perform(without_hydra(config), choices, command=_command_of(hydra), show=show)
+
+
+def perform(
+    config: DictConfig, choices: dict[str, str], *, command: str, show: bool = False
+) -> Status | None:
+    """Do as :func:`run` does, but let an error become this run's status and log.
+
+    The other runs of a sweep go on: a launcher may stop at an error.
+    """
     identity = identify(config, choices)
     try:
-        return run(config, choices, show=hydra.mode is RunMode.RUN)
+        return run(config, choices, command=command, show=show)
     except RunInUseError:
         return None
     except Exception:
         return identity.directory.status
 
 
-def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> Status:
+def run(config: DictConfig, choices: dict[str, str], *, command: str, show: bool = False) -> Status:
     """Run a configuration unless it is finished; go on where a killed process stopped.
 
     Args:
         config: As composed, without Hydra's node.
         choices: Group to choice.
+        command: What does this very run again, for its manifest.
         show: Whether to show a progress bar of epochs.
 
     Returns:
@@ -80,6 +103,8 @@ def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> S
     if directory.status in FINISHED and not config.force:
         return directory.status
     _check_same_configuration(directory, identity)
+    make_room([identity])
+    directory = identity.directory
     with directory.lock() as mine:
         if not mine:
             raise RunInUseError(f"{directory.path} is being run by another process")
@@ -93,7 +118,9 @@ def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> S
             directory.clear()
         directory.set_status("running")
         with _logging_to(directory):
-            return _attempt(config, identity, choices=choices, state=state, show=show)
+            return _attempt(
+                config, identity, choices=choices, command=command, state=state, show=show
+            )
 
 
 def _attempt(
@@ -101,12 +128,13 @@ def _attempt(
     identity: RunIdentity,
     *,
     choices: dict[str, str],
+    command: str,
     state: dict[str, Any] | None,
     show: bool,
 ) -> Status:
     directory = identity.directory
     about = manifest(
-        command=_command(),
+        command=command,
         device=str(resolve_device(config.trainer.device)),
         threads=config.trainer.threads,
         choices=choices,
@@ -133,9 +161,8 @@ def _attempt(
     return status
 
 
-def _command() -> str:
-    """Return what runs this very job again, as typed into a shell."""
-    hydra = HydraConfig.get()
+def _command_of(hydra: DictConfig | HydraConf) -> str:
+    """Return what runs this very job again, as typed into a shell, from Hydra's own node."""
     folders = [source.path for source in hydra.runtime.config_sources
                if source.provider == "command-line"]  # fmt: skip
     flags = ["--config-dir", folders[0].removeprefix("file://")] if folders else []

@@ -6,6 +6,7 @@ until a TensorBoard file is opened, because looking at finished runs must be qui
 
 from losslab.recording.files import write_atomically, write_json
 from losslab.recording.manifest import manifest
+from losslab.recording.placement import locate, place
 from losslab.recording.record_log import RecordLog, read_records
 from losslab.recording.recorder import Recorder
 from losslab.recording.run_directory import FINISHED, RunDirectory, Status
@@ -16,7 +17,9 @@ __all__ = [
     "Recorder",
     "RunDirectory",
     "Status",
+    "locate",
     "manifest",
+    "place",
     "read_records",
     "write_atomically",
     "write_json",

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from losslab.recording import locate
 from losslab.report.plan import in_condition
 from losslab.study.points import Point, Points, Session
 
@@ -43,7 +45,8 @@ class Cell:
         """Return one run; ``start`` is the run that it sets out from, below the study's folder."""
         values: dict[str, Any] = {parameter: value}
         if start is not None:
-            values["init_from"] = f"{self.root}/{start}"
+            group, seed_folder = start.split("/")
+            values["init_from"] = str(locate(locate(Path(self.root), group), seed_folder))
         return self.points.point(values, seed)
 
 
