@@ -172,6 +172,13 @@ BAD_INPUT = [
     bad("train -m launcher=submitit_local launcher.minutes=0", "launcher.minutes=0"),
     bad("train -m launcher=submitit_local launcher.memory_gb=0", "launcher.memory_gb=0"),
     bad("train -m launcher=submitit_local launcher.cluster=pbs", "launcher.cluster=pbs"),
+    bad("train -m sweeper=optuna optimizer.lr=0.1,1", "nothing is searched", "interval(0.001,1)"),
+    bad("train -m sweeper=optuna optimizer.lr=interval(1,0.1)", "interval(1,0.1)"),
+    bad("train -m sweeper=optuna optimizer.lr=tag(log,interval(0,1))", "interval(0,1)"),
+    bad("train -m sweeper=optuna optimizer.lr=tag(ln,interval(1,2))", "tag", "log"),
+    bad("train -m sweeper=optuna optimizer.lr=interval(-1,1)", "optimizer", "lr"),
+    bad("train -m sweeper=optuna sweeper.trials=0 optimizer.lr=interval(1,2)", "sweeper.trials=0"),
+    bad("train -m sweeper=optuna sweeper.direction=up optimizer.lr=interval(1,2)", "direction=up"),
     bad("train -m launcher=serial,joblib", "launcher=serial,joblib", "one"),
     # studies
     bad("study", "losslab list study"),

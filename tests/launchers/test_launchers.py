@@ -50,7 +50,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
 
 
 def same(losslab, name: str) -> None:
-    """The runs of that name are those of the serial sweep, to the bit, and nothing else is there."""
+    """The runs of that name are the serial sweep's, to the bit, and nothing else is there."""
     serial, other = losslab.runs(), losslab.runs(name)
     assert len(serial) == 4
     for one, two in zip(serial, other, strict=True):

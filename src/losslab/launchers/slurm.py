@@ -4,11 +4,13 @@ submitit itself and not Hydra's plugin for it: that one makes a job of every run
 second is not worth the ten in which a job's process imports torch.
 """
 
+import io
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
@@ -109,7 +111,8 @@ class Slurm(Launcher):
         try:
             for start in range(0, len(work), size):
                 executor = self._executor(place / str(start // size), options)
-                with executor.batch():
+                # submitit also prints what sbatch says, and there is one line for it.
+                with redirect_stderr(io.StringIO()), executor.batch():
                     array = [executor.submit(part) for part in work[start : start + size]]
                 handed_in += array
                 if local:

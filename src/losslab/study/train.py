@@ -99,7 +99,9 @@ def _one(composer: Composer, given: argparse.Namespace, console: Console) -> lis
 def _sweep(composer: Composer, given: argparse.Namespace, console: Console) -> Sweep:
     composer.compose(given.overrides, run_mode=RunMode.MULTIRUN)  # what is wrong about Hydra's
     overrides = composer.parse(given.overrides)
-    config = composer.compose([values[0] for values in axes(overrides)])
+    # An interval has no first value; who launches and searches does not depend on one.
+    listed = [o for o in overrides if not o.is_sweep_override() or o.is_discrete_sweep()]
+    config = composer.compose([values[0] for values in axes(listed)])
     return Sweep(
         composer=composer,
         overrides=overrides,

@@ -2,5 +2,6 @@
 
 from losslab.sweepers.base import Sweep, Sweeper, axes, check, combinations
 from losslab.sweepers.grid import Grid
+from losslab.sweepers.search import Optuna
 
-__all__ = ["Grid", "Sweep", "Sweeper", "axes", "check", "combinations"]
+__all__ = ["Grid", "Optuna", "Sweep", "Sweeper", "axes", "check", "combinations"]
