@@ -24,13 +24,15 @@ FLOOR = {
     "training": 2,
     "pictures": 2,
     "experiment": 3,
-    "study": 4,
-    "cli": 5,
-    "__main__": 6,
+    "launchers": 4,
+    "sweepers": 5,
+    "study": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 APART = "report"  # stands apart: is imported by study and cli
 SHARED = {"files", "types", "board", "styles"}  # what it imports
-USES_HYDRA = {"experiment", "study", "cli"}
+USES_HYDRA = {"experiment", "launchers", "sweepers", "study", "cli"}
 TOP_LEVEL = {
     *("pyproject.toml", "README.md", "LICENSE"),
     *("conf", "experiments", "outputs", "src", "tests"),
@@ -117,4 +119,4 @@ def test_the_top_level_is_the_house_of_the_design():
 def test_conf_mirrors_what_it_configures():
     groups = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()}
     usual = {"data", "model", "loss", "optimizer", "schedule", "trainer", "launcher", "study"}
-    assert usual <= groups <= usual | {"diagnostics"}
+    assert usual <= groups <= usual | {"diagnostics", "sweeper"}

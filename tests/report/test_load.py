@@ -110,3 +110,16 @@ def test_a_record_without_validation_is_not_read(tmp_path):
         file.write(json.dumps({"step": 99, "train/objective": 1.0}) + "\n")
     (run,) = load_runs(tmp_path)
     assert len(run.evaluations) == 3
+
+
+def test_runs_that_are_spread_are_found_under_their_own_names(tmp_path):
+    for folder in ("hash=3f/mse-1/seed=0", "hash=3f/mse-1/hash=a0/seed=7", "mse-2/seed=0"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "status.json").write_text('{"status": "running"}')
+    (tmp_path / "mse-2" / "seed=1").mkdir()  # not begun
+    expected = ["mse-1/seed=0", "mse-1/seed=7", "mse-2/seed=0"]
+    assert [run.name for run in load_runs(tmp_path)] == expected
+    assert [run.name for run in load_runs(tmp_path / "hash=3f" / "mse-1")] == expected[:2]
+    assert [run.name for run in load_runs(tmp_path / "hash=3f" / "mse-1" / "seed=0")] == expected[
+        :1
+    ]

@@ -9,7 +9,6 @@ from omegaconf import OmegaConf
 from safetensors.numpy import save_file
 
 from losslab.experiment import CONFIG_FOLDER, RunIdentity
-from losslab.recording import RunDirectory
 from losslab.report.evidence import NumericClaim, judge_quantity, load_evidence
 from losslab.study.points import Point
 from losslab.study.prior_as_written import PriorAsWritten
@@ -40,8 +39,9 @@ def point(tmp_path):
 
     def make(seed, *, values=None, config=None, summary=None, weights=None, norms=None, val=None):
         number = len(list(tmp_path.iterdir()))
-        directory = RunDirectory(tmp_path / f"{number}")
-        directory.path.mkdir()
+        identity = RunIdentity(group=f"{number}", digest="", seed=seed, root=tmp_path)
+        directory = identity.directory
+        directory.path.mkdir(parents=True)
         directory.summary.write_text(json.dumps(summary or {}))
         if weights is not None:
             save_file({"w": np.asarray(weights, dtype=np.float32)}, directory.model)
@@ -54,8 +54,7 @@ def point(tmp_path):
         node = OmegaConf.create({})
         for key, value in ((config or {}) | (values or {})).items():
             OmegaConf.update(node, key, value)
-        identity = RunIdentity(group=f"{number}", digest="", seed=seed, directory=directory)
-        return Point(values or {}, seed, [], node, {}, identity)
+        return Point(values or {}, seed, "", node, {}, identity)
 
     return make
 

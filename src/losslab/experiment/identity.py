@@ -1,8 +1,11 @@
 """Which run a configuration is: the hash of what can change its result, and its folder's name."""
 
+import errno
 import hashlib
 import json
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,9 +13,9 @@ from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
 
-from losslab.experiment.compose import CONFIG_FOLDER, nearest, usual_choices
+from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, nearest, usual_choices
 from losslab.experiment.warm_start import checksum
-from losslab.recording import RunDirectory
+from losslab.recording import RunDirectory, locate, place
 from losslab.training.device import resolve_device
 
 # What cannot change a result: where things are, how often something is written, who launches.
@@ -44,13 +47,48 @@ class RunIdentity:
         group: Readable and unique name of the configuration without its seed.
         digest: Eight hex digits of the hash of what can change a result, without the seed.
         seed: The run's seed.
-        directory: Its folder.
+        root: The folder of all runs of that name.
     """
 
     group: str
     digest: str
     seed: int
-    directory: RunDirectory
+    root: Path
+
+    @property
+    def run(self) -> str:
+        """The run's name, ``<group>/seed=<n>``, wherever its folder is."""
+        return f"{self.group}/seed={self.seed}"
+
+    @property
+    def directory(self) -> RunDirectory:
+        """Its folder, ``<root>/<group>/seed=<n>``, or deeper where there are thousands."""
+        return RunDirectory(locate(locate(self.root, self.group), f"seed={self.seed}"))
+
+
+def make_room(identities: Iterable[RunIdentity]) -> None:
+    """Make the folders in which the runs' own will be, before the first one runs.
+
+    Raises:
+        ValueError: They cannot be made, or not be written into.
+    """
+    seeds: dict[Path, dict[str, list[str]]] = {}
+    for identity in identities:
+        groups = seeds.setdefault(identity.root, {})
+        groups.setdefault(identity.group, []).append(f"seed={identity.seed}")
+    folder = Path()
+    try:
+        for folder, groups in seeds.items():
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            place(folder, groups)
+            for group, names in groups.items():
+                place(locate(folder, group), names, only_spread=True)
+    except OSError as error:
+        raise ValueError(
+            f"cannot write into {folder} ({error.strerror}); give another output_dir=..."
+        ) from error
 
 
 def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
@@ -61,8 +99,8 @@ def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
         choices: Group to choice.
 
     Raises:
-        ValueError: A key is unknown or has no value, the device or the weights to start from are
-            not there, or a name leads out of the output folder.
+        ValueError: A key is unknown or has no value, the weights to start from are not there, or a
+            name leads out of the output folder.
     """
     _check_keys(config)
     digest = digest_of(config)
@@ -70,8 +108,9 @@ def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     seed = config.seed
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise ValueError(f"seed={seed}; give a whole number from 0 up")
-    path = _inside(folder_of(config) / group / f"seed={seed}", config.output_dir)
-    return RunIdentity(group=group, digest=digest, seed=seed, directory=RunDirectory(path))
+    identity = RunIdentity(group=group, digest=digest, seed=seed, root=folder_of(config))
+    _inside(identity.directory.path, config.output_dir)
+    return identity
 
 
 def folder_of(config: DictConfig) -> Path:
@@ -108,7 +147,7 @@ def _check_keys(config: DictConfig) -> None:
         raise ValueError(
             f"unknown key {word!r}{nearest(word, allowed)}; allowed are {', '.join(allowed)}"
         )
-    absent = [key for key in allowed if key not in present and key != "launcher"]
+    absent = [key for key in allowed if key not in present and key not in OF_A_SWEEP]
     for group in present & set(usual_choices()):
         if not OmegaConf.is_dict(config[group]):
             raise ValueError(
@@ -172,7 +211,10 @@ def digest_of(config: DictConfig, *, start: str | None = None) -> str:
     if weights is not None:
         values[_START] = start or kept or checksum(weights)
     # Which of several equal devices computes does not matter; which kind does, in the last bits.
-    values["trainer"]["device"] = resolve_device(str(config.trainer.device)).type
+    # One that is named need not be here: who starts a sweep may have no GPU.
+    device = str(config.trainer.device)
+    kind = resolve_device(device).type if device == "auto" else device.partition(":")[0]
+    values["trainer"]["device"] = kind
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -196,7 +238,8 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
         usual_values = _usual_values(group, choice)
         for key, value in _flat(config[group]).items():
             full = f"{group}.{key}"
-            if full in ("optimizer.lr", _FILLED_IN, *_WITHOUT_EFFECT):
+            # The device is in the hash alone: auto and what it stands for are the same run.
+            if full in ("optimizer.lr", "trainer.device", _FILLED_IN, *_WITHOUT_EFFECT):
                 continue
             if value != usual_values.get(key, value):
                 parts.append(_part(full, value))

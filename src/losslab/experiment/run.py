@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import yaml
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.experiment.build import build
-from losslab.experiment.compose import choices_of
-from losslab.experiment.identity import RunIdentity, digest_of, identify, resolved
+from losslab.experiment.compose import choices_of, without_hydra
+from losslab.experiment.identity import RunIdentity, digest_of, identify, make_room, resolved
 from losslab.experiment.parent import end_with_parent
 from losslab.experiment.train import train
 from losslab.recording import (
@@ -49,8 +50,13 @@ class RunInUseError(RuntimeError):
     """Another process is at work on this run."""
 
 
-def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
+def prepare(config: DictConfig, choices: dict[str, str], *, elsewhere: bool = False) -> RunIdentity:
     """Check everything about a run that can be checked without training; write nothing.
+
+    Args:
+        config: As composed, without Hydra's node.
+        choices: Group to choice.
+        elsewhere: Whether it will be done on a machine that may have other devices.
 
     Raises:
         ValueError: In one line: what was given, what is allowed, what to do.
@@ -58,7 +64,7 @@ def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     identity = identify(config, choices)
     directory = identity.directory
     if directory.status not in FINISHED or config.force:
-        build(config)
+        build(_on_the_cpu(config) if elsewhere else config)
         if not config.force:
             _load_checkpoint(directory)
     _check_same_configuration(directory, identity)
@@ -71,30 +77,48 @@ def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     return identity
 
 
+def _on_the_cpu(config: DictConfig) -> DictConfig:
+    copy = config.copy()
+    copy.trainer.device = "cpu"
+    return copy
+
+
 def job(config: DictConfig) -> str | None:
     """Run the job that Hydra composed, in whichever process its launcher chose.
 
-    An error becomes this run's status and log, and the other runs of a sweep go on: Hydra would
-    show the first error only, and a launcher may stop at it.
+    Only where Hydra's own sweeper or launcher was asked for, as ``hydra/launcher=...``.
     """
-    end_with_parent()
     hydra = HydraConfig.get()
     choices = choices_of(hydra)
+    show = hydra.mode is RunMode.RUN
+    return perform(without_hydra(config), choices, command=_command_of(hydra), show=show)
+
+
+def perform(
+    config: DictConfig, choices: dict[str, str], *, command: str, show: bool = False
+) -> str | None:
+    """Do as :func:`run` does, but let an error become this run's status and log.
+
+    The other runs of a sweep go on: a launcher may stop at an error. Returns the status, or
+    :data:`IN_USE`.
+    """
+    end_with_parent()
     identity = identify(config, choices)
     try:
-        return run(config, choices, show=hydra.mode is RunMode.RUN)
+        return run(config, choices, command=command, show=show)
     except RunInUseError:
         return IN_USE
     except Exception:
         return identity.directory.status
 
 
-def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> Status:
+def run(config: DictConfig, choices: dict[str, str], *, command: str, show: bool = False) -> Status:
     """Run a configuration unless it is finished; go on where a killed process stopped.
 
     Args:
         config: As composed, without Hydra's node.
         choices: Group to choice.
+        command: What does this very run again, for its manifest.
         show: Whether to show a progress bar of epochs.
 
     Returns:
@@ -110,11 +134,13 @@ def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> S
     if directory.status in FINISHED and not config.force:
         return directory.status
     _check_same_configuration(directory, identity)
+    make_room([identity])
+    directory = identity.directory
     with directory.lock() as mine:
         if not mine:
             raise RunInUseError(f"{directory.path} is being run by another process")
         try:
-            return _hold(config, identity, choices=choices, show=show)
+            return _hold(config, identity, choices=choices, command=command, show=show)
         except OSError as error:
             if error.errno in _OF_THE_DISK:
                 reason = f"{os.strerror(error.errno)}: make room, and the same command goes on"
@@ -124,7 +150,12 @@ def run(config: DictConfig, choices: dict[str, str], *, show: bool = False) -> S
 
 
 def _hold(
-    config: DictConfig, identity: RunIdentity, *, choices: dict[str, str], show: bool
+    config: DictConfig,
+    identity: RunIdentity,
+    *,
+    choices: dict[str, str],
+    command: str,
+    show: bool,
 ) -> Status:
     """Run what this process has the lock of."""
     directory = identity.directory
@@ -142,7 +173,7 @@ def _hold(
         directory.clear()
     directory.set_status("running")
     with _logging_to(directory):
-        return _attempt(config, identity, choices=choices, state=state, show=show)
+        return _attempt(config, identity, choices=choices, command=command, state=state, show=show)
 
 
 def _attempt(
@@ -150,12 +181,13 @@ def _attempt(
     identity: RunIdentity,
     *,
     choices: dict[str, str],
+    command: str,
     state: dict[str, Any] | None,
     show: bool,
 ) -> Status:
     directory = identity.directory
     about = manifest(
-        command=_command(),
+        command=command,
         device=str(resolve_device(config.trainer.device)),
         threads=config.trainer.threads,
         choices=choices,
@@ -206,9 +238,8 @@ def _load_checkpoint(directory: RunDirectory) -> dict[str, Any] | None:
     return state
 
 
-def _command() -> str:
-    """Return what runs this very job again, as typed into a shell."""
-    hydra = HydraConfig.get()
+def _command_of(hydra: DictConfig | HydraConf) -> str:
+    """Return what runs this very job again, as typed into a shell, from Hydra's own node."""
     folders = [source.path for source in hydra.runtime.config_sources
                if source.provider == "command-line"]  # fmt: skip
     flags = ["--config-dir", folders[0].removeprefix("file://")] if folders else []

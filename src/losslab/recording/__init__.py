@@ -6,6 +6,7 @@ until a TensorBoard file is opened, because looking at finished runs must be qui
 
 from losslab.files import write_atomically, write_json
 from losslab.recording.manifest import manifest
+from losslab.recording.placement import locate, place
 from losslab.recording.record_log import RecordLog, read_records
 from losslab.recording.recorder import Recorder, check_marks
 from losslab.recording.run_directory import FINISHED, RunDirectory, Status
@@ -17,7 +18,9 @@ __all__ = [
     "RunDirectory",
     "Status",
     "check_marks",
+    "locate",
     "manifest",
+    "place",
     "read_records",
     "write_atomically",
     "write_json",

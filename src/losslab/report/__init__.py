@@ -60,7 +60,8 @@ def _held(path: Path) -> list[Path]:
     """Return the studies and sweeps that a folder holds: the folder itself if it is one."""
 
     def is_one(folder: Path) -> bool:
-        names = (PLAN_FILE, EVIDENCE_FILE, "seed=*", "*/seed=*")
+        runs = ("seed=*", "*/seed=*", "hash=*/*/seed=*", "*/hash=*/seed=*", "hash=*/*/*/seed=*")
+        names = (PLAN_FILE, EVIDENCE_FILE, *runs)
         return any(any(folder.glob(name)) for name in names)
 
     if path.name.startswith("seed=") or is_one(path):

@@ -1,9 +1,10 @@
 """Read what runs left behind, whatever state they are in."""
 
 import json
+import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -83,11 +84,10 @@ def load_runs(root: Path) -> list[Run]:
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; give one that holds runs, such as outputs/runs")
     root = root.resolve()
-    if root.name.startswith("seed="):
-        paths, above = [root], root.parents[1]
-    else:
-        paths = [path for path in root.rglob("seed=*") if path.is_dir()]
-        above = root.parent if root in {path.parent for path in paths} else root
+    paths = [root] if root.name.startswith("seed=") else list(_run_folders(root))
+    above = root
+    while any(_short(path, above).count("/") == 0 for path in paths):
+        above = above.parent
     return sorted((_load(path, above) for path in paths), key=lambda run: (run.group, run.seed))
 
 
@@ -104,9 +104,27 @@ def read_scores(run: Run, split: str) -> Scores | None:
     return score(logits, labels)
 
 
+def _run_folders(root: Path) -> Iterator[Path]:
+    """Yield the run directories below a folder, without looking into them."""
+    for folder, below, _ in os.walk(root):
+        # An empty one is a run that has not begun.
+        yield from (
+            Path(folder, name)
+            for name in below
+            if name.startswith("seed=") and any(Path(folder, name).iterdir())
+        )
+        below[:] = [name for name in below if not name.startswith("seed=")]
+
+
+def _short(path: Path, above: Path) -> str:
+    """Return the name of a run, without the folders over which many are spread."""
+    parts = path.relative_to(above).parts
+    return "/".join(part for part in parts if not part.startswith("hash="))
+
+
 def _load(path: Path, root: Path) -> Run:
-    name = path.relative_to(root).as_posix()
-    group = path.parent.relative_to(root).as_posix()
+    name = _short(path, root)
+    group = name.rpartition("/")[0]
     number = re.fullmatch("seed=([0-9]{1,19})", path.name)
     seed = int(number.group(1)) if number else -1
     identity: dict[str, Any] = {"path": path, "name": name, "group": group, "seed": seed}

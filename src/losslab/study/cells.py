@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from losslab.recording import locate
 from losslab.report.plan import in_condition
 from losslab.study.points import Point, Points, Session
 
@@ -43,10 +45,12 @@ class Cell:
         """Return one run; ``start`` is the run that it sets out from, below the study's folder."""
         values: dict[str, Any] = {parameter: value}
         if start is not None:
-            # In the words that all seeds share: TensorBoard's table makes one row of them.
-            folder, _, name = start.rpartition("/")
-            name = "seed=${seed}" if name == f"seed={seed}" else name
-            values["init_from"] = f"{self.root}/{folder}/{name}"
+            group, own = start.split("/")
+            folder = locate(Path(self.root), group)
+            beside = locate(folder, own).parent == folder
+            # Where it can be, in words that all seeds share: TensorBoard's table then has one row.
+            name = "seed=${seed}" if beside and own == f"seed={seed}" else locate(folder, own).name
+            values["init_from"] = f"{folder if beside else locate(folder, own).parent}/{name}"
         return self.points.point(values, seed)
 
 

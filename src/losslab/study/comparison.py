@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from losslab import report
+from losslab.launchers import Failed
 from losslab.recording import write_json
 from losslab.report.plan import Claim, Rate
 from losslab.study.cells import Cell, check_arms, check_conditions, make_cells
-from losslab.study.launch import Failed
 from losslab.study.measure import check_quantities, write_evidence
 from losslab.study.points import Point, Session, run_points
 

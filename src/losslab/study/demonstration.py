@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from losslab import report
-from losslab.study.launch import Failed
+from losslab.launchers import Failed
 from losslab.study.measure import check_quantities, write_evidence
 from losslab.study.points import Points, Session, run_points
 

@@ -10,11 +10,27 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from losslab.experiment import Composer, RunIdentity, choices_of, identify, prepare, quoted
+from losslab.experiment import (
+    Composer,
+    Job,
+    RunIdentity,
+    choices_of,
+    command_for,
+    identify,
+    prepare,
+    quoted,
+)
 from losslab.experiment.compose import without_hydra
 from losslab.experiment.identity import folder_of
-from losslab.recording import FINISHED
-from losslab.study.launch import Failed, launch, outcome
+from losslab.launchers import (
+    Failed,
+    Launcher,
+    do_round,
+    is_pending,
+    make_launcher,
+    on_device_of,
+    outcome,
+)
 
 
 @dataclass(frozen=True)
@@ -36,10 +52,18 @@ class Session:
     command: str
 
     @cached_property
+    def _common(self) -> DictConfig:
+        return self.composer.compose([f"name={self.name}", *self.overrides])
+
+    @property
     def root(self) -> Path:
         """The study's folder."""
-        config = self.composer.compose([f"name={self.name}", *self.overrides])
-        return folder_of(config)
+        return folder_of(self._common)
+
+    @cached_property
+    def launcher(self) -> Launcher:
+        """Does the study's runs; whoever opens the session closes it."""
+        return make_launcher(self._common)
 
     def check_overrides(self, varied: Collection[str]) -> None:
         """Raise ``ValueError`` for an override of what the study itself sets, run by run."""
@@ -58,7 +82,7 @@ class Point:
     Attributes:
         values: Key to value, of what is varied.
         seed: Of the run.
-        overrides: All that Hydra needs to compose it.
+        command: What does it again, as typed into a shell.
         config: Composed.
         choices: Group to choice.
         identity: Where its results are.
@@ -66,7 +90,7 @@ class Point:
 
     values: dict[str, Any]
     seed: int
-    overrides: list[str]
+    command: str
     config: DictConfig
     choices: dict[str, str]
     identity: RunIdentity
@@ -74,12 +98,12 @@ class Point:
     @property
     def root(self) -> Path:
         """The study's folder."""
-        return self.identity.directory.path.parents[1]
+        return self.identity.root
 
     @property
     def run(self) -> str:
-        """The run's folder below the study's, ``<group>/seed=<n>``."""
-        return self.identity.directory.path.relative_to(self.root).as_posix()
+        """The run's name below the study's folder, ``<group>/seed=<n>``."""
+        return self.identity.run
 
 
 class Points:
@@ -93,6 +117,7 @@ class Points:
     def __init__(self, session: Session, overrides: Sequence[str]) -> None:
         self._common = [f"name={session.name}", *map(quoted, overrides), *session.overrides]
         self._full = session.composer.compose(self._common)
+        self._launcher = session.launcher
 
     def point(self, values: dict[str, Any], seed: int) -> Point:
         """Return the run with these values and seed."""
@@ -103,12 +128,13 @@ class Points:
                     raise ValueError(f"{key} cannot be varied; give a key with a single value")
                 OmegaConf.update(config, key, value)
             config.seed = seed
+        config = on_device_of(self._launcher, config)
         choices = choices_of(self._full.hydra)
         own = [*(quoted(f"{key}={value}") for key, value in values.items()), f"seed={seed}"]
         return Point(
             values=values,
             seed=seed,
-            overrides=[*self._common, *own],
+            command=command_for([*self._common, *own]),
             config=config,
             choices=choices,
             identity=identify(config, choices),
@@ -145,21 +171,16 @@ def run_points(
         title: What is being done, for the progress bar.
         checked: Called once all are found to be in order, before the first one runs.
     """
-    distinct = list({point.identity.directory.path: point for point in points}.values())
-    missing = [
-        point
-        for point in distinct
-        if point.identity.directory.status not in FINISHED or point.config.force
-    ]
+    distinct = list({point.identity: point for point in points}.values())
+    missing = [point for point in distinct if is_pending(point.identity, point.config)]
     # All are checked before the first one is trained.
     for point in missing:
-        prepare(point.config, point.choices)
+        prepare(point.config, point.choices, elsewhere=session.launcher.device is not None)
     checked()
-    launch(
-        session.composer,
-        [(point.overrides, point.identity.directory) for point in missing],
-        overrides=[f"name={session.name}", *session.overrides],
+    do_round(
+        session.launcher,
+        [Job(config=p.config, choices=p.choices, command=p.command) for p in missing],
         console=session.console,
         title=f"{session.name}: {title}",
     )
-    return outcome([point.identity.directory for point in distinct])
+    return outcome(point.identity for point in distinct)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from losslab.experiment import Composer, quoted
 from losslab.experiment.make import make
-from losslab.study.launch import Failed
+from losslab.launchers import Failed
 from losslab.study.points import Session
 
 SIZES = ("committed", "full")
@@ -49,7 +49,9 @@ def run_study(
     node = composer.compose([f"+study={name}", *about_study]).study
     folder = name if node.get("size", SIZES[0]) == SIZES[0] else f"{name}_{node.size}"
     study: Study = make(sized(node, name), "study", recursive=False)
-    return study.run(Session(composer, folder, for_runs, console, command))
+    session = Session(composer, folder, for_runs, console, command)
+    with session.launcher:
+        return study.run(session)
 
 
 def sized(node: DictConfig, name: str) -> DictConfig:

@@ -1,26 +1,36 @@
-"""``losslab train``: plain Hydra, with every job checked before the first one runs."""
+"""``losslab train``: every run checked before the first one is done."""
 
 import argparse
 import json
 import os
 import sys
 from collections.abc import Sequence
-from itertools import product
-from typing import NamedTuple
+from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from losslab.experiment import CONFIG_FOLDER, Composer, choices_of, job, prepare, quoted
+from losslab.experiment import (
+    CONFIG_FOLDER,
+    Composer,
+    Job,
+    RunIdentity,
+    choices_of,
+    command_for,
+    job,
+    make_room,
+    prepare,
+    quoted,
+)
 from losslab.experiment.compose import without_hydra
-from losslab.recording import FINISHED, RunDirectory
-from losslab.study.launch import Failed, launch, make_folders, outcome, workers_alive
+from losslab.experiment.make import make
+from losslab.launchers import Failed, is_pending, make_launcher, outcome
+from losslab.recording import RunDirectory
+from losslab.sweepers import Sweep, Sweeper, axes, check, combinations
 
 # Flags with which Hydra tells something and runs nothing.
 _TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
@@ -40,41 +50,79 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
 
     Raises:
         ValueError: Something about one of the runs is wrong; nothing is written then.
+        LauncherError: Workers ended before their runs did.
     """
     _check_flags(given)
     arguments = [quoted(text) if text in given.overrides else text for text in arguments]
     given.overrides = [quoted(text) for text in given.overrides]
     console = Console()
+    runs: list[RunIdentity] = []
     with Composer(given.config_dir) as composer:
         if any(getattr(given, flag) for flag in _TELLING):
             if given.cfg or given.info:
                 composer.compose(given.overrides)  # what is wrong, in one line
-            runs = None
+        elif not given.multirun:
+            return _one(composer, given, console)
         else:
-            runs = _runs(composer, given)
-        pending = {run.directory.path: run for run in runs or () if run.pending}
-        if pending and given.multirun:
-            jobs = [(run.overrides, run.directory) for run in pending.values()]
-            common = [text for text in given.overrides if not _is_sweep(composer, text)]
-            launch(composer, jobs, overrides=common, console=console, title="sweep")
-    if not runs:
-        with workers_alive([]):
-            _hydra(arguments)
-        return []
-    directories = list({run.directory.path: run.directory for run in runs}.values())
-    if not pending:
-        every = f"all {len(runs)} runs are" if given.multirun else "this run is"
-        console.print(f"{every} finished already; force=true trains again", soft_wrap=True)
-    elif not given.multirun:
-        make_folders(directories)
-        _hydra(arguments)
-    failed = outcome(directories)
-    if given.multirun:
-        for folder in sorted({directory.path.parents[1] for directory in directories}):
-            console.print(f"Next: losslab report {folder}", soft_wrap=True, highlight=False)
-    elif not failed:
-        _tell(directories[0], console)
+            sweep = _sweep(composer, given, console)
+            keys = {override.key_or_group for override in sweep.overrides}
+            if not keys & {"hydra/sweeper", "hydra/launcher"}:
+                return _run_sweep(sweep)
+            # Hydra's own do not know of Job: each run is composed again where it is done. Which
+            # runs there are, only its sweeper knows.
+            if "hydra/sweeper" not in keys:
+                runs = [job.identity for job in sweep.plan(combinations(sweep.overrides))]
+    _hydra(arguments)
+    return outcome(runs)
+
+
+def _one(composer: Composer, given: argparse.Namespace, console: Console) -> list[Failed]:
+    config = composer.compose(given.overrides)
+    check(config)
+    job = Job(
+        config=without_hydra(config),
+        choices=choices_of(config.hydra),
+        command=command_for(given.overrides, flags=_kept_flags(given)),
+    )
+    prepare(job.config, job.choices)
+    if is_pending(job.identity, job.config):
+        make_room([job.identity])
+        job(show=True)
+    else:
+        console.print("this run is finished already; force=true trains again", soft_wrap=True)
+    failed = outcome([job.identity])
+    if not failed:
+        _tell(job.identity.directory, console)
     return failed
+
+
+def _sweep(composer: Composer, given: argparse.Namespace, console: Console) -> Sweep:
+    composer.compose(given.overrides, run_mode=RunMode.MULTIRUN)  # what is wrong about Hydra's
+    overrides = composer.parse(given.overrides)
+    # An interval has no first value; who launches and searches does not depend on one.
+    listed = [o for o in overrides if not o.is_sweep_override() or o.is_discrete_sweep()]
+    config = composer.compose([values[0] for values in axes(listed)])
+    return Sweep(
+        composer=composer,
+        overrides=overrides,
+        flags=_kept_flags(given),
+        sweeper=make(config.sweeper, "sweeper", kind=Sweeper),
+        launcher=make_launcher(config),
+        console=console,
+    )
+
+
+def _run_sweep(sweep: Sweep) -> list[Failed]:
+    with sweep.launcher:
+        runs = sweep.sweeper.run(sweep)
+    for folder in sorted({run.root for run in runs}):
+        sweep.console.print(f"Next: losslab report {folder}", soft_wrap=True, highlight=False)
+    return outcome(runs)
+
+
+def _kept_flags(given: argparse.Namespace) -> list[str]:
+    folder = given.config_dir
+    return [] if folder is None else ["--config-dir", str(Path(folder).resolve())]
 
 
 def _check_flags(given: argparse.Namespace) -> None:
@@ -113,61 +161,6 @@ def _hydra(arguments: Sequence[str]) -> None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
-
-
-class _Run(NamedTuple):
-    overrides: list[str]
-    directory: RunDirectory
-    pending: bool
-
-
-def _runs(composer: Composer, given: argparse.Namespace) -> list[_Run]:
-    parsed = composer.parse(given.overrides)
-    if not given.multirun:
-        return [_prepare(composer, given.overrides)]
-    master = composer.compose(given.overrides, run_mode=RunMode.MULTIRUN)
-    _check_launcher(master)
-    if any(override.key_or_group == "hydra/sweeper" for override in parsed):
-        return []  # only that sweeper knows its runs
-    params = master.hydra.sweeper.get("params") or {}
-    parsed = [*composer.parse([f"{key}={value}" for key, value in params.items()]), *parsed]
-    return [_prepare(composer, overrides) for overrides in _expand(parsed)]
-
-
-def _is_sweep(composer: Composer, text: str) -> bool:
-    return composer.parse([text])[0].is_sweep_override()
-
-
-def _check_launcher(config: DictConfig) -> None:
-    if config.hydra.launcher.get("n_jobs") == 0:
-        raise ValueError("hydra.launcher.n_jobs=0; give a number of workers, or -1 for all cores")
-
-
-def _expand(overrides: Sequence[Override]) -> list[list[str]]:
-    """Return the overrides of every job, as Hydra's basic sweeper makes them."""
-    axes = []
-    for override in overrides:
-        if not override.is_sweep_override():
-            axes.append([override.input_line or ""])
-            continue
-        key, values = override.get_key_element(), []
-        if override.is_discrete_sweep():
-            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
-        if not values:
-            raise ValueError(
-                f"{override.input_line}: a grid needs values to go through; give a list a,b,c, "
-                "choice(...) or range(...)"
-            )
-        axes.append(values)
-    return [list(point) for point in product(*axes)]
-
-
-def _prepare(composer: Composer, overrides: list[str]) -> _Run:
-    config = composer.compose(overrides)
-    if config.hydra.job.chdir:
-        raise ValueError("hydra.job.chdir=true would move output_dir; give output_dir=... instead")
-    directory = prepare(without_hydra(config), choices_of(config.hydra)).directory
-    return _Run(overrides, directory, pending=config.force or directory.status not in FINISHED)
 
 
 def _tell(directory: RunDirectory, console: Console) -> None:

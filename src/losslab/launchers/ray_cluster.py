@@ -1,0 +1,156 @@
+"""Runs on a Ray cluster, or on one of its own on this machine.
+
+Ray itself and not Hydra's plugin for it: that one composes each run's configuration anew in its
+worker, starts a dashboard and writes into the home folder.
+"""
+
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, final
+
+from losslab.experiment import Job
+from losslab.launchers.base import Launcher, LauncherError, check_counts, require
+
+
+@final
+@dataclass
+class Ray(Launcher):
+    """One actor a worker: it imports torch once, and keeps its share of a GPU for its life.
+
+    Attributes:
+        address: Of a cluster that is up, ``auto`` or ``HOST:PORT``. Its machines must see
+            losslab, the data and the output folder at the same paths. ``None`` starts one on this
+            machine and stops it at the end.
+        workers: Runs at once; ``None`` for as many as the cluster has room for.
+        cpus: A run.
+        gpus: A run; 0.25 for four on one GPU.
+
+    Raises:
+        ValueError: Ray is not installed, or a number is out of range.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    cpus: float = 1
+    gpus: float = 0
+    _actors: list[Any] = field(default_factory=list, init=False)
+    _temporary: Path | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        require("ray", launcher="ray")
+        if self.workers is not None:
+            check_counts(self, "workers")
+        for name, positive in (("cpus", True), ("gpus", False)):
+            value = getattr(self, name)
+            if value < 0 or (positive and value == 0):
+                raise ValueError(f"launcher.{name}={value}; give a number above 0, e.g. 0.25")
+        self.device: Literal["cpu", "cuda"] = "cuda" if self.gpus else "cpu"
+
+    def _start(self) -> None:
+        # Under `uv run` Ray would copy the whole working folder, .venv and all, for each cluster.
+        os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if self.address is None:
+            # Else Ray writes a token into the home folder.
+            os.environ["RAY_AUTH_MODE"] = "token"
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        import ray
+
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+        try:
+            if self.address is None:
+                # Short, as a socket's path in it must be.
+                self._temporary = Path(tempfile.mkdtemp(prefix="ray-"))
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    _temp_dir=str(self._temporary),
+                    **quiet,
+                )
+            else:
+                ray.init(address=self.address, **quiet)
+        except (ConnectionError, RuntimeError) as error:
+            raise ValueError(
+                f"launcher.address={self.address}: {' '.join(str(error).split())}"
+            ) from error
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()
+        self._actors.clear()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
+
+    def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
+        """Do all jobs; the actors stay for the next round."""
+        if not self._actors:
+            self._start()
+        from ray.exceptions import RayError
+        from ray.util import ActorPool
+
+        self._hire(len(jobs))
+        pool, lost = ActorPool(self._actors), 0
+        returned: list[str | None] = [None] * len(jobs)
+        for place in enumerate(jobs):
+            pool.submit(lambda actor, value: actor.do.remote(*value), place)
+        while pool.has_next():  # type: ignore[no-untyped-call]
+            try:
+                index, returned_there = pool.get_next_unordered()
+                returned[index] = returned_there
+            except RayError:  # its worker died; another one takes its place
+                lost += 1
+        if lost:
+            raise LauncherError(
+                f"{lost} of {len(jobs)} runs lost their Ray worker, as happens where memory runs "
+                "out; finished runs are kept, and the same command goes on from here"
+            )
+        return returned
+
+    def _hire(self, jobs: int) -> None:
+        import ray
+
+        has = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        needs = {"CPU": self.cpus, "GPU": self.gpus}
+        # A GPU's share is counted on one device: 0.6 of a GPU fits once, not 3 times in 2.
+        room = min(
+            int(has.get(name, 0) // need) if need > 1 else int(has.get(name, 0)) * int(1 // need)
+            for name, need in needs.items()
+            if need
+        )
+        if room < 1:
+            raise ValueError(
+                f"launcher.cpus={self.cpus} launcher.gpus={self.gpus}: the cluster has "
+                f"{has.get('CPU', 0):g} CPUs and {has.get('GPU', 0):g} GPUs; give what it has"
+            )
+        wanted = min(jobs, room, self.workers or room)
+        actor = ray.remote(
+            num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=0
+        )(_Worker)
+        settings = {name: v for name, v in os.environ.items() if name.startswith("LOSSLAB_")}
+        while len(self._actors) < wanted:
+            self._actors.append(actor.remote(str(Path.cwd()), list(sys.path), settings))
+
+
+class _Worker:
+    """Does runs in a process of Ray's, as if it were where the command was given."""
+
+    def __init__(self, folder: str, path: list[str], settings: dict[str, str]) -> None:
+        os.chdir(folder)
+        sys.path += [place for place in path if place not in sys.path]
+        os.environ.update(settings)
+
+    def do(self, index: int, job: Job) -> tuple[int, str | None]:
+        return index, job()

@@ -1,0 +1,212 @@
+"""Runs on a Slurm cluster, in job arrays handed in by submitit.
+
+submitit itself and not Hydra's plugin for it: that one makes a job of every run, and a run of a
+second is not worth the ten in which a job's process imports torch.
+"""
+
+import io
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, final
+
+from losslab.experiment import Job
+from losslab.launchers.base import Launcher, LauncherError, check_counts, require
+from losslab.launchers.local import Joblib, Serial
+
+# submitit writes four files a job and one an array: no folder gets a thousand. Clusters rarely
+# allow arrays of more than a thousand, too.
+_JOBS_PER_ARRAY = 200
+_SECONDS_BETWEEN_LOOKS = 1.0
+_LOOKS_BETWEEN_QUESTIONS = 10
+
+
+@final
+@dataclass(frozen=True)
+class Slurm(Launcher):
+    """Jobs that do several runs each; the command waits for them.
+
+    A job that runs out of time or is preempted is queued again and goes on at its runs' last
+    checkpoints. The cluster's machines must see losslab, the data and the output folder at the
+    same paths as the machine on which the command is given.
+
+    Attributes:
+        runs_per_job: The most runs of a job.
+        runs_at_once: How many of them side by side; they share the job's GPUs.
+        jobs_at_once: The most jobs that run at once.
+        minutes: The time limit of a job.
+        cpus: A run.
+        gpus: A job.
+        memory_gb: A job; ``None`` for what the partition gives.
+        partition: ``None`` for the cluster's default.
+        options: Other options of ``sbatch``, long names without dashes in front.
+        cluster: ``slurm``, or ``local`` for processes on this machine.
+
+    Raises:
+        ValueError: submitit or Slurm is not installed, or a number is out of range.
+    """
+
+    runs_per_job: int = 10
+    runs_at_once: int = 1
+    jobs_at_once: int = 100
+    minutes: int = 240
+    cpus: int = 1
+    gpus: int = 0
+    memory_gb: float | None = None
+    partition: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    cluster: Literal["slurm", "local"] = "slurm"
+
+    def __post_init__(self) -> None:
+        require("submitit", launcher="slurm")
+        check_counts(self, "runs_per_job", "runs_at_once", "jobs_at_once", "minutes", "cpus")
+        if self.gpus < 0:
+            raise ValueError(f"launcher.gpus={self.gpus}; give 0 or more")
+        if self.memory_gb is not None and self.memory_gb <= 0:
+            raise ValueError(f"launcher.memory_gb={self.memory_gb}; give more than 0, or null")
+        if self.cluster not in ("slurm", "local"):
+            raise ValueError(f"launcher.cluster={self.cluster}; allowed are slurm and local")
+        if self.cluster == "slurm" and shutil.which("sbatch") is None:
+            raise ValueError(
+                "launcher=slurm: this machine has no sbatch; give the command on one that hands "
+                "in jobs, or try launcher=submitit_local"
+            )
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:  # type: ignore[override]
+        """What a job computes on."""
+        return "cuda" if self.gpus else "cpu"
+
+    def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
+        """Hand in all jobs, wait for them; files of submitit's stay only where one was lost."""
+        above = jobs[0].identity.root / ".submitit"
+        above.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=above))
+        count = -(-len(jobs) // self.runs_per_job)
+        # Dealt out like cards, so that a sweep's slow corner does not fall to one job.
+        work = [_Work(tuple(jobs[index::count]), self.runs_at_once) for index in range(count)]
+        handed_in = self._hand_in(work, place)
+        lost = [
+            job.paths.stderr
+            for job in handed_in
+            if not job.paths.result_pickle.exists() or job.exception() is not None
+        ]
+        if lost:
+            raise LauncherError(
+                f"{len(lost)} of {count} jobs ended before their runs did, see {lost[0]}; finished "
+                "runs are kept, and the same command goes on from here"
+            )
+        returned: list[str | None] = [None] * len(jobs)
+        for index, job in enumerate(handed_in):
+            returned[index::count] = job.result()
+        shutil.rmtree(place)
+        if not any(above.iterdir()):
+            above.rmdir()
+        return returned
+
+    def _hand_in(self, work: Sequence["_Work"], place: Path) -> list[Any]:
+        """Return submitit's jobs, all at their ends."""
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        local = self.cluster == "local"
+        size = self.jobs_at_once if local else _JOBS_PER_ARRAY
+        handed_in: list[Any] = []
+        options = dict(self.options)
+        try:
+            for start in range(0, len(work), size):
+                executor = self._executor(place / str(start // size), options)
+                # submitit also prints what sbatch says, and there is one line for it.
+                with redirect_stderr(io.StringIO()), executor.batch():
+                    array = [executor.submit(part) for part in work[start : start + size]]
+                handed_in += array
+                if local:
+                    _wait(array, local=True)
+                # Arrays one after another: jobs_at_once holds for each, so it does for all.
+                options["dependency"] = f"afterany:{array[0].job_id.split('_')[0]}"
+            _wait(handed_in, local=local)
+        except (FailedJobError, FailedSubmissionError) as error:
+            raise ValueError(f"launcher=slurm: {' '.join(str(error).split())}") from error
+        except BaseException:
+            for job in handed_in:
+                job.cancel(check=False)
+            raise
+        return handed_in
+
+    def _executor(self, folder: Path, options: dict[str, Any]) -> Any:
+        import submitit
+
+        executor = submitit.AutoExecutor(folder=folder, cluster=self.cluster)
+        executor.update_parameters(
+            name="losslab",
+            timeout_min=self.minutes,
+            cpus_per_task=self.cpus * self.runs_at_once,
+            gpus_per_node=self.gpus or None,
+            mem_gb=self.memory_gb,
+            slurm_partition=self.partition,
+            slurm_array_parallelism=self.jobs_at_once,
+            slurm_additional_parameters=options,
+        )
+        return executor
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The runs of one job."""
+
+    jobs: tuple[Job, ...]
+    at_once: int
+
+    def __call__(self) -> list[str | None]:
+        launcher = Serial() if self.at_once == 1 else Joblib(workers=self.at_once)
+        return list(launcher.launch(self.jobs))
+
+    def checkpoint(self) -> Any:
+        """Say what to do when the job is queued again: the same, as finished runs are skipped."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def _wait(jobs: Sequence[Any], *, local: bool) -> None:
+    """Wait until all jobs have left a result or are gone.
+
+    submitit itself asks ``sacct``, which many clusters have not set up; a killed job would then
+    be waited for for ever.
+    """
+    pending, absent, looks = list(jobs), set[str](), 0
+    while pending:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        looks += 1
+        pending = [
+            job
+            for job in pending
+            if not (job.done() if local else job.paths.result_pickle.exists())
+        ]
+        if local or looks % _LOOKS_BETWEEN_QUESTIONS:
+            continue
+        queued = _queued()
+        if queued is None:
+            continue
+        missing = {job.job_id for job in pending} - queued
+        # Gone twice: a result may take its time to show on a shared file system.
+        pending = [job for job in pending if job.job_id not in missing & absent]
+        absent = missing
+
+
+def _queued() -> set[str] | None:
+    """Return the jobs of this user that wait or run; ``None`` where Slurm does not answer."""
+    asked = subprocess.run(
+        ["squeue", "--noheader", "--me", "--array", "--format=%F %K"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode:
+        return None
+    rows = [line.split() for line in asked.stdout.splitlines() if line.strip()]
+    return {name for main, index in rows for name in (main, f"{main}_{index}")}

@@ -1,0 +1,66 @@
+"""Where in a folder of runs a new one goes, so that no folder holds more than a thousand entries.
+
+File systems of clusters, shells and TensorBoard all slow down in folders of many thousands. Up to
+:data:`ROOM` entries lie side by side; what comes beyond lies in folders ``hash=00`` to
+``hash=ff`` among them, by the first two hex digits of the SHA-256 of its name. What is once
+somewhere is found and stays there.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOM = 700  # with the 256 others and the report's files less than a thousand
+SHARD = "hash="
+
+
+def locate(parent: Path, name: str) -> Path:
+    """Return where an entry is; if it is nowhere, where a first one would be.
+
+    >>> locate(Path("nowhere"), "mse-0123abcd").as_posix()
+    'nowhere/mse-0123abcd'
+    """
+    beside = parent / name
+    within = parent / _shard(name) / name
+    return within if not beside.exists() and within.exists() else beside
+
+
+def place(
+    parent: Path, names: Collection[str], *, only_spread: bool = False, room: int = ROOM
+) -> None:
+    """Make a folder for every name that has none: side by side, or spread where they are many.
+
+    One process at a time, so that two sweeps at once agree on where a run is.
+
+    Args:
+        parent: Made if need be.
+        names: Of the folders.
+        only_spread: Whether to leave it to others to make those that lie side by side.
+        room: How many entries may do that.
+    """
+    if all(locate(parent, name).exists() for name in names):
+        return
+    parent.mkdir(parents=True, exist_ok=True)
+    with _alone(parent):
+        missing = [name for name in names if not locate(parent, name).exists()]
+        spread = len(missing) + sum(1 for _ in parent.iterdir()) > room
+        for name in missing if spread or not only_spread else ():
+            made = parent / _shard(name) / name if spread else parent / name
+            made.mkdir(parents=True, exist_ok=True)
+
+
+def _shard(name: str) -> str:
+    return SHARD + hashlib.sha256(name.encode()).hexdigest()[:2]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

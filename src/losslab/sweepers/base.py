@@ -1,0 +1,111 @@
+"""What a sweeper is, and what it works with."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+from rich.console import Console
+
+from losslab.experiment import Composer, Job, RunIdentity, choices_of, command_for, prepare
+from losslab.experiment.compose import OF_A_SWEEP, without_hydra
+from losslab.launchers import Launcher, do_round, is_pending, on_device_of
+
+Texts = list[str]
+"""The overrides of one run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A command ``losslab train -m``.
+
+    Attributes:
+        composer: Open.
+        overrides: As typed, parsed.
+        flags: Of the command that each run's own needs, too, as ``--config-dir``.
+        sweeper: Says which runs there are.
+        launcher: Does the runs.
+        console: For progress and results.
+    """
+
+    composer: Composer
+    overrides: Sequence[Override]
+    flags: Sequence[str]
+    sweeper: "Sweeper"
+    launcher: Launcher
+    console: Console
+
+    def plan(self, points: Iterable[Texts]) -> list[Job]:
+        """Compose and check runs, each once; nothing is written.
+
+        Raises:
+            ValueError: Something about one of them is wrong.
+        """
+        jobs: dict[object, Job] = {}
+        for texts in points:
+            full = self.composer.vary(texts)
+            check(full)
+            config = on_device_of(self.launcher, without_hydra(full))
+            choices = choices_of(full.hydra)
+            job = Job(config=config, choices=choices, command=command_for(texts, flags=self.flags))
+            if job.identity not in jobs:
+                prepare(config, choices, elsewhere=self.launcher.device is not None)
+                jobs[job.identity] = job
+        return list(jobs.values())
+
+    def do(self, jobs: Sequence[Job], title: str) -> int:
+        """Do those that are not finished; return how many there were."""
+        pending = [job for job in jobs if is_pending(job.identity, job.config)]
+        do_round(self.launcher, pending, console=self.console, title=title)
+        return len(pending)
+
+
+class Sweeper(ABC):
+    """Says which runs a sweep is made of."""
+
+    @abstractmethod
+    def run(self, sweep: Sweep) -> list[RunIdentity]:
+        """Do the sweep; return all its runs, finished or not.
+
+        Raises:
+            ValueError: Something about it is wrong; nothing is written then.
+            LauncherError: Workers ended before their runs did.
+        """
+
+
+def check(config: DictConfig) -> None:
+    """Raise ``ValueError`` for what a command may not change."""
+    if config.hydra.job.chdir:
+        raise ValueError("hydra.job.chdir=true would move output_dir; give output_dir=... instead")
+
+
+def axes(overrides: Iterable[Override]) -> list[Texts]:
+    """Return of each override the values that it goes through, as Hydra's basic sweeper does.
+
+    Raises:
+        ValueError: One has no values, or lists launchers or sweepers.
+    """
+    found = []
+    for override in overrides:
+        if not override.is_sweep_override():
+            found.append([override.input_line or ""])
+            continue
+        key, values = override.get_key_element(), []
+        if override.key_or_group.partition(".")[0] in OF_A_SWEEP:
+            raise ValueError(f"{override.input_line}: one command has one; give a single value")
+        if override.is_discrete_sweep():
+            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        if not values:
+            raise ValueError(
+                f"{override.input_line}: a grid needs values to go through; give a list a,b,c, "
+                "choice(...) or range(...)"
+            )
+        found.append(values)
+    return found
+
+
+def combinations(overrides: Iterable[Override]) -> list[Texts]:
+    """Return the overrides of every run of a grid."""
+    return [list(point) for point in product(*axes(overrides))]

@@ -1,0 +1,56 @@
+"""The file in which a search keeps its trials: one command at a time, and no half line in it."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna.storages import JournalStorage
+
+
+@contextmanager
+def open_journal(path: Path) -> Iterator["JournalStorage"]:
+    """Open Optuna's storage in a file, for this process alone.
+
+    So trials that are said to run there are those of a command that was stopped.
+
+    Raises:
+        ValueError: Another command searches there.
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another command searches in {path.parent}; wait for it, or give another name=..."
+            ) from None
+        _drop_half_a_line(handle)
+        backend = JournalFileBackend(str(path), lock_obj=_Ours())  # type: ignore[arg-type]
+        yield JournalStorage(backend)
+    finally:
+        os.close(handle)
+
+
+def _drop_half_a_line(handle: int) -> None:
+    content = os.pread(handle, os.fstat(handle).st_size, 0)
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.ftruncate(handle, whole)
+
+
+class _Ours:
+    """Optuna asks for a lock, and its own is a file that stays when its process is killed."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass

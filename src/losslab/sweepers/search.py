@@ -1,0 +1,296 @@
+"""A search with Optuna, over runs that are like all others.
+
+Optuna itself and not Hydra's plugin for it, which is made for Optuna 2, numbers the trials of
+every command from 0 and writes over those before.
+"""
+
+import hashlib
+import importlib.util
+import json
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, final
+
+from losslab.experiment import Job, RunIdentity
+from losslab.launchers import is_pending
+from losslab.recording import write_json
+from losslab.seeding import derive
+from losslab.sweepers.base import Sweep, Sweeper, Texts
+from losslab.sweepers.journal import open_journal
+from losslab.sweepers.space import Space, space_of
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import JournalStorage
+    from optuna.trial import FrozenTrial
+
+JOURNAL = "optuna.journal"
+RESULTS = "search.json"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Optuna(Sweeper):
+    """Searches values, with the same number of trials for each of the things compared.
+
+    Every combination of lists ``a,b,c`` (of losses, say) is a search of its own; what is given as
+    ``interval``, ``range`` or ``choice`` is searched; a trial is one run a seed, and its value
+    their mean. What a trial tries follows from its number and the trials before its round, so
+    that a search that was stopped goes on as if it had not been.
+
+    Attributes:
+        trials: Of each search.
+        at_once: Trials of a search that are done together, before it learns from them.
+        metric: A tag of ``summary.json``.
+        direction: ``maximize`` or ``minimize``.
+        startup_trials: Drawn at random.
+        seed: Of the search.
+
+    Raises:
+        ValueError: Optuna is not installed, or a value is out of range.
+    """
+
+    trials: int = 20
+    at_once: int = 4
+    metric: str = "val/accuracy"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    startup_trials: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if importlib.util.find_spec("optuna") is None:
+            raise ValueError(
+                "sweeper=optuna needs optuna, which is not installed; pip install 'losslab[optuna]'"
+            )
+        for name in ("trials", "at_once", "startup_trials"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"sweeper.{name}={getattr(self, name)}; give 1 or more")
+        if self.direction not in ("maximize", "minimize"):
+            raise ValueError(f"sweeper.direction={self.direction}; give maximize or minimize")
+
+    def run(self, sweep: Sweep) -> list[RunIdentity]:
+        """Do the trials that are missing; show the best of each search."""
+        space = space_of(sweep.overrides)
+        corners = [
+            sweep.plan(_texts(space, fixed, _corner(space, end)))
+            for fixed in space.compared
+            for end in ("low", "high")
+        ]
+        first = corners[0][0].identity
+        with open_journal(first.root / JOURNAL) as storage:
+            searches = [
+                self._search(storage, sweep, space, number, jobs)
+                for number, jobs in enumerate(corners[::2])
+            ]
+            done = self._do(searches)
+            best = [search.best() for search in searches]
+            write_json(first.root / RESULTS, [search.results() for search in searches])
+        show(sweep, searches)
+        return list(dict.fromkeys([*done, *(job.identity for jobs in best for job in jobs)]))
+
+    def _search(
+        self, storage: "JournalStorage", sweep: Sweep, space: Space, number: int, jobs: list[Job]
+    ) -> "_Search":
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        settings = [self.metric, self.direction, self.startup_trials, self.seed]
+        # Of all that the trials have in common: with another number of epochs it is another search.
+        common = [jobs[0].identity.digest, repr(space.searched), space.seeds, settings]
+        digest = hashlib.sha256(json.dumps(common).encode()).hexdigest()[:8]
+        study = optuna.create_study(
+            storage=storage,
+            study_name=f"{space.names[number] or 'search'} {digest}",
+            direction=self.direction,
+            load_if_exists=True,
+        )
+        return _Search(self, sweep, space, number, study)
+
+    def _do(self, searches: Sequence["_Search"]) -> list[RunIdentity]:
+        """Go round until every search has its trials; the rounds of all are done together."""
+        done: list[RunIdentity] = []
+        while True:
+            rounds = [(search, trial) for search in searches for trial in search.round()]
+            if not rounds:
+                return done
+            jobs = {(s.number, t.number): s.jobs(t.params) for s, t in rounds}
+            every = [job for several in jobs.values() for job in several]
+            last = max(trial.number for _, trial in rounds) + 1
+            sweeping = searches[0].sweep
+            pending = [job for job in every if is_pending(job.identity, job.config)]
+            if pending:
+                sweeping.do(pending, f"search, to trial {last} of {self.trials}")
+            for search, trial in rounds:
+                search.tell(trial, jobs[search.number, trial.number])
+            done += [job.identity for job in every]
+
+
+class _Search:
+    """One search: of one loss, say."""
+
+    def __init__(
+        self, about: Optuna, sweep: Sweep, space: Space, number: int, study: "Study"
+    ) -> None:
+        self.about, self.sweep, self.number = about, sweep, number
+        self._space, self._study = space, study
+        self._left: set[int] = set()  # trials with a run that failed: for the next command
+        self._drop_unborn()
+
+    @property
+    def name(self) -> str:
+        return self._space.names[self.number]
+
+    def trials(self) -> list["FrozenTrial"]:
+        """Return all trials that count."""
+        from optuna.trial import TrialState
+
+        found = self._study.get_trials(deepcopy=False)
+        return [trial for trial in found if trial.state is not TrialState.FAIL]
+
+    def finished(self) -> list["FrozenTrial"]:
+        return [trial for trial in self.trials() if trial.state.is_finished()]
+
+    def round(self) -> list["FrozenTrial"]:
+        """Return the trials to be done now, asking for a new round where none is open."""
+        found = self.trials()
+        is_open = [t for t in found if not t.state.is_finished() and t.number not in self._left]
+        # A command that was stopped while it asked for a round left it short.
+        size, at_once = len(found), self.about.at_once
+        wanted = min(-(-size // at_once) * at_once, self.about.trials)
+        if not is_open:
+            wanted = min((size // at_once + 1) * at_once, self.about.trials)
+        for index in range(size, wanted):
+            self._study.sampler = self._sampler(index)
+            self._study.ask(fixed_distributions=self._space.searched)
+        return [
+            t for t in self.trials() if not t.state.is_finished() and t.number not in self._left
+        ]
+
+    def jobs(self, params: dict[str, Any]) -> list[Job]:
+        return self.sweep.plan(_texts(self._space, self._space.compared[self.number], params))
+
+    def tell(self, trial: "FrozenTrial", jobs: Sequence[Job]) -> None:
+        """Tell the value of a trial, if all its runs have ended."""
+        if any(is_pending(job.identity, _unforced(job)) for job in jobs):
+            self._left.add(trial.number)
+        else:
+            values = [self._value(job) for job in jobs]
+            self._study.tell(trial.number, sum(values) / len(values))
+
+    def best(self) -> list[Job]:
+        """Return the runs of the best trial, none if no trial is finished."""
+        return self.jobs(self._study.best_trial.params) if self.finished() else []
+
+    def results(self) -> dict[str, Any]:
+        """Return what ``search.json`` holds."""
+        finished = self.finished()
+        best = self._study.best_trial if finished else None
+        return {
+            "search": self.name,
+            "study": self._study.study_name,
+            "metric": self.about.metric,
+            "direction": self.about.direction,
+            "trials": self.about.trials,
+            "finished": len(finished),
+            "best": None if best is None else {"params": best.params, "value": _finite(best.value)},
+            "values": [
+                {"trial": t.number, "params": t.params, "value": _finite(t.value)} for t in finished
+            ],
+        }
+
+    def _value(self, job: Job) -> float:
+        directory, metric = job.identity.directory, self.about.metric
+        summary = json.loads(directory.summary.read_text(encoding="utf-8"))
+        if metric in summary:
+            return float(summary[metric])
+        if directory.status != "diverged":
+            raise ValueError(
+                f"sweeper.metric={metric} is not in {directory.summary}; give one that is"
+            )
+        # The metric of a diverged run is worse than any number.
+        return -math.inf if self.about.direction == "maximize" else math.inf
+
+    def _sampler(self, index: int) -> Any:
+        import warnings
+
+        from optuna.exceptions import ExperimentalWarning
+        from optuna.samplers import TPESampler
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return TPESampler(
+                seed=derive(self.about.seed, "search", index) % 2**32,
+                n_startup_trials=self.about.startup_trials,
+                constant_liar=True,  # or the trials of a round would all be alike
+            )
+
+    def _drop_unborn(self) -> None:
+        """Drop trials that were stopped before all they try was known."""
+        from optuna.trial import TrialState
+
+        for trial in self.trials():
+            if not trial.state.is_finished() and trial.params.keys() != self._space.searched.keys():
+                self._study.tell(trial.number, state=TrialState.FAIL)
+
+
+def show(sweep: Sweep, searches: Sequence[_Search]) -> None:
+    """Print the best of each search, and how to confirm it."""
+    from rich.table import Table
+
+    found = [search.results() for search in searches]
+    keys = list(dict.fromkeys(key for r in found if r["best"] for key in r["best"]["params"]))
+    table = Table("searched", "trials", *keys, f"best mean {found[0]['metric']}")
+    for result in found:
+        best = result["best"] or {"params": {}, "value": None}
+        table.add_row(
+            result["search"] or "–",
+            f"{result['finished']}/{result['trials']}",
+            *(_short(best["params"].get(key)) for key in keys),
+            _short(best["value"]),
+        )
+    sweep.console.print(table)
+    for search, result in zip(searches, found, strict=True):
+        if result["best"]:
+            command = _confirmation(search.jobs(result["best"]["params"]))
+            sweep.console.print(
+                f"Confirm on fresh seeds: {command}", soft_wrap=True, highlight=False
+            )
+
+
+def _confirmation(jobs: Sequence[Job]) -> str:
+    """Return what does the best trial again, under a name of its own: chosen numbers flatter."""
+    words = shlex.split(jobs[0].command)
+    own = [word for word in words[2:] if not word.startswith(("seed=", "name="))]
+    after = max(job.identity.seed for job in jobs) + 1
+    fresh = [f"name={jobs[0].config.name}_confirm", f"seed=range({after},{after + 10})"]
+    return shlex.join([*words[:2], "-m", *own, *fresh])
+
+
+def _texts(space: Space, fixed: Texts, params: dict[str, Any]) -> list[Texts]:
+    """Return the overrides of a trial's runs, one a seed."""
+    own = [f"{key}={value}" for key, value in params.items()]
+    return [[*fixed, *own, seed] for seed in space.seeds]
+
+
+def _corner(space: Space, end: Literal["low", "high"]) -> dict[str, Any]:
+    """Return an end of every range, so that both can be checked before anything is done."""
+    return {
+        key: getattr(d, end) if hasattr(d, end) else d.choices[0 if end == "low" else -1]  # type: ignore[attr-defined]
+        for key, d in space.searched.items()
+    }
+
+
+def _unforced(job: Job) -> Any:
+    config = job.config.copy()
+    config.force = False
+    return config
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _short(value: Any) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
