@@ -18,6 +18,8 @@ VARIABLE = "LOSSLAB_ALLOW"
 ALLOWED = (
     *("losslab.data", "losslab.models", "losslab.losses", "losslab.diagnostics"),
     *("losslab.training.settings", "losslab.training.schedules", "losslab.study"),
+    *("losslab.launchers.local", "losslab.launchers.ray_cluster", "losslab.launchers.slurm"),
+    *("losslab.sweepers.grid", "losslab.sweepers.search"),
     *("torch.nn", "torch.optim"),
 )
 """Where what is named may be defined."""
@@ -25,7 +27,7 @@ ALLOWED = (
 # Of the packages above, what writes files where it is told to.
 _NOT_ALLOWED = ("losslab.data.cache", "losslab.data.download", "losslab.study.train")
 # Names by which those packages give what is in their modules.
-_SHORT = ("losslab.training.",)
+_SHORT = ("losslab.training.", "losslab.launchers.", "losslab.sweepers.")
 _HYDRA = (
     *("hydra._internal.core_plugins", "hydra.experimental.callbacks", "hydra_plugins"),
     "optuna.samplers",
