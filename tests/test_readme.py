@@ -57,9 +57,18 @@ def test_a_loss_of_ones_own(losslab):
     assert results(poly[0]) == before
 
 
+def first_of(override: str) -> str:
+    """Return a sweep's first run's override: of a,b,c, and of interval(a,b) and its like."""
+    key, _, value = override.partition("=")
+    within = re.search(r"\(([\d.]+)", value)
+    if within:
+        return f"{key}={within.group(1)}"
+    return override if value.startswith("{") else override.split(",")[0]
+
+
 @pytest.mark.parametrize("command", [c for c in commands() if c[0] == "train"], ids=" ".join)
 def test_every_command_composes(losslab, command):
-    plain = [word.split(",")[0] for word in command if word != "-m"]
+    plain = [first_of(word) for word in command if word != "-m"]
     result = losslab.call(*plain, "--cfg", "job")
     assert (result.code, result.err) == (0, "")
 

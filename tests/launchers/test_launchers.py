@@ -91,7 +91,7 @@ def test_slurm_gives_the_same_numbers(losslab, slurm):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib", "ray", "submitit_local", "slurm"])
+@pytest.mark.parametrize("launcher", ["joblib", "ray", "slurm"])
 def test_a_worker_that_is_killed_loses_its_run_alone_and_the_command_goes_on(
     losslab, launcher, request
 ):
@@ -111,7 +111,7 @@ def test_a_worker_that_is_killed_loses_its_run_alone_and_the_command_goes_on(
         "        return super().per_example(logits, target)\n"
     )
     arguments = ("loss._target_=deadly.Deadly", "seed=0,1", f"launcher={launcher}", "name=killed")
-    if launcher in ("slurm", "submitit_local"):
+    if launcher == "slurm":
         arguments += ("launcher.runs_per_job=1",)
     (losslab.folder / "kill").touch()
     ended = run(*arguments, env=env)

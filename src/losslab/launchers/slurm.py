@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -44,7 +44,7 @@ class Slurm(Launcher):
         gpus: A job.
         memory_gb: A job; ``None`` for what the partition gives.
         partition: ``None`` for the cluster's default.
-        options: Other options of ``sbatch``, long names without dashes in front.
+        options: Other options of ``sbatch``, long names without dashes in front; or ``None``.
         cluster: ``slurm``, or ``local`` for processes on this machine.
 
     Raises:
@@ -59,7 +59,7 @@ class Slurm(Launcher):
     gpus: int = 0
     memory_gb: float | None = None
     partition: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] | None = None
     cluster: Literal["slurm", "local"] = "slurm"
 
     def __post_init__(self) -> None:
@@ -116,7 +116,7 @@ class Slurm(Launcher):
         local = self.cluster == "local"
         size = self.jobs_at_once if local else _JOBS_PER_ARRAY
         handed_in: list[Any] = []
-        options = dict(self.options)
+        options = dict(self.options or {})
         try:
             for start in range(0, len(work), size):
                 executor = self._executor(place / str(start // size), options)
