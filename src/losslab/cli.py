@@ -32,7 +32,8 @@ _HELP = ("-h", "--help", "help")
 USAGE = """\
 losslab: why does squared error underperform cross-entropy for classification?
 
-  losslab study NAME [overrides]   run a study's grid over all cores, then report
+  losslab study NAME [overrides]   run a study's grid over all cores, then report;
+                                   --config-dir DIR for studies and losses of your own
   losslab study all                every study
   losslab train [overrides]        one run; with -m a Hydra sweep; every Hydra flag works
   losslab report PATH [--to DIR]   tables, claims and figures of the runs that are there
@@ -154,21 +155,31 @@ def _study(arguments: list[str]) -> int:
     if set(arguments) & set(_HELP):
         sys.stdout.write(USAGE)
         return 0
-    if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
+    flags = [
+        text for text in arguments if text.startswith("-") and not text.startswith("--config-dir")
+    ]
+    if flags:
+        raise ValueError(
+            f"{flags[0]}: losslab study takes key=value and --config-dir DIR; other flags are for "
+            "losslab train"
+        )
+    parser = _parser("study", "Run a study, then report.")
+    parser.add_argument("--config-dir", help="a folder with more choices, studies among them")
+    parser.add_argument("words", nargs="*")
+    given = _parse(parser, arguments, mixed=True)
+    if not given.words or "=" in given.words[0]:
         raise ValueError("name a study: losslab study NAME; see `losslab list study`")
-    flag = next((text for text in arguments if text.startswith("-")), "")
-    if flag:
-        raise ValueError(f"{flag}: losslab study takes key=value only; flags are for losslab train")
     from losslab.experiment import Composer
     from losslab.study import run_study, studies
 
-    name, overrides = arguments[0], arguments[1:]
+    name, *overrides = given.words
+    own = [] if given.config_dir is None else ["--config-dir", given.config_dir]
 
     def run() -> "list[Failed]":
         failed = []
-        with Composer() as composer:
+        with Composer(given.config_dir) as composer:
             for study in studies(composer) if name == "all" else [name]:
-                command = shlex.join(["losslab", "study", study, *overrides])
+                command = shlex.join(["losslab", "study", study, *own, *overrides])
                 failed += run_study(composer, study, overrides, console=Console(), command=command)
         return failed
 

@@ -56,6 +56,13 @@ class Composer:
         self._choices: dict[str, list[str]] = {}
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
+    @property
+    def flags(self) -> list[str]:
+        """What a command needs before its overrides, to compose the same from any folder."""
+        if self._config_dir is None:
+            return []
+        return ["--config-dir", str(Path(self._config_dir).resolve())]
+
     def __enter__(self) -> "Composer":
         self._stack.enter_context(initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"))
         self.hydra = GlobalHydra.instance().hydra

@@ -117,7 +117,7 @@ class Points:
     def __init__(self, session: Session, overrides: Sequence[str]) -> None:
         self._common = [f"name={session.name}", *map(quoted, overrides), *session.overrides]
         self._full = session.composer.compose(self._common)
-        self._launcher = session.launcher
+        self._launcher, self._flags = session.launcher, session.composer.flags
 
     def point(self, values: dict[str, Any], seed: int) -> Point:
         """Return the run with these values and seed."""
@@ -134,7 +134,7 @@ class Points:
         return Point(
             values=values,
             seed=seed,
-            command=command_for([*self._common, *own]),
+            command=command_for([*self._common, *own], flags=self._flags),
             config=config,
             choices=choices,
             identity=identify(config, choices),

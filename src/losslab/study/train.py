@@ -5,7 +5,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -82,7 +81,7 @@ def _one(composer: Composer, given: argparse.Namespace, console: Console) -> lis
     job = Job(
         config=without_hydra(config),
         choices=choices_of(config.hydra),
-        command=command_for(given.overrides, flags=_kept_flags(given)),
+        command=command_for(given.overrides, flags=composer.flags),
     )
     prepare(job.config, job.choices)
     if is_pending(job.identity, job.config):
@@ -105,7 +104,6 @@ def _sweep(composer: Composer, given: argparse.Namespace, console: Console) -> S
     return Sweep(
         composer=composer,
         overrides=overrides,
-        flags=_kept_flags(given),
         sweeper=make(config.sweeper, "sweeper", kind=Sweeper),
         launcher=make_launcher(config),
         console=console,
@@ -118,11 +116,6 @@ def _run_sweep(sweep: Sweep) -> list[Failed]:
     for folder in sorted({run.root for run in runs}):
         sweep.console.print(f"Next: losslab report {folder}", soft_wrap=True, highlight=False)
     return outcome(runs)
-
-
-def _kept_flags(given: argparse.Namespace) -> list[str]:
-    folder = given.config_dir
-    return [] if folder is None else ["--config-dir", str(Path(folder).resolve())]
 
 
 def _check_flags(given: argparse.Namespace) -> None:

@@ -24,7 +24,6 @@ class Sweep:
     Attributes:
         composer: Open.
         overrides: As typed, parsed.
-        flags: Of the command that each run's own needs, too, as ``--config-dir``.
         sweeper: Says which runs there are.
         launcher: Does the runs.
         console: For progress and results.
@@ -32,7 +31,6 @@ class Sweep:
 
     composer: Composer
     overrides: Sequence[Override]
-    flags: Sequence[str]
     sweeper: "Sweeper"
     launcher: Launcher
     console: Console
@@ -49,7 +47,11 @@ class Sweep:
             check(full)
             config = on_device_of(self.launcher, without_hydra(full))
             choices = choices_of(full.hydra)
-            job = Job(config=config, choices=choices, command=command_for(texts, flags=self.flags))
+            job = Job(
+                config=config,
+                choices=choices,
+                command=command_for(texts, flags=self.composer.flags),
+            )
             if job.identity not in jobs:
                 prepare(config, choices, elsewhere=self.launcher.device is not None)
                 jobs[job.identity] = job
