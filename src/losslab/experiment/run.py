@@ -59,7 +59,7 @@ def prepare(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     directory = identity.directory
     if directory.status not in FINISHED or config.force:
         build(config)
-        if not config.force:
+        if not config.force and directory.ends_as is None:
             _load_checkpoint(directory)
     _check_same_configuration(directory, identity)
     altered = None if config.force else directory.altered
