@@ -14,6 +14,7 @@ FLOOR = {
     "types": 0,
     "seeding": 0,
     "board": 0,
+    "stopping": 0,
     "styles": 0,
     "data": 1,
     "models": 1,

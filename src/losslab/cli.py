@@ -6,18 +6,17 @@ import difflib
 import io
 import os
 import shlex
-import signal
 import socket
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 import losslab
+from losslab.stopping import Terminated, terminated_as_interrupted
 
 if TYPE_CHECKING:
     from losslab.study import Failed
@@ -61,40 +60,17 @@ def main() -> None:
         sys.path.append(str(Path.cwd()))
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told so
     try:
-        with _terminated_as_interrupted():
+        with terminated_as_interrupted():
             code = _command(name)(rest)
     except KeyboardInterrupt as stop:
         _say("stopped; finished runs are kept, and the same command goes on from here")
-        code = TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
+        code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     except (ValueError, OSError) as error:
         if full_error:
             traceback.print_exc()
         _say(str(error))
         code = BAD_INPUT
     raise SystemExit(code)
-
-
-class _Terminated(KeyboardInterrupt):
-    """Asked to end by SIGTERM, as ``kill``, a time limit or a queueing system asks."""
-
-
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does: files closed, workers ended, and it says so."""
-
-    def stop(number: int, frame: object) -> None:
-        del number, frame
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is under way
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _command(name: str) -> Callable[[list[str]], int]:

@@ -84,7 +84,8 @@ def test_a_sweep_waits_for_the_run_of_another_command(tmp_path):
 
 
 def test_two_studies(tmp_path):
-    study = ("study", "too_right", *TINY[:-1], "hydra.launcher.n_jobs=2")
+    common = [text for text in TINY if not text.startswith(("model", "launcher"))]
+    study = ("study", "too_right", *common, "hydra.launcher.n_jobs=2")
     small = ("study.tune_seeds=[0]", "study.confirm_seeds=[1,2]", "study.values=[0.1]")
     with command(tmp_path, *study, *small) as first, command(tmp_path, *study, *small) as second:
         assert (first.wait(), second.wait()) == (0, 0), first.err + second.err

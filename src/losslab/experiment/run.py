@@ -65,7 +65,7 @@ def prepare(config: DictConfig, choices: dict[str, str], *, elsewhere: bool = Fa
     directory = identity.directory
     if directory.status not in FINISHED or config.force:
         build(_on_the_cpu(config) if elsewhere else config)
-        if not config.force:
+        if not config.force and directory.ends_as is None:
             _load_checkpoint(directory)
     _check_same_configuration(directory, identity)
     altered = None if config.force else directory.altered

@@ -6,10 +6,12 @@ an eigenvalue, a difference of weights, a correlation over seeds.
 
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from losslab.files import read_json
 from losslab.report.claims import Verdict
 from losslab.report.drawings import Drawing, read_drawing
 
@@ -168,7 +170,7 @@ def load_evidence(root: Path) -> Evidence:
     """
     path = root / EVIDENCE_FILE
     try:
-        data = _numbers(json.loads(path.read_text(encoding="utf-8")))
+        data = _numbers(read_json(path))
         return Evidence(
             **data
             | {
@@ -176,13 +178,18 @@ def load_evidence(root: Path) -> Evidence:
                 "measurements": {k: _measurement(m) for k, m in data["measurements"].items()},
             }
         )
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # whatever an altered file leads to
         raise ValueError(
-            f"{path} cannot be read ({error}); delete it and run its `losslab study` command again"
+            f"{path} cannot be read ({' '.join(str(error).split())}); delete it and run its "
+            "`losslab study` command again"
         ) from error
 
 
 def _measurement(data: dict[str, Any]) -> Measurement:
+    for drawing in data["drawings"]:
+        # It becomes the name of a file.
+        if not re.fullmatch(r"[\w-][\w.-]*", drawing["name"]):
+            raise ValueError(f"a drawing is called {drawing['name']!r}")
     return Measurement(
         quantities={name: Quantity(**q) for name, q in data["quantities"].items()},
         drawings=list(map(read_drawing, data["drawings"])),

@@ -97,11 +97,14 @@ def read_scores(run: Run, split: str) -> Scores | None:
     names = (f"{split}/logits", f"{split}/labels")
     if not run.finished or not path.exists():
         return None
-    with safe_open(path, framework="numpy") as tensors:
-        if any(name not in tensors.keys() for name in names):  # noqa: SIM118
-            return None
-        logits, labels = (tensors.get_tensor(name) for name in names)
-    return score(logits, labels)
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            if any(name not in tensors.keys() for name in names):  # noqa: SIM118
+                return None
+            logits, labels = (tensors.get_tensor(name) for name in names)
+        return score(logits, labels)
+    except Exception as error:  # of a file without a checksum, written by an older version
+        raise ValueError(f"{path} cannot be read: {_one_line(str(error))}") from None
 
 
 def _run_folders(root: Path) -> Iterator[Path]:

@@ -1,10 +1,9 @@
 """The page of all claims of all studies, from their committed results."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from losslab.files import write_atomically
+from losslab.files import read_json, write_atomically
 from losslab.report import formatting as show
 from losslab.report.blocks import EDGE, EDGE_NOTE
 from losslab.report.claims import VERDICTS
@@ -47,10 +46,14 @@ def notebook(folder: Path) -> str:
     found = []
     for path in sorted(folder.glob("*/results.json")):
         try:
-            found.append((path.parent.name, json.loads(path.read_text(encoding="utf-8"))))
-        except ValueError as error:
+            results, name = read_json(path), path.parent.name
+            # All that is made of it, so that the file is named where something is amiss.
+            steps = _synthesis(folder, name, results) if results.get("steps") else ()
+            to_markdown(Document(_about(name, results), (*steps, *_claims(name, results))))
+            found.append((name, results))
+        except Exception as error:  # whatever an altered file leads to
             raise ValueError(
-                f"{path} cannot be read ({error}); write it again with "
+                f"{path} cannot be read ({' '.join(str(error).split())}); write it again with "
                 f"`losslab report outputs/{path.parent.name} --to {path.parent}`"
             ) from error
     if not found:
@@ -70,18 +73,22 @@ def notebook(folder: Path) -> str:
         Listing(tuple(_about(name, results) for name, results in found)),
     ]
     for name, results in found:
-        claims = results["claims"]
-        blocks += [
-            Heading(results["title"]),
-            Paragraph(f"`{results['command']}` · [{name}]({name}/README.md) · {_count(claims)}"),
-            _table(claims),
-        ]
+        blocks += _claims(name, results)
     if any(claim.get("at_edge") for _, results in found for claim in results["claims"]):
         blocks.append(Paragraph(EDGE_NOTE))
     unexplained = _section(folder / synthesis[0] / PAGE, UNEXPLAINED) if synthesis else ""
     if unexplained:
         blocks += [Heading(UNEXPLAINED), Paragraph(unexplained)]
     return to_markdown(Document("The lab notebook", tuple(blocks)))
+
+
+def _claims(name: str, results: dict[str, Any]) -> tuple[Block, ...]:
+    claims = results["claims"]
+    return (
+        Heading(results["title"]),
+        Paragraph(f"`{results['command']}` · [{name}]({name}/README.md) · {_count(claims)}"),
+        _table(claims),
+    )
 
 
 def _synthesis(folder: Path, name: str, results: dict[str, Any]) -> tuple[Block, ...]:

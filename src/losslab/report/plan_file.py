@@ -1,11 +1,11 @@
 """``study.json``: a study's plan as ``losslab study`` wrote it, checked while it is read."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from losslab.files import read_json
 from losslab.report.plan import (
     Arm,
     Claim,
@@ -32,8 +32,8 @@ def load_plan(root: Path) -> Plan:
     """
     path = root / PLAN_FILE
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data = read_json(path)
+    except ValueError as error:
         raise ValueError(f"{path}: no readable plan ({error}); run the study again") from None
     try:
         return parse_plan(data)
@@ -90,11 +90,11 @@ def parse_plan(data: Mapping[str, Any]) -> Plan:
             claims=tuple(_claim(claim) for claim in data.get("claims", [])),
             steps=tuple(Step(step["label"], _side(step)) for step in data.get("steps", [])),
         )
+        _check(plan)
     except KeyError as error:
         raise ValueError(f"the plan has no {error}; run the study again") from None
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, OverflowError) as error:
         raise ValueError(f"the plan is not what a study writes ({error})") from None
-    _check(plan)
     return plan
 
 

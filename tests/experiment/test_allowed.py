@@ -1,0 +1,109 @@
+"""What a configuration may make, and where it may write."""
+
+import sys
+
+import pytest
+
+from bad import SYNTHETIC, check, synthetic
+from losslab.experiment.allowed import VARIABLE, check_name, is_ones_own
+from running import TINY, status
+
+LOSS = "~loss.label_smoothing loss._target_="
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        synthetic(LOSS + "os.system +loss.command=true", "loss._target_=os.system", VARIABLE),
+        synthetic(LOSS + "builtins.exec", "builtins.exec", "not on the list"),
+        synthetic(LOSS + "torch.load", "torch.load", "not on the list"),
+        synthetic(LOSS + "yaml.unsafe_load", "yaml.unsafe_load", "not on the list"),
+        synthetic(LOSS + "losslab.files.write_atomically", "write_atomically", "not on the list"),
+        synthetic(LOSS + "losslab.training.save_checkpoint", "save_checkpoint", "the list"),
+        synthetic(LOSS + "losslab.data.cache.cached", "cache.cached", "not on the list"),
+        # Names that begin well and lead astray.
+        synthetic(LOSS + "torch.nn.modules.module.torch.hub.load", "hub.load", "the list"),
+        synthetic(LOSS + "mine.os.system", "mine.os.system", "not on the list"),
+        synthetic("+loss.extra=[{_target_:os.system}]", "loss.extra[0]", "os.system"),
+        synthetic("+loss.extra={a:{b:{_target_:mine.os.system}}}", "loss.extra.a.b", "os.system"),
+        synthetic("+hydra.callbacks.a._target_=os.system", "hydra.callbacks.a", "os.system"),
+        synthetic("hydra.launcher._target_=os.system", "hydra.launcher", "os.system"),
+        synthetic("+hydra.job_logging.handlers.a.class=os.system", "job_logging", "os.system"),
+        synthetic("+hydra.job.env_set.LD_PRELOAD=a.so", "LD_PRELOAD", "in your shell"),
+    ],
+    ids=str,
+)
+def test_what_is_not_on_the_list_is_not_even_imported(losslab, monkeypatch, case):
+    (losslab.folder / "mine.py").write_text("import os\n")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    check(losslab, *case)
+
+
+def test_a_module_of_ones_own_and_one_that_is_trusted(losslab, monkeypatch):
+    assert not is_ones_own("yaml")
+    with pytest.raises(ValueError, match=VARIABLE):
+        check_name("yaml.Loader", "loss")
+    monkeypatch.setenv(VARIABLE, "numpy, yaml")
+    check_name("yaml.Loader", "loss")
+    with pytest.raises(ValueError, match=VARIABLE):
+        check_name("yamlx.Loader" if is_ones_own("yamlx") else "json.loads", "loss")
+    assert not is_ones_own("own_package")
+    (losslab.folder / "own_package").mkdir()
+    (losslab.folder / "own_package" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(losslab.folder))
+    assert is_ones_own("own_package")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "a/./b", ".."])
+def test_a_name_stays_inside(losslab, name):
+    check(losslab, (*SYNTHETIC, f"name={name}"), (f"name={name}", "inside output_dir"))
+    check(losslab, ("study", "identities", f"name={name}"), (f"name={name}",))
+
+
+def test_a_link_that_leads_out_is_not_followed(losslab):
+    (losslab.folder / "elsewhere").mkdir()
+    (losslab.folder / "elsewhere" / "precious").write_text("mine")
+    (losslab.folder / "outputs").mkdir()
+    (losslab.folder / "outputs" / "link").symlink_to(losslab.folder / "elsewhere")
+    check(losslab, (*SYNTHETIC, "name=link"), ("outputs/link", "symbolic link", "output_dir="))
+    # Of a run's own files, links are replaced and not written through.
+    losslab.train()
+    (run,) = losslab.runs()
+    (run / "log.txt").unlink()
+    (run / "log.txt").symlink_to(losslab.folder / "elsewhere" / "precious")
+    losslab.train("force=true")
+    assert (losslab.folder / "elsewhere" / "precious").read_text() == "mine"
+    assert status(run) == "done"
+
+
+def test_an_altered_result_is_named_and_made_again(losslab):
+    losslab.train()
+    (run,) = losslab.runs()
+    for name in ("summary.json", "model.safetensors", "predictions.safetensors"):
+        content = (run / name).read_bytes()
+        (run / name).write_bytes(content[:-3] + b"\0" * 3)
+        check(losslab, ("train", *TINY), (str(run / name)[-30:], "force=true"))
+        (run / name).write_bytes(content)
+    (run / "model.safetensors").unlink()  # to save room
+    assert "finished already" in losslab.train().out
+    (run / "summary.json").write_text("{}")
+    losslab.train("force=true")
+    assert len((run / "summary.json").read_text()) > 100
+
+
+def test_a_run_killed_between_its_last_files_is_ended_without_training(losslab):
+    losslab.train()
+    (run,) = losslab.runs()
+    before = (run / "manifest.json").read_bytes()
+    from losslab.recording import RunDirectory
+
+    directory = RunDirectory(run)
+    kept = directory._read_status()["sha256"]
+    directory._write_status({"status": "running", "ends_as": "done", "sha256": kept})
+    directory.checkpoint.write_bytes(b"not even read")
+    (run / ".summary.json.host.1-ab.tmp").touch()
+    losslab.train()
+    assert (status(run), directory.checkpoint.exists()) == ("done", False)
+    assert (run / "manifest.json").read_bytes() == before
+    assert not list(run.glob(".*"))
