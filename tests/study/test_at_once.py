@@ -83,21 +83,6 @@ def test_a_sweep_waits_for_the_run_of_another_command(tmp_path):
     assert begun(tmp_path / "outputs" / "runs") == [1, 1]
 
 
-def test_two_studies(tmp_path):
-    common = [text for text in TINY if not text.startswith(("model", "launcher"))]
-    study = ("study", "too_right", *common, "hydra.launcher.n_jobs=2")
-    small = ("study.tune_seeds=[0]", "study.confirm_seeds=[1,2]", "study.values=[0.1]")
-    with command(tmp_path, *study, *small) as first, command(tmp_path, *study, *small) as second:
-        assert (first.wait(), second.wait()) == (0, 0), first.err + second.err
-    runs = tmp_path / "outputs" / "too_right"
-    assert set(trained(runs)) == {1}
-    written = (runs / "results.json").read_bytes()
-    with command(tmp_path, *study, *small) as again:
-        assert again.wait() == 0
-    assert (runs / "results.json").read_bytes() == written
-    assert not [path for path in runs.rglob("*") if path.name.startswith(".")]
-
-
 def test_two_builders_of_a_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("LOSSLAB_CACHE", str(tmp_path / "cache"))
     single = ("train", "data.train_size=100", "model=linear", "trainer.epochs=1")
