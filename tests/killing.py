@@ -26,7 +26,7 @@ from running import TINY, records, results, status
 torch.optim.SGD([torch.zeros(1)], lr=0.1)  # its first one imports torch's compiler
 
 SWEEP = (
-    *("train", "-m", *TINY, "launcher=joblib", "hydra.launcher.n_jobs=2"),
+    *("train", "-m", *TINY, "launcher=joblib", "launcher.workers=2"),
     *("loss=mse,cross_entropy", "seed=0,1,2", "trainer.epochs=60"),
 )
 """Six runs, each of a second and 59 checkpoints, by two workers."""

@@ -81,7 +81,7 @@ def disturb(folder, arguments, chance) -> bool:
     ],
 )
 def test_a_sweep_that_is_asked_to_stop(tmp_path, undisturbed, launcher, number, group, code):
-    jobs = "hydra.launcher.n_jobs=2"
+    jobs = "launcher.workers=2"
     arguments = [word for word in SWEEP if launcher == "joblib" or word != jobs]
     arguments.append(f"launcher={launcher}")
     with command(tmp_path, *arguments) as sweep:
