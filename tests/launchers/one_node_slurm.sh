@@ -54,6 +54,9 @@ CONF
 }
 
 stop() {
+    # What still waits for Slurm would wait for ever.
+    SLURM_CONF=$dir/slurm.conf timeout 10 scancel --quiet --user="$(id -un)" || true
+    sleep 1
     for name in slurmd slurmctld munged; do
         if [ -f "$dir/$name.pid" ]; then kill "$(cat "$dir/$name.pid")" 2> /dev/null || true; fi
     done
