@@ -73,7 +73,8 @@ def _panel(axis: Axes, panel: Panel, *, legend: bool) -> None:
         axis.set_xscale("log")
     if panel.y_log:
         axis.set_yscale("log")
-    axis.set_title(wrap(panel.title, 44), loc="left")
+    # A colour bar takes its room from the panel's.
+    axis.set_title(wrap(panel.title, 44 if panel.field is None else 32), loc="left")
     axis.set_xlabel(panel.x_label)
     axis.set_ylabel(panel.y_label)
     axis.grid(axis="y")
