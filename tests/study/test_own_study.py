@@ -22,10 +22,10 @@ confirm_at: [own]
 
 
 def test_a_study_of_ones_own(losslab):
-    (losslab.folder / "my_losses.py").write_text(
+    (losslab.folder / "own_losses.py").write_text(
         "from losslab.losses import CrossEntropy\nclass Mine(CrossEntropy):\n    pass\n"
     )
-    for name, text in {"loss/mine": "_target_: my_losses.Mine\n", "study/my_study": STUDY}.items():
+    for name, text in {"loss/mine": "_target_: own_losses.Mine\n", "study/my_study": STUDY}.items():
         path = losslab.folder / "my_conf" / f"{name}.yaml"
         path.parent.mkdir(parents=True)
         path.write_text(text)

@@ -24,7 +24,8 @@ def make_point(tmp_path):
             metrics=folder / "metrics.jsonl", curves=folder / "curves.jsonl"
         )
         for path, records in ((directory.metrics, metrics), (directory.curves, curves)):
-            path.write_text("".join(json.dumps(record) + "\n" for record in records))
+            lines = [json.dumps({"step": step} | record) for step, record in enumerate(records)]
+            path.write_text("\n".join(lines))
         return SimpleNamespace(
             identity=SimpleNamespace(directory=directory), choices={"loss": loss}
         )
