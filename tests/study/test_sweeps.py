@@ -1,5 +1,6 @@
 """Sweeps: plain Hydra, finished runs are skipped, a failed one does not stop the others."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -55,6 +56,14 @@ def test_a_sweep_is_the_product_of_its_lists(losslab):
     commands = {read(run / "manifest.json")["command"] for run in losslab.runs()}
     assert len(commands) == 8
     assert all(command.startswith("losslab train ") for command in commands)
+
+
+def test_what_differs_in_the_seed_alone_is_checked_once(losslab, monkeypatch):
+    module = importlib.import_module("losslab.experiment.run")  # the package's is the function
+    build, built = module.build, []
+    monkeypatch.setattr(module, "build", lambda config: built.append(config.seed) or build(config))
+    losslab.sweep("loss=mse,brier", "seed=0,1,2", ONE_EPOCH)
+    assert len(built) == 2 + 6  # before the first run, and each run its own
 
 
 def test_finished_runs_are_not_touched(losslab):

@@ -50,13 +50,21 @@ class RunInUseError(RuntimeError):
     """Another process is at work on this run."""
 
 
-def prepare(config: DictConfig, choices: dict[str, str], *, elsewhere: bool = False) -> RunIdentity:
+def prepare(
+    config: DictConfig,
+    choices: dict[str, str],
+    *,
+    elsewhere: bool = False,
+    built: set[str] | None = None,
+) -> RunIdentity:
     """Check everything about a run that can be checked without training; write nothing.
 
     Args:
         config: As composed, without Hydra's node.
         choices: Group to choice.
         elsewhere: Whether it will be done on a machine that may have other devices.
+        built: Digests of what was built before and need not be again, as it differs in the seed
+            alone; this one's is added.
 
     Raises:
         ValueError: In one line: what was given, what is allowed, what to do.
@@ -64,7 +72,10 @@ def prepare(config: DictConfig, choices: dict[str, str], *, elsewhere: bool = Fa
     identity = identify(config, choices)
     directory = identity.directory
     if directory.status not in FINISHED or config.force:
-        build(_on_the_cpu(config) if elsewhere else config)
+        if built is None or identity.digest not in built:
+            build(_on_the_cpu(config) if elsewhere else config)
+        if built is not None:
+            built.add(identity.digest)
         if not config.force and directory.ends_as is None:
             _load_checkpoint(directory)
     _check_same_configuration(directory, identity)

@@ -174,8 +174,9 @@ def run_points(
     distinct = list({point.identity: point for point in points}.values())
     missing = [point for point in distinct if is_pending(point.identity, point.config)]
     # All are checked before the first one is trained.
+    elsewhere, built = session.launcher.device is not None, set[str]()
     for point in missing:
-        prepare(point.config, point.choices, elsewhere=session.launcher.device is not None)
+        prepare(point.config, point.choices, elsewhere=elsewhere, built=built)
     checked()
     do_round(
         session.launcher,

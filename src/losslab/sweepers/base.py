@@ -42,6 +42,7 @@ class Sweep:
             ValueError: Something about one of them is wrong.
         """
         jobs: dict[object, Job] = {}
+        built: set[str] = set()
         for texts in points:
             full = self.composer.vary(texts)
             check(full)
@@ -53,7 +54,8 @@ class Sweep:
                 command=command_for(texts, flags=self.composer.flags),
             )
             if job.identity not in jobs:
-                prepare(config, choices, elsewhere=self.launcher.device is not None)
+                elsewhere = self.launcher.device is not None
+                prepare(config, choices, elsewhere=elsewhere, built=built)
                 jobs[job.identity] = job
         return list(jobs.values())
 
