@@ -1,9 +1,15 @@
-"""Ending a command from outside."""
+"""Ending a command from outside, and its workers with it."""
 
 import contextlib
+import multiprocessing
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
+from functools import cache
+
+SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class Terminated(KeyboardInterrupt):
@@ -27,3 +33,39 @@ def terminated_as_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def end_with_parent() -> None:
+    """Watch for the end of the parent of this process, if it is a worker of one; once is enough.
+
+    Its run goes on with the next command: ending at any moment loses nothing. Without this, the
+    workers of a command that was killed would train on for hours, and nobody would know.
+    """
+    _watch_parent_of(os.getpid())
+
+
+@cache
+def _watch_parent_of(process: int) -> None:
+    del process  # a fork has the cache of its parent, and a watch of its own to keep
+    creator = multiprocessing.parent_process()
+    if creator is None:
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        # The second of them for a parent that ended before the first was looked at.
+        while os.getppid() == parent and _is_alive(creator.pid):
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_alive(process: int | None) -> bool:
+    try:
+        os.kill(process or os.getpid(), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

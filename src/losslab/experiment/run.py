@@ -20,7 +20,6 @@ from omegaconf import DictConfig, OmegaConf
 from losslab.experiment.build import build
 from losslab.experiment.compose import choices_of, without_hydra
 from losslab.experiment.identity import RunIdentity, digest_of, identify, make_room, resolved
-from losslab.experiment.parent import end_with_parent
 from losslab.experiment.train import train
 from losslab.recording import (
     FINISHED,
@@ -31,6 +30,7 @@ from losslab.recording import (
     write_atomically,
     write_json,
 )
+from losslab.stopping import end_with_parent
 from losslab.training import load_checkpoint, resolve_device
 
 logger = logging.getLogger("losslab")

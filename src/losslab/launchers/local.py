@@ -7,6 +7,7 @@ from typing import final
 
 from losslab.experiment import Job
 from losslab.launchers.base import Launcher, LauncherError
+from losslab.stopping import end_with_parent
 
 
 @final
@@ -45,7 +46,9 @@ class Joblib(Launcher):
 
         try:
             # Each run matters more than the time to hand it out: no batches.
-            parallel = joblib.Parallel(n_jobs=self.workers, backend="loky", batch_size=1)
+            parallel = joblib.Parallel(
+                n_jobs=self.workers, backend="loky", batch_size=1, initializer=end_with_parent
+            )
             return list(parallel(joblib.delayed(job)() for job in jobs))
         except BrokenProcessPool as error:
             raise LauncherError(
