@@ -6,8 +6,7 @@ import os
 import shlex
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from losslab.experiment.build import build
 from losslab.experiment.compose import choices_of, without_hydra
 from losslab.experiment.identity import RunIdentity, digest_of, identify, make_room, resolved
+from losslab.experiment.log_file import logging_to
 from losslab.experiment.train import train
 from losslab.recording import (
     FINISHED,
@@ -183,7 +183,7 @@ def _hold(
     if state is None:
         directory.clear()
     directory.set_status("running")
-    with _logging_to(directory):
+    with logging_to(directory.log):
         return _attempt(config, identity, choices=choices, command=command, state=state, show=show)
 
 
@@ -274,32 +274,3 @@ def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) ->
             f"{directory.path} holds a different configuration ({directory.config.name} differs); "
             "move that folder away or choose another name=..."
         )
-
-
-class _LogFile(logging.FileHandler):
-    """A log that is silent where its disk is full: what is wrong is said once, elsewhere."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        del record
-
-    def close(self) -> None:
-        with suppress(OSError):
-            super().close()
-
-
-@contextmanager
-def _logging_to(directory: RunDirectory) -> Iterator[None]:
-    """Send losslab's log and all warnings into the run's own log file meanwhile."""
-    handler = _LogFile(directory.log, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root, level = logging.getLogger(), logger.level
-    root.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    try:
-        yield
-    finally:
-        logging.captureWarnings(False)
-        logger.setLevel(level)
-        root.removeHandler(handler)
-        handler.close()
