@@ -6,7 +6,9 @@ charts of the Custom Scalars page draw. Imports TensorBoard's protocol buffers, 
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -70,8 +72,8 @@ def write_over_seeds(root: Path, runs: Sequence[Run]) -> Path | None:
     }
     if above == root.resolve():
         for path in set(folder.rglob(f"*{_SUFFIX}")) - written:
-            path.unlink()
-            if not any(path.parent.iterdir()):
+            path.unlink(missing_ok=True)  # by another report meanwhile
+            with suppress(OSError):  # it is not empty
                 path.parent.rmdir()
     return folder if written else None
 
@@ -91,19 +93,23 @@ def _write(folder: Path, means: Means, *, start: float) -> Path:
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f"{digest.hexdigest()}.part"  # no name that TensorBoard would open
-    file = EventFile(beside, wall_time=start)
-    file.add([layout], wall_time=start)
-    rows = zip(means.examples.tolist(), means.seconds.tolist(), means.values.T, strict=True)
-    for examples, seconds, row in rows:
-        known = {
-            tag: value
-            for tag, value in zip(means.tags, row.tolist(), strict=True)
-            if math.isfinite(value)
-        }
-        file.add(scalars(known), step=int(examples), wall_time=start + seconds)
-    file.close()
-    beside.replace(path)
+    # No name that TensorBoard would open, and none that another report writes to.
+    beside = folder / f"{digest.hexdigest()}.{os.getpid()}.part"
+    try:
+        file = EventFile(beside, wall_time=start)
+        file.add([layout], wall_time=start)
+        rows = zip(means.examples.tolist(), means.seconds.tolist(), means.values.T, strict=True)
+        for examples, seconds, row in rows:
+            known = {
+                tag: value
+                for tag, value in zip(means.tags, row.tolist(), strict=True)
+                if math.isfinite(value)
+            }
+            file.add(scalars(known), step=int(examples), wall_time=start + seconds)
+        file.close()
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
     return path
 
 
