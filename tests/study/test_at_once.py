@@ -51,7 +51,7 @@ def test_two_sweeps(tmp_path):
     with command(tmp_path, *SWEEP) as first, command(tmp_path, *SWEEP) as second:
         assert (first.wait(), second.wait()) == (0, 0), first.err + second.err
         # joblib's tracker of temporary folders may warn when two processes end at once.
-        assert "losslab" not in first.err.replace(str(Path(sys.prefix)), "") + second.err
+        assert "losslab: " not in first.err + second.err
     runs = tmp_path / "outputs" / "runs"
     assert sweep_contents(runs) == sweep_contents(tmp_path / "outputs" / "alone")
     assert begun(runs) == trained(runs) == 6 * [1]
