@@ -19,7 +19,8 @@ def beside(path: Path) -> Iterator[Path]:
 
     A kill at any moment leaves the old or the new file, and any number of processes may write the
     same one at once: the last that is done wins. What a killed process left beside the file is
-    removed by the next one that writes it on the same host.
+    removed by the next one that writes it on the same host. The temporary name says nothing of the
+    final one: TensorBoard opens whatever has ``tfevents`` in its name.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -29,7 +30,8 @@ def beside(path: Path) -> Iterator[Path]:
     ...     file.read_text(), len(list(Path(folder).iterdir()))
     ('whole', 1)
     """
-    prefix = f".{path.name}.{socket.gethostname()}."
+    name = hashlib.sha256(path.name.encode()).hexdigest()[:16]
+    prefix = f".{name}.{socket.gethostname()}."
     for left in path.parent.glob(f"{glob.escape(prefix)}*.tmp"):
         if not _is_alive(left.name.removeprefix(prefix).partition("-")[0]):
             left.unlink(missing_ok=True)

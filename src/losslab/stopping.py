@@ -50,22 +50,11 @@ def _watch_parent_of(process: int) -> None:
     creator = multiprocessing.parent_process()
     if creator is None:
         return
-    parent = os.getppid()
 
     def watch() -> None:
-        # The second of them for a parent that ended before the first was looked at.
-        while os.getppid() == parent and _is_alive(creator.pid):
+        # Also where the parent was gone before this began.
+        while os.getppid() == creator.pid:
             time.sleep(SECONDS_BETWEEN_LOOKS)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _is_alive(process: int | None) -> bool:
-    try:
-        os.kill(process or os.getpid(), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -17,6 +17,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 )
 
 from losslab.board import EventFile, is_event_file, read_events, run_layout, scalars, text
+from losslab.files import beside
 
 HyperParameters = dict[str, bool | float | str]
 
@@ -54,11 +55,6 @@ class TensorBoardWriter:
         self._start = start
         earlier = sorted(filter(is_event_file, folder.iterdir()), key=lambda p: p.stat().st_mtime)
         kept = _shown(earlier[-1], up_to=records[-1]["examples"]) if records and earlier else []
-        for half in folder.glob(".board.*.tmp"):
-            half.unlink()
-        # Whole before it has its name, as a kill in between must leave the earlier one.
-        beside = folder / f".board.{os.getpid()}.tmp"
-        self._events = EventFile(beside, wall_time=start)
         session = SessionStartInfo(group_name=group, start_time_secs=start)
         for name, value in hyper_parameters.items():
             if isinstance(value, bool):
@@ -68,23 +64,25 @@ class TensorBoardWriter:
             else:
                 session.hparams[name].number_value = value
         data = HParamsPluginData(session_start_info=session)
-        self._events.add(
-            [
-                _session(metadata.SESSION_START_INFO_TAG, data),
-                run_layout(),
-                *(text(f"{ABOUT}/{name}", markdown) for name, markdown in (texts or {}).items()),
-            ],
-            wall_time=start,
-        )
-        for record in records:
-            while kept and kept[0].step < record["examples"]:
-                self._events.write(kept.pop(0))
-            self.add_record(record)
-        for event in kept:
-            self._events.write(event)
-        self._events.flush()
         path = folder / f"events.out.tfevents.{start:.0f}.{socket.gethostname()}.{os.getpid()}"
-        beside.replace(path)
+        # Whole before it has its name, as a kill in between must leave the earlier one.
+        with beside(path) as temporary:
+            self._events = EventFile(temporary, wall_time=start)
+            self._events.add(
+                [
+                    _session(metadata.SESSION_START_INFO_TAG, data),
+                    run_layout(),
+                    *(text(f"{ABOUT}/{name}", said) for name, said in (texts or {}).items()),
+                ],
+                wall_time=start,
+            )
+            for record in records:
+                while kept and kept[0].step < record["examples"]:
+                    self._events.write(kept.pop(0))
+                self.add_record(record)
+            for event in kept:
+                self._events.write(event)
+            self._events.flush()
         for old in earlier:
             if old != path:
                 old.unlink()

@@ -138,6 +138,8 @@ def _scale_values(axis: Axes, values: Sequence[float]) -> None:
     if logarithmic(values):
         axis.set_xscale("log")
         decades = [tick for tick in ticks if math.log10(tick).is_integer()]
+        # Eight decades in a small panel would run into one another.
+        decades = decades[:: max(1, -(-len(decades) // _DECADES))]
         some, room = decades if len(decades) > 1 else ticks[::2], _TICKS
     else:
         some, room = ticks, _LABELS
@@ -149,4 +151,4 @@ def _scale_values(axis: Axes, values: Sequence[float]) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-_LABELS, _TICKS = 5, 30
+_LABELS, _DECADES, _TICKS = 5, 6, 30

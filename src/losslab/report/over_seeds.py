@@ -6,7 +6,6 @@ charts of the Custom Scalars page draw. Imports TensorBoard's protocol buffers, 
 
 import hashlib
 import math
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -17,6 +16,7 @@ import numpy as np
 from scipy import special
 
 from losslab.board import HIGH, LAYOUT_TAGS, LOW, MEAN, EventFile, scalars, seeds_layout
+from losslab.files import beside
 from losslab.report.load import Run
 from losslab.report.metrics import RANGES, FloatArray
 from losslab.report.statistics import LEVEL
@@ -93,10 +93,8 @@ def _write(folder: Path, means: Means, *, start: float) -> Path:
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    # No name that TensorBoard would open, and none that another report writes to.
-    beside = folder / f"{digest.hexdigest()}.{os.getpid()}.part"
-    try:
-        file = EventFile(beside, wall_time=start)
+    with beside(path) as temporary:
+        file = EventFile(temporary, wall_time=start)
         file.add([layout], wall_time=start)
         rows = zip(means.examples.tolist(), means.seconds.tolist(), means.values.T, strict=True)
         for examples, seconds, row in rows:
@@ -107,9 +105,6 @@ def _write(folder: Path, means: Means, *, start: float) -> Path:
             }
             file.add(scalars(known), step=int(examples), wall_time=start + seconds)
         file.close()
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
     return path
 
 

@@ -45,12 +45,11 @@ class Cell:
         """Return one run; ``start`` is the run that it sets out from, below the study's folder."""
         values: dict[str, Any] = {parameter: value}
         if start is not None:
-            group, own = start.split("/")
-            folder = locate(Path(self.root), group)
-            beside = locate(folder, own).parent == folder
-            # Where it can be, in words that all seeds share: TensorBoard's table then has one row.
-            name = "seed=${seed}" if beside and own == f"seed={seed}" else locate(folder, own).name
-            values["init_from"] = f"{folder if beside else locate(folder, own).parent}/{name}"
+            group, name = start.split("/")
+            folder = locate(locate(Path(self.root), group), name).parent
+            # In the words that all seeds share: TensorBoard's table makes one row of them.
+            name = "seed=${seed}" if name == f"seed={seed}" else name
+            values["init_from"] = f"{folder}/{name}"
         return self.points.point(values, seed)
 
 
