@@ -120,7 +120,8 @@ class Comparison:
         session.check_overrides(own | {self.parameter, "seed"})
         cells = self.cells(session)
         plan = self.plan(session, cells)
-        report.parse_plan(plan)  # a claim that cannot be judged should not cost a training first
+        # A claim that cannot be judged should not cost a training first.
+        described = report.parse_plan(plan)
         failed: list[Failed] = []
         confirmed: dict[str, list[Point]] = {}
         # Arms that set out from another one's weights come after it.
@@ -137,6 +138,7 @@ class Comparison:
                 question=self.question,
                 measures=self.measures,
                 claims=self._numeric_claims,
+                labels={name: described.label(name) for name in cells},
             )
         report.build(session.root, console=session.console)
         return failed

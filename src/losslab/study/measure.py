@@ -1,6 +1,8 @@
 """Measures: functions from finished runs to numbers, tables and drawings, named in a study."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import signature
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -20,7 +22,7 @@ from losslab.study.points import Point, Session
 Runs = dict[str, list[Point]]
 """Name of a set to its runs, all finished."""
 
-Measure = Callable[[Runs], Measurement]
+Measure = Callable[..., Measurement]  # of Runs, and of labels where it takes them
 
 
 def check_quantities(claims: list[dict[str, Any]], measures: dict[str, dict[str, Any]]) -> None:
@@ -44,6 +46,7 @@ def write_evidence(
     question: str,
     measures: dict[str, dict[str, Any]],
     claims: list[dict[str, Any]],
+    labels: Mapping[str, str] | None = None,
 ) -> None:
     """Measure what can be measured and write ``evidence.json`` into the study's folder.
 
@@ -55,6 +58,7 @@ def write_evidence(
         measures: Name to a node whose ``_target_`` takes the :data:`Runs` of its ``needs`` and
             gives a :class:`~losslab.report.evidence.Measurement`.
         claims: As :class:`~losslab.report.evidence.NumericClaim`.
+        labels: Set to what people read, for measures that take ``labels`` and are given none.
     """
     complete = {
         name: points
@@ -71,7 +75,7 @@ def write_evidence(
         measurements={
             name: measured
             for name, node in measures.items()
-            if (measured := _measure(name, node, complete)) is not None
+            if (measured := _measure(name, node, complete, labels or {})) is not None
         },
         runs=sorted({point.run for points in runs.values() for point in points}),
     )
@@ -79,12 +83,16 @@ def write_evidence(
     write_atomically(session.root / EVIDENCE_FILE, evidence_text(evidence))
 
 
-def _measure(name: str, node: dict[str, Any], runs: Runs) -> Measurement | None:
+def _measure(
+    name: str, node: dict[str, Any], runs: Runs, labels: Mapping[str, str]
+) -> Measurement | None:
     """Return what was measured, ``None`` where the runs it needs are not there."""
     needs = node.get("needs", [])
     if any(need not in runs for need in needs):
         return None
     measure: Measure = make(_partial(node), f"study.measures.{name}")
+    if "labels" in signature(measure).parameters and "labels" not in node:
+        measure = partial(measure, labels=labels)
     return measure({need: runs[need] for need in needs})
 
 
