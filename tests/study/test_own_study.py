@@ -18,6 +18,10 @@ select: val/accuracy
 tune_seeds: [0]
 confirm_seeds: [1, 2]
 confirm_at: [own]
+measures:
+  lost:
+    _target_: losslab.study.numbers.lost_classes
+    needs: [cross_entropy, mine]
 """
 
 
@@ -34,6 +38,8 @@ def test_a_study_of_ones_own(losslab):
     root = losslab.folder / "outputs" / "my_study"
     accuracies = read(root / "results.json")["arms"]
     assert set(accuracies) == {"cross_entropy", "mine"}
+    (table,) = read(root / "evidence.json")["measurements"]["lost"]["tables"]
+    assert [row[0] for row in table["rows"]] == ["cross-entropy", "mine"]  # as its arms say
     command = read(losslab.runs("my_study")[0] / "manifest.json")["command"]
     assert f"--config-dir {losslab.folder / 'my_conf'} name=my_study" in command
 
