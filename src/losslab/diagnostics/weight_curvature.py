@@ -70,6 +70,10 @@ class WeightCurvature:
         if type(products) is not int or products < 3 or products % 3:
             raise ValueError(f"trace_products={products}; give 3, 6, 9 or so on")
 
+    def smallest(self) -> "_OneProduct":
+        """Return what costs as little as can be, for a dry run."""
+        return _OneProduct(every=self.every)
+
     def measure(self, view: View) -> Finding:
         """Return eigenvalues and trace, in units of the loss over those of a weight squared."""
         products = CurvatureProducts(view, self.examples)
@@ -91,6 +95,21 @@ class WeightCurvature:
                     scalars[f"{name}/largest{suffix}"] = float(values[-1 - rank])
                     scalars[f"{name}/smallest{suffix}"] = float(values[rank])
         return Finding({tag: value for tag, value in scalars.items() if math.isfinite(value)}, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OneProduct:
+    """Tells whether there are products for this network and loss."""
+
+    every: int | None
+
+    def measure(self, view: View) -> Finding:
+        """Find nothing."""
+        products = CurvatureProducts(view, examples=2)
+        if products.size:
+            products.hessian(np.ones(products.size))
+            products.gauss_newton(np.ones(products.size))
+        return Finding({}, {})
 
 
 class CurvatureProducts:
