@@ -214,10 +214,10 @@ def _evaluate(arguments: list[str]) -> int:
     given = _parse(parser, arguments, mixed=True)
     found = evaluate_run(given.run, [*map(quoted, given.overrides)], config_dir=given.config_dir)
     names = ("accuracy", "nll", "brier", "ece")
-    sys.stdout.write("".join(f"{word:>10}" for word in ("part", "examples", *names)) + "\n")
-    for part, metrics in found.items():
-        numbers = "".join(f"{metrics[name]:10.4f}" for name in names)
-        sys.stdout.write(f"{part:>10}{metrics['examples']:10.0f}{numbers}\n")
+    lines = ["".join(f"{word:>10}" for word in ("part", "examples", *names))]
+    for part, of in found.items():
+        lines.append(f"{part:>10}{of['examples']:10.0f}" + "".join(f"{of[n]:10.4f}" for n in names))
+    sys.stdout.write("\n".join([*lines, ""]))
     return 0
 
 
@@ -296,7 +296,5 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"losslab {name}", description=description)
 
 
-_COMMANDS = {
-    **{"train": _train, "study": _study, "report": _report, "evaluate": _evaluate},
-    **{"board": _board, "list": _list},
-}
+_COMMANDS = {"train": _train, "study": _study, "report": _report, "board": _board, "list": _list}
+_COMMANDS["evaluate"] = _evaluate

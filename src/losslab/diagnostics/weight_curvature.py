@@ -99,16 +99,19 @@ class WeightCurvature:
 
 @dataclass(frozen=True, kw_only=True)
 class _OneProduct:
-    """Tells whether there are products for this network and loss."""
+    """Tells whether network and loss can be differentiated twice."""
 
     every: int | None
 
     def measure(self, view: View) -> Finding:
         """Find nothing."""
-        products = CurvatureProducts(view, examples=2)
-        if products.size:
-            products.hessian(np.ones(products.size))
-            products.gauss_newton(np.ones(products.size))
+        weights = [p for p in view.model.parameters() if p.requires_grad]
+        images, labels = (part[:2] for part in view.probe)
+        if weights:
+            loss = view.objective.per_example(view.model(images), labels).mean()
+            gradient = _flat_gradient(loss, weights, create_graph=True)
+            if gradient.requires_grad:
+                _flat_gradient(gradient.sum(), weights)
         return Finding({}, {})
 
 

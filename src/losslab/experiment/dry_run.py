@@ -1,5 +1,6 @@
 """What a run does, done once and small before a run is opened for it."""
 
+import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from losslab.data.batches import EVALUATION_BATCH_SIZE
 from losslab.diagnostics import Examination, probe_of
 from losslab.experiment.arguments import is_number
 from losslab.experiment.make import first_words
-from losslab.losses import MAP, Terms
+from losslab.losses import MAP
 from losslab.metrics import ClassificationSums
 from losslab.training import (
     PRECISIONS,
@@ -33,15 +34,12 @@ from losslab.types import Batch, Predictions, Scalars, TrainingEpoch
 if TYPE_CHECKING:
     from losslab.experiment.build import Parts
 
-EXAMPLES = 32
+EXAMPLES = 16
 """Of each part, at most."""
 
 # With these arguments they update any dense float32 weights.
 _KNOWN = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
-_KNOWN_ARGUMENTS = {"lr", "momentum", "nesterov", "dampening", "betas", "eps", "weight_decay"} | {
-    "amsgrad",
-    "fused",
-}
+_KNOWN_ARGUMENTS = {"lr", "momentum", "nesterov", "betas", "eps", "weight_decay", "fused"}
 
 
 def check_schedule(schedule: Schedule) -> None:
@@ -78,7 +76,8 @@ def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
     finally:
         model.train(was_training)
     _check_logits(logits, labels, dataset)
-    _check_loss(objective, logits.requires_grad_(), labels, model)
+    # A copy, as a loss may count what it is given.
+    _check_loss(copy.deepcopy(objective), logits.requires_grad_(), labels, model)
 
 
 def dry_run(parts: "Parts") -> None:
@@ -97,6 +96,7 @@ def dry_run(parts: "Parts") -> None:
     model, objective = parts.model, parts.objective
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         parts.move()
+        _check_state(parts)
         with _saying("data: no batch can be made of it"):
             batch = next(parts.loader("train").epoch(0, 0))
             probe = probe_of(parts.loader("train").in_order(), min(settings.probe_size, EXAMPLES))
@@ -115,9 +115,8 @@ def dry_run(parts: "Parts") -> None:
             with _saying("model: it fails in evaluation mode"):
                 return evaluate(model, parts.loader(part), autocast=autocast)
 
-        # In the order of a run: what evaluation leaves in a model, training may stumble over.
+        # As in a run first of all: what evaluation leaves in a model, training may stumble over.
         recorded = _tagged("val", validate("val").sums)
-        examination.during(0, recorded, None, False)
         before = _unsaved_buffers(model, objective)
         _check_batches_of_one(full, batch, autocast)
         logits, step_scalars = _train(parts, batch, autocast)
@@ -127,11 +126,11 @@ def dry_run(parts: "Parts") -> None:
                     f"{name} changes in training and is not saved, so a resumed run would differ; "
                     "register the buffer with persistent=True"
                 )
-        _save(parts)
         val, test = validate("val"), validate("test")
         trained = Predictions(logits, batch.labels)
         recorded |= step_scalars | _tagged("train", ClassificationSums.of(*trained))
         epoch = TrainingEpoch(trained, batch.labels, batch_size=len(logits), first_step=0)
+        examination.during(0, recorded, None, False)
         examination.during(1, recorded, epoch, True)
         examination.after(
             recorded,
@@ -150,10 +149,6 @@ def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[
     _check_logits(logits, batch.labels, dataset, " in training mode")
     with _saying("loss: it fails"):
         terms = objective.terms(logits, batch.labels, parameters)
-    if not any(p.requires_grad for p in (*parameters, *own)):
-        raise ValueError(
-            "model: none of its parameters requires a gradient; nothing can be trained"
-        )
     for name, output in {"model": logits, "loss": terms.total}.items():
         _check_leaves(name, output, {*map(id, parameters), *map(id, own)})
     with _saying("model: no gradient can be computed"):
@@ -206,7 +201,9 @@ def _check_batches_of_one(parts: "Parts", batch: Batch, autocast: torch.dtype | 
             parts.objective.terms(logits, one.labels, model.parameters())
 
 
-def _save(parts: "Parts") -> None:
+def _check_state(parts: "Parts") -> None:
+    if not any(p.requires_grad for m in (parts.model, parts.objective) for p in m.parameters()):
+        raise ValueError("model: none of its parameters requires a gradient, so nothing is trained")
     for name, module in {"model": parts.model, "loss": parts.objective}.items():
         with _saying(f"{name}: its state_dict cannot be saved and loaded"):
             state = module.state_dict()
@@ -226,7 +223,7 @@ def _check_logits(logits: object, labels: Tensor, dataset: Dataset, where: str =
         raise ValueError(f"model: its logits are {logits.dtype}; give floating-point numbers")
 
 
-def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module) -> Terms:
+def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module) -> None:
     name = type(objective.likelihood).__name__
     try:
         with torch.enable_grad():
@@ -248,7 +245,6 @@ def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module
             f"loss: {name} has no gradient with respect to the logits; compute it from them with "
             "torch's functions"
         )
-    return terms
 
 
 def _check_leaves(name: str, output: Tensor, known: set[int]) -> None:
