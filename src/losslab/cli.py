@@ -36,6 +36,7 @@ losslab: why does squared error underperform cross-entropy for classification?
   losslab study all                every study
   losslab train [overrides]        one run; with -m a Hydra sweep; every Hydra flag works
   losslab report PATH [--to DIR]   tables, claims and figures of the runs that are there
+  losslab evaluate RUN [data=...]  a finished run's model on its own or other data
   losslab board [PATH] [--port N]  TensorBoard on 127.0.0.1
   losslab list [GROUP]             what can be chosen: loss, data, model, study, ...
 
@@ -199,6 +200,27 @@ def _report(arguments: list[str]) -> int:
     return 0
 
 
+def _evaluate(arguments: list[str]) -> int:
+    from losslab.experiment import evaluate_run, quoted
+
+    parser = _parser(
+        "evaluate",
+        "Evaluate a finished run's final weights on each part of its own data, or of other data "
+        "with as many classes and images of the same shape; they are normalised as in training.",
+    )
+    parser.add_argument("run", help="directory of a finished run, .../seed=N")
+    parser.add_argument("overrides", nargs="*", help="data=..., data.KEY=..., trainer.device=...")
+    parser.add_argument("--config-dir", help="a folder with more choices")
+    given = _parse(parser, arguments, mixed=True)
+    found = evaluate_run(given.run, [*map(quoted, given.overrides)], config_dir=given.config_dir)
+    names = ("accuracy", "nll", "brier", "ece")
+    lines = ["".join(f"{word:>10}" for word in ("part", "examples", *names))]
+    for part, of in found.items():
+        lines.append(f"{part:>10}{of['examples']:10.0f}" + "".join(f"{of[n]:10.4f}" for n in names))
+    sys.stdout.write("\n".join([*lines, ""]))
+    return 0
+
+
 def _board(arguments: list[str]) -> int:
     parser = _parser(
         "board",
@@ -275,3 +297,4 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
 
 
 _COMMANDS = {"train": _train, "study": _study, "report": _report, "board": _board, "list": _list}
+_COMMANDS["evaluate"] = _evaluate

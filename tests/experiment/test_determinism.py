@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from losslab.data import BatchLoader
+from losslab.experiment.dry_run import EXAMPLES
 from losslab.training import TrainingStep
 from running import records, results, status
 
@@ -103,8 +104,9 @@ def test_every_loss_starts_with_the_same_weights_and_sees_the_same_batches(lossl
 
     def spied_epoch(self, *arguments, **options):
         for batch in epoch(self, *arguments, **options):
-            seen[loss].append(batch.images.contiguous().numpy().tobytes())
-            seen[loss].append(batch.labels.numpy().tobytes())
+            if self.num_examples > EXAMPLES:  # not in the dry run
+                seen[loss].append(batch.images.contiguous().numpy().tobytes())
+                seen[loss].append(batch.labels.numpy().tobytes())
             yield batch
 
     def spied_update(self, batch):

@@ -92,6 +92,7 @@ def test_each_seed_may_start_from_its_own(losslab, source):
     shutil.copytree(source, source.parent / "seed=8")
     weights = load_file(source.parent / "seed=8" / "model.safetensors")
     weights["output.bias"] += 1
+    (source.parent / "seed=8" / "status.json").unlink()  # which has the checksum of the others
     save_file(weights, source.parent / "seed=8" / "model.safetensors")
     losslab.sweep(*CNN, *BARELY, f"init_from={source.parent}/seed=${{seed}}", "seed=7,8")
     for run in losslab.runs():
@@ -120,6 +121,7 @@ def test_the_weights_are_its_identity_and_their_place_is_not(losslab, source, wa
 
     weights = load_file(moved / "model.safetensors")
     weights["output.bias"][0] += 1e-3
+    (moved / "status.json").unlink()
     save_file(weights, moved / "model.safetensors")
     losslab.train(*warm[:-1], f"init_from={moved}")
     losslab.train(*warm[:-1])
@@ -222,10 +224,15 @@ def test_weights_that_are_not_there_for_every_layer(losslab, source, warm):
 def test_damaged_weights(losslab, source, warm):
     file = source / "model.safetensors"
     whole = file.read_bytes()
-    for content in (whole[:-1], whole[:20], b"", b"\x80\x04pickle"):
+    flipped = bytes([*whole[:-9], whole[-9] ^ 1, *whole[-8:]])  # loads, with another weight
+    for content in (flipped, whole[:-1], whole[:20], b"", b"\x80\x04pickle"):
         file.write_bytes(content)
-        line = refuses(losslab, *warm)
-        assert f"init_from={source}: model.safetensors is cut off, altered or no safeten" in line
+        for place in (source, file):
+            line = refuses(losslab, *warm[:-1], f"init_from={place}")
+            assert f"{file} was cut off or altered since its run ended; put the original" in line
+    (source / "status.json").unlink()
+    line = refuses(losslab, *warm)
+    assert f"init_from={source}: model.safetensors is cut off, altered or no safeten" in line
     file.write_bytes(whole)
     weights = load_file(file)
     weights["output.weight"][1, 2] = float("nan")

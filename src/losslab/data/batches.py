@@ -13,6 +13,12 @@ from losslab.types import Batch
 EVALUATION_BATCH_SIZE = 1000
 
 
+def shift_and_scale(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Return s and f, ``(1, C, 1, 1)``: a pixel of 0..255 is normalised as (pixel − s) f."""
+    channel = torch.tensor([mean, std], dtype=torch.float64).reshape(2, 1, -1, 1, 1)
+    return (255 * channel[0]).float(), (1 / (255 * channel[1])).float()
+
+
 class BatchLoader:
     """Draws normalised batches of one part: ``(pixel / 255 - mean) / std`` in each channel.
 
@@ -66,9 +72,8 @@ class BatchLoader:
         self._images = images
         self._labels = part.labels.to(self.device)
         self._clean_labels = part.clean_labels.to(self.device)
-        channel = torch.tensor([mean, std], dtype=torch.float64).reshape(2, 1, -1, 1, 1)
-        self._shift = (255 * channel[0]).float().to(self.device)
-        self._scale = (1 / (255 * channel[1])).float().to(self.device)
+        shift, scale = shift_and_scale(mean, std)
+        self._shift, self._scale = shift.to(self.device), scale.to(self.device)
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""

@@ -1,5 +1,7 @@
 """Call each diagnostic when it is due."""
 
+import copy
+import json
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -99,7 +101,8 @@ class Examination:
         self._model.eval()
         view = View(
             model=self._model,
-            objective=self._objective,
+            # A loss may keep statistics of what it is given: of what is trained on alone.
+            objective=copy.deepcopy(self._objective).eval().requires_grad_(False),
             probe=self._probe,
             initial=self._initial,
             recorded=recorded,
@@ -112,7 +115,12 @@ class Examination:
                 if not bool(view.logits.isfinite().all()):
                     return Finding(scalars, curves)  # the run is about to be found diverged
                 for name, diagnostic in due.items():
-                    finding = diagnostic.measure(view)
+                    try:
+                        finding = _checked(diagnostic.measure(view))
+                    except Exception as error:  # whatever a custom diagnostic raises
+                        raise ValueError(
+                            f"diagnostics.{name}: it fails ({type(error).__name__}: {error})"
+                        ) from error
                     scalars |= {f"why/{name}/{key}": v for key, v in finding.scalars.items()}
                     curves |= {f"why/{name}/{key}": v for key, v in finding.curves.items()}
         finally:
@@ -121,14 +129,31 @@ class Examination:
 
 
 def check_cadences(diagnostics: Mapping[str, Diagnostic]) -> None:
-    """Raise ``ValueError`` for a cadence that is no whole number from 1 up."""
+    """Raise ``ValueError`` for a cadence that is no whole number from 1 up, or a missing method."""
     for name, diagnostic in diagnostics.items():
+        for needed in ("every", "measure"):
+            if not hasattr(diagnostic, needed):
+                raise ValueError(
+                    f"diagnostics.{name}: {type(diagnostic).__name__} has no {needed!r}; give it "
+                    "`every`, a whole number of epochs or None, and `measure(view)`"
+                )
         every = diagnostic.every
         if every is not None and (type(every) is not int or every < 1):
             raise ValueError(
                 f"diagnostics.{name}.every={every}; give a whole number of epochs from 1 up, or "
                 "null for once at the end"
             )
+
+
+def _checked(finding: Finding) -> Finding:
+    """Check that a finding can be recorded."""
+    if not isinstance(finding, Finding):
+        raise TypeError(f"it gives {type(finding).__name__}; give Finding(scalars, curves)")
+    for name, value in finding.scalars.items():
+        if not isinstance(value, int | float):
+            raise TypeError(f"{name!r} is {type(value).__name__}; give a number, e.g. .item()")
+    json.dumps(finding.curves, allow_nan=False)
+    return finding
 
 
 def probe_of(batches: Iterable[Batch], size: int) -> Batch:

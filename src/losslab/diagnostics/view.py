@@ -53,12 +53,14 @@ class View:
         output = getattr(self.model, "output", None)
         if not isinstance(output, nn.Module):  # a model of one's own may have no last layer
             return self.model(self.probe.images), None
-        handle = output.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+        handle = output.register_forward_pre_hook(lambda _, inputs: features.extend(inputs[:1]))
         try:
             logits = self.model(self.probe.images)
         finally:
             handle.remove()
-        return logits, features[0].detach().flatten(1)
+        # It may be unused, or be given something else than one vector an example.
+        found = [f for f in features[:1] if f.shape[:1] == logits.shape[:1]]
+        return logits, found[0].detach().flatten(1) if found else None
 
     @cached_property
     def labels(self) -> Tensor:
@@ -79,7 +81,7 @@ class View:
     def features(self) -> Tensor | None:
         """``(P, D)`` float64 on the CPU, what the last layer is given.
 
-        ``None`` for a model without a module ``.output``.
+        ``None`` for a model without a module ``.output``, or one that does not use it.
         """
         features = self._graph[1]
         return None if features is None else features.cpu().double()

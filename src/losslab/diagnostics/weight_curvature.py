@@ -70,6 +70,10 @@ class WeightCurvature:
         if type(products) is not int or products < 3 or products % 3:
             raise ValueError(f"trace_products={products}; give 3, 6, 9 or so on")
 
+    def smallest(self) -> "_OneProduct":
+        """Return what costs as little as can be, for a dry run."""
+        return _OneProduct(every=self.every)
+
     def measure(self, view: View) -> Finding:
         """Return eigenvalues and trace, in units of the loss over those of a weight squared."""
         products = CurvatureProducts(view, self.examples)
@@ -91,6 +95,24 @@ class WeightCurvature:
                     scalars[f"{name}/largest{suffix}"] = float(values[-1 - rank])
                     scalars[f"{name}/smallest{suffix}"] = float(values[rank])
         return Finding({tag: value for tag, value in scalars.items() if math.isfinite(value)}, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OneProduct:
+    """Tells whether network and loss can be differentiated twice."""
+
+    every: int | None
+
+    def measure(self, view: View) -> Finding:
+        """Find nothing."""
+        weights = [p for p in view.model.parameters() if p.requires_grad]
+        images, labels = (part[:2] for part in view.probe)
+        if weights:
+            loss = view.objective.per_example(view.model(images), labels).mean()
+            gradient = _flat_gradient(loss, weights, create_graph=True)
+            if gradient.requires_grad:
+                _flat_gradient(gradient.sum(), weights)
+        return Finding({}, {})
 
 
 class CurvatureProducts:

@@ -7,6 +7,7 @@ from losslab.experiment.compose import CONFIG_FOLDER, Composer, choices_of, quot
 from losslab.experiment.identity import RunIdentity, identify, make_room
 from losslab.experiment.job import Job, command_for
 from losslab.experiment.run import IN_USE, RunInUseError, job, prepare, run
+from losslab.experiment.saved_model import SavedModel, evaluate_run, load_model
 
 __all__ = [
     "CONFIG_FOLDER",
@@ -15,10 +16,13 @@ __all__ = [
     "Job",
     "RunIdentity",
     "RunInUseError",
+    "SavedModel",
     "choices_of",
     "command_for",
+    "evaluate_run",
     "identify",
     "job",
+    "load_model",
     "make_room",
     "prepare",
     "quoted",

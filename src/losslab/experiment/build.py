@@ -9,16 +9,16 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from losslab.data import Dataset
+from losslab.data import BatchLoader, Dataset
 from losslab.diagnostics import Diagnostic, check_cadences
 from losslab.experiment.arguments import check_arguments
+from losslab.experiment.dry_run import check_outputs, check_schedule
 from losslab.experiment.make import make
 from losslab.experiment.optimizer import MakeOptimizer, make_optimizer_factory
-from losslab.experiment.rehearse import rehearse, rehearse_schedule
 from losslab.experiment.warm_start import warm_start
 from losslab.losses import MAP, FlatPrior, Loss
 from losslab.seeding import derive
-from losslab.training import Schedule, Trainer, resolve_device
+from losslab.training import PRECISIONS, Schedule, Trainer, TrainingStep, resolve_device
 
 _FROM_DATA = ("input_shape", "num_classes")
 
@@ -47,6 +47,38 @@ class Parts:
     diagnostics: dict[str, Diagnostic]
     device: torch.device
 
+    def move(self) -> None:
+        """Move model and objective to the device, with the memory layout of the settings."""
+        layout = torch.channels_last if self.trainer.channels_last else torch.contiguous_format
+        self.model.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.objective.to(self.device)
+
+    def step(self) -> TrainingStep:
+        """Return one update on the device, with a fresh optimizer."""
+        self.move()
+        parameters, own = list(self.model.parameters()), list(self.objective.parameters())
+        # Weight decay is about the model's weights, as a prior is.
+        groups = [{"params": parameters}, {"params": own, "weight_decay": 0.0}]
+        return TrainingStep(
+            model=self.model,
+            objective=self.objective,
+            optimizer=self.make_optimizer(groups if own else parameters),
+            parameters=parameters,
+            autocast=PRECISIONS[self.trainer.precision],
+        )
+
+    def loader(self, part: str) -> BatchLoader:
+        """Return the batches of ``train``, ``val`` or ``test``, on the device."""
+        return BatchLoader(
+            getattr(self.dataset, part),
+            batch_size=self.trainer.batch_size,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            device=self.device,
+            channels_last=self.trainer.channels_last,
+            augmentation=self.dataset.augmentation,
+        )
+
 
 def build(config: DictConfig) -> Parts:
     """Instantiate all parts; nothing is written but the cache of the data.
@@ -60,7 +92,7 @@ def build(config: DictConfig) -> Parts:
     trainer: Trainer = make(config.trainer, "trainer", kind=Trainer)
     device = resolve_device(trainer.device)
     schedule: Schedule = make(config.schedule, "schedule", kind=Callable)
-    rehearse_schedule(schedule)
+    check_schedule(schedule)
     make_optimizer = make_optimizer_factory(config.optimizer)
     check_arguments(config.model, "model", supplied=_FROM_DATA)
     _objective(config, make_optimizer, num_train=1)
@@ -68,7 +100,7 @@ def build(config: DictConfig) -> Parts:
         str(name): make(node, f"diagnostics.{name}") for name, node in config.diagnostics.items()
     }
     check_cadences(diagnostics)
-    dataset = _load(OmegaConf.to_yaml(config.data, resolve=True))
+    dataset = load_data(config.data)
     num_train = len(dataset.train.labels)
     if trainer.batch_size > num_train:
         raise ValueError(
@@ -86,10 +118,19 @@ def build(config: DictConfig) -> Parts:
             kind=nn.Module,
             **{name: getattr(dataset, name) for name in _FROM_DATA},
         )
-        rehearse(model, objective, dataset)
+        check_outputs(model, objective, dataset)
     if config.init_from is not None:
         warm_start(model, config.init_from, options=config.model)
     return Parts(dataset, model, objective, make_optimizer, schedule, trainer, diagnostics, device)
+
+
+def load_data(node: DictConfig) -> Dataset:
+    """Return what a node of the group ``data`` names.
+
+    Raises:
+        ValueError: A value is out of range, or the data are not there.
+    """
+    return _load(OmegaConf.to_yaml(node, resolve=True))
 
 
 # A sweep checks many configurations of the same data.

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
 
 from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, nearest, usual_choices
@@ -173,6 +174,15 @@ def resolved(config: DictConfig) -> str:
         with open_dict(kept):
             kept[_START] = checksum(config.init_from)
     return OmegaConf.to_yaml(kept, resolve=True)
+
+
+def kept_configuration(text: str) -> DictConfig:
+    """Return the configuration that a run keeps; an altered one may raise anything."""
+    # Copies of copies would fill the memory; losslab writes no references.
+    assert not any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
+    config = OmegaConf.create(text)
+    assert isinstance(config, DictConfig)
+    return config
 
 
 def over_seeds(config: DictConfig, identity: RunIdentity) -> str:

@@ -10,15 +10,22 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import yaml
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.experiment.build import build
-from losslab.experiment.compose import choices_of, without_hydra
-from losslab.experiment.identity import RunIdentity, digest_of, identify, make_room, resolved
+from losslab.experiment.compose import choices_of, usual_choices, without_hydra
+from losslab.experiment.dry_run import dry_run
+from losslab.experiment.identity import (
+    RunIdentity,
+    digest_of,
+    identify,
+    kept_configuration,
+    make_room,
+    resolved,
+)
 from losslab.experiment.log_file import logging_to
 from losslab.experiment.train import train
 from losslab.recording import (
@@ -63,8 +70,8 @@ def prepare(
         config: As composed, without Hydra's node.
         choices: Group to choice.
         elsewhere: Whether it will be done on a machine that may have other devices.
-        built: Digests of what was built before and need not be again, as it differs in the seed
-            alone; this one's is added.
+        built: What was built before and need not be again, as it differs in the seed alone, or
+            dry run again, as it differs in rates alone; this one is added.
 
     Raises:
         ValueError: In one line: what was given, what is allowed, what to do.
@@ -72,10 +79,13 @@ def prepare(
     identity = identify(config, choices)
     directory = identity.directory
     if directory.status not in FINISHED or config.force:
-        if built is None or identity.digest not in built:
-            build(_on_the_cpu(config) if elsewhere else config)
-        if built is not None:
-            built.add(identity.digest)
+        built = set() if built is None else built
+        if identity.digest not in built:
+            parts = build(_on_the_cpu(config) if elsewhere else config)
+            kind = _kind_of(config)
+            if kind not in built:
+                dry_run(parts)
+            built |= {identity.digest, kind}
         if not config.force and directory.ends_as is None:
             _load_checkpoint(directory)
     _check_same_configuration(directory, identity)
@@ -86,6 +96,18 @@ def prepare(
             "original back, or add force=true to train this run again"
         )
     return identity
+
+
+def _kind_of(config: DictConfig) -> str:
+    """Return what a dry run depends on: no seed, and no rates or other numbers with a fraction."""
+
+    def blank(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: blank(value) for key, value in node.items()}
+        return float if isinstance(node, float) else node
+
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    return repr({key: blank(node) for key, node in plain.items() if key in usual_choices()})
 
 
 def _on_the_cpu(config: DictConfig) -> DictConfig:
@@ -259,11 +281,7 @@ def _command_of(hydra: DictConfig | HydraConf) -> str:
 
 def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) -> None:
     try:
-        text = directory.config.read_text("utf-8")
-        # Copies of copies would fill the memory; losslab writes no references.
-        assert not any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
-        other = OmegaConf.create(text)
-        assert isinstance(other, DictConfig)
+        other = kept_configuration(directory.config.read_text("utf-8"))
         same = digest_of(other) == identity.digest and other.seed == identity.seed
     except (FileNotFoundError, NotADirectoryError):
         return

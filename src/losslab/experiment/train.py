@@ -2,26 +2,24 @@
 
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save as to_safetensors
-from torch import nn
 
-from losslab.data import BatchLoader
 from losslab.diagnostics import Examination, probe_of
 from losslab.experiment.build import Parts
 from losslab.experiment.identity import RunIdentity, over_seeds
+from losslab.experiment.saved_model import about_model
 from losslab.pictures import Album
 from losslab.recording import Recorder, RunDirectory, write_atomically, write_json
 from losslab.training import (
-    PRECISIONS,
     Evaluation,
     Loop,
     TrainingStep,
     configure_process,
     evaluate,
+    pack_weights,
     save_checkpoint,
 )
 from losslab.types import Curves, Predictions, Scalars
@@ -53,23 +51,15 @@ def train(
     """
     settings, directory = parts.trainer, identity.directory
     configure_process(threads=settings.threads, deterministic=settings.deterministic)
-    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    model = parts.model.to(parts.device, memory_format=layout)  # type: ignore[call-overload]
-    parameters = list(model.parameters())
-    step = TrainingStep(
-        model=model,
-        objective=parts.objective.to(parts.device),
-        optimizer=parts.make_optimizer(parameters),
-        parameters=parameters,
-        autocast=PRECISIONS[settings.precision],
-    )
+    step = parts.step()
+    model = step.model
     recorder = Recorder(
         directory,
         hyper_parameters=_hyper_parameters(config, choices),
         group=f"{config.name}/{over_seeds(config, identity)}",
         after_step=None if state is None else state["step"],
     )
-    loaders = {part: _loader(parts, part) for part in ("train", "val", "test")}
+    loaders = {part: parts.loader(part) for part in ("train", "val", "test")}
     examination = Examination(
         parts.diagnostics,
         model=model,
@@ -129,7 +119,7 @@ def train(
             for name, value in result.sums.scalars().items()
         }
         # First of all: whatever a diagnostic does at the end, these are there.
-        _write_results(directory, model, results)
+        _write_results(directory, step, results, about=about_model(config, parts.dataset))
         seen = {tag: value for tag, value in scalars.items() if tag.startswith("test/")}
         if loop.diverged:  # nothing is left to look at
             loop.record(seen)
@@ -153,29 +143,19 @@ def train(
 
 
 def _write_results(
-    directory: RunDirectory, model: nn.Module, results: dict[str, Evaluation]
+    directory: RunDirectory, step: TrainingStep, results: dict[str, Evaluation], *, about: str
 ) -> None:
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     predictions = {
         f"{part}/{name}": getattr(result, name).contiguous()
         for part, result in results.items()
         for name in ("logits", "labels")
     }
     write_atomically(directory.predictions, to_safetensors(predictions))
-    write_atomically(directory.model, to_safetensors(weights))
-
-
-def _loader(parts: Parts, part: str) -> BatchLoader:
-    dataset = parts.dataset
-    return BatchLoader(
-        getattr(dataset, part),
-        batch_size=parts.trainer.batch_size,
-        mean=dataset.mean,
-        std=dataset.std,
-        device=parts.device,
-        channels_last=parts.trainer.channels_last,
-        augmentation=dataset.augmentation,
-    )
+    write_atomically(directory.about_model, about)
+    loss = step.objective.state_dict()
+    if loss:
+        write_atomically(directory.loss, pack_weights(loss))
+    write_atomically(directory.model, pack_weights(step.model.state_dict()))
 
 
 def _hyper_parameters(config: DictConfig, choices: dict[str, str]) -> dict[str, bool | float | str]:

@@ -25,9 +25,9 @@ def checksum(init_from: object) -> str:
         init_from: A run directory, or a file of weights in the safetensors format.
 
     Raises:
-        ValueError: There is no such file.
+        ValueError: There is no such file, or it was altered since its run ended.
     """
-    return hashlib.sha256(_file(init_from).read_bytes()).hexdigest()
+    return hashlib.sha256(_read(_file(init_from))).hexdigest()
 
 
 def warm_start(
@@ -52,24 +52,42 @@ def warm_start(
                 f"model.{option}={given} changes fresh weights, which init_from replaces; leave "
                 "one of them out"
             )
-    file = _file(init_from)
-    try:
-        weights = load(file.read_bytes())
-    except SafetensorError as error:
-        raise ValueError(
-            f"init_from={init_from}: {file.name} is cut off, altered or no safetensors file "
-            f"({error}); train that run again with force=true, or give another"
-        ) from error
-    difference = _first_difference(weights, model.state_dict())
-    if difference is not None:
-        raise ValueError(f"init_from={init_from} {difference}; {_WHAT_FITS}")
+    weights = load_weights(model, _file(init_from), f"init_from={init_from}")
     broken = [name for name, value in weights.items() if not value.isfinite().all()]
     if broken:
         raise ValueError(
             f"init_from={init_from}: {broken[0]!r} is not finite, so that run diverged; give one "
             "that did not"
         )
+
+
+def load_weights(model: nn.Module, file: Path, named: str) -> dict[str, Tensor]:
+    """Replace and return the weights of ``model`` by those of a file; no code is run.
+
+    Args:
+        model: Of the same names and shapes.
+        file: In the safetensors format; in a run directory it must be as the run left it.
+        named: What an error calls it.
+
+    Raises:
+        ValueError: It is damaged, or its weights do not fit.
+    """
+    try:
+        weights = load(_read(file))
+    except SafetensorError as error:
+        raise ValueError(
+            f"{named}: {file.name} is cut off, altered or no safetensors file "
+            f"({error}); train that run again with force=true, or give another"
+        ) from error
+    difference = _first_difference(weights, model.state_dict())
+    if difference is not None:
+        raise ValueError(f"{named} {difference}; {_WHAT_FITS}")
     model.load_state_dict(weights)
+    return weights
+
+
+def _read(file: Path) -> bytes:
+    return RunDirectory(file.parent).read(file)
 
 
 def _file(init_from: object) -> Path:

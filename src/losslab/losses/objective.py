@@ -33,6 +33,10 @@ class MAP(nn.Module):
     the training set, never of the batch: the prior counts once per data set. (The document this
     project starts from has the sign of log g(W) the other way round, which rewards large weights.)
 
+    W is what is given as ``parameters``, the model's weights. A likelihood with parameters of its
+    own (a temperature, say) is trained with the model, but they are no part of W: neither the
+    prior nor losslab's weight decay acts on them.
+
     Do not give the optimizer a ``weight_decay`` as well: the prior would count twice.
 
     Args:

@@ -2,10 +2,11 @@
 
 import errno
 import fcntl
+import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,16 @@ class RunDirectory:
         return self.path / "model.safetensors"
 
     @property
+    def about_model(self) -> Path:
+        """What is needed to use the final weights."""
+        return self.path / "model.json"
+
+    @property
+    def loss(self) -> Path:
+        """The loss's own parameters and buffers, if it has any."""
+        return self.path / "loss.safetensors"
+
+    @property
     def predictions(self) -> Path:
         """Logits and labels of validation and test."""
         return self.path / "predictions.safetensors"
@@ -84,7 +95,7 @@ class RunDirectory:
         """The files whose checksums are kept once the run is finished."""
         return (
             *(self.config, self.manifest, self.metrics, self.curves, self.summary),
-            *(self.model, self.predictions),
+            *(self.model, self.about_model, self.loss, self.predictions),
         )
 
     @property
@@ -106,6 +117,22 @@ class RunDirectory:
         name = self._first_altered(before)
         # Not where another process has begun to run it again meanwhile.
         return name if self._read_status() == before else None
+
+    def read(self, path: Path) -> bytes:
+        """Return the content of one of the results.
+
+        Raises:
+            ValueError: It is not what it was when the run ended.
+        """
+        content = path.read_bytes()
+        checksums = self._read_status().get("sha256")
+        expected = checksums.get(path.name) if isinstance(checksums, Mapping) else None
+        if expected not in (None, hashlib.sha256(content).hexdigest()):
+            raise ValueError(
+                f"{path} was cut off or altered since its run ended; put the original back, or "
+                "train that run again with force=true"
+            )
+        return content
 
     def _first_altered(self, status: dict[str, Any]) -> str | None:
         return first_altered(self.path, status.get("sha256"))

@@ -5,8 +5,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from safetensors.numpy import load_file
-from safetensors.torch import load_file as load_tensors
+from safetensors.numpy import load
+from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from losslab.data import Dataset
@@ -18,7 +18,8 @@ from losslab.study.points import Point
 
 def final(point: Point, tag: str) -> float:
     """Return a run's final number, NaN where it has none (a diverged run's NLL, for one)."""
-    summary = json.loads(point.identity.directory.summary.read_text(encoding="utf-8"))
+    directory = point.identity.directory
+    summary = json.loads(directory.read(directory.summary))
     return float(summary.get(tag, math.nan))
 
 
@@ -35,13 +36,15 @@ def record(point: Point, tag: str) -> tuple[list[float], list[float]]:
 
 def predictions(point: Point, part: str = "test") -> tuple[Tensor, Tensor]:
     """Return a run's final logits ``(N, K)`` float64 and the labels ``(N,)`` of a part."""
-    stored = load_tensors(point.identity.directory.predictions)
+    directory = point.identity.directory
+    stored = load_tensors(directory.read(directory.predictions))
     return stored[f"{part}/logits"].double(), stored[f"{part}/labels"]
 
 
 def final_weights(point: Point) -> FloatArray:
     """Return all final weights and biases ``(P,)`` float64, in the order of their names."""
-    tensors = load_file(point.identity.directory.model)
+    directory = point.identity.directory
+    tensors = load(directory.read(directory.model))
     return np.concatenate([tensors[name].ravel() for name in sorted(tensors)]).astype(np.float64)
 
 

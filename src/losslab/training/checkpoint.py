@@ -2,10 +2,13 @@
 
 import hashlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 from losslab.recording import write_atomically
 
@@ -18,10 +21,34 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     The file is the SHA-256 of what ``torch.save`` writes, then that: a zip's own checksums leave
     out its headers.
     """
+    content = pack(state)
+    write_atomically(path, hashlib.sha256(content).digest() + content)
+
+
+def pack(state: Any) -> bytes:
+    """Return what ``torch.save`` writes, for :func:`unpack`."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    content = buffer.getvalue()
-    write_atomically(path, hashlib.sha256(content).digest() + content)
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> Any:
+    """Return what :func:`pack` was given, on the CPU; no code in it is run."""
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def pack_weights(state: Mapping[str, Tensor]) -> bytes:
+    """Return a ``state_dict`` in the safetensors format.
+
+    Weights that lie in the same memory, as tied ones do, are written once a name, so that a file
+    has every name that the model has.
+    """
+    return to_safetensors(
+        {
+            name: value.detach().clone(memory_format=torch.contiguous_format)
+            for name, value in state.items()
+        }
+    )
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -35,7 +62,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     reason = "its checksum differs"
     if hashlib.sha256(content).digest() == digest:
         try:
-            state: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            state = unpack(content)
         except Exception as error:  # whatever torch makes of something else
             reason = str(error)
         else:

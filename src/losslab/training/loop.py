@@ -104,6 +104,7 @@ class Loop:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``, which an earlier run of the same configuration saved."""
         self.step.model.load_state_dict(state["model"])
+        self.step.objective.load_state_dict(state.get("loss", {}))
         self.step.optimizer.load_state_dict(state["optimizer"])
         self.steps_done = state["step"]
         self.scalars = state["scalars"]
@@ -126,14 +127,7 @@ class Loop:
             self.on_epoch(epoch + 1, epochs, self.scalars)
             last = self.steps_done == self.total_steps  # nothing is left to go on with
             if not last and (epoch + 1) % self.settings.checkpoint_every == 0:
-                self.save(
-                    {
-                        "model": self.step.model.state_dict(),
-                        "optimizer": self.step.optimizer.state_dict(),
-                        "step": self.steps_done,
-                        "scalars": self.scalars,
-                    }
-                )
+                self.save(self.step.state() | {"step": self.steps_done, "scalars": self.scalars})
 
     def _train_epoch(self, epoch: int) -> None:
         started, logits, labels = time.perf_counter(), [], []

@@ -1,0 +1,297 @@
+"""What a run does, done once and small before a run is opened for it."""
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from losslab.data import Dataset, Part
+from losslab.data.batches import EVALUATION_BATCH_SIZE
+from losslab.diagnostics import Examination, probe_of
+from losslab.experiment.arguments import is_number
+from losslab.experiment.make import first_words
+from losslab.losses import MAP
+from losslab.metrics import ClassificationSums
+from losslab.training import (
+    PRECISIONS,
+    Evaluation,
+    Schedule,
+    evaluate,
+    forward,
+    pack,
+    pack_weights,
+    unpack,
+)
+from losslab.types import Batch, Predictions, Scalars, TrainingEpoch
+
+if TYPE_CHECKING:
+    from losslab.experiment.build import Parts
+
+EXAMPLES = 16
+"""Of each part, at most."""
+
+# With these arguments they update any dense float32 weights.
+_KNOWN = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+_KNOWN_ARGUMENTS = {"lr", "momentum", "nesterov", "betas", "eps", "weight_decay", "fused"}
+
+
+def check_schedule(schedule: Schedule) -> None:
+    """Ask a schedule for its first factors.
+
+    Raises:
+        ValueError: It raises, or gives no number from 0 up.
+    """
+    for progress in (0.0, 0.5):
+        with _saying(f"schedule: it fails at progress {progress}"):
+            factor = schedule(progress)
+        if not is_number(factor) or not 0 <= factor < math.inf:
+            raise ValueError(
+                f"schedule: it gives {factor!r} at progress {progress}; give a number from 0 up"
+            )
+
+
+def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
+    """Give a few training images to the model and its logits to the loss; change nothing.
+
+    Lazy modules get their weights here.
+
+    Raises:
+        ValueError: One of them raises, or gives the wrong shape or nothing to learn from.
+    """
+    # Not as many examples as classes, or a wrong axis would go unnoticed.
+    count = 3 if dataset.num_classes == 2 else 2
+    images, labels = dataset.train.images[:count] / 255, dataset.train.labels[:count]
+    was_training = model.training
+    model.eval()  # batch normalisation would count these images
+    try:
+        with torch.no_grad(), _saying(f"model: it fails on pictures of shape {(*images.shape,)}"):
+            logits = model(images)
+    finally:
+        model.train(was_training)
+    _check_logits(logits, labels, dataset)
+    # A copy, as a loss may count what it is given.
+    _check_loss(copy.deepcopy(objective), logits.requires_grad_(), labels, model)
+
+
+def dry_run(parts: "Parts") -> None:
+    """Evaluate, make a training step, save and let each diagnostic look, on a few examples.
+
+    In memory and on the CPU, so that the process that only starts a sweep needs no GPU. The parts
+    are used up, since their weights change; random streams are left as they were.
+
+    Raises:
+        ValueError: One of the parts cannot do its work.
+    """
+    full, settings, whole = parts, parts.trainer, parts.dataset
+    few = replace(whole, train=_first(whole.train), val=_first(whole.val), test=_first(whole.test))
+    parts = replace(parts, dataset=few, device=torch.device("cpu"))
+    autocast = PRECISIONS[settings.precision]
+    model, objective = parts.model, parts.objective
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        parts.move()
+        _check_state(parts)
+        with _saying("data: no batch can be made of it"):
+            batch = next(parts.loader("train").epoch(0, 0))
+            probe = probe_of(parts.loader("train").in_order(), min(settings.probe_size, EXAMPLES))
+        examination = Examination(
+            {
+                name: getattr(d, "smallest", lambda d=d: d)()
+                for name, d in parts.diagnostics.items()
+            },
+            model=model,
+            objective=objective,
+            probe=probe,
+            initial=model.state_dict(),
+        )
+
+        def validate(part: str) -> Evaluation:
+            with _saying("model: it fails in evaluation mode"):
+                return evaluate(model, parts.loader(part), autocast=autocast)
+
+        # As in a run first of all: what evaluation leaves in a model, training may stumble over.
+        recorded = _tagged("val", validate("val").sums)
+        before = _unsaved_buffers(model, objective)
+        _check_batches_of_one(full, batch, autocast)
+        logits, step_scalars = _train(parts, batch, autocast)
+        for name, value in _unsaved_buffers(model, objective).items():
+            if name in before and not value.equal(before[name]):
+                raise ValueError(
+                    f"{name} changes in training and is not saved, so a resumed run would differ; "
+                    "register the buffer with persistent=True"
+                )
+        val, test = validate("val"), validate("test")
+        trained = Predictions(logits, batch.labels)
+        recorded |= step_scalars | _tagged("train", ClassificationSums.of(*trained))
+        epoch = TrainingEpoch(trained, batch.labels, batch_size=len(logits), first_step=0)
+        examination.during(0, recorded, None, False)
+        examination.during(1, recorded, epoch, True)
+        examination.after(
+            recorded,
+            val=Predictions(val.logits, val.labels),
+            test=Predictions(test.logits, test.labels),
+        )
+
+
+def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[Tensor, Scalars]:
+    """Make a step; return its logits and what a run records of a step."""
+    model, objective, dataset = parts.model, parts.objective, parts.dataset
+    parameters, own = list(model.parameters()), list(objective.parameters())
+    model.train()
+    with _saying("model: it fails in training mode"):
+        logits = forward(model, batch.images, autocast)
+    _check_logits(logits, batch.labels, dataset, " in training mode")
+    with _saying("loss: it fails"):
+        terms = objective.terms(logits, batch.labels, parameters)
+    for name, output in {"model": logits, "loss": terms.total}.items():
+        _check_leaves(name, output, {*map(id, parameters), *map(id, own)})
+    with _saying("model: no gradient can be computed"):
+        torch.autograd.backward(terms.total)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norms = get_total_norm(gradients), get_total_norm([p.detach() for p in parameters])
+    factory = parts.make_optimizer
+    # The first optimizer of a process imports torch's compiler, which takes seconds.
+    if not (
+        isinstance(factory, partial)
+        and factory.func in _KNOWN
+        and factory.keywords.keys() <= _KNOWN_ARGUMENTS
+        and all(_is_dense(tensor) for tensor in (*parameters, *own, *gradients))
+    ):
+        with _saying(
+            f"optimizer: {getattr(getattr(factory, 'func', factory), '__name__', 'it')} fails",
+            then="give one that takes all of the model's parameters and makes a step without a "
+            "closure, e.g. optimizer=sgd",
+        ):
+            optimizer = parts.step().optimizer
+            _ = [group["lr"] for group in optimizer.param_groups]
+            optimizer.step()
+            optimizer.load_state_dict(unpack(pack(optimizer.state_dict())))
+    names = ("train/objective", "train/likelihood", "train/prior", "optim/grad_norm")
+    values = (terms.total, terms.likelihood, terms.prior, *norms)
+    scalars = {n: v.item() for n, v in zip((*names, "optim/weight_norm"), values, strict=True)}
+    return logits.detach(), scalars | {"optim/lr": 0.0}
+
+
+def _check_batches_of_one(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> None:
+    """Try a batch of one example where a run has one: batch normalisation refuses it."""
+    model, settings = parts.model, parts.trainer
+    one = Batch(batch.images[:1], batch.labels[:1])
+    counts = {name: len(getattr(parts.dataset, name).labels) for name in ("train", "val", "test")}
+    size, count = settings.batch_size, counts.pop("train")
+    per_epoch = -(-count // size)
+    tried = []
+    if size == 1 or (count % size == 1 and settings.total_steps(per_epoch) >= per_epoch):
+        last = f"the last of {count} training examples in batches of {size}"
+        tried.append((True, last, "trainer.batch_size or data.train_size"))
+    for name, count in counts.items():
+        if count % EVALUATION_BATCH_SIZE == 1:
+            last = f"the last of the {name} part's {count} in batches of {EVALUATION_BATCH_SIZE}"
+            tried.append((False, last, "data.val_size"))
+    for training, last, keys in tried:
+        model.train(training)
+        with _saying(f"model: it fails on one example alone, {last}", then=f"change {keys}"):
+            logits = forward(model, one.images, autocast)
+            _check_logits(logits, one.labels, parts.dataset)
+            parts.objective.terms(logits, one.labels, model.parameters())
+
+
+def _check_state(parts: "Parts") -> None:
+    if not any(p.requires_grad for m in (parts.model, parts.objective) for p in m.parameters()):
+        raise ValueError("model: none of its parameters requires a gradient, so nothing is trained")
+    for name, module in {"model": parts.model, "loss": parts.objective}.items():
+        with _saying(f"{name}: its state_dict cannot be saved and loaded"):
+            state = module.state_dict()
+            pack_weights(state)
+            module.load_state_dict(unpack(pack(state)))
+
+
+def _check_logits(logits: object, labels: Tensor, dataset: Dataset, where: str = "") -> None:
+    expected = (len(labels), dataset.num_classes)
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
+        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(
+            f"model: it gives {given} for {len(labels)} pictures of {dataset.num_classes} classes"
+            f"{where}; give logits of shape {expected}"
+        )
+    if not logits.is_floating_point():
+        raise ValueError(f"model: its logits are {logits.dtype}; give floating-point numbers")
+
+
+def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module) -> None:
+    name = type(objective.likelihood).__name__
+    try:
+        with torch.enable_grad():
+            terms = objective.terms(logits, labels, list(model.parameters()))
+    except ValueError as error:
+        raise ValueError(f"loss: {first_words(error)}") from error
+    except Exception as error:  # whatever a loss of one's own raises
+        raise ValueError(
+            f"loss: {name} fails on logits of shape {tuple(logits.shape)} "
+            f"({type(error).__name__}: {first_words(error)})"
+        ) from error
+    if terms.per_example.shape != labels.shape:
+        raise ValueError(
+            f"loss: {name} gives shape {tuple(terms.per_example.shape)} for {len(labels)} "
+            f"examples; give one value an example, {tuple(labels.shape)}"
+        )
+    if not terms.likelihood.requires_grad:
+        raise ValueError(
+            f"loss: {name} has no gradient with respect to the logits; compute it from them with "
+            "torch's functions"
+        )
+
+
+def _check_leaves(name: str, output: Tensor, known: set[int]) -> None:
+    """Refuse what would get gradients and is in no optimizer: layers in a list, bare tensors."""
+    todo, seen = [output.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        todo += [following for following, _ in node.next_functions]
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in known:
+            raise ValueError(
+                f"{name}: a tensor of shape {tuple(leaf.shape)} requires a gradient and is none "
+                f"of the {name}'s parameters, so it would be neither trained nor saved; make it an "
+                "nn.Parameter, or put its layer into an nn.ModuleList"
+            )
+
+
+def _unsaved_buffers(model: nn.Module, objective: MAP) -> dict[str, Tensor]:
+    """Return copies of the buffers that are in no checkpoint."""
+    return {
+        f"{owner}: {name}": buffer.clone()
+        for owner, module in {"model": model, "loss": objective}.items()
+        for name, buffer in module.named_buffers()
+        if name not in module.state_dict()
+    }
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and tensor.dtype is torch.float32
+
+
+def _first(part: Part) -> Part:
+    return Part(*(value[:EXAMPLES] for value in (part.images, part.labels, part.clean_labels)))
+
+
+def _tagged(part: str, sums: ClassificationSums) -> Scalars:
+    return {f"{part}/{name}": value for name, value in sums.scalars().items()}
+
+
+@contextmanager
+def _saying(what: str, *, then: str = "") -> Iterator[None]:
+    """Say what failed in one line, whatever a custom part raises."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{what} ({type(error).__name__}: {first_words(error)})"
+        raise ValueError("; ".join([reason, then] if then else [reason])) from error

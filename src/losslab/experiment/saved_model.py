@@ -1,0 +1,237 @@
+"""A finished run's model, to be used elsewhere: what is kept beside it, a loader, its metrics."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from losslab.data import BatchLoader, Dataset
+from losslab.data.batches import shift_and_scale
+from losslab.experiment.build import load_data
+from losslab.experiment.compose import Composer, leaves, nearest
+from losslab.experiment.identity import kept_configuration
+from losslab.experiment.make import make
+from losslab.experiment.warm_start import load_weights
+from losslab.recording import FINISHED, RunDirectory
+from losslab.training import (
+    PRECISIONS,
+    Trainer,
+    configure_process,
+    evaluate,
+    forward,
+    resolve_device,
+)
+from losslab.types import Scalars
+
+_TAKES = "evaluate takes data=..., data.KEY=..., trainer.device=... and trainer.threads=..."
+
+
+def about_model(config: DictConfig, dataset: Dataset) -> str:
+    """Return ``model.json``: all that is needed to use a run's weights rightly.
+
+    Args:
+        config: Of the run.
+        dataset: What it was trained on.
+    """
+    about = {
+        "model": OmegaConf.to_container(config.model, resolve=True),
+        "input_shape": dataset.input_shape,
+        "num_classes": dataset.num_classes,
+        "class_names": dataset.class_names,
+        "input": "(pixel / pixel_scale - mean) / std in each channel, pixels from 0 to pixel_scale",
+        "pixel_scale": 255,
+        "mean": dataset.mean,
+        "std": dataset.std,
+        "precision": config.trainer.precision,
+    }
+    return json.dumps(about, indent=2, default=str) + "\n"
+
+
+class SavedModel(nn.Module):
+    """A trained model that is given raw images, as :func:`load_model` returns it.
+
+    Attributes:
+        model: What was trained; it is given normalised images.
+        input_shape: ``(C, H, W)``.
+        class_names: K names, in the order of the logits.
+        mean: One number a channel, full brightness being 1.
+        std: Likewise.
+    """
+
+    _shift: Tensor
+    _scale: Tensor
+
+    def __init__(self, model: nn.Module, about: dict[str, Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.input_shape: tuple[int, ...] = tuple(about["input_shape"])
+        self.class_names: tuple[str, ...] = tuple(about["class_names"])
+        self.mean, self.std = about["mean"], about["std"]
+        self.autocast = PRECISIONS[about["precision"]]
+        shift, scale = shift_and_scale(self.mean, self.std)
+        self.register_buffer("_shift", shift)
+        self.register_buffer("_scale", scale)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``(N, K)``; their softmax are the probabilities.
+
+        Args:
+            images: ``(N, C, H, W)``, uint8 from 0 to 255 or floating point from 0 to 1.
+
+        Raises:
+            ValueError: Another shape, type or range.
+        """
+        if tuple(images.shape[1:]) != self.input_shape:
+            shape = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"images of shape {tuple(images.shape)}; give (N, {shape})")
+        if images.is_floating_point():
+            if images.numel() and not 0 <= float(images.amin()) <= float(images.amax()) <= 1:
+                raise ValueError(
+                    f"floating-point images from {images.amin():g} to {images.amax():g}; give 0 to "
+                    "1 as they are, without normalisation, or uint8 from 0 to 255"
+                )
+            images = images * 255
+        elif images.dtype is not torch.uint8:
+            raise ValueError(f"images of type {images.dtype}; give uint8 or floating point")
+        pixels = (images.float() - self._shift) * self._scale
+        return forward(self.model, pixels, self.autocast)
+
+
+def load_model(run: str | Path) -> SavedModel:
+    """Return a finished run's model on the CPU, in evaluation mode; raw images in, logits out.
+
+    No code but the model's own class is run; of a custom model its module must be in the working
+    folder, as for training.
+
+    Args:
+        run: The run's directory, ``outputs/<name>/<group>/seed=<n>``.
+
+    Raises:
+        ValueError: It is no finished run, a file was altered, or what is needed is not there.
+
+    >>> load_model("outputs")
+    Traceback (most recent call last):
+    ValueError: outputs is no finished run; give its directory, .../seed=<n>
+    """
+    directory = RunDirectory(Path(run).expanduser())
+    if directory.status not in FINISHED:
+        raise ValueError(f"{run} is no finished run; give its directory, .../seed=<n>")
+    about = _about(directory)
+    with torch.random.fork_rng(devices=[]):
+        model: nn.Module = make(
+            OmegaConf.create(about["model"]),
+            "model",
+            kind=nn.Module,
+            input_shape=tuple(about["input_shape"]),
+            num_classes=about["num_classes"],
+        ).eval()
+        if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+            model(torch.zeros(2, *about["input_shape"]))
+    if not directory.model.is_file():
+        raise ValueError(f"{directory.path} has no {directory.model.name}")
+    load_weights(model, directory.model, str(directory.path))
+    return SavedModel(model, about).eval()
+
+
+def _about(directory: RunDirectory) -> dict[str, Any]:
+    """Return what ``model.json`` holds, of an older run what it would."""
+    try:
+        content = directory.read(directory.about_model)
+    except FileNotFoundError:
+        config = kept_configuration(directory.read(directory.config).decode())
+        try:
+            content = about_model(config, load_data(config.data)).encode()
+        except ValueError as error:
+            raise ValueError(
+                f"{directory.path} has no {directory.about_model.name}, as losslab wrote none "
+                f"then, and its data are not there to compute mean and std from: {error}"
+            ) from error
+    about: dict[str, Any] = json.loads(content)
+    return about
+
+
+def evaluate_run(
+    run: str | Path, overrides: Sequence[str] = (), *, config_dir: str | None = None
+) -> dict[str, Scalars]:
+    """Evaluate a finished run's model on its own data or on other data.
+
+    Args:
+        run: The run's directory.
+        overrides: ``data=...`` or ``data.KEY=...``, and ``trainer.device=...``.
+        config_dir: A folder with more choices.
+
+    Returns:
+        By part (``train``, ``val``, ``test``) its number of ``examples``, ``accuracy``, ``nll``,
+        ``brier`` and ``ece``. On the run's own data those of ``val`` and ``test`` are the run's.
+
+    Raises:
+        ValueError: As :func:`load_model`; an override is wrong; or images or classes do not fit.
+    """
+    saved = load_model(run)
+    config = _configuration(RunDirectory(Path(run).expanduser()), overrides, config_dir)
+    settings: Trainer = make(config.trainer, "trainer", kind=Trainer)
+    device = resolve_device(settings.device)
+    dataset = load_data(config.data)
+    wanted = len(saved.class_names), saved.input_shape
+    if (dataset.num_classes, dataset.input_shape) != wanted:
+        raise ValueError(
+            f"data={dataset.name} has {dataset.num_classes} classes and images of shape "
+            f"{dataset.input_shape}; {run} was trained for {wanted[0]} and {wanted[1]}"
+        )
+    names, known = dataset.class_names, saved.class_names
+    if names != known and sorted(names) == sorted(known):
+        raise ValueError(
+            f"data={dataset.name} has the classes {', '.join(names)} in another order than "
+            f"{run}: {', '.join(known)}"
+        )
+    configure_process(threads=settings.threads, deterministic=settings.deterministic)
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    saved.model.to(device, memory_format=layout)  # type: ignore[call-overload]
+    found = {}
+    for name in ("train", "val", "test"):
+        loader = BatchLoader(
+            getattr(dataset, name),
+            batch_size=settings.batch_size,
+            mean=saved.mean,  # of what the run was trained on, whatever these images are
+            std=saved.std,
+            device=device,
+            channels_last=settings.channels_last,
+        )
+        sums = evaluate(saved.model, loader, autocast=saved.autocast).sums
+        found[name] = {"examples": float(sums.examples), **sums.scalars()}
+    return found
+
+
+def _configuration(
+    directory: RunDirectory, overrides: Sequence[str], config_dir: str | None
+) -> DictConfig:
+    """Return the run's configuration, with other data."""
+    config = kept_configuration(directory.read(directory.config).decode())
+    with Composer(config_dir) as composer:
+        parsed = composer.parse(overrides)
+        for override in parsed:
+            key = override.key_or_group
+            if key.partition(".")[0] != "data" and key not in ("trainer.device", "trainer.threads"):
+                raise ValueError(f"{override.input_line}: {_TAKES}")
+        if any(override.key_or_group == "data" for override in parsed):
+            composed = composer.compose(overrides)
+            config.data = OmegaConf.to_container(composed.data, resolve=True)
+            parsed = [o for o in parsed if o.key_or_group.partition(".")[0] != "data"]
+        OmegaConf.set_struct(config, True)
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config(parsed, config)
+        except (HydraException, OmegaConfBaseException) as error:
+            keys = list(leaves(config))
+            unknown = [o.key_or_group for o in parsed if o.key_or_group not in keys]
+            if not unknown:
+                raise ValueError(str(error).splitlines()[0]) from error
+            raise ValueError(f"unknown key {unknown[0]!r}{nearest(unknown[0], keys)}") from error
+    return config
