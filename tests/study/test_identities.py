@@ -10,17 +10,7 @@ import torch
 import yaml
 
 from conftest import Commands
-from losslab.experiment import CONFIG_FOLDER
-from losslab.losses import GaussianPrior, information
-from losslab.recording import RunDirectory
-from losslab.report.evidence import (
-    Measurement,
-    NumericClaim,
-    Quantity,
-    judge_quantity,
-    load_evidence,
-)
-from losslab.study.identities import (
+from identities import (
     arithmetic_code,
     code_length,
     convexity,
@@ -36,8 +26,18 @@ from losslab.study.identities import (
     prior,
     target,
 )
+from losslab.losses import GaussianPrior, information
+from losslab.recording import RunDirectory
+from losslab.report.evidence import (
+    Measurement,
+    NumericClaim,
+    Quantity,
+    judge_quantity,
+    load_evidence,
+)
 
-STUDY = yaml.safe_load((CONFIG_FOLDER / "study" / "identities.yaml").read_text(encoding="utf-8"))
+FOLDER = Path(__file__).parents[2] / "experiments" / "identities"
+STUDY = yaml.safe_load((FOLDER / "study" / "identities.yaml").read_text("utf-8"))
 CLAIMS = {claim["id"]: NumericClaim(**claim) for claim in STUDY["claims"]}
 
 # measure, its arguments, quantity, the number, how far it may be off

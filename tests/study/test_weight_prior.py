@@ -1,26 +1,28 @@
 import json
 import math
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from omegaconf import OmegaConf
 from safetensors.numpy import save_file
+from weight_prior.gaussian_noise import gaussian_noise
+from weight_prior.sigma import sigma_sweep
+from weight_prior.sign import sign
+from weight_prior.sparsity import sparsity
+from weight_prior.squared_error import squared_error
+from weight_prior.weight_decay import float64_paths, trained_weights
 
-from losslab.experiment import CONFIG_FOLDER, RunIdentity
+from losslab.experiment import RunIdentity
 from losslab.report.evidence import NumericClaim, judge_quantity, load_evidence
 from losslab.study.points import Point
 from losslab.study.prior_as_written import PriorAsWritten
-from losslab.study.weight_prior import weight_decay
-from losslab.study.weight_prior.gaussian_noise import gaussian_noise
-from losslab.study.weight_prior.sigma import sigma_sweep
-from losslab.study.weight_prior.sign import sign
-from losslab.study.weight_prior.sparsity import sparsity
-from losslab.study.weight_prior.squared_error import squared_error
-from losslab.study.weight_prior.weight_decay import float64_paths, trained_weights
+from weight_prior import weight_decay
 
-STUDY = yaml.safe_load((CONFIG_FOLDER / "study" / "weight_prior.yaml").read_text("utf-8"))
+FOLDER = Path(__file__).parents[2] / "experiments" / "weight_prior"
+STUDY = yaml.safe_load((FOLDER / "study" / "weight_prior.yaml").read_text("utf-8"))
 CLAIMS = {claim["id"]: NumericClaim(**claim) for claim in STUDY["claims"]}
 FLOAT64 = {"steps": 15, "seeds": [0, 1, 2]}
 PAIRS = ["momentum_prior", "momentum_decay", "momentum_double", "mse_decay", "mse_prior"]
@@ -244,7 +246,7 @@ def test_bayes_rule_for_squared_error(monkeypatch):
     measure = partial(gaussian_noise, {}, weight_decay=0.1, noise=0.3, **FLOAT64)
     assert verdict("mse-formula", measure()) == "supported"
     assert verdict("mse-reused", measure()) == "supported"
-    right = "losslab.study.weight_prior.gaussian_noise.implied_std"
+    right = "weight_prior.gaussian_noise.implied_std"
     monkeypatch.setattr(right, lambda *_, **__: 0.1)  # 0.122 would be right
     assert verdict("mse-formula", measure()) == "contradicted"
 

@@ -6,12 +6,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from identities.optimum import random_distributions
 from losslab.data import BatchLoader
 from losslab.losses import CrossEntropy, information
 from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
-from losslab.study.identities.optimum import random_distributions
 from losslab.study.measure import Runs
 from losslab.study.points import Point
 from losslab.study.reading import untrained

@@ -23,7 +23,7 @@ from losslab.report.metrics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs
 from losslab.study.reading import final_weights, of_config
-from losslab.study.weight_prior.float64 import EXAMPLES, path, relative_difference
+from weight_prior.float64 import EXAMPLES, path, relative_difference
 
 
 def trained_weights(runs: Runs, *, compare: dict[str, list[str]]) -> Measurement:

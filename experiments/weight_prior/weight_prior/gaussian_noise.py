@@ -11,8 +11,8 @@ from losslab.losses import MAP, FlatPrior, SquaredError
 from losslab.report.evidence import Measurement
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds
-from losslab.study.weight_prior.float64 import CLASSES, EXAMPLES, path, relative_difference
-from losslab.study.weight_prior.squared_error import implied_std
+from weight_prior.float64 import CLASSES, EXAMPLES, path, relative_difference
+from weight_prior.squared_error import implied_std
 
 
 def gaussian_noise(

@@ -2,11 +2,11 @@
 
 import torch
 
+from identities.optimum import descend
 from losslab.losses import information
 from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
-from losslab.study.identities.optimum import descend
 from losslab.study.measure import Runs
 
 

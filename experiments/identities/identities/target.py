@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from identities.optimum import Descent, descend, random_distributions
 from losslab.losses import CrossEntropy, information
 from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
-from losslab.study.identities.optimum import Descent, descend, random_distributions
 from losslab.study.measure import Runs
 
 _SMALLEST_DRAWN = 1e-16

@@ -11,7 +11,7 @@ from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds
 from losslab.study.points import Point
 from losslab.study.reading import final
-from losslab.study.weight_prior.sweep import (
+from weight_prior.sweep import (
     STD,
     Sweep,
     gain_over_ends,

@@ -10,7 +10,7 @@ from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs
 from losslab.study.points import Point
 from losslab.study.reading import final_weights, of_config, predictions
-from losslab.study.weight_prior.float64 import relative_difference
+from weight_prior.float64 import relative_difference
 
 
 def squared_error(runs: Runs) -> Measurement:

@@ -11,7 +11,7 @@ from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds
 from losslab.study.points import Point
 from losslab.study.reading import final, final_weights, of_config
-from losslab.study.weight_prior.families import (
+from weight_prior.families import (
     LABELS,
     SMALL,
     Family,
@@ -20,7 +20,7 @@ from losslab.study.weight_prior.families import (
     parameter,
     small_share,
 )
-from losslab.study.weight_prior.sweep import SIZE, STD
+from weight_prior.sweep import SIZE, STD
 
 SCALE = "loss.prior.scale"
 _EDGES = np.linspace(-8.0, 0.0, 33)

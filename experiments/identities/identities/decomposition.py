@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from identities.optimum import random_distributions
 from losslab.losses import CrossEntropy, KLDivergence, information
 from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
-from losslab.study.identities.optimum import random_distributions
 from losslab.study.measure import Runs
 from losslab.study.reading import predictions, record
 
