@@ -16,7 +16,7 @@ VARIABLE = "LOSSLAB_ALLOW"
 """Environment variable with further packages or modules, separated by commas."""
 
 FOLDERS = "LOSSLAB_CODE"
-"""Environment variable with folders whose modules are allowed; processes of launchers inherit it."""
+"""Environment variable with folders whose modules are allowed; workers inherit it."""
 
 ALLOWED = (
     *("losslab.data", "losslab.models", "losslab.losses", "losslab.diagnostics"),
