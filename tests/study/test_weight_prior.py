@@ -8,11 +8,10 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 from safetensors.numpy import save_file
-from weight_prior.gaussian_noise import gaussian_noise
 from weight_prior.sigma import sigma_sweep
 from weight_prior.sign import sign
 from weight_prior.sparsity import sparsity
-from weight_prior.squared_error import squared_error
+from weight_prior.squared_error import gaussian_noise, squared_error
 from weight_prior.weight_decay import float64_paths, trained_weights
 
 from losslab.experiment import RunIdentity
@@ -246,7 +245,7 @@ def test_bayes_rule_for_squared_error(monkeypatch):
     measure = partial(gaussian_noise, {}, weight_decay=0.1, noise=0.3, **FLOAT64)
     assert verdict("mse-formula", measure()) == "supported"
     assert verdict("mse-reused", measure()) == "supported"
-    right = "weight_prior.gaussian_noise.implied_std"
+    right = "weight_prior.squared_error.implied_std"
     monkeypatch.setattr(right, lambda *_, **__: 0.1)  # 0.122 would be right
     assert verdict("mse-formula", measure()) == "contradicted"
 

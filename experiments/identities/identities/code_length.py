@@ -1,16 +1,87 @@
-"""S5: divergence is the code length lost by coding real labels with the predicted frequencies."""
+"""S5: divergence is the code length lost by coding real labels with the predicted frequencies.
 
+The code is a real one, arithmetic coding in exact integers. A message is a nested interval of
+[0, 1): each symbol keeps its share of what is left, so that the interval's width is the product of
+the probabilities, and naming a number in it takes that many bits. Witten, Neal and Cleary 1987,
+*Arithmetic coding for data compression*.
+"""
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from identities.arithmetic_code import decode, encode, table
+from identities import exact, figure
 from losslab.losses import information
-from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
+from losslab.report.drawings import Curve, Panel
+from losslab.report.evidence import Measurement, TableOfNumbers
 from losslab.study.measure import Runs
 from losslab.study.reading import predictions
+
+PRECISION = 20
+"""Bits of a table's total."""
+
+Table = list[int]
+"""A share of ``2 ** PRECISION`` for every symbol."""
+
+
+def table(probabilities: Tensor) -> Table:
+    """Round ``(K,)`` probabilities to whole shares; what is possible keeps at least one.
+
+    >>> import torch
+    >>> [share / 2**PRECISION for share in table(torch.tensor([0.5, 0.25, 0.25, 0.0]))]
+    [0.5, 0.25, 0.25, 0.0]
+    """
+    total = 2**PRECISION
+    shares = [max(1, round(p * total)) if p > 0 else 0 for p in probabilities.tolist()]
+    shares[shares.index(max(shares))] += total - sum(shares)
+    return shares
+
+
+def encode(symbols: Sequence[int], tables: Sequence[Table]) -> str:
+    """Return the code of a message as text of 0 and 1.
+
+    Args:
+        symbols: The message.
+        tables: One a symbol; the reader must have the same.
+
+    >>> encode([0, 0, 1, 0], 4 * [[3 * 2**PRECISION // 4, 2**PRECISION // 4]])
+    '0111'
+    """
+    low, width = 0, 1
+    for symbol, shares in zip(symbols, tables, strict=True):
+        low = (low << PRECISION) + width * sum(shares[:symbol])
+        width *= shares[symbol]
+    length = PRECISION * len(symbols)
+    # The widest binary interval m·2^s to (m + 1)·2^s inside ours: its m is the code.
+    size = width.bit_length()
+    while True:
+        start = -(-low >> size)
+        if (start + 1) << size <= low + width:
+            return f"{start:0{length - size}b}" if length > size else ""
+        size -= 1
+
+
+def decode(code: str, tables: Sequence[Table]) -> list[int]:
+    """Return the message that :func:`encode` made into ``code`` with these tables.
+
+    >>> decode("0111", 4 * [[3 * 2**PRECISION // 4, 2**PRECISION // 4]])
+    [0, 0, 1, 0]
+    """
+    length = PRECISION * len(tables)
+    number = int(code or "0", 2) << (length - len(code))
+    low, width, symbols = 0, 1, []
+    for index, shares in enumerate(tables):
+        seen = number >> (length - PRECISION * (index + 1))
+        position = (seen - (low << PRECISION)) // width
+        symbol, below = 0, 0
+        while position >= below + shares[symbol]:
+            below += shares[symbol]
+            symbol += 1
+        low, width = (low << PRECISION) + width * below, width * shares[symbol]
+        symbols.append(symbol)
+    return symbols
 
 
 class Excess(NamedTuple):
@@ -40,60 +111,52 @@ def excess(runs: Runs) -> Measurement:
         ``written``: the largest difference between the excess of the written code and KL(p‖q);
         ``smallest``: the smallest excess; both in bits a label.
     """
+    points = runs["stages_cross_entropy"]
+    steps = [float(point.values["trainer.steps"]) for point in points]
     stages = {
         f"network, steps = {point.values['trainer.steps']}": measure_excess(*predictions(point))
-        for point in runs["stages_cross_entropy"]
+        for point in points
     }
-    logits, labels = predictions(runs["stages_cross_entropy"][-1])
+    along = list(stages.values())
+    logits, labels = predictions(points[-1])
     stages["all labels equally likely"] = measure_excess(
         logits, labels, predicted=torch.full_like(logits, 1 / logits.shape[1])
     )
-    every = list(stages.values())
-    n = len(every)
+    every, n = list(stages.values()), len(stages)
     what = "over the stages of training and a uniform q, bits a label"
-    steps = [float(point.values["trainer.steps"]) for point in runs["stages_cross_entropy"]]
-    along = every[: len(steps)]
     return Measurement(
         quantities={
-            "written": Quantity(
-                value=max(abs(each.written - each.divergence) for each in every),
-                n=n,
-                what=f"largest |arithmetic code's excess − KL(p‖q)| {what}",
+            "written": exact(
+                max(abs(each.written - each.divergence) for each in every),
+                n,
+                f"largest |arithmetic code's excess − KL(p‖q)| {what}",
             ),
-            "smallest": Quantity(
-                value=min(each.written for each in every), n=n, what=f"smallest excess {what}"
-            ),
+            "smallest": exact(min(each.written for each in every), n, f"smallest excess {what}"),
         },
-        drawings=[
-            Drawing(
-                name="code_length",
-                caption="The divergence is a price in bits: real test labels, written with an "
-                "arithmetic code made for what the network predicts, are longer than with a code "
-                "made for how often they occur, by KL(p‖q).",
-                panels=[
-                    Panel(
-                        title="What a wrong prediction costs",
-                        x_label="steps of training",
-                        x_log=True,
-                        y_label="length, bits a label",
-                        curves=[
-                            Curve(label="code made for p", x=steps, y=[e.length for e in along]),
-                            Curve(
-                                label="code made for q",
-                                x=steps,
-                                y=[e.length + e.written for e in along],
-                            ),
-                            Curve(
-                                label="code made for p, plus KL(p‖q)",
-                                x=steps,
-                                y=[e.length + e.divergence for e in along],
-                                line=False,
-                            ),
-                        ],
-                    )
+        drawings=figure(
+            "code_length",
+            "The divergence is a price in bits: real test labels, written with an arithmetic code "
+            "made for what the network predicts, are longer than with a code made for how often "
+            "they occur, by KL(p‖q).",
+            Panel(
+                title="What a wrong prediction costs",
+                x_label="steps of training",
+                x_log=True,
+                y_label="length, bits a label",
+                curves=[
+                    Curve(label="code made for p", x=steps, y=[e.length for e in along]),
+                    Curve(
+                        label="code made for q", x=steps, y=[e.length + e.written for e in along]
+                    ),
+                    Curve(
+                        label="code made for p, plus KL(p‖q)",
+                        x=steps,
+                        y=[e.length + e.divergence for e in along],
+                        line=False,
+                    ),
                 ],
-            )
-        ],
+            ),
+        ),
         tables=[
             TableOfNumbers(
                 title="Bits a label, by the code's q",
