@@ -37,6 +37,7 @@ def losslab(
     monkeypatch.setenv("LOSSLAB_CACHE", str(cache))
     monkeypatch.setenv("LOSSLAB_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setenv("LOSSLAB_CODE", "")  # --config-dir adds to it
     monkeypatch.setattr(sys, "path", list(sys.path))
 
     def call(*arguments: str) -> Result:

@@ -58,6 +58,10 @@ def test_the_wheel_has_everything_and_runs_from_anywhere(wheel, tmp_path, cache)
     assert where.strip() == str(target / "losslab" / "__init__.py")
     listed = run(sys.executable, "-m", "losslab", "list", "losses", **options)
     assert "cross_entropy" in listed
+    study = [sys.executable, "-m", "losslab", "study", "identities"]
+    said = subprocess.run(study, capture_output=True, text=True, check=False, **options)
+    assert (said.returncode, len(said.stderr.splitlines())) == (2, 1)
+    assert "losslab's repository" in said.stderr
     run(sys.executable, "-m", "losslab", "train", *TINY, **options)
     (directory,) = elsewhere.glob("outputs/runs/*/seed=0")
     assert status(directory) == "done"

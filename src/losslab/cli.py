@@ -32,7 +32,8 @@ USAGE = """\
 losslab: why does squared error underperform cross-entropy for classification?
 
   losslab study NAME [overrides]   run a study's grid over all cores, then report;
-                                   --config-dir DIR for studies and losses of your own
+                                   --config-dir DIR for studies and losses of your own,
+                                   with the Python code that lies there
   losslab study all                every study
   losslab train [overrides]        one run; with -m a Hydra sweep; every Hydra flag works
   losslab report PATH [--to DIR]   tables, claims and figures of the runs that are there
@@ -141,13 +142,13 @@ def _study(arguments: list[str]) -> int:
             "losslab train"
         )
     parser = _parser("study", "Run a study, then report.")
-    parser.add_argument("--config-dir", help="a folder with more choices, studies among them")
+    parser.add_argument("--config-dir", help="a folder with more choices and the code they name")
     parser.add_argument("words", nargs="*")
     given = _parse(parser, arguments, mixed=True)
     if not given.words or "=" in given.words[0]:
         raise ValueError("name a study: losslab study NAME; see `losslab list study`")
     from losslab.experiment import Composer
-    from losslab.study import run_study, studies
+    from losslab.study import only_in_repository, run_study, studies
 
     name, *overrides = given.words
     own = [] if given.config_dir is None else ["--config-dir", given.config_dir]
@@ -155,6 +156,8 @@ def _study(arguments: list[str]) -> int:
     def run() -> "list[Failed]":
         failed = []
         with Composer(given.config_dir) as composer:
+            if name == "all" and (absent := only_in_repository(composer)):
+                _say(f"left out, as only losslab's repository has them: {', '.join(absent)}")
             for study in studies(composer) if name == "all" else [name]:
                 command = shlex.join(["losslab", "study", study, *own, *overrides])
                 failed += run_study(composer, study, overrides, console=Console(), command=command)

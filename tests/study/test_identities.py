@@ -10,8 +10,16 @@ import torch
 import yaml
 
 from conftest import Commands
-from losslab.experiment import CONFIG_FOLDER
-from losslab.losses import GaussianPrior, information
+from identities import (
+    code_length,
+    convexity,
+    further_reading,
+    logarithms,
+    objectives,
+    optimum,
+    prior,
+)
+from losslab.losses import GaussianPrior, functional, information
 from losslab.recording import RunDirectory
 from losslab.report.evidence import (
     Measurement,
@@ -20,80 +28,51 @@ from losslab.report.evidence import (
     judge_quantity,
     load_evidence,
 )
-from losslab.study.identities import (
-    arithmetic_code,
-    code_length,
-    convexity,
-    counterexamples,
-    curvature,
-    decomposition,
-    descent_by_hand,
-    direction,
-    entropy,
-    logarithms,
-    naive_softmax,
-    posterior,
-    prior,
-    target,
-)
 
-STUDY = yaml.safe_load((CONFIG_FOLDER / "study" / "identities.yaml").read_text(encoding="utf-8"))
+FOLDER = Path(__file__).parents[2] / "experiments" / "identities"
+STUDY = yaml.safe_load((FOLDER / "study" / "identities.yaml").read_text("utf-8"))
 CLAIMS = {claim["id"]: NumericClaim(**claim) for claim in STUDY["claims"]}
 
-# measure, its arguments, quantity, the number, how far it may be off
+# the measure and its arguments in place of the study's; quantity, the number, how far it may be off
 KNOWN = [
-    (target.minimum, {"num_classes": [3], "targets": 2, "seed": 1}, "distance_soft", 0, 1e-6),
-    (target.minimum, {"num_classes": [2], "targets": 1, "seed": 1}, "height", 0, 1e-9),
-    (entropy.maximum, {"num_classes": [3], "starts": 2, "seed": 1}, "deviation", 0, 1e-6),
-    (entropy.maximum, {"num_classes": [2], "starts": 1, "seed": 1}, "coin", 0.5, 1e-6),
-    (entropy.maximum, {"num_classes": [2], "starts": 1, "seed": 1}, "certain", 0, 0),
-    (
-        decomposition.random_pairs,
-        {"num_classes": [4], "count": 9, "seed": 1},
-        "residual",
-        0,
-        1e-13,
-    ),
-    (naive_softmax.first_failure, {"largest_gap": 120}, "naive_single", 89, 0),  # e^88.7
-    (naive_softmax.first_failure, {"largest_gap": 120}, "log_of_softmax_single", 104, 0),
-    (naive_softmax.first_failure, {"largest_gap": 120}, "safe_failures", 0, 0),
+    ("target", {"num_classes": [3], "targets": 2, "seed": 1}, "distance_soft", 0, 1e-6),
+    ("target", {"num_classes": [2], "targets": 1, "seed": 1}, "height", 0, 1e-9),
+    ("entropy", {"num_classes": [3], "starts": 2, "seed": 1}, "deviation", 0, 1e-6),
+    ("entropy", {"num_classes": [2], "starts": 1, "seed": 1}, "coin", 0.5, 1e-6),
+    ("entropy", {"num_classes": [2], "starts": 1, "seed": 1}, "certain", 0, 0),
+    ("random_pairs", {"num_classes": [4], "count": 9, "seed": 1}, "residual", 0, 1e-13),
+    ("naive_softmax", {"largest_gap": 120}, "naive_single", 89, 0),  # e^88.7
+    ("naive_softmax", {"largest_gap": 120}, "log_of_softmax_single", 104, 0),
+    ("naive_softmax", {"largest_gap": 120}, "safe_failures", 0, 0),
     # H(¾, ¼) less the other way round, the coins being ¼, ½, ¾
     (
-        counterexamples.search,
-        {"step": 0.25},
-        "cross_entropy_asymmetry",
-        -math.log(math.sqrt(3) / 4) - math.log(2),
-        1e-12,
+        *("counterexamples", {"step": 0.25}, "cross_entropy_asymmetry"),
+        *(-math.log(math.sqrt(3) / 4) - math.log(2), 1e-12),
     ),
     # KL(¼‖¾) − 2 KL between neighbours
     (
-        counterexamples.search,
-        {"step": 0.25},
-        "kl_divergence_detour",
+        *("counterexamples", {"step": 0.25}, "kl_divergence_detour"),
         0.5 * math.log(3) - (0.75 * math.log(1.5) + 0.25 * math.log(0.5)) - math.log(4 / 3) / 2,
         1e-12,
     ),
-    (posterior.sign_of_a_logarithm, {"count": 20, "seed": 1}, "posterior", 0, 1e-12),
-    (
-        direction.two_modes,
-        {"distance": 3.0, "std": 0.5, "between": 1.0},
-        "forward_std",
-        math.sqrt(9.25),
-        1e-4,
-    ),
-    (
-        direction.two_modes,
-        {"distance": 3.0, "std": 0.5, "between": 1.0},
-        "reverse_std",
-        0.5,
-        1e-3,
-    ),
+    ("sign_of_a_logarithm", {"count": 20, "seed": 1}, "posterior", 0, 1e-12),
+    ("direction", {"distance": 3.0}, "forward_std", math.sqrt(9.25), 1e-4),
+    ("direction", {"distance": 3.0}, "reverse_std", 0.5, 1e-3),
 ]
+MODULES = (code_length, convexity, further_reading, logarithms, objectives, optimum, prior)
+
+
+def run_measure(name: str, **others) -> Measurement:
+    """Run one of the study's measures that need no runs, by its own arguments but for some."""
+    node = STUDY["measures"][name] | others
+    path, _, function = node.pop("_target_").rpartition(".")
+    (module,) = (module for module in MODULES if module.__name__ == path)
+    return getattr(module, function)({}, **node)
 
 
 @pytest.mark.parametrize(("measure", "arguments", "quantity", "number", "off"), KNOWN)
 def test_known_number(measure, arguments, quantity, number, off):
-    found = measure({}, **arguments).quantities[quantity].value
+    found = run_measure(measure, **arguments).quantities[quantity].value
     assert found == pytest.approx(number, rel=0, abs=off)
 
 
@@ -105,9 +84,9 @@ def test_two_classes_have_the_eigenvalues_of_their_formulas():
     # logit, and the Hessian is it times [[1, −1], [−1, 1]].
     second = -4 * p * (1 - p) ** 2 * (1 - 3 * p) + 0 * p
     expected = torch.minimum(2 * second, torch.zeros(2))
-    found = curvature.smallest_eigenvalues(curvature.LOSSES["brier"], logits, labels)
+    found = convexity.smallest_eigenvalues(convexity.LOSSES["brier"], logits, labels)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-    flat = curvature.smallest_eigenvalues(curvature.LOSSES["cross_entropy"], logits, labels)
+    flat = convexity.smallest_eigenvalues(convexity.LOSSES["cross_entropy"], logits, labels)
     assert flat.abs().max() < 1e-15
 
 
@@ -115,10 +94,10 @@ def test_arithmetic_code_is_read_back_and_as_long_as_shannon_says():
     draw = torch.Generator().manual_seed(3)
     probabilities = torch.rand(400, 5, generator=draw, dtype=torch.float64).square()
     probabilities /= probabilities.sum(1, keepdim=True)
-    tables = [arithmetic_code.table(row) for row in probabilities]
+    tables = [code_length.table(row) for row in probabilities]
     message = torch.multinomial(probabilities, 1, generator=draw).squeeze(1)
-    code = arithmetic_code.encode(message.tolist(), tables)
-    assert arithmetic_code.decode(code, tables) == message.tolist()
+    code = code_length.encode(message.tolist(), tables)
+    assert code_length.decode(code, tables) == message.tolist()
     ideal = -probabilities[torch.arange(400), message].log2().sum().item()
     assert ideal - 0.1 < len(code) < ideal + 2.1
 
@@ -144,7 +123,7 @@ def test_product_of_tenths_is_zero_when_floats_end():
 def test_gradient_descent_reaches_the_least_squares_solution():
     features = torch.eye(3, dtype=torch.float64)
     goal = torch.arange(6, dtype=torch.float64).reshape(3, 2)
-    weights, values = descent_by_hand.gradient_descent(
+    weights, values = objectives.gradient_descent(
         lambda z: (z - goal).square().sum(), features, num_classes=2, steps=60, rate=0.25
     )
     torch.testing.assert_close(weights, goal)
@@ -159,29 +138,6 @@ def verdict(claim: str, measured: Measurement) -> str:
     return judge_quantity(CLAIMS[claim], measured.quantities[quantity])
 
 
-def run_measure(name: str) -> Measurement:
-    """Run one of the study's measures that need no runs, by its own arguments."""
-    functions = {
-        "random_pairs": decomposition.random_pairs,
-        "counterexamples": counterexamples.search,
-        "sign_of_a_logarithm": posterior.sign_of_a_logarithm,
-        "random_logits": curvature.random_logits,
-        "naive_softmax": naive_softmax.first_failure,
-        "in_probabilities": convexity.in_probabilities,
-    }
-    node = dict(STUDY["measures"][name])
-    module, _, function = node.pop("_target_").rpartition(".")
-    assert (functions[name].__module__, functions[name].__name__) == (module, function)
-    return functions[name]({}, **node)
-
-
-def test_a_wrong_divergence_breaks_the_decomposition(monkeypatch):
-    assert verdict("s3-random-pairs", run_measure("random_pairs")) == "supported"
-    right = information.kl_divergence
-    monkeypatch.setattr(information, "kl_divergence", lambda p, q: 1.001 * right(p, q))
-    assert verdict("s3-random-pairs", run_measure("random_pairs")) == "contradicted"
-
-
 def test_an_infinite_divergence_is_no_code_length(monkeypatch):
     right = information.kl_divergence
     swapped = lambda p, q, unit: right(q, p, unit=unit)  # noqa: E731
@@ -194,48 +150,49 @@ def test_an_infinite_divergence_is_no_code_length(monkeypatch):
     assert judge_quantity(CLAIMS["s5-code-length"], quantity) == "contradicted"
 
 
-def test_a_symmetric_divergence_has_no_counterexample(monkeypatch):
-    monkeypatch.setattr(information, "cross_entropy", lambda p, q: (p - q).square().sum(-1).sqrt())
-    measured = run_measure("counterexamples")
-    assert verdict("s12-asymmetric", measured) == "contradicted"
-    assert verdict("s12-triangle", measured) == "contradicted"
+def naive(logits, target, *, label_smoothing=0.0):
+    return -logits.softmax(1).gather(1, target.unsqueeze(1)).squeeze(1).log()
 
 
-def test_a_prior_of_the_wrong_sign_is_no_posterior(monkeypatch):
-    assert verdict("s13-library", run_measure("sign_of_a_logarithm")) == "supported"
-    right = GaussianPrior.__call__
-    monkeypatch.setattr(GaussianPrior, "__call__", lambda self, weights: -right(self, weights))
-    assert verdict("s13-library", run_measure("sign_of_a_logarithm")) == "contradicted"
+RIGHT_DIVERGENCE, RIGHT_PRIOR = information.kl_divergence, GaussianPrior.__call__
+BRIER = convexity.LOSSES["brier"]
+# what is broken, with what in its place; the measure, and the claims that are then contradicted
+BROKEN = [
+    (information, "kl_divergence", lambda p, q: 1.001 * RIGHT_DIVERGENCE(p, q),
+     "random_pairs", ["s3-random-pairs"]),
+    # A distance has no counter-examples.
+    (information, "cross_entropy", lambda p, q: (p - q).square().sum(-1).sqrt(),
+     "counterexamples", ["s12-asymmetric", "s12-triangle"]),
+    (GaussianPrior, "__call__", lambda self, weights: -RIGHT_PRIOR(self, weights),
+     "sign_of_a_logarithm", ["s13-library"]),
+    (functional, "cross_entropy", naive, "naive_softmax", ["s9-safe"]),
+    # A concave measure is above its chord.
+    (information, "cross_entropy", lambda p, q: torch.xlogy(p, q).sum(-1),
+     "in_probabilities", ["s12-convex-probabilities"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("where", "name", "wrong", "measure", "claims"), BROKEN)
+def test_what_is_broken_contradicts_its_claims(monkeypatch, where, name, wrong, measure, claims):
+    for part, expected in ((getattr(where, name), "supported"), (wrong, "contradicted")):
+        monkeypatch.setattr(where, name, part)
+        measured = run_measure(measure)
+        assert {claim: verdict(claim, measured) for claim in claims} == dict.fromkeys(
+            claims, expected
+        )
 
 
 def test_squared_error_in_the_place_of_cross_entropy_is_not_convex(monkeypatch):
-    measured = run_measure("random_logits")
-    assert verdict("s12-convex-random", measured) == "supported"
-    assert verdict("s12-not-convex", measured) == "contradicted"
-    monkeypatch.setitem(curvature.LOSSES, "cross_entropy", curvature.LOSSES["brier"])
-    measured = run_measure("random_logits")
-    assert verdict("s12-convex-random", measured) == "contradicted"
-    assert verdict("s12-not-convex", measured) == "supported"
-
-
-def test_a_naive_loss_fails_where_the_library_does_not(monkeypatch):
-    assert verdict("s9-safe", run_measure("naive_softmax")) == "supported"
-
-    def naive(logits, target, *, label_smoothing=0.0):
-        return -logits.softmax(1).gather(1, target.unsqueeze(1)).squeeze(1).log()
-
-    monkeypatch.setattr("losslab.losses.functional.cross_entropy", naive)
-    assert verdict("s9-safe", run_measure("naive_softmax")) == "contradicted"
+    for expected in (("supported", "contradicted"), ("contradicted", "supported")):
+        measured = run_measure("random_logits")
+        found = verdict("s12-convex-random", measured), verdict("s12-not-convex", measured)
+        assert found == expected
+        monkeypatch.setitem(convexity.LOSSES, "cross_entropy", BRIER)
 
 
 def test_what_never_fails_contradicts_the_claim_that_it_does():
-    measured = naive_softmax.first_failure({}, largest_gap=10)
+    measured = run_measure("naive_softmax", largest_gap=10)
     assert verdict("s9-naive", measured) == verdict("s9-naive-softmax", measured) == "contradicted"
-
-
-def test_a_concave_measure_is_above_its_chord(monkeypatch):
-    monkeypatch.setattr(information, "cross_entropy", lambda p, q: torch.xlogy(p, q).sum(-1))
-    assert verdict("s12-convex-probabilities", run_measure("in_probabilities")) == "contradicted"
 
 
 # --- the study as a whole ------------------------------------------------------------------------
@@ -256,7 +213,7 @@ TINY = (
         for name, node in STUDY["runs"].items()
         if len(node["seeds"]) > 2
     ),
-    *(f"study.runs.stages_{loss}.grid={{trainer.steps:[1,4]}}" for loss in curvature.LOSSES),
+    *(f"study.runs.stages_{loss}.grid={{trainer.steps:[1,4]}}" for loss in convexity.LOSSES),
     *(f"study.runs.linear_{side}.grid={{optimizer.lr:[0.01]}}" for side in ("softmax", "hinge")),
     # The narrow prior of few examples: twice as strong a step as the study's, so fewer of them.
     *(f"+study.runs.{name}.grid={{trainer.steps:[300]}}" for name in SIGNS),

@@ -8,12 +8,15 @@ import importlib.machinery
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 VARIABLE = "LOSSLAB_ALLOW"
 """Environment variable with further packages or modules, separated by commas."""
+
+FOLDERS = "LOSSLAB_CODE"
+"""Environment variable with folders whose modules are allowed; workers inherit it."""
 
 ALLOWED = (
     *("losslab.data", "losslab.models", "losslab.losses", "losslab.diagnostics"),
@@ -34,14 +37,30 @@ _HYDRA = (
 )
 _HYDRA_NODES = ("launcher", "sweeper", "callbacks")
 # Environment variables that make other programs, or this list, do something else.
-_NOT_SET = re.compile("(LD_|DYLD_|PYTHON|GIT_|PATH$|LOSSLAB_ALLOW$)", re.IGNORECASE)
+_NOT_SET = re.compile("(LD_|DYLD_|PYTHON|GIT_|PATH$|LOSSLAB_(ALLOW|CODE)$)", re.IGNORECASE)
+
+
+def allow_modules_of(folders: Iterable[Path]) -> None:
+    """Allow and make importable what lies in folders, here and in the processes of launchers.
+
+    Args:
+        folders: Of a user who trusts the code in them, as whoever gives ``--config-dir`` does.
+    """
+    places = [*_listed(FOLDERS, os.pathsep), *map(str, folders)]
+    os.environ[FOLDERS] = os.pathsep.join(dict.fromkeys(places))
+
+
+def _own_folders() -> list[Path]:
+    places = _listed(FOLDERS, os.pathsep)
+    sys.path.extend(place for place in places if place not in sys.path)
+    return [Path.cwd(), *map(Path, places)]
 
 
 def check_name(path: str, name: str) -> None:
     """Check a ``_target_`` before anything is imported for it.
 
-    Allowed are :data:`ALLOWED`, modules in the working folder, where one's own losses are, and
-    what :data:`VARIABLE` lists.
+    Allowed are :data:`ALLOWED`, modules in the working folder and in :data:`FOLDERS`, where one's
+    own losses are, and what :data:`VARIABLE` lists.
 
     Args:
         path: Dotted.
@@ -98,16 +117,17 @@ def check_hydra(hydra: Mapping[str, Any]) -> None:
 
 
 def is_ones_own(module: str) -> bool:
-    """Return whether a top-level module is a file or a package in the working folder itself.
+    """Return whether a top-level module is a file or a package in one's own folders themselves.
 
     Nothing is imported. Installed packages are not one's own, wherever they are installed.
     """
-    spec, here = _find(module), Path.cwd()
+    folders = _own_folders()  # before the search, which is on the path that they are put on
+    spec = _find(module)
     if spec is None or module in sys.stdlib_module_names:
         return False
     places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
     return bool(places) and all(
-        place is not None and Path(place) in _places(here, module) for place in places
+        place is not None and Path(place) in _places(folders, module) for place in places
     )
 
 
@@ -120,10 +140,9 @@ def _find(module: str) -> importlib.machinery.ModuleSpec | None:
     return importlib.machinery.PathFinder.find_spec(module, folders)
 
 
-def _places(here: Path, module: str) -> Iterator[Path]:
-    yield here / f"{module}.py"
-    yield here / module / "__init__.py"
-    yield here / module
+def _places(folders: Iterable[Path], module: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from (folder / f"{module}.py", folder / module / "__init__.py", folder / module)
 
 
 def targets(
@@ -142,8 +161,12 @@ def targets(
 
 
 def _more() -> tuple[str, ...]:
-    listed = os.environ.get(VARIABLE, "").split(",")
-    return tuple(text.strip().rstrip(".") for text in listed if text.strip().rstrip("."))
+    return tuple(text.rstrip(".") for text in _listed(VARIABLE, ",") if text.rstrip("."))
+
+
+def _listed(variable: str, separator: str) -> list[str]:
+    listed = os.environ.get(variable, "").split(separator)
+    return [text.strip() for text in listed if text.strip()]
 
 
 def _is_below(path: str, packages: tuple[str, ...]) -> bool:
@@ -153,6 +176,6 @@ def _is_below(path: str, packages: tuple[str, ...]) -> bool:
 def _refusal(path: str, name: str) -> str:
     return (
         f"{name}._target_={path} is not on the list of what a configuration may make: "
-        f"losslab's own parts, torch.nn, torch.optim, and modules in the working folder; where you "
-        f"trust it, set {VARIABLE}={path.rpartition('.')[0] or path}"
+        f"losslab's own parts, torch.nn, torch.optim, and modules in the working folder or in that "
+        f"of --config-dir; where you trust it, set {VARIABLE}={path.rpartition('.')[0] or path}"
     )

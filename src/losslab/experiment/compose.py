@@ -23,13 +23,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from losslab.experiment.allowed import check_hydra
+from losslab.experiment.allowed import allow_modules_of, check_hydra
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # A wheel carries conf/ inside the package; a checkout has it at its root.
 CONFIG_FOLDER = next(
     folder for folder in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if folder.is_dir()
 )
+# Studies that need code of their own lie with it in a checkout's notebook; a wheel has none.
+STUDY_FOLDERS = sorted(path.parent for path in CONFIG_FOLDER.parent.glob("experiments/*/study"))
 
 
 OF_A_SWEEP = ("launcher", "sweeper")
@@ -42,7 +44,9 @@ class Composer:
     Use it as a context manager: Hydra keeps global state meanwhile.
 
     Args:
-        config_dir: A folder of the user's own with more choices, e.g. ``my_conf/loss/mine.yaml``.
+        config_dir: A folder of the user's own with more choices, e.g. ``my_conf/loss/mine.yaml``,
+            and the modules that they name. In a checkout, the folders in ``experiments`` that have
+            a study with code of its own are found in the same way.
 
     Raises:
         ValueError: ``config_dir`` is no folder.
@@ -51,7 +55,8 @@ class Composer:
     def __init__(self, config_dir: str | None = None) -> None:
         if config_dir is not None and not Path(config_dir).is_dir():
             raise ValueError(f"--config-dir {config_dir} is no folder; give one with choices in it")
-        self._config_dir = config_dir
+        self._own = [] if config_dir is None else [Path(config_dir).resolve()]
+        self._folders = list(dict.fromkeys([CONFIG_FOLDER, *self._own, *STUDY_FOLDERS]))
         self._stack = ExitStack()
         self._choices: dict[str, list[str]] = {}
         self._composed: dict[tuple[str, ...], DictConfig] = {}
@@ -59,25 +64,20 @@ class Composer:
     @property
     def flags(self) -> list[str]:
         """What a command needs before its overrides, to compose the same from any folder."""
-        if self._config_dir is None:
-            return []
-        return ["--config-dir", str(Path(self._config_dir).resolve())]
+        return [text for folder in self._own for text in ("--config-dir", str(folder))]
 
     def __enter__(self) -> "Composer":
         self._stack.enter_context(initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"))
         self.hydra = GlobalHydra.instance().hydra
         assert self.hydra is not None
         self.loader = self.hydra.config_loader
-        if self._config_dir is not None:
-            assert isinstance(self.loader, ConfigLoaderImpl)
-            search_path = self.loader.get_search_path()
-            # Where Hydra puts it, too.
-            search_path.prepend(
-                provider="command-line",
-                path=f"file://{Path(self._config_dir).resolve()}",
-                anchor=SearchPathQuery(provider="schema"),
-            )
-            self.loader.repository.initialize_sources(search_path)
+        assert isinstance(self.loader, ConfigLoaderImpl)
+        search_path, schema = self.loader.get_search_path(), SearchPathQuery(provider="schema")
+        for folder in self._folders[1:]:  # where Hydra puts that of --config-dir, too
+            provider = "command-line" if folder in self._own else "experiments"
+            search_path.prepend(provider, f"file://{folder}", anchor=schema)
+        self.loader.repository.initialize_sources(search_path)
+        allow_modules_of(self._folders[1:])
         return self
 
     def __exit__(
@@ -161,6 +161,11 @@ class Composer:
         if group not in self._choices:  # Hydra looks through all its folders each time
             self._choices[group] = sorted(self.loader.get_group_options(group))
         return self._choices[group]
+
+    def file(self, group: str, choice: str) -> Path:
+        """Return the file of a choice."""
+        files = (folder / group / f"{choice}.yaml" for folder in self._folders)
+        return next(path for path in files if path.exists())
 
     def _compose(self, overrides: Sequence[str], run_mode: RunMode = RunMode.RUN) -> DictConfig:
         assert self.hydra is not None

@@ -18,7 +18,7 @@ def describe(composer: Composer, group: str) -> dict[str, str]:
     The learning rate stays as it is
     """
     return {
-        choice: _first_comment((CONFIG_FOLDER / group / f"{choice}.yaml").read_text("utf-8"))
+        choice: _first_comment(composer.file(group, choice).read_text("utf-8"))
         for choice in composer.choices(group)
     }
 

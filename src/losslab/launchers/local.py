@@ -1,11 +1,13 @@
 """Runs on this machine: in this process, or in one worker process a core."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import final
 
 from losslab.experiment import Job
+from losslab.experiment.allowed import FOLDERS
 from losslab.launchers.base import Launcher, LauncherError
 from losslab.stopping import end_with_parent
 
@@ -47,7 +49,12 @@ class Joblib(Launcher):
         try:
             # Each run matters more than the time to hand it out: no batches.
             parallel = joblib.Parallel(
-                n_jobs=self.workers, backend="loky", batch_size=1, initializer=end_with_parent
+                n_jobs=self.workers,
+                backend="loky",
+                batch_size=1,
+                initializer=_begin,
+                # Other folders than in an earlier round: other workers.
+                initargs=(os.environ.get(FOLDERS, ""),),
             )
             return list(parallel(joblib.delayed(job)() for job in jobs))
         except BrokenProcessPool as error:
@@ -56,3 +63,8 @@ class Joblib(Launcher):
                 "are kept, and the same command goes on from here (launcher.workers=1 for fewer "
                 "workers)"
             ) from error
+
+
+def _begin(folders: str) -> None:
+    os.environ[FOLDERS] = folders
+    end_with_parent()

@@ -5,7 +5,7 @@ from losslab.study.comparison import Comparison
 from losslab.study.demonstration import Demonstration
 from losslab.study.measure import Runs
 from losslab.study.points import Point, Points, Session, run_points
-from losslab.study.run import Study, run_study, studies
+from losslab.study.run import Study, only_in_repository, run_study, studies
 
 __all__ = [
     "Comparison",
@@ -17,6 +17,7 @@ __all__ = [
     "Runs",
     "Session",
     "Study",
+    "only_in_repository",
     "run_points",
     "run_study",
     "studies",

@@ -15,16 +15,25 @@ SIZES = ("committed", "full")
 """Of a study: what two cores do in minutes and the repository holds, and more for a GPU."""
 
 
+IN_REPOSITORY = ("identities", "weight_prior")
+"""Studies with code of their own, which lies in ``experiments`` and in no wheel."""
+
+
 class Study(Protocol):
-    """What ``conf/study/NAME.yaml`` names as its ``_target_``."""
+    """What ``study/NAME.yaml`` names as its ``_target_``."""
 
     def run(self, session: Session) -> list[Failed]:
         """Run what is missing and write the report; return the runs that failed."""
 
 
 def studies(composer: Composer) -> list[str]:
-    """Return the names of all studies."""
+    """Return the names of all studies that are here."""
     return composer.choices("study")
+
+
+def only_in_repository(composer: Composer) -> list[str]:
+    """Return the names of the studies that a wheel lacks; none in a checkout."""
+    return [name for name in IN_REPOSITORY if name not in studies(composer)]
 
 
 def run_study(
@@ -42,6 +51,11 @@ def run_study(
     Raises:
         ValueError: No such study or key, or its parts do not fit.
     """
+    if name in only_in_repository(composer):
+        raise ValueError(
+            f"the study {name} has code of its own and is in losslab's repository, not in this "
+            f"installation; run it in a checkout, or add --config-dir with its experiments/{name}"
+        )
     overrides = [quoted(text) for text in overrides]
     parsed = composer.parse(overrides)
     about_study = [o.input_line or "" for o in parsed if o.key_or_group.startswith("study.")]

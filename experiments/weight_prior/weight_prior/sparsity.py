@@ -7,23 +7,20 @@ import numpy as np
 
 from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, TableOfNumbers
+from losslab.report.metrics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds
 from losslab.study.points import Point
 from losslab.study.reading import final, final_weights, of_config
-from losslab.study.weight_prior.families import (
-    LABELS,
-    SMALL,
-    Family,
-    family_of,
-    narrowest,
-    parameter,
-    small_share,
-)
-from losslab.study.weight_prior.sweep import SIZE, STD
+from weight_prior.sigma import SIZE, STD
 
 SCALE = "loss.prior.scale"
 _EDGES = np.linspace(-8.0, 0.0, 33)
+SMALL = 1e-3
+LABELS = {"map_gaussian": "Gaussian", "map_laplace": "Laplace"}
+
+Family = dict[float, list[Point]]
+"""Standard deviation of the prior to its runs, by seed, both ascending."""
 
 
 def sparsity(runs: Runs, *, tolerance: float) -> Measurement:
@@ -162,3 +159,35 @@ def _table(families: dict[str, Family]) -> TableOfNumbers:
         ],
         rows=rows,
     )
+
+
+def small_share(weights: FloatArray) -> float:
+    """Return the share of weights ``(P,)`` whose size is below 1e-3 of the largest one's.
+
+    >>> small_share(np.array([1.0, -0.5, 1e-4, 0.0]))
+    0.5
+    """
+    sizes = np.abs(weights)
+    return float(np.mean(sizes < SMALL * sizes.max()))
+
+
+def parameter(name: str, std: float) -> str:
+    """Return a prior's own parameter, σ or b, for its standard deviation."""
+    return f"σ = {std:.3g}" if name == "map_gaussian" else f"b = {std / math.sqrt(2):.3g}"
+
+
+def family_of(points: list[Point], std: Callable[[Point], float]) -> Family:
+    """Group runs by the standard deviation that ``std`` reads off them."""
+    family: Family = {}
+    for point in sorted(points, key=lambda p: (std(p), p.seed)):
+        family.setdefault(std(point), []).append(point)
+    return family
+
+
+def narrowest(family: Family, tolerance: float) -> float:
+    """Return the least width whose mean validation accuracy is within ``tolerance`` of the best."""
+    means = {
+        std: float(np.mean([final(p, "val/accuracy") for p in points]))
+        for std, points in family.items()
+    }
+    return min(std for std, mean in means.items() if mean >= max(means.values()) - tolerance)

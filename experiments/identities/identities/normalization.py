@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from identities import exact, figure
 from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
 from losslab.report.evidence_report import measured
@@ -37,22 +38,22 @@ def growth(runs: Runs) -> Measurement:
     """
     scores = [_log_score(point)[1] for point in runs["scores_exp"]]
     overflows = diverged(runs["scores_exp_fast"])
-    quantities: dict[str, Quantity] = {
-        "exp_log_score": Quantity(
-            value=min(values[-1] for values in scores),
-            n=len(scores),
-            what="last mean of log q_y, q = exp(z), the smallest over the seeds, nats",
+    quantities = {
+        "exp_log_score": exact(
+            min(values[-1] for values in scores),
+            len(scores),
+            "last mean of log q_y, q = exp(z), the smallest over the seeds, nats",
         ),
-        "exp_gain": Quantity(
-            value=min(values[-1] - values[len(values) // 2] for values in scores),
-            n=len(scores),
-            what="rise of the mean of log q_y in the second half of training, q = exp(z), the "
+        "exp_gain": exact(
+            min(values[-1] - values[len(values) // 2] for values in scores),
+            len(scores),
+            "rise of the mean of log q_y in the second half of training, q = exp(z), the "
             "smallest over the seeds, nats",
         ),
-        "exp_overflows": Quantity(
-            value=sum(overflows) / len(overflows),
-            n=len(overflows),
-            what="share of runs that ended in infinity or NaN, q = exp(z), the others' rate",
+        "exp_overflows": exact(
+            sum(overflows) / len(overflows),
+            len(overflows),
+            "share of runs that ended in infinity or NaN, q = exp(z), the others' rate",
         ),
         "division_gain": over_seeds(
             [
@@ -68,10 +69,9 @@ def growth(runs: Runs) -> Measurement:
         ),
     }
     for name in ("exp", "sigmoid", "softmax"):
-        quantities[f"{name}_accuracy"] = _accuracy(
-            runs[f"scores_{name}"], f"test accuracy, {_LABELS[name]}"
-        )
-    return Measurement(quantities=quantities, drawings=[_drawing(runs)], tables=[_table(runs)])
+        what = f"test accuracy, {_LABELS[name]}"
+        quantities[f"{name}_accuracy"] = _accuracy(runs[f"scores_{name}"], what)
+    return Measurement(quantities=quantities, drawings=_drawing(runs), tables=[_table(runs)])
 
 
 def _accuracy(points: list[Point], what: str) -> Quantity:
@@ -83,45 +83,43 @@ def _log_score(point: Point) -> tuple[list[float], list[float]]:
     return steps, [-value for value in values]
 
 
-def _drawing(runs: Runs) -> Drawing:
+def _drawing(runs: Runs) -> list[Drawing]:
     scores = {name: [_log_score(p) for p in runs[f"scores_{name}"]] for name in _LABELS}
     # Growth differs so much from seed to seed that a mean would show the largest one only.
     slowest = min(range(len(scores["exp"])), key=lambda seed: scores["exp"][seed][1][-1])
     learned = {
         name: [record(p, "val/accuracy") for p in runs[f"scores_{name}"]] for name in _LABELS
     }
-    return Drawing(
-        name="normalization",
-        caption="Without normalisation nothing stops q from growing: −log q_y has no minimum for "
+    return figure(
+        "normalization",
+        "Without normalisation nothing stops q from growing: −log q_y has no minimum for "
         "q = exp(z), and saying yes to every class is best for q = sigmoid(z). The learning rate "
         "of exp is small enough that its growth can be seen; softmax at that rate is drawn as "
         "well. Left: the seed in which exp grows least. Right: mean over seeds and its 95% "
         "interval.",
-        panels=[
-            Panel(
-                title="The score of the true class",
-                x_label="step",
-                y_label="mean of log q_y, nats",
-                curves=[
-                    Curve(label=label, x=scores[name][slowest][0], y=scores[name][slowest][1])
-                    for name, label in _LABELS.items()
-                ],
-            ),
-            Panel(
-                title="What is learned",
-                x_label="step",
-                y_label="validation accuracy, share correct",
-                curves=[
-                    curve_over_seeds(
-                        label,
-                        learned[name][0][0],
-                        np.array([values for _, values in learned[name]]),
-                        bounds=(0.0, 1.0),
-                    )
-                    for name, label in _LABELS.items()
-                ],
-            ),
-        ],
+        Panel(
+            title="The score of the true class",
+            x_label="step",
+            y_label="mean of log q_y, nats",
+            curves=[
+                Curve(label=label, x=scores[name][slowest][0], y=scores[name][slowest][1])
+                for name, label in _LABELS.items()
+            ],
+        ),
+        Panel(
+            title="What is learned",
+            x_label="step",
+            y_label="validation accuracy, share correct",
+            curves=[
+                curve_over_seeds(
+                    label,
+                    learned[name][0][0],
+                    np.array([values for _, values in learned[name]]),
+                    bounds=(0.0, 1.0),
+                )
+                for name, label in _LABELS.items()
+            ],
+        ),
     )
 
 

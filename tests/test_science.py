@@ -1,0 +1,72 @@
+"""experiments/science.md: it defines every code that a study cites, and its formulas are right."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from losslab.losses import CrossEntropy, SquaredError
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "experiments" / "science.md").read_text("utf-8")
+STUDIES = [*ROOT.glob("conf/study/*.yaml"), *ROOT.glob("experiments/*/study/*.yaml")]
+CODES = {
+    r"\bS(\d+)\b": r"\| S{} \|",
+    r"[Mm]echanisms? ([A-G])\b": r"\*\*{}: ",
+    r"\bmechanisms [A-G](?:, [A-G])*, ([A-G])\b": r"\*\*{}: ",
+    r"[Ss]ection 4\.(\d)": r"(?m)^{}\. \*\*",
+}
+
+
+@pytest.mark.parametrize("path", [*STUDIES, *ROOT.glob("experiments/*/README.md")], ids=str)
+def test_every_code_is_defined(path):
+    text = path.read_text("utf-8")
+    cited = [(form, code) for find, form in CODES.items() for code in re.findall(find, text)]
+    assert [code for form, code in cited if not re.search(form.format(code), PAGE)] == []
+
+
+def test_its_links_lead_somewhere():
+    links = re.findall(r"\]\(([^#)]+)\)", PAGE)
+    assert links
+    assert [link for link in links if not (ROOT / "experiments" / link).exists()] == []
+
+
+def gradient(loss, logits, labels):
+    return torch.func.grad(lambda z: loss(z, labels))(logits)
+
+
+@pytest.mark.parametrize("k", [2, 5, 10])
+def test_its_gradients_are_those_of_the_losses(k):
+    z = torch.randn(1, k, dtype=torch.float64, generator=torch.Generator().manual_seed(k))
+    label = torch.tensor([k - 1])
+    y, p = one_hot(label, k).double(), z.softmax(1)
+    r = p - y
+    softmax = 2 * p * (r - (p * r).sum())
+    expected = {
+        CrossEntropy(): r,
+        SquaredError("softmax", "sum"): softmax,
+        SquaredError("softmax", "mean"): softmax / k,
+        SquaredError("none", "mean"): 2 / k * (z - y),
+    }
+    for loss, formula in expected.items():
+        torch.testing.assert_close(gradient(loss, z, label), formula)
+    start = torch.zeros_like(z)  # C and E
+    ratio = gradient(CrossEntropy(), start, label) / gradient(SquaredError(), start, label)
+    torch.testing.assert_close(ratio, torch.full_like(z, k**2 / 2))
+    guess = SquaredError("none")(torch.full_like(z, 1 / k), label)
+    assert guess.item() == pytest.approx((1 - 1 / k) / k)
+
+
+def test_where_squared_error_after_softmax_turns_concave():
+    for m in (-3.0, -0.6931472, 0.5):
+        lead = torch.tensor(m, dtype=torch.float64)
+        curvature = torch.func.grad(torch.func.grad(lambda m: (1 - m.sigmoid()) ** 2))(lead).item()
+        s = lead.sigmoid().item()
+        assert curvature == pytest.approx(-2 * s * (1 - s) ** 2 * (1 - 3 * s), abs=1e-12)
+        assert curvature * (s - 1 / 3) >= 0
+
+
+def test_its_weight_decay_is_the_prior_it_says():
+    assert pytest.approx(0.18, abs=0.005) == (5e-4 * 60_000) ** -0.5
