@@ -13,13 +13,9 @@ from conftest import Commands
 from losslab.experiment import CONFIG_FOLDER
 from losslab.losses import GaussianPrior, information
 from losslab.recording import RunDirectory
-from losslab.report.evidence import (
-    Measurement,
-    NumericClaim,
-    Quantity,
-    judge_quantity,
-    load_evidence,
-)
+from losslab.report.claims import verdict as judge
+from losslab.report.measurement import Measurement, Quantity, load_evidence
+from losslab.report.plan import parse_claim
 from losslab.study.identities import (
     arithmetic_code,
     code_length,
@@ -37,8 +33,13 @@ from losslab.study.identities import (
     target,
 )
 
+
+def judge_quantity(claim, quantity):
+    return judge(claim.predicted, quantity.interval, p_holm=0)
+
+
 STUDY = yaml.safe_load((CONFIG_FOLDER / "study" / "identities.yaml").read_text(encoding="utf-8"))
-CLAIMS = {claim["id"]: NumericClaim(**claim) for claim in STUDY["claims"]}
+CLAIMS = {claim["id"]: parse_claim(claim) for claim in STUDY["claims"]}
 
 # measure, its arguments, quantity, the number, how far it may be off
 KNOWN = [

@@ -4,7 +4,7 @@ from running import TINY, read
 
 STUDY = """\
 # Mine
-_target_: losslab.study.Comparison
+_target_: losslab.study.Study
 title: Is mine better?
 question: Is it?
 base: []

@@ -9,7 +9,9 @@ from omegaconf import OmegaConf
 from safetensors.numpy import save_file
 
 from losslab.experiment import CONFIG_FOLDER, RunIdentity
-from losslab.report.evidence import NumericClaim, judge_quantity, load_evidence
+from losslab.report import claims
+from losslab.report.measurement import load_evidence
+from losslab.report.plan import parse_claim
 from losslab.study.points import Point
 from losslab.study.prior_as_written import PriorAsWritten
 from losslab.study.weight_prior import weight_decay
@@ -21,7 +23,7 @@ from losslab.study.weight_prior.squared_error import squared_error
 from losslab.study.weight_prior.weight_decay import float64_paths, trained_weights
 
 STUDY = yaml.safe_load((CONFIG_FOLDER / "study" / "weight_prior.yaml").read_text("utf-8"))
-CLAIMS = {claim["id"]: NumericClaim(**claim) for claim in STUDY["claims"]}
+CLAIMS = {claim["id"]: parse_claim(claim) for claim in STUDY["claims"]}
 FLOAT64 = {"steps": 15, "seeds": [0, 1, 2]}
 PAIRS = ["momentum_prior", "momentum_decay", "momentum_double", "mse_decay", "mse_prior"]
 SIGNS = ["as_written", "corrected"]
@@ -30,7 +32,8 @@ RIGHT, WRONG = "[momentum_prior,momentum_decay]", "[momentum_prior,momentum_doub
 
 def verdict(claim_id: str, measurement) -> str:
     claim = CLAIMS[claim_id]
-    return judge_quantity(claim, measurement.quantities[claim.quantity.partition(".")[2]])
+    found = measurement.quantities[claim.quantity.partition(".")[2]]
+    return claims.verdict(claim.predicted, found.interval, p_holm=0)
 
 
 @pytest.fixture

@@ -203,4 +203,3 @@ def _reduce(values: Array, reduction: Reduction) -> Array:
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction={reduction!r}; give mean, sum or none")
     return xp.mean(values) if reduction == "mean" else xp.sum(values)
-

@@ -1,4 +1,4 @@
-"""The cells of a comparison: every arm under every condition."""
+"""The cells of a study: every arm under every condition."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Cell:
         reference: The cell of the reference arm under the same condition.
         values: The grid.
         scale: Of the reference's value, for a third comparison; ``None`` for none.
-        start: The cell from whose weights it sets out; ``None`` for random ones.
+        start: The cell from whose weights it starts; ``None`` for random ones.
         points: Its runs.
         root: The study's folder.
     """
@@ -42,7 +42,7 @@ class Cell:
     root: str
 
     def point(self, parameter: str, value: float, seed: int, *, start: str | None) -> Point:
-        """Return one run; ``start`` is the run that it sets out from, below the study's folder."""
+        """Return one run; ``start`` is the run that it starts from, below the study's folder."""
         values: dict[str, Any] = {parameter: value}
         if start is not None:
             group, name = start.split("/")
@@ -96,7 +96,7 @@ def check_arms(arms: Nodes) -> None:
         start = arm.get("start")
         if start is not None and (start not in arms or "start" in arms[start] or start == name):
             raise ValueError(
-                f"study.arms.{name}.start={start}; give an arm that sets out from random weights: "
+                f"study.arms.{name}.start={start}; give an arm that starts from random weights: "
                 f"{', '.join(n for n, a in arms.items() if 'start' not in a)}"
             )
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from losslab.losses import information
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
+from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.study.identities.arithmetic_code import decode, encode, table
 from losslab.study.measure import Runs
 from losslab.study.reading import predictions

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from losslab.losses import information
-from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
+from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.study.measure import Runs
 
 _MEASURES = {"cross_entropy": "H(p, q)", "kl_divergence": "KL(p‖q)"}

@@ -6,7 +6,7 @@ from torch import Tensor
 from losslab.diagnostics import differentiate_twice
 from losslab.losses import CrossEntropy, Loss, SquaredError
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity
+from losslab.report.measurement import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 

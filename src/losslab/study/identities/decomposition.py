@@ -6,7 +6,7 @@ from torch.nn.functional import one_hot
 
 from losslab.losses import CrossEntropy, KLDivergence, information
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity
+from losslab.report.measurement import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import random_distributions
 from losslab.study.measure import Runs

@@ -8,7 +8,7 @@ from torch.nn.functional import one_hot
 
 from losslab.data import BatchLoader
 from losslab.losses import CrossEntropy, KLDivergence, information
-from losslab.report.evidence import Measurement, Quantity
+from losslab.report.measurement import Measurement, Quantity
 from losslab.study.measure import Runs
 from losslab.study.reading import untrained
 

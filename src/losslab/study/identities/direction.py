@@ -8,7 +8,7 @@ from torch import Tensor
 
 from losslab.losses import information
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity
+from losslab.report.measurement import Measurement, Quantity
 from losslab.study.identities.optimum import descend
 from losslab.study.measure import Runs
 

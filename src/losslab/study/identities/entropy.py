@@ -4,7 +4,7 @@ import torch
 
 from losslab.losses import information
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity
+from losslab.report.measurement import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import descend
 from losslab.study.measure import Runs

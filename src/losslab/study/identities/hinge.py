@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement
+from losslab.report.measurement import Measurement
 from losslab.report.statistics import t_interval
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs

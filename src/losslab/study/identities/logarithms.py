@@ -9,7 +9,7 @@ from torch import Tensor
 from losslab.data import BatchLoader
 from losslab.losses import CrossEntropy
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
+from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from losslab.losses import CrossEntropy
-from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
+from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.study.measure import Runs
 
 

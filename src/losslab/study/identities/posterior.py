@@ -3,7 +3,7 @@
 import torch
 
 from losslab.losses import MAP, CrossEntropy, GaussianPrior
-from losslab.report.evidence import Measurement, Quantity
+from losslab.report.measurement import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 

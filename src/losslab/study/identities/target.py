@@ -5,7 +5,7 @@ from torch import Tensor
 
 from losslab.losses import CrossEntropy, information
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity
+from losslab.report.measurement import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import Descent, descend, random_distributions
 from losslab.study.measure import Runs

@@ -3,7 +3,7 @@
 import numpy as np
 
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity
+from losslab.report.measurement import Measurement, Quantity
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import pairs
 from losslab.study.points import Point

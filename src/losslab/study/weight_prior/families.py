@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from losslab.report.metrics import FloatArray
+from losslab.report.statistics import FloatArray
 from losslab.study.points import Point
 from losslab.study.reading import final
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from losslab.losses import MAP
 from losslab.models import MLP
-from losslab.report.metrics import FloatArray
+from losslab.report.statistics import FloatArray
 from losslab.seeding import generator
 
 EXAMPLES, CLASSES, BATCH = 40, 3, 8

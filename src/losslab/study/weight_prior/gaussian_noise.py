@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from losslab.losses import MAP, FlatPrior, SquaredError
-from losslab.report.evidence import Measurement
+from losslab.report.measurement import Measurement
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds
 from losslab.study.weight_prior.float64 import CLASSES, EXAMPLES, path, relative_difference

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from losslab.report.evidence import Measurement, TableOfNumbers
-from losslab.report.metrics import FloatArray
+from losslab.report.measurement import Measurement, TableOfNumbers
+from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs
 from losslab.study.points import Point

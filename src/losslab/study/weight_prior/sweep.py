@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from losslab.report.metrics import FloatArray
+from losslab.report.statistics import FloatArray
 from losslab.study.points import Point
 from losslab.study.reading import final
 

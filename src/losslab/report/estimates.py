@@ -1,23 +1,19 @@
-"""One metric on one side's seeds, its interval, and the paired difference of two sides."""
+"""Estimates with intervals: of a metric over a side's seeds, and of the difference of two sides."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from operator import attrgetter
 from typing import Literal
 
 import numpy as np
 
-from losslab.report.load import Run, read_scores
-from losslab.report.metrics import (
-    EXAMPLE_METRICS,
-    RANGES,
+from losslab import metrics
+from losslab.metrics import RANGES
+from losslab.report.runs import Run, read_predictions
+from losslab.report.statistics import (
     FloatArray,
     IntArray,
-    Scores,
-    contributions,
-)
-from losslab.report.statistics import (
     Interval,
     sign_flip_p,
     t_interval,
@@ -35,8 +31,8 @@ class Sample:
         metric: Its tag.
         seeds: ``(S,)`` of the runs that have the metric, ascending.
         values: ``(S,)`` the metric.
-        contributions: ``(S, N)`` whose means over the examples are the values; ``None`` unless
-            every run has its predictions and all were tested on the same examples.
+        examples: ``(S, N)`` whose means over the examples are the values; ``None`` unless every
+            run has its predictions and all were tested on the same examples.
         labels: ``(N,)`` of those examples.
         missing: Names of planned runs that are not finished.
         without: Names of finished runs whose metric is not finite or not recorded.
@@ -45,10 +41,16 @@ class Sample:
     metric: str
     seeds: tuple[int, ...]
     values: FloatArray
-    contributions: FloatArray | None
+    examples: FloatArray | None
     labels: IntArray | None
     missing: tuple[str, ...]
     without: tuple[str, ...]
+
+    def on(self, seeds: Sequence[int]) -> "Sample":
+        """Return the part of some of its seeds."""
+        rows = [self.seeds.index(seed) for seed in seeds]
+        each = None if self.examples is None else self.examples[rows]
+        return replace(self, seeds=tuple(seeds), values=self.values[rows], examples=each)
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,25 @@ class Comparison:
     p: float
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One metric of one side.
+
+    Attributes:
+        estimate: ``None`` where no run has the metric.
+        planned: Runs; 0 while the side's value is not chosen.
+        diverged: How many of the finished runs.
+        without: How many finished runs whose metric is not finite or not recorded.
+    """
+
+    estimate: Estimate | None
+    planned: int
+    diverged: int
+    without: int
+
+
 class Sampler:
-    """Draws samples from the runs of a folder; every run's predictions are read once.
+    """Draws samples from the runs of a folder; each metric is computed once a run.
 
     Args:
         runs: As read.
@@ -100,45 +119,54 @@ class Sampler:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = {run.name: run for run in runs if run.finished}
-        self._scores = cache(self._read_scores)
+        self._examples = cache(self._read_examples)
         self.sample = cache(self._sample)
 
-    def _read_scores(self, name: str, split: str) -> Scores | None:
-        return read_scores(self._runs[name], split)
+    def measure(self, names: tuple[str, ...], metric: str) -> Measured:
+        """Estimate a metric of the planned runs named."""
+        sample = self.sample(names, metric)
+        found = [self._runs[name] for name in names if name in self._runs]
+        diverged = sum(run.status == "diverged" for run in found)
+        return Measured(estimate(sample), len(names), diverged, len(sample.without))
+
+    def _read_examples(self, name: str, metric: str) -> tuple[FloatArray, IntArray] | None:
+        """Return ``(N,)`` numbers whose mean is the metric, and labels, of stored predictions."""
+        part, _, measure = metric.partition("/")
+        if part not in ("val", "test") or measure not in RANGES:
+            return None
+        stored = read_predictions(self._runs[name], part)
+        if stored is None:
+            return None
+        return getattr(metrics, measure)(*stored, reduction="none"), stored[1]
 
     def _sample(self, names: tuple[str, ...], metric: str) -> Sample:
-        """Collect a metric, such as ``test/accuracy``, from the planned runs named."""
-        split, _, measure = metric.partition("/")
-        found = sorted(
-            (self._runs[name] for name in names if name in self._runs), key=attrgetter("seed")
-        )
-        examples: list[FloatArray] = []
-        labels: list[IntArray] = []
-        kept: list[tuple[int, float]] = []
-        without: list[str] = []
-        for run in found:
-            of_examples = split in ("val", "test") and measure in EXAMPLE_METRICS
-            scores = self._scores(run.name, split) if of_examples else None
-            each = None if scores is None else contributions(scores, measure)
-            value = run.number(metric) if each is None else float(each.mean())
-            if value is None or not np.isfinite(value):
+        """Collect a metric, such as ``test/accuracy``, of the planned runs named."""
+        kept, without, stored = [], [], []
+        for run in sorted(
+            (self._runs[name] for name in names if name in self._runs), key=lambda run: run.seed
+        ):
+            each = self._examples(run.name, metric)
+            value = run.number(metric) if each is None else float(each[0].mean())
+            if value is None or not math.isfinite(value):
                 without.append(run.name)
                 continue
             kept.append((run.seed, value))
-            if scores is not None and each is not None:
-                examples.append(each)
-                labels.append(scores.labels)
-        same = len(examples) == len(kept) and all(np.array_equal(labels[0], y) for y in labels)
-        two_way = bool(kept) and same
+            if each is not None:
+                stored.append(each)
+        two_way = 0 < len(stored) == len(kept) and _same([labels for _, labels in stored])
         return Sample(
             metric=metric,
             seeds=tuple(seed for seed, _ in kept),
             values=np.array([value for _, value in kept]),
-            contributions=np.stack(examples) if two_way else None,
-            labels=labels[0] if two_way else None,
+            examples=np.stack([each for each, _ in stored]) if two_way else None,
+            labels=stored[0][1] if two_way else None,
             missing=tuple(name for name in names if name not in self._runs),
             without=tuple(without),
         )
+
+
+def _same(labels: Sequence[IntArray]) -> bool:
+    return all(np.array_equal(labels[0], other) for other in labels)
 
 
 def estimate(sample: Sample) -> Estimate | None:
@@ -147,13 +175,15 @@ def estimate(sample: Sample) -> Estimate | None:
 
 
 def _estimate(sample: Sample) -> Estimate:
-    covers: Covers = "seeds"
-    interval = t_interval(sample.values)
-    if sample.contributions is not None:
-        covers = "seeds and test examples"
-        interval = two_way_interval(sample.contributions)
+    interval, covers = _interval(sample.values, sample.examples)
     mean = float(sample.values.mean())
     return Estimate(len(sample.seeds), mean, within_range(interval, sample.metric), covers)
+
+
+def _interval(values: FloatArray, examples: FloatArray | None) -> tuple[Interval | None, Covers]:
+    if examples is None:
+        return t_interval(values), "seeds"
+    return two_way_interval(examples), "seeds and test examples"
 
 
 def within_range(interval: Interval | None, metric: str) -> Interval | None:
@@ -180,38 +210,26 @@ def compare(
     seeds = sorted(set.intersection(*(set(sample.seeds) for sample in samples)))
     if not seeds:
         return None
-    samples = tuple(_on(sample, seeds) for sample in samples)
+    samples = tuple(sample.on(seeds) for sample in samples)
     signs = (1, -1, -1, 1)[: len(samples)]
-    differences = np.sum(
-        [sign * sample.values for sign, sample in zip(signs, samples, strict=True)], axis=0
-    )
-    covers: Covers = "seeds"
-    interval = t_interval(differences)
-    each = [sample.contributions for sample in samples if sample.contributions is not None]
+
+    def difference(parts: Sequence[FloatArray]) -> FloatArray:
+        signed = [sign * part for sign, part in zip(signs, parts, strict=True)]
+        total: FloatArray = np.sum(signed, axis=0)
+        return total
+
+    values = difference([sample.values for sample in samples])
+    each = [sample.examples for sample in samples if sample.examples is not None]
     labels = [sample.labels for sample in samples if sample.labels is not None]
-    if len(each) == len(samples) and all(np.array_equal(labels[0], y) for y in labels):
-        covers = "seeds and test examples"
-        # Example by example, so that what the sides share cancels.
-        interval = two_way_interval(
-            np.sum([sign * value for sign, value in zip(signs, each, strict=True)], axis=0)
-        )
+    # Example by example, so that what the sides share cancels.
+    paired = difference(each) if len(each) == len(samples) and _same(labels) else None
+    interval, covers = _interval(values, paired)
     return Comparison(
         n=len(seeds),
         left=_estimate(samples[0]),
         right=_estimate(samples[1]),
-        difference=float(differences.mean()),
+        difference=float(values.mean()),
         interval=interval,
         covers=covers,
-        p=sign_flip_p(differences),
-    )
-
-
-def _on(sample: Sample, seeds: Sequence[int]) -> Sample:
-    rows = [sample.seeds.index(seed) for seed in seeds]
-    each = sample.contributions
-    return replace(
-        sample,
-        seeds=tuple(seeds),
-        values=sample.values[rows],
-        contributions=None if each is None else each[rows],
+        p=sign_flip_p(values),
     )

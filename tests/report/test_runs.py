@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from losslab.report.load import load_runs, read_scores
+from losslab.report.runs import load_runs, read_predictions
 from report.factory import EXAMPLES, write_run
 
 
@@ -81,14 +81,15 @@ def test_a_diverged_run_keeps_its_last_accuracy(tmp_path):
     assert run.number("val/accuracy") == 0.4
 
 
-def test_scores_come_from_the_stored_predictions(tmp_path):
+def test_predictions_are_read_where_they_are_stored(tmp_path):
     logits, labels = np.eye(3, dtype=np.float32)[[0, 1, 1]], np.array([0, 1, 2])
     write_run(tmp_path, "mse-0a/seed=0", logits=logits, labels=labels)
     write_run(tmp_path, "mse-0a/seed=1", predictions=False)
     with_predictions, without = load_runs(tmp_path)
-    assert read_scores(with_predictions, "test").correct.tolist() == [1, 1, 0]
-    assert read_scores(with_predictions, "train") is None
-    assert read_scores(without, "test") is None
+    found = read_predictions(with_predictions, "test")
+    assert [part.tolist() for part in found] == [logits.tolist(), labels.tolist()]
+    assert read_predictions(with_predictions, "train") is None
+    assert read_predictions(without, "test") is None
 
 
 @pytest.mark.parametrize("part", [".", "mse-0a", "mse-0a/seed=0"])
@@ -96,7 +97,7 @@ def test_a_run_keeps_its_name_whether_all_or_a_part_is_read(tmp_path, part):
     write_run(tmp_path, "mse-0a/seed=0")
     (run,) = load_runs(tmp_path / part)
     assert (run.name, run.group) == ("mse-0a/seed=0", "mse-0a")
-    assert len(read_scores(run, "val").labels) == EXAMPLES
+    assert len(read_predictions(run, "val")[1]) == EXAMPLES
 
 
 def test_no_folder_is_an_error(tmp_path):

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from losslab.report.load import Run
-from losslab.report.plan import Plan, TuningRun
-from losslab.report.samples import within_range
+from losslab.report.estimates import within_range
+from losslab.report.plan import Plan
+from losslab.report.runs import Run
 from losslab.report.statistics import Interval, t_interval
 
 
@@ -17,7 +18,10 @@ class TuningPoint:
     """One arm at one value of the grid.
 
     Attributes:
-        n: Runs that count, of ``planned``.
+        arm: Its name.
+        value: Of the parameter.
+        planned: Runs.
+        n: Runs that count.
         mean: Of the validation accuracy over seeds; ``None`` if no run has one.
         interval: Student's t over seeds.
         diverged: How many of the n.
@@ -53,26 +57,23 @@ class Choice:
 
 
 def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
-    """Aggregate the grid over seeds, in the order of the arms, values ascending.
+    """Average the grid over seeds, in the order of the arms, values ascending.
 
     Diverged runs count with their last accuracy.
     """
-    by_name = {run.name: run for run in runs if run.finished}
-    cells: dict[tuple[str, float], list[TuningRun]] = {}
-    for planned in plan.tune:
-        cells.setdefault((planned.arm, planned.value), []).append(planned)
-    order = {arm: position for position, arm in enumerate(plan.arms)}
-    return [
-        _point(cell, [by_name[run.run] for run in planned if run.run in by_name], planned, plan)
-        for cell, planned in sorted(cells.items(), key=lambda item: (order[item[0][0]], item[0][1]))
+    finished = {run.name: run for run in runs if run.finished}
+    grid = pd.DataFrame(plan.tune, columns=["arm", "value", "seed", "run", "rate"])
+    points = [
+        _point(str(arm), float(value), [finished.get(name) for name in names], plan.select)
+        for (arm, value), names in grid.groupby(["arm", "value"])["run"]
     ]
+    order = list(plan.arms)
+    return sorted(points, key=lambda point: (order.index(point.arm), point.value))
 
 
-def _point(
-    cell: tuple[str, float], runs: Sequence[Run], planned: Sequence[TuningRun], plan: Plan
-) -> TuningPoint:
-    arm, value = cell
-    finals = [run.number(plan.select) for run in runs]
+def _point(arm: str, value: float, planned: Sequence[Run | None], select: str) -> TuningPoint:
+    runs = [run for run in planned if run is not None]
+    finals = [run.number(select) for run in runs]
     values = np.array([final for final in finals if final is not None], dtype=np.float64)
     mean = float(values.mean()) if len(values) else None
     score: float | None = None
@@ -84,25 +85,24 @@ def _point(
         planned=len(planned),
         n=len(runs),
         mean=mean,
-        interval=within_range(t_interval(values), plan.select),
+        interval=within_range(t_interval(values), select),
         diverged=sum(run.status == "diverged" for run in runs),
         score=score,
     )
 
 
-def select(plan: Plan, runs: Sequence[Run]) -> dict[str, Choice]:
+def select(points: Sequence[TuningPoint]) -> dict[str, Choice]:
     """Choose every arm's value by its mean validation accuracy over the tuning seeds.
 
     An arm that lacks a tuning run (not started, failed, damaged) is absent, and so is one whose
     runs all diverged before their first evaluation.
     """
     chosen = {}
-    points = tuning_points(plan, runs)
-    for arm in plan.arms:
+    for arm in dict.fromkeys(point.arm for point in points):
         mine = [point for point in points if point.arm == arm]
         # Means of the same numbers in another order differ in the last digit, and are ties.
         complete = [round(point.score, 12) for point in mine if point.score is not None]
-        if not mine or len(complete) < len(mine) or max(complete) == -math.inf:
+        if len(complete) < len(mine) or max(complete) == -math.inf:
             continue
         best = complete.index(max(complete))
         chosen[arm] = Choice(

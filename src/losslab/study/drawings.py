@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from losslab.metrics.classification import ECE_BINS
+from losslab.metrics import ECE_BINS
 from losslab.recording import read_records
 from losslab.report.drawings import Curve, Drawing, Field, Panel
-from losslab.report.evidence import Measurement
+from losslab.report.measurement import Measurement
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds
 from losslab.study.points import Point
@@ -18,7 +18,7 @@ FEWEST = 20
 """Examples in a bin of a reliability diagram; of fewer, accuracy is known to a fifth at best."""
 
 
-def course(
+def over_training(
     runs: Runs,
     *,
     tag: str,
