@@ -28,26 +28,17 @@ RULE = (
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim with what was measured.
+    """A claim with what was measured."""
 
-    Attributes:
-        claim: What was claimed.
-        comparison: What a difference was on the seeds that its sides have in common; ``None`` if
-            none, and for a claim about a quantity.
-        quantity: What was measured for a claim about one; else ``None``.
-        p: Not corrected; ``None`` where nothing was measured or nothing is tested.
-        p_holm: Corrected over all claims of the study that are tested.
-        verdict: By :data:`RULE`.
-        reason: Why the claim was not judged, or why an interval that would support it does not;
-            else empty.
-    """
-
-    claim: Claim
+    claim: Claim  # what was claimed
+    # what a difference was on the seeds that its sides have in common; ``None`` if none, and for a
+    # claim about a quantity
     comparison: Comparison | None
-    quantity: Quantity | None
-    p: float | None
-    p_holm: float | None
-    verdict: Verdict
+    quantity: Quantity | None  # what was measured for a claim about one; else ``None``
+    p: float | None  # not corrected; ``None`` where nothing was measured or nothing is tested
+    p_holm: float | None  # corrected over all claims of the study that are tested
+    verdict: Verdict  # by :data:`RULE`
+    # why the claim was not judged, or why an interval that would support it does not; else empty
     reason: str = ""
 
 

@@ -25,26 +25,17 @@ Covers = Literal["seeds and test examples", "seeds"]
 
 @dataclass(frozen=True)
 class Sample:
-    """One metric of the runs of one side.
+    """One metric of the runs of one side."""
 
-    Attributes:
-        metric: Its tag.
-        seeds: ``(S,)`` of the runs that have the metric, ascending.
-        values: ``(S,)`` the metric.
-        examples: ``(S, N)`` whose means over the examples are the values; ``None`` unless every
-            run has its predictions and all were tested on the same examples.
-        labels: ``(N,)`` of those examples.
-        missing: Names of planned runs that are not finished.
-        without: Names of finished runs whose metric is not finite or not recorded.
-    """
-
-    metric: str
-    seeds: tuple[int, ...]
-    values: FloatArray
+    metric: str  # its tag
+    seeds: tuple[int, ...]  # ``(S,)`` of the runs that have the metric, ascending
+    values: FloatArray  # ``(S,)`` the metric
+    # ``(S, N)`` whose means over the examples are the values; ``None`` unless every run has its
+    # predictions and all were tested on the same examples
     examples: FloatArray | None
-    labels: IntArray | None
-    missing: tuple[str, ...]
-    without: tuple[str, ...]
+    labels: IntArray | None  # ``(N,)`` of those examples
+    missing: tuple[str, ...]  # names of planned runs that are not finished
+    without: tuple[str, ...]  # names of finished runs whose metric is not finite or not recorded
 
     def on(self, seeds: Sequence[int]) -> "Sample":
         """Return the part of some of its seeds."""
@@ -55,59 +46,35 @@ class Sample:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds.
+    """A mean over seeds."""
 
-    Attributes:
-        n: Seeds.
-        mean: Of the metric.
-        interval: 95%; ``None`` for fewer than two seeds.
-        covers: Which noise the interval holds.
-    """
-
-    n: int
-    mean: float
-    interval: Interval | None
-    covers: Covers
+    n: int  # seeds
+    mean: float  # of the metric
+    interval: Interval | None  # 95%; ``None`` for fewer than two seeds
+    covers: Covers  # which noise the interval holds
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides on the seeds that both have, or how far they differ beyond two others.
+    """Two sides on the seeds that both have, or how far they differ beyond two others."""
 
-    Attributes:
-        n: Pairs.
-        left: The left side on these seeds.
-        right: The right side on these seeds.
-        difference: ``left - right``; less the difference of two others where those were given.
-        interval: Its 95% interval; ``None`` for fewer than two pairs.
-        covers: Which noise the interval holds.
-        p: Two-sided, by flipping the pairs' signs, not corrected.
-    """
-
-    n: int
-    left: Estimate
-    right: Estimate
-    difference: float
-    interval: Interval | None
-    covers: Covers
-    p: float
+    n: int  # pairs
+    left: Estimate  # the left side on these seeds
+    right: Estimate  # the right side on these seeds
+    difference: float  # ``left - right``; less the difference of two others where those were given
+    interval: Interval | None  # its 95% interval; ``None`` for fewer than two pairs
+    covers: Covers  # which noise the interval holds
+    p: float  # two-sided, by flipping the pairs' signs, not corrected
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric of one side.
+    """One metric of one side."""
 
-    Attributes:
-        estimate: ``None`` where no run has the metric.
-        planned: Runs; 0 while the side's value is not chosen.
-        diverged: How many of the finished runs.
-        without: How many finished runs whose metric is not finite or not recorded.
-    """
-
-    estimate: Estimate | None
-    planned: int
-    diverged: int
-    without: int
+    estimate: Estimate | None  # ``None`` where no run has the metric
+    planned: int  # runs; 0 while the side's value is not chosen
+    diverged: int  # how many of the finished runs
+    without: int  # how many finished runs whose metric is not finite or not recorded
 
 
 class Sampler:

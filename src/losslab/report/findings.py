@@ -29,25 +29,15 @@ _NOT_ENVIRONMENT = {"command", "choices", "start", "end", "resumed_at_step"}
 
 @dataclass(frozen=True)
 class Census:
-    """Runs by state.
+    """Runs by state."""
 
-    Attributes:
-        expected: How many are planned so far.
-        done: How many of them.
-        diverged: Names.
-        failed: Names with reasons, as all of the following.
-        damaged: Their files cannot be read.
-        running: Or interrupted.
-        missing: Not started; names.
-    """
-
-    expected: int
-    done: int
-    diverged: tuple[str, ...]
-    failed: tuple[str, ...]
-    damaged: tuple[str, ...]
-    running: tuple[str, ...]
-    missing: tuple[str, ...]
+    expected: int  # how many are planned so far
+    done: int  # how many of them
+    diverged: tuple[str, ...]  # names
+    failed: tuple[str, ...]  # names with reasons, as all of the following
+    damaged: tuple[str, ...]  # their files cannot be read
+    running: tuple[str, ...]  # or interrupted
+    missing: tuple[str, ...]  # not started; names
 
     @property
     def complete(self) -> bool:
@@ -57,45 +47,27 @@ class Census:
 
 @dataclass(frozen=True)
 class FoundStep:
-    """One step of a waterfall.
+    """One step of a waterfall."""
 
-    Attributes:
-        step: As planned.
-        level: Test accuracy there.
-        change: From the step before; ``None`` for the first.
-    """
-
-    step: Step
-    level: Estimate | None
-    change: Comparison | None
+    step: Step  # as planned
+    level: Estimate | None  # test accuracy there
+    change: Comparison | None  # from the step before; ``None`` for the first
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study found.
+    """What a study found."""
 
-    Attributes:
-        plan: What was planned.
-        runs: By name, all that the plan names and that exist.
-        tuning: The grid.
-        choices: As chosen from the tuning runs that are there.
-        measured: By (arm, rate, metric).
-        judgements: In the order of the plan's claims.
-        steps: Of the plan's waterfall.
-        census: Of the planned runs.
-        environment: Manifest key to the distinct values of the runs.
-        measurements: What the study's measures gave, by name.
-    """
-
-    plan: Plan
-    runs: Mapping[str, Run]
-    tuning: tuple[TuningPoint, ...]
-    choices: Mapping[str, Choice]
-    measured: Mapping[tuple[str, Rate, str], Measured]
-    judgements: tuple[Judgement, ...]
-    steps: tuple[FoundStep, ...]
-    census: Census
-    environment: Mapping[str, tuple[str, ...]]
+    plan: Plan  # what was planned
+    runs: Mapping[str, Run]  # by name, all that the plan names and that exist
+    tuning: tuple[TuningPoint, ...]  # the grid
+    choices: Mapping[str, Choice]  # as chosen from the tuning runs that are there
+    measured: Mapping[tuple[str, Rate, str], Measured]  # by (arm, rate, metric)
+    judgements: tuple[Judgement, ...]  # in the order of the plan's claims
+    steps: tuple[FoundStep, ...]  # of the plan's waterfall
+    census: Census  # of the planned runs
+    environment: Mapping[str, tuple[str, ...]]  # manifest key to the distinct values of the runs
+    # what the study's measures gave, by name
     measurements: Mapping[str, Measurement] = field(default_factory=dict)
 
     @property
@@ -173,38 +145,24 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
 
 @dataclass(frozen=True)
 class Configuration:
-    """All seeds of one configuration of a sweep.
+    """All seeds of one configuration of a sweep."""
 
-    Attributes:
-        group: The folder's name.
-        loss: The config name of its loss.
-        varied: Those keys of the config that differ between configurations, and their values.
-        measured: By metric.
-    """
-
-    group: str
-    loss: str
+    group: str  # the folder's name
+    loss: str  # the config name of its loss
+    # those keys of the config that differ between configurations, and their values
     varied: Mapping[str, Any]
-    measured: Mapping[str, Measured]
+    measured: Mapping[str, Measured]  # by metric
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a folder of runs without a plan holds.
+    """What a folder of runs without a plan holds."""
 
-    Attributes:
-        configurations: By loss, then by what was varied, numbers by size.
-        varied: The keys that differ between configurations.
-        shown: Those of them worth a column: not what a loss's name already settles.
-        census: Of the runs that are there.
-        environment: Manifest key to the distinct values of the runs.
-    """
-
-    configurations: tuple[Configuration, ...]
-    varied: tuple[str, ...]
-    shown: tuple[str, ...]
-    census: Census
-    environment: Mapping[str, tuple[str, ...]]
+    configurations: tuple[Configuration, ...]  # by loss, then by what was varied, numbers by size
+    varied: tuple[str, ...]  # the keys that differ between configurations
+    shown: tuple[str, ...]  # those of them worth a column: not what a loss's name already settles
+    census: Census  # of the runs that are there
+    environment: Mapping[str, tuple[str, ...]]  # manifest key to the distinct values of the runs
 
 
 def sweep(runs: Sequence[Run]) -> Sweep:

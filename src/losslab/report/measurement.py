@@ -16,21 +16,14 @@ from losslab.report.statistics import Interval
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """One measured number.
+    """One measured number."""
 
-    Attributes:
-        value: The number, or the mean over ``n``.
-        low: Lower end of its 95% interval; ``None`` for a number that is computed exactly.
-        high: Upper end likewise.
-        n: How many seeds or cases it rests on.
-        what: What it is and how it was measured, in one line, with its unit.
-    """
-
-    value: float
+    value: float  # the number, or the mean over ``n``
+    # lower end of its 95% interval; ``None`` for a number that is computed exactly
     low: float | None = None
-    high: float | None = None
-    n: int
-    what: str
+    high: float | None = None  # upper end likewise
+    n: int  # how many seeds or cases it rests on
+    what: str  # what it is and how it was measured, in one line, with its unit
 
     @property
     def sampled(self) -> bool:
@@ -55,29 +48,20 @@ class TableOfNumbers:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What one measure gives.
+    """What one measure gives."""
 
-    Attributes:
-        quantities: By name; a claim names ``<measure>.<quantity>``.
-        drawings: Figures.
-        tables: Tables.
-    """
-
+    # by name; a claim names ``<measure>.<quantity>``
     quantities: dict[str, Quantity] = field(default_factory=dict)
-    drawings: list[Drawing] = field(default_factory=list)
-    tables: list[TableOfNumbers] = field(default_factory=list)
+    drawings: list[Drawing] = field(default_factory=list)  # figures
+    tables: list[TableOfNumbers] = field(default_factory=list)  # tables
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a study's measures gave.
+    """All that a study's measures gave."""
 
-    Attributes:
-        measurements: By measure name.
-        manifest: Versions, commit and machine of the process that measured.
-    """
-
-    measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)  # by measure name
+    # versions, commit and machine of the process that measured
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
     def quantity(self, name: str) -> Quantity | None:

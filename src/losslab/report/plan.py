@@ -22,49 +22,31 @@ Direction = Literal["less", "greater", "equal"]
 
 @dataclass(frozen=True)
 class Arm:
-    """One of the things compared, usually a loss.
+    """One of the things compared, usually a loss."""
 
-    Attributes:
-        label: What people read.
-        loss: The config name of its loss, which decides its colour; the arm's own name if absent.
-        condition: Under which it is trained; empty in a study that has no conditions.
-    """
-
-    label: str
-    loss: str
-    condition: str = ""
+    label: str  # what people read
+    loss: str  # the config name of its loss, which decides its colour; the arm's own name if absent
+    condition: str = ""  # under which it is trained; empty in a study that has no conditions
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One value of a study's second axis, such as a number of classes.
+    """One value of a study's second axis, such as a number of classes."""
 
-    Attributes:
-        label: What people read.
-        position: On the axis; ``None`` where conditions have no order but that of the plan.
-    """
-
-    label: str
+    label: str  # what people read
+    # on the axis; ``None`` where conditions have no order but that of the plan
     position: float | None = None
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run of an arm: of its tuning grid, or on a fresh seed at one of its rates.
+    """A run of an arm: of its tuning grid, or on a fresh seed at one of its rates."""
 
-    Attributes:
-        arm: Its name.
-        value: Of the tuned parameter.
-        seed: Of the run.
-        run: ``<group>/seed=<n>``, below the study's folder.
-        rate: ``None`` for a run of the grid.
-    """
-
-    arm: str
-    value: float
-    seed: int
-    run: str
-    rate: Rate | None = None
+    arm: str  # its name
+    value: float  # of the tuned parameter
+    seed: int  # of the run
+    run: str  # ``<group>/seed=<n>``, below the study's folder
+    rate: Rate | None = None  # ``None`` for a run of the grid
 
 
 @dataclass(frozen=True)
@@ -81,38 +63,27 @@ class Claim:
 
     It predicts a range for one number: for the difference of two sides in a metric, or for a
     quantity that a measure gives.
-
-    Attributes:
-        id: Unique in its study.
-        statement: One sentence.
-        source: Who says so.
-        metric: The tag compared, or ``<tag>@<selector>``; empty for a claim about a quantity.
-        left: The side that the statement is about.
-        right: What it is compared with.
-        beyond: Two more sides: then the effect is how much the first difference exceeds theirs,
-            (left − right) − (beyond left − beyond right).
-        direction: Of the difference as predicted.
-        smallest_effect: The smallest difference that matters, positive, in the metric's own unit
-            (accuracies as fractions).
-        quantity: ``<measure>.<quantity>``; empty for a claim about a difference.
-        at_least: Lower end of the range predicted for the quantity, ``None`` for none.
-        at_most: Upper end likewise.
-        discussion: What a reader should take from it, such as the right formula.
     """
 
-    id: str
-    statement: str
-    source: str
+    id: str  # unique in its study
+    statement: str  # one sentence
+    source: str  # who says so
+    # the tag compared, or ``<tag>@<selector>``; empty for a claim about a quantity
     metric: str = ""
-    left: Side | None = None
-    right: Side | None = None
+    left: Side | None = None  # the side that the statement is about
+    right: Side | None = None  # what it is compared with
+    # two more sides: then the effect is how much the first difference exceeds theirs, (left −
+    # right) − (beyond left − beyond right)
     beyond: tuple[Side, Side] | None = None
-    direction: Direction = "equal"
+    direction: str = ""  # of the difference as predicted: one of Direction
+    # the smallest difference that matters, positive, in the metric's own unit (accuracies as
+    # fractions)
     smallest_effect: float = 0.0
-    quantity: str = ""
+    quantity: str = ""  # ``<measure>.<quantity>``; empty for a claim about a difference
+    # lower end of the range predicted for the quantity, ``None`` for none
     at_least: float | None = None
-    at_most: float | None = None
-    discussion: str = ""
+    at_most: float | None = None  # upper end likewise
+    discussion: str = ""  # what a reader should take from it, such as the right formula
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -136,53 +107,40 @@ class Step:
     """One step of a waterfall: what changes from the one before, and the side it leads to."""
 
     label: str
-    side: Side
+    arm: str
+    rate: Rate
+
+    @property
+    def side(self) -> Side:
+        """The side it leads to."""
+        return Side(self.arm, self.rate)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study: its grid, what was chosen, what confirms it, and its claims.
+    """A study: its grid, what was chosen, what confirms it, and its claims."""
 
-    Attributes:
-        study: Its name, that of its folder.
-        title: Of the report.
-        question: What it answers.
-        command: That made it.
-        arms: Name to arm, in the order of display; ``<arm>@<condition>`` where there are
-            conditions; none in a study of quantities alone.
-        axis: What the conditions vary; empty without any.
-        conditions: Name to condition, in the order of display.
-        reference: The arm (without condition) whose chosen value the others are also trained at.
-        parameter: The config key that the grid varies, such as ``optimizer.lr``.
-        values: The grid, ascending.
-        select: The validation accuracy's tag, by whose mean the value is chosen.
-        rates: The values that arms are confirmed at, in the order of display.
-        tune: The grid's runs.
-        chosen: Arm to chosen value; arms not yet chosen are absent.
-        confirm: The runs that are compared.
-        runs: Names of the runs of all sets that only measures use.
-        claims: In the order of display.
-        steps: Of a waterfall, empty for none.
-    """
-
-    study: str
-    title: str
-    question: str
-    command: str
+    study: str  # its name, that of its folder
+    title: str  # of the report
+    question: str  # what it answers
+    command: str  # that made it
+    # name to arm, in the order of display; ``<arm>@<condition>`` where there are conditions; none
+    # in a study of quantities alone
     arms: Mapping[str, Arm]
-    axis: str = ""
-    conditions: Mapping[str, Condition]
+    axis: str = ""  # what the conditions vary; empty without any
+    conditions: Mapping[str, Condition]  # name to condition, in the order of display
+    # the arm (without condition) whose chosen value the others are also trained at
     reference: str = ""
-    parameter: str = ""
-    values: tuple[float, ...] = ()
-    select: str = ""
-    rates: tuple[Rate, ...] = ()
-    tune: tuple[PlannedRun, ...] = ()
-    chosen: Mapping[str, float]
-    confirm: tuple[PlannedRun, ...] = ()
-    runs: tuple[str, ...] = ()
-    claims: tuple[Claim, ...] = ()
-    steps: tuple[Step, ...] = ()
+    parameter: str = ""  # the config key that the grid varies, such as ``optimizer.lr``
+    values: tuple[float, ...] = ()  # the grid, ascending
+    select: str = ""  # the validation accuracy's tag, by whose mean the value is chosen
+    rates: tuple[Rate, ...] = ()  # the values that arms are confirmed at, in the order of display
+    tune: tuple[PlannedRun, ...] = ()  # the grid's runs
+    chosen: Mapping[str, float]  # arm to chosen value; arms not yet chosen are absent
+    confirm: tuple[PlannedRun, ...] = ()  # the runs that are compared
+    runs: tuple[str, ...] = ()  # names of the runs of all sets that only measures use
+    claims: tuple[Claim, ...] = ()  # in the order of display
+    steps: tuple[Step, ...] = ()  # of a waterfall, empty for none
 
     def __post_init__(self) -> None:
         _check(self)
@@ -247,25 +205,12 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return what ``study.json`` holds, which :func:`parse_plan` turns back into the plan."""
         data = asdict(self)
-        for arm in data["arms"].values():
-            del arm["condition"]  # it is in the arm's name
-        data["steps"] = [{"label": step.label, **asdict(step.side)} for step in self.steps]
-        for claim in data["claims"]:
-            if claim["beyond"]:
-                claim["beyond"] = dict(zip(("left", "right"), claim["beyond"], strict=True))
-        of_quantities = ("quantity", "at_least", "at_most", "discussion")
-        of_differences = ("metric", "left", "right", "beyond", "direction", "smallest_effect")
-        for claim in data["claims"]:
-            for key in of_differences if claim["quantity"] else of_quantities:
-                del claim[key]
-        cleaned: dict[str, Any] = _without_none(data)
-        return cleaned
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value
+        defaults = {part.name: part.default for part in fields(Claim)}
+        data["claims"] = [
+            {key: value for key, value in claim.items() if value != defaults[key]}
+            for claim in data["claims"]
+        ]
+        return data
 
 
 def in_condition(arm: str, condition: str) -> str:
@@ -324,7 +269,7 @@ def parse_plan(data: Mapping[str, Any]) -> Plan:
             chosen={arm: float(value) for arm, value in data.get("chosen", {}).items()},
             runs=tuple(data.get("runs", ())),
             claims=tuple(parse_claim(claim) for claim in data.get("claims", ())),
-            steps=tuple(map(parse_step, data.get("steps", ()))),
+            steps=tuple(Step(**step) for step in data.get("steps", ())),
             **(_grid(data) if data.get("arms") else {}),
         )
     except KeyError as error:
@@ -337,24 +282,26 @@ def parse_plan(data: Mapping[str, Any]) -> Plan:
 def _grid(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what only a study with arms has."""
 
-    def run(about: Mapping[str, Any], rate: Rate | None) -> PlannedRun:
+    def run(about: Mapping[str, Any]) -> PlannedRun:
+        rate = about.get("rate")
         return PlannedRun(
-            about["arm"], float(about["value"]), int(about["seed"]), about["run"], rate
+            arm=about["arm"],
+            value=float(about["value"]),
+            seed=int(about["seed"]),
+            run=about["run"],
+            rate=None if rate is None else _one_of(Rate, rate, "rate"),
         )
 
+    rates = data.get("rates", ("reference", "own"))
     return {
         "axis": data.get("axis", ""),
         "reference": data["reference"],
         "parameter": data["parameter"],
-        "values": tuple(sorted(float(value) for value in data["values"])),
+        "values": tuple(sorted(map(float, data["values"]))),
         "select": data["select"],
-        "rates": tuple(
-            _one_of(Rate, rate, "rate") for rate in data.get("rates", ("reference", "own"))
-        ),
-        "tune": tuple(run(about, None) for about in data["tune"]),
-        "confirm": tuple(
-            run(about, _one_of(Rate, about["rate"], "rate")) for about in data.get("confirm", ())
-        ),
+        "rates": tuple(_one_of(Rate, rate, "rate") for rate in rates),
+        "tune": tuple(map(run, data["tune"])),
+        "confirm": tuple(map(run, data.get("confirm", ()))),
     }
 
 
@@ -381,8 +328,9 @@ def parse_claim(data: Mapping[str, Any]) -> Claim:
     given |= {side: _side(given[side]) for side in ("left", "right")}
     given["direction"] = _one_of(Direction, given["direction"], "direction")
     given["smallest_effect"] = float(given["smallest_effect"])
-    if given.get("beyond"):
-        given["beyond"] = tuple(_side(given["beyond"][side]) for side in ("left", "right"))
+    if beyond := given.get("beyond"):
+        pair = [beyond["left"], beyond["right"]] if isinstance(beyond, Mapping) else beyond
+        given["beyond"] = tuple(map(_side, pair))
     if not 0 < given["smallest_effect"] < math.inf:
         raise ValueError(
             f"{name}: smallest_effect={given['smallest_effect']}; give a positive number, the "
@@ -392,11 +340,6 @@ def parse_claim(data: Mapping[str, Any]) -> Claim:
 
 
 _OF_DIFFERENCES = {"metric", "left", "right", "direction", "smallest_effect"}
-
-
-def parse_step(data: Mapping[str, Any]) -> Step:
-    """Turn a study's entry under ``steps``, with ``label``, ``arm`` and ``rate``, into a step."""
-    return Step(data["label"], _side(data))
 
 
 def _side(data: Mapping[str, Any]) -> Side:
@@ -417,7 +360,7 @@ def _check(plan: Plan) -> None:
         raise ValueError(f"two claims are called {twice}; give each a different id")
     named = [run.arm for run in (*plan.tune, *plan.confirm)]
     named += [side.arm for claim in plan.claims for side in claim.sides]
-    named += [step.side.arm for step in plan.steps]
+    named += [step.arm for step in plan.steps]
     if plan.arms:
         named += [in_condition(plan.reference, condition) for condition in plan.conditions or ("",)]
         if not plan.select.endswith("/accuracy"):

@@ -8,7 +8,7 @@ from typing import Any
 
 from losslab.report import formatting as show
 from losslab.report.claims import RULE, Judgement
-from losslab.report.estimates import Estimate, Measured
+from losslab.report.estimates import Measured
 from losslab.report.findings import Census, Findings, FoundStep, Sweep
 from losslab.report.sources import citation
 
@@ -110,19 +110,14 @@ def _arm(findings: Findings, name: str) -> dict[str, Any]:
 
 
 def _step(found: FoundStep) -> dict[str, Any]:
-    measured = {name: found and asdict(found) for name, found in
-                (("level", found.level), ("change", found.change))}  # fmt: skip
-    return {"label": found.step.label, **asdict(found.step.side), **measured}
+    data = asdict(found)
+    return {**data.pop("step"), **data}
 
 
 def _measured(measured: Measured) -> dict[str, Any]:
-    counts = {
-        "planned": measured.planned,
-        "diverged": measured.diverged,
-        "not_finite": measured.without,
-    }
-    found: Estimate | None = measured.estimate
-    return counts | ({"n": 0} if found is None else asdict(found))
+    data = asdict(measured)
+    found, without = data.pop("estimate"), data.pop("without")
+    return data | {"not_finite": without} | (found or {"n": 0})
 
 
 def _judged(judgement: Judgement) -> dict[str, Any]:

@@ -28,30 +28,19 @@ _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class Run:
-    """One run directory.
+    """One run directory."""
 
-    Attributes:
-        path: The directory.
-        name: ``<group>/seed=<n>``, below the folder that was read.
-        group: What all seeds of a configuration share.
-        seed: Of the run.
-        status: As its ``status.json`` says, or ``damaged`` when its files cannot be read.
-        reason: Why it failed or is damaged, one line; else empty.
-        config: Resolved.
-        manifest: Versions, device, commit.
-        summary: Tag to final number; what is not finite is absent.
-        evaluations: The records of ``metrics.jsonl`` that hold validation metrics, in order.
-    """
-
-    path: Path
-    name: str
-    group: str
-    seed: int
-    status: Status
-    reason: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    manifest: Mapping[str, Any] = field(default_factory=dict)
+    path: Path  # the directory
+    name: str  # ``<group>/seed=<n>``, below the folder that was read
+    group: str  # what all seeds of a configuration share
+    seed: int  # of the run
+    status: Status  # as its ``status.json`` says, or ``damaged`` when its files cannot be read
+    reason: str = ""  # why it failed or is damaged, one line; else empty
+    config: Mapping[str, Any] = field(default_factory=dict)  # resolved
+    manifest: Mapping[str, Any] = field(default_factory=dict)  # versions, device, commit
+    # tag to final number; what is not finite is absent
     summary: Scalars = field(default_factory=dict)
+    # the records of ``metrics.jsonl`` that hold validation metrics, in order
     evaluations: tuple[Scalars, ...] = ()
 
     @property

@@ -150,7 +150,7 @@ def _steps(findings: Findings) -> Table:
     rows = [
         (
             found.step.label,
-            f"{findings.plan.label(found.step.side.arm)} ({found.step.side.rate})",
+            f"{findings.plan.label(found.step.arm)} ({found.step.rate})",
             show.estimate(ACCURACY, found.level),
             show.difference(ACCURACY, found.change) if found.change else "",
             show.p_value(found.change.p) if found.change else "",

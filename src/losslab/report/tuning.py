@@ -15,44 +15,30 @@ from losslab.report.statistics import Interval, t_interval
 
 @dataclass(frozen=True)
 class TuningPoint:
-    """One arm at one value of the grid.
+    """One arm at one value of the grid."""
 
-    Attributes:
-        arm: Its name.
-        value: Of the parameter.
-        planned: Runs.
-        n: Runs that count.
-        mean: Of the validation accuracy over seeds; ``None`` if no run has one.
-        interval: Student's t over seeds.
-        diverged: How many of the n.
-        score: What the choice goes by: the mean, −∞ when a run diverged before its first
-            evaluation, ``None`` while a run is missing.
-    """
-
-    arm: str
-    value: float
-    planned: int
-    n: int
-    mean: float | None
-    interval: Interval | None
-    diverged: int
+    arm: str  # its name
+    value: float  # of the parameter
+    planned: int  # runs
+    n: int  # runs that count
+    mean: float | None  # of the validation accuracy over seeds; ``None`` if no run has one
+    interval: Interval | None  # Student's t over seeds
+    diverged: int  # how many of the n
+    # what the choice goes by: the mean, −∞ when a run diverged before its first evaluation,
+    # ``None`` while a run is missing
     score: float | None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An arm's chosen value.
+    """An arm's chosen value."""
 
-    Attributes:
-        value: The one with the highest mean validation accuracy over the tuning seeds; of equal
-            ones the smallest.
-        mean: That mean.
-        bracketed: Whether it lies strictly inside the arm's grid. If not, a better value may lie
-            beyond the grid's edge.
-    """
-
+    # the one with the highest mean validation accuracy over the tuning seeds; of equal ones the
+    # smallest
     value: float
-    mean: float
+    mean: float  # that mean
+    # whether it lies strictly inside the arm's grid. If not, a better value may lie beyond the
+    # grid's edge
     bracketed: bool
 
 

@@ -16,8 +16,8 @@ from losslab.report.plan import (
     Plan,
     PlannedRun,
     Rate,
+    Step,
     parse_claim,
-    parse_step,
 )
 from losslab.study.cells import Cell, check_arms, check_conditions, make_cells
 from losslab.study.measure import Runs, check_measures, write_evidence
@@ -78,7 +78,7 @@ class Study:
     tune_seeds: list[int] = field(default_factory=list)
     confirm_seeds: list[int] = field(default_factory=list)
     confirm_at: list[Rate] = field(default_factory=lambda: list(CONFIRM_AT))
-    steps: list[dict[str, str]] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
     claims: list[dict[str, Any]] = field(default_factory=list)
@@ -172,7 +172,7 @@ class Study:
             chosen={},
             runs=tuple(sorted({point.run for points in sets.values() for point in points})),
             claims=self._claims,
-            steps=tuple(map(parse_step, self.steps)),
+            steps=tuple(Step(**step) for step in self.steps),
             **(grid if cells else {}),
         )
 
