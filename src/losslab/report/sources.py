@@ -4,7 +4,7 @@ import re
 
 SCIENCE = "experiments/science.md"
 
-MECHANISMS = {
+_MECHANISMS = {
     "A": "attenuation by softmax",
     "B": "non-convexity in the logits",
     "C": "scale of the gradient",
@@ -13,7 +13,7 @@ MECHANISMS = {
     "F": "penalty on outputs that are too right",
     "G": "curvature that stays",
 }
-CONDITIONS = {
+_CONDITIONS = {
     1: "raw outputs at a learning rate of their own",
     2: "clipped or normalised gradients",
     3: "calibration before temperature scaling",
@@ -22,7 +22,7 @@ CONDITIONS = {
     6: "label noise",
     7: "spread over seeds",
 }
-STATEMENTS = {
+_STATEMENTS = {
     1: "squared error does not work well for classification",
     2: "cross-entropy measures a match",
     3: "cross-entropy is entropy plus KL divergence",
@@ -38,32 +38,36 @@ STATEMENTS = {
     13: "sign of the prior",
     14: "further reading: hinge loss, direction of KL",
 }
+CODES = {
+    **{f"mechanism {letter}": name for letter, name in _MECHANISMS.items()},
+    **{f"condition {number}": name for number, name in _CONDITIONS.items()},
+    **{f"statement S{number}": name for number, name in _STATEMENTS.items()},
+    **{"section 2": "formulas", "section 4": "where squared error is as good or better"},
+}
+_SHORT = {
+    r"\bmechanisms ([A-G])\b": r"mechanism \1",  # of several
+    r"(?<=[A-G]), ([A-G])\b": r"; mechanism \1",
+    r"\bsection 4\.(\d)": r"condition \1",
+    r"(?<!statement )\bS(\d)": r"statement S\1",
+    r"\bscience §": "section ",
+    r" \[derived\]": ", derivation",
+    r"\[derived\]": "derivation",
+}
 
 
 def citation(source: str) -> str:
     """Return a claim's source with the name of every code in it, and where it is defined.
 
-    >>> citation("mechanism C")
-    'experiments/science.md, mechanism C: scale of the gradient'
+    >>> citation("mechanism A")
+    'experiments/science.md, mechanism A: attenuation by softmax'
     >>> citation("Hui & Belkin 2021")
     'Hui & Belkin 2021'
     """
-    text = re.sub(
-        r"\bmechanisms?((?:(?:,| and)? ?\b[A-G]\b)+)(?!:)",
-        lambda found: "; ".join(
-            f"mechanism {letter}: {MECHANISMS[letter]}"
-            for letter in re.findall(r"\b[A-G]\b", found[1])
-        ),
-        source,
-    )
-    text = re.sub(
-        r"\bS(1[0-4]|[1-9])\b(?!:)",
-        lambda found: f"statement S{found[1]}: {STATEMENTS[int(found[1])]}",
-        text,
-    )
-    text = re.sub(
-        r"\bcondition ([1-7])\b(?!:)",
-        lambda found: f"condition {found[1]}: {CONDITIONS[int(found[1])]}",
-        text,
-    )
-    return text if text == source or SCIENCE in text else f"{SCIENCE}, {text}"
+    text = source
+    for short, long in _SHORT.items():
+        text = re.sub(short, long, text)
+    codes = "|".join(sorted(CODES, key=len, reverse=True))
+    first = re.search(rf"\b({codes}|derivation)\b", text)
+    if first and SCIENCE not in text:
+        text = f"{text[: first.start()]}{SCIENCE}, {text[first.start() :]}"
+    return re.sub(rf"\b({codes})\b(?![:\d])", lambda found: f"{found[1]}: {CODES[found[1]]}", text)
