@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from losslab.report.runs import load_runs, read_predictions
+from losslab.report.runs import load_runs, read_predictions, runs_table
 from report.factory import EXAMPLES, write_run
 
 
@@ -124,3 +124,18 @@ def test_runs_that_are_spread_are_found_under_their_own_names(tmp_path):
     assert [run.name for run in load_runs(tmp_path / "hash=3f" / "mse-1" / "seed=0")] == expected[
         :1
     ]
+
+
+def test_the_table_has_a_row_a_run_with_what_was_varied_and_its_metrics(tmp_path):
+    for seed, rate in ((0, 0.1), (1, 0.1), (0, 0.3)):
+        config = {"loss": {"_target_": "x"}, "optimizer": {"lr": rate}, "seed": seed}
+        name = f"mse-lr={rate:g}-0a/seed={seed}"
+        write_run(tmp_path, name, accuracy=rate, predictions=False, config=config)
+    write_run(tmp_path, "mse-lr=0.3-0a/seed=1", status="failed", config=config)
+    table = runs_table(load_runs(tmp_path))
+    assert list(table.columns[:5]) == ["name", "group", "loss", "seed", "status"]
+    assert table["optimizer.lr"].tolist() == [0.1, 0.1, 0.3, 0.3]
+    means = table.groupby("optimizer.lr")["val/accuracy"].mean()
+    assert means.to_dict() == {0.1: 0.1, 0.3: 0.3}
+    assert np.isnan(table["val/accuracy"].iloc[-1])
+    assert runs_table([]).empty

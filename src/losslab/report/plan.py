@@ -1,7 +1,8 @@
 """What a study set out to do: one plan, checked once, written to ``study.json`` and read back."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -269,7 +270,7 @@ def parse_plan(data: Mapping[str, Any]) -> Plan:
             chosen={arm: float(value) for arm, value in data.get("chosen", {}).items()},
             runs=tuple(data.get("runs", ())),
             claims=tuple(parse_claim(claim) for claim in data.get("claims", ())),
-            steps=tuple(Step(**step) for step in data.get("steps", ())),
+            steps=tuple(map(parse_step, data.get("steps", ()))),
             **(_grid(data) if data.get("arms") else {}),
         )
     except KeyError as error:
@@ -311,32 +312,54 @@ def parse_claim(data: Mapping[str, Any]) -> Claim:
     Raises:
         ValueError: A key is missing or unknown, or a value is not among those allowed.
     """
-    given = dict(data)
-    name = f"claim {given.get('id', given)}"
-    kind = {"quantity"} if "quantity" in given else _OF_DIFFERENCES
-    lacks = sorted({"id", "statement", "source", *kind} - given.keys())
-    unknown = sorted(given.keys() - {field.name for field in fields(Claim)})
-    if lacks or unknown:
-        what = f"has no {lacks[0]}; give it one" if lacks else f"has an unknown key {unknown[0]}"
-        raise ValueError(f"{name} {what}")
-    if "quantity" in given:
-        claim = Claim(**given)
-        if claim.at_least is None and claim.at_most is None:
-            raise ValueError(f"{name} predicts nothing; give at_least, at_most or both")
-        return claim
-    split(given["metric"])
-    given |= {side: _side(given[side]) for side in ("left", "right")}
-    given["direction"] = _one_of(Direction, given["direction"], "direction")
-    given["smallest_effect"] = float(given["smallest_effect"])
-    if beyond := given.get("beyond"):
-        pair = [beyond["left"], beyond["right"]] if isinstance(beyond, Mapping) else beyond
-        given["beyond"] = tuple(map(_side, pair))
-    if not 0 < given["smallest_effect"] < math.inf:
-        raise ValueError(
-            f"{name}: smallest_effect={given['smallest_effect']}; give a positive number, the "
-            "smallest difference that matters"
-        )
-    return Claim(**given)
+    given: Any = data  # a file may hold anything
+    with _named(f"claim {given.get('id', given) if hasattr(given, 'get') else given}"):
+        given = dict(given)
+        kind = {"quantity"} if "quantity" in given else _OF_DIFFERENCES
+        lacks = sorted({"id", "statement", "source", *kind} - given.keys())
+        unknown = sorted(given.keys() - {part.name for part in fields(Claim)})
+        if lacks or unknown:
+            raise ValueError(f"no {lacks[0]}" if lacks else f"unknown key {unknown[0]}")
+        if "quantity" in given:
+            ends = [given.get("at_least"), given.get("at_most")]
+            if ends == [None, None]:
+                raise ValueError("it predicts nothing; give at_least, at_most or both")
+            given["at_least"], given["at_most"] = (None if e is None else float(e) for e in ends)
+            return Claim(**given)
+        split(given["metric"])
+        given |= {side: _side(given[side]) for side in ("left", "right")}
+        given["direction"] = _one_of(Direction, given["direction"], "direction")
+        given["smallest_effect"] = effect = float(given["smallest_effect"])
+        if beyond := given.get("beyond"):
+            pair = [beyond["left"], beyond["right"]] if isinstance(beyond, Mapping) else beyond
+            given["beyond"] = tuple(map(_side, pair))
+        if not 0 < effect < math.inf:
+            raise ValueError(
+                f"smallest_effect={effect}; give a positive number, the smallest difference that "
+                "matters"
+            )
+        return Claim(**given)
+
+
+def parse_step(data: Mapping[str, Any]) -> Step:
+    """Turn a study's entry under ``steps`` into a step.
+
+    Raises:
+        ValueError: A key is missing, or the rate is not among those allowed.
+    """
+    with _named(f"step {data}"):
+        return Step(data["label"], **asdict(_side(data)))
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Name the part of a study that an error is about."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(f"{what}: no {error}") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{what}: {error}") from None
 
 
 _OF_DIFFERENCES = {"metric", "left", "right", "direction", "smallest_effect"}
@@ -371,3 +394,10 @@ def _check(plan: Plan) -> None:
         raise ValueError(
             f"the plan names {', '.join(unknown)}; its arms are {', '.join(plan.arms)}"
         )
+    for claim in plan.claims:
+        for side in claim.sides:
+            if side.rate not in plan.rates and side.arm != plan.reference_of(side.arm):
+                raise ValueError(
+                    f"claim {claim.id}: rate={side.rate}, at which no arm is confirmed; give one "
+                    f"of {', '.join(plan.rates)}"
+                )

@@ -36,11 +36,8 @@ def study_data(findings: Findings) -> dict[str, Any]:
         "rule": RULE,
         **(compared if plan.arms else {}),
         "claims": [
-            *(
-                _difference(judgement) | {"at_edge": findings.at_edge(judgement.claim) or None}
-                for judgement in findings.differences
-            ),
-            *map(_quantity, findings.quantities),
+            _claim(findings, judgement)
+            for judgement in (*findings.differences, *findings.quantities)
         ],
         "runs": _census(findings.census),
         "environment": findings.environment,
@@ -120,9 +117,12 @@ def _measured(measured: Measured) -> dict[str, Any]:
     return data | {"not_finite": without} | (found or {"n": 0})
 
 
-def _judged(judgement: Judgement) -> dict[str, Any]:
-    claim = judgement.claim
-    return {
+_OF_A_DIFFERENCE = ("metric", "left", "right", "beyond", "direction", "smallest_effect")
+
+
+def _claim(findings: Findings, judgement: Judgement) -> dict[str, Any]:
+    claim, compared, measured = judgement.claim, judgement.comparison, judgement.quantity
+    found = {
         "id": claim.id,
         "statement": claim.statement,
         "source": citation(claim.source),
@@ -130,28 +130,21 @@ def _judged(judgement: Judgement) -> dict[str, Any]:
         "reason": judgement.reason or None,
         "p_holm": judgement.p_holm,
     }
-
-
-def _difference(judgement: Judgement) -> dict[str, Any]:
-    claim, found = judgement.claim, judgement.comparison
-    about = ("metric", "left", "right", "beyond", "direction", "smallest_effect")
+    if claim.quantity:
+        return {
+            **found,
+            "p": judgement.p,
+            "effect": show.quantity(measured),
+            "predicted": show.predicted(claim.predicted),
+            **(asdict(measured) if measured else {}),
+        }
     return {
-        **{key: value for key, value in asdict(claim).items() if key in about},
-        **_judged(judgement),
-        "effect": show.difference(claim.metric, found),
-        "n": found and found.n,
-        "measured": found and asdict(found),
-    }
-
-
-def _quantity(judgement: Judgement) -> dict[str, Any]:
-    found = judgement.quantity
-    return {
-        **_judged(judgement),
-        "p": judgement.p,
-        "effect": show.quantity(found),
-        "predicted": show.predicted(judgement.claim.predicted),
-        **(asdict(found) if found else {}),
+        **found,
+        **{key: value for key, value in asdict(claim).items() if key in _OF_A_DIFFERENCE},
+        "effect": show.difference(claim.metric, compared),
+        "n": compared and compared.n,
+        "measured": compared and asdict(compared),
+        "at_edge": findings.at_edge(claim) or None,
     }
 
 

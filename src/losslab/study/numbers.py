@@ -1,4 +1,7 @@
-"""Measures that many studies share: one number a seed, and what follows from several runs."""
+"""Measures that many studies share: one number a seed, and what follows from several runs.
+
+Each takes the sets of runs that it is about. A metric is ``<tag>`` or ``<tag>@<selector>``.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

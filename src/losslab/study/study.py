@@ -16,10 +16,11 @@ from losslab.report.plan import (
     Plan,
     PlannedRun,
     Rate,
-    Step,
+    in_condition,
     parse_claim,
+    parse_step,
 )
-from losslab.study.cells import Cell, check_arms, check_conditions, make_cells
+from losslab.study.cells import Cell, check_arms, check_conditions, grid_of
 from losslab.study.measure import Runs, check_measures, write_evidence
 from losslab.study.points import Point, Points, Session, run_points
 
@@ -123,14 +124,23 @@ class Study:
 
     def cells(self, session: Session) -> dict[str, Cell]:
         """Return every arm under every condition."""
-        return make_cells(
-            session,
-            base=self.base,
-            arms=self.arms,
-            conditions=self.conditions,
-            reference=self.reference,
-            values=self.values,
-        )
+        cells = {}
+        for condition, under in (self.conditions or {"": {"overrides": []}}).items():
+            for arm, about in self.arms.items():
+                name, start = in_condition(arm, condition), about.get("start")
+                overrides = [*self.base, *under["overrides"], *about["overrides"]]
+                cells[name] = Cell(
+                    name=name,
+                    label=about["label"],
+                    loss=about.get("loss", arm),
+                    reference=in_condition(self.reference, condition),
+                    values=grid_of(arm, about, under, self.values),
+                    scale=about.get("scale"),
+                    start=None if start is None else in_condition(start, condition),
+                    points=Points(session, overrides),
+                    root=session.root,
+                )
+        return cells
 
     def sets(self, session: Session) -> Runs:
         """Return the sets of runs that only measures use."""
@@ -172,7 +182,7 @@ class Study:
             chosen={},
             runs=tuple(sorted({point.run for points in sets.values() for point in points})),
             claims=self._claims,
-            steps=tuple(Step(**step) for step in self.steps),
+            steps=tuple(map(parse_step, self.steps)),
             **(grid if cells else {}),
         )
 
