@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from losslab.report.load import load_runs
+from losslab.report.runs import load_runs
 from running import status
 
 

@@ -18,10 +18,10 @@ from losslab.data.mnist import MNIST, _content
 from losslab.experiment.warm_start import checksum, warm_start
 from losslab.files import read_json
 from losslab.recording import Recorder, RunDirectory, check_marks, read_records
-from losslab.report.evidence import load_evidence
-from losslab.report.load import load_runs, read_scores
-from losslab.report.notebook import notebook
-from losslab.report.plan_file import load_plan
+from losslab.report.claims_page import claims_page
+from losslab.report.measurement import load_evidence
+from losslab.report.plan import load_plan
+from losslab.report.runs import load_runs, read_predictions
 from losslab.training import load_checkpoint, save_checkpoint
 from report.factory import tiny_plan, write_run
 
@@ -124,7 +124,7 @@ def test_a_finished_run(run, copy, name, sealed, data):
     if sealed and other != content and name != "status.json":
         assert directory.altered == name
         assert (loaded.status, name in loaded.reason) == ("damaged", True)
-    attempt(lambda: read_scores(loaded, "val"))
+    attempt(lambda: read_predictions(loaded, "val"))
     attempt(lambda: loaded.number("test/accuracy"))
     for file in (directory.metrics, directory.curves):
         assert all(type(record["step"]) is int for record in read_records(file))
@@ -219,7 +219,7 @@ EVIDENCE = {
             "a/results.json",
             json.loads(Path(__file__).parents[1].joinpath(
                 "experiments/calibration/results.json").read_text()),
-            notebook,
+            claims_page,
         ),
     ],
     ids=["plan", "evidence", "results"],

@@ -7,7 +7,9 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from losslab import report
 from losslab.board import read_events
+from losslab.metrics import accuracy
 from losslab.recording import read_records
+from losslab.report.runs import read_predictions
 from running import read, records, status
 
 HUGE = ("loss=mse", "optimizer.lr=1e6", "trainer.epochs=9", "trainer.log_every=1")
@@ -64,8 +66,8 @@ def test_where_it_is_found_does_not_depend_on_the_cadence_of_logging(losslab):
 def test_validation_numbers_are_those_of_the_final_weights(diverged):
     _, run = diverged
     summary = read(run / "summary.json")
-    scores = report.load.read_scores(report.load_runs(run.parents[1])[0], "val")
-    assert summary["val/accuracy"] == pytest.approx(float(scores.correct.mean()))
+    stored = read_predictions(report.load_runs(run.parents[1])[0], "val")
+    assert summary["val/accuracy"] == pytest.approx(float(accuracy(*stored)))
 
 
 def test_tensorboards_table_has_it_as_no_success(diverged):

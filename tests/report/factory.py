@@ -166,3 +166,32 @@ def write_study(root: Path, plan: dict[str, Any], *, only: Callable[[str], bool]
             accuracy += (run["seed"] - 1) * 0.01 if run["seed"] < 100 else 0.0
             write_run(root, name, accuracy=accuracy)
     return root
+
+
+def write_old_study(root: Path) -> Path:
+    """Write the tiny study with a waterfall and measured quantities, as version 0.1 wrote it."""
+    sides = {"as typed": "reference", "rate tuned": "own"}
+    steps = [{"label": k, "arm": "mse_softmax", "rate": rate} for k, rate in sides.items()]
+    write_study(root, tiny_plan() | {"steps": steps})
+    intervals = {"exact": (None, None), "sure": (0.4, 0.6), "weak": (0.22, 0.78)}
+    intervals |= {"weaker": (0.21, 0.79)}
+    about = {"source": "A book, 2016", "at_least": 0.2, "at_most": None, "discussion": ""}
+    evidence = {
+        **{key: tiny_plan()[key] for key in ("study", "title", "question", "command")},
+        **{"manifest": {}, "runs": []},
+        "claims": [
+            about | {"id": name, "statement": f"It is {name}.", "quantity": f"measure.{name}"}
+            for name in intervals
+        ],
+        "measurements": {
+            "measure": {
+                "quantities": {
+                    name: {"value": 0.5, "low": low, "high": high, "n": 5, "what": "A number."}
+                    for name, (low, high) in intervals.items()
+                },
+                **{"drawings": [], "tables": []},
+            }
+        },
+    }
+    (root / "evidence.json").write_text(json.dumps(evidence))
+    return root

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from losslab.report import build, load_runs, write
-from losslab.report.sweep import sweep
+from losslab.report.findings import sweep
 from losslab.report.sweep_report import curve_name
 from report.factory import run_name, tiny_plan, write_run, write_study
 
@@ -195,7 +195,7 @@ def test_a_folder_of_studies_and_sweeps_is_reported_one_by_one(tiny_study, tmp_p
     assert not (tmp_path / "outputs" / "README.md").exists()
 
 
-def test_reports_without_runs_are_a_notebook(tiny_study, tmp_path):
+def test_reports_without_runs_are_a_page_of_claims(tiny_study, tmp_path):
     write(tiny_study, console=Console(file=io.StringIO()), out=tmp_path / "tiny")
     write(tmp_path, console=Console(file=io.StringIO()))
     assert "A statement called naive." in (tmp_path / "README.md").read_text()

@@ -6,8 +6,10 @@ import pytest
 from losslab.report import load_runs, parse_plan
 from losslab.report.claims import judge, verdict
 from losslab.report.document import to_markdown
+from losslab.report.estimates import Sampler
 from losslab.report.findings import find
-from losslab.report.samples import Sampler
+from losslab.report.measurement import Evidence
+from losslab.report.plan import parse_claim
 from losslab.report.statistics import Interval
 from losslab.report.study_report import study_document
 from report.factory import CONFIRMING_SEEDS, run_name, tiny_plan, write_run, write_study
@@ -36,16 +38,15 @@ RULE = [
 
 @pytest.mark.parametrize(("direction", "interval", "p", "expected"), RULE)
 def test_the_rule(direction, interval, p, expected):
-    found = verdict(
-        direction=direction, smallest_effect=1.0, interval=Interval(*interval), p_holm=p
-    )
-    assert found == expected
+    claim = parse_claim(tiny_plan()["claims"][0] | {"direction": direction, "smallest_effect": 1.0})
+    needed = 0.0 if direction == "equal" else p  # equality needs no test
+    assert verdict(claim.predicted, Interval(*interval), p_holm=needed) == expected
 
 
 def judgements(root, plan):
     return {
         judgement.claim.id: judgement
-        for judgement in judge(parse_plan(plan), Sampler(load_runs(root)))
+        for judgement in judge(parse_plan(plan), Sampler(load_runs(root)), Evidence())
     }
 
 
@@ -86,7 +87,7 @@ def test_a_claim_may_be_about_any_recorded_number(tmp_path):
     naive = judgements(tmp_path, plan)["naive"]
     assert (naive.verdict, naive.comparison.covers) == ("supported", "seeds")
     assert naive.comparison.interval == pytest.approx((2.0, 2.0))
-    document = study_document(find(parse_plan(plan), load_runs(tmp_path)), ())
+    document = study_document(find(parse_plan(plan), load_runs(tmp_path)))
     assert "+2 [+2, +2] ‡" in to_markdown(document)
 
 

@@ -1,3 +1,5 @@
+"""One template gives the file and what a terminal shows of it."""
+
 import io
 
 from rich.console import Console
@@ -6,73 +8,69 @@ from losslab.report.document import (
     TERMINAL_LINES,
     TERMINAL_ROWS,
     Document,
-    Heading,
-    Listing,
-    Paragraph,
-    Picture,
     Table,
     to_console,
     to_markdown,
 )
+from losslab.report.findings import take_census
 
-DOCUMENT = Document(
-    "Title",
-    (
-        Heading("Part"),
-        Paragraph("Brackets [0.1, 0.2] stay."),
-        Paragraph("Small.", fine_print=True),
-        Table(("name", "n"), (("a|b", "1"),)),
-        Listing(tuple(f"line {i}" for i in range(TERMINAL_LINES + 2))),
-        Picture("figures/a.png", "What it shows"),
-    ),
-)
+TABLE = Table(("name", "n"), (("a|b", "1"),))
 
 
-def test_a_terminal_that_is_none_gets_plain_text():
+def document(table=TABLE, lines=()):
+    content = {
+        "varied": "brackets [0.1, 0.2]",
+        "configurations": table,
+        "drawn": lambda name, caption, figure: figure(f"figures/{name}", caption),
+        "census": take_census([], {}),
+        "census_lines": list(lines),
+        "environment": Table(("", "of the runs"), (("torch", "2.15"),), text_columns=2),
+    }
+    return Document("sweep", content)
+
+
+def shown(found, width=80):
     file = io.StringIO()
-    to_console(DOCUMENT, Console(file=file, width=80))
-    text = file.getvalue()
+    to_console(found, Console(file=file, width=width))
+    return file.getvalue()
+
+
+def test_a_terminal_that_is_none_gets_plain_text_without_fine_print():
+    text = shown(document(lines=[f"line {i}" for i in range(TERMINAL_LINES + 2)]))
     assert "\x1b" not in text
-    assert "Brackets [0.1, 0.2] stay." in text
+    assert "Varied: brackets [0.1, 0.2]." in text
     assert "a|b" in text
-    assert "and 2 more" in text
-    assert "Small." not in text
+    assert "- and 2 more" in text
+    assert not {"Each", "torch", "figures"} & set(text.replace("/", " ").split())
 
 
 def test_a_narrow_terminal_breaks_texts_and_headings_but_no_number():
     rows = (("a loss with a long name", "93.8 % [92.4, 95.2]"),)
-    table = Table(("", "accuracy at the best rate of all"), rows)
-    file = io.StringIO()
-    to_console(Document("Title", (table,)), Console(file=file, width=36))
-    assert "accuracy at the" in file.getvalue()
-    assert "a loss with" in file.getvalue()
-    assert "93.8 % [92.4, 95.2]" in file.getvalue()
+    text = shown(document(Table(("", "accuracy at the best rate of all"), rows)), width=36)
+    assert "accuracy at the" in text
+    assert "a loss with" in text
+    assert "93.8 % [92.4, 95.2]" in text
 
 
 def test_a_terminal_shows_the_first_rows_of_many():
     table = Table(("", "n"), tuple((f"row{i}", "1") for i in range(TERMINAL_ROWS + 5)))
-    file = io.StringIO()
-    to_console(Document("Title", (table,)), Console(file=file, width=80))
-    assert f"row{TERMINAL_ROWS - 1} " in file.getvalue()
-    assert f"row{TERMINAL_ROWS} " not in file.getvalue()
-    assert "and 5 more, in the report's file" in file.getvalue()
+    text = shown(document(table))
+    assert f"row{TERMINAL_ROWS - 1} " in text
+    assert f"row{TERMINAL_ROWS} " not in text
+    assert "and 5 more, in the report's file" in text
 
 
-def test_a_terminal_shows_the_brief_rows_and_no_fine_print():
-    tables = (
-        Table(("", "n"), (("whole", "1"),), brief=(("brief", "1"),)),
-        Table(("", "n"), (("hidden", "1"),), fine_print=True),
-    )
-    file = io.StringIO()
-    to_console(Document("Title", tables), Console(file=file, width=80))
-    assert "brief" in file.getvalue()
-    assert not {"whole", "hidden"} & set(file.getvalue().split())
-    assert "whole" in to_markdown(Document("Title", tables))
+def test_a_terminal_shows_the_brief_rows_and_a_file_the_whole_ones():
+    found = document(Table(("", "n"), (("whole", "1"),), brief=(("brief", "1"),)))
+    assert ("brief" in shown(found), "whole" in shown(found)) == (True, False)
+    assert "| whole | 1 |" in to_markdown(found)
 
 
 def test_markdown_has_everything():
-    text = to_markdown(DOCUMENT)
+    text = to_markdown(document(lines=[f"line {i}" for i in range(TERMINAL_LINES + 2)]))
+    assert text.startswith("# Runs\n\nVaried: brackets [0.1, 0.2].\n\n## Configurations\n\n|")
     assert "| name | n |\n| :-- | --: |\n| a\\|b | 1 |" in text
     assert f"- line {TERMINAL_LINES + 1}" in text
-    assert "![What it shows](figures/a.png)\n\n*What it shows*\n" in text
-    assert "Small." in text
+    assert "](figures/accuracy_by_value.png)\n\n*Test accuracy against" in text
+    assert "Each row is one configuration." in text
+    assert text.endswith("| torch | 2.15 |\n")

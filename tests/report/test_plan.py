@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -15,6 +16,7 @@ def claim(**changes):
     return {"claims": [tiny_plan()["claims"][0] | changes]}
 
 
+QUANTITY = {"id": "q", "statement": "", "source": "", "quantity": "measure.q"}
 BAD_PLANS = [
     ({"reference": "hinge"}, "the plan names hinge; its arms are cross_entropy, mse, mse_softmax"),
     ({"select": "val/nll"}, "select='val/nll'; give an accuracy"),
@@ -22,6 +24,15 @@ BAD_PLANS = [
     (claim(smallest_effect=0), "claim naive: smallest_effect=0.0; give a positive number"),
     (claim(left={"arm": "mse", "rate": "best"}), "rate='best'; give one of own, reference"),
     ({"claims": tiny_plan()["claims"][:1] * 2}, "two claims are called naive"),
+    (claim(beyond={"left": {"arm": "mse"}, "right": {}}), "claim naive: no 'rate'"),
+    (claim(metric="test/accuracy@last"), "claim naive: metric 'test/accuracy@last'; give one of"),
+    (claim(colour="red"), "claim naive: unknown key colour"),
+    ({"claims": ["naive"]}, "claim naive: "),
+    ({"claims": [QUANTITY]}, "claim q: it predicts nothing; give at_least, at_most or both"),
+    ({"claims": [QUANTITY | {"at_most": "low"}]}, "claim q: could not convert string to float"),
+    ({"steps": [{"label": "one", "arm": "mse", "rate": "best"}]}, "step .*: rate='best'; give one"),
+    ({"steps": [{"label": "one", "rate": "own"}]}, "step .*: no 'arm'"),
+    ({"rates": ["own"]}, "claim naive: rate=reference, at which no arm is confirmed; give one of"),
     ({"arms": ["mse"]}, "is not what a study writes"),
 ]
 
@@ -72,3 +83,13 @@ def test_a_run_planned_twice_is_expected_once():
     expected = parse_plan(tiny_plan()).expected()
     # Three arms, three rates, three seeds; mse's own rate is the reference's, mse_softmax's not.
     assert len(expected) == 27 + 4 * len(CONFIRMING_SEEDS)
+
+
+def test_a_plan_is_what_its_file_says():
+    plan = tiny_plan()
+    plan["claims"][0]["beyond"] = {side: plan["claims"][0][side] for side in ("left", "right")}
+    plan["claims"].append(QUANTITY | {"at_least": 0})
+    plan["steps"] = [{"label": "one", "arm": "mse", "rate": "own"}]
+    parsed = parse_plan(plan)
+    assert parse_plan(json.loads(json.dumps(parsed.to_json()))) == parsed
+    assert parsed.claims[-1].predicted == (0, math.inf)

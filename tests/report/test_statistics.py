@@ -5,7 +5,9 @@ import pytest
 from scipy import stats
 
 from losslab.report.statistics import (
+    Interval,
     holm,
+    range_p,
     sign_flip_p,
     t_interval,
     two_way_interval,
@@ -124,3 +126,24 @@ def test_holm_is_its_definition(p_values):
 
 def test_a_claim_not_measured_yet_counts_in_the_family():
     assert holm([0.01, None, 0.02]) == [0.03, None, 0.04]
+
+
+def test_range_p_is_that_of_a_t_test_against_the_near_end():
+    values = np.array([0.31, 0.42, 0.38, 0.29, 0.45])
+    for predicted, end in (((0.2, np.inf), 0.2), ((-np.inf, 0.5), 0.5), ((0.1, 0.5), 0.5)):
+        found = range_p(values.mean(), t_interval(values), 5, Interval(*predicted))
+        assert found == pytest.approx(stats.ttest_1samp(values, end).pvalue)
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "n", "predicted", "expected"),
+    [
+        (0.5, (-np.inf, np.inf), 1, (0.2, np.inf), 1.0),  # one seed tells nothing of the others
+        (0.5, (0.5, 0.5), 5, (0.2, np.inf), 0.0),  # no scatter
+        (np.inf, (np.inf, np.inf), 5, (0.2, np.inf), 0.0),
+        (np.inf, (50.0, np.inf), 5, (0.2, np.inf), 1.0),
+        (0.2, (0.1, 0.3), 5, (0.2, np.inf), 1.0),  # at the end itself
+    ],
+)
+def test_range_p_where_no_t_test_can_be(value, interval, n, predicted, expected):
+    assert range_p(value, Interval(*interval), n, Interval(*predicted)) == expected

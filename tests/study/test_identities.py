@@ -21,17 +21,18 @@ from identities import (
 )
 from losslab.losses import GaussianPrior, functional, information
 from losslab.recording import RunDirectory
-from losslab.report.evidence import (
-    Measurement,
-    NumericClaim,
-    Quantity,
-    judge_quantity,
-    load_evidence,
-)
+from losslab.report.claims import verdict as judge
+from losslab.report.measurement import Measurement, Quantity, load_evidence
+from losslab.report.plan import parse_claim
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "identities"
 STUDY = yaml.safe_load((FOLDER / "study" / "identities.yaml").read_text("utf-8"))
-CLAIMS = {claim["id"]: NumericClaim(**claim) for claim in STUDY["claims"]}
+CLAIMS = {claim["id"]: parse_claim(claim) for claim in STUDY["claims"]}
+
+
+def judge_quantity(claim, quantity):
+    return judge(claim.predicted, quantity.interval, p_holm=0)
+
 
 # the measure and its arguments in place of the study's; quantity, the number, how far it may be off
 KNOWN = [

@@ -5,23 +5,26 @@ import math
 import numpy as np
 import pytest
 
-from losslab.report.evidence import NumericClaim, judge_quantity
+from losslab.report.claims import verdict
+from losslab.report.statistics import Interval
 from losslab.study.over_seeds import curve_over_seeds, over_seeds
 
 
 def test_one_seed_decides_nothing():
     quantity = over_seeds([0.9], "")
     assert (quantity.low, quantity.high) == (-math.inf, math.inf)
-    claim = NumericClaim(id="a", statement="", source="", quantity="m.q", at_least=0.8)
-    assert judge_quantity(claim, quantity) == "inconclusive"
+    assert verdict(Interval(0.8, math.inf), quantity.interval, p_holm=0) == "inconclusive"
     curve = curve_over_seeds("", [1.0], np.array([[0.9]]))
     assert curve.low is curve.high is None
 
 
 def test_what_never_ends_in_all_seeds_is_outside_every_range():
-    claim = NumericClaim(id="a", statement="", source="", quantity="m.q", at_most=60)
-    assert judge_quantity(claim, over_seeds([math.inf, math.inf], "")) == "contradicted"
-    assert judge_quantity(claim, over_seeds([50, math.inf], "")) == "inconclusive"
+    for values, expected in (
+        ((math.inf, math.inf), "contradicted"),
+        ((50, math.inf), "inconclusive"),
+    ):
+        interval = over_seeds(values, "").interval
+        assert verdict(Interval(-math.inf, 60), interval, p_holm=0) == expected
 
 
 def test_an_interval_is_drawn_as_far_as_the_number_can_go():

@@ -13,7 +13,7 @@ from running import TINY, read
 
 STUDY = """\
 # Mine
-_target_: losslab.study.Comparison
+_target_: losslab.study.Study
 title: Is mine better?
 question: Is it?
 base: []
@@ -38,7 +38,7 @@ measures:
 CODE = {
     "losses": "from losslab.losses import CrossEntropy\nclass Mine(CrossEntropy):\n    pass\n",
     "measures": """\
-from losslab.report.evidence import Measurement, Quantity
+from losslab.report.measurement import Measurement, Quantity
 def runs_of(runs):
     n = len(runs["mine"])
     return Measurement(quantities={"runs": Quantity(value=n, n=n, what="runs")})

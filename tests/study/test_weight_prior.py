@@ -15,14 +15,16 @@ from weight_prior.squared_error import gaussian_noise, squared_error
 from weight_prior.weight_decay import float64_paths, trained_weights
 
 from losslab.experiment import RunIdentity
-from losslab.report.evidence import NumericClaim, judge_quantity, load_evidence
+from losslab.report import claims
+from losslab.report.measurement import load_evidence
+from losslab.report.plan import parse_claim
 from losslab.study.points import Point
 from losslab.study.prior_as_written import PriorAsWritten
 from weight_prior import weight_decay
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "weight_prior"
 STUDY = yaml.safe_load((FOLDER / "study" / "weight_prior.yaml").read_text("utf-8"))
-CLAIMS = {claim["id"]: NumericClaim(**claim) for claim in STUDY["claims"]}
+CLAIMS = {claim["id"]: parse_claim(claim) for claim in STUDY["claims"]}
 FLOAT64 = {"steps": 15, "seeds": [0, 1, 2]}
 PAIRS = ["momentum_prior", "momentum_decay", "momentum_double", "mse_decay", "mse_prior"]
 SIGNS = ["as_written", "corrected"]
@@ -31,7 +33,8 @@ RIGHT, WRONG = "[momentum_prior,momentum_decay]", "[momentum_prior,momentum_doub
 
 def verdict(claim_id: str, measurement) -> str:
     claim = CLAIMS[claim_id]
-    return judge_quantity(claim, measurement.quantities[claim.quantity.partition(".")[2]])
+    found = measurement.quantities[claim.quantity.partition(".")[2]]
+    return claims.verdict(claim.predicted, found.interval, p_holm=0)
 
 
 @pytest.fixture

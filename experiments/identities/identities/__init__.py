@@ -1,7 +1,7 @@
 """Measures of the study ``identities``: what the seed document says, row by row."""
 
 from losslab.report.drawings import Drawing, Panel
-from losslab.report.evidence import Quantity
+from losslab.report.measurement import Quantity
 
 
 def exact(value: float, n: int, what: str) -> Quantity:

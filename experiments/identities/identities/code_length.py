@@ -15,7 +15,7 @@ from torch import Tensor
 from identities import exact, figure
 from losslab.losses import information
 from losslab.report.drawings import Curve, Panel
-from losslab.report.evidence import Measurement, TableOfNumbers
+from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.study.measure import Runs
 from losslab.study.reading import predictions
 

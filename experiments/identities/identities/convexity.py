@@ -12,7 +12,7 @@ from losslab.data import BatchLoader
 from losslab.diagnostics import differentiate_twice
 from losslab.losses import CrossEntropy, Loss, SquaredError, information
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
+from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 from losslab.study.points import Point

@@ -11,7 +11,7 @@ from identities import exact, figure
 from identities.optimum import descend
 from losslab.losses import information
 from losslab.report.drawings import Curve, Panel
-from losslab.report.evidence import Measurement
+from losslab.report.measurement import Measurement
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds, pairs
 from losslab.study.points import Point

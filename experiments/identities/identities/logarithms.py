@@ -11,7 +11,7 @@ from identities import exact, figure
 from losslab.data import BatchLoader
 from losslab.losses import CrossEntropy
 from losslab.report.drawings import Curve, Panel
-from losslab.report.evidence import Measurement, TableOfNumbers
+from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds

@@ -4,8 +4,8 @@ import numpy as np
 
 from identities import exact, figure
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
-from losslab.report.evidence_report import measured
+from losslab.report.formatting import quantity as measured
+from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds, pairs
 from losslab.study.points import Point

@@ -15,7 +15,7 @@ from identities.optimum import random_distributions
 from losslab.data import BatchLoader
 from losslab.losses import CrossEntropy, KLDivergence, information
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement
+from losslab.report.measurement import Measurement
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import pairs

@@ -11,7 +11,7 @@ from torch import Tensor
 from identities import exact, figure
 from losslab.losses import CrossEntropy, information
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement
+from losslab.report.measurement import Measurement
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 

@@ -5,7 +5,7 @@ import torch
 from identities import exact, figure
 from losslab.losses import MAP, CrossEntropy, GaussianPrior
 from losslab.report.drawings import Curve, Panel
-from losslab.report.evidence import Measurement
+from losslab.report.measurement import Measurement
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs

@@ -7,8 +7,8 @@ from functools import cached_property, partial
 import numpy as np
 
 from losslab.report.drawings import Drawing, Panel
-from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
-from losslab.report.metrics import FloatArray
+from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
+from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds
 from losslab.study.points import Point

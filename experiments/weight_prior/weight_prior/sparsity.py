@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, TableOfNumbers
-from losslab.report.metrics import FloatArray
+from losslab.report.measurement import Measurement, TableOfNumbers
+from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds
 from losslab.study.points import Point

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from losslab.losses import MAP, FlatPrior, SquaredError
-from losslab.report.evidence import Measurement, TableOfNumbers
-from losslab.report.metrics import FloatArray
+from losslab.report.measurement import Measurement, TableOfNumbers
+from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs
 from losslab.study.points import Point

@@ -23,8 +23,8 @@ from losslab.losses import (
 )
 from losslab.models import MLP
 from losslab.report.drawings import Curve, Drawing, Panel
-from losslab.report.evidence import Measurement, TableOfNumbers
-from losslab.report.metrics import FloatArray
+from losslab.report.measurement import Measurement, TableOfNumbers
+from losslab.report.statistics import FloatArray
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs

@@ -1,6 +1,28 @@
-"""Accuracy, NLL, Brier score and ECE: the numbers in which different losses are comparable."""
+"""Accuracy, NLL, Brier score and ECE: the numbers in which different losses are comparable.
+
+Functions of logits and labels, of torch or numpy; importing them does not import torch.
+"""
 
 from losslab.metrics.calibration import adaptive_ece, fit_temperature, reliability
-from losslab.metrics.classification import ECE_BINS, ClassificationSums
+from losslab.metrics.classification import (
+    ECE_BINS,
+    RANGES,
+    ClassificationSums,
+    accuracy,
+    brier,
+    ece,
+    nll,
+)
 
-__all__ = ["ECE_BINS", "ClassificationSums", "adaptive_ece", "fit_temperature", "reliability"]
+__all__ = [
+    "ECE_BINS",
+    "RANGES",
+    "ClassificationSums",
+    "accuracy",
+    "adaptive_ece",
+    "brier",
+    "ece",
+    "fit_temperature",
+    "nll",
+    "reliability",
+]

@@ -1,11 +1,13 @@
 """How far confidence is from accuracy, and the one number that repairs most of it."""
 
 import math
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
+from array_api_compat import to_device
 
-from losslab.metrics.classification import ECE_BINS, ClassificationSums
+from losslab.metrics.classification import ECE_BINS, Array, ClassificationSums
 
 COLDEST, HOTTEST = 1e-2, 1e2
 """Limits of the temperature, as multiples of the spread of the logits."""
@@ -14,7 +16,7 @@ BISECTIONS = 30
 """Of log T between the limits: log(10⁴)/2³⁰ ≈ 1e-8."""
 
 
-def fit_temperature(logits: Tensor, labels: Tensor) -> float | None:
+def fit_temperature(logits: Array, labels: Array) -> float | None:
     """Return the T > 0 that minimises the NLL of softmax(z/T).
 
     With β = 1/T the mean NLL is convex, and its derivative Σ_k p_k z_k − z_y, averaged over the
@@ -28,8 +30,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float | None:
     until T = 0), the upper one where the logits are no better than equal ones.
 
     Args:
-        logits: ``(N, K)``.
-        labels: ``(N,)`` int64, of examples that were not trained on.
+        logits: ``(N, K)``, of torch or numpy.
+        labels: ``(N,)`` class indices, of examples that were not trained on.
 
     Returns:
         T, in units of the logits; ``None`` where no T is better than another: a logit is not
@@ -37,22 +39,24 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float | None:
 
     Source: Guo, Pleiss, Sun and Weinberger 2017, *On calibration of modern neural networks*.
 
-    >>> logits = torch.tensor([[2.0, 0.0]]).repeat(4, 1)  # says 0.88, is right in 3 of 4
-    >>> temperature = fit_temperature(logits, torch.tensor([0, 0, 0, 1]))
+    >>> logits = np.array([[2.0, 0.0]] * 4)  # says 0.88, is right in 3 of 4
+    >>> temperature = fit_temperature(logits, np.array([0, 0, 0, 1]))
     >>> round(temperature, 4), round(2 / math.log(3), 4)
     (1.8205, 1.8205)
     """
-    wide = logits.cpu().double()  # a GPU gains little here, and MPS has no float64
-    spread = wide.std(dim=1, correction=0).square().mean().sqrt().item()
+    z, y = _on_cpu(logits), _on_cpu(labels, np.int64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        spread = math.sqrt(z.var(axis=1).mean())
     if not math.isfinite(spread) or spread == 0:
         return None
-    wide = wide / spread
-    behind = wide - wide.gather(1, labels.cpu().unsqueeze(1))  # z_k − z_y
+    z = z / spread
+    behind = z - np.take_along_axis(z, y[:, None], axis=1)  # z_k − z_y
+    z = z - z.max(axis=1, keepdims=True)
 
     def slope(log_temperature: float) -> float:
         """Return the derivative of the mean NLL with respect to 1/T."""
-        probabilities = (wide * math.exp(-log_temperature)).softmax(dim=1)
-        return (probabilities * behind).sum(dim=1).mean().item()
+        p = np.exp(z * math.exp(-log_temperature))
+        return float(((p * behind).sum(axis=1) / p.sum(axis=1)).mean())
 
     # Not SciPy's Brent: importing it takes nearly a second, in which a short run trains an epoch.
     low, high = math.log(COLDEST), math.log(HOTTEST)
@@ -65,7 +69,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float | None:
     return spread * math.exp((low + high) / 2)
 
 
-def adaptive_ece(logits: Tensor, labels: Tensor, *, bins: int = ECE_BINS) -> float:
+def adaptive_ece(logits: Array, labels: Array, *, bins: int = ECE_BINS) -> float:
     """Return the calibration error over bins of equally many examples, in [0, 1].
 
     Σ_m |Σ_{i in m} (correct_i − confidence_i)| / N, where bin m has the examples between two
@@ -76,26 +80,26 @@ def adaptive_ece(logits: Tensor, labels: Tensor, *, bins: int = ECE_BINS) -> flo
     their mean accuracy: no order among them is the right one.
 
     Args:
-        logits: ``(N, K)``; a non-finite one gives NaN.
-        labels: ``(N,)`` int64.
+        logits: ``(N, K)``, of torch or numpy; a non-finite one gives NaN.
+        labels: ``(N,)`` class indices.
         bins: From 1 up.
 
     Source: Nguyen and O'Connor 2015, *Posterior calibration and exploratory analysis for natural
     language processing models* (the adaptive bins).
 
-    >>> logits = torch.tensor([[9.0, 0.0], [8.0, 0.0], [0.1, 0.0], [0.2, 0.0]])
-    >>> round(adaptive_ece(logits, torch.tensor([0, 1, 0, 0]), bins=2), 4)
+    >>> logits = np.array([[9.0, 0.0], [8.0, 0.0], [0.1, 0.0], [0.2, 0.0]])
+    >>> round(adaptive_ece(logits, np.array([0, 1, 0, 0]), bins=2), 4)
     0.4812
     """
-    wide = logits.cpu().double()
-    confidence, predicted = wide.softmax(dim=1).max(dim=1)
-    if not confidence.isfinite().all():
+    z, y = _on_cpu(logits), _on_cpu(labels, np.int64)
+    if not np.isfinite(z).all():
         return math.nan
-    ascending, group, size = torch.unique(confidence, return_inverse=True, return_counts=True)
-    correct = torch.zeros_like(ascending)
-    correct = correct.index_add(0, group, (predicted == labels.cpu()).to(wide.dtype)) / size
-    gap = (correct - ascending).repeat_interleave(size)
-    return math.fsum(part.sum().abs().item() for part in gap.tensor_split(bins)) / len(gap)
+    # The highest probability: that of the largest logit, exp(0) once it is subtracted.
+    confidence = 1 / np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1)
+    ascending, group, size = np.unique(confidence, return_inverse=True, return_counts=True)
+    correct = np.bincount(group, weights=z.argmax(axis=1) == y) / size
+    gap = np.repeat(correct - ascending, size)
+    return math.fsum(abs(float(part.sum())) for part in np.array_split(gap, bins)) / len(gap)
 
 
 def reliability(sums: ClassificationSums) -> dict[str, list[float]]:
@@ -106,11 +110,16 @@ def reliability(sums: ClassificationSums) -> dict[str, list[float]]:
 
     Source: Guo et al. 2017.
 
-    >>> logits = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.5, 0.0]])
-    >>> columns = reliability(ClassificationSums.of(logits, torch.tensor([0, 1, 0])))
+    >>> logits = np.array([[2.0, 0.0], [2.0, 0.0], [0.5, 0.0]])
+    >>> columns = reliability(ClassificationSums.of(logits, np.array([0, 1, 0])))
     >>> {name: [round(value, 3) for value in column] for name, column in columns.items()}
     {'confidence': [0.622, 0.881], 'accuracy': [1.0, 0.5], 'count': [1.0, 2.0]}
     """
     count, confidence, correct = sums.bins[:, sums.bins[0] > 0]
     columns = {"confidence": confidence / count, "accuracy": correct / count, "count": count}
     return {name: column.tolist() for name, column in columns.items()}
+
+
+def _on_cpu(array: Array, dtype: type = np.float64) -> npt.NDArray[Any]:
+    """Return a float64 copy for numpy: a GPU gains little here, and MPS has no float64."""
+    return np.asarray(to_device(array, "cpu")).astype(dtype)

@@ -1,20 +1,104 @@
-"""Classification metrics as sums and counts, divided once."""
+"""Accuracy, NLL, Brier score and expected calibration error of logits and labels.
+
+Plain functions of torch tensors or numpy arrays (anything with the array API), on any device.
+Probabilities are the softmax of the network's outputs under every loss, also under those that
+were trained on raw scores, so that the numbers are comparable. All sums are in float64: adding
+60,000 float32 numbers would lose digits that intervals need.
+"""
 
 from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn.functional import one_hot
+import numpy as np
+from array_api_compat import array_namespace, device
 
 ECE_BINS = 15
+RANGES = {
+    "accuracy": (0.0, 1.0),
+    "nll": (0.0, float("inf")),
+    "brier": (0.0, 2.0),
+    "ece": (0.0, 1.0),
+}
+"""Every metric here, with the smallest and the largest number that it can be."""
+
+Array = Any  # of torch or numpy; a type for both does not exist
+Reduction = Literal["mean", "sum", "none"]
+
+
+def accuracy(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array:
+    """Return the share of examples whose largest logit is the label's.
+
+    A NaN counts as the largest, as in torch and numpy, so a diverged run has an accuracy.
+
+    Args:
+        logits: ``(N, K)``.
+        labels: ``(N,)`` class indices.
+        reduction: ``mean`` gives ``()``; ``none`` gives ``(N,)``, 1.0 where right, else 0.0.
+
+    >>> import numpy as np
+    >>> accuracy(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0])).item()
+    0.5
+    """
+    return _reduce(_per_example(logits, labels).correct, reduction)
+
+
+def nll(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array:
+    """Return the negative log likelihood −log p_y of the labels, in nats.
+
+    Args:
+        logits: ``(N, K)``; non-finite ones give a non-finite result.
+        labels: ``(N,)`` class indices.
+        reduction: ``mean``, ``sum`` or ``none``, ``(N,)``.
+
+    >>> import numpy as np
+    >>> round(nll(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0])).item(), 4)
+    0.7201
+    """
+    return _reduce(_per_example(logits, labels).nll, reduction)
+
+
+def brier(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array:
+    """Return the Brier score Σ_k (p_k − y_k)² for one-hot y, in [0, 2] (Brier 1950).
+
+    Args:
+        logits: ``(N, K)``; non-finite ones give NaN.
+        labels: ``(N,)`` class indices.
+        reduction: ``mean``, ``sum`` or ``none``, ``(N,)``.
+
+    >>> import numpy as np
+    >>> brier(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([0, 1]), reduction="none").round(3)
+    array([0.028, 0.5  ])
+    """
+    return _reduce(_per_example(logits, labels).brier, reduction)
+
+
+def ece(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array:
+    """Return the expected calibration error over 15 bins of equal width, in [0, 1].
+
+    ECE = Σ_m |Σ_{i in m} (correct_i − confidence_i)| / N with bins ((m−1)/M, m/M] (Guo et al.
+    2017). Per example it is sign_m (correct_i − confidence_i), sign_m being that of its bin's sum:
+    numbers whose mean is the ECE, and whose scatter is, to first order, how it would scatter over
+    other test parts.
+
+    Args:
+        logits: ``(N, K)``; non-finite ones give NaN.
+        labels: ``(N,)`` class indices.
+        reduction: ``mean``, ``sum`` or ``none``, ``(N,)``.
+
+    >>> import numpy as np
+    >>> round(ece(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([0, 1])).item(), 2)
+    0.31
+    """
+    found = _per_example(logits, labels)
+    xp = array_namespace(logits)
+    gaps, members = found.correct - found.confidence, _members(found.confidence)
+    # A matrix product, because scatter_add is not deterministic on CUDA.
+    return _reduce(gaps * (members @ xp.sign(gaps @ members)), reduction)
 
 
 @dataclass(frozen=True)
 class ClassificationSums:
     """Sums from which accuracy, NLL, Brier score and ECE follow; addable over batches.
-
-    Probabilities are the softmax of the network's outputs under every loss, also under those
-    that were trained on raw scores, so that the numbers are comparable.
 
     Attributes:
         examples: ``()`` number of examples N.
@@ -23,48 +107,37 @@ class ClassificationSums:
         brier: ``()`` Σ Σ_k (p_k − y_k)².
         bins: ``(3, ECE_BINS)`` count, Σ confidence and correct ones by bin of confidence.
 
-    >>> logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
-    >>> sums = ClassificationSums.of(logits, torch.tensor([0, 0]))
+    >>> import numpy as np
+    >>> logits = np.array([[2.0, 0.0], [0.0, 1.0]])
+    >>> sums = ClassificationSums.of(logits, np.array([0, 0]))
     >>> {name: round(value, 3) for name, value in (sums + sums).scalars().items()}
     {'accuracy': 0.5, 'nll': 0.72, 'brier': 0.549, 'ece': 0.425}
     """
 
-    examples: Tensor
-    correct: Tensor
-    nll: Tensor
-    brier: Tensor
-    bins: Tensor
+    examples: Array
+    correct: Array
+    nll: Array
+    brier: Array
+    bins: Array
 
     @classmethod
-    def of(cls, logits: Tensor, labels: Tensor) -> "ClassificationSums":
+    def of(cls, logits: Array, labels: Array) -> "ClassificationSums":
         """Return the sums over one batch.
 
         Args:
             logits: ``(N, K)``; non-finite ones give non-finite NLL, Brier score and ECE.
-            labels: ``(N,)`` int64.
+            labels: ``(N,)`` class indices.
         """
-        # Sums in float64: adding 60,000 float32 numbers would lose digits that intervals need.
-        # MPS has no float64.
-        wide = torch.float32 if logits.device.type == "mps" else torch.float64
-        log_probability = logits.to(wide).log_softmax(dim=1)
-        probability = log_probability.exp()
-        true = labels.unsqueeze(1)
-        correct = (logits.argmax(dim=1) == labels).to(wide)
-        # Σ (p − y)² = Σ p² − 2 p_y + 1 for a one-hot y
-        brier = probability.square().sum(dim=1) - 2 * probability.gather(1, true).squeeze(1) + 1
-        confidence = probability.amax(dim=1)
-        # Bins ((m−1)/M, m/M]: a confidence of exactly 1, which a saturated softmax reaches,
-        # belongs into the last one.
-        index = (confidence.nan_to_num() * ECE_BINS).ceil().long().sub(1).clamp(0, ECE_BINS - 1)
-        # A matrix product, because scatter_add is not deterministic on CUDA.
-        membership = one_hot(index, ECE_BINS).to(wide)
-        per_example = torch.stack([torch.ones_like(confidence), confidence, correct])
+        xp = array_namespace(logits)
+        found = _per_example(logits, labels)
+        ones = xp.ones_like(found.correct)
+        rows = xp.stack([ones, found.confidence, found.correct])
         return cls(
-            examples=per_example[0].sum(),
-            correct=correct.sum(),
-            nll=-log_probability.gather(1, true).sum(),
-            brier=brier.sum(),
-            bins=per_example @ membership,
+            examples=xp.sum(ones),
+            correct=xp.sum(found.correct),
+            nll=xp.sum(found.nll),
+            brier=xp.sum(found.brier),
+            bins=rows @ _members(found.confidence),
         )
 
     def __add__(self, other: "ClassificationSums") -> "ClassificationSums":
@@ -73,10 +146,60 @@ class ClassificationSums:
         return ClassificationSums(*(a + b for a, b in pairs))
 
     def scalars(self) -> dict[str, float]:
-        """Return ``accuracy``, ``nll``, ``brier`` and ``ece`` (15 equal-width bins, in [0, 1]).
+        """Return ``accuracy``, ``nll``, ``brier`` and ``ece``."""
+        xp = array_namespace(self.bins)
+        gap = xp.sum(xp.abs(self.bins[2, :] - self.bins[1, :]))
+        values = xp.stack([self.correct, self.nll, self.brier, gap]) / self.examples
+        return dict(zip(RANGES, values.tolist(), strict=True))  # one copy from the device
 
-        ECE = Σ_m |Σ_{i in m} (correct_i − confidence_i)| / N (Guo et al. 2017).
-        """
-        gap = (self.bins[2] - self.bins[1]).abs().sum()
-        values = torch.stack([self.correct, self.nll, self.brier, gap]) / self.examples
-        return dict(zip(("accuracy", "nll", "brier", "ece"), values.tolist(), strict=True))
+
+class _PerExample(NamedTuple):
+    """What logits say of every example, each ``(N,)``."""
+
+    correct: Array
+    nll: Array
+    brier: Array
+    confidence: Array
+
+
+def _per_example(logits: Array, labels: Array) -> _PerExample:
+    xp = array_namespace(logits)
+    wide = xp.float32 if getattr(device(logits), "type", "") == "mps" else xp.float64
+    # Before the subtraction, which turns a row with an infinite logit into NaN.
+    correct = xp.astype(xp.argmax(logits, axis=1) == labels, wide)
+    z = xp.astype(logits, wide)
+    true = labels[:, None] == xp.arange(z.shape[1], device=device(logits))[None, :]
+    # Infinite logits make NaN, which is what the metrics then are: numpy need not warn.
+    with np.errstate(invalid="ignore", over="ignore"):
+        z = z - xp.max(z, axis=1, keepdims=True)
+        log_p = z - xp.log(xp.sum(xp.exp(z), axis=1, keepdims=True))
+    p = xp.exp(log_p)
+    zero = xp.zeros_like(z)
+    return _PerExample(
+        correct=correct,
+        nll=-xp.sum(xp.where(true, log_p, zero), axis=1),
+        brier=xp.sum((p - xp.astype(true, wide)) ** 2, axis=1),
+        confidence=xp.max(p, axis=1),
+    )
+
+
+def _members(confidence: Array) -> Array:
+    """Return ``(N, ECE_BINS)``, 1.0 where an example lies in a bin.
+
+    Bins are ((m−1)/M, m/M]: a confidence of exactly 1, which a saturated softmax reaches, belongs
+    into the last one.
+    """
+    xp = array_namespace(confidence)
+    known = xp.where(xp.isnan(confidence), xp.ones_like(confidence), confidence)
+    index = xp.clip(xp.ceil(known * ECE_BINS) - 1, 0, ECE_BINS - 1)
+    bins = xp.arange(ECE_BINS, dtype=index.dtype, device=device(confidence))
+    return xp.astype(index[:, None] == bins[None, :], confidence.dtype)
+
+
+def _reduce(values: Array, reduction: Reduction) -> Array:
+    if reduction == "none":
+        return values
+    xp = array_namespace(values)
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction={reduction!r}; give mean, sum or none")
+    return xp.mean(values) if reduction == "mean" else xp.sum(values)

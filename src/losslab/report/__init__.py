@@ -1,23 +1,30 @@
-"""Reports: tables, claims and figures from the files that runs left; no torch, no training."""
+"""Reports: tables, claims and figures from the files that runs left; no torch, no training.
+
+A claim's way goes in one direction, and each stage hands over one thing: the plan and the runs
+(:mod:`~losslab.report.plan`, :mod:`~losslab.report.runs`), estimates with intervals
+(:mod:`~losslab.report.estimates`), verdicts (:mod:`~losslab.report.claims`), all of them as
+findings (:mod:`~losslab.report.findings`), and from these the document and ``results.json``.
+"""
 
 import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from losslab.report.aggregate import Choice, select
-from losslab.report.data import study_data, sweep_data
-from losslab.report.evidence import EVIDENCE_FILE, Evidence, judge_evidence, load_evidence
-from losslab.report.evidence_report import evidence_data, evidence_document, show_evidence
-from losslab.report.findings import find, take_census
-from losslab.report.load import Run, load_runs
-from losslab.report.notebook import is_notebook, write_notebook
-from losslab.report.plan import Plan
-from losslab.report.plan_file import PLAN_FILE, load_plan, parse_plan
-from losslab.report.render import Results, render
+from losslab.files import write_atomically
+from losslab.report.claims_page import is_claims_page, write_claims_page
+from losslab.report.document import Document, to_console, to_markdown
+from losslab.report.findings import Census, Findings, Sweep, find, sweep
+from losslab.report.measurement import load_evidence
+from losslab.report.plan import EVIDENCE_FILE, PLAN_FILE, Plan, load_plan, parse_plan
+from losslab.report.results import study_data, sweep_data, to_json
+from losslab.report.runs import Run, load_runs, runs_table
 from losslab.report.study_report import study_document
-from losslab.report.sweep import sweep
 from losslab.report.sweep_report import draw_sweep, sweep_document
+from losslab.report.tuning import Choice, select, tuning_points
 
 __all__ = [
     "Choice",
@@ -28,13 +35,30 @@ __all__ = [
     "load_plan",
     "load_runs",
     "parse_plan",
+    "runs_table",
     "select",
+    "tuning_points",
     "write",
 ]
 
 
+@dataclass(frozen=True)
+class Results:
+    """A report that was written.
+
+    Attributes:
+        data: What ``results.json`` holds, before rounding.
+        census: The runs by state.
+        files: All that was written: ``report.md``, ``results.json``, figures.
+    """
+
+    data: Mapping[str, Any]
+    census: Census
+    files: tuple[Path, ...]
+
+
 def write(path: Path, *, console: Console, out: Path | None = None) -> None:
-    """Report on a study or a sweep, on each of those in a folder, or on a notebook of studies.
+    """Report on a study or a sweep, on each of those in a folder, or on a page of claims.
 
     Args:
         path: Such as ``outputs/why_squared_error``, ``outputs`` or ``experiments``.
@@ -43,11 +67,11 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
             or sweeps, each has a folder of its own there.
 
     Raises:
-        ValueError: As in :func:`build`, or a notebook's results that cannot be read.
+        ValueError: As in :func:`build`, or committed results that cannot be read.
     """
     held = _held(path)
-    if not held and is_notebook(path):
-        page = write_notebook(path)
+    if not held and is_claims_page(path):
+        page = write_claims_page(path)
         console.print(f"Written: {page}", soft_wrap=True, highlight=False)
         return
     for index, root in enumerate(held or [path]):
@@ -72,8 +96,8 @@ def _held(path: Path) -> list[Path]:
 def build(root: Path, *, console: Console | None = None, out: Path | None = None) -> Results:
     """Report what a folder of runs holds, finished or not.
 
-    With a ``study.json`` it is a study: the answer, its claims with verdicts, tuning, figures.
-    Otherwise it is a plain sweep: one row a configuration.
+    With a plan it is a study: the answer, its claims with verdicts, tuning, figures. Otherwise it
+    is a plain sweep: one row a configuration.
 
     Args:
         root: The folder, such as ``outputs/why_squared_error`` or ``outputs/runs``.
@@ -87,20 +111,52 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     out = root if out is None else out
     if runs:
         _write_over_seeds(root, runs, console)
-    evidence = load_evidence(root) if (root / EVIDENCE_FILE).exists() else None
-    if (root / PLAN_FILE).exists():
-        return _study(load_plan(root), runs, evidence, console=console, out=out)
-    if evidence is not None:
-        return _demonstration(evidence, runs, console=console, out=out)
+    if any((root / name).exists() for name in (PLAN_FILE, EVIDENCE_FILE)):
+        findings = find(load_plan(root), runs, load_evidence(root))
+        figures = _draw(findings, out / "figures")
+        document = study_document(findings, {path.name for path in figures})
+        return _write(document, study_data(findings), findings, figures, out, console)
     if not runs:
         raise ValueError(
             f"{root} holds no runs; give the folder of a study or a sweep, or start one: "
             "losslab train"
         )
-    return _sweep(runs, console=console, out=out)
+    found = sweep(runs)
+    figures = draw_sweep(found, out / "figures")
+    document = sweep_document(found, {path.name for path in figures})
+    return _write(document, sweep_data(found), found, figures, out, console)
 
 
-def _write_over_seeds(root: Path, runs: list[Run], console: Console | None) -> None:
+def _draw(findings: Findings, folder: Path) -> list[Path]:
+    # matplotlib takes seconds to import: only to draw.
+    from losslab.report.figures import draw_study
+    from losslab.report.panels import draw_drawings
+
+    drawings = [d for found in findings.measurements.values() for d in found.drawings]
+    study = draw_study(findings, folder) if findings.plan.arms else []
+    return [*study, *draw_drawings(drawings, folder)]
+
+
+def _write(
+    document: Document,
+    data: Mapping[str, Any],
+    found: Findings | Sweep,
+    figures: Sequence[Path],
+    out: Path,
+    console: Console | None,
+) -> Results:
+    """Write ``report.md`` and ``results.json``, each beside and renamed, and print."""
+    out.mkdir(parents=True, exist_ok=True)
+    report, results = out / "report.md", out / "results.json"
+    write_atomically(report, to_markdown(document))
+    write_atomically(results, to_json(data))
+    if console is not None:
+        to_console(document, console)
+        console.print(f"\nWritten: {report}", highlight=False, soft_wrap=True)
+    return Results(data, found.census, (report, results, *figures))
+
+
+def _write_over_seeds(root: Path, runs: Sequence[Run], console: Console | None) -> None:
     # TensorBoard's protocol buffers take half a second to import: only to write.
     from losslab.report.over_seeds import write_over_seeds
 
@@ -112,68 +168,3 @@ def _write_over_seeds(root: Path, runs: list[Run], console: Console | None) -> N
         if console is not None:  # somebody else's runs can be reported on, too
             text = f"No curves over seeds for TensorBoard: cannot write ({error})"
             console.print(text, soft_wrap=True, highlight=False)
-
-
-def _study(
-    plan: Plan,
-    runs: list[Run],
-    evidence: Evidence | None,
-    *,
-    console: Console | None,
-    out: Path,
-) -> Results:
-    # matplotlib takes seconds to import: only to draw.
-    from losslab.report.figures import draw_study
-    from losslab.report.panels import draw_drawings
-
-    findings = find(plan, runs)
-    figures = tuple(draw_study(findings, out / "figures"))
-    names = tuple(f"figures/{path.name}" for path in figures)
-    data = study_data(findings)
-    shown = None
-    if evidence is not None:
-        shown = show_evidence(evidence, judge_evidence(evidence))
-        data["claims"] += shown.data
-        drawings = [d for m in evidence.measurements.values() for d in m.drawings]
-        figures += tuple(draw_drawings(drawings, out / "figures"))
-    return render(
-        study_document(findings, names, shown=shown),
-        data,
-        census=findings.census,
-        out=out,
-        figures=figures,
-        console=console,
-    )
-
-
-def _demonstration(
-    evidence: Evidence, runs: list[Run], *, console: Console | None, out: Path
-) -> Results:
-    from losslab.report.panels import draw_drawings
-
-    judgements = judge_evidence(evidence)
-    census = take_census(evidence.runs, {run.name: run for run in runs})
-    drawings = [d for m in evidence.measurements.values() for d in m.drawings]
-    figures = tuple(draw_drawings(drawings, out / "figures"))
-    return render(
-        evidence_document(evidence, judgements, census),
-        evidence_data(evidence, judgements, census),
-        census=census,
-        out=out,
-        figures=figures,
-        console=console,
-    )
-
-
-def _sweep(runs: list[Run], *, console: Console | None, out: Path) -> Results:
-    found = sweep(runs)
-    figures = tuple(draw_sweep(found, out / "figures"))
-    document = sweep_document(found, tuple(f"figures/{path.name}" for path in figures))
-    return render(
-        document,
-        sweep_data(found),
-        census=found.census,
-        out=out,
-        figures=figures,
-        console=console,
-    )

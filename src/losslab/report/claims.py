@@ -1,11 +1,13 @@
-"""Judge a claim: one rule for every study."""
+"""Judge a claim: one rule for every claim of every study."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from losslab.report.plan import Claim, Direction, Plan
-from losslab.report.samples import Comparison, Sampler, compare
-from losslab.report.statistics import Interval, holm
+from losslab.report.estimates import Comparison, Sampler, compare
+from losslab.report.measurement import Evidence, Quantity
+from losslab.report.plan import Claim, Plan
+from losslab.report.statistics import Interval, holm, range_p
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -13,115 +15,124 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 SIGNIFICANCE = 0.05
 
 RULE = (
-    "A claim of a direction is supported if the whole 95% interval of the difference lies beyond "
-    f"the smallest effect that matters, on the predicted side, and Holm's p is below "
-    f"{SIGNIFICANCE}; it is contradicted if the whole interval falls short of that effect: there "
-    "is none, it is too small to matter, or it goes the other way. A claim of equality is "
-    "supported if the whole interval lies within the smallest effect on either side of zero, and "
-    "contradicted if it lies wholly outside. Everything else is inconclusive."
+    "A claim predicts a range for one number: for a difference, beyond the smallest effect that "
+    "matters on the predicted side, or within it on either side of zero for equality; for a "
+    "quantity, the range stated. It is supported if the number's whole 95% interval lies in that "
+    f"range and Holm's p is below {SIGNIFICANCE}, contradicted if the interval lies wholly "
+    "outside: there is no effect, it is too small to matter, or it goes the other way. Everything "
+    "else is inconclusive. p is the difference's against zero, or the quantity's against the near "
+    "end of its range; equality needs none. A number that is computed rather than sampled is its "
+    "own interval, and no test."
 )
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim with what was measured.
+    """A claim with what was measured."""
 
-    Attributes:
-        claim: What was claimed.
-        comparison: What was measured on the seeds that both sides have; ``None`` if none.
-        p_holm: Corrected over all claims of the study.
-        verdict: By :data:`RULE`.
-        reason: Why the claim was not judged, or why an interval that would support it does not;
-            else empty.
-    """
-
-    claim: Claim
+    claim: Claim  # what was claimed
+    # what a difference was on the seeds that its sides have in common; ``None`` if none, and for a
+    # claim about a quantity
     comparison: Comparison | None
-    p_holm: float | None
-    verdict: Verdict
+    quantity: Quantity | None  # what was measured for a claim about one; else ``None``
+    p: float | None  # not corrected; ``None`` where nothing was measured or nothing is tested
+    p_holm: float | None  # corrected over all claims of the study that are tested
+    verdict: Verdict  # by :data:`RULE`
+    # why the claim was not judged, or why an interval that would support it does not; else empty
     reason: str = ""
 
 
-def verdict(
-    *, direction: Direction, smallest_effect: float, interval: Interval, p_holm: float
-) -> Verdict:
+def verdict(predicted: Interval, interval: Interval, *, p_holm: float) -> Verdict:
     """Apply :data:`RULE`.
 
     Args:
-        direction: The predicted sign of the difference, or ``equal``.
-        smallest_effect: The smallest difference that matters, positive.
-        interval: Of the difference.
-        p_holm: Corrected p-value; not used for equality, which it does not test.
+        predicted: The range in which the number should lie.
+        interval: Of the number.
+        p_holm: Corrected p-value; 0 for what needs no test.
 
-    >>> verdict(direction="less", smallest_effect=0.01, interval=Interval(-0.08, -0.02),
-    ...         p_holm=0.01)
+    >>> verdict(Interval(0.01, float("inf")), Interval(0.02, 0.08), p_holm=0.01)
     'supported'
     """
-    low, high = interval
-    if direction == "equal":
-        if -smallest_effect < low and high < smallest_effect:
-            return "supported"
-        outside = low > smallest_effect or high < -smallest_effect
-        return "contradicted" if outside else "inconclusive"
-    if direction == "less":
-        low, high = -high, -low
-    if low > smallest_effect and p_holm < SIGNIFICANCE:
-        return "supported"
-    return "contradicted" if high < smallest_effect else "inconclusive"
+    if predicted.low <= interval.low and interval.high <= predicted.high:
+        return "supported" if p_holm < SIGNIFICANCE else "inconclusive"
+    outside = interval.high < predicted.low or interval.low > predicted.high
+    return "contradicted" if outside else "inconclusive"
 
 
-def judge(plan: Plan, sampler: Sampler) -> list[Judgement]:
+def judge(plan: Plan, sampler: Sampler, evidence: Evidence) -> tuple[Judgement, ...]:
     """Judge all claims of a study, in their order. Diverged runs count."""
-    measured = [_measure(claim, plan, sampler) for claim in plan.claims]
-    corrected = holm([comparison.p if comparison else None for comparison, _ in measured])
-    return [
-        _judgement(claim, comparison, reason, p_holm)
-        for claim, (comparison, reason), p_holm in zip(
-            plan.claims, measured, corrected, strict=True
-        )
+    effects = [
+        _quantity(claim, evidence) if claim.quantity else _difference(claim, plan, sampler)
+        for claim in plan.claims
     ]
+    # What is computed exactly is no test; what is not measured yet counts as one: otherwise a
+    # half-finished study would be judged more leniently than a finished one.
+    tested = [effect for effect in effects if not effect.exact]
+    corrected = iter(holm([effect.p for effect in tested]))
+    return tuple(
+        _judgement(claim, effect, None if effect.exact else next(corrected))
+        for claim, effect in zip(plan.claims, effects, strict=True)
+    )
 
 
-def _measure(claim: Claim, plan: Plan, sampler: Sampler) -> tuple[Comparison | None, str]:
+@dataclass(frozen=True)
+class _Effect:
+    """What was measured for a claim."""
+
+    interval: Interval | None = None
+    p: float | None = None
+    exact: bool = False
+    reason: str = ""
+    comparison: Comparison | None = None
+    quantity: Quantity | None = None
+
+
+def _quantity(claim: Claim, evidence: Evidence) -> _Effect:
+    found = evidence.quantity(claim.quantity)
+    if found is None:
+        return _Effect()
+    p = None
+    if found.sampled:
+        p = range_p(found.value, found.interval, found.n, claim.predicted)
+    return _Effect(found.interval, p, exact=not found.sampled, quantity=found)
+
+
+def _difference(claim: Claim, plan: Plan, sampler: Sampler) -> _Effect:
     planned = [tuple(run.run for run in plan.confirming(side)) for side in claim.sides]
     if not all(planned):
-        return None, "not planned yet: tuning unfinished"
-    left, right, *others = (sampler.sample(names, claim.metric) for names in planned)
-    beyond = (others[0], others[1]) if others else None
-    samples = (left, right, *others)
-    return compare(left, right, beyond=beyond), _obstacle(
-        missing={name for sample in samples for name in sample.missing},
-        without={name for sample in samples for name in sample.without},
-        planned={name for names in planned for name in names},
-    )
-
-
-def _obstacle(*, missing: set[str], without: set[str], planned: set[str]) -> str:
+        return _Effect(reason="not planned yet: tuning unfinished")
+    left, right, *others = samples = [sampler.sample(names, claim.metric) for names in planned]
+    found = compare(left, right, beyond=(others[0], others[1]) if others else None)
+    total = len({name for names in planned for name in names})
+    missing = _count([sample.missing for sample in samples])
+    without = _count([sample.without for sample in samples])
+    reason = ""
     if missing:
-        return f"{len(missing)} of {len(planned)} runs missing"
-    if without:
-        return f"not finite or not recorded in {len(without)} of {len(planned)} runs"
-    return ""
-
-
-def _judgement(
-    claim: Claim, comparison: Comparison | None, reason: str, p_holm: float | None
-) -> Judgement:
-    if not reason and (comparison is None or comparison.interval is None or p_holm is None):
+        reason = f"{missing} of {total} runs missing"
+    elif without:
+        reason = f"not finite or not recorded in {without} of {total} runs"
+    elif found is None or found.interval is None:
         reason = "fewer than two seeds in common"
-    if reason or comparison is None or comparison.interval is None or p_holm is None:
-        return Judgement(claim, comparison, p_holm, "inconclusive", reason)
-    found, without_test = (
-        verdict(
-            direction=claim.direction,
-            smallest_effect=claim.smallest_effect,
-            interval=comparison.interval,
-            p_holm=p,
-        )
-        for p in (p_holm, 0.0)
-    )
-    if found != without_test:
-        # Otherwise a reader would see an interval that supports the claim, and no verdict.
-        smallest = comparison.p <= 2 / 2**comparison.n
-        reason = f"p ≥ {SIGNIFICANCE}" + (f" with {comparison.n} pairs" if smallest else "")
-    return Judgement(claim, comparison, p_holm, found, reason)
+    if found is None:
+        return _Effect(reason=reason)
+    return _Effect(found.interval, found.p, reason=reason, comparison=found)
+
+
+def _count(names: Sequence[Sequence[str]]) -> int:
+    return len({name for some in names for name in some})
+
+
+def _judgement(claim: Claim, effect: _Effect, p_holm: float | None) -> Judgement:
+    found: Verdict = "inconclusive"
+    reason = effect.reason
+    if effect.interval is not None and not reason:
+        tested = claim.quantity or claim.direction != "equal"
+        needed = 0.0 if effect.exact or not tested else (1.0 if p_holm is None else p_holm)
+        found = verdict(claim.predicted, effect.interval, p_holm=needed)
+        if found != verdict(claim.predicted, effect.interval, p_holm=0.0):
+            # Otherwise a reader would see an interval that supports the claim, and no verdict.
+            reason = f"p ≥ {SIGNIFICANCE}"
+            pairs = effect.comparison
+            if pairs is not None and pairs.p <= 2 / 2**pairs.n:
+                reason += f" with {pairs.n} pairs"
+    return Judgement(claim, effect.comparison, effect.quantity, effect.p, p_holm, found, reason)

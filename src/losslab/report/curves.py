@@ -9,11 +9,10 @@ from matplotlib.ticker import MaxNLocator
 
 from losslab.report import formatting as show
 from losslab.report.canvas import new_figure, percent_axis, save, wrap
+from losslab.report.estimates import within_range
 from losslab.report.findings import Findings
-from losslab.report.metrics import FloatArray
 from losslab.report.plan import Plan, Rate, Side
-from losslab.report.samples import within_range
-from losslab.report.statistics import t_interval
+from losslab.report.statistics import FloatArray, t_interval
 from losslab.report.style import arm_styles
 from losslab.styles import Style
 

@@ -1,47 +1,20 @@
-"""A report as a list of blocks, written as Markdown or to a terminal."""
+"""A report's document: one template, written as Markdown or printed to a terminal."""
 
+import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table as RichTable
 
 TERMINAL_LINES, TERMINAL_ROWS = 12, 40
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A section's title.
-
-    Attributes:
-        fine_print: Shown in files, not in a terminal.
-    """
-
-    text: str
-    fine_print: bool = False
-
-
-@dataclass(frozen=True)
-class Paragraph:
-    """Plain text.
-
-    Attributes:
-        text: Without markup.
-        fine_print: Shown in files, not in a terminal.
-    """
-
-    text: str
-    fine_print: bool = False
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Lines that belong together; a terminal shows the first few, as of a table's rows."""
-
-    lines: tuple[str, ...]
+_TABLE = "\0table "  # marks a table's place in a terminal's text
 
 
 @dataclass(frozen=True)
@@ -54,7 +27,6 @@ class Table:
         text_columns: How many of the first columns are text.
         terminal: Indices of the columns shown in a terminal, which is narrow; all if empty.
         brief: What a terminal shows instead of the rows, with fewer words; the rows if empty.
-        fine_print: Shown in files, not in a terminal.
     """
 
     columns: tuple[str, ...]
@@ -62,94 +34,88 @@ class Table:
     text_columns: int = 1
     terminal: tuple[int, ...] = ()
     brief: tuple[tuple[str, ...], ...] = ()
-    fine_print: bool = False
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure; shown in files only.
-
-    Attributes:
-        path: Relative to the report.
-        caption: What it shows.
-    """
-
-    path: str
-    caption: str
-
-
-Block = Heading | Paragraph | Listing | Table | Picture
 
 
 @dataclass(frozen=True)
 class Document:
-    """A title and what stands below it."""
+    """A template of ``templates/`` and what it is filled with.
 
-    title: str
-    blocks: tuple[Block, ...]
+    In a template ``table``, ``listing`` and ``figure`` write those, and ``file`` is false in a
+    terminal, which shows neither figures nor fine print.
+    """
+
+    template: str
+    content: Mapping[str, Any]
 
 
 def to_markdown(document: Document) -> str:
-    """Write a document as Markdown.
-
-    >>> print(to_markdown(Document("Title", (Heading("Part"), Paragraph("Words.")))))
-    # Title
-    <BLANKLINE>
-    ## Part
-    <BLANKLINE>
-    Words.
-    <BLANKLINE>
-    """
-    return "\n\n".join([f"# {document.title}", *map(_markdown, document.blocks)]) + "\n"
+    """Write a document as Markdown."""
+    return _fill(document, file=True, table=_markdown, listing=_bullets, figure=_figure)
 
 
-def _markdown(block: Block) -> str:
-    match block:
-        case Heading(text, _):
-            return f"## {text}"
-        case Paragraph(text, _):
-            return text
-        case Listing(lines):
-            return "\n".join(f"- {line}" for line in lines)
-        case Picture(path, caption):
-            # The text in brackets shows where the picture cannot; most readers see the picture.
-            return f"![{caption}]({path})\n\n*{caption}*"
-        case Table(columns, rows, text_columns):
-            rules = tuple(":--" if i < text_columns else "--:" for i in range(len(columns)))
-            every = (columns, rules, *rows)
-            return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in every)
+def to_console(document: Document, console: Console) -> None:
+    """Print a document; plain text where the console is no terminal."""
+    tables: list[Table] = []
+
+    def place(table: Table) -> str:
+        tables.append(table)
+        return f"{_TABLE}{len(tables) - 1}"
+
+    def listing(lines: Sequence[str]) -> str:
+        more = _more(len(lines) - TERMINAL_LINES)
+        return _bullets([*lines[:TERMINAL_LINES], *more])
+
+    text = _fill(document, file=False, table=place, listing=listing, figure=lambda *_: "")
+    for line in filter(None, text.splitlines()):
+        if line.startswith(_TABLE):
+            table = tables[int(line.removeprefix(_TABLE))]
+            console.print(Padding(_rich(table), (0, 0, 0, 1)))
+            for more in _more(len(table.rows) - TERMINAL_ROWS):
+                console.print(f"- {more}", highlight=False)
+        elif heading := re.match(r"#+ ", line):
+            before = "\n" if len(heading[0]) > 2 else ""
+            title = escape(line.removeprefix(heading[0]))
+            console.print(f"{before}[bold]{title}[/bold]", highlight=False)
+        else:
+            console.print(escape(line), highlight=False)
+
+
+def _fill(document: Document, **how: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # it is Markdown, not HTML
+    )
+    text = environment.get_template(f"{document.template}.md").render(**document.content, **how)
+    # What a condition left out leaves its blank lines.
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _markdown(table: Table) -> str:
+    rules = tuple(
+        ":--" if index < table.text_columns else "--:" for index in range(len(table.columns))
+    )
+    every = (table.columns, rules, *table.rows)
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in every)
 
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def to_console(document: Document, console: Console) -> None:
-    """Print a document; plain text where the console is no terminal."""
-    console.print(f"[bold]{escape(document.title)}[/bold]", highlight=False)
-    for block in document.blocks:
-        match block:
-            case Heading(text, fine_print):
-                if not fine_print:
-                    console.print(f"\n[bold]{escape(text)}[/bold]", highlight=False)
-            case Paragraph(text, fine_print):
-                if not fine_print:
-                    console.print(escape(text), highlight=False)
-            case Listing(lines):
-                for line in lines[:TERMINAL_LINES]:
-                    console.print(f"- {escape(line)}", highlight=False)
-                _more(len(lines) - TERMINAL_LINES, console)
-            case Table():
-                if not block.fine_print:
-                    console.print(Padding(_rich(block), (0, 0, 0, 1)))
-                    _more(len(block.rows) - TERMINAL_ROWS, console)
-            case Picture():
-                pass
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
-def _more(number: int, console: Console) -> None:
-    if number > 0:
-        console.print(f"- and {number} more, in the report's file", highlight=False)
+def _figure(path: str, caption: str) -> str:
+    # The text in brackets shows where the figure cannot; most readers see the figure.
+    return f"![{caption}]({path})\n\n*{caption}*"
+
+
+def _more(number: int) -> list[str]:
+    return [f"and {number} more, in the report's file"] if number > 0 else []
 
 
 def _rich(table: Table) -> RichTable:
@@ -172,12 +138,3 @@ def _rich(table: Table) -> RichTable:
     for row in rows:
         drawn.add_row(*(escape(row[index]) for index in shown))
     return drawn
-
-
-def names(items: Sequence[str]) -> str:
-    """Join names as a sentence does.
-
-    >>> names(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

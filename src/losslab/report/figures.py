@@ -10,9 +10,9 @@ from losslab.report.by_condition import accuracy_by_condition
 from losslab.report.by_value import accuracy_by_value
 from losslab.report.canvas import INK, MUTED, drawing, new_figure, round_steps, save, wrap
 from losslab.report.curves import at_rate, learning_curves
+from losslab.report.estimates import Estimate
 from losslab.report.findings import ACCURACY, Findings
 from losslab.report.forest import claims, drawable
-from losslab.report.samples import Estimate
 from losslab.report.style import arm_styles
 from losslab.report.waterfall import waterfall
 from losslab.styles import Style
@@ -36,7 +36,7 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
         ("waterfall.png", any(step.change for step in findings.steps), waterfall),
         ("accuracy_by_value.png", any(point.mean for point in findings.tuning), accuracy_by_value),
         ("learning_curves.png", confirmed, learning_curves),
-        ("claims.png", any(map(drawable, findings.judgements)), claims),
+        ("claims.png", any(map(drawable, findings.differences)), claims),
     ]
     for name, wanted, draw in drawings:
         if wanted:

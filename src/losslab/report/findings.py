@@ -1,60 +1,43 @@
-"""Everything that a study's report says, measured once; text, figures and data follow from it."""
+"""Everything that a report says, measured once; text, figures and data follow from it."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from losslab.report.aggregate import Choice, TuningPoint, select, tuning_points
+import pandas as pd
+
 from losslab.report.claims import Judgement, judge
-from losslab.report.load import Run
+from losslab.report.estimates import (
+    Comparison,
+    Estimate,
+    Measured,
+    Sampler,
+    compare,
+    estimate,
+)
+from losslab.report.measurement import Evidence, Measurement
 from losslab.report.plan import Claim, Plan, Rate, Side, Step
-from losslab.report.samples import Comparison, Estimate, Sampler, compare, estimate
+from losslab.report.runs import Run, flatten, varied_keys
+from losslab.report.tuning import Choice, TuningPoint, select, tuning_points
 
 ACCURACY = "test/accuracy"
 PROPER_SCORES = ("test/nll", "test/brier", "test/ece")
+METRICS = (ACCURACY, *PROPER_SCORES)
 _NOT_ENVIRONMENT = {"command", "choices", "start", "end", "resumed_at_step"}
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One metric of one side.
-
-    Attributes:
-        estimate: ``None`` where no run has the metric.
-        planned: Runs; 0 while the side's value is not chosen.
-        diverged: How many of the finished runs.
-        without: How many finished runs whose metric is not finite or not recorded.
-    """
-
-    estimate: Estimate | None
-    planned: int
-    diverged: int
-    without: int
-
-
-@dataclass(frozen=True)
 class Census:
-    """Runs by state.
+    """Runs by state."""
 
-    Attributes:
-        expected: How many are planned so far.
-        done: How many of them.
-        diverged: Names.
-        failed: Names with reasons, as all of the following.
-        damaged: Their files cannot be read.
-        running: Or interrupted.
-        missing: Not started; names.
-    """
-
-    expected: int
-    done: int
-    diverged: tuple[str, ...]
-    failed: tuple[str, ...]
-    damaged: tuple[str, ...]
-    running: tuple[str, ...]
-    missing: tuple[str, ...]
+    expected: int  # how many are planned so far
+    done: int  # how many of them
+    diverged: tuple[str, ...]  # names
+    failed: tuple[str, ...]  # names with reasons, as all of the following
+    damaged: tuple[str, ...]  # their files cannot be read
+    running: tuple[str, ...]  # or interrupted
+    missing: tuple[str, ...]  # not started; names
 
     @property
     def complete(self) -> bool:
@@ -64,44 +47,38 @@ class Census:
 
 @dataclass(frozen=True)
 class FoundStep:
-    """One stop of a waterfall.
+    """One step of a waterfall."""
 
-    Attributes:
-        step: As planned.
-        level: Test accuracy there.
-        change: From the stop before; ``None`` for the first.
-    """
-
-    step: Step
-    level: Estimate | None
-    change: Comparison | None
+    step: Step  # as planned
+    level: Estimate | None  # test accuracy there
+    change: Comparison | None  # from the step before; ``None`` for the first
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study found.
+    """What a study found."""
 
-    Attributes:
-        plan: What was planned.
-        runs: By name, all that the plan names and that exist.
-        tuning: The grid.
-        choices: As chosen from the tuning runs that are there.
-        measured: By (arm, rate, metric).
-        judgements: In the order of the plan's claims.
-        steps: Of the plan's waterfall.
-        census: Of the planned runs.
-        environment: Manifest key to the distinct values of the runs.
-    """
+    plan: Plan  # what was planned
+    runs: Mapping[str, Run]  # by name, all that the plan names and that exist
+    tuning: tuple[TuningPoint, ...]  # the grid
+    choices: Mapping[str, Choice]  # as chosen from the tuning runs that are there
+    measured: Mapping[tuple[str, Rate, str], Measured]  # by (arm, rate, metric)
+    judgements: tuple[Judgement, ...]  # in the order of the plan's claims
+    steps: tuple[FoundStep, ...]  # of the plan's waterfall
+    census: Census  # of the planned runs
+    environment: Mapping[str, tuple[str, ...]]  # manifest key to the distinct values of the runs
+    # what the study's measures gave, by name
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)
 
-    plan: Plan
-    runs: Mapping[str, Run]
-    tuning: tuple[TuningPoint, ...]
-    choices: Mapping[str, Choice]
-    measured: Mapping[tuple[str, Rate, str], Measured]
-    judgements: tuple[Judgement, ...]
-    steps: tuple[FoundStep, ...]
-    census: Census
-    environment: Mapping[str, tuple[str, ...]]
+    @property
+    def differences(self) -> tuple[Judgement, ...]:
+        """The claims about differences between sides."""
+        return tuple(judgement for judgement in self.judgements if judgement.claim.sides)
+
+    @property
+    def quantities(self) -> tuple[Judgement, ...]:
+        """The claims about single quantities."""
+        return tuple(judgement for judgement in self.judgements if not judgement.claim.sides)
 
     def chosen(self, arm: str) -> float | None:
         """Return the value an arm's confirming runs use, or will use."""
@@ -124,68 +101,120 @@ class Findings:
     def at(self, condition: str) -> "Findings":
         """Return what was found under one condition, as of a study without conditions."""
         plan = self.plan.at(condition)
-        return replace(
-            self,
-            plan=plan,
-            tuning=tuple(point for point in self.tuning if point.arm in plan.arms),
-            judgements=(),
-        )
+        tuning = tuple(point for point in self.tuning if point.arm in plan.arms)
+        return replace(self, plan=plan, tuning=tuning, judgements=())
 
 
-def find(plan: Plan, runs: Sequence[Run]) -> Findings:
+def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> Findings:
     """Measure all that a study's runs can tell."""
+    evidence = evidence or Evidence()
     sampler = Sampler(runs)
     expected = plan.expected()
     planned = {run.name: run for run in runs if run.name in set(expected)}
-    measured = {
-        (arm, rate, metric): _measure(plan, planned, sampler, Side(arm, rate), metric)
-        for arm in plan.arms
-        for rate in plan.rates
-        for metric in _METRICS[rate]
-    }
+    points = tuning_points(plan, runs)
+
+    def names(side: Side) -> tuple[str, ...]:
+        return tuple(run.run for run in plan.confirming(side))
+
+    walked = [sampler.sample(names(step.side), ACCURACY) for step in plan.steps]
+    changes = [None, *(compare(after, before) for before, after in pairwise(walked))]
     return Findings(
         plan=plan,
         runs=planned,
-        tuning=tuple(tuning_points(plan, runs)),
-        choices=select(plan, runs),
-        measured=measured,
-        judgements=tuple(judge(plan, sampler)),
-        steps=_walk(plan, sampler),
+        tuning=tuple(points),
+        choices=select(points),
+        measured={
+            (arm, rate, metric): sampler.measure(names(Side(arm, rate)), metric)
+            for arm in plan.arms
+            for rate in plan.rates
+            for metric in (METRICS if rate == "own" else (ACCURACY,))
+        },
+        judgements=judge(plan, sampler, evidence),
+        steps=tuple(
+            FoundStep(step, estimate(sample), change)
+            for step, sample, change in zip(plan.steps, walked, changes, strict=False)
+        ),
         census=take_census(expected, planned),
-        environment=environment(list(planned.values())),
+        # Quantities alone may need no run: their machine is the one that measured.
+        environment=environment(
+            [run.manifest for run in planned.values()] if plan.arms else [evidence.manifest]
+        ),
+        measurements=evidence.measurements,
     )
 
 
-_METRICS: dict[Rate, tuple[str, ...]] = {
-    "reference": (ACCURACY,),
-    "scaled": (ACCURACY,),
-    "own": (ACCURACY, *PROPER_SCORES),
-}
+@dataclass(frozen=True)
+class Configuration:
+    """All seeds of one configuration of a sweep."""
+
+    group: str  # the folder's name
+    loss: str  # the config name of its loss
+    # those keys of the config that differ between configurations, and their values
+    varied: Mapping[str, Any]
+    measured: Mapping[str, Measured]  # by metric
 
 
-def _measure(
-    plan: Plan, runs: Mapping[str, Run], sampler: Sampler, side: Side, metric: str
-) -> Measured:
-    names = tuple(run.run for run in plan.confirming(side))
-    sample = sampler.sample(names, metric)
-    return Measured(
-        estimate=estimate(sample),
-        planned=len(names),
-        diverged=sum(name in runs and runs[name].status == "diverged" for name in names),
-        without=len(sample.without),
-    )
+@dataclass(frozen=True)
+class Sweep:
+    """What a folder of runs without a plan holds."""
+
+    configurations: tuple[Configuration, ...]  # by loss, then by what was varied, numbers by size
+    varied: tuple[str, ...]  # the keys that differ between configurations
+    shown: tuple[str, ...]  # those of them worth a column: not what a loss's name already settles
+    census: Census  # of the runs that are there
+    environment: Mapping[str, tuple[str, ...]]  # manifest key to the distinct values of the runs
 
 
-def _walk(plan: Plan, sampler: Sampler) -> tuple[FoundStep, ...]:
-    samples = [
-        sampler.sample(tuple(run.run for run in plan.confirming(step.side)), ACCURACY)
-        for step in plan.steps
+def sweep(runs: Sequence[Run]) -> Sweep:
+    """Group runs by configuration and measure each on its seeds."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.group, []).append(run)
+    configs = {
+        group: next((flatten(run.config) for run in members if run.config), {})
+        for group, members in groups.items()
+    }
+    varied = varied_keys([config for config in configs.values() if config])
+    configurations = [
+        Configuration(
+            group=group,
+            loss=members[0].loss,
+            varied={key: configs[group][key] for key in varied if key in configs[group]},
+            measured=_measure(members),
+        )
+        for group, members in groups.items()
     ]
-    changes = [None, *(compare(after, before) for before, after in pairwise(samples))]
-    return tuple(
-        FoundStep(step, estimate(sample), change)
-        for step, sample, change in zip(plan.steps, samples, changes[: len(samples)], strict=True)
+    by_name = {run.name: run for run in runs}
+    return Sweep(
+        configurations=tuple(sorted(configurations, key=_order)),
+        varied=varied,
+        shown=tuple(
+            key for key in varied if not key.startswith("loss.") or _differs(configurations, key)
+        ),
+        census=take_census(sorted(by_name), by_name),
+        environment=environment([run.manifest for run in runs]),
     )
+
+
+def _measure(runs: Sequence[Run]) -> dict[str, Measured]:
+    # A sampler for each, as the predictions of thousands of runs fill a memory.
+    sampler, names = Sampler(runs), tuple(run.name for run in runs)
+    return {metric: sampler.measure(names, metric) for metric in METRICS}
+
+
+def _order(configuration: Configuration) -> tuple[Any, ...]:
+    values = configuration.varied.values()
+    number = (int, float)
+    return (
+        configuration.loss,
+        *((0, value, "") if isinstance(value, number) else (1, 0, str(value)) for value in values),
+    )
+
+
+def _differs(configurations: Sequence[Configuration], key: str) -> bool:
+    """Return whether a key differs between configurations of the same loss."""
+    table = pd.DataFrame([(c.loss, repr(c.varied.get(key))) for c in configurations])
+    return bool((table.groupby(0)[1].nunique() > 1).any())
 
 
 def take_census(expected: Sequence[str], runs: Mapping[str, Run]) -> Census:
@@ -206,19 +235,15 @@ def take_census(expected: Sequence[str], runs: Mapping[str, Run]) -> Census:
     )
 
 
-def environment(runs: Sequence[Run]) -> dict[str, tuple[str, ...]]:
+def environment(manifests: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     """Return every manifest key with the distinct values of all runs, the most frequent first."""
-    values: dict[str, Counter[str]] = {}
-    for run in runs:
-        for key, value in run.manifest.items():
-            # What a run chose and was told is its config; its machine is plain values.
-            if key not in _NOT_ENVIRONMENT and not isinstance(value, Mapping | list):
-                values.setdefault(key, Counter())[_text(value)] += 1
-    return {
-        key: tuple(sorted(counter, key=lambda text: (-counter[text], text)))
-        for key, counter in sorted(values.items())
-    }
-
-
-def _text(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    rows = [
+        (key, {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value))
+        for manifest in manifests
+        for key, value in manifest.items()
+        # What a run chose and was told is its config; its machine is plain values.
+        if key not in _NOT_ENVIRONMENT and not isinstance(value, Mapping | list)
+    ]
+    counts = pd.DataFrame(rows, columns=["key", "value"]).value_counts().reset_index()
+    counts = counts.sort_values(["key", "count", "value"], ascending=[True, False, True])
+    return {str(key): tuple(values) for key, values in counts.groupby("key")["value"]}

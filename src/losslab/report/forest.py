@@ -32,7 +32,7 @@ def claims(findings: Findings, path: Path) -> None:
     colour of the loss that the claim is about.
     """
     by_metric: dict[str, list[Judgement]] = {}
-    for judgement in findings.judgements:
+    for judgement in findings.differences:
         by_metric.setdefault(judgement.claim.metric, []).append(judgement)
     figure, axes = new_figure(
         10, sum(1.0 + 0.62 * len(group) for group in by_metric.values()),
@@ -61,7 +61,7 @@ def _draw(
         found = judgement.comparison
         if found is None or found.interval is None:
             continue
-        style = styles[judgement.claim.left.arm.partition("@")[0]]
+        style = styles[judgement.claim.sides[0].arm.partition("@")[0]]
         low, high = (factor * bound for bound in found.interval)
         reach = max(reach, abs(low), abs(high))
         axis.plot([low, high], [row, row], color=style.color, lw=2.2, solid_capstyle="butt")

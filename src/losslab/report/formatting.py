@@ -1,8 +1,10 @@
 """Numbers as people read them: accuracies in percent, their differences in percentage points."""
 
-from losslab.report.courses import WORDS, split
-from losslab.report.diagnostic_names import DIAGNOSTIC_NAMES, is_share
-from losslab.report.samples import Comparison, Estimate
+from collections.abc import Mapping
+
+from losslab.report.estimates import Comparison, Estimate
+from losslab.report.measurement import Quantity
+from losslab.report.selectors import SELECTORS, split
 from losslab.report.statistics import Interval
 
 METRIC_NAMES = {"accuracy": "accuracy", "nll": "NLL", "brier": "Brier score", "ece": "ECE"}
@@ -11,8 +13,37 @@ _SCALES = {
     "accuracy": (100.0, 1), "ece": (100.0, 2), "nll": (1.0, 3), "brier": (1.0, 3),
     "share": (100.0, 1),
 }  # fmt: skip
-SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 ABSENT = "–"
+
+DIAGNOSTIC_NAMES: Mapping[str, str] = {
+    "why/attenuation/ratio": "attenuation factor",
+    "why/calibration/adaptive_ece": "test adaptive ECE",
+    "why/calibration/adaptive_ece_scaled": "test adaptive ECE after one temperature",
+    "why/calibration/brier": "test Brier score",
+    "why/calibration/brier_scaled": "test Brier score after one temperature",
+    "why/calibration/ece": "test ECE",
+    "why/calibration/ece_scaled": "test ECE after one temperature",
+    "why/calibration/nll": "test NLL",
+    "why/calibration/nll_scaled": "test NLL after one temperature",
+    "why/calibration/temperature": "temperature",
+    "why/flipped_labels/clean_accuracy": "training accuracy on right labels",
+    "why/flipped_labels/corrected": "wrong labels answered with the right class",
+    "why/flipped_labels/memorised": "wrong labels that were learned",
+    "why/landscape/line/relative_barrier": "barrier on the line from start to end, in its fall",
+    "why/landscape/line/relative_rise": "rise on the line from start to end, in its fall",
+    "why/logit_curvature/share/negative_eigenvalues": "negative eigenvalues of logit Hessians",
+    "why/logit_curvature/share/negative_examples": "examples with negative logit curvature",
+    "why/logit_gradients/norm": "norm of the logit gradients",
+    "why/logit_gradients/share/confident_wrong": "gradient energy of the confidently wrong",
+    "why/logit_gradients/share/too_right": "gradient energy that pushes right scores down",
+    "why/margins/margin": "margin of training examples",
+    "why/saturation/share/saturated_right": "training examples with p_y above 0.999",
+    "why/saturation/share/saturated_wrong": "training examples with p_y below 0.001",
+    "why/weight_curvature/hessian/largest": "largest Hessian eigenvalue",
+    "why/weight_curvature/hessian/trace": "trace of the Hessian",
+}
+"""What reports call the numbers that diagnostics record under ``why/``."""
 
 
 def metric_name(metric: str) -> str:
@@ -21,12 +52,12 @@ def metric_name(metric: str) -> str:
     >>> metric_name("test/nll"), metric_name("why/margins/margin@mean")
     ('test NLL', 'margin of training examples, mean over training')
     """
-    tag, course = split(metric)
+    tag, selector = split(metric)
     part, _, measure = tag.partition("/")
     name = DIAGNOSTIC_NAMES.get(tag, tag)
-    if measure in METRIC_NAMES and part in SPLIT_NAMES:
-        name = f"{SPLIT_NAMES[part]} {METRIC_NAMES[measure]}"
-    return f"{name}, {WORDS[course]}" if course else name
+    if measure in METRIC_NAMES and part in PART_NAMES:
+        name = f"{PART_NAMES[part]} {METRIC_NAMES[measure]}"
+    return f"{name}, {SELECTORS[selector].words}" if selector else name
 
 
 def number(metric: str, value: float, *, signed: bool = False) -> str:
@@ -118,3 +149,37 @@ def p_value(p: float | None) -> str:
     if p is None:
         return ABSENT
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def quantity(found: Quantity | None) -> str:
+    """Return a quantity with its interval.
+
+    >>> quantity(Quantity(value=0.5, low=0.25, high=0.75, n=5, what=""))
+    '0.5 [0.25, 0.75]'
+    """
+    if found is None:
+        return "missing"
+    if not found.sampled:
+        return f"{found.value:.4g}"
+    return f"{found.value:.3g} [{found.low:.3g}, {found.high:.3g}]"
+
+
+def predicted(bounds: Interval) -> str:
+    """Return a range in words.
+
+    >>> predicted(Interval(0.5, float("inf"))), predicted(Interval(1, 2))
+    ('at least 0.5', '1 to 2')
+    """
+    low, high = bounds
+    if low == float("-inf"):
+        return f"at most {high:g}"
+    return f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
+
+
+def is_share(tag: str) -> bool:
+    """Return whether a diagnostic's number is a part of a whole, in [0, 1].
+
+    >>> is_share("why/flipped_labels/memorised"), is_share("why/margins/margin")
+    (True, False)
+    """
+    return "/share/" in tag or tag.startswith("why/flipped_labels/")

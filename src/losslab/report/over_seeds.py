@@ -17,9 +17,9 @@ from scipy import special
 
 from losslab.board import HIGH, LAYOUT_TAGS, LOW, MEAN, EventFile, scalars, seeds_layout
 from losslab.files import beside
-from losslab.report.load import Run
-from losslab.report.metrics import RANGES, FloatArray
-from losslab.report.statistics import LEVEL
+from losslab.metrics import RANGES
+from losslab.report.runs import Run
+from losslab.report.statistics import LEVEL, FloatArray
 
 FOLDER = "over_seeds"
 """Beside the configurations; no run is in it, as runs are in folders ``seed=<n>``."""

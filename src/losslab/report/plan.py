@@ -1,159 +1,150 @@
-"""What a study set out to do."""
+"""What a study set out to do: one plan, checked once, written to ``study.json`` and read back."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from losslab.files import read_json
+from losslab.report.selectors import split
+from losslab.report.statistics import Interval
+
+PLAN_FILE = "study.json"
+EVIDENCE_FILE = "evidence.json"
 
 Rate = Literal["own", "reference", "scaled"]
+"""At which value an arm is confirmed: its ``own`` chosen one, that of the ``reference``, or the
+reference's ``scaled`` by the arm's factor."""
+
 Direction = Literal["less", "greater", "equal"]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One of the things compared, usually a loss.
+    """One of the things compared, usually a loss."""
 
-    Attributes:
-        label: What people read.
-        loss: The config name of its loss, which decides its colour; the arm's own name if absent.
-        condition: Under which it is trained; empty in a study that has no conditions.
-    """
-
-    label: str
-    loss: str
-    condition: str = ""
+    label: str  # what people read
+    loss: str  # the config name of its loss, which decides its colour; the arm's own name if absent
+    condition: str = ""  # under which it is trained; empty in a study that has no conditions
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One value of a study's second axis, such as a number of classes.
+    """One value of a study's second axis, such as a number of classes."""
 
-    Attributes:
-        label: What people read.
-        position: On the axis; ``None`` where conditions have no order but that of the plan.
-    """
-
-    label: str
+    label: str  # what people read
+    # on the axis; ``None`` where conditions have no order but that of the plan
     position: float | None = None
 
 
 @dataclass(frozen=True)
-class TuningRun:
-    """A run of the grid: ``run`` is ``<group>/seed=<n>`` below the study's folder."""
+class PlannedRun:
+    """A run of an arm: of its tuning grid, or on a fresh seed at one of its rates."""
 
-    arm: str
-    value: float
-    seed: int
-    run: str
-
-
-@dataclass(frozen=True)
-class ConfirmingRun:
-    """A run on a fresh seed, at one of the arm's :data:`Rate` values."""
-
-    arm: str
-    rate: Rate
-    value: float
-    seed: int
-    run: str
+    arm: str  # its name
+    value: float  # of the tuned parameter
+    seed: int  # of the run
+    run: str  # ``<group>/seed=<n>``, below the study's folder
+    rate: Rate | None = None  # ``None`` for a run of the grid
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a claim: an arm, trained at one of the values that it is confirmed at.
-
-    Attributes:
-        arm: Its name; in a study with conditions ``<arm>@<condition>``.
-        rate: ``own``, its own chosen value; ``reference``, that of the reference; ``scaled``, the
-            reference's times the arm's ``scale``.
-    """
+    """One side of a difference: an arm (``<arm>@<condition>`` under conditions) at a rate."""
 
     arm: str
     rate: Rate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """A statement that a measurement can support or contradict.
 
-    Attributes:
-        id: Unique in its study.
-        statement: One sentence.
-        source: Who says so.
-        metric: The tag compared, such as ``test/accuracy``, and behind an ``@`` what of its course
-            is meant, see :data:`losslab.report.load.COURSES`; the final number without one.
-        left: The side that the statement is about.
-        right: What it is compared with.
-        beyond: Two more sides, ``None`` for none: then the effect is how much the first
-            difference exceeds theirs, (left − right) − (beyond left − beyond right).
-        direction: Of the effect as predicted: ``less``, ``greater`` or ``equal``.
-        smallest_effect: The smallest difference that matters, positive, in the metric's own unit
-            (accuracies as fractions).
+    It predicts a range for one number: for the difference of two sides in a metric, or for a
+    quantity that a measure gives.
     """
 
-    id: str
-    statement: str
-    source: str
-    metric: str
-    left: Side
-    right: Side
-    direction: Direction
-    smallest_effect: float
+    id: str  # unique in its study
+    statement: str  # one sentence
+    source: str  # who says so
+    # the tag compared, or ``<tag>@<selector>``; empty for a claim about a quantity
+    metric: str = ""
+    left: Side | None = None  # the side that the statement is about
+    right: Side | None = None  # what it is compared with
+    # two more sides: then the effect is how much the first difference exceeds theirs, (left −
+    # right) − (beyond left − beyond right)
     beyond: tuple[Side, Side] | None = None
+    direction: str = ""  # of the difference as predicted: one of Direction
+    # the smallest difference that matters, positive, in the metric's own unit (accuracies as
+    # fractions)
+    smallest_effect: float = 0.0
+    quantity: str = ""  # ``<measure>.<quantity>``; empty for a claim about a difference
+    # lower end of the range predicted for the quantity, ``None`` for none
+    at_least: float | None = None
+    at_most: float | None = None  # upper end likewise
+    discussion: str = ""  # what a reader should take from it, such as the right formula
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """All sides that it is about."""
-        return (self.left, self.right, *(self.beyond or ()))
+        """All sides that it is about; none for a claim about a quantity."""
+        return tuple(side for side in (self.left, self.right, *(self.beyond or ())) if side)
+
+    @property
+    def predicted(self) -> Interval:
+        """The range in which it predicts the number."""
+        if self.quantity:
+            low, high = self.at_least, self.at_most
+            return Interval(-math.inf if low is None else low, math.inf if high is None else high)
+        effect = self.smallest_effect
+        low = effect if self.direction == "greater" else -math.inf
+        high = -effect if self.direction == "less" else math.inf
+        return Interval(-effect, effect) if self.direction == "equal" else Interval(low, high)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One stop on the way from one side to another.
-
-    Attributes:
-        label: What changes from the stop before.
-        side: Where it leads.
-    """
+    """One step of a waterfall: what changes from the one before, and the side it leads to."""
 
     label: str
-    side: Side
+    arm: str
+    rate: Rate
+
+    @property
+    def side(self) -> Side:
+        """The side it leads to."""
+        return Side(self.arm, self.rate)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study: its grid, what was chosen, what confirms it, and its claims.
+    """A study: its grid, what was chosen, what confirms it, and its claims."""
 
-    Attributes:
-        arms: Name to arm, in the order of display; ``<arm>@<condition>`` where there are
-            conditions.
-        axis: What the conditions vary; empty without any.
-        conditions: Name to condition, in the order of display; empty for a study of one table.
-        reference: The arm (without condition) whose chosen value the others are also trained at.
-        parameter: The config key that the grid varies, such as ``optimizer.lr``.
-        values: The grid, ascending.
-        select: The validation accuracy's tag, by whose mean the value is chosen.
-        rates: The values that arms are confirmed at, in the order of display.
-        chosen: Arm to chosen value; arms not yet chosen are absent.
-        steps: Of a waterfall, empty for none.
-    """
-
-    study: str
-    title: str
-    question: str
-    command: str
+    study: str  # its name, that of its folder
+    title: str  # of the report
+    question: str  # what it answers
+    command: str  # that made it
+    # name to arm, in the order of display; ``<arm>@<condition>`` where there are conditions; none
+    # in a study of quantities alone
     arms: Mapping[str, Arm]
-    axis: str
-    conditions: Mapping[str, Condition]
-    reference: str
-    parameter: str
-    values: tuple[float, ...]
-    select: str
-    rates: tuple[Rate, ...]
-    tune: tuple[TuningRun, ...]
-    chosen: Mapping[str, float]
-    confirm: tuple[ConfirmingRun, ...]
-    claims: tuple[Claim, ...]
-    steps: tuple[Step, ...] = ()
+    axis: str = ""  # what the conditions vary; empty without any
+    conditions: Mapping[str, Condition]  # name to condition, in the order of display
+    # the arm (without condition) whose chosen value the others are also trained at
+    reference: str = ""
+    parameter: str = ""  # the config key that the grid varies, such as ``optimizer.lr``
+    values: tuple[float, ...] = ()  # the grid, ascending
+    select: str = ""  # the validation accuracy's tag, by whose mean the value is chosen
+    rates: tuple[Rate, ...] = ()  # the values that arms are confirmed at, in the order of display
+    tune: tuple[PlannedRun, ...] = ()  # the grid's runs
+    chosen: Mapping[str, float]  # arm to chosen value; arms not yet chosen are absent
+    confirm: tuple[PlannedRun, ...] = ()  # the runs that are compared
+    runs: tuple[str, ...] = ()  # names of the runs of all sets that only measures use
+    claims: tuple[Claim, ...] = ()  # in the order of display
+    steps: tuple[Step, ...] = ()  # of a waterfall, empty for none
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     @property
     def parameter_name(self) -> str:
@@ -170,7 +161,7 @@ class Plan:
         """What people read for the reference."""
         return self.families[self.reference.partition("@")[0]].label
 
-    def confirming(self, side: Side) -> list[ConfirmingRun]:
+    def confirming(self, side: Side) -> list[PlannedRun]:
         """Return a side's runs by seed; for the reference arm all rates are one."""
         reference = self.reference_of(side.arm)
         rates = {side.rate} if side.arm != reference else set(get_args(Rate))
@@ -210,7 +201,17 @@ class Plan:
 
     def expected(self) -> list[str]:
         """Return the names of all runs planned so far, sorted, each once."""
-        return sorted({run.run for run in self.tune} | {run.run for run in self.confirm})
+        return sorted({run.run for run in (*self.tune, *self.confirm)} | set(self.runs))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``study.json`` holds, which :func:`parse_plan` turns back into the plan."""
+        data = asdict(self)
+        defaults = {part.name: part.default for part in fields(Claim)}
+        data["claims"] = [
+            {key: value for key, value in claim.items() if value != defaults[key]}
+            for claim in data["claims"]
+        ]
+        return data
 
 
 def in_condition(arm: str, condition: str) -> str:
@@ -220,3 +221,183 @@ def in_condition(arm: str, condition: str) -> str:
     ('mse@two_classes', 'mse')
     """
     return f"{arm}@{condition}" if condition else arm
+
+
+def load_plan(root: Path) -> Plan:
+    """Read the plan of a study's folder.
+
+    Raises:
+        ValueError: No ``study.json``, or one that cannot be understood.
+    """
+    path, evidence = root / PLAN_FILE, root / EVIDENCE_FILE
+    try:
+        # Older versions kept a study of quantities alone, and the claims on them, in the evidence.
+        old = read_json(evidence) if evidence.exists() else {}
+        data = old if "claims" in old and not path.exists() else read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: no readable plan ({error}); run the study again") from None
+    try:
+        if data is not old:
+            data["claims"] = [*data.get("claims", []), *old.get("claims", [])]
+        return parse_plan(data)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def parse_plan(data: Mapping[str, Any]) -> Plan:
+    """Turn the content of ``study.json`` into a plan.
+
+    Raises:
+        ValueError: A key is missing, or a value is not among those allowed.
+    """
+    try:
+        plan = Plan(
+            study=data["study"],
+            title=data.get("title", data["study"]),
+            question=data.get("question", ""),
+            command=data.get("command", f"losslab study {data['study']}"),
+            arms={
+                name: Arm(
+                    label=arm.get("label", name),
+                    loss=arm.get("loss", name.partition("@")[0]),
+                    condition=name.partition("@")[2],
+                )
+                for name, arm in data.get("arms", {}).items()
+            },
+            conditions={
+                name: Condition(**about) for name, about in data.get("conditions", {}).items()
+            },
+            chosen={arm: float(value) for arm, value in data.get("chosen", {}).items()},
+            runs=tuple(data.get("runs", ())),
+            claims=tuple(parse_claim(claim) for claim in data.get("claims", ())),
+            steps=tuple(map(parse_step, data.get("steps", ()))),
+            **(_grid(data) if data.get("arms") else {}),
+        )
+    except KeyError as error:
+        raise ValueError(f"the plan has no {error}; run the study again") from None
+    except (AttributeError, TypeError, OverflowError) as error:
+        raise ValueError(f"the plan is not what a study writes ({error})") from None
+    return plan
+
+
+def _grid(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what only a study with arms has."""
+
+    def run(about: Mapping[str, Any]) -> PlannedRun:
+        rate = about.get("rate")
+        return PlannedRun(
+            arm=about["arm"],
+            value=float(about["value"]),
+            seed=int(about["seed"]),
+            run=about["run"],
+            rate=None if rate is None else _one_of(Rate, rate, "rate"),
+        )
+
+    rates = data.get("rates", ("reference", "own"))
+    return {
+        "axis": data.get("axis", ""),
+        "reference": data["reference"],
+        "parameter": data["parameter"],
+        "values": tuple(sorted(map(float, data["values"]))),
+        "select": data["select"],
+        "rates": tuple(_one_of(Rate, rate, "rate") for rate in rates),
+        "tune": tuple(map(run, data["tune"])),
+        "confirm": tuple(map(run, data.get("confirm", ()))),
+    }
+
+
+def parse_claim(data: Mapping[str, Any]) -> Claim:
+    """Turn a study's entry under ``claims`` into a claim.
+
+    Raises:
+        ValueError: A key is missing or unknown, or a value is not among those allowed.
+    """
+    given: Any = data  # a file may hold anything
+    with _named(f"claim {given.get('id', given) if hasattr(given, 'get') else given}"):
+        given = dict(given)
+        kind = {"quantity"} if "quantity" in given else _OF_DIFFERENCES
+        lacks = sorted({"id", "statement", "source", *kind} - given.keys())
+        unknown = sorted(given.keys() - {part.name for part in fields(Claim)})
+        if lacks or unknown:
+            raise ValueError(f"no {lacks[0]}" if lacks else f"unknown key {unknown[0]}")
+        if "quantity" in given:
+            ends = [given.get("at_least"), given.get("at_most")]
+            if ends == [None, None]:
+                raise ValueError("it predicts nothing; give at_least, at_most or both")
+            given["at_least"], given["at_most"] = (None if e is None else float(e) for e in ends)
+            return Claim(**given)
+        split(given["metric"])
+        given |= {side: _side(given[side]) for side in ("left", "right")}
+        given["direction"] = _one_of(Direction, given["direction"], "direction")
+        given["smallest_effect"] = effect = float(given["smallest_effect"])
+        if beyond := given.get("beyond"):
+            pair = [beyond["left"], beyond["right"]] if isinstance(beyond, Mapping) else beyond
+            given["beyond"] = tuple(map(_side, pair))
+        if not 0 < effect < math.inf:
+            raise ValueError(
+                f"smallest_effect={effect}; give a positive number, the smallest difference that "
+                "matters"
+            )
+        return Claim(**given)
+
+
+def parse_step(data: Mapping[str, Any]) -> Step:
+    """Turn a study's entry under ``steps`` into a step.
+
+    Raises:
+        ValueError: A key is missing, or the rate is not among those allowed.
+    """
+    with _named(f"step {data}"):
+        return Step(data["label"], **asdict(_side(data)))
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Name the part of a study that an error is about."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(f"{what}: no {error}") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{what}: {error}") from None
+
+
+_OF_DIFFERENCES = {"metric", "left", "right", "direction", "smallest_effect"}
+
+
+def _side(data: Mapping[str, Any]) -> Side:
+    return Side(data["arm"], _one_of(Rate, data["rate"], "rate"))
+
+
+def _one_of(literal: Any, value: object, name: str) -> Any:
+    allowed = get_args(literal)
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}; give one of {', '.join(allowed)}")
+    return value
+
+
+def _check(plan: Plan) -> None:
+    ids = [claim.id for claim in plan.claims]
+    if len(ids) != len(set(ids)):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise ValueError(f"two claims are called {twice}; give each a different id")
+    named = [run.arm for run in (*plan.tune, *plan.confirm)]
+    named += [side.arm for claim in plan.claims for side in claim.sides]
+    named += [step.arm for step in plan.steps]
+    if plan.arms:
+        named += [in_condition(plan.reference, condition) for condition in plan.conditions or ("",)]
+        if not plan.select.endswith("/accuracy"):
+            # The highest is chosen: right for accuracies, silently wrong for anything like a loss.
+            raise ValueError(f"select={plan.select!r}; give an accuracy, such as val/accuracy")
+    unknown = sorted(set(named) - set(plan.arms))
+    if unknown:
+        raise ValueError(
+            f"the plan names {', '.join(unknown)}; its arms are {', '.join(plan.arms)}"
+        )
+    for claim in plan.claims:
+        for side in claim.sides:
+            if side.rate not in plan.rates and side.arm != plan.reference_of(side.arm):
+                raise ValueError(
+                    f"claim {claim.id}: rate={side.rate}, at which no arm is confirmed; give one "
+                    f"of {', '.join(plan.rates)}"
+                )

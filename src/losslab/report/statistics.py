@@ -15,11 +15,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 # scipy.special and not scipy.stats: the latter takes seconds to import on a slow core.
 from scipy import special
 
-from losslab.report.metrics import FloatArray
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 LEVEL = 0.95
 RANDOM_FLIPS = 99_999
@@ -68,7 +70,7 @@ def two_way_interval(contributions: FloatArray, *, level: float = LEVEL) -> Inte
     in NLL.
 
     Args:
-        contributions: ``(S, N)``, see :func:`losslab.report.metrics.contributions`; or the
+        contributions: ``(S, N)``, see one number an example whose mean is the metric; or the
             difference of two such on the same seeds and examples.
         level: Of confidence.
 
@@ -122,6 +124,31 @@ def sign_flip_p(differences: FloatArray) -> float:
         rng=np.random.default_rng(0),
     )
     return float(found.pvalue)
+
+
+def range_p(value: float, interval: Interval, n: int, predicted: Interval) -> float:
+    """Return the two-sided p-value of a mean against the near end of a predicted range.
+
+    t = |value − end| / s with n − 1 degrees of freedom, the standard error s being the half of the
+    95% interval towards that end over Student's quantile: p is below 0.05 just where the interval
+    does not reach the end.
+
+    Args:
+        value: The mean.
+        interval: Of the mean; the whole line for a single seed, which gives p = 1.
+        n: Seeds.
+        predicted: The range; an end that it lacks is infinite.
+
+    >>> round(range_p(0.5, Interval(0.1, 0.9), 5, Interval(0.1, np.inf)), 12)
+    0.05
+    """
+    end = min((end for end in predicted if np.isfinite(end)), key=lambda end: abs(value - end))
+    half = value - interval.low if value > end else interval.high - value
+    if half == 0 or not np.isfinite(value):  # all seeds agree, on a number or on infinity
+        return 0.0 if interval.low == interval.high else 1.0
+    freedom = max(n - 1, 1)
+    t = abs(value - end) / half * float(special.stdtrit(freedom, (1 + LEVEL) / 2))
+    return min(1.0, 2 * float(special.stdtr(freedom, -t)))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

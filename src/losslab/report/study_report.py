@@ -1,127 +1,124 @@
 """The report of a study: the answer first, then what it rests on."""
 
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from losslab.report import formatting as show
-from losslab.report.aggregate import TuningPoint
-from losslab.report.blocks import (
-    EDGE,
-    PROBABILITIES,
-    census_blocks,
-    environment_table,
-    measured_text,
-    n_text,
-)
-from losslab.report.claims import RULE, VERDICTS
-from losslab.report.document import (
-    Block,
-    Document,
-    Heading,
-    Paragraph,
-    Picture,
-    Table,
-    names,
-)
-from losslab.report.evidence_report import Shown
+from losslab.report.claims import RULE, VERDICTS, Judgement
+from losslab.report.document import Document, Table
+from losslab.report.estimates import Measured
 from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
+from losslab.report.measurement import TableOfNumbers
 from losslab.report.plan import Rate, Side
-from losslab.report.steps_table import steps_table
+from losslab.report.sources import citation
+from losslab.report.tuning import TuningPoint
 
-STATISTICS = (
-    "Each side's value was chosen by mean validation accuracy on the tuning seeds; everything "
-    "compared was measured on fresh seeds and on the test part, where diverged runs count. "
-    "Intervals are 95%, Student's t with the standard errors over seeds and over test examples "
-    "together (over seeds alone for tuning and wherever marked ‡); they do not cover another "
-    "training part, data set or network. p-values come from flipping the signs of the "
-    "paired differences between runs of the same seed, two-sided, Holm-corrected over all claims "
-    "of the study; the intervals are not corrected for the number of claims."
-)
-FIGURES = {
-    "accuracy.png": "Test accuracy of every arm",
-    "waterfall.png": "What each step adds to the accuracy",
-    "accuracy_by_value.png": "Validation accuracy over the whole tuning grid",
-    "learning_curves.png": "Validation accuracy while training",
-    "claims.png": "Every claim's effect beside the smallest that matters",
-}
+EDGE = "§"
+"""Marks a claim that rests on a best value at the edge of its grid."""
 
 
-def study_document(
-    findings: Findings, figures: tuple[str, ...], *, shown: Shown | None = None
-) -> Document:
+def study_document(findings: Findings, figures: Collection[str] = ()) -> Document:
     """Lay out a study's findings.
 
     Args:
         findings: What was measured.
-        shown: What the study's measures show, for one that has any.
-        figures: Paths relative to the report, of those in :data:`FIGURES` that were drawn.
+        figures: File names of the figures of the study that were drawn.
     """
     plan = findings.plan
-    pictures = {
-        path.rsplit("/", 1)[-1]: Picture(path, FIGURES[path.rsplit("/", 1)[-1]]) for path in figures
+    edges = [plan.label(arm) for arm, choice in findings.choices.items() if not choice.bracketed]
+    parts = (
+        {condition.label: findings.at(name) for name, condition in plan.conditions.items()}
+        if plan.conditions
+        else {"": findings}
+    )
+    scores = plan.arms and not plan.conditions and "own" in plan.rates
+    return Document(
+        "study",
+        {
+            "plan": plan,
+            "answer": _answer(findings),
+            "edges": names(edges),
+            "edge": EDGE,
+            "steps": _steps(findings) if findings.steps else None,
+            "count": count([judgement.verdict for judgement in findings.judgements]),
+            "differences": _differences(findings) if findings.differences else None,
+            "quantities": _quantities(findings.quantities) if findings.quantities else None,
+            "rule": RULE,
+            "discussed": [j for j in findings.quantities if j.claim.discussion],
+            "measurements": list(findings.measurements.values()),
+            "as_table": _as_table,
+            "proper_scores": _proper_scores(findings) if scores else None,
+            "select": show.metric_name(plan.select),
+            "tunings": [(label, _tuning(part)) for label, part in parts.items()] * bool(plan.arms),
+            **runs_and_machine(findings.census, findings.environment, figures),
+        },
+    )
+
+
+def runs_and_machine(
+    census: Census, environment: Mapping[str, tuple[str, ...]], figures: Collection[str]
+) -> dict[str, Any]:
+    """Return what every report has: runs by state, all that are not done, and the machine."""
+    listed = {
+        "diverged": census.diverged,
+        "failed": census.failed,
+        "damaged": census.damaged,
+        "running or interrupted": census.running,
+        "missing": census.missing,
+    }
+    rows = tuple((key, "; ".join(values)) for key, values in environment.items())
+
+    def drawn(name: str, caption: str, figure: Any) -> str:
+        return str(figure(f"figures/{name}", caption)) if name in figures else ""
+
+    return {
+        "census": census,
+        "census_lines": [f"{state}: {name}" for state, group in listed.items() for name in group],
+        "environment": Table(("", "of the runs"), rows, text_columns=2),
+        "drawn": drawn,
     }
 
-    def picture(name: str) -> tuple[Block, ...]:
-        return (pictures[name],) if name in pictures else ()
 
-    blocks: list[Block] = [
-        Paragraph(plan.question),
-        *_state(findings.census, plan.command),
-        Heading("Answer"),
-        _answer(findings),
-        *_edges(findings),
-        *picture("accuracy.png"),
-        *(_steps(findings) if findings.steps else ()),
-        *picture("waterfall.png"),
-        Heading(f"Claims: {_count(findings, shown)}"),
-        *((_claims(findings),) if findings.judgements else ()),
-        *picture("claims.png"),
-        Paragraph(RULE, fine_print=True),
-        *(shown.blocks if shown else ()),
-        *(() if plan.conditions or "own" not in plan.rates else _proper_scores(findings)),
-        *picture("learning_curves.png"),
-        *_tunings(findings),
-        Paragraph("* chosen · † with diverged runs · k/n runs there so far", fine_print=True),
-        *picture("accuracy_by_value.png"),
-        Heading("Statistics", fine_print=True),
-        Paragraph(STATISTICS, fine_print=True),
-        Heading("Runs and machine"),
-        *census_blocks(findings.census),
-        environment_table(findings.environment),
-        Paragraph(f"Made by `{plan.command}`.", fine_print=True),
-    ]
-    return Document(plan.title, tuple(blocks))
+def names(items: Sequence[str]) -> str:
+    """Join names as a sentence does.
+
+    >>> names(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
 
 
-def _tunings(findings: Findings) -> tuple[Block, ...]:
-    plan = findings.plan
-    title = f"Tuning: {show.metric_name(plan.select)} over {plan.parameter_name}"
-    if not plan.conditions:
-        return Heading(title), _tuning(findings)
-    blocks: list[Block] = [Heading(title, fine_print=True)]
-    for name, condition in plan.conditions.items():
-        table = replace(_tuning(findings.at(name)), fine_print=True)
-        blocks += [Paragraph(f"{plan.axis}: {condition.label}", fine_print=True), table]
-    return tuple(blocks)
+def count(verdicts: Sequence[str]) -> str:
+    """Count verdicts.
+
+    >>> count(["supported", "contradicted", "supported"])
+    '2 supported, 1 contradicted'
+    """
+    return ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts) or "none"
 
 
-def _steps(findings: Findings) -> tuple[Block, ...]:
-    return Heading("Step by step"), steps_table(findings)
+def measured_text(metric: str, measured: Measured) -> str:
+    """Return an estimate with its interval, or why there is none."""
+    found = measured.estimate
+    if found is None:
+        return "not finite" if measured.without else show.ABSENT
+    mark = "" if found.covers == "seeds and test examples" else " ‡"
+    return show.estimate(metric, found) + mark
 
 
-def _state(census: Census, command: str) -> tuple[Block, ...]:
-    if census.complete:
-        return ()
-    there = census.done + len(census.diverged)
-    return (
-        Paragraph(
-            f"Unfinished: {there} of {census.expected} planned runs have a result; what is missing "
-            f"is named at the end. Run `{command}` to go on."
-        ),
-    )
+def n_text(measured: Measured) -> str:
+    """Return how many runs count, of how many if not all, and how many of them diverged."""
+    n = measured.estimate.n if measured.estimate else 0
+    text = f"{n}" if n == measured.planned else f"{n} of {measured.planned}"
+    if measured.without:
+        text += f", {measured.without} not finite"
+    return f"{text}, {measured.diverged} diverged" if measured.diverged else text
 
 
 def _answer(findings: Findings) -> Table:
     plan = findings.plan
+    if not plan.arms:
+        return Table((), ())
     reference = findings.chosen(plan.reference)
     at = f" ({reference:g})" if reference is not None and not plan.conditions else ""
     best = f"{plan.reference_label}'s best {plan.parameter_name}{at}"
@@ -149,77 +146,91 @@ def _answer(findings: Findings) -> Table:
     return Table(columns, tuple(rows), text_columns=len(first), terminal=tuple(narrow))
 
 
-def _edges(findings: Findings) -> tuple[Block, ...]:
-    plan = findings.plan
-    at_edge = [plan.label(arm) for arm, choice in findings.choices.items() if not choice.bracketed]
-    if not at_edge:
-        return ()
-    return (
-        Paragraph(
-            f"At the edge of the grid: the best {plan.parameter_name} of {names(at_edge)}. "
-            f"A better one may lie beyond; claims that rest on it are marked {EDGE}."
-        ),
-    )
-
-
-def _count(findings: Findings, shown: Shown | None) -> str:
-    verdicts = [judgement.verdict for judgement in findings.judgements]
-    verdicts += shown.verdicts if shown else ()
-    return ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts) or "none"
-
-
-def _claims(findings: Findings) -> Table:
-    rates = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
-
-    def difference(left: Side, right: Side) -> str:
-        names = [f"{findings.plan.label(s.arm)} ({rates[s.rate]})" for s in (left, right)]
-        return " − ".join(names)
-
-    rows = []
-    for judgement in findings.judgements:
-        claim, found = judgement.claim, judgement.comparison
-        mark = "" if found is None or found.covers == "seeds and test examples" else " ‡"
-        verdict = judgement.verdict + (f" ({judgement.reason})" if judgement.reason else "")
-        verdict += f" {EDGE}" if findings.at_edge(claim) else ""
-        smallest = show.number(claim.metric, claim.smallest_effect)
-        rows.append(
-            (
-                claim.statement,
-                claim.source,
-                verdict,
-                difference(claim.left, claim.right)
-                + (f", beyond {difference(*claim.beyond)}" if claim.beyond else "")
-                + f"; {show.metric_name(claim.metric)}",
-                show.ABSENT if found is None else str(found.n),
-                show.estimate(claim.metric, found.left if found else None),
-                show.estimate(claim.metric, found.right if found else None),
-                show.difference(claim.metric, found) + mark,
-                f"{_PREDICTED[claim.direction]}{smallest}"
-                f"{show.unit(claim.metric, difference=True)}",
-                show.p_value(None if found is None else found.p),
-                show.p_value(judgement.p_holm),
-            )
+def _steps(findings: Findings) -> Table:
+    rows = [
+        (
+            found.step.label,
+            f"{findings.plan.label(found.step.arm)} ({found.step.rate})",
+            show.estimate(ACCURACY, found.level),
+            show.difference(ACCURACY, found.change) if found.change else "",
+            show.p_value(found.change.p) if found.change else "",
+            str(found.level.n) if found.level else show.ABSENT,
         )
+        for found in findings.steps
+    ]
+    columns = ("step", "side", "test accuracy", "change from the row above", "p", "n")
+    return Table(columns, tuple(rows), text_columns=2, terminal=(0, 2, 3, 5))
+
+
+def _differences(findings: Findings) -> Table:
     columns = (
-        "claim",
-        "source",
-        "verdict",
-        "left − right",
-        "n",
-        "left",
-        "right",
-        "difference",
-        "predicted",
-        "p",
-        "p (Holm)",
+        *("claim", "source", "verdict", "left − right", "n", "left", "right"),
+        *("difference", "predicted", "p", "p (Holm)"),
     )
-    return Table(columns, tuple(rows), text_columns=4, terminal=(2, 0, 7, 4))
+    rows = tuple(_difference(findings, judgement) for judgement in findings.differences)
+    return Table(columns, rows, text_columns=4, terminal=(2, 0, 7, 4))
 
 
+_RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
 _PREDICTED = {"less": "< −", "greater": "> +", "equal": "within ±"}
 
 
-def _proper_scores(findings: Findings) -> tuple[Block, ...]:
+def _difference(findings: Findings, judgement: Judgement) -> tuple[str, ...]:
+    claim, found = judgement.claim, judgement.comparison
+
+    def sides(pair: Sequence[Side]) -> str:
+        return " − ".join(f"{findings.plan.label(s.arm)} ({_RATES[s.rate]})" for s in pair)
+
+    mark = "" if found is None or found.covers == "seeds and test examples" else " ‡"
+    return (
+        claim.statement,
+        citation(claim.source),
+        _verdict(judgement) + (f" {EDGE}" if findings.at_edge(claim) else ""),
+        sides(claim.sides[:2])
+        + (f", beyond {sides(claim.beyond)}" if claim.beyond else "")
+        + f"; {show.metric_name(claim.metric)}",
+        show.ABSENT if found is None else str(found.n),
+        show.estimate(claim.metric, found.left if found else None),
+        show.estimate(claim.metric, found.right if found else None),
+        show.difference(claim.metric, found) + mark,
+        f"{_PREDICTED[claim.direction]}{show.number(claim.metric, claim.smallest_effect)}"
+        f"{show.unit(claim.metric, difference=True)}",
+        show.p_value(judgement.p),
+        show.p_value(judgement.p_holm),
+    )
+
+
+def _verdict(judgement: Judgement) -> str:
+    return judgement.verdict + (f" ({judgement.reason})" if judgement.reason else "")
+
+
+def _quantities(judgements: Sequence[Judgement]) -> Table:
+    columns = (
+        *("id", "claim", "source", "verdict", "what was measured"),
+        *("measured", "n", "predicted", "p (Holm)"),
+    )
+    rows = tuple(
+        (
+            judgement.claim.id,
+            judgement.claim.statement,
+            citation(judgement.claim.source),
+            _verdict(judgement),
+            judgement.quantity.what if judgement.quantity else "",
+            show.quantity(judgement.quantity),
+            str(judgement.quantity.n) if judgement.quantity else "",
+            show.predicted(judgement.claim.predicted),
+            show.p_value(judgement.p_holm),
+        )
+        for judgement in judgements
+    )
+    return Table(columns, rows, text_columns=5, terminal=(3, 1, 5))
+
+
+def _as_table(table: TableOfNumbers) -> Table:
+    return Table(tuple(table.columns), tuple(map(tuple, table.rows)))
+
+
+def _proper_scores(findings: Findings) -> Table:
     rows = [
         (
             described.label,
@@ -230,11 +241,7 @@ def _proper_scores(findings: Findings) -> tuple[Block, ...]:
     ]
     columns = ("", *(show.metric_name(tag) for tag in PROPER_SCORES), "n")
     # All four are too wide for 80 columns.
-    return (
-        Heading(f"Calibration and proper scores, each at its own {findings.plan.parameter_name}"),
-        Table(columns, tuple(rows), terminal=(0, 1, 3, 4)),
-        Paragraph(PROBABILITIES, fine_print=True),
-    )
+    return Table(columns, tuple(rows), terminal=(0, 1, 3, 4))
 
 
 def _tuning(findings: Findings) -> Table:

@@ -1,50 +1,35 @@
 """The report of a plain sweep, and its figure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from losslab.report import formatting as show
-from losslab.report.blocks import (
-    PROBABILITIES,
-    census_blocks,
-    environment_table,
-    measured_text,
-    n_text,
-)
-from losslab.report.document import Block, Document, Heading, Paragraph, Picture, Table
+from losslab.report.document import Document, Table
+from losslab.report.findings import METRICS, Configuration, Sweep
 from losslab.report.statistics import Interval
-from losslab.report.sweep import METRICS, RATE, Configuration, Sweep
+from losslab.report.study_report import measured_text, n_text, runs_and_machine
 
 FIGURE = "accuracy_by_value.png"
-STATISTICS = (
-    "Each row is one configuration. Intervals are 95%, Student's t with the standard errors over "
-    "seeds and over test examples together (marked ‡: over seeds alone). "
-    "Nothing was chosen on one part and confirmed on another here: the best of many rows looks "
-    "better than it is."
-)
+RATE = "optimizer.lr"
+_TERMINAL_KEYS = 3
 
 
-def sweep_document(found: Sweep, figures: Sequence[str]) -> Document:
+def sweep_document(found: Sweep, figures: Collection[str] = ()) -> Document:
     """Lay out a sweep: one table, its figure, and what is missing."""
-    blocks: list[Block] = [
-        Paragraph(_varied(found)),
-        Heading("Configurations"),
-        _table(found),
-        *(Picture(path, "Test accuracy against the learning rate") for path in figures),
-        Paragraph(STATISTICS, fine_print=True),
-        Paragraph(PROBABILITIES, fine_print=True),
-        Heading("Runs and machine"),
-        *census_blocks(found.census),
-        environment_table(found.environment),
-    ]
-    return Document("Runs", tuple(blocks))
+    return Document(
+        "sweep",
+        {
+            "varied": _varied(found),
+            "configurations": _table(found),
+            **runs_and_machine(found.census, found.environment, figures),
+        },
+    )
 
 
 def _varied(found: Sweep) -> str:
     losses = {configuration.loss for configuration in found.configurations}
-    keys = ["loss"] * (len(losses) > 1) + [key_text(key) for key in found.shown]
-    return f"Varied: {', '.join(keys)}." if keys else "Nothing was varied but the seed."
+    return ", ".join(["loss"] * (len(losses) > 1) + [key_text(key) for key in found.shown])
 
 
 def _table(found: Sweep) -> Table:
@@ -70,9 +55,6 @@ def _table(found: Sweep) -> Table:
     # The folder's name says what was varied, too, and is shorter than many columns.
     what = range(1, n) if len(keys) <= _TERMINAL_KEYS else range(1)
     return Table(columns, tuple(rows), text_columns=n, terminal=(*what, n, n + 1, n + 2))
-
-
-_TERMINAL_KEYS = 3
 
 
 def key_text(key: str) -> str:

@@ -1,15 +1,12 @@
-"""Many runs: a sweep over the cores, and a study with its claims."""
+"""Studies: runs that are planned, tuned, confirmed and measured, each with its claims."""
 
 from losslab.launchers import Failed, LauncherError
-from losslab.study.comparison import Comparison
-from losslab.study.demonstration import Demonstration
 from losslab.study.measure import Runs
 from losslab.study.points import Point, Points, Session, run_points
-from losslab.study.run import Study, only_in_repository, run_study, studies
+from losslab.study.run import only_in_repository, run_study, studies
+from losslab.study.study import Study
 
 __all__ = [
-    "Comparison",
-    "Demonstration",
     "Failed",
     "LauncherError",
     "Point",

@@ -1,13 +1,12 @@
-"""The cells of a comparison: every arm under every condition."""
+"""The cells of a study: every arm under every condition."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from losslab.recording import locate
-from losslab.report.plan import in_condition
-from losslab.study.points import Point, Points, Session
+from losslab.study.points import Point, Points
 
 Nodes = Mapping[str, Mapping[str, Any]]
 
@@ -17,76 +16,38 @@ _CONDITION = ({"label", "overrides"}, {"position", "values"})
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One arm under one condition.
+    """One arm under one condition."""
 
-    Attributes:
-        name: ``<arm>@<condition>``, or the arm alone in a study without conditions.
-        label: The arm's.
-        loss: Whose colour it has.
-        reference: The cell of the reference arm under the same condition.
-        values: The grid.
-        scale: Of the reference's value, for a third comparison; ``None`` for none.
-        start: The cell from whose weights it sets out; ``None`` for random ones.
-        points: Its runs.
-        root: The study's folder.
-    """
-
-    name: str
-    label: str
-    loss: str
-    reference: str
-    values: list[float]
-    scale: float | None
-    start: str | None
-    points: Points
-    root: str
+    name: str  # ``<arm>@<condition>``, or the arm alone in a study without conditions
+    label: str  # the arm's
+    loss: str  # whose colour it has
+    reference: str  # the cell of the reference arm under the same condition
+    values: list[float]  # the grid
+    scale: float | None  # of the reference's value, for a third comparison; ``None`` for none
+    start: str | None  # the cell from whose weights it starts; ``None`` for random ones
+    points: Points  # its runs
+    root: Path  # the study's folder
 
     def point(self, parameter: str, value: float, seed: int, *, start: str | None) -> Point:
-        """Return one run; ``start`` is the run that it sets out from, below the study's folder."""
+        """Return one run; ``start`` is the run that it starts from, below the study's folder."""
         values: dict[str, Any] = {parameter: value}
         if start is not None:
             group, name = start.split("/")
-            folder = locate(locate(Path(self.root), group), name).parent
+            folder = locate(locate(self.root, group), name).parent
             # In the words that all seeds share: TensorBoard's table makes one row of them.
             name = "seed=${seed}" if name == f"seed={seed}" else name
             values["init_from"] = f"{folder}/{name}"
         return self.points.point(values, seed)
 
 
-def make_cells(
-    session: Session,
-    *,
-    base: Sequence[str],
-    arms: Nodes,
-    conditions: Nodes,
-    reference: str,
-    values: list[float],
-) -> dict[str, Cell]:
-    """Return all cells by name, condition by condition; the arguments are the study's own."""
-    cells = {}
-    for condition, under in (conditions or {"": {"overrides": []}}).items():
-        for arm, about in arms.items():
-            name = in_condition(arm, condition)
-            start = about.get("start")
-            cells[name] = Cell(
-                name=name,
-                label=about["label"],
-                loss=about.get("loss", arm),
-                reference=in_condition(reference, condition),
-                values=_values(arm, about, under) or values,
-                scale=about.get("scale"),
-                start=None if start is None else in_condition(start, condition),
-                points=Points(session, [*base, *under["overrides"], *about["overrides"]]),
-                root=str(session.root),
-            )
-    return cells
-
-
-def _values(arm: str, about: Mapping[str, Any], under: Mapping[str, Any]) -> Any:
-    """Return the grid of an arm under a condition: its own there, its own, or that of all there."""
+def grid_of(
+    arm: str, about: Mapping[str, Any], under: Mapping[str, Any], values: list[float]
+) -> list[float]:
+    """Return the grid of an arm under a condition: its own there, its own, or that of all."""
     given = under.get("values", [])
     there = given.get(arm) if isinstance(given, Mapping) else None
-    return there or about.get("values") or (None if isinstance(given, Mapping) else given)
+    every = None if isinstance(given, Mapping) else given
+    return list(there or about.get("values") or every or values)
 
 
 def check_arms(arms: Nodes) -> None:
@@ -96,7 +57,7 @@ def check_arms(arms: Nodes) -> None:
         start = arm.get("start")
         if start is not None and (start not in arms or "start" in arms[start] or start == name):
             raise ValueError(
-                f"study.arms.{name}.start={start}; give an arm that sets out from random weights: "
+                f"study.arms.{name}.start={start}; give an arm that starts from random weights: "
                 f"{', '.join(n for n, a in arms.items() if 'start' not in a)}"
             )
 

@@ -1,4 +1,7 @@
-"""Measures that many studies share: one number a seed, and what follows from several runs."""
+"""Measures that many studies share: one number a seed, and what follows from several runs.
+
+Each takes the sets of runs that it is about. A metric is ``<tag>`` or ``<tag>@<selector>``.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,26 +11,24 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from losslab.recording import read_records
-from losslab.report.courses import COURSES, split
-from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
-from losslab.report.metrics import FloatArray
+from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
+from losslab.report.selectors import SELECTORS, split
+from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs
 from losslab.study.points import Point
-from losslab.study.reading import final, predictions
+from losslab.study.reading import final, predictions, record
 
 RESAMPLES = 2000
 
 
 def number(point: Point, metric: str) -> float:
-    """Return a run's metric, NaN where it has none; see :data:`losslab.report.courses.COURSES`."""
-    tag, course = split(metric)
-    if not course:
+    """Return a run's metric, ``<tag>`` or ``<tag>@<selector>``; NaN where it has none."""
+    tag, selector = split(metric)
+    if not selector:
         return final(point, tag)
-    records = read_records(point.identity.directory.metrics)
-    values = [float(record[tag]) for record in records if tag in record]
-    return COURSES[course](values) if values else math.nan
+    _, values = record(point, tag)
+    return SELECTORS[selector].select(values) if values else math.nan
 
 
 def paired(runs: Runs, *, quantities: Mapping[str, Mapping[str, Any]]) -> Measurement:

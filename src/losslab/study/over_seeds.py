@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from losslab.report.drawings import Curve
-from losslab.report.evidence import Quantity
-from losslab.report.metrics import FloatArray
-from losslab.report.statistics import t_interval
+from losslab.report.measurement import Quantity
+from losslab.report.statistics import FloatArray, t_interval
 from losslab.study.points import Point
 
 
@@ -65,7 +64,7 @@ def curve_over_seeds(
         values: ``(S, V)`` one row a seed.
         logarithmic: Whether mean and interval are those of the logarithm, for a log axis.
         bounds: What the number can be, such as (0, 1) for a share; an interval is cut there.
-        loss: As :class:`~losslab.report.evidence.Curve`.
+        loss: As :class:`~losslab.report.drawings.Curve`.
     """
     # A 0 has no place on a log axis, NaN draws nothing.
     rows = np.log(np.where(values > 0, values, np.nan)) if logarithmic else values

@@ -35,21 +35,13 @@ from losslab.launchers import (
 
 @dataclass(frozen=True)
 class Session:
-    """What a study needs from its command.
+    """What a study needs from its command."""
 
-    Attributes:
-        composer: Open.
-        name: Of the study; its runs are in the folder of that name.
-        overrides: For every run, after those of the study itself.
-        console: For progress and the report.
-        command: As typed, for the report.
-    """
-
-    composer: Composer
-    name: str
-    overrides: Sequence[str]
-    console: Console
-    command: str
+    composer: Composer  # open
+    name: str  # of the study; its runs are in the folder of that name
+    overrides: Sequence[str]  # for every run, after those of the study itself
+    console: Console  # for progress and the report
+    command: str  # as typed, for the report
 
     @cached_property
     def _common(self) -> DictConfig:
@@ -77,23 +69,14 @@ class Session:
 
 @dataclass(frozen=True)
 class Point:
-    """One run of a study.
+    """One run of a study."""
 
-    Attributes:
-        values: Key to value, of what is varied.
-        seed: Of the run.
-        command: What does it again, as typed into a shell.
-        config: Composed.
-        choices: Group to choice.
-        identity: Where its results are.
-    """
-
-    values: dict[str, Any]
-    seed: int
-    command: str
-    config: DictConfig
-    choices: dict[str, str]
-    identity: RunIdentity
+    values: dict[str, Any]  # key to value, of what is varied
+    seed: int  # of the run
+    command: str  # what does it again, as typed into a shell
+    config: DictConfig  # composed
+    choices: dict[str, str]  # group to choice
+    identity: RunIdentity  # where its results are
 
     @property
     def root(self) -> Path:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from losslab.data import Dataset
 from losslab.experiment.build import build
 from losslab.recording import read_records
-from losslab.report.metrics import FloatArray
+from losslab.report.statistics import FloatArray
 from losslab.study.points import Point
 
 

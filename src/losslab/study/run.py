@@ -1,7 +1,7 @@
 """``losslab study NAME``."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -10,6 +10,7 @@ from losslab.experiment import Composer, quoted
 from losslab.experiment.make import make
 from losslab.launchers import Failed
 from losslab.study.points import Session
+from losslab.study.study import Study
 
 SIZES = ("committed", "full")
 """Of a study: what two cores do in minutes and the repository holds, and more for a GPU."""
@@ -17,13 +18,6 @@ SIZES = ("committed", "full")
 
 IN_REPOSITORY = ("identities", "weight_prior")
 """Studies with code of their own, which lies in ``experiments`` and in no wheel."""
-
-
-class Study(Protocol):
-    """What ``study/NAME.yaml`` names as its ``_target_``."""
-
-    def run(self, session: Session) -> list[Failed]:
-        """Run what is missing and write the report; return the runs that failed."""
 
 
 def studies(composer: Composer) -> list[str]:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from losslab.report.load import load_runs
-from losslab.report.samples import Sampler, compare, estimate
+from losslab.report.estimates import Sampler, compare, estimate
+from losslab.report.runs import load_runs
 from losslab.report.statistics import t_interval
 from report.factory import logits_with_accuracy, write_run
 

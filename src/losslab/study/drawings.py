@@ -1,4 +1,8 @@
-"""Drawings of what diagnostics saw, from the numbers and curves that runs recorded."""
+"""Measures that draw what runs recorded: numbers while training, and curves of diagnostics.
+
+Each takes the sets to draw, which have the colours of their losses, the ``name`` of the figure's
+file, and ``labels``: set to what people read, those of the study's arms if not given.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from losslab.metrics.classification import ECE_BINS
+from losslab.metrics import ECE_BINS
 from losslab.recording import read_records
 from losslab.report.drawings import Curve, Drawing, Field, Panel
-from losslab.report.evidence import Measurement
+from losslab.report.measurement import Measurement
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds
 from losslab.study.points import Point
@@ -18,7 +22,7 @@ FEWEST = 20
 """Examples in a bin of a reliability diagram; of fewer, accuracy is known to a fifth at best."""
 
 
-def course(
+def over_training(
     runs: Runs,
     *,
     tag: str,
@@ -31,17 +35,9 @@ def course(
 ) -> Measurement:
     """Draw a number while training: the mean over seeds against the epoch, with 95% intervals.
 
-    Epochs at which a run recorded no finite number (it had diverged) are left out.
-
-    Args:
-        runs: Sets to draw, each in the colour of its loss.
-        tag: In ``metrics.jsonl``.
-        name: Of the figure's file.
-        title: What is seen.
-        y_label: With its unit.
-        labels: Set to what people read.
-        logarithmic: Whether the vertical axis is, and the mean geometric.
-        bounds: What the number can be; intervals are cut there.
+    Epochs at which a run recorded no finite number (it had diverged) are left out. A
+    ``logarithmic`` axis has geometric means; intervals are cut at ``bounds``, which the number
+    cannot leave.
     """
     curves, losses = [], _losses(runs)
     for arm, points in runs.items():
@@ -68,11 +64,6 @@ def reliability(
 
     The bins of all seeds are pooled: Σ correct over Σ examples against Σ confidence over Σ
     examples. Those with fewer than :data:`FEWEST` examples are left out.
-
-    Args:
-        runs: Sets to draw, each in the colour of its loss.
-        name: Of the figure's file.
-        labels: Set to what people read.
     """
     kinds = {
         "as trained": "why/calibration/reliability",
@@ -104,11 +95,6 @@ def line(runs: Runs, *, name: str = "line", labels: Mapping[str, str] | None = N
 
     Losses of different scales compare as shares of the fall, (L(a) − L(1)) / (L(0) − L(1)); a
     curve above the falling chord is not convex.
-
-    Args:
-        runs: Sets to draw, each in the colour of its loss.
-        name: Of the figure's file.
-        labels: Set to what people read.
     """
     curves, losses = [], _losses(runs)
     for arm, points in runs.items():
@@ -139,11 +125,6 @@ def surface(
 
     Accuracy, because losses of different scales share no colour bar. One seed, the first: the
     directions are random, and surfaces of several seeds have no mean.
-
-    Args:
-        runs: Sets to draw.
-        name: Of the figure's file.
-        labels: Set to what people read.
     """
     panels = []
     for arm, points in runs.items():
@@ -180,21 +161,9 @@ def profile(
     labels: Mapping[str, str] | None = None,
     logarithmic: bool = True,
 ) -> Measurement:
-    """Draw a curve of one record each at the start, in the middle and at the end of training.
+    """Draw columns ``x`` and ``y`` of a ``curve`` at the start, early and at the end of training.
 
     Points of all seeds are shown: bins of a profile lie at their own means.
-
-    Args:
-        runs: Sets to draw, each in the colour of its loss.
-        curve: Its name in ``curves.jsonl``.
-        name: Of the figure's file.
-        title: What is seen.
-        x_label: With its unit.
-        y_label: Likewise.
-        x: Its column of positions.
-        y: Its column of values.
-        labels: Set to what people read.
-        logarithmic: Whether both axes are.
     """
     losses = _losses(runs)
     moments = {"before training": 0.0, "after the first epochs": 0.25, "at the end": 1.0}

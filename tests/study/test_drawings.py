@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from losslab.report.panels import draw_drawings
-from losslab.study.pictures import course, line, reliability, surface
+from losslab.study.drawings import line, over_training, reliability, surface
 
 RELIABILITY = "why/calibration/reliability"
 
@@ -39,13 +39,13 @@ def only_panels(measured, tmp_path, *, figures=1):
     return measured.drawings[0].panels if figures else []
 
 
-def test_course_is_the_mean_over_seeds_where_all_have_a_number(make_point, tmp_path):
+def test_over_training_is_the_mean_over_seeds_where_all_have_a_number(make_point, tmp_path):
     values = {0: (1.0, 4.0), 1: (2.0, 6.0), 2: (3.0, float("nan"))}
     points = [
         make_point(metrics=[{"epoch": e, "why/x": pair[seed]} for e, pair in values.items()])
         for seed in (0, 1)
     ]
-    measured = course({"arm": points}, tag="why/x", name="x", title="X", y_label="x")
+    measured = over_training({"arm": points}, tag="why/x", name="x", title="X", y_label="x")
     (panel,) = only_panels(measured, tmp_path)
     (curve,) = panel.curves
     assert (curve.x, curve.y, curve.loss) == ([0.0, 1.0], [2.5, 4.0], "mse")
@@ -56,7 +56,9 @@ def test_course_is_the_mean_over_seeds_where_all_have_a_number(make_point, tmp_p
 def test_only_the_first_of_a_loss_has_its_colour(make_point, tmp_path):
     record = [{"epoch": 0, "why/x": 1.0}]
     sets = {name: [make_point(metrics=record)] for name in ("one", "two")}
-    measured = course(sets, tag="why/x", name="x", title="X", y_label="x", labels={"two": "Two"})
+    measured = over_training(
+        sets, tag="why/x", name="x", title="X", y_label="x", labels={"two": "Two"}
+    )
     (panel,) = only_panels(measured, tmp_path)
     assert [(curve.label, curve.loss) for curve in panel.curves] == [("one", "mse"), ("Two", None)]
 

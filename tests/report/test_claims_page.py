@@ -1,4 +1,4 @@
-"""The committed notebook follows from the committed results."""
+"""The committed page of claims follows from the committed results."""
 
 import json
 import re
@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from losslab.report.notebook import PAGE, notebook, write_notebook
+from losslab.report.claims_page import PAGE, claims_page, write_claims_page
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+SOURCE = "experiments/science.md, statement S4: entropy is greatest for equal probabilities"
 RESULTS = sorted(EXPERIMENTS.glob("*/results.json"))
 
 
 def test_the_committed_page_is_current():
-    assert (EXPERIMENTS / PAGE).read_text(encoding="utf-8") == notebook(EXPERIMENTS), (
+    assert (EXPERIMENTS / PAGE).read_text(encoding="utf-8") == claims_page(EXPERIMENTS), (
         "run `losslab report experiments` and commit the page"
     )
 
@@ -46,27 +47,27 @@ def test_a_number_says_what_it_is_and_a_missing_one_is_no_none(tmp_path):
     (tmp_path / "coin").mkdir()
     results = {"title": "T", "question": "Q?", "command": "c", "claims": [measured, missing]}
     (tmp_path / "coin" / "results.json").write_text(json.dumps(results))
-    page = notebook(tmp_path)
-    assert "| One. | S4 | supported | H, nats | at most 0 | 0.5 | 3 |" in page
-    assert "| Two. | S4 | inconclusive |  | at most 0 | missing |  |" in page
+    page = claims_page(tmp_path)
+    assert f"| One. | {SOURCE} | supported | H, nats | at most 0 | 0.5 | 3 |" in page
+    assert f"| Two. | {SOURCE} | inconclusive |  | at most 0 | missing |  |" in page
 
 
 def test_a_study_that_was_altered_changes_the_page(tmp_path):
     for path in RESULTS:
         (tmp_path / path.parent.name).mkdir()
         (tmp_path / path.parent.name / path.name).write_text(path.read_text())
-    before = notebook(tmp_path)
+    before = claims_page(tmp_path)
     path = tmp_path / RESULTS[0].parent.name / "results.json"
     results = json.loads(path.read_text())
     other = {"contradicted": "supported"}.get(results["claims"][0]["verdict"], "contradicted")
     results["claims"][0]["verdict"] = other
     path.write_text(json.dumps(results))
-    assert write_notebook(tmp_path).read_text() == notebook(tmp_path) != before
+    assert write_claims_page(tmp_path).read_text() == claims_page(tmp_path) != before
     path.write_text("{")
     with pytest.raises(ValueError, match="cannot be read"):
-        notebook(tmp_path)
+        claims_page(tmp_path)
     with pytest.raises(ValueError, match="no results"):
-        notebook(tmp_path / "nothing")
+        claims_page(tmp_path / "nothing")
 
 
 def test_the_page_begins_with_the_waterfall_and_ends_with_what_is_unexplained(tmp_path):
@@ -84,7 +85,7 @@ def test_the_page_begins_with_the_waterfall_and_ends_with_what_is_unexplained(tm
         "# T\n\n## In short\n\nScale first.\n\n"
         "## What stays unexplained\n\nOne point.\n\n## More\n\nNo.\n"
     )
-    page = notebook(tmp_path)
+    page = claims_page(tmp_path)
     assert page.index("Scale first.") < page.index("waterfall.png") < page.index("## Every claim")
     assert "| as typed | 90.0 % [88.0, 92.0] |  | 15 |" in page
     assert "| rate tuned | 95.0 % [88.0, 92.0] | +5.0 pp [+3.0, +7.0] | 15 |" in page

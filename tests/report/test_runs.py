@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from losslab.report.load import load_runs, read_scores
+from losslab.report.runs import load_runs, read_predictions, runs_table
 from report.factory import EXAMPLES, write_run
 
 
@@ -81,14 +81,15 @@ def test_a_diverged_run_keeps_its_last_accuracy(tmp_path):
     assert run.number("val/accuracy") == 0.4
 
 
-def test_scores_come_from_the_stored_predictions(tmp_path):
+def test_predictions_are_read_where_they_are_stored(tmp_path):
     logits, labels = np.eye(3, dtype=np.float32)[[0, 1, 1]], np.array([0, 1, 2])
     write_run(tmp_path, "mse-0a/seed=0", logits=logits, labels=labels)
     write_run(tmp_path, "mse-0a/seed=1", predictions=False)
     with_predictions, without = load_runs(tmp_path)
-    assert read_scores(with_predictions, "test").correct.tolist() == [1, 1, 0]
-    assert read_scores(with_predictions, "train") is None
-    assert read_scores(without, "test") is None
+    found = read_predictions(with_predictions, "test")
+    assert [part.tolist() for part in found] == [logits.tolist(), labels.tolist()]
+    assert read_predictions(with_predictions, "train") is None
+    assert read_predictions(without, "test") is None
 
 
 @pytest.mark.parametrize("part", [".", "mse-0a", "mse-0a/seed=0"])
@@ -96,7 +97,7 @@ def test_a_run_keeps_its_name_whether_all_or_a_part_is_read(tmp_path, part):
     write_run(tmp_path, "mse-0a/seed=0")
     (run,) = load_runs(tmp_path / part)
     assert (run.name, run.group) == ("mse-0a/seed=0", "mse-0a")
-    assert len(read_scores(run, "val").labels) == EXAMPLES
+    assert len(read_predictions(run, "val")[1]) == EXAMPLES
 
 
 def test_no_folder_is_an_error(tmp_path):
@@ -123,3 +124,18 @@ def test_runs_that_are_spread_are_found_under_their_own_names(tmp_path):
     assert [run.name for run in load_runs(tmp_path / "hash=3f" / "mse-1" / "seed=0")] == expected[
         :1
     ]
+
+
+def test_the_table_has_a_row_a_run_with_what_was_varied_and_its_metrics(tmp_path):
+    for seed, rate in ((0, 0.1), (1, 0.1), (0, 0.3)):
+        config = {"loss": {"_target_": "x"}, "optimizer": {"lr": rate}, "seed": seed}
+        name = f"mse-lr={rate:g}-0a/seed={seed}"
+        write_run(tmp_path, name, accuracy=rate, predictions=False, config=config)
+    write_run(tmp_path, "mse-lr=0.3-0a/seed=1", status="failed", config=config)
+    table = runs_table(load_runs(tmp_path))
+    assert list(table.columns[:5]) == ["name", "group", "loss", "seed", "status"]
+    assert table["optimizer.lr"].tolist() == [0.1, 0.1, 0.3, 0.3]
+    means = table.groupby("optimizer.lr")["val/accuracy"].mean()
+    assert means.to_dict() == {0.1: 0.1, 0.3: 0.3}
+    assert np.isnan(table["val/accuracy"].iloc[-1])
+    assert runs_table([]).empty

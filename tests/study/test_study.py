@@ -1,15 +1,16 @@
 """A comparison under conditions, tiny; and what it refuses."""
 
+import json
 from pathlib import Path
 
 import pytest
+from omegaconf import open_dict
 from rich.console import Console
 
 from losslab.experiment import Composer
 from losslab.experiment.make import make
 from losslab.report import load_plan, parse_plan
-from losslab.report.courses import split
-from losslab.study import Comparison, Session
+from losslab.study import Session, Study
 from losslab.study.run import SIZES, sized
 from running import read
 
@@ -30,12 +31,12 @@ PARTS = {
 NUMERIC = {"id": "c", "statement": "", "source": "", "quantity": "m.q", "at_least": 0}
 BAD_PARTS = [
     ({"values": []}, r"study.values=\[\]; give a list of at least one"),
-    ({"confirm_at": ["best"]}, r"study.confirm_at=\['best'\]; give a list of own and reference"),
-    ({"reference": "hinge"}, "study.reference=hinge; give one of the arms cross_entropy, mse"),
+    ({"confirm_at": ["best"]}, r"study.confirm_at=\['best'\]; allowed are own, reference"),
+    ({"reference": "hinge"}, "study.reference=hinge; allowed are cross_entropy, mse"),
     ({"confirm_seeds": [0, 1]}, r"the study's seeds \[0\] tune and confirm"),
     ({"arms": {"a@b": ARM}}, "study.arms.a@b: give it a name without @"),
     ({"arms": {"a": ARM | {"colour": "red"}}}, "study.arms.a=.*; give it label and overrides"),
-    ({"arms": {"a": ARM | {"start": "b"}}}, "study.arms.a.start=b; give an arm that sets out"),
+    ({"arms": {"a": ARM | {"start": "b"}}}, "study.arms.a.start=b; give an arm that starts"),
     ({"conditions": {"k2": {"label": "2"}}}, "study.conditions.k2=.*; give it label and overrides"),
     ({"claims": [NUMERIC]}, "claim c is about the measure 'm'"),
 ]
@@ -44,7 +45,7 @@ BAD_PARTS = [
 @pytest.mark.parametrize(("changes", "message"), BAD_PARTS)
 def test_parts_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        Comparison(**PARTS | changes)
+        Study(**PARTS | changes)
 
 
 def test_conditions_rates_and_measures(losslab):
@@ -90,24 +91,26 @@ def read_config(run: Path):
     return OmegaConf.load(run / "config.yaml")
 
 
-COMPARISONS = sorted(
-    path.stem for path in CONF.glob("*.yaml") if "study.Comparison" in path.read_text("utf-8")
-)
+STUDIES = sorted(path.stem for path in CONF.glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", COMPARISONS)
+@pytest.mark.parametrize("name", STUDIES)
 @pytest.mark.parametrize("size", SIZES)
-def test_every_comparison_can_be_planned(name, size):
+def test_every_study_can_be_planned(name, size):
     """Its arms compose under every condition, and its claims are about sides that it has."""
     with Composer() as composer:
         node = composer.compose([f"+study={name}"]).study
-        node.size = size
+        if size not in (SIZES[0], *(["full"] if "full" in node else [])):
+            return
+        with open_dict(node):
+            node.size = size
         study = make(sized(node, name), "study", recursive=False)
-        cells = study.cells(Session(composer, name, [], Console(), ""))
-        plan = parse_plan(study.plan(Session(composer, name, [], Console(), ""), cells))
+        session = Session(composer, name, [], Console(), "")
+        cells = study.cells(session)
+        plan = study.plan(session, cells, study.sets(session))
     assert set(plan.arms) == set(cells)
-    assert len(study.confirm_seeds) >= 10
+    assert parse_plan(json.loads(json.dumps(plan.to_json()))) == plan
+    assert len(study.confirm_seeds) >= 10 or not plan.arms
     for claim in plan.claims:
-        split(claim.metric)
         for side in claim.sides:
             assert side.rate in plan.rates

@@ -1,8 +1,12 @@
 import pytest
 
-from losslab.report import load_runs, parse_plan, select
-from losslab.report.aggregate import tuning_points
+from losslab.report import load_runs, parse_plan, tuning_points
+from losslab.report import select as select_points
 from report.factory import run_name, tiny_plan, write_run, write_study
+
+
+def select(plan, runs):
+    return select_points(tuning_points(plan, runs))
 
 
 def grid(tmp_path, accuracies, *, seeds=2):

@@ -7,11 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from losslab.report import formatting as show
-from losslab.report.aggregate import TuningPoint
 from losslab.report.claims import RULE, Judgement
-from losslab.report.findings import Census, Findings, FoundStep, Measured
-from losslab.report.samples import Estimate
-from losslab.report.sweep import Sweep
+from losslab.report.estimates import Measured
+from losslab.report.findings import Census, Findings, FoundStep, Sweep
+from losslab.report.sources import citation
 
 DIGITS = 6
 
@@ -19,23 +18,26 @@ DIGITS = 6
 def study_data(findings: Findings) -> dict[str, Any]:
     """Return all that a study's report says; accuracies as fractions, nothing for the unknown."""
     plan = findings.plan
-    return {
-        "study": plan.study,
-        "title": plan.title,
-        "question": plan.question,
-        "command": plan.command,
+    compared = {
         "reference": plan.reference,
         "parameter": plan.parameter,
         "select": plan.select,
-        "rule": RULE,
         "probabilities": "softmax of the network's outputs for every loss",
         "axis": plan.axis or None,
         "conditions": {name: asdict(about) for name, about in plan.conditions.items()} or None,
         "steps": [_step(step) for step in findings.steps] or None,
         "arms": {name: _arm(findings, name) for name in plan.arms},
+    }
+    return {
+        "study": plan.study,
+        "title": plan.title,
+        "question": plan.question,
+        "command": plan.command,
+        "rule": RULE,
+        **(compared if plan.arms else {}),
         "claims": [
-            _claim(judgement) | {"at_edge": findings.at_edge(judgement.claim) or None}
-            for judgement in findings.judgements
+            _claim(findings, judgement)
+            for judgement in (*findings.differences, *findings.quantities)
         ],
         "runs": _census(findings.census),
         "environment": findings.environment,
@@ -47,15 +49,9 @@ def sweep_data(found: Sweep) -> dict[str, Any]:
     return {
         "varied": found.varied,
         "configurations": [
-            {
-                "group": configuration.group,
-                "loss": configuration.loss,
-                "varied": configuration.varied,
-                "metrics": {
-                    metric: _measured(measured)
-                    for metric, measured in configuration.measured.items()
-                },
-            }
+            asdict(configuration)
+            | {"metrics": {tag: _measured(m) for tag, m in configuration.measured.items()}}
+            | {"measured": None}
             for configuration in found.configurations
         ],
         "runs": _census(found.census),
@@ -92,12 +88,13 @@ def _unknown(value: Any) -> bool:
 
 def _arm(findings: Findings, name: str) -> dict[str, Any]:
     choice = findings.choices.get(name)
+    tuning = [asdict(point) for point in findings.tuning if point.arm == name]
     return {
         "label": findings.plan.label(name),
         "loss": findings.plan.arms[name].loss,
         "chosen": findings.chosen(name),
         "bracketed": choice.bracketed if choice else None,
-        "tuning": [_point(point) for point in findings.tuning if point.arm == name],
+        "tuning": [point | {"arm": None, "score": None} for point in tuning],
         "confirmed": {
             rate: {
                 metric: _measured(measured)
@@ -110,48 +107,44 @@ def _arm(findings: Findings, name: str) -> dict[str, Any]:
 
 
 def _step(found: FoundStep) -> dict[str, Any]:
-    return {
-        "label": found.step.label,
-        **asdict(found.step.side),
-        "level": None if found.level is None else asdict(found.level),
-        "change": None if found.change is None else asdict(found.change),
-    }
-
-
-def _point(point: TuningPoint) -> dict[str, Any]:
-    return {
-        "value": point.value,
-        "planned": point.planned,
-        "n": point.n,
-        "diverged": point.diverged,
-        "mean": point.mean,
-        "interval": point.interval,
-    }
+    data = asdict(found)
+    return {**data.pop("step"), **data}
 
 
 def _measured(measured: Measured) -> dict[str, Any]:
-    counts = {
-        "planned": measured.planned,
-        "diverged": measured.diverged,
-        "not_finite": measured.without,
-    }
-    return counts | _estimate(measured.estimate)
+    data = asdict(measured)
+    found, without = data.pop("estimate"), data.pop("without")
+    return data | {"not_finite": without} | (found or {"n": 0})
 
 
-def _estimate(found: Estimate | None) -> dict[str, Any]:
-    return {"n": 0} if found is None else asdict(found)
+_OF_A_DIFFERENCE = ("metric", "left", "right", "beyond", "direction", "smallest_effect")
 
 
-def _claim(judgement: Judgement) -> dict[str, Any]:
-    claim, found = judgement.claim, judgement.comparison
-    return {
-        **asdict(claim),
+def _claim(findings: Findings, judgement: Judgement) -> dict[str, Any]:
+    claim, compared, measured = judgement.claim, judgement.comparison, judgement.quantity
+    found = {
+        "id": claim.id,
+        "statement": claim.statement,
+        "source": citation(claim.source),
         "verdict": judgement.verdict,
         "reason": judgement.reason or None,
         "p_holm": judgement.p_holm,
-        "effect": show.difference(claim.metric, found),
-        "n": None if found is None else found.n,
-        "measured": None if found is None else asdict(found),
+    }
+    if claim.quantity:
+        return {
+            **found,
+            "p": judgement.p,
+            "effect": show.quantity(measured),
+            "predicted": show.predicted(claim.predicted),
+            **(asdict(measured) if measured else {}),
+        }
+    return {
+        **found,
+        **{key: value for key, value in asdict(claim).items() if key in _OF_A_DIFFERENCE},
+        "effect": show.difference(claim.metric, compared),
+        "n": compared and compared.n,
+        "measured": compared and asdict(compared),
+        "at_edge": findings.at_edge(claim) or None,
     }
 
 

@@ -1,20 +1,22 @@
-"""Read what runs left behind, whatever state they are in."""
+"""Read run directories, whatever state they are in: as :class:`Run` objects and as a table."""
 
 import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
 import yaml
 from safetensors import SafetensorError, safe_open
 
 from losslab.files import first_altered, is_intact, read_json
-from losslab.report.courses import COURSES, split
-from losslab.report.metrics import Scores, score
+from losslab.report.selectors import SELECTORS, split
+from losslab.report.statistics import FloatArray, IntArray
 from losslab.types import Scalars
 
 Status = Literal["done", "diverged", "failed", "running", "damaged"]
@@ -26,31 +28,25 @@ _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class Run:
-    """One run directory.
+    """One run directory."""
 
-    Attributes:
-        path: The directory.
-        name: ``<group>/seed=<n>``, below the folder that was read.
-        group: What all seeds of a configuration share.
-        seed: Of the run.
-        status: As its ``status.json`` says, or ``damaged`` when its files cannot be read.
-        reason: Why it failed or is damaged, one line; else empty.
-        config: Resolved.
-        manifest: Versions, device, commit.
-        summary: Tag to final number; what is not finite is absent.
-        evaluations: The records of ``metrics.jsonl`` that hold validation metrics, in order.
-    """
-
-    path: Path
-    name: str
-    group: str
-    seed: int
-    status: Status
-    reason: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    manifest: Mapping[str, Any] = field(default_factory=dict)
+    path: Path  # the directory
+    name: str  # ``<group>/seed=<n>``, below the folder that was read
+    group: str  # what all seeds of a configuration share
+    seed: int  # of the run
+    status: Status  # as its ``status.json`` says, or ``damaged`` when its files cannot be read
+    reason: str = ""  # why it failed or is damaged, one line; else empty
+    config: Mapping[str, Any] = field(default_factory=dict)  # resolved
+    manifest: Mapping[str, Any] = field(default_factory=dict)  # versions, device, commit
+    # tag to final number; what is not finite is absent
     summary: Scalars = field(default_factory=dict)
+    # the records of ``metrics.jsonl`` that hold validation metrics, in order
     evaluations: tuple[Scalars, ...] = ()
+
+    @property
+    def loss(self) -> str:
+        """The config name of its loss, with which the folder's name begins."""
+        return self.group.rsplit("/", 1)[-1].split("-")[0]
 
     @property
     def finished(self) -> bool:
@@ -61,13 +57,13 @@ class Run:
         """Return a metric of the run, ``None`` where it was not recorded.
 
         Args:
-            metric: A tag, for its final number; with ``@<course>`` what it did while training, see
-                :data:`~losslab.report.courses.COURSES`.
+            metric: A tag, for its final number, or ``<tag>@<selector>``, see
+                :data:`~losslab.report.selectors.SELECTORS`.
         """
-        tag, course = split(metric)
+        tag, selector = split(metric)
         recorded = [record[tag] for record in self.evaluations if tag in record]
-        if course:
-            return COURSES[course](recorded) if recorded else None
+        if selector:
+            return SELECTORS[selector].select(recorded) if recorded else None
         if tag in self.summary:
             return self.summary[tag]
         return recorded[-1] if recorded and self.status == "diverged" else None
@@ -91,10 +87,13 @@ def load_runs(root: Path) -> list[Run]:
     return sorted((_load(path, above) for path in paths), key=lambda run: (run.group, run.seed))
 
 
-def read_scores(run: Run, split: str) -> Scores | None:
-    """Score a finished run's stored predictions of ``val`` or ``test``; ``None`` without them."""
+def read_predictions(run: Run, part: str) -> tuple[FloatArray, IntArray] | None:
+    """Return final logits ``(N, K)`` and labels ``(N,)`` of ``val`` or ``test``.
+
+    ``None`` where the run is not finished or has stored none.
+    """
     path = run.path / "predictions.safetensors"
-    names = (f"{split}/logits", f"{split}/labels")
+    names = (f"{part}/logits", f"{part}/labels")
     if not run.finished or not path.exists():
         return None
     try:
@@ -102,9 +101,56 @@ def read_scores(run: Run, split: str) -> Scores | None:
             if any(name not in tensors.keys() for name in names):  # noqa: SIM118
                 return None
             logits, labels = (tensors.get_tensor(name) for name in names)
-        return score(logits, labels)
+        return logits.astype(np.float64), labels.astype(np.int64)
     except Exception as error:  # of a file without a checksum, written by an older version
         raise ValueError(f"{path} cannot be read: {_one_line(str(error))}") from None
+
+
+def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return a row a run: name, group, loss, seed, status, what was varied, final metrics.
+
+    What was varied are the keys of the configuration that differ between runs, such as
+    ``optimizer.lr``; metrics are tags, such as ``test/accuracy``, NaN where a run has none.
+    """
+    runs = list(runs)
+    varied = varied_keys([flatten(run.config) for run in runs if run.config])
+    rows = [
+        {"name": run.name, "group": run.group, "loss": run.loss, "seed": run.seed}
+        | {"status": run.status}
+        | {key: value for key, value in flatten(run.config).items() if key in varied}
+        | dict(run.summary)
+        for run in runs
+    ]
+    return pd.DataFrame(rows)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested keys joined by dots; a list is one value.
+
+    >>> flatten({"optimizer": {"lr": 0.1}, "seed": 0})
+    {'optimizer.lr': 0.1, 'seed': 0}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the keys of flat configurations whose values differ, but for the seed, sorted.
+
+    >>> varied_keys([{"optimizer.lr": 0.1, "seed": 0}, {"optimizer.lr": 0.3, "seed": 0}])
+    ('optimizer.lr',)
+    """
+    keys = sorted(set().union(*configs)) if configs else []
+    absent = object()
+    return tuple(
+        key
+        for key in keys
+        if key not in {"seed", "name", "init_sha256"}
+        and any(config.get(key, absent) != configs[0].get(key, absent) for config in configs)
+    )
 
 
 def _run_folders(root: Path) -> Iterator[Path]:

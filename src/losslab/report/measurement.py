@@ -1,0 +1,128 @@
+"""What measures give: quantities, tables and drawings, kept in a study's ``evidence.json``."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from losslab.files import read_json
+from losslab.report.drawings import Drawing, read_drawing
+from losslab.report.plan import EVIDENCE_FILE
+from losslab.report.statistics import Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """One measured number."""
+
+    value: float  # the number, or the mean over ``n``
+    # lower end of its 95% interval; ``None`` for a number that is computed exactly
+    low: float | None = None
+    high: float | None = None  # upper end likewise
+    n: int  # how many seeds or cases it rests on
+    what: str  # what it is and how it was measured, in one line, with its unit
+
+    @property
+    def sampled(self) -> bool:
+        """Whether it scatters over seeds or cases; if not, it was computed exactly."""
+        return self.low is not None and self.high is not None
+
+    @property
+    def interval(self) -> Interval:
+        """Its 95% interval; of a number that was computed exactly, the number itself."""
+        low = self.value if self.low is None else self.low
+        return Interval(low, self.value if self.high is None else self.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOfNumbers:
+    """A table in the report; the first column is text."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one measure gives."""
+
+    # by name; a claim names ``<measure>.<quantity>``
+    quantities: dict[str, Quantity] = field(default_factory=dict)
+    drawings: list[Drawing] = field(default_factory=list)  # figures
+    tables: list[TableOfNumbers] = field(default_factory=list)  # tables
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a study's measures gave."""
+
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)  # by measure name
+    # versions, commit and machine of the process that measured
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    def quantity(self, name: str) -> Quantity | None:
+        """Return ``<measure>.<quantity>``, ``None`` where it was not measured."""
+        measure, _, quantity = name.partition(".")
+        found = self.measurements.get(measure)
+        return found.quantities.get(quantity) if found else None
+
+    def text(self) -> str:
+        """Return the file's content; infinities and NaN are text, which JSON lacks."""
+        return json.dumps(_plain(asdict(self)), indent=1, allow_nan=False) + "\n"
+
+
+def load_evidence(root: Path) -> Evidence:
+    """Read a study's evidence, empty without the file.
+
+    Raises:
+        ValueError: The file cannot be read.
+    """
+    path = root / EVIDENCE_FILE
+    if not path.exists():
+        return Evidence()
+    try:
+        data = _numbers(read_json(path))
+        found = {name: _measurement(about) for name, about in data["measurements"].items()}
+        return Evidence(found, dict(data["manifest"]))
+    except Exception as error:  # whatever an altered file leads to
+        raise ValueError(
+            f"{path} cannot be read ({' '.join(str(error).split())}); delete it and run its "
+            "`losslab study` command again"
+        ) from error
+
+
+def _measurement(data: dict[str, Any]) -> Measurement:
+    for drawing in data["drawings"]:
+        # It becomes the name of a file.
+        if not re.fullmatch(r"[\w-][\w.-]*", drawing["name"]):
+            raise ValueError(f"a drawing is called {drawing['name']!r}")
+    return Measurement(
+        quantities={name: Quantity(**q) for name, q in data["quantities"].items()},
+        drawings=list(map(read_drawing, data["drawings"])),
+        tables=[TableOfNumbers(**table) for table in data["tables"]],
+    )
+
+
+_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return _SPECIAL.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,307 @@
+"""A study: what ``conf/study/NAME.yaml`` says, planned, run where runs are missing, reported."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from losslab import report
+from losslab.launchers import Failed
+from losslab.recording import write_json
+from losslab.report.plan import (
+    PLAN_FILE,
+    Arm,
+    Claim,
+    Condition,
+    Plan,
+    PlannedRun,
+    Rate,
+    in_condition,
+    parse_claim,
+    parse_step,
+)
+from losslab.study.cells import Cell, check_arms, check_conditions, grid_of
+from losslab.study.measure import Runs, check_measures, write_evidence
+from losslab.study.points import Point, Points, Session, run_points
+
+RATES: tuple[Rate, ...] = ("reference", "scaled", "own")  # in the order of display
+CONFIRM_AT: tuple[Rate, ...] = ("own", "reference")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Arms that are compared, quantities that are measured, and claims about either.
+
+    Arms are tuned on a grid and confirmed on fresh seeds. Measures are functions of the confirming
+    runs, or of further sets of runs, or of nothing; they give quantities, tables and figures.
+
+    Attributes:
+        title: Of the report.
+        question: What it answers.
+        base: Overrides of every run.
+        arms: By name, in the order of display: ``label``, and ``overrides`` that make it.
+            Optional: ``loss``, whose colour it has (the arm's name if not given); ``values``, a
+            grid of its own; ``scale``, to be confirmed also at the reference's best value times
+            this; ``start``, an arm from whose final weights it starts, seed by seed.
+        axis: What the conditions vary, such as ``number of classes``.
+        conditions: By name, in the order of display: ``label`` and ``overrides``, optionally
+            ``position`` on the axis and ``values``, a grid for all or one an arm. Every arm is
+            tuned under every condition and then called ``<arm>@<condition>``. None: one table.
+        reference: The arm at whose best value the others are confirmed, too.
+        parameter: The key that is tuned, such as ``optimizer.lr``.
+        values: Its grid.
+        select: The tag whose mean over the tuning seeds chooses a value.
+        tune_seeds: Of the grid.
+        confirm_seeds: Of the comparison; none of the tuning seeds.
+        confirm_at: Which values are confirmed: ``own``, ``reference`` or both.
+        steps: Sides whose differences, one after the other, make a waterfall: each with
+            ``label``, ``arm`` and ``rate``.
+        runs: Sets of runs that only measures use: ``seeds``, and optionally ``overrides`` and
+            ``grid`` (key to values).
+        measures: Name to a node whose ``_target_`` takes the sets that it ``needs``; those of arms
+            are their confirming runs, ``<arm>`` at its own value and ``<arm>:reference``.
+        claims: As :class:`losslab.report.plan.Claim`.
+
+    Raises:
+        ValueError: The parts do not fit.
+    """
+
+    title: str
+    question: str
+    base: list[str] = field(default_factory=list)
+    arms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    axis: str = ""
+    conditions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reference: str = ""
+    parameter: str = ""
+    values: list[float] = field(default_factory=list)
+    select: str = "val/accuracy"
+    tune_seeds: list[int] = field(default_factory=list)
+    confirm_seeds: list[int] = field(default_factory=list)
+    confirm_at: list[Rate] = field(default_factory=lambda: list(CONFIRM_AT))
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    measures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    claims: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.arms and not self.measures:
+            raise ValueError("the study has neither arms nor measures; give it one of them")
+        if self.arms:
+            self._check_comparison()
+        _check_sets(self.runs)
+        check_measures(self.measures, self._claims)
+
+    def _check_comparison(self) -> None:
+        for name in ("values", "tune_seeds", "confirm_seeds", "confirm_at"):
+            given = getattr(self, name)
+            if not given or len(set(given)) < len(given):
+                raise ValueError(f"study.{name}={given}; give a list of at least one, each once")
+        for name in ("tune_seeds", "confirm_seeds"):
+            if min(getattr(self, name)) < 0:
+                raise ValueError(f"study.{name}={getattr(self, name)}; give numbers from 0 up")
+        check_arms(self.arms)
+        check_conditions(self.conditions)
+        for name, given, allowed in (
+            ("reference", [self.reference], self.arms),
+            ("confirm_at", self.confirm_at, CONFIRM_AT),
+        ):
+            if not set(given) <= set(allowed):
+                raise ValueError(
+                    f"study.{name}={getattr(self, name)}; allowed are {', '.join(allowed)}"
+                )
+        if not self.parameter:
+            raise ValueError("study.parameter is missing; give the key that is tuned")
+        both = set(self.tune_seeds) & set(self.confirm_seeds)
+        if both:
+            raise ValueError(
+                f"the study's seeds {sorted(both)} tune and confirm; a comparison needs fresh ones"
+            )
+
+    @cached_property
+    def _claims(self) -> tuple[Claim, ...]:
+        return tuple(parse_claim(claim) for claim in self.claims)
+
+    def cells(self, session: Session) -> dict[str, Cell]:
+        """Return every arm under every condition."""
+        cells = {}
+        for condition, under in (self.conditions or {"": {"overrides": []}}).items():
+            for arm, about in self.arms.items():
+                name, start = in_condition(arm, condition), about.get("start")
+                overrides = [*self.base, *under["overrides"], *about["overrides"]]
+                cells[name] = Cell(
+                    name=name,
+                    label=about["label"],
+                    loss=about.get("loss", arm),
+                    reference=in_condition(self.reference, condition),
+                    values=grid_of(arm, about, under, self.values),
+                    scale=about.get("scale"),
+                    start=None if start is None else in_condition(start, condition),
+                    points=Points(session, overrides),
+                    root=session.root,
+                )
+        return cells
+
+    def sets(self, session: Session) -> Runs:
+        """Return the sets of runs that only measures use."""
+        return {
+            name: Points(session, [*self.base, *about.get("overrides", [])]).grid(
+                about.get("grid", {}), about["seeds"]
+            )
+            for name, about in self.runs.items()
+        }
+
+    def plan(self, session: Session, cells: Mapping[str, Cell], sets: Runs) -> Plan:
+        """Return what is known before the first run.
+
+        Raises:
+            ValueError: A claim or a step is about what the study lacks.
+        """
+        rates = {*self.confirm_at, *(["scaled"] if any(c.scale for c in cells.values()) else [])}
+        grid: dict[str, Any] = {
+            "axis": self.axis,
+            "reference": self.reference,
+            "parameter": self.parameter,
+            "values": tuple(sorted({value for cell in cells.values() for value in cell.values})),
+            "select": self.select,
+            "rates": tuple(rate for rate in RATES if rate in rates),
+        }
+        return Plan(
+            study=session.name,
+            title=self.title,
+            question=self.question,
+            command=session.command,
+            arms={
+                name: Arm(cell.label, cell.loss, name.partition("@")[2])
+                for name, cell in cells.items()
+            },
+            conditions={
+                name: Condition(about["label"], about.get("position"))
+                for name, about in self.conditions.items()
+            },
+            chosen={},
+            runs=tuple(sorted({point.run for points in sets.values() for point in points})),
+            claims=self._claims,
+            steps=tuple(map(parse_step, self.steps)),
+            **(grid if cells else {}),
+        )
+
+    def run(self, session: Session) -> list[Failed]:
+        """Run what is missing and write the report; return the runs that failed."""
+        session.check_overrides(self._varied(session))
+        cells, sets = self.cells(session), self.sets(session)
+        # A claim that cannot be judged should not cost a training first.
+        plan = self.plan(session, cells, sets)
+        points = [point for points in sets.values() for point in points]
+        failed = run_points(session, points, "runs", checked=lambda: _write(session, plan))
+        # Arms that start from another one's weights come after it.
+        stages = [
+            {name: cell for name, cell in cells.items() if (cell.start is None) is first}
+            for first in (True, False)
+        ]
+        for stage in filter(None, stages):
+            if cells and plan.tune and failed:
+                break
+            plan, tuned = self._tune(session, plan, stage)
+            plan, confirmed, compared = self._confirm(session, plan, stage)
+            sets |= confirmed
+            failed += [*tuned, *compared]
+        if self.measures:
+            labels = {name: plan.label(name) for name in cells}
+            write_evidence(session, sets, self.measures, labels=labels)
+        report.build(session.root, console=session.console)
+        return failed
+
+    def _varied(self, session: Session) -> set[str]:
+        """Return the keys that the study itself sets, run by run."""
+        parts = (*self.arms.values(), *self.conditions.values())
+        made = session.composer.parse([text for part in parts for text in part["overrides"]])
+        of_arms = {override.key_or_group for override in made} | {self.parameter}
+        of_sets = {"loss"} | {key for about in self.runs.values() for key in about.get("grid", {})}
+        return {"seed"} | (of_arms if self.arms else of_sets)
+
+    def _tune(
+        self, session: Session, plan: Plan, stage: Mapping[str, Cell]
+    ) -> tuple[Plan, list[Failed]]:
+        """Run the grid of some arms; return the plan with it and what was chosen."""
+        starts = _starts(plan)
+        points: list[Point] = []
+        tune: list[PlannedRun] = []
+        for name, cell in stage.items():
+            if cell.start is None or cell.start in plan.chosen:
+                made = [
+                    cell.point(self.parameter, value, seed, start=starts.get((cell.start, seed)))
+                    for value in cell.values
+                    for seed in self.tune_seeds
+                ]
+                points += made
+                tune += [self._planned(name, point) for point in made]
+        plan = replace(plan, tune=(*plan.tune, *tune))
+        failed = run_points(session, points, "tune", checked=lambda: _write(session, plan))
+        grid = report.tuning_points(plan, report.load_runs(session.root))
+        chosen = {arm: choice.value for arm, choice in report.select(grid).items()}
+        return replace(plan, chosen=chosen), failed
+
+    def _confirm(
+        self, session: Session, plan: Plan, stage: Mapping[str, Cell]
+    ) -> tuple[Plan, Runs, list[Failed]]:
+        """Run some arms on fresh seeds; return the plan with them, and them as sets."""
+        starts = _starts(plan)
+        confirmed: Runs = {}
+        confirm: list[PlannedRun] = []
+        for name, cell in stage.items():
+            for rate, value in self._values(cell, plan.chosen).items():
+                made = [
+                    cell.point(self.parameter, value, seed, start=starts.get((cell.start, seed)))
+                    for seed in self.confirm_seeds
+                ]
+                confirmed[name if rate == "own" else f"{name}:{rate}"] = made
+                confirm += [self._planned(name, point, rate) for point in made]
+        plan = replace(plan, confirm=(*plan.confirm, *confirm))
+        points = [point for made in confirmed.values() for point in made]
+        failed = run_points(session, points, "confirm", checked=lambda: _write(session, plan))
+        return plan, confirmed, failed
+
+    def _values(self, cell: Cell, chosen: Mapping[str, float]) -> dict[Rate, float]:
+        """Return the values at which an arm is confirmed, as far as they are known."""
+        values: dict[Rate, float] = {}
+        if cell.name not in chosen:
+            return values
+        if "own" in self.confirm_at:
+            values["own"] = chosen[cell.name]
+        if cell.reference in chosen:
+            if "reference" in self.confirm_at:
+                values["reference"] = chosen[cell.reference]
+            if cell.scale is not None:
+                values["scaled"] = chosen[cell.reference] * cell.scale
+        return values
+
+    def _planned(self, arm: str, point: Point, rate: Rate | None = None) -> PlannedRun:
+        return PlannedRun(arm, point.values[self.parameter], point.seed, point.run, rate)
+
+
+def _starts(plan: Plan) -> dict[tuple[str | None, int], str]:
+    """Return (arm, seed) to the run of the arm's chosen value, from which others may start."""
+    own = [run for run in plan.confirm if run.rate == "own"]
+    own += [run for run in plan.tune if run.value == plan.chosen.get(run.arm)]
+    return {(run.arm, run.seed): run.run for run in own}
+
+
+def _write(session: Session, plan: Plan) -> None:
+    session.root.mkdir(parents=True, exist_ok=True)
+    write_json(session.root / PLAN_FILE, plan.to_json())
+
+
+def _check_sets(sets: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, about in sets.items():
+        if "seeds" not in about or not about.keys() <= {"overrides", "grid", "seeds"}:
+            raise ValueError(
+                f"study.runs.{name}={about}; give it seeds, and overrides and grid if need be"
+            )
+        kinds: Sequence[tuple[str, type]] = (("overrides", list), ("grid", dict))
+        for key, kind in kinds:
+            if not isinstance(about.get(key, kind()), kind):
+                raise ValueError(
+                    f"study.runs.{name}.{key}={about[key]}; give overrides [key=value, ...], "
+                    "and a grid {key: [value, ...]}"
+                )

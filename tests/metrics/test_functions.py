@@ -1,0 +1,98 @@
+"""The public metrics, of torch and of numpy, beside scikit-learn and plain loops."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
+
+from losslab import metrics
+from losslab.metrics import ECE_BINS, ClassificationSums
+
+NAMES = ("accuracy", "nll", "brier", "ece")
+
+
+@pytest.fixture
+def predictions():
+    generator = np.random.default_rng(0)
+    return generator.normal(0, 2, (200, 5)), generator.integers(0, 5, 200)
+
+
+def of(name, logits, labels, **options):
+    return getattr(metrics, name)(logits, labels, **options)
+
+
+def naive_ece(p, labels):
+    confidence, correct, total = p.max(axis=1), p.argmax(axis=1) == labels, 0.0
+    for b in range(ECE_BINS):
+        inside = (b / ECE_BINS < confidence) & (confidence <= (b + 1) / ECE_BINS)
+        if inside.any():
+            total += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
+    return total
+
+
+def test_they_agree_with_their_references(predictions):
+    logits, labels = predictions
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = {
+        "accuracy": accuracy_score(labels, p.argmax(axis=1)),
+        "nll": log_loss(labels, p),
+        "brier": brier_score_loss(labels, p, labels=range(5), scale_by_half=False),
+        "ece": naive_ece(p, labels),
+    }
+    for name, value in expected.items():
+        assert float(of(name, logits, labels)) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_torch_numpy_and_the_sums_of_training_agree(predictions, name, dtype):
+    logits, labels = predictions[0].astype(dtype), predictions[1]
+    tensors = torch.from_numpy(logits), torch.from_numpy(labels)
+    each = of(name, logits, labels, reduction="none")
+    found = of(name, *tensors, reduction="none")
+    assert isinstance(found, torch.Tensor)
+    assert (found.dtype, each.dtype, each.shape) == (torch.float64, np.float64, (200,))
+    assert found.numpy() == pytest.approx(each, rel=1e-12, abs=1e-15)
+    assert float(of(name, *tensors, reduction="sum")) == pytest.approx(each.sum())
+    sums = ClassificationSums.of(*tensors).scalars()
+    assert sums[name] == pytest.approx(float(of(name, logits, labels)), rel=1e-12)
+
+
+def test_a_confidence_of_one_shares_the_last_bin():
+    # 1.0 and wrong beside 0.953 and right: one bin, in which half of the gap cancels.
+    logits, labels = np.array([[1e4, 0.0], [3.0, 0.0]]), np.array([1, 0])
+    assert metrics.ece(logits, labels) == pytest.approx((1 + 1 / (1 + np.exp(-3))) / 2 - 0.5)
+    assert metrics.ece(np.array([[1e4, 0.0]] * 4), np.array([0, 0, 1, 1])) == 0.5
+
+
+def test_extreme_logits_are_finite_and_nan_is_the_highest():
+    extreme = np.array([[1e4, -1e4]], dtype=np.float32), np.array([1])
+    assert (metrics.nll(*extreme), metrics.brier(*extreme)) == (2e4, 2.0)
+    for wrap in (np.asarray, torch.tensor):
+        lost = wrap([[float("nan")] * 3] * 2), wrap([0, 1])
+        assert metrics.accuracy(*lost, reduction="none").tolist() == [1.0, 0.0]
+        assert all(np.isnan(float(of(name, *lost))) for name in NAMES[1:])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_examples_scatter_as_the_metric_does_over_other_test_parts(predictions, name):
+    logits, labels = predictions
+    each = of(name, logits, labels, reduction="none")
+    drawn = np.random.default_rng(1).integers(0, len(labels), (2000, len(labels)))
+    resampled = [of(name, logits[index], labels[index]) for index in drawn]
+    # The bootstrap's own standard error is 1.6%.
+    assert each.std(ddof=1) / np.sqrt(len(labels)) == pytest.approx(np.std(resampled), rel=0.06)
+
+
+def test_an_unknown_reduction_is_refused(predictions):
+    with pytest.raises(ValueError, match="reduction='max'; give mean, sum or none"):
+        metrics.nll(*predictions, reduction="max")
+
+
+def test_metrics_need_no_torch():
+    code = "import sys, losslab.metrics; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
