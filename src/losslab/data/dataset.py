@@ -1,5 +1,6 @@
 """From a source to the three parts of an experiment, and the choices that change the task."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,15 @@ from losslab.seeding import generator
 
 Pictures = tuple[Tensor, Tensor]
 """Images ``(N, C, H, W)`` uint8 and labels ``(N,)`` int64."""
+
+
+EXAMPLE = (
+    "losslab.data.Source('mine', train_images, train_labels, test_images, test_labels, "
+    "num_classes=2, class_names=('a', 'b')) with images of torch.uint8, (N, C, H, W), and labels "
+    "of torch.int64, (N,)"
+)
+"""What a custom source returns."""
+_MOST_LISTED = 100
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,7 @@ class Dataset:
         mean: One number a channel, of the training part, full brightness being 1.
         std: Likewise the standard deviation; 1 for a channel that never changes.
         augmentation: For the training batches, if any.
+        notes: What a user should know of how it was read, each in one line.
     """
 
     name: str
@@ -60,6 +71,39 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation | None = None
+    notes: tuple[str, ...] = ()
+
+    def describe(self) -> list[str]:
+        r"""Return in a few lines what was read: the images of each part and class, and the notes.
+
+        >>> from losslab.data import synthetic
+        >>> print(*build(synthetic(num_train=80), val_size=0.1).describe(), sep="\n")
+        synthetic: images of 1x16x16, 4 classes
+        train: 72 images (pattern 0: 18, pattern 1: 18, pattern 2: 18, pattern 3: 18)
+        val: 8 images (pattern 0: 2, pattern 1: 2, pattern 2: 2, pattern 3: 2)
+        test: 256 images (pattern 0: 64, pattern 1: 64, pattern 2: 64, pattern 3: 64)
+        """
+        size = "x".join(map(str, self.input_shape))
+        lines = [f"{self.name}: images of {size}, {self.num_classes} classes"]
+        for name in ("train", "val", "test"):
+            labels: Tensor = getattr(self, name).clean_labels
+            counts = labels.bincount(minlength=self.num_classes).tolist()
+            each = [f"{of}: {n}" for of, n in zip(self.class_names, counts, strict=True)]
+            if len(each) > _MOST_LISTED:
+                each = [f"{min(counts)} to {max(counts)} a class"]
+            lines.append(f"{name}: {len(labels)} images ({', '.join(each)})")
+        return [*lines, *self.notes]
+
+    def sha256(self) -> str:
+        """Return a checksum of all that a run sees of it."""
+        digest = hashlib.sha256()
+        about = [self.num_classes, self.class_names, self.input_shape, self.mean, self.std]
+        digest.update(repr(about).encode(errors="surrogateescape"))
+        for part in (self.train, self.val, self.test):
+            for values in (part.images, part.labels, part.clean_labels):
+                digest.update(repr((tuple(values.shape), values.dtype)).encode())
+                digest.update(values.contiguous().cpu().numpy().data)
+        return digest.hexdigest()
 
 
 def load(
@@ -92,8 +136,14 @@ def load(
         **arguments: What ``source`` takes, such as ``root`` or ``cache_dir``.
     """
     _check(val_size, split_seed, train_size, num_classes, digits, label_noise, augmentation)
+    read = source(**arguments)
+    if not isinstance(read, Source):
+        raise ValueError(
+            f"source gives {type(read).__name__}, not losslab.data.Source; collect the images and "
+            f"labels of a torch Dataset, and return {EXAMPLE}"
+        )
     return build(
-        source(**arguments),
+        read,
         name=dataset,
         val_size=val_size,
         split_seed=split_seed,
@@ -195,6 +245,7 @@ def build(
         mean=mean,
         std=std,
         augmentation=augmentation,
+        notes=source.notes,
     )
 
 
