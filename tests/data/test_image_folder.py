@@ -208,9 +208,12 @@ def png(file, header, rows, *more):
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
 
 
+HEADER = struct.pack(">II", 2, 2)
+
+
 def wide_with_a_key(file):
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in WIDE)
-    png(file, struct.pack(">IIBBBBB", 2, 2, 16, 0, 0, 0, 0), rows, chunk(b"tRNS", b"\x23\x28"))
+    png(file, HEADER + bytes([16, 0, 0, 0, 0]), rows, chunk(b"tRNS", b"\x23\x28"))
 
 
 # How to save 2x2 pixels, and the grey values that they have.
@@ -275,6 +278,12 @@ UNKNOWN = {
     "I.tif": lambda file: grey(np.zeros((2, 2), np.int32), file),
     "LAB.tif": lambda file: Image.new("LAB", (2, 2)).save(file),
     "I;16.png": wide_with_a_key,
+    "RGB.png": lambda file: png(
+        file, HEADER + bytes([16, 2, 0, 0, 0]), bytes(26), chunk(b"tRNS", bytes(6))
+    ),
+    "L.png": lambda file: png(
+        file, HEADER + bytes([2, 0, 0, 0, 0]), bytes(4), chunk(b"tRNS", b"\0\1")
+    ),
 }
 
 

@@ -1,31 +1,21 @@
 """Anybody's own images, one folder a class."""
 
 import os
-import struct
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
-from torch import Tensor
 
 from losslab.data.cache import cached, stamp
+from losslab.data.rgb import decode, endings
 from losslab.data.source import Source
 from losslab.data.splits import stratified_order
 from losslab.seeding import generator
 
-FORMATS = (
-    *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM"),
-    *("PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
-)
-"""Of Pillow's formats those that hold pixels: it runs a program for some, such as EPS."""
 # The test part must never change, or results of different days could not be compared.
 TEST_SEED = 5000
 # What programs leave beside images, besides hidden files; in lower case.
@@ -33,9 +23,6 @@ _NOT_DATA = {
     *("__macosx", "__pycache__", "@eadir", "#recycle", "$recycle.bin", "lost+found"),
     *("system volume information", "thumbs.db", "desktop.ini"),
 }
-_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # of TIFF
-_PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
 _LITTER = "hidden files and folders, and what programs leave"
 # A file written to once more within this time of a read may look the same as before.
 _CLOCK_TICK_S = 2.0
@@ -59,10 +46,11 @@ def image_folder(
     alphabetical order, images may lie deeper inside. Where there is no folder ``test``, and none
     that looks like it (``val``), a stratified tenth of the images is set apart by a constant seed.
 
-    Every format of :data:`FORMATS` is read. Hidden files, what programs leave beside images, and
-    links to what is read anyway are skipped; the source's notes count what was skipped. Images are
-    turned upright as EXIF says; 16-bit grey is scaled from 0..65535 (12-bit TIFF from 0..4095) to
-    0..255; transparent ones are laid over ``background``; of several frames the first is used.
+    Every format of :data:`losslab.data.rgb.FORMATS` is read. Hidden files, what programs leave
+    beside images, and links to what is read anyway are skipped; the source's notes count them.
+    Images are turned upright as EXIF says; 16-bit grey is scaled from 0..65535 (12-bit TIFF from
+    0..4095) to 0..255; transparent ones are laid over ``background``; of several frames the first
+    is used.
 
     Args:
         root: The folder that holds the parts; ``~`` is the home folder.
@@ -98,14 +86,19 @@ def image_folder(
     files = [file for part in (train, test) for names in part.values() for file in names]
     before = stamp(files)
     newest = max(file.stat().st_ctime for file in files)
+
+    def read() -> Source:
+        source = _read(train, test, image_size=image_size, background=background)
+        if stamp(files) != before:
+            raise ValueError(f"files in {base} changed while they were read; run again")
+        return source
+
     source = cached(
-        partial(_read, train, test, image_size=image_size, background=background),
+        read,
         cache_dir=None if abs(time.time() - newest) < _CLOCK_TICK_S else cache_dir,
         name="image_folder",
         fingerprint=f"{image_size}\n{background}\n{list(train)}\n{before}",
     )
-    if stamp(files) != before:
-        raise ValueError(f"files in {base} changed while they were read; run again")
     told = [f"skipped {count}: {reason}" for reason, count in sorted(skipped.items())]
     return replace(source, notes=(*source.notes, *notes, *told))
 
@@ -201,7 +194,7 @@ def _images(folder: str, folders: set[str], skipped: Counter[str]) -> Iterator[_
     here = os.path.realpath(folder)
     folders.add(here)
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.is_symlink()):
-        known = Path(entry.name).suffix.lower() in _endings()
+        known = entry.name.lower().endswith(endings())
         if _is_litter(entry.name):
             skipped[_LITTER] += 1
         elif entry.is_dir():
@@ -236,13 +229,6 @@ def _is_read_anyway(link: str, folders: set[str]) -> bool:
     )
 
 
-@cache
-def _endings() -> frozenset[str]:
-    # This loads all of Pillow's plugins, too.
-    known = Image.registered_extensions().items()
-    return frozenset(ending for ending, name in known if name in FORMATS)
-
-
 def _read(train: Classes, test: Classes, *, image_size: int | None, background: int) -> Source:
     class_names = tuple(train)
     index = {name: label for label, name in enumerate(class_names)}
@@ -251,10 +237,7 @@ def _read(train: Classes, test: Classes, *, image_size: int | None, background: 
         for name, images in part.items():
             files += images
             labels += [index[name]] * len(images)
-    notes: Counter[str] = Counter()
-    with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
-        # It is of a small file whose image would fill the memory.
-        pixels = _decode(files, image_size, background, notes)
+    pixels, notes = decode(files, image_size=image_size, background=background)
     target = torch.tensor(labels)
     if test:
         num_train = sum(len(images) for images in train.values())
@@ -271,99 +254,5 @@ def _read(train: Classes, test: Classes, *, image_size: int | None, background: 
         target[second],
         len(class_names),
         class_names,
-        notes=tuple(f"{count} images {what}" for what, count in sorted(notes.items())),
-    )
-
-
-def _decode(
-    files: list[Path], image_size: int | None, background: int, notes: Counter[str]
-) -> Tensor:
-    pixels: np.ndarray | None = None
-    for position, file in enumerate(files):
-        image = _open(file, background, notes)
-        size = image.size if image_size is None else (image_size, image_size)
-        if pixels is None:
-            pixels = _room(len(files), size)
-        if (size[1], size[0]) != pixels.shape[1:3]:
-            raise ValueError(
-                f"images of different sizes: {files[0]} is {pixels.shape[2]}x{pixels.shape[1]}, "
-                f"{file} is {size[0]}x{size[1]}; give data.image_size=PIXELS to resize all"
-            )
-        if image_size is not None:
-            image = image.resize(size, Image.Resampling.BILINEAR)
-        pixels[position] = np.asarray(image)
-    assert pixels is not None, "there are two classes or more, and none is empty"
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-
-
-def _room(count: int, size: tuple[int, int]) -> np.ndarray:
-    wanted = 2 * count * size[0] * size[1] * 3  # once as they come, once in torch's order
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if wanted > memory:
-        raise ValueError(
-            f"{count} images of {size[0]}x{size[1]} need {wanted / 2**30:.0f} GB of memory, this "
-            f"machine has {memory / 2**30:.0f}; give a smaller data.image_size=PIXELS"
-        )
-    return np.empty((count, size[1], size[0], 3), dtype=np.uint8)
-
-
-def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
-    try:
-        with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as opened:
-            if getattr(opened, "n_frames", 1) > 1:
-                notes["have several frames; the first is used"] += 1
-            return _as_rgb(_upright(opened, notes), opened, background, notes)
-    # Pillow's decoders answer broken files with these, among them SyntaxError for PNG.
-    except _UNREADABLE as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(
-            f"cannot read the image {file} ({reason}); delete or replace it"
-        ) from error
-
-
-_UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError),
-    *(OverflowError, MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning),
-)
-
-
-def _upright(opened: Image.Image, notes: Counter[str]) -> Image.Image:
-    turned = opened.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    if turned:
-        notes["were turned upright, as their EXIF data say"] += 1
-    opened.load()
-    return ImageOps.exif_transpose(opened)
-
-
-def _as_rgb(
-    image: Image.Image, opened: Image.Image, background: int, notes: Counter[str]
-) -> Image.Image:
-    """Return an image of any mode as RGB.
-
-    Raises:
-        ValueError: It has a mode whose range is unknown.
-    """
-    key = image.info.get("transparency")
-    deep_key = isinstance(key, tuple) and max(key) > 255  # of 16-bit RGB, of which 8 bits are left
-    wide = image.mode in _SIXTEEN_BITS or (image.mode == "I" and opened.format in ("PNG", "PPM"))
-    if wide and key is None:
-        tags = getattr(opened, "tag_v2", {})
-        most = 2 ** (tags.get(_BITS_PER_SAMPLE) or (16,))[0] - 1
-        grey = np.asarray(image).astype(np.float64) * 255 / most
-        if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-            grey = 255 - grey
-        notes["have 16 bits a pixel and were scaled to 8"] += 1
-        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data and not (wide or deep_key):
-        if image.mode == "La":
-            image = image.convert("LA")
-        image = image.convert("RGBA")
-        notes[f"are transparent and lie on grey {background}"] += 1
-        behind = Image.new("RGBA", image.size, (background, background, background, 255))
-        return Image.alpha_composite(behind, image).convert("RGB")
-    if image.mode in _PLAIN and not deep_key:
-        return image.convert("RGB")
-    kind = f"{image.mode} with a transparent colour" if key is not None else image.mode
-    raise ValueError(
-        f"mode {kind}, of which the range of brightness is unknown; save it as 8-bit grey or RGB"
+        notes=notes,
     )

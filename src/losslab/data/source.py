@@ -5,6 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+EXAMPLE = (
+    "losslab.data.Source('mine', train_images, train_labels, test_images, test_labels, "
+    "num_classes=2, class_names=('a', 'b')) with images of torch.uint8, (N, C, H, W), and labels "
+    "of torch.int64, (N,)"
+)
+"""What a custom source returns."""
+
 
 @dataclass(frozen=True)
 class Source:

@@ -213,9 +213,7 @@ class Composer:
 
 
 def quoted(override: str) -> str:
-    """Quote what Hydra refuses bare: a value with ``=`` in it, as in the name of a run directory.
-
-    So is one that begins in the home folder.
+    """Quote what Hydra refuses bare: a value with ``=`` or ``~`` in it, as paths have.
 
     >>> quoted("init_from=outputs/mse-lr=0.1/seed=${seed}")
     'init_from="outputs/mse-lr=0.1/seed=${seed}"'

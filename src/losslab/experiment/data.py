@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.data import Dataset
-from losslab.data.dataset import EXAMPLE
+from losslab.data.source import EXAMPLE
 from losslab.experiment.make import make
 
 # Their content is always the same: it is checked when it is read, or drawn from a seed.
