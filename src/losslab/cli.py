@@ -40,6 +40,7 @@ losslab: why does squared error underperform cross-entropy for classification?
   losslab evaluate RUN [data=...]  a finished run's model on its own or other data
   losslab board [PATH] [--port N]  TensorBoard on 127.0.0.1
   losslab list [GROUP]             what can be chosen: loss, data, model, study, ...
+  losslab data [CHOICE] [overrides]  what is read: images per class and part, what is skipped
 
   losslab study why_squared_error
   losslab train loss=mse optimizer.lr=0.3
@@ -295,9 +296,31 @@ def _list(arguments: list[str]) -> int:
     return 0
 
 
+def _data(arguments: list[str]) -> int:
+    from losslab.experiment import Composer, quoted
+    from losslab.experiment.data import load
+
+    parser = _parser("data", "Read the data; tell the images per class and part, and the rest.")
+    parser.add_argument("--config-dir", help="a folder with more choices")
+    parser.add_argument("words", nargs="*", help="CHOICE, and key=value as for losslab train")
+    given = _parse(parser, arguments, mixed=True)
+    words = [word if "=" in word else f"data={word}" for word in given.words]
+    with Composer(given.config_dir) as composer:
+        config = composer.compose([quoted(word) for word in words])
+    sys.stdout.write("\n".join(load(config.data).describe()) + "\n")
+    return 0
+
+
 def _parser(name: str, description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"losslab {name}", description=description)
 
 
-_COMMANDS = {"train": _train, "study": _study, "report": _report, "board": _board, "list": _list}
-_COMMANDS["evaluate"] = _evaluate
+_COMMANDS = {
+    "train": _train,
+    "study": _study,
+    "report": _report,
+    "board": _board,
+    "list": _list,
+    "data": _data,
+    "evaluate": _evaluate,
+}

@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import importlib
 import struct
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,20 @@ def test_a_damaged_file_is_named(tmp_path, contents, damage, compressed):
     assert str(file) in str(caught.value)
     assert "data=mnist5k" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_small_archive_of_many_zeros_is_not_unpacked(tmp_path, contents):
+    write(tmp_path, contents, compressed=True)
+    file = tmp_path / f"{NAMES[0]}.gz"
+    with gzip.open(file, "wb", compresslevel=1) as packed:
+        for _ in range(300):
+            packed.write(bytes(2**20))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="truncated or altered"):
+        mnist(root=tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6
 
 
 def test_missing_files_without_download(tmp_path, contents):

@@ -62,3 +62,9 @@ def test_less_noise_is_part_of_more_noise():
 def test_sizes_out_of_range(size):
     with pytest.raises(ValueError, match="val_size="):
         resolve_size(size, 10, name="val_size")
+
+
+@pytest.mark.parametrize(("least", "most"), [(1, 0), (3, 2), (1, -1)])
+def test_too_few_examples_are_told_without_an_empty_range(least, most):
+    with pytest.raises(ValueError, match=r"2 examples are too few.* at least [3-4] are needed"):
+        resolve_size(0.1, 2, name="val_size", least=least, most=most)

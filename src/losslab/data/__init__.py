@@ -3,10 +3,11 @@
 from losslab.data.augment import Augmentation
 from losslab.data.batches import BatchLoader
 from losslab.data.cifar import cifar10, cifar100
-from losslab.data.dataset import Dataset, Part, build, load
+from losslab.data.dataset import build, load
 from losslab.data.image_folder import image_folder
 from losslab.data.mnist import fashion_mnist, mnist
 from losslab.data.mnist5k import mnist5k
+from losslab.data.parts import Dataset, Part
 from losslab.data.source import Source
 from losslab.data.synthetic import synthetic
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from losslab.data.augment import Augmentation, Draw
-from losslab.data.dataset import Part
+from losslab.data.parts import Part
 from losslab.seeding import generator
 from losslab.types import Batch
 

@@ -16,7 +16,7 @@ from losslab.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Counted up when what is stored changes, so that older files are not taken for newer ones."""
 
 
@@ -41,7 +41,8 @@ def cached(
     """
     if cache_dir is None:
         return read()
-    digest = hashlib.sha256(f"{FORMAT}/{name}/{fingerprint}".encode()).hexdigest()
+    text = f"{FORMAT}/{name}/{fingerprint}"
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
     path = Path(cache_dir).expanduser() / f"{name}-{digest[:16]}.safetensors"
     source = _load(path, name)
     if source is None:
@@ -56,6 +57,8 @@ def _checksum_path(path: Path) -> Path:
 
 def _load(path: Path, name: str) -> Source | None:
     try:
+        if path.exists() and not path.is_file():  # to read a pipe would take for ever
+            raise OSError("not a regular file")
         content = path.read_bytes()
     except FileNotFoundError:
         return None
@@ -66,7 +69,10 @@ def _load(path: Path, name: str) -> Source | None:
         if _checksum_path(path).read_text().split()[0] != hashlib.sha256(content).hexdigest():
             raise ValueError("its checksum differs")
         tensors = load(content)
-        class_names = tuple(json.loads(tensors["class_names"].numpy().tobytes()))
+        class_names, notes = (
+            tuple(json.loads(tensors[words].numpy().tobytes()))
+            for words in ("class_names", "notes")
+        )
         return Source(
             name,
             tensors["train_images"],
@@ -75,6 +81,7 @@ def _load(path: Path, name: str) -> Source | None:
             tensors["test_labels"],
             len(class_names),
             class_names,
+            notes,
         )
     except (OSError, ValueError, LookupError, SafetensorError) as error:
         logger.warning("the cache %s is damaged (%s): reading the data anew", path, error)
@@ -82,14 +89,18 @@ def _load(path: Path, name: str) -> Source | None:
 
 
 def _store(source: Source, path: Path) -> None:
-    names = np.frombuffer(json.dumps(source.class_names).encode(), dtype=np.uint8).copy()
+    names, notes = (
+        torch.from_numpy(np.frombuffer(json.dumps(words).encode(), dtype=np.uint8).copy())
+        for words in (source.class_names, source.notes)
+    )
     content = save(
         {
             "train_images": source.train_images.contiguous(),
             "train_labels": source.train_labels.contiguous(),
             "test_images": source.test_images.contiguous(),
             "test_labels": source.test_labels.contiguous(),
-            "class_names": torch.from_numpy(names),
+            "class_names": names,
+            "notes": notes,
         }
     )
     checksum = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"  # as sha256sum -c reads it
@@ -105,7 +116,8 @@ def _store(source: Source, path: Path) -> None:
 def stamp(files: Iterable[Path]) -> str:
     """Return a text that changes when a file is added, removed, moved or written to.
 
-    It has every file's path, size in bytes and time of the last change, and reads none.
+    It has every file's path, size in bytes and times of the last change: that of the content,
+    which tools set back, and that of anything about the file. No file is read.
 
     Args:
         files: Absolute paths.
@@ -113,5 +125,5 @@ def stamp(files: Iterable[Path]) -> str:
     lines = []
     for file in files:
         status = file.stat()
-        lines.append(f"{file}:{status.st_size}:{status.st_mtime_ns}")
+        lines.append(f"{file}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}")
     return "\n".join(lines)

@@ -1,7 +1,6 @@
 """From a source to the three parts of an experiment, and the choices that change the task."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,56 +9,13 @@ from torch import Tensor
 
 from losslab.data.augment import Augmentation
 from losslab.data.composition import check_digits, composed_names, side_by_side
-from losslab.data.source import Source
+from losslab.data.parts import Dataset, Part
+from losslab.data.source import EXAMPLE, Source
 from losslab.data.splits import check_size, resolve_size, stratified_order, symmetric_noise
 from losslab.seeding import generator
 
 Pictures = tuple[Tensor, Tensor]
 """Images ``(N, C, H, W)`` uint8 and labels ``(N,)`` int64."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some labelled pictures.
-
-    Attributes:
-        images: ``(N, C, H, W)`` uint8.
-        labels: ``(N,)`` int64, what is learned from or measured against.
-        clean_labels: ``(N,)`` int64, the labels before any label noise.
-    """
-
-    images: Tensor
-    labels: Tensor
-    clean_labels: Tensor
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What an experiment trains, chooses and reports on.
-
-    Attributes:
-        name: The data set.
-        train: To learn from; the only part that label noise touches.
-        val: To choose by, carved from the official training part.
-        test: The official test part, for the end.
-        num_classes: K.
-        class_names: K names.
-        input_shape: ``(C, H, W)``.
-        mean: One number a channel, of the training part, full brightness being 1.
-        std: Likewise the standard deviation; 1 for a channel that never changes.
-        augmentation: For the training batches, if any.
-    """
-
-    name: str
-    train: Part
-    val: Part
-    test: Part
-    num_classes: int
-    class_names: tuple[str, ...]
-    input_shape: tuple[int, int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augmentation: Augmentation | None = None
 
 
 def load(
@@ -92,8 +48,14 @@ def load(
         **arguments: What ``source`` takes, such as ``root`` or ``cache_dir``.
     """
     _check(val_size, split_seed, train_size, num_classes, digits, label_noise, augmentation)
+    read = source(**arguments)
+    if not isinstance(read, Source):
+        raise ValueError(
+            f"source gives {type(read).__name__}, not losslab.data.Source; collect the images and "
+            f"labels of a torch Dataset, and return {EXAMPLE}"
+        )
     return build(
-        source(**arguments),
+        read,
         name=dataset,
         val_size=val_size,
         split_seed=split_seed,
@@ -195,6 +157,7 @@ def build(
         mean=mean,
         std=std,
         augmentation=augmentation,
+        notes=source.notes,
     )
 
 

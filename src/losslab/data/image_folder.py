@@ -1,112 +1,246 @@
-"""Anybody's own pictures, one folder a class."""
+"""Anybody's own images, one folder a class."""
 
 import os
-from functools import partial
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from losslab.data.cache import cached, stamp
+from losslab.data.rgb import decode, endings
 from losslab.data.source import Source
 from losslab.data.splits import stratified_order
 from losslab.seeding import generator
 
-EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # The test part must never change, or results of different days could not be compared.
 TEST_SEED = 5000
+# What programs leave beside images, besides hidden files; in lower case.
+_NOT_DATA = {
+    *("__macosx", "__pycache__", "@eadir", "#recycle", "$recycle.bin", "lost+found"),
+    *("system volume information", "thumbs.db", "desktop.ini"),
+}
+_LITTER = "hidden files and folders, and what programs leave"
+# A file written to once more within this time of a read may look the same as before.
+_CLOCK_TICK_S = 2.0
+
+Classes = dict[str, list[Path]]
+"""Name of a class to its files, in order."""
 
 
 def image_folder(
     *,
     root: str | Path,
     train_folder: str = "train",
-    test_folder: str = "test",
+    test_folder: str | None = "test",
     image_size: int | None = None,
+    background: int = 128,
     cache_dir: str | Path | None = None,
 ) -> Source:
-    """Read ``root/train/CLASS/*`` and ``root/test/CLASS/*`` as RGB pictures ``(N, 3, H, W)``.
+    """Read ``root/train/CLASS/*`` and ``root/test/CLASS/*`` as RGB images ``(N, 3, H, W)``.
 
     It is the layout of torchvision's ``ImageFolder``: the classes are the folders' names in
-    alphabetical order, pictures may lie deeper inside. Where there is no test folder, a
-    stratified tenth of the pictures is set apart by a constant seed.
+    alphabetical order, images may lie deeper inside. Where there is no folder ``test``, and none
+    that looks like it (``val``), a stratified tenth of the images is set apart by a constant seed.
+
+    Every format of :data:`losslab.data.rgb.FORMATS` is read. Hidden files, what programs leave
+    beside images, and links to what is read anyway are skipped; the source's notes count them.
+    Images are turned upright as EXIF says; 16-bit grey is scaled from 0..65535 (12-bit TIFF from
+    0..4095) to 0..255; transparent ones are laid over ``background``; of several frames the first
+    is used.
 
     Args:
         root: The folder that holds the parts; ``~`` is the home folder.
         train_folder: Name of the training part's folder.
-        test_folder: Name of the test part's folder.
-        image_size: Resize every picture to this height and width (bilinear; other proportions
-            are stretched). ``None`` for pictures that have one size already.
+        test_folder: Name of the test part's folder; ``None`` sets a tenth of training apart.
+        image_size: Resize every image to this height and width (bilinear; other proportions
+            are stretched). ``None`` for images that have one size already.
+        background: Grey level behind transparent pixels, 0 to 255. On the default, black shapes
+            and white shapes both show.
         cache_dir: Where the tensors are kept for the next read; ``None`` keeps nothing.
 
     Raises:
-        ValueError: A missing folder, fewer than two classes, a class without pictures, a test
-            class that training does not have, a picture that cannot be read, or pictures of
-            different sizes.
+        ValueError: A missing folder, fewer than two classes, a class without images, a test
+            class that training does not have, an image that cannot be read or whose range is
+            unknown, images of different sizes, or files that change meanwhile.
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size={image_size}; give a number of pixels from 1 up, or null")
+    if not 0 <= background <= 255:
+        raise ValueError(f"background={background}; give a grey level from 0 to 255")
     base = Path(root).expanduser().absolute()
-    train = _pictures(base / train_folder)
-    if len(train) < 2:
-        raise ValueError(
-            f"{base / train_folder} holds {len(train)} class folders; "
-            "give one folder of pictures for each of 2 or more classes"
-        )
-    test = _pictures(base / test_folder) if (base / test_folder).is_dir() else {}
-    unknown = sorted(test.keys() - train.keys())
-    if unknown:
-        raise ValueError(
-            f"{base / test_folder} holds the class {unknown[0]!r}, which {base / train_folder} "
-            "does not; the classes must have the same names in both"
-        )
+    skipped: Counter[str] = Counter()
+    try:
+        train = _classes(base / train_folder, skipped)
+        if len(train) < 2:
+            raise ValueError(
+                f"{base / train_folder} holds {len(train)} class folders; "
+                "give one folder of images for each of 2 or more classes"
+            )
+        test, notes = _test_classes(base, train_folder, test_folder, train, skipped)
+    except OSError as error:
+        raise ValueError(f"cannot read the folder {error.filename} ({error.strerror})") from error
     files = [file for part in (train, test) for names in part.values() for file in names]
-    return cached(
-        partial(_read, train, test, image_size=image_size),
-        cache_dir=cache_dir,
+    before = stamp(files)
+    newest = max(file.stat().st_ctime for file in files)
+
+    def read() -> Source:
+        source = _read(train, test, image_size=image_size, background=background)
+        if stamp(files) != before:
+            raise ValueError(f"files in {base} changed while they were read; run again")
+        return source
+
+    source = cached(
+        read,
+        cache_dir=None if abs(time.time() - newest) < _CLOCK_TICK_S else cache_dir,
         name="image_folder",
-        fingerprint=f"{image_size}\n{stamp(files)}",
+        fingerprint=f"{image_size}\n{background}\n{list(train)}\n{before}",
     )
+    told = [f"skipped {count}: {reason}" for reason, count in sorted(skipped.items())]
+    return replace(source, notes=(*source.notes, *notes, *told))
 
 
-def _pictures(folder: Path) -> dict[str, list[Path]]:
+def _test_classes(
+    base: Path, train_folder: str, test_folder: str | None, train: Classes, skipped: Counter[str]
+) -> tuple[Classes, list[str]]:
+    """Return the test part, empty where a tenth is to be set apart, and what to say about it."""
+    if test_folder == train_folder:
+        raise ValueError(f"data.test_folder={test_folder} is the training part; give another")
+    others = [
+        place.name
+        for place in sorted(base.iterdir())
+        if place.name not in (train_folder, test_folder)
+        and not _is_litter(place.name)
+        and any((place / name).is_dir() for name in train)
+    ]
+    unused = [f"not used: the folder {name}" for name in others]
+    if test_folder is None:
+        return {}, ["the test part is a tenth of the training folder", *unused]
+    folder = base / test_folder
+    if folder.is_dir():
+        test = _classes(folder, skipped)
+        unknown = sorted(test.keys() - train.keys())
+        if unknown:
+            raise ValueError(
+                f"{folder} holds the class {unknown[0]!r}, which {base / train_folder} "
+                "does not; the classes must have the same names in both"
+            )
+        return test, unused
+    if others or test_folder != "test":
+        instead = others[0] if others else "NAME"
+        raise ValueError(
+            f"no folder {folder}; give data.test_folder={instead} for the test images, or "
+            "data.test_folder=null to set a tenth of the training images apart"
+        )
+    return {}, ["the test part is a tenth of the training folder"]
+
+
+def _classes(folder: Path, skipped: Counter[str]) -> Classes:
+    """Find the images of a part, each real file once; count what is skipped, by reason."""
     if not folder.is_dir():
         raise ValueError(
-            f"no folder {folder}; give data.root=FOLDER with FOLDER/train/CLASS/picture.png, "
+            f"no folder {folder}; give data.root=FOLDER with FOLDER/train/CLASS/image.png, "
             "or name the parts by data.train_folder and data.test_folder"
         )
     found = {}
-    for class_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
-        # torchvision's order: a folder's own pictures, then those of the folders inside.
-        files = [
-            Path(place) / name
-            for place, _, names in sorted(os.walk(class_folder, followlinks=True))
-            for name in sorted(names)
-            if name.lower().endswith(EXTENSIONS)
-        ]
-        if not files:
+    folders = {os.path.realpath(folder)}
+    for place in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if _is_litter(place.name):
+            skipped[_LITTER] += 1
+        elif not place.is_dir():
+            skipped["files outside of class folders"] += 1
+        elif place.is_symlink() and _is_read_anyway(place.path, folders):
+            skipped["links to folders that are read anyway"] += 1
+        else:
+            try:
+                place.path.encode()
+            except UnicodeEncodeError:
+                raise ValueError(
+                    f"the name of the folder {os.fsencode(place.path)!r} is not UTF-8; rename it"
+                ) from None
+            found[place.name] = list(_images(place.path, folders, skipped))
+    seen = {file.real for files in found.values() for file in files if not file.is_link}
+    classes: Classes = {}
+    for name, files in found.items():
+        kept = []
+        # torchvision's order: a folder's own images, then those of the folders inside.
+        for file in sorted(files):
+            if file.is_link and file.real in seen:
+                skipped["links to files that are read anyway"] += 1
+            else:
+                seen.add(file.real)
+                kept.append(Path(file.folder, file.name))
+        if not kept:
             raise ValueError(
-                f"no pictures in {class_folder}; give files ending in "
-                f"{' '.join(EXTENSIONS)}, or delete the folder"
+                f"no images in {folder / name}; give files ending in .png, .jpg or another of "
+                "Pillow's formats, or delete the folder"
             )
-        found[class_folder.name] = files
-    return found
+        classes[name] = kept
+    return classes
 
 
-def _read(
-    train: dict[str, list[Path]], test: dict[str, list[Path]], *, image_size: int | None
-) -> Source:
+class _File(NamedTuple):
+    folder: str
+    name: str
+    real: str
+    is_link: bool
+
+
+def _images(folder: str, folders: set[str], skipped: Counter[str]) -> Iterator[_File]:
+    """Yield the images in a folder and those inside it; ``folders`` are those read already."""
+    here = os.path.realpath(folder)
+    folders.add(here)
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.is_symlink()):
+        known = entry.name.lower().endswith(endings())
+        if _is_litter(entry.name):
+            skipped[_LITTER] += 1
+        elif entry.is_dir():
+            if entry.is_symlink() and _is_read_anyway(entry.path, folders):
+                skipped["links to folders that are read anyway"] += 1
+            else:
+                yield from _images(entry.path, folders, skipped)
+        elif not known:
+            skipped["files that are no images"] += 1
+        elif entry.is_file():
+            link = entry.is_symlink()
+            real = os.path.realpath(entry.path) if link else f"{here}/{entry.name}"
+            yield _File(folder, entry.name, real, link)
+        elif entry.is_symlink():
+            raise ValueError(
+                f"{entry.path} is a link to {Path(entry.path).readlink()}, which is missing; put "
+                "the image there, or delete the link"
+            )
+        else:
+            skipped["sockets, pipes and devices"] += 1
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _NOT_DATA
+
+
+def _is_read_anyway(link: str, folders: set[str]) -> bool:
+    """Return whether a link leads to a folder of the part, or to one that holds such a folder."""
+    real = Path(os.path.realpath(link))
+    return any(
+        real.is_relative_to(folder) or Path(folder).is_relative_to(real) for folder in folders
+    )
+
+
+def _read(train: Classes, test: Classes, *, image_size: int | None, background: int) -> Source:
     class_names = tuple(train)
     index = {name: label for label, name in enumerate(class_names)}
     files, labels = [], []
     for part in (train, test):
-        for name, pictures in part.items():
-            files += pictures
-            labels += [index[name]] * len(pictures)
-    images, target = _decode(files, image_size), torch.tensor(labels)
+        for name, images in part.items():
+            files += images
+            labels += [index[name]] * len(images)
+    pixels, notes = decode(files, image_size=image_size, background=background)
+    target = torch.tensor(labels)
     if test:
-        num_train = sum(len(pictures) for pictures in train.values())
+        num_train = sum(len(images) for images in train.values())
         first, second = torch.arange(num_train), torch.arange(num_train, len(files))
     else:
         order = stratified_order(target, generator(TEST_SEED, "image_folder", "test"))
@@ -114,43 +248,11 @@ def _read(
         first, second = order[num_test:].sort().values, order[:num_test].sort().values
     return Source(
         "image_folder",
-        images[first],
+        pixels[first],
         target[first],
-        images[second],
+        pixels[second],
         target[second],
         len(class_names),
         class_names,
+        notes=notes,
     )
-
-
-def _decode(files: list[Path], image_size: int | None) -> Tensor:
-    # Imported here: only a first read needs it.
-    from PIL import Image
-
-    pixels: np.ndarray | None = None
-    for position, file in enumerate(files):
-        try:
-            with Image.open(file) as opened:
-                picture = opened.convert("RGB")
-        # Pillow's decoders answer broken files with these, among them SyntaxError for PNG.
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise ValueError(
-                f"cannot read the picture {file} ({error}); delete or replace it"
-            ) from error
-        if image_size is not None:
-            picture = picture.resize((image_size, image_size), Image.Resampling.BILINEAR)
-        array = np.asarray(picture)
-        if pixels is None:
-            pixels = np.empty((len(files), *array.shape), dtype=np.uint8)
-        if array.shape != pixels.shape[1:]:
-            raise ValueError(
-                f"pictures of different sizes: {files[0]} is {_size(pixels[0])}, {file} is "
-                f"{_size(array)}; give data.image_size=PIXELS to resize all"
-            )
-        pixels[position] = array
-    assert pixels is not None, "there are two classes or more, and none is empty"
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-
-
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"

@@ -5,6 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+EXAMPLE = (
+    "losslab.data.Source('mine', train_images, train_labels, test_images, test_labels, "
+    "num_classes=2, class_names=('a', 'b')) with images of torch.uint8, (N, C, H, W), and labels "
+    "of torch.int64, (N,)"
+)
+"""What a custom source returns."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -18,6 +25,7 @@ class Source:
         test_labels: ``(M,)`` int64 in ``[0, num_classes)``.
         num_classes: K.
         class_names: K names, in the order of the labels.
+        notes: What a user should know of how it was read, each in one line.
 
     Raises:
         ValueError: A wrong shape or dtype, an empty part, or labels outside ``[0, num_classes)``.
@@ -34,12 +42,18 @@ class Source:
     test_labels: Tensor
     num_classes: int
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         parts = (("train", self.train_images, self.train_labels),
                  ("test", self.test_images, self.test_labels))  # fmt: skip
         for part, images, labels in parts:
             where = f"{self.name}, {part} part"
+            if not all(isinstance(given, Tensor) for given in (images, labels)):
+                raise ValueError(
+                    f"{where}: images and labels are {type(images).__name__} and "
+                    f"{type(labels).__name__}; give torch tensors, as torch.from_numpy makes them"
+                )
             if images.dtype != torch.uint8 or images.ndim != 4:
                 raise ValueError(
                     f"{where}: images are {images.dtype} of shape {tuple(images.shape)}; "
@@ -63,6 +77,8 @@ class Source:
                 f"{self.name}: training images are {tuple(self.train_images.shape[1:])}, test "
                 f"images {tuple(self.test_images.shape[1:])}; both parts need one (C, H, W)"
             )
+        if self.num_classes < 2:
+            raise ValueError(f"{self.name}: num_classes={self.num_classes}; give 2 or more classes")
         if len(self.class_names) != self.num_classes:
             raise ValueError(
                 f"{self.name}: {len(self.class_names)} class names for "

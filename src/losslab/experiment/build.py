@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -12,6 +11,7 @@ from torch import nn
 from losslab.data import BatchLoader, Dataset
 from losslab.diagnostics import Diagnostic, check_cadences
 from losslab.experiment.arguments import check_arguments
+from losslab.experiment.data import CONTENT, load
 from losslab.experiment.dry_run import check_outputs, check_schedule
 from losslab.experiment.make import make
 from losslab.experiment.optimizer import MakeOptimizer, make_optimizer_factory
@@ -100,7 +100,7 @@ def build(config: DictConfig) -> Parts:
         str(name): make(node, f"diagnostics.{name}") for name, node in config.diagnostics.items()
     }
     check_cadences(diagnostics)
-    dataset = load_data(config.data)
+    dataset = load(config.data, content=config.get(CONTENT))
     num_train = len(dataset.train.labels)
     if trainer.batch_size > num_train:
         raise ValueError(
@@ -122,24 +122,6 @@ def build(config: DictConfig) -> Parts:
     if config.init_from is not None:
         warm_start(model, config.init_from, options=config.model)
     return Parts(dataset, model, objective, make_optimizer, schedule, trainer, diagnostics, device)
-
-
-def load_data(node: DictConfig) -> Dataset:
-    """Return what a node of the group ``data`` names.
-
-    Raises:
-        ValueError: A value is out of range, or the data are not there.
-    """
-    return _load(OmegaConf.to_yaml(node, resolve=True))
-
-
-# A sweep checks many configurations of the same data.
-@lru_cache(maxsize=2)
-def _load(yaml: str) -> Dataset:
-    node = OmegaConf.create(yaml)
-    assert isinstance(node, DictConfig)
-    dataset: Dataset = make(node, "data", kind=Dataset)
-    return dataset
 
 
 def _objective(config: DictConfig, make_optimizer: MakeOptimizer, *, num_train: int) -> MAP:

@@ -218,18 +218,22 @@ class Composer:
 
 
 def quoted(override: str) -> str:
-    """Quote what Hydra refuses bare: a value with ``=`` in it, as in the name of a run directory.
+    """Quote what Hydra refuses bare: a value with ``=`` or ``~`` in it, as paths have.
 
     >>> quoted("init_from=outputs/mse-lr=0.1/seed=${seed}")
     'init_from="outputs/mse-lr=0.1/seed=${seed}"'
+    >>> quoted("data.root=~/images")
+    'data.root="~/images"'
     >>> quoted("seed=0"), quoted("model.x='a=b'")
     ('seed=0', "model.x='a=b'")
     """
     key, _, value = override.partition("=")
     # What is quoted, escaped or put together already is left to Hydra.
-    if "=" not in value or re.search(r"""["'\\()\[\]{}]""", re.sub(r"\$\{[^}]*\}", "", value)):
+    if not re.search("[=~]", value) or re.search(
+        r"""["'\\()\[\]{}]""", re.sub(r"\$\{[^}]*\}", "", value)
+    ):
         return override
-    return f"{key}=" + ",".join(f'"{v}"' if "=" in v else v for v in value.split(","))
+    return f"{key}=" + ",".join(f'"{v}"' if re.search("[=~]", v) else v for v in value.split(","))
 
 
 def _chosen(override: Override) -> list[str]:

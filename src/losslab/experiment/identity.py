@@ -15,12 +15,14 @@ import yaml
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
 
 from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, nearest, usual_choices
+from losslab.experiment.data import CONTENT, content_of, is_custom
 from losslab.experiment.warm_start import checksum
 from losslab.recording import RunDirectory, locate, place
 from losslab.training.device import resolve_device
 
 # What cannot change a result: where things are, how often something is written, who launches.
-# The folder of one's own pictures (data=image_folder) is in the identity as data.dataset.
+# Of a custom source, what it is given: only the folder of a cache cannot change what it reads.
+_WITH_EFFECT_ON_CUSTOM = ("data.root", "data.download")
 _WITHOUT_EFFECT = (
     "name",
     "output_dir",
@@ -49,12 +51,14 @@ class RunIdentity:
         digest: Eight hex digits of the hash of what can change a result, without the seed.
         seed: The run's seed.
         root: The folder of all runs of that name.
+        data: As :func:`~losslab.experiment.data.content_of` says.
     """
 
     group: str
     digest: str
     seed: int
     root: Path
+    data: str | None = None
 
     @property
     def run(self) -> str:
@@ -104,14 +108,25 @@ def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
             name leads out of the output folder.
     """
     _check_keys(config)
-    digest = digest_of(config)
+    data = config.get(CONTENT) or content_of(config.data)
+    digest = digest_of(with_content(config, data))
     group = f"{_description(config, choices)}-{digest}"
     seed = config.seed
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise ValueError(f"seed={seed}; give a whole number from 0 up")
-    identity = RunIdentity(group=group, digest=digest, seed=seed, root=folder_of(config))
+    identity = RunIdentity(group=group, digest=digest, seed=seed, root=folder_of(config), data=data)
     _inside(identity.directory.path, config.output_dir)
     return identity
+
+
+def with_content(config: DictConfig, data: str | None) -> DictConfig:
+    """Return a configuration that says which data it means, as :func:`resolved` keeps it."""
+    if data is None or CONTENT in config:
+        return config
+    known = config.copy()
+    with open_dict(known):
+        known[CONTENT] = data
+    return known
 
 
 def folder_of(config: DictConfig) -> Path:
@@ -141,7 +156,7 @@ def _inside(path: Path, output_dir: str) -> Path:
 
 def _check_keys(config: DictConfig) -> None:
     allowed = [*usual_choices(), *_PLAIN_KEYS]
-    present = set(map(str, config)) - {"hydra"}
+    present = set(map(str, config)) - {"hydra", CONTENT}
     unknown = present - set(allowed)
     if unknown:
         word = min(unknown)
@@ -198,7 +213,7 @@ def over_seeds(config: DictConfig, identity: RunIdentity) -> str:
     written: Any = OmegaConf.to_container(config, resolve=False)
     if "${seed}" not in str(written["init_from"]):
         return identity.group
-    digest = digest_of(config, start=written["init_from"])
+    digest = digest_of(with_content(config, identity.data), start=written["init_from"])
     return f"{identity.group.removesuffix(identity.digest)}{digest}"
 
 
@@ -210,7 +225,12 @@ def digest_of(config: DictConfig, *, start: str | None = None) -> str:
         start: Of a warm start, in place of the checksum of its weights.
     """
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    for key in (*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN):
+    without = {*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN}
+    if is_custom(config.data):
+        without -= {*_WITH_EFFECT_ON_CUSTOM}
+    elif CONTENT in values:
+        without.add("data.dataset")  # a name, by default the folder's place
+    for key in without:
         *parents, last = key.split(".")
         node: Any = values
         for parent in parents:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from omegaconf import DictConfig
 
-from losslab.experiment.identity import RunIdentity, identify
+from losslab.experiment.identity import RunIdentity, identify, with_content
 from losslab.experiment.run import perform
 
 
@@ -43,7 +43,9 @@ class Job:
         Returns:
             Its status, or :data:`~losslab.experiment.IN_USE`.
         """
-        return perform(self.config, self.choices, command=self.command, show=show)
+        # The data must still be those that were checked where the command was given.
+        config = with_content(self.config, self.identity.data)
+        return perform(config, self.choices, command=self.command, show=show)
 
 
 def command_for(overrides: Sequence[str], *, flags: Sequence[str] = ()) -> str:

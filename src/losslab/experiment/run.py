@@ -25,6 +25,7 @@ from losslab.experiment.identity import (
     kept_configuration,
     make_room,
     resolved,
+    with_content,
 )
 from losslab.experiment.log_file import logging_to
 from losslab.experiment.train import train
@@ -163,6 +164,7 @@ def run(config: DictConfig, choices: dict[str, str], *, command: str, show: bool
         ValueError: As :func:`prepare`.
     """
     identity = identify(config, choices)
+    config = with_content(config, identity.data)
     directory = identity.directory
     if directory.status in FINISHED and not config.force:
         return directory.status
@@ -234,7 +236,10 @@ def _attempt(
     logger.info("%s, seed %d", identity.group, identity.seed)
     began = time.perf_counter()
     try:
-        diverged = train(config, build(config), identity, choices=choices, state=state, show=show)
+        parts = build(config)
+        for line in parts.dataset.describe():
+            logger.info("data: %s", line)
+        diverged = train(config, parts, identity, choices=choices, state=state, show=show)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             logger.error("stopped: %s", error)

@@ -15,8 +15,8 @@ from torch.nn.parameter import is_lazy
 
 from losslab.data import BatchLoader, Dataset
 from losslab.data.batches import shift_and_scale
-from losslab.experiment.build import load_data
 from losslab.experiment.compose import Composer, leaves, nearest
+from losslab.experiment.data import load
 from losslab.experiment.identity import kept_configuration
 from losslab.experiment.make import make
 from losslab.experiment.warm_start import load_weights
@@ -148,7 +148,7 @@ def _about(directory: RunDirectory) -> dict[str, Any]:
     except FileNotFoundError:
         config = kept_configuration(directory.read(directory.config).decode())
         try:
-            content = about_model(config, load_data(config.data)).encode()
+            content = about_model(config, load(config.data)).encode()
         except ValueError as error:
             raise ValueError(
                 f"{directory.path} has no {directory.about_model.name}, as losslab wrote none "
@@ -179,7 +179,7 @@ def evaluate_run(
     config = _configuration(RunDirectory(Path(run).expanduser()), overrides, config_dir)
     settings: Trainer = make(config.trainer, "trainer", kind=Trainer)
     device = resolve_device(settings.device)
-    dataset = load_data(config.data)
+    dataset = load(config.data)
     wanted = len(saved.class_names), saved.input_shape
     if (dataset.num_classes, dataset.input_shape) != wanted:
         raise ValueError(

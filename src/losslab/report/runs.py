@@ -145,12 +145,16 @@ def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """
     keys = sorted(set().union(*configs)) if configs else []
     absent = object()
-    return tuple(
+    varied = tuple(
         key
         for key in keys
         if key not in {"seed", "name", "init_sha256"}
         and any(config.get(key, absent) != configs[0].get(key, absent) for config in configs)
     )
+    # The checksum of the data tells something only where all else is the same.
+    others = tuple(key for key in varied if key != "data_sha256")
+    told = {repr([config.get(key, absent) for key in others]) for config in configs}
+    return others if len(told) == len(configs) else varied
 
 
 def _run_folders(root: Path) -> Iterator[Path]:

@@ -1,0 +1,88 @@
+"""The three parts of an experiment's data."""
+
+import hashlib
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from losslab.data.augment import Augmentation
+
+_MOST_LISTED = 100
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some labelled pictures.
+
+    Attributes:
+        images: ``(N, C, H, W)`` uint8.
+        labels: ``(N,)`` int64, what is learned from or measured against.
+        clean_labels: ``(N,)`` int64, the labels before any label noise.
+    """
+
+    images: Tensor
+    labels: Tensor
+    clean_labels: Tensor
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What an experiment trains, chooses and reports on.
+
+    Attributes:
+        name: The data set.
+        train: To learn from; the only part that label noise touches.
+        val: To choose by, carved from the official training part.
+        test: The official test part, for the end.
+        num_classes: K.
+        class_names: K names.
+        input_shape: ``(C, H, W)``.
+        mean: One number a channel, of the training part, full brightness being 1.
+        std: Likewise the standard deviation; 1 for a channel that never changes.
+        augmentation: For the training batches, if any.
+        notes: What a user should know of how it was read, each in one line.
+    """
+
+    name: str
+    train: Part
+    val: Part
+    test: Part
+    num_classes: int
+    class_names: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augmentation: Augmentation | None = None
+    notes: tuple[str, ...] = ()
+
+    def describe(self) -> list[str]:
+        r"""Return in a few lines what was read: the images of each part and class, and the notes.
+
+        >>> from losslab.data import build, synthetic
+        >>> print(*build(synthetic(num_train=80), val_size=0.1).describe(), sep="\n")
+        synthetic: images of 1x16x16, 4 classes
+        train: 72 images (pattern 0: 18, pattern 1: 18, pattern 2: 18, pattern 3: 18)
+        val: 8 images (pattern 0: 2, pattern 1: 2, pattern 2: 2, pattern 3: 2)
+        test: 256 images (pattern 0: 64, pattern 1: 64, pattern 2: 64, pattern 3: 64)
+        """
+        size = "x".join(map(str, self.input_shape))
+        lines = [f"{self.name}: images of {size}, {self.num_classes} classes"]
+        for name in ("train", "val", "test"):
+            labels: Tensor = getattr(self, name).clean_labels
+            counts = labels.bincount(minlength=self.num_classes).tolist()
+            each = [f"{of}: {n}" for of, n in zip(self.class_names, counts, strict=True)]
+            if len(each) > _MOST_LISTED:
+                each = [f"{min(counts)} to {max(counts)} a class"]
+            lines.append(f"{name}: {len(labels)} images ({', '.join(each)})")
+        return [*lines, *self.notes]
+
+    def sha256(self) -> str:
+        """Return a checksum of all that a run sees of it."""
+        digest = hashlib.sha256()
+        about = [self.num_classes, self.class_names, self.input_shape, self.mean, self.std]
+        digest.update(repr(about).encode(errors="surrogateescape"))
+        for part in (self.train, self.val, self.test):
+            for values in (part.images, part.labels, part.clean_labels):
+                digest.update(repr((tuple(values.shape), values.dtype)).encode())
+                digest.update(values.contiguous().cpu().numpy().data)
+        return digest.hexdigest()

@@ -1,0 +1,151 @@
+"""Image files of any kind as RGB pixels from 0 to 255, or a refusal."""
+
+import os
+import struct
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image, ImageOps
+from torch import Tensor
+
+FORMATS = (
+    *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM"),
+    *("PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
+)
+"""Of Pillow's formats those that hold pixels: it runs a program for some, such as EPS."""
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # of TIFF
+_PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
+
+
+@cache
+def endings() -> tuple[str, ...]:
+    """Return how the names of image files end, in lower case."""
+    # This loads all of Pillow's plugins, too.
+    known = Image.registered_extensions().items()
+    return tuple(ending for ending, name in known if name in FORMATS)
+
+
+def decode(
+    files: Sequence[Path], *, image_size: int | None, background: int
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Read images as RGB.
+
+    Args:
+        files: At least one.
+        image_size: Height and width of all, or ``None`` where they have one size.
+        background: Grey level behind transparent pixels.
+
+    Returns:
+        ``(N, 3, H, W)`` uint8, and what is to be told of how they were read.
+
+    Raises:
+        ValueError: One cannot be read, or is of another size.
+    """
+    notes: Counter[str] = Counter()
+    with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
+        # It is of a small file whose image would fill the memory.
+        pixels = _decode(files, image_size, background, notes)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return images, tuple(f"{count} images {what}" for what, count in sorted(notes.items()))
+
+
+def _decode(
+    files: Sequence[Path], image_size: int | None, background: int, notes: Counter[str]
+) -> np.ndarray:
+    pixels: np.ndarray | None = None
+    for position, file in enumerate(files):
+        image = _open(file, background, notes)
+        size = image.size if image_size is None else (image_size, image_size)
+        if pixels is None:
+            pixels = _room(len(files), size)
+        if (size[1], size[0]) != pixels.shape[1:3]:
+            raise ValueError(
+                f"images of different sizes: {files[0]} is {pixels.shape[2]}x{pixels.shape[1]}, "
+                f"{file} is {size[0]}x{size[1]}; give data.image_size=PIXELS to resize all"
+            )
+        if image_size is not None:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        pixels[position] = np.asarray(image)
+    assert pixels is not None, "there is at least one file"
+    return pixels
+
+
+def _room(count: int, size: tuple[int, int]) -> np.ndarray:
+    wanted = 2 * count * size[0] * size[1] * 3  # once as they come, once in torch's order
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if wanted > memory:
+        raise ValueError(
+            f"{count} images of {size[0]}x{size[1]} need {wanted / 2**30:.0f} GB of memory, this "
+            f"machine has {memory / 2**30:.0f}; give a smaller data.image_size=PIXELS"
+        )
+    return np.empty((count, size[1], size[0], 3), dtype=np.uint8)
+
+
+def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
+    try:
+        with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as opened:
+            if getattr(opened, "n_frames", 1) > 1:
+                notes["have several frames; the first is used"] += 1
+            # Pillow takes a transparent colour of other depths than 8 bits for one of 8.
+            other_depth = ";" in str(opened.tile) and opened.mode != "P"
+            image = _upright(opened, notes)
+            if "transparency" in image.info and other_depth:
+                raise ValueError(f"mode {opened.mode}, not of 8 bits, with a transparent colour")
+            return _as_rgb(image, opened, background, notes)
+    # Pillow's decoders answer broken files with these, among them SyntaxError for PNG.
+    except _UNREADABLE as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"cannot read the image {file} ({reason}); delete or replace it"
+        ) from error
+
+
+_UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError),
+    *(OverflowError, MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+
+
+def _upright(opened: Image.Image, notes: Counter[str]) -> Image.Image:
+    turned = opened.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    if turned:
+        notes["were turned upright, as their EXIF data say"] += 1
+    opened.load()
+    return ImageOps.exif_transpose(opened)
+
+
+def _as_rgb(
+    image: Image.Image, opened: Image.Image, background: int, notes: Counter[str]
+) -> Image.Image:
+    """Return an image of any mode as RGB.
+
+    Raises:
+        ValueError: It has a mode whose range is unknown.
+    """
+    if image.mode in _SIXTEEN_BITS or (image.mode == "I" and opened.format in ("PNG", "PPM")):
+        tags = getattr(opened, "tag_v2", {})
+        most = 2 ** (tags.get(_BITS_PER_SAMPLE) or (16,))[0] - 1
+        grey = np.asarray(image).astype(np.float64) * 255 / most
+        if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            grey = 255 - grey
+        notes["have 16 bits a pixel and were scaled to 8"] += 1
+        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        if image.mode == "La":
+            image = image.convert("LA")
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() != (255, 255):
+            notes[f"are transparent and lie on grey {background}"] += 1
+        behind = Image.new("RGBA", image.size, (background, background, background, 255))
+        return Image.alpha_composite(behind, image).convert("RGB")
+    if image.mode in _PLAIN:
+        return image.convert("RGB")
+    raise ValueError(
+        f"mode {image.mode}, whose range of brightness is unknown; save it as 8-bit grey or RGB"
+    )

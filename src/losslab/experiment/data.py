@@ -1,0 +1,78 @@
+"""The data of a run: read once a process, and known by their content."""
+
+from functools import cache, lru_cache
+
+from omegaconf import DictConfig, OmegaConf
+
+from losslab.data import Dataset
+from losslab.data.source import EXAMPLE
+from losslab.experiment.make import make
+
+# Their content is always the same: it is checked when it is read, or drawn from a seed.
+_FIXED = {
+    f"losslab.data.{name}"
+    for name in ("cifar10", "cifar100", "fashion_mnist", "mnist", "mnist5k", "synthetic")
+}
+_LOAD = "losslab.data.load"
+CONTENT = "data_sha256"
+"""Key of a run's configuration with what :func:`content_of` says."""
+
+
+def is_custom(data: DictConfig) -> bool:
+    """Return whether the data come from a source that is not losslab's own."""
+    return _source(data) not in {*_FIXED, "losslab.data.image_folder"}
+
+
+def _source(data: DictConfig) -> str | None:
+    return OmegaConf.select(data, "source._target_") if data.get("_target_") == _LOAD else None
+
+
+def content_of(data: DictConfig) -> str | None:
+    """Return the SHA-256 of data that may change: anybody's images, what a custom source gives.
+
+    It is of what training sees, so a folder may be moved or copied. Asked again, a process gives
+    the same answer, whatever became of the files.
+
+    Raises:
+        ValueError: The data cannot be read.
+    """
+    return None if _source(data) in _FIXED else _content(OmegaConf.to_yaml(data, resolve=True))
+
+
+def load(data: DictConfig, *, content: str | None = None) -> Dataset:
+    """Return the data set of a configuration.
+
+    Args:
+        data: Its node.
+        content: What :func:`content_of` said, where the run is known already.
+
+    Raises:
+        ValueError: The data cannot be read, or are others meanwhile.
+    """
+    dataset, found = _load(OmegaConf.to_yaml(data, resolve=True), _source(data) not in _FIXED)
+    if content is not None and found != content:
+        raise ValueError(
+            f"data={dataset.name}: the images or labels have changed since the command began, or "
+            "the source draws others each time; let it use a fixed seed, or run again"
+        )
+    return dataset
+
+
+@cache
+def _content(yaml: str) -> str | None:
+    return _load(yaml, True)[1]
+
+
+# A sweep checks many configurations of the same data.
+@lru_cache(maxsize=2)
+def _load(yaml: str, may_change: bool) -> tuple[Dataset, str | None]:
+    node = OmegaConf.create(yaml)
+    assert isinstance(node, DictConfig)
+    dataset = make(node, "data")
+    if not isinstance(dataset, Dataset):
+        raise ValueError(
+            f"data._target_={node._target_} gives {type(dataset).__name__}, not "
+            "losslab.data.Dataset; leave data._target_=losslab.data.load, and give a function as "
+            f"data.source that returns {EXAMPLE}"
+        )
+    return dataset, dataset.sha256() if may_change else None
