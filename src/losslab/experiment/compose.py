@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import hydra._internal.hydra as hydra_main
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.conf import HydraConf
@@ -23,7 +24,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from losslab.experiment.allowed import check_hydra
+from losslab.experiment.target_allowlist import (
+    check_folders,
+    check_hydra,
+    refuse_search_path,
+)
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # A wheel carries conf/ inside the package; a checkout has it at its root.
@@ -34,6 +39,35 @@ CONFIG_FOLDER = next(
 
 OF_A_SWEEP = ("launcher", "sweeper")
 """The groups that are no part of a run: who does it, and who asked for it."""
+
+
+class _CheckedLoader(ConfigLoaderImpl):
+    """Checks Hydra's own node wherever a configuration is composed.
+
+    That is by :class:`Composer` and, for what only a plugin's sweeper or launcher composes, by
+    Hydra itself.
+    """
+
+    def load_configuration(
+        self, config_name: str | None, *arguments: Any, **keywords: Any
+    ) -> DictConfig:
+        config = super().load_configuration(config_name, *arguments, **keywords)
+        check_hydra(config.hydra)
+        if config_name is not None:  # else it is Hydra's help, of no configuration
+            check_folders(config.hydra)
+        return config
+
+    def _process_config_searchpath(
+        self, config_name: str | None, parsed_overrides: list[Override], repo: Any
+    ) -> None:
+        del config_name, repo  # conf/config.yaml sets none, and Hydra reads no other file's
+        for override in parsed_overrides:
+            if override.key_or_group == "hydra.searchpath":
+                refuse_search_path(override.value())
+
+
+# No argument says which loader to take.
+hydra_main.ConfigLoaderImpl = _CheckedLoader  # type: ignore[misc]
 
 
 class Composer:
@@ -99,12 +133,10 @@ class Composer:
         self._check_choices(overrides)
         try:
             config = self._compose(overrides, run_mode)
-            hydra: Any = OmegaConf.to_container(config.hydra, resolve=False)
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(self._explain(error, overrides)) from error
         except YAMLError as error:  # it names the file
             raise ValueError(f"cannot read a choice ({' '.join(str(error).split())})") from error
-        check_hydra(hydra)
         return config
 
     def vary(self, overrides: Sequence[str]) -> DictConfig:

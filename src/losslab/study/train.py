@@ -58,7 +58,7 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
     runs: list[RunIdentity] = []
     with Composer(given.config_dir) as composer:
         if any(getattr(given, flag) for flag in _TELLING):
-            if given.cfg or given.info:
+            if given.cfg or given.info or given.help:
                 composer.compose(given.overrides)  # what is wrong, in one line
         elif not given.multirun:
             return _one(composer, given, console)

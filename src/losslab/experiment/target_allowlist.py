@@ -4,13 +4,20 @@ A configuration is text that people pass on. Without this list, one line in it c
 function of any installed package, ``os.system`` among them.
 """
 
+import functools
 import importlib.machinery
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
+
+import yaml
+from hydra._internal.utils import _locate  # as instantiate does; the public one logs errors
+from hydra.core.plugins import Plugins
+from hydra.plugins.plugin import Plugin
+from omegaconf import DictConfig, OmegaConf
 
 VARIABLE = "LOSSLAB_ALLOW"
 """Environment variable with further packages or modules, separated by commas."""
@@ -28,13 +35,23 @@ ALLOWED = (
 _NOT_ALLOWED = ("losslab.data.cache", "losslab.data.download", "losslab.study.train")
 # Names by which those packages give what is in their modules.
 _SHORT = ("losslab.training.", "losslab.launchers.", "losslab.sweepers.")
-_HYDRA = (
-    *("hydra._internal.core_plugins", "hydra.experimental.callbacks", "hydra_plugins"),
-    "optuna.samplers",
-)
-_HYDRA_NODES = ("launcher", "sweeper", "callbacks")
-# Environment variables that make other programs, or this list, do something else.
-_NOT_SET = re.compile("(LD_|DYLD_|PYTHON|GIT_|PATH$|LOSSLAB_ALLOW$)", re.IGNORECASE)
+# Of torch: what holds weights, updates them or schedules that. Its other functions are parts of
+# torch itself, and some call whatever they are given.
+_OF_TORCH = {
+    "torch.nn.modules.module.Module",
+    "torch.optim.optimizer.Optimizer",
+    "torch.optim.lr_scheduler.LRScheduler",
+}
+_FUNCTIONS_OF_TORCH = ("torch.nn.functional", "torch.nn.init")
+_CALLBACKS = {"hydra.experimental.callbacks.LogJobReturnCallback"}
+_LOGGING = ("none", "disabled", "stdout")
+# Where Hydra would write. losslab's own folders follow from output_dir and name alone.
+_FOLDERS = {
+    "hydra.run.dir": "${output_dir}/${name}",
+    "hydra.sweep.dir": "${output_dir}/${name}",
+    "hydra.sweep.subdir": ".",
+    "hydra.output_subdir": None,
+}
 
 
 def check_name(path: str, name: str) -> None:
@@ -68,33 +85,91 @@ def check_definition(target: Any, path: str, name: str) -> None:
     module = getattr(target, "__module__", None)
     module = module if isinstance(module, str) else type(target).__module__
     allowed = _is_below(module, ALLOWED) and not _is_below(module, _NOT_ALLOWED)
+    if module.startswith("torch.") and module not in _FUNCTIONS_OF_TORCH:
+        bases = target.__mro__ if isinstance(target, type) else ()
+        allowed &= not _OF_TORCH.isdisjoint(_full_name(base) for base in bases)
     if not (allowed or _is_below(module, _more()) or is_ones_own(module.partition(".")[0])):
         raise ValueError(_refusal(path, name))
 
 
-def check_hydra(hydra: Mapping[str, Any]) -> None:
-    """Check what Hydra itself would make: its launcher, sweeper and callbacks, and its logging.
+def check_hydra(hydra: DictConfig) -> None:
+    """Check what Hydra itself would make, set and write.
+
+    It does so where ``hydra/launcher`` or ``hydra/sweeper`` is typed, whichever file says what.
 
     Args:
-        hydra: Hydra's own node, as plain keys and values.
+        hydra: Hydra's own node.
 
     Raises:
-        ValueError: One is not of Hydra or its plugins, nor in the working folder.
+        ValueError: A launcher or sweeper that is not installed, a callback that is neither
+            Hydra's nor one's own, logging to files, environment variables, or other folders.
     """
-    for key in _HYDRA_NODES:
-        for path, where in targets(hydra.get(key), f"hydra.{key}"):
-            known = _is_below(path, (*_HYDRA, *_more()))
-            if not (known or is_ones_own(path.partition(".")[0])):
-                raise ValueError(_refusal(path, where))
+    plugins = {_full_name(plugin) for plugin in Plugins.instance().discover()}
+    for key in ("launcher", "sweeper", "callbacks"):
+        node = hydra.get(key)
+        values = OmegaConf.to_container(node, resolve=True) if node else None
+        for path, where in targets(values, f"hydra.{key}"):
+            if path not in plugins | _CALLBACKS:
+                _check_plugin(path, where)
     for key in ("job_logging", "hydra_logging"):
-        for path, where in targets(hydra.get(key), f"hydra.{key}", marks=("()", "class")):
-            if not _is_below(path, ("logging", "colorlog", *_more())):
-                raise ValueError(_refusal(path, where))
-    variables = (hydra.get("job") or {}).get("env_set") or {}
-    for variable in filter(_NOT_SET.match, variables):
+        found = OmegaConf.to_container(hydra[key], resolve=False)
+        if found not in _known_logging(key):
+            raise ValueError(
+                f"hydra.{key} may write files and import modules; allowed are "
+                f"{', '.join(f'hydra/{key}={name}' for name in _LOGGING)}, as they come with "
+                "Hydra: losslab writes each run's log itself"
+            )
+    if hydra.searchpath:
+        refuse_search_path(hydra.searchpath)
+    for variable in hydra.job.env_set:
         raise ValueError(
-            f"hydra.job.env_set.{variable} changes which programs run; set it in your shell"
+            f"hydra.job.env_set.{variable} changes what other programs do; set it in your shell"
         )
+
+
+def check_folders(hydra: DictConfig) -> None:
+    """Check that Hydra writes nowhere but in losslab's own folder of runs.
+
+    Raises:
+        ValueError: A folder was set.
+    """
+    values = {"hydra": OmegaConf.to_container(hydra, resolve=False)}
+    for key, expected in _FOLDERS.items():
+        found: Any = values
+        for part in key.split("."):
+            found = found[part]
+        if found != expected:
+            raise ValueError(
+                f"{key}={found}; leave it, and give output_dir=... or name=... instead"
+            )
+
+
+def refuse_search_path(folders: Any) -> None:
+    """Refuse ``hydra.searchpath``: ``pkg://`` in it imports whatever it names."""
+    raise ValueError(f"hydra.searchpath={folders}; give --config-dir FOLDER instead")
+
+
+def _check_plugin(path: str, where: str) -> None:
+    check_name(path, where)
+    try:
+        target = _locate(path)
+    except Exception as error:  # whatever importing a module of one's own raises
+        raise ValueError(f"{where}._target_={path} cannot be imported") from error
+    check_definition(target, path, where)
+    if isinstance(target, type) and issubclass(target, Plugin):
+        # Hydra knows those that are installed; one in the working folder only if it is named.
+        Plugins.instance().register(target)
+
+
+@functools.cache
+def _known_logging(key: str) -> tuple[Any, ...]:
+    folder = resources.files("hydra.conf") / "hydra" / key
+    files = [folder / f"{name}.yaml" for name in _LOGGING]
+    return tuple(yaml.safe_load(file.read_text("utf-8")) for file in files if file.is_file())
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def is_ones_own(module: str) -> bool:
@@ -126,19 +201,17 @@ def _places(here: Path, module: str) -> Iterator[Path]:
     yield here / module
 
 
-def targets(
-    values: Any, name: str, *, marks: tuple[str, ...] = ("_target_",)
-) -> Iterator[tuple[str, str]]:
+def targets(values: Any, name: str) -> Iterator[tuple[str, str]]:
     """Yield what is named anywhere in keys, values and lists, with the dotted key of its node."""
     if isinstance(values, Mapping):
         for key, value in values.items():
-            if key in marks and isinstance(value, str):
+            if key == "_target_" and isinstance(value, str):
                 yield value, name
             else:
-                yield from targets(value, f"{name}.{key}", marks=marks)
+                yield from targets(value, f"{name}.{key}")
     elif isinstance(values, list | tuple):
         for index, value in enumerate(values):
-            yield from targets(value, f"{name}[{index}]", marks=marks)
+            yield from targets(value, f"{name}[{index}]")
 
 
 def _more() -> tuple[str, ...]:
