@@ -13,10 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 import losslab
 from losslab.stopping import Terminated, terminated_as_interrupted
+from losslab.text import Console, printable
 
 if TYPE_CHECKING:
     from losslab.study import Failed
@@ -81,7 +80,8 @@ def _command(name: str) -> Callable[[list[str]], int]:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"losslab: {' '.join(text.split())}\n")  # one line, whatever an error says
+    line = printable(" ".join(text.split()))  # one, whatever an error says
+    sys.stderr.write(f"losslab: {line}\n")
 
 
 def _parse(

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import hydra._internal.hydra as hydra_main
 from hydra import initialize_config_dir
@@ -24,11 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from losslab.experiment.target_allowlist import (
-    check_folders,
-    check_hydra,
-    refuse_search_path,
-)
+from losslab.experiment.target_allowlist import CheckedLoader
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # A wheel carries conf/ inside the package; a checkout has it at its root.
@@ -41,33 +36,8 @@ OF_A_SWEEP = ("launcher", "sweeper")
 """The groups that are no part of a run: who does it, and who asked for it."""
 
 
-class _CheckedLoader(ConfigLoaderImpl):
-    """Checks Hydra's own node wherever a configuration is composed.
-
-    That is by :class:`Composer` and, for what only a plugin's sweeper or launcher composes, by
-    Hydra itself.
-    """
-
-    def load_configuration(
-        self, config_name: str | None, *arguments: Any, **keywords: Any
-    ) -> DictConfig:
-        config = super().load_configuration(config_name, *arguments, **keywords)
-        check_hydra(config.hydra)
-        if config_name is not None:  # else it is Hydra's help, of no configuration
-            check_folders(config.hydra)
-        return config
-
-    def _process_config_searchpath(
-        self, config_name: str | None, parsed_overrides: list[Override], repo: Any
-    ) -> None:
-        del config_name, repo  # conf/config.yaml sets none, and Hydra reads no other file's
-        for override in parsed_overrides:
-            if override.key_or_group == "hydra.searchpath":
-                refuse_search_path(override.value())
-
-
 # No argument says which loader to take.
-hydra_main.ConfigLoaderImpl = _CheckedLoader  # type: ignore[misc]
+hydra_main.ConfigLoaderImpl = CheckedLoader  # type: ignore[misc]
 
 
 class Composer:

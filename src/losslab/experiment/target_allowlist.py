@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import _locate  # as instantiate does; the public one logs errors
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.plugin import Plugin
 from omegaconf import DictConfig, OmegaConf
@@ -92,7 +94,35 @@ def check_definition(target: Any, path: str, name: str) -> None:
         raise ValueError(_refusal(path, name))
 
 
-def check_hydra(hydra: DictConfig) -> None:
+class CheckedLoader(ConfigLoaderImpl):
+    """Checks Hydra's own node wherever a configuration is composed.
+
+    That is by ``Composer`` and, for what only a plugin's sweeper or launcher composes, by Hydra
+    itself.
+    """
+
+    def load_configuration(
+        self, config_name: str | None, *arguments: Any, **keywords: Any
+    ) -> DictConfig:
+        """Return the configuration; raise ``ValueError`` as :func:`_check_hydra` does."""
+        config = super().load_configuration(config_name, *arguments, **keywords)
+        _check_hydra(config.hydra)
+        if config_name is not None:  # else it is Hydra's help, of no configuration
+            _check_folders(config.hydra)
+        return config
+
+    def _process_config_searchpath(
+        self, config_name: str | None, parsed_overrides: list[Override], repo: Any
+    ) -> None:
+        # "pkg://" in it imports whatever it names. conf/config.yaml sets none, and Hydra reads
+        # no other file's.
+        del config_name, repo
+        for override in parsed_overrides:
+            if override.key_or_group == "hydra.searchpath":
+                raise ValueError(f"{override.input_line}; give --config-dir FOLDER instead")
+
+
+def _check_hydra(hydra: DictConfig) -> None:
     """Check what Hydra itself would make, set and write.
 
     It does so where ``hydra/launcher`` or ``hydra/sweeper`` is typed, whichever file says what.
@@ -119,15 +149,13 @@ def check_hydra(hydra: DictConfig) -> None:
                 f"{', '.join(f'hydra/{key}={name}' for name in _LOGGING)}, as they come with "
                 "Hydra: losslab writes each run's log itself"
             )
-    if hydra.searchpath:
-        refuse_search_path(hydra.searchpath)
     for variable in hydra.job.env_set:
         raise ValueError(
             f"hydra.job.env_set.{variable} changes what other programs do; set it in your shell"
         )
 
 
-def check_folders(hydra: DictConfig) -> None:
+def _check_folders(hydra: DictConfig) -> None:
     """Check that Hydra writes nowhere but in losslab's own folder of runs.
 
     Raises:
@@ -142,11 +170,6 @@ def check_folders(hydra: DictConfig) -> None:
             raise ValueError(
                 f"{key}={found}; leave it, and give output_dir=... or name=... instead"
             )
-
-
-def refuse_search_path(folders: Any) -> None:
-    """Refuse ``hydra.searchpath``: ``pkg://`` in it imports whatever it names."""
-    raise ValueError(f"hydra.searchpath={folders}; give --config-dir FOLDER instead")
 
 
 def _check_plugin(path: str, where: str) -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save as to_safetensors
 from torch import nn
@@ -15,6 +14,7 @@ from losslab.experiment.build import Parts
 from losslab.experiment.identity import RunIdentity, over_seeds
 from losslab.pictures import Album
 from losslab.recording import Recorder, RunDirectory, write_atomically, write_json
+from losslab.text import Console
 from losslab.training import (
     PRECISIONS,
     Evaluation,

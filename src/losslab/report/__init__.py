@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from losslab.files import check_generated
 from losslab.report.aggregate import Choice, select
 from losslab.report.data import study_data, sweep_data
 from losslab.report.evidence import EVIDENCE_FILE, Evidence, judge_evidence, load_evidence
@@ -53,7 +54,12 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
     for index, root in enumerate(held or [path]):
         if index:
             console.print()
-        build(root, console=console, out=out / root.name if out and held != [path] else out)
+        to = out
+        if root != path:
+            check_generated(root, below=path)
+            if out is not None:
+                check_generated(to := out / root.name, below=out)
+        build(root, console=console, out=to)
 
 
 def _held(path: Path) -> list[Path]:
@@ -81,10 +87,13 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
         out: Where ``report.md``, ``results.json`` and ``figures/`` go; ``root`` if not given.
 
     Raises:
-        ValueError: No such folder, no runs in it, or a plan that cannot be read.
+        ValueError: No such folder, no runs in it, a plan that cannot be read, or a file or link
+            that losslab did not make where it would write.
     """
     runs = load_runs(root)
     out = root if out is None else out
+    for name in ("report.md", "results.json", "figures"):
+        check_generated(out / name, below=out)
     if runs:
         _write_over_seeds(root, runs, console)
     evidence = load_evidence(root) if (root / EVIDENCE_FILE).exists() else None

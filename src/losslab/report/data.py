@@ -12,6 +12,7 @@ from losslab.report.claims import RULE, Judgement
 from losslab.report.findings import Census, Findings, FoundStep, Measured
 from losslab.report.samples import Estimate
 from losslab.report.sweep import Sweep
+from losslab.text import printable_values
 
 DIGITS = 6
 
@@ -75,7 +76,10 @@ def to_json(data: Mapping[str, Any]) -> str:
     }
     <BLANKLINE>
     """
-    return json.dumps(_clean(data), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(printable_values(_clean(data)), indent=2, sort_keys=True, ensure_ascii=False)
+        + "\n"
+    )
 
 
 def _clean(value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 from losslab.files import read_json
 from losslab.report.claims import Verdict
 from losslab.report.drawings import Drawing, read_drawing
+from losslab.text import printable_values
 
 EVIDENCE_FILE = "evidence.json"
 
@@ -170,7 +171,7 @@ def load_evidence(root: Path) -> Evidence:
     """
     path = root / EVIDENCE_FILE
     try:
-        data = _numbers(read_json(path))
+        data = _numbers(printable_values(read_json(path)))
         return Evidence(
             **data
             | {

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from losslab.files import read_json, write_atomically
+from losslab.files import check_generated, read_json, write_atomically
 from losslab.report import formatting as show
 from losslab.report.blocks import EDGE, EDGE_NOTE
 from losslab.report.claims import VERDICTS
@@ -20,6 +21,7 @@ from losslab.report.document import (
 from losslab.report.findings import ACCURACY
 from losslab.report.samples import Estimate
 from losslab.report.statistics import Interval
+from losslab.text import Markdown, markdown, printable
 
 PAGE = "README.md"
 UNEXPLAINED = "What stays unexplained"
@@ -33,6 +35,7 @@ def is_notebook(folder: Path) -> bool:
 def write_notebook(folder: Path) -> Path:
     """Write :func:`notebook` into the folder; return the file."""
     page = folder / PAGE
+    check_generated(page, below=folder)
     write_atomically(page, notebook(folder))
     return page
 
@@ -78,7 +81,7 @@ def notebook(folder: Path) -> str:
         blocks.append(Paragraph(EDGE_NOTE))
     unexplained = _section(folder / synthesis[0] / PAGE, UNEXPLAINED) if synthesis else ""
     if unexplained:
-        blocks += [Heading(UNEXPLAINED), Paragraph(unexplained)]
+        blocks += [Heading(UNEXPLAINED), Paragraph(Markdown(unexplained))]
     return to_markdown(Document("The lab notebook", tuple(blocks)))
 
 
@@ -86,7 +89,9 @@ def _claims(name: str, results: dict[str, Any]) -> tuple[Block, ...]:
     claims = results["claims"]
     return (
         Heading(results["title"]),
-        Paragraph(f"`{results['command']}` · [{name}]({name}/README.md) · {_count(claims)}"),
+        Paragraph(
+            Markdown(f"`{printable(results['command'])}` · {_link(name, name)} · {_count(claims)}")
+        ),
         _table(claims),
     )
 
@@ -105,7 +110,7 @@ def _synthesis(folder: Path, name: str, results: dict[str, Any]) -> tuple[Block,
     ]
     return (
         Heading(results["title"]),
-        *([Paragraph(said)] if said else ()),
+        *([Paragraph(Markdown(said))] if said else ()),
         Picture(f"{name}/figures/waterfall.png", "What each step adds to the test accuracy"),
         Table(("step", "test accuracy", "change [95% interval]", "n"), tuple(rows)),
     )
@@ -138,7 +143,11 @@ def _section(page: Path, heading: str) -> str:
 
 
 def _about(name: str, results: dict[str, Any]) -> str:
-    return f"[{results['title']}]({name}/README.md) {results['question']}"
+    return Markdown(f"{_link(results['title'], name)} {markdown(results['question'])}")
+
+
+def _link(text: str, name: str) -> str:
+    return f"[{markdown(text)}]({quote(name)}/{PAGE})"
 
 
 def _count(claims: list[dict[str, Any]]) -> str:

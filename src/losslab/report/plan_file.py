@@ -19,6 +19,7 @@ from losslab.report.plan import (
     TuningRun,
     in_condition,
 )
+from losslab.text import printable_values
 
 RATES: tuple[Rate, ...] = ("reference", "own")
 PLAN_FILE = "study.json"
@@ -32,7 +33,7 @@ def load_plan(root: Path) -> Plan:
     """
     path = root / PLAN_FILE
     try:
-        data = read_json(path)
+        data = printable_values(read_json(path))
     except ValueError as error:
         raise ValueError(f"{path}: no readable plan ({error}); run the study again") from None
     try:

@@ -11,7 +11,6 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from losslab.experiment import (
     CONFIG_FOLDER,
@@ -30,6 +29,7 @@ from losslab.experiment.make import make
 from losslab.launchers import Failed, is_pending, make_launcher, outcome
 from losslab.recording import RunDirectory
 from losslab.sweepers import Sweep, Sweeper, axes, check, combinations
+from losslab.text import Console
 
 # Flags with which Hydra tells something and runs nothing.
 _TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
