@@ -3,12 +3,13 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from losslab.recording import manifest
 from report.factory import tiny_plan, write_study
-from running import read
+from running import TINY, read
 
 # What libraries try to import where it is installed, and what Python and Hydra import unasked.
 TRIED = {
@@ -23,6 +24,8 @@ TRIED = {
     "colorama",
 }
 UNASKED = {"sitecustomize", "usercustomize", "torch", "numpy", "yaml", "hydra", "matplotlib"}
+
+CODE = "import os; os.system('echo ' + __name__ + ' >> touched')\n"
 
 
 @pytest.mark.parametrize(
@@ -42,11 +45,10 @@ def test_what_only_looks_runs_nothing_that_lies_there(tmp_path, command, until):
         [sys.executable, "-P", "-c", before], capture_output=True, text=True, check=True
     )
     names = (sys.stdlib_module_names | TRIED | UNASKED) - set(python.stdout.split())
-    code = "import pathlib; pathlib.Path('touched').open('a').write(__name__ + ' ')\n"
     for name in names:
-        (tmp_path / f"{name}.py").write_text(code)
+        (tmp_path / f"{name}.py").write_text(CODE)
     (tmp_path / "hydra_plugins").mkdir()
-    (tmp_path / "hydra_plugins" / "mine.py").write_text(code)
+    (tmp_path / "hydra_plugins" / "mine.py").write_text(CODE)
     (tmp_path / "matplotlibrc").write_text("text.usetex: true\nbackend: module://random\n")
     with subprocess.Popen(
         [sys.executable, "-m", "losslab", *command.split()],
@@ -65,6 +67,24 @@ def test_what_only_looks_runs_nothing_that_lies_there(tmp_path, command, until):
     assert until in "".join(lines)
     touched = tmp_path / "touched"
     assert not touched.exists(), touched.read_text()
+
+
+@pytest.mark.slow
+def test_workers_look_into_the_working_folder_last(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom losslab.losses import CrossEntropy\nclass Mine(CrossEntropy): pass\n"
+    )
+    for name in ("random", "socket", "pickle", "json", "multiprocessing", "concurrent"):
+        (tmp_path / f"{name}.py").write_text(CODE)
+    for launcher in ("joblib launcher.workers=2", "submitit_local"):
+        words = f"{' '.join(TINY[:-1])} launcher={launcher} name={launcher.split()[0]} seed=0,1"
+        ended = subprocess.run(
+            [Path(sys.executable).parent / "losslab", "train", "-m", *words.split(),
+             "loss._target_=mine.Mine"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+    assert not (tmp_path / "touched").exists(), (tmp_path / "touched").read_text()
 
 
 def test_git_runs_nothing_that_the_users_settings_name(losslab, monkeypatch):

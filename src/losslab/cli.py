@@ -107,6 +107,8 @@ def _find_own_modules() -> None:
     from hydra.core.plugins import Plugins
 
     Plugins.instance()  # before, as Hydra imports every plugin that it finds
+    # Processes that are started with `python -m` would look there first.
+    os.environ["PYTHONSAFEPATH"] = "1"
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
 

@@ -115,13 +115,12 @@ def is_generated(path: Path) -> bool:
         return True
     content = path.read_bytes()
     if path.suffix == ".png":
-        return b"losslab" in content[:400] or (
-            _EARLIER_PNG in content[:400] and b"Software" not in content[:400]
-        )
+        head = content[:400]
+        return b"losslab" in head or (_EARLIER_PNG in head and b"Software" not in head)
     if path.suffix == ".json":
         try:
-            return {"environment", "runs"} <= json.loads(content).keys()
-        except (ValueError, AttributeError, RecursionError):
+            return {"environment", "runs"}.issubset(dict(json.loads(content)))
+        except (ValueError, TypeError, RecursionError):
             return False
     return any(mark.encode() in content for mark in (GENERATED, *_EARLIER))
 

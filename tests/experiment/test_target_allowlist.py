@@ -49,6 +49,15 @@ LOSS = "~loss.label_smoothing loss._target_="
         synthetic("hydra.sweep.dir=/tmp -m hydra/launcher=basic", "hydra.sweep.dir=/tmp"),
         synthetic("hydra.sweep.subdir=.. -m hydra/launcher=basic", "hydra.sweep.subdir=.."),
         synthetic("hydra.output_subdir=.hydra", "hydra.output_subdir=.hydra", "leave it"),
+        # Lines of a shell script.
+        synthetic(
+            "launcher=submitit_local launcher.options={comment:'a\x1brm'} -m seed=0,1",
+            *("launcher.options", "one line"),
+        ),
+        synthetic(
+            "launcher=submitit_local launcher.options={output:x} -m seed=0,1",
+            *("launcher.options.output", "leave out"),
+        ),
         # Parts of torch that call what they are given.
         synthetic(LOSS + "torch.nn.utils.parametrize.cached", "parametrize.cached", "the list"),
         synthetic(LOSS + "torch.nn.Module.apply", "torch.nn.Module.apply", "the list"),

@@ -37,7 +37,7 @@ OF_A_SWEEP = ("launcher", "sweeper")
 
 
 # No argument says which loader to take.
-hydra_main.ConfigLoaderImpl = CheckedLoader  # type: ignore[misc]
+hydra_main.ConfigLoaderImpl = CheckedLoader  # type: ignore[attr-defined]
 
 
 class Composer:

@@ -106,8 +106,8 @@ class CheckedLoader(ConfigLoaderImpl):
     ) -> DictConfig:
         """Return the configuration; raise ``ValueError`` as :func:`_check_hydra` does."""
         config = super().load_configuration(config_name, *arguments, **keywords)
-        _check_hydra(config.hydra)
         if config_name is not None:  # else it is Hydra's help, of no configuration
+            _check_hydra(config.hydra)
             _check_folders(config.hydra)
         return config
 
