@@ -16,6 +16,7 @@ FLOOR = {
     "board": 0,
     "stopping": 0,
     "styles": 0,
+    "text": 0,
     "data": 1,
     "models": 1,
     "losses": 1,
@@ -32,7 +33,7 @@ FLOOR = {
     "__main__": 8,
 }
 APART = "report"  # stands apart: is imported by study and cli
-SHARED = {"files", "types", "board", "styles", "metrics"}  # what it imports
+SHARED = {"files", "types", "board", "styles", "metrics", "text"}  # what it imports
 USES_HYDRA = {"experiment", "launchers", "sweepers", "study", "cli"}
 TOP_LEVEL = {
     *("pyproject.toml", "README.md", "LICENSE"),

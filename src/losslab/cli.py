@@ -13,10 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 import losslab
 from losslab.stopping import Terminated, terminated_as_interrupted
+from losslab.text import Console, printable
 
 if TYPE_CHECKING:
     from losslab.study import Failed
@@ -58,9 +57,6 @@ def main() -> None:
         sys.stdout.write(f"losslab {losslab.__version__}\n")
         raise SystemExit(0)
     name, rest = arguments[0], arguments[1:]
-    # A loss of one's own lies beside one's command, where `python -m` would find it.
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told so
     try:
         with terminated_as_interrupted():
@@ -87,7 +83,8 @@ def _command(name: str) -> Callable[[list[str]], int]:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"losslab: {' '.join(text.split())}\n")  # one line, whatever an error says
+    line = printable(" ".join(text.split()))  # one, whatever an error says
+    sys.stderr.write(f"losslab: {line}\n")
 
 
 def _parse(
@@ -105,7 +102,22 @@ def _parse(
         raise ValueError(f"{reason}; see `{parser.prog} --help`") from None
 
 
+def _find_own_modules() -> None:
+    """Let a configuration name modules in the working folder, last of all places.
+
+    Only where something is trained: what only looks, runs nothing that lies there.
+    """
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # before, as Hydra imports every plugin that it finds
+    # Processes that are started with `python -m` would look there first.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
 def _train(arguments: list[str]) -> int:
+    _find_own_modules()
     from losslab.study.train import flags, train
 
     parser = flags()
@@ -148,6 +160,7 @@ def _study(arguments: list[str]) -> int:
     given = _parse(parser, arguments, mixed=True)
     if not given.words or "=" in given.words[0]:
         raise ValueError("name a study: losslab study NAME; see `losslab list study`")
+    _find_own_modules()
     from losslab.experiment import Composer
     from losslab.study import only_in_repository, run_study, studies
 
@@ -245,6 +258,7 @@ def _board(arguments: list[str]) -> int:
         sys.executable,
         [
             sys.executable,
+            "-P",  # without the working folder, which may hold somebody's random.py
             *("-m", "tensorboard.main", "--logdir", str(given.path), "--host", "127.0.0.1"),
             *("--port", str(given.port), "--reload_interval", "5", "--reload_multifile", "true"),
             # Of each picture it would keep ten; a long run has more.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from losslab.files import GENERATED
 from losslab.report.claims_page import PAGE, claims_page, write_claims_page
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -90,4 +91,4 @@ def test_the_page_begins_with_the_waterfall_and_ends_with_what_is_unexplained(tm
     assert "| as typed | 90.0 % [88.0, 92.0] |  | 15 |" in page
     assert "| rate tuned | 95.0 % [88.0, 92.0] | +5.0 pp [+3.0, +7.0] | 15 |" in page
     assert "| not run yet | – |  | – |" in page
-    assert page.endswith("## What stays unexplained\n\nOne point.\n")
+    assert page.endswith(f"## What stays unexplained\n\nOne point.\n\n{GENERATED}\n")

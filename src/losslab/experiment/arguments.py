@@ -13,8 +13,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from hydra._internal.utils import _locate  # as instantiate does; the public one logs errors
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.experiment.allowed import check_definition, check_name, targets
 from losslab.experiment.compose import nearest
+from losslab.experiment.target_allowlist import check_definition, check_name, targets
 
 _WORDS = {
     bool: "true or false",

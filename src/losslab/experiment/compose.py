@@ -3,7 +3,7 @@
 import copy
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.conf import HydraConf
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from losslab.experiment.allowed import allow_modules_of, check_hydra
+from losslab.experiment.target_allowlist import allow_modules_of
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # A wheel carries conf/ inside the package; a checkout has it at its root.
@@ -36,6 +35,41 @@ STUDY_FOLDERS = sorted(path.parent for path in CONFIG_FOLDER.parent.glob("experi
 
 OF_A_SWEEP = ("launcher", "sweeper")
 """The groups that are no part of a run: who does it, and who asked for it."""
+
+_NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
+# What a file may not change of Hydra's node: how it is, and what to give instead.
+_HYDRA: dict[str, tuple[Any, str]] = {
+    "launcher": (
+        {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"},
+        "give launcher=...",
+    ),
+    "sweeper": (
+        {
+            "_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+            "max_batch_size": None,
+            "params": None,
+        },
+        "give what is swept after -m, as in -m optimizer.lr=0.1,0.2, or sweeper=optuna",
+    ),
+    "mode": (None, "add -m for a sweep"),
+    "run": ({"dir": "${output_dir}/${name}"}, "give output_dir=... and name=..."),
+    "sweep": (
+        {"dir": "${output_dir}/${name}", "subdir": "."},
+        "give output_dir=... and name=...",
+    ),
+    "output_subdir": (None, "each run keeps its own config.yaml"),
+    "searchpath": ([], "give --config-dir FOLDER"),
+    "callbacks": ({}, "losslab runs none"),
+    "verbose": (False, "see each run's log.txt"),
+    "job_logging": (_NO_LOGGING, "see each run's log.txt"),
+    "hydra_logging": (_NO_LOGGING, "see each run's log.txt"),
+}
+_HYDRA_JOB = {
+    "chdir": (None, "give output_dir=..."),
+    "env_set": ({}, "set it in your shell"),
+    "env_copy": ([], "set it in your shell"),
+    "name": ("losslab", "give name=..."),
+}
 
 
 class Composer:
@@ -88,23 +122,27 @@ class Composer:
     ) -> None:
         self._stack.close()
 
-    def compose(
-        self, overrides: Sequence[str] = (), *, run_mode: RunMode = RunMode.RUN
-    ) -> DictConfig:
+    def compose(self, overrides: Sequence[str] = ()) -> DictConfig:
         """Return the configuration, with Hydra's own node ``hydra``.
 
         Raises:
-            ValueError: An override is malformed, or names a choice or key that is not there.
+            ValueError: An override is malformed, names a choice or key that is not there, or sets
+                something of Hydra's, which would have no effect: losslab itself launches, sweeps,
+                logs and names folders.
         """
+        for override in self.parse(overrides):
+            words = re.split("[/.]", override.key_or_group)
+            if words[0] == "hydra":  # before it is composed: a searchpath imports what it names
+                raise ValueError(_refused(words[1:], override.input_line or ""))
         self._check_choices(overrides)
         try:
-            config = self._compose(overrides, run_mode)
+            config = self._compose(overrides)
             hydra: Any = OmegaConf.to_container(config.hydra, resolve=False)
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(self._explain(error, overrides)) from error
         except YAMLError as error:  # it names the file
             raise ValueError(f"cannot read a choice ({' '.join(str(error).split())})") from error
-        check_hydra(hydra)
+        _check_hydra(hydra)
         return config
 
     def vary(self, overrides: Sequence[str]) -> DictConfig:
@@ -167,12 +205,12 @@ class Composer:
         files = (folder / group / f"{choice}.yaml" for folder in self._folders)
         return next(path for path in files if path.exists())
 
-    def _compose(self, overrides: Sequence[str], run_mode: RunMode = RunMode.RUN) -> DictConfig:
+    def _compose(self, overrides: Sequence[str]) -> DictConfig:
         assert self.hydra is not None
         return self.hydra.compose_config(
             config_name="config",
             overrides=list(overrides),
-            run_mode=run_mode,
+            run_mode=RunMode.RUN,
             from_shell=False,
         )
 
@@ -267,7 +305,7 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
             yield name
 
 
-def choices_of(hydra: DictConfig | HydraConf) -> dict[str, str]:
+def choices_of(hydra: DictConfig) -> dict[str, str]:
     """Return group to choice, e.g. ``{"loss": "mse"}``, from Hydra's own node."""
     chosen = hydra.runtime.choices
     return {
@@ -298,6 +336,22 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     """
     found = difflib.get_close_matches(word, sorted(allowed), n=1, cutoff=0.5)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _check_hydra(hydra: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` where a file sets something of Hydra's that a command would follow."""
+    for key, (usual, _) in _HYDRA.items():
+        if hydra[key] != usual:
+            raise ValueError(_refused([key], f"hydra.{key}={hydra[key]}"))
+    for key, (usual, _) in _HYDRA_JOB.items():
+        if hydra["job"][key] != usual:
+            raise ValueError(_refused(["job", key], f"hydra.job.{key}={hydra['job'][key]}"))
+
+
+def _refused(key: Sequence[str], given: str) -> str:
+    table = _HYDRA_JOB if key[0] == "job" else _HYDRA
+    _, instead = table.get(key[-1] if key[0] == "job" else key[0], (None, "leave it out"))
+    return f"{given}: losslab launches, sweeps and logs itself; {instead}"
 
 
 def _first_line(error: Exception) -> str:

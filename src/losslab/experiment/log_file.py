@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from losslab.text import printable
+
 logger = logging.getLogger("losslab")
 
 
@@ -13,6 +15,9 @@ class _LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         del record
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
     def close(self) -> None:
         with suppress(OSError):

@@ -3,20 +3,16 @@
 import errno
 import logging
 import os
-import shlex
 import time
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from hydra.conf import HydraConf
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.experiment.build import build
-from losslab.experiment.compose import choices_of, usual_choices, without_hydra
+from losslab.experiment.compose import usual_choices
 from losslab.experiment.dry_run import dry_run
 from losslab.experiment.identity import (
     RunIdentity,
@@ -115,17 +111,6 @@ def _on_the_cpu(config: DictConfig) -> DictConfig:
     copy = config.copy()
     copy.trainer.device = "cpu"
     return copy
-
-
-def job(config: DictConfig) -> str | None:
-    """Run the job that Hydra composed, in whichever process its launcher chose.
-
-    Only where Hydra's own sweeper or launcher was asked for, as ``hydra/launcher=...``.
-    """
-    hydra = HydraConfig.get()
-    choices = choices_of(hydra)
-    show = hydra.mode is RunMode.RUN
-    return perform(without_hydra(config), choices, command=_command_of(hydra), show=show)
 
 
 def perform(
@@ -274,14 +259,6 @@ def _load_checkpoint(directory: RunDirectory) -> dict[str, Any] | None:
             f"{directory.checkpoint.name} to train this run from its start"
         ) from error
     return state
-
-
-def _command_of(hydra: DictConfig | HydraConf) -> str:
-    """Return what runs this very job again, as typed into a shell, from Hydra's own node."""
-    folders = [source.path for source in hydra.runtime.config_sources
-               if source.provider == "command-line"]  # fmt: skip
-    flags = ["--config-dir", folders[0].removeprefix("file://")] if folders else []
-    return shlex.join(["losslab", "train", *flags, *hydra.overrides.task])
 
 
 def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) -> None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save as to_safetensors
 
@@ -13,6 +12,7 @@ from losslab.experiment.identity import RunIdentity, over_seeds
 from losslab.experiment.saved_model import about_model
 from losslab.pictures import Album
 from losslab.recording import Recorder, RunDirectory, write_atomically, write_json
+from losslab.text import Console
 from losslab.training import (
     Evaluation,
     Loop,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from losslab.experiment import Job
-from losslab.experiment.allowed import FOLDERS
+from losslab.experiment.target_allowlist import FOLDERS
 from losslab.launchers.base import Launcher, LauncherError
 from losslab.stopping import end_with_parent
 

@@ -5,8 +5,10 @@ second is not worth the ten in which a job's process imports torch.
 """
 
 import io
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,6 +24,11 @@ from losslab.launchers.local import Joblib, Serial
 # submitit writes four files a job and one an array: no folder gets a thousand. Clusters rarely
 # allow arrays of more than a thousand, too.
 _JOBS_PER_ARRAY = 200
+# Options are lines of a shell script, and may come with somebody else's loss.
+_NOT_OPTIONS = (
+    *("array", "chdir", "container", "error", "export", "export_file", "get_user_env", "input"),
+    *("open_mode", "output", "wrap"),
+)
 _SECONDS_BETWEEN_LOOKS = 1.0
 _LOOKS_BETWEEN_QUESTIONS = 10
 
@@ -69,6 +76,14 @@ class Slurm(Launcher):
             raise ValueError(f"launcher.gpus={self.gpus}; give 0 or more")
         if self.memory_gb is not None and self.memory_gb <= 0:
             raise ValueError(f"launcher.memory_gb={self.memory_gb}; give more than 0, or null")
+        for name, value in {"partition": self.partition, **(self.options or {})}.items():
+            if not re.fullmatch("[a-z][a-z_-]*", str(name)) or not str(value).isprintable():
+                raise ValueError(f"launcher.options: {name}={value!r} is no option on one line")
+            if name.replace("-", "_") in _NOT_OPTIONS:
+                raise ValueError(
+                    f"launcher.options.{name} is losslab's own, or changes what is run; leave out "
+                    f"{', '.join(_NOT_OPTIONS)}"
+                )
         if self.cluster not in ("slurm", "local"):
             raise ValueError(f"launcher.cluster={self.cluster}; allowed are slurm and local")
         if self.cluster == "slurm" and shutil.which("sbatch") is None:
@@ -89,7 +104,8 @@ class Slurm(Launcher):
         place = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=above))
         count = -(-len(jobs) // self.runs_per_job)
         # Dealt out like cards, so that a sweep's slow corner does not fall to one job.
-        work = [_Work(tuple(jobs[index::count]), self.runs_at_once) for index in range(count)]
+        path = tuple(sys.path)
+        work = [_Work(tuple(jobs[index::count]), self.runs_at_once, path) for index in range(count)]
         handed_in = self._hand_in(work, place)
         lost = [
             job.paths.stderr
@@ -160,8 +176,10 @@ class _Work:
 
     jobs: tuple[Job, ...]
     at_once: int
+    path: tuple[str, ...]
 
     def __call__(self) -> list[str | None]:
+        sys.path += [place for place in self.path if place not in sys.path]
         launcher = Serial() if self.at_once == 1 else Joblib(workers=self.at_once)
         return list(launcher.launch(self.jobs))
 

@@ -1,8 +1,10 @@
 """What a run is, in words, for TensorBoard's Text page."""
 
 import json
+import re
 
 from losslab.recording.run_directory import RunDirectory
+from losslab.text import markdown, printable
 
 _NOT_VERSIONS = ("command", "choices")
 
@@ -16,11 +18,17 @@ def about(directory: RunDirectory) -> dict[str, str]:
     texts = {}
     if directory.config.exists():
         config = directory.config.read_text(encoding="utf-8")
-        texts["config"] = f"```yaml\n{config.rstrip()}\n```"
+        texts["config"] = _code("yaml", config)
     if directory.manifest.exists():
         manifest = json.loads(directory.manifest.read_text(encoding="utf-8"))
-        texts["command"] = f"```sh\n{manifest['command']}\n```"
-        rows = [f"| {key} | {value} |" for key, value in manifest.items()
+        texts["command"] = _code("sh", manifest["command"])
+        rows = [f"| {markdown(key)} | {markdown(str(value))} |" for key, value in manifest.items()
                 if key not in _NOT_VERSIONS]  # fmt: skip
         texts["versions"] = "\n".join(["| what | value |", "| :-- | :-- |", *rows])
     return texts
+
+
+def _code(language: str, text: str) -> str:
+    # Longer than any fence in it, which would end it.
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
+    return f"{fence}{language}\n{printable(text.rstrip())}\n{fence}"

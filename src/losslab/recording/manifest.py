@@ -1,6 +1,7 @@
 """Where a run's numbers come from: versions, commit, machine, command."""
 
 import functools
+import os
 import platform
 import subprocess
 from importlib import metadata
@@ -35,16 +36,32 @@ def manifest(*, command: str, device: str, threads: int, choices: dict[str, str]
 @functools.cache
 def _commit() -> dict[str, Any]:
     """Return the commit of the checkout that this package lies in; nothing for a wheel."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve()
+    root = here.parents[3]
+    # Git runs what its settings name, core.fsmonitor for one: so nobody's but the checkout's own,
+    # which is the code that runs here anyway. A folder above it may be somebody else's.
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CEILING_DIRECTORIES": str(root.parent),
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
+    settings = ("core.fsmonitor=false", f"core.hooksPath={os.devnull}", f"safe.directory={root}")
 
     def git(*arguments: str) -> str:
+        options = [word for setting in settings for word in ("-c", setting)]
         return subprocess.run(
-            ["git", "-C", str(here), *arguments], check=True, capture_output=True, text=True
+            ["git", "-C", str(root), *options, *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment,
         ).stdout.strip()
 
     try:
         # A wheel in a virtual environment inside somebody's repository is not of that commit.
-        git("ls-files", "--error-unmatch", __file__)
+        git("ls-files", "--error-unmatch", str(here))
         # What a study writes into experiments/ while it runs does not change what it computes.
         changes = git("status", "--porcelain", "--", ":/src", ":/conf", ":/pyproject.toml")
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changes)}

@@ -18,6 +18,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 
 from losslab.board import EventFile, is_event_file, read_events, run_layout, scalars, text
 from losslab.files import beside
+from losslab.text import printable
 
 HyperParameters = dict[str, bool | float | str]
 
@@ -60,7 +61,7 @@ class TensorBoardWriter:
             if isinstance(value, bool):
                 session.hparams[name].bool_value = value
             elif isinstance(value, str):
-                session.hparams[name].string_value = value
+                session.hparams[name].string_value = printable(value)
             else:
                 session.hparams[name].number_value = value
         data = HParamsPluginData(session_start_info=session)

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from losslab.files import write_atomically
+from losslab.files import check_generated, write_atomically
 from losslab.report.claims_page import is_claims_page, write_claims_page
 from losslab.report.document import Document, to_console, to_markdown
 from losslab.report.findings import Census, Findings, Sweep, find, sweep
@@ -77,7 +77,12 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
     for index, root in enumerate(held or [path]):
         if index:
             console.print()
-        build(root, console=console, out=out / root.name if out and held != [path] else out)
+        to = out
+        if root != path:
+            check_generated(root, below=path)
+            if out is not None:
+                check_generated(to := out / root.name, below=out)
+        build(root, console=console, out=to)
 
 
 def _held(path: Path) -> list[Path]:
@@ -105,10 +110,13 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
         out: Where ``report.md``, ``results.json`` and ``figures/`` go; ``root`` if not given.
 
     Raises:
-        ValueError: No such folder, no runs in it, or a plan that cannot be read.
+        ValueError: No such folder, no runs in it, a plan that cannot be read, or a file or link
+            that losslab did not make where it would write.
     """
     runs = load_runs(root)
     out = root if out is None else out
+    for name in ("report.md", "results.json", "figures"):
+        check_generated(out / name, below=out)
     if runs:
         _write_over_seeds(root, runs, console)
     if any((root / name).exists() for name in (PLAN_FILE, EVIDENCE_FILE)):

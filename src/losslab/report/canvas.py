@@ -8,13 +8,14 @@ from typing import Any
 
 # Figure and not pyplot: no global state, no window system, and a second less to import.
 import matplotlib as mpl
+import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from losslab.files import beside
+from losslab.files import beside, check_generated
 
 DPI = 150
 INK = "#262626"
@@ -24,6 +25,7 @@ PALE = "#E8E8E8"
 _SETTINGS: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
+    "text.parse_math": False,  # of a name with dollar signs
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.spines.top": False,
@@ -40,8 +42,11 @@ _SETTINGS: Any = {
 
 
 def drawing() -> AbstractContextManager[None]:
-    """Hold the project's settings while something is drawn and saved."""
-    return mpl.rc_context(_SETTINGS)
+    """Hold the project's settings while something is drawn and saved.
+
+    Those only: a matplotlibrc in the working folder may have labels typeset by LaTeX.
+    """
+    return mpl.style.context(["default", _SETTINGS])
 
 
 def new_figure(
@@ -86,5 +91,6 @@ def wrap(text: str, width: int = 26) -> str:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG that is the same to the byte for the same drawing, beside and renamed."""
+    check_generated(path, below=path.parent.parent)
     with beside(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": "losslab"})

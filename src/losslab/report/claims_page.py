@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from losslab.files import read_json, write_atomically
+from losslab.files import check_generated, read_json, write_atomically
 from losslab.report import formatting as show
 from losslab.report.document import Document, Table, to_markdown
 from losslab.report.estimates import Estimate
@@ -11,6 +12,7 @@ from losslab.report.findings import ACCURACY
 from losslab.report.sources import citation
 from losslab.report.statistics import Interval
 from losslab.report.study_report import EDGE, count
+from losslab.text import Markdown, markdown
 
 PAGE = "README.md"
 
@@ -23,6 +25,7 @@ def is_claims_page(folder: Path) -> bool:
 def write_claims_page(folder: Path) -> Path:
     """Write :func:`claims_page` into the folder; return the file."""
     page = folder / PAGE
+    check_generated(page, below=folder)
     write_atomically(page, claims_page(folder))
     return page
 
@@ -61,7 +64,7 @@ def claims_page(folder: Path) -> str:
         "synthesis": synthesis,
         "any_edge": edges,
         "edge": EDGE,
-        "unexplained": unexplained,
+        "unexplained": Markdown(unexplained),
     }
     return to_markdown(Document("claims_page", content))
 
@@ -69,10 +72,10 @@ def claims_page(folder: Path) -> str:
 def _study(name: str, results: dict[str, Any]) -> dict[str, Any]:
     claims = results["claims"]
     return {
-        "name": name,
+        "link": _link(name, name),
         "title": results["title"],
         "command": results["command"],
-        "about": f"[{results['title']}]({name}/README.md) {results['question']}",
+        "about": Markdown(f"{_link(results['title'], name)} {markdown(results['question'])}"),
         "count": count([claim["verdict"] for claim in claims]),
         "claims": _table(claims),
     }
@@ -92,9 +95,13 @@ def _synthesis(folder: Path, name: str, results: dict[str, Any]) -> dict[str, An
     return {
         "name": name,
         "title": results["title"],
-        "said": _section(folder / name / PAGE, "In short"),
+        "said": Markdown(_section(folder / name / PAGE, "In short")),
         "steps": Table(("step", "test accuracy", "change [95% interval]", "n"), tuple(rows)),
     }
+
+
+def _link(text: str, name: str) -> Markdown:
+    return Markdown(f"[{markdown(text)}]({quote(name)}/README.md)")
 
 
 def _estimate(level: dict[str, Any] | None) -> Estimate | None:

@@ -2,16 +2,19 @@
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table as RichTable
+
+from losslab.files import GENERATED
+from losslab.text import Console, Markdown, markdown
 
 TERMINAL_LINES, TERMINAL_ROWS = 12, 40
 _TABLE = "\0table "  # marks a table's place in a terminal's text
@@ -49,8 +52,9 @@ class Document:
 
 
 def to_markdown(document: Document) -> str:
-    """Write a document as Markdown."""
-    return _fill(document, file=True, table=_markdown, listing=_bullets, figure=_figure)
+    """Write a document as Markdown, in which names and errors are text and not markup."""
+    parts = {"table": _markdown, "listing": _bullets, "figure": _figure}
+    return f"{_fill(document, file=True, finalize=markdown, **parts)}\n{GENERATED}\n"
 
 
 def to_console(document: Document, console: Console) -> None:
@@ -63,9 +67,11 @@ def to_console(document: Document, console: Console) -> None:
 
     def listing(lines: Sequence[str]) -> str:
         more = _more(len(lines) - TERMINAL_LINES)
-        return _bullets([*lines[:TERMINAL_LINES], *more])
+        return "\n".join(f"- {line}" for line in [*lines[:TERMINAL_LINES], *more])
 
-    text = _fill(document, file=False, table=place, listing=listing, figure=lambda *_: "")
+    text = _fill(
+        document, file=False, table=place, listing=listing, figure=lambda *_: "", finalize=str
+    )
     for line in filter(None, text.splitlines()):
         if line.startswith(_TABLE):
             table = tables[int(line.removeprefix(_TABLE))]
@@ -80,38 +86,36 @@ def to_console(document: Document, console: Console) -> None:
             console.print(escape(line), highlight=False)
 
 
-def _fill(document: Document, **how: Any) -> str:
+def _fill(document: Document, *, finalize: Callable[[str], str], **how: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # it is Markdown, not HTML
+        finalize=lambda value: finalize(value) if isinstance(value, str) else value,
     )
     text = environment.get_template(f"{document.template}.md").render(**document.content, **how)
     # What a condition left out leaves its blank lines.
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def _markdown(table: Table) -> str:
+def _markdown(table: Table) -> Markdown:
     rules = tuple(
         ":--" if index < table.text_columns else "--:" for index in range(len(table.columns))
     )
     every = (table.columns, rules, *table.rows)
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in every)
+    return Markdown("\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in every))
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _bullets(lines: Sequence[str]) -> Markdown:
+    return Markdown("\n".join(f"- {markdown(line)}" for line in lines))
 
 
-def _bullets(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _figure(path: str, caption: str) -> str:
+def _figure(path: str, caption: str) -> Markdown:
     # The text in brackets shows where the figure cannot; most readers see the figure.
-    return f"![{caption}]({path})\n\n*{caption}*"
+    caption = markdown(caption)
+    return Markdown(f"![{caption}]({quote(path)})\n\n*{caption}*")
 
 
 def _more(number: int) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
+from losslab.files import is_generated
 from losslab.report import formatting as show
 from losslab.report.by_condition import accuracy_by_condition
 from losslab.report.by_value import accuracy_by_value
@@ -42,9 +43,9 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
         if wanted:
             with drawing():
                 draw(findings, folder / name)
-        else:
+        elif is_generated(folder / name):
             # Of an earlier report, on other runs.
-            (folder / name).unlink(missing_ok=True)
+            (folder / name).unlink()
     return [folder / name for name, wanted, _ in drawings if wanted]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import special
 
 from losslab.board import HIGH, LAYOUT_TAGS, LOW, MEAN, EventFile, scalars, seeds_layout
-from losslab.files import beside
+from losslab.files import beside, check_generated, is_generated
 from losslab.metrics import RANGES
 from losslab.report.runs import Run
 from losslab.report.statistics import LEVEL, FloatArray
@@ -65,13 +65,15 @@ def write_over_seeds(root: Path, runs: Sequence[Run]) -> Path | None:
         return None
     above = _above(runs[0])
     folder = above / FOLDER
+    for group in groups:
+        check_generated(folder / group, below=above)
     written = {
         _write(folder / group, means, start=_start(members[0]))
         for group, members in groups.items()
         if (means := means_over_seeds(members, LAYOUT_TAGS)).tags
     }
     if above == root.resolve():
-        for path in set(folder.rglob(f"*{_SUFFIX}")) - written:
+        for path in filter(is_generated, set(folder.rglob(f"*{_SUFFIX}")) - written):
             path.unlink(missing_ok=True)  # by another report meanwhile
             with suppress(OSError):  # it is not empty
                 path.parent.rmdir()

@@ -11,6 +11,7 @@ from losslab.report.claims import RULE, Judgement
 from losslab.report.estimates import Measured
 from losslab.report.findings import Census, Findings, FoundStep, Sweep
 from losslab.report.sources import citation
+from losslab.text import printable_values
 
 DIGITS = 6
 
@@ -71,7 +72,10 @@ def to_json(data: Mapping[str, Any]) -> str:
     }
     <BLANKLINE>
     """
-    return json.dumps(_clean(data), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(printable_values(_clean(data)), indent=2, sort_keys=True, ensure_ascii=False)
+        + "\n"
+    )
 
 
 def _clean(value: Any) -> Any:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from losslab.files import first_altered, is_intact, read_json
 from losslab.report.selectors import SELECTORS, split
 from losslab.report.statistics import FloatArray, IntArray
+from losslab.text import printable_values
 from losslab.types import Scalars
 
 Status = Literal["done", "diverged", "failed", "running", "damaged"]
@@ -219,7 +220,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         value = yaml.load(text, Loader=_YAML_LOADER)
     except Exception as error:  # PyYAML has many of its own, and lets others through
         raise ValueError(f"{path.name} cannot be read: {_one_line(str(error))}") from None
-    return _mapping(path, value)
+    return _mapping(path, printable_values(value))
 
 
 def _text(path: Path) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from losslab.files import is_generated
 from losslab.report import formatting as show
 from losslab.report.document import Document, Table
 from losslab.report.findings import METRICS, Configuration, Sweep
@@ -88,7 +89,8 @@ def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
             curves.setdefault(curve_name(found, configuration), []).append(configuration)
     path = folder / FIGURE
     if all(len(members) < 2 for members in curves.values()):
-        path.unlink(missing_ok=True)
+        if is_generated(path):
+            path.unlink()
         return []
     # matplotlib takes seconds to import: only to draw.
     from losslab.report.by_value import Line, draw_by_value

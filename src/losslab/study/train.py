@@ -9,18 +9,14 @@ from collections.abc import Sequence
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from losslab.experiment import (
     CONFIG_FOLDER,
     Composer,
     Job,
-    RunIdentity,
     choices_of,
     command_for,
-    job,
     make_room,
     prepare,
     quoted,
@@ -29,7 +25,8 @@ from losslab.experiment.compose import without_hydra
 from losslab.experiment.make import make
 from losslab.launchers import Failed, is_pending, make_launcher, outcome
 from losslab.recording import RunDirectory
-from losslab.sweepers import Sweep, Sweeper, axes, check, combinations
+from losslab.sweepers import Sweep, Sweeper, axes
+from losslab.text import Console
 
 # Flags with which Hydra tells something and runs nothing.
 _TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
@@ -55,29 +52,20 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
     arguments = [quoted(text) if text in given.overrides else text for text in arguments]
     given.overrides = [quoted(text) for text in given.overrides]
     console = Console()
-    runs: list[RunIdentity] = []
     with Composer(given.config_dir) as composer:
         if any(getattr(given, flag) for flag in _TELLING):
-            if given.cfg or given.info:
+            if given.cfg or given.info or given.help:
                 composer.compose(given.overrides)  # what is wrong, in one line
-        elif not given.multirun:
-            return _one(composer, given, console)
+        elif given.multirun:
+            return _run_sweep(_sweep(composer, given, console))
         else:
-            sweep = _sweep(composer, given, console)
-            keys = {override.key_or_group for override in sweep.overrides}
-            if not keys & {"hydra/sweeper", "hydra/launcher"}:
-                return _run_sweep(sweep)
-            # Hydra's own do not know of Job: each run is composed again where it is done. Which
-            # runs there are, only its sweeper knows.
-            if "hydra/sweeper" not in keys:
-                runs = [job.identity for job in sweep.plan(combinations(sweep.overrides))]
-    _hydra(arguments)
-    return outcome(runs)
+            return _one(composer, given, console)
+    _tell_of_hydra(arguments)
+    return []
 
 
 def _one(composer: Composer, given: argparse.Namespace, console: Console) -> list[Failed]:
     config = composer.compose(given.overrides)
-    check(config)
     job = Job(
         config=without_hydra(config),
         choices=choices_of(config.hydra),
@@ -96,7 +84,6 @@ def _one(composer: Composer, given: argparse.Namespace, console: Console) -> lis
 
 
 def _sweep(composer: Composer, given: argparse.Namespace, console: Console) -> Sweep:
-    composer.compose(given.overrides, run_mode=RunMode.MULTIRUN)  # what is wrong about Hydra's
     overrides = composer.parse(given.overrides)
     # An interval has no first value; who launches and searches does not depend on one.
     listed = [o for o in overrides if not o.is_sweep_override() or o.is_discrete_sweep()]
@@ -138,10 +125,11 @@ def _check_flags(given: argparse.Namespace) -> None:
         )
 
 
-def _hydra(arguments: Sequence[str]) -> None:
+def _tell_of_hydra(arguments: Sequence[str]) -> None:
     # hydra.main reads the command line itself.
     sys.argv = ["losslab", *arguments]
-    run = hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")(job)
+    wrap = hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")
+    run = wrap(lambda _: None)
     before = os.environ.get("HYDRA_FULL_ERROR")
     # Otherwise Hydra itself prints errors, over many lines, and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import product
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
 from rich.console import Console
 
 from losslab.experiment import Composer, Job, RunIdentity, choices_of, command_for, prepare
@@ -45,7 +44,6 @@ class Sweep:
         built: set[str] = set()
         for texts in points:
             full = self.composer.vary(texts)
-            check(full)
             config = on_device_of(self.launcher, without_hydra(full))
             choices = choices_of(full.hydra)
             job = Job(
@@ -77,12 +75,6 @@ class Sweeper(ABC):
             ValueError: Something about it is wrong; nothing is written then.
             LauncherError: Workers ended before their runs did.
         """
-
-
-def check(config: DictConfig) -> None:
-    """Raise ``ValueError`` for what a command may not change."""
-    if config.hydra.job.chdir:
-        raise ValueError("hydra.job.chdir=true would move output_dir; give output_dir=... instead")
 
 
 def axes(overrides: Iterable[Override]) -> list[Texts]:

@@ -6,7 +6,6 @@ function of any installed package, ``os.system`` among them.
 
 import importlib.machinery
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -31,13 +30,14 @@ ALLOWED = (
 _NOT_ALLOWED = ("losslab.data.cache", "losslab.data.download", "losslab.study.train")
 # Names by which those packages give what is in their modules.
 _SHORT = ("losslab.training.", "losslab.launchers.", "losslab.sweepers.")
-_HYDRA = (
-    *("hydra._internal.core_plugins", "hydra.experimental.callbacks", "hydra_plugins"),
-    "optuna.samplers",
-)
-_HYDRA_NODES = ("launcher", "sweeper", "callbacks")
-# Environment variables that make other programs, or this list, do something else.
-_NOT_SET = re.compile("(LD_|DYLD_|PYTHON|GIT_|PATH$|LOSSLAB_(ALLOW|CODE)$)", re.IGNORECASE)
+# Of torch: what holds weights, updates them or schedules that. Its other functions are parts of
+# torch itself, and some call whatever they are given.
+_OF_TORCH = {
+    "torch.nn.modules.module.Module",
+    "torch.optim.optimizer.Optimizer",
+    "torch.optim.lr_scheduler.LRScheduler",
+}
+_FUNCTIONS_OF_TORCH = ("torch.nn.functional", "torch.nn.init")
 
 
 def allow_modules_of(folders: Iterable[Path]) -> None:
@@ -87,33 +87,11 @@ def check_definition(target: Any, path: str, name: str) -> None:
     module = getattr(target, "__module__", None)
     module = module if isinstance(module, str) else type(target).__module__
     allowed = _is_below(module, ALLOWED) and not _is_below(module, _NOT_ALLOWED)
+    if module.startswith("torch.") and module not in _FUNCTIONS_OF_TORCH:
+        bases = target.__mro__ if isinstance(target, type) else ()
+        allowed &= any(f"{base.__module__}.{base.__qualname__}" in _OF_TORCH for base in bases)
     if not (allowed or _is_below(module, _more()) or is_ones_own(module.partition(".")[0])):
         raise ValueError(_refusal(path, name))
-
-
-def check_hydra(hydra: Mapping[str, Any]) -> None:
-    """Check what Hydra itself would make: its launcher, sweeper and callbacks, and its logging.
-
-    Args:
-        hydra: Hydra's own node, as plain keys and values.
-
-    Raises:
-        ValueError: One is not of Hydra or its plugins, nor in the working folder.
-    """
-    for key in _HYDRA_NODES:
-        for path, where in targets(hydra.get(key), f"hydra.{key}"):
-            known = _is_below(path, (*_HYDRA, *_more()))
-            if not (known or is_ones_own(path.partition(".")[0])):
-                raise ValueError(_refusal(path, where))
-    for key in ("job_logging", "hydra_logging"):
-        for path, where in targets(hydra.get(key), f"hydra.{key}", marks=("()", "class")):
-            if not _is_below(path, ("logging", "colorlog", *_more())):
-                raise ValueError(_refusal(path, where))
-    variables = (hydra.get("job") or {}).get("env_set") or {}
-    for variable in filter(_NOT_SET.match, variables):
-        raise ValueError(
-            f"hydra.job.env_set.{variable} changes which programs run; set it in your shell"
-        )
 
 
 def is_ones_own(module: str) -> bool:
@@ -145,19 +123,17 @@ def _places(folders: Iterable[Path], module: str) -> Iterator[Path]:
         yield from (folder / f"{module}.py", folder / module / "__init__.py", folder / module)
 
 
-def targets(
-    values: Any, name: str, *, marks: tuple[str, ...] = ("_target_",)
-) -> Iterator[tuple[str, str]]:
+def targets(values: Any, name: str) -> Iterator[tuple[str, str]]:
     """Yield what is named anywhere in keys, values and lists, with the dotted key of its node."""
     if isinstance(values, Mapping):
         for key, value in values.items():
-            if key in marks and isinstance(value, str):
+            if key == "_target_" and isinstance(value, str):
                 yield value, name
             else:
-                yield from targets(value, f"{name}.{key}", marks=marks)
+                yield from targets(value, f"{name}.{key}")
     elif isinstance(values, list | tuple):
         for index, value in enumerate(values):
-            yield from targets(value, f"{name}[{index}]", marks=marks)
+            yield from targets(value, f"{name}[{index}]")
 
 
 def _more() -> tuple[str, ...]:

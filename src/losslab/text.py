@@ -1,0 +1,63 @@
+"""Text of others, such as names, labels and errors, made safe to show."""
+
+import re
+import unicodedata
+from typing import Any
+
+import rich.console
+from rich.text import Text
+
+# Control characters with escape codes, direction marks, halves of characters, line separators.
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_KEPT = "\n\t\u200c\u200d"  # Persian and emoji need the two that join
+# What begins HTML, a link, a link's definition, code, or a table's next cell.
+_MARKUP = re.compile(r"<(?=[A-Za-z/!?])|(?<=\])[(\[:]|\|")
+
+
+def printable(text: str) -> str:
+    r"""Return text that a terminal shows as it is, with what controls the terminal spelled out.
+
+    >>> print(printable("red \x1b[31m and \u202e back"))
+    red \x1b[31m and \u202e back
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        ascii(c)[1:-1] if unicodedata.category(c) in _HIDDEN and c not in _KEPT else c for c in text
+    )
+
+
+def printable_values(value: Any) -> Any:
+    """Return data of keys, lists and values with all its text :func:`printable`."""
+    if isinstance(value, dict):
+        return {printable_values(key): printable_values(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [printable_values(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
+
+
+class Markdown(str):
+    """What is Markdown already, and not text to show as it is."""
+
+
+def markdown(text: str) -> Markdown:
+    r"""Return one line of text as Markdown that shows it, also in a table's cell.
+
+    >>> print(markdown("a <b>x</b> | [here](http://x)\n# no heading, 1 < 2 [0.1, 0.2]"))
+    a \<b>x\</b> \| [here]\(http://x) # no heading, 1 < 2 [0.1, 0.2]
+    """
+    if isinstance(text, Markdown):
+        return text
+    line = re.sub(r"\s*[\r\n]\s*", " ", text.strip())
+    return Markdown(_MARKUP.sub(lambda found: f"\\{found[0]}", printable(line)))
+
+
+class Console(rich.console.Console):
+    """Rich's console, for text that holds names and errors of others."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return what is printed for a string."""
+        return super().render_str(printable(text), **options)
