@@ -64,7 +64,7 @@ _HYDRA: dict[str, tuple[Any, str]] = {
     "job_logging": (_NO_LOGGING, "see each run's log.txt"),
     "hydra_logging": (_NO_LOGGING, "see each run's log.txt"),
 }
-_HYDRA_JOB = {
+_HYDRA_JOB: dict[str, tuple[Any, str]] = {
     "chdir": (None, "give output_dir=..."),
     "env_set": ({}, "set it in your shell"),
     "env_copy": ([], "set it in your shell"),

@@ -9,12 +9,13 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table as RichTable
 
 from losslab.files import GENERATED
-from losslab.text import Console, Markdown, markdown
+from losslab.text import Markdown, markdown
 
 TERMINAL_LINES, TERMINAL_ROWS = 12, 40
 _TABLE = "\0table "  # marks a table's place in a terminal's text

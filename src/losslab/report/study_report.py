@@ -68,8 +68,8 @@ def runs_and_machine(
     }
     rows = tuple((key, "; ".join(values)) for key, values in environment.items())
 
-    def drawn(name: str, caption: str, figure: Any) -> str:
-        return str(figure(f"figures/{name}", caption)) if name in figures else ""
+    def drawn(name: str, caption: str, figure: Any) -> Any:
+        return figure(f"figures/{name}", caption) if name in figures else ""
 
     return {
         "census": census,
