@@ -15,7 +15,7 @@ from losslab.losses import GaussianPrior, information
 from losslab.recording import RunDirectory
 from losslab.report.claims import verdict as judge
 from losslab.report.measurement import Measurement, Quantity, load_evidence
-from losslab.report.plan import parse_claim
+from losslab.report.plan import Claim
 from losslab.study.identities import (
     arithmetic_code,
     code_length,
@@ -39,7 +39,7 @@ def judge_quantity(claim, quantity):
 
 
 STUDY = yaml.safe_load((CONFIG_FOLDER / "study" / "identities.yaml").read_text(encoding="utf-8"))
-CLAIMS = {claim["id"]: parse_claim(claim) for claim in STUDY["claims"]}
+CLAIMS = {claim["id"]: Claim(**claim) for claim in STUDY["claims"]}
 
 # measure, its arguments, quantity, the number, how far it may be off
 KNOWN = [

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from losslab.experiment import CONFIG_FOLDER, RunIdentity
 from losslab.report import claims
 from losslab.report.measurement import load_evidence
-from losslab.report.plan import parse_claim
+from losslab.report.plan import Claim
 from losslab.study.points import Point
 from losslab.study.prior_as_written import PriorAsWritten
 from losslab.study.weight_prior import weight_decay
@@ -23,7 +23,7 @@ from losslab.study.weight_prior.squared_error import squared_error
 from losslab.study.weight_prior.weight_decay import float64_paths, trained_weights
 
 STUDY = yaml.safe_load((CONFIG_FOLDER / "study" / "weight_prior.yaml").read_text("utf-8"))
-CLAIMS = {claim["id"]: parse_claim(claim) for claim in STUDY["claims"]}
+CLAIMS = {claim["id"]: Claim(**claim) for claim in STUDY["claims"]}
 FLOAT64 = {"steps": 15, "seeds": [0, 1, 2]}
 PAIRS = ["momentum_prior", "momentum_decay", "momentum_double", "mse_decay", "mse_prior"]
 SIGNS = ["as_written", "corrected"]
