@@ -9,7 +9,6 @@ from losslab.report.document import to_markdown
 from losslab.report.estimates import Sampler
 from losslab.report.findings import find
 from losslab.report.measurement import Evidence
-from losslab.report.plan import parse_claim
 from losslab.report.statistics import Interval
 from losslab.report.study_report import study_document
 from report.factory import CONFIRMING_SEEDS, run_name, tiny_plan, write_run, write_study
@@ -38,7 +37,8 @@ RULE = [
 
 @pytest.mark.parametrize(("direction", "interval", "p", "expected"), RULE)
 def test_the_rule(direction, interval, p, expected):
-    claim = parse_claim(tiny_plan()["claims"][0] | {"direction": direction, "smallest_effect": 1.0})
+    about = tiny_plan()["claims"][0] | {"direction": direction, "smallest_effect": 1.0}
+    (claim,) = parse_plan(tiny_plan() | {"claims": [about]}).claims
     needed = 0.0 if direction == "equal" else p  # equality needs no test
     assert verdict(claim.predicted, Interval(*interval), p_holm=needed) == expected
 

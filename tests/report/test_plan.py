@@ -20,20 +20,27 @@ QUANTITY = {"id": "q", "statement": "", "source": "", "quantity": "measure.q"}
 BAD_PLANS = [
     ({"reference": "hinge"}, "the plan names hinge; its arms are cross_entropy, mse, mse_softmax"),
     ({"select": "val/nll"}, "select='val/nll'; give an accuracy"),
-    (claim(direction="more"), "direction='more'; give one of less, greater, equal"),
+    (
+        claim(direction="more"),
+        "claims.naive.direction='more': input should be 'less', 'greater' or",
+    ),
+    (claim(direction=None), "claim naive has no direction; give it one, or a quantity"),
     (claim(smallest_effect=0), "claim naive: smallest_effect=0.0; give a positive number"),
-    (claim(left={"arm": "mse", "rate": "best"}), "rate='best'; give one of own, reference"),
+    (claim(left={"arm": "mse", "rate": "best"}), "claims.naive.left.rate='best': .* 'own', 'refer"),
+    (
+        claim(beyond={"left": {"arm": "mse"}, "right": {}}),
+        "claims.naive.beyond.left.rate is missing",
+    ),
+    (claim(metric="test/accuracy@last"), "metric 'test/accuracy@last'; give one of"),
+    (claim(colour="red"), "claims.naive.colour is unknown; leave it out"),
+    ({"claims": ["naive"]}, "claims.0='naive': input should be a dictionary"),
+    ({"claims": [QUANTITY]}, "claim q predicts nothing; give at_least, at_most or both"),
+    ({"claims": [QUANTITY | {"at_most": "low"}]}, "claims.q.at_most='low': .* a valid number"),
     ({"claims": tiny_plan()["claims"][:1] * 2}, "two claims are called naive"),
-    (claim(beyond={"left": {"arm": "mse"}, "right": {}}), "claim naive: no 'rate'"),
-    (claim(metric="test/accuracy@last"), "claim naive: metric 'test/accuracy@last'; give one of"),
-    (claim(colour="red"), "claim naive: unknown key colour"),
-    ({"claims": ["naive"]}, "claim naive: "),
-    ({"claims": [QUANTITY]}, "claim q: it predicts nothing; give at_least, at_most or both"),
-    ({"claims": [QUANTITY | {"at_most": "low"}]}, "claim q: could not convert string to float"),
-    ({"steps": [{"label": "one", "arm": "mse", "rate": "best"}]}, "step .*: rate='best'; give one"),
-    ({"steps": [{"label": "one", "rate": "own"}]}, "step .*: no 'arm'"),
+    ({"steps": [{"label": "one", "arm": "mse", "rate": "best"}]}, "steps.0.rate='best'"),
+    ({"steps": [{"label": "one", "rate": "own"}]}, "steps.0.arm is missing; give it"),
     ({"rates": ["own"]}, "claim naive: rate=reference, at which no arm is confirmed; give one of"),
-    ({"arms": ["mse"]}, "is not what a study writes"),
+    ({"arms": ["mse"]}, r"arms=\['mse'\]: input should be"),
 ]
 
 

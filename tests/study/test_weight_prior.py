@@ -17,7 +17,7 @@ from weight_prior.weight_decay import float64_paths, trained_weights
 from losslab.experiment import RunIdentity
 from losslab.report import claims
 from losslab.report.measurement import load_evidence
-from losslab.report.plan import parse_claim
+from losslab.report.plan import Claim
 from losslab.study.points import Point
 from losslab.study.prior_as_written import PriorAsWritten
 from weight_prior import weight_decay

@@ -96,12 +96,8 @@ def _draw(
 
 
 def _predicted(claim: Claim, *, factor: float, limits: tuple[float, float]) -> tuple[float, float]:
-    smallest = factor * claim.smallest_effect
-    return {
-        "less": (limits[0], -smallest),
-        "greater": (smallest, limits[1]),
-        "equal": (-smallest, smallest),
-    }[claim.direction]
+    low, high = (factor * end for end in claim.predicted)
+    return max(low, limits[0]), min(high, limits[1])
 
 
 def _scale(axis: Axes, *, reach: float, smallest: float) -> bool:

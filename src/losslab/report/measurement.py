@@ -2,14 +2,14 @@
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from losslab.files import read_json
-from losslab.report.drawings import Drawing, read_drawing
+from losslab.report.drawings import Drawing
+from losslab.report.parsing import parse
 from losslab.report.plan import EVIDENCE_FILE
 from losslab.report.statistics import Interval
 
@@ -86,25 +86,12 @@ def load_evidence(root: Path) -> Evidence:
         return Evidence()
     try:
         data = _numbers(read_json(path))
-        found = {name: _measurement(about) for name, about in data["measurements"].items()}
-        return Evidence(found, dict(data["manifest"]))
+        return parse(Evidence, {key: data[key] for key in ("measurements", "manifest")})
     except Exception as error:  # whatever an altered file leads to
         raise ValueError(
             f"{path} cannot be read ({' '.join(str(error).split())}); delete it and run its "
             "`losslab study` command again"
         ) from error
-
-
-def _measurement(data: dict[str, Any]) -> Measurement:
-    for drawing in data["drawings"]:
-        # It becomes the name of a file.
-        if not re.fullmatch(r"[\w-][\w.-]*", drawing["name"]):
-            raise ValueError(f"a drawing is called {drawing['name']!r}")
-    return Measurement(
-        quantities={name: Quantity(**q) for name, q in data["quantities"].items()},
-        drawings=list(map(read_drawing, data["drawings"])),
-        tables=[TableOfNumbers(**table) for table in data["tables"]],
-    )
 
 
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

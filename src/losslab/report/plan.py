@@ -1,13 +1,13 @@
 """What a study set out to do: one plan, checked once, written to ``study.json`` and read back."""
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from losslab.files import read_json
+from losslab.report.parsing import Strict, parse
 from losslab.report.selectors import split
 from losslab.report.statistics import Interval
 
@@ -31,7 +31,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Condition:
+class Condition(Strict):
     """One value of a study's second axis, such as a number of classes."""
 
     label: str  # what people read
@@ -51,15 +51,23 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
-class Side:
+class Side(Strict):
     """One side of a difference: an arm (``<arm>@<condition>`` under conditions) at a rate."""
 
     arm: str
     rate: Rate
 
 
+@dataclass(frozen=True)
+class Pair(Strict):
+    """Two sides that are compared."""
+
+    left: Side
+    right: Side
+
+
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class Claim(Strict):
     """A statement that a measurement can support or contradict.
 
     It predicts a range for one number: for the difference of two sides in a metric, or for a
@@ -73,10 +81,9 @@ class Claim:
     metric: str = ""
     left: Side | None = None  # the side that the statement is about
     right: Side | None = None  # what it is compared with
-    # two more sides: then the effect is how much the first difference exceeds theirs, (left −
-    # right) − (beyond left − beyond right)
-    beyond: tuple[Side, Side] | None = None
-    direction: str = ""  # of the difference as predicted: one of Direction
+    # two more sides: then the effect is how much the first difference exceeds theirs
+    beyond: Pair | None = None
+    direction: Direction | None = None  # of the difference as predicted
     # the smallest difference that matters, positive, in the metric's own unit (accuracies as
     # fractions)
     smallest_effect: float = 0.0
@@ -86,10 +93,32 @@ class Claim:
     at_most: float | None = None  # upper end likewise
     discussion: str = ""  # what a reader should take from it, such as the right formula
 
+    def __post_init__(self) -> None:
+        if self.quantity:
+            if self.at_least is None and self.at_most is None:
+                raise ValueError(
+                    f"claim {self.id} predicts nothing; give at_least, at_most or both"
+                )
+            return
+        for name in ("metric", "left", "right", "direction"):
+            if not getattr(self, name):
+                raise ValueError(f"claim {self.id} has no {name}; give it one, or a quantity")
+        split(self.metric)
+        if not 0 < self.smallest_effect < math.inf:
+            raise ValueError(
+                f"claim {self.id}: smallest_effect={self.smallest_effect}; give a positive number, "
+                "the smallest difference that matters"
+            )
+
     @property
     def sides(self) -> tuple[Side, ...]:
         """All sides that it is about; none for a claim about a quantity."""
-        return tuple(side for side in (self.left, self.right, *(self.beyond or ())) if side)
+        pairs = (
+            self.left,
+            self.right,
+            *((self.beyond.left, self.beyond.right) if self.beyond else ()),
+        )
+        return tuple(side for side in pairs if side)
 
     @property
     def predicted(self) -> Interval:
@@ -104,7 +133,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Strict):
     """One step of a waterfall: what changes from the one before, and the side it leads to."""
 
     label: str
@@ -122,22 +151,27 @@ class Plan:
     """A study: its grid, what was chosen, what confirms it, and its claims."""
 
     study: str  # its name, that of its folder
-    title: str  # of the report
-    question: str  # what it answers
-    command: str  # that made it
+    title: str = ""  # of the report
+    question: str = ""  # what it answers
+    command: str = ""  # that made it
     # name to arm, in the order of display; ``<arm>@<condition>`` where there are conditions; none
     # in a study of quantities alone
-    arms: Mapping[str, Arm]
+    arms: Mapping[str, Arm] = field(default_factory=dict)
     axis: str = ""  # what the conditions vary; empty without any
-    conditions: Mapping[str, Condition]  # name to condition, in the order of display
+    # name to condition, in the order of display
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
     # the arm (without condition) whose chosen value the others are also trained at
     reference: str = ""
     parameter: str = ""  # the config key that the grid varies, such as ``optimizer.lr``
     values: tuple[float, ...] = ()  # the grid, ascending
     select: str = ""  # the validation accuracy's tag, by whose mean the value is chosen
-    rates: tuple[Rate, ...] = ()  # the values that arms are confirmed at, in the order of display
+    rates: tuple[Rate, ...] = (
+        "reference",
+        "own",
+    )  # the values that arms are confirmed at, in the order of display
     tune: tuple[PlannedRun, ...] = ()  # the grid's runs
-    chosen: Mapping[str, float]  # arm to chosen value; arms not yet chosen are absent
+    # arm to chosen value; arms not yet chosen are absent
+    chosen: Mapping[str, float] = field(default_factory=dict)
     confirm: tuple[PlannedRun, ...] = ()  # the runs that are compared
     runs: tuple[str, ...] = ()  # names of the runs of all sets that only measures use
     claims: tuple[Claim, ...] = ()  # in the order of display
@@ -250,133 +284,22 @@ def parse_plan(data: Mapping[str, Any]) -> Plan:
     Raises:
         ValueError: A key is missing, or a value is not among those allowed.
     """
-    try:
-        plan = Plan(
-            study=data["study"],
-            title=data.get("title", data["study"]),
-            question=data.get("question", ""),
-            command=data.get("command", f"losslab study {data['study']}"),
-            arms={
-                name: Arm(
-                    label=arm.get("label", name),
-                    loss=arm.get("loss", name.partition("@")[0]),
-                    condition=name.partition("@")[2],
-                )
-                for name, arm in data.get("arms", {}).items()
-            },
-            conditions={
-                name: Condition(**about) for name, about in data.get("conditions", {}).items()
-            },
-            chosen={arm: float(value) for arm, value in data.get("chosen", {}).items()},
-            runs=tuple(data.get("runs", ())),
-            claims=tuple(parse_claim(claim) for claim in data.get("claims", ())),
-            steps=tuple(map(parse_step, data.get("steps", ()))),
-            **(_grid(data) if data.get("arms") else {}),
-        )
-    except KeyError as error:
-        raise ValueError(f"the plan has no {error}; run the study again") from None
-    except (AttributeError, TypeError, OverflowError) as error:
-        raise ValueError(f"the plan is not what a study writes ({error})") from None
-    return plan
-
-
-def _grid(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what only a study with arms has."""
-
-    def run(about: Mapping[str, Any]) -> PlannedRun:
-        rate = about.get("rate")
-        return PlannedRun(
-            arm=about["arm"],
-            value=float(about["value"]),
-            seed=int(about["seed"]),
-            run=about["run"],
-            rate=None if rate is None else _one_of(Rate, rate, "rate"),
-        )
-
-    rates = data.get("rates", ("reference", "own"))
-    return {
-        "axis": data.get("axis", ""),
-        "reference": data["reference"],
-        "parameter": data["parameter"],
-        "values": tuple(sorted(map(float, data["values"]))),
-        "select": data["select"],
-        "rates": tuple(_one_of(Rate, rate, "rate") for rate in rates),
-        "tune": tuple(map(run, data["tune"])),
-        "confirm": tuple(map(run, data.get("confirm", ()))),
-    }
-
-
-def parse_claim(data: Mapping[str, Any]) -> Claim:
-    """Turn a study's entry under ``claims`` into a claim.
-
-    Raises:
-        ValueError: A key is missing or unknown, or a value is not among those allowed.
-    """
-    given: Any = data  # a file may hold anything
-    with _named(f"claim {given.get('id', given) if hasattr(given, 'get') else given}"):
-        given = dict(given)
-        kind = {"quantity"} if "quantity" in given else _OF_DIFFERENCES
-        lacks = sorted({"id", "statement", "source", *kind} - given.keys())
-        unknown = sorted(given.keys() - {part.name for part in fields(Claim)})
-        if lacks or unknown:
-            raise ValueError(f"no {lacks[0]}" if lacks else f"unknown key {unknown[0]}")
-        if "quantity" in given:
-            ends = [given.get("at_least"), given.get("at_most")]
-            if ends == [None, None]:
-                raise ValueError("it predicts nothing; give at_least, at_most or both")
-            given["at_least"], given["at_most"] = (None if e is None else float(e) for e in ends)
-            return Claim(**given)
-        split(given["metric"])
-        given |= {side: _side(given[side]) for side in ("left", "right")}
-        given["direction"] = _one_of(Direction, given["direction"], "direction")
-        given["smallest_effect"] = effect = float(given["smallest_effect"])
-        if beyond := given.get("beyond"):
-            pair = [beyond["left"], beyond["right"]] if isinstance(beyond, Mapping) else beyond
-            given["beyond"] = tuple(map(_side, pair))
-        if not 0 < effect < math.inf:
-            raise ValueError(
-                f"smallest_effect={effect}; give a positive number, the smallest difference that "
-                "matters"
-            )
-        return Claim(**given)
-
-
-def parse_step(data: Mapping[str, Any]) -> Step:
-    """Turn a study's entry under ``steps`` into a step.
-
-    Raises:
-        ValueError: A key is missing, or the rate is not among those allowed.
-    """
-    with _named(f"step {data}"):
-        return Step(data["label"], **asdict(_side(data)))
-
-
-@contextmanager
-def _named(what: str) -> Iterator[None]:
-    """Name the part of a study that an error is about."""
-    try:
-        yield
-    except KeyError as error:
-        raise ValueError(f"{what}: no {error}") from None
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{what}: {error}") from None
-
-
-_OF_DIFFERENCES = {"metric", "left", "right", "direction", "smallest_effect"}
-
-
-def _side(data: Mapping[str, Any]) -> Side:
-    return Side(data["arm"], _one_of(Rate, data["rate"], "rate"))
-
-
-def _one_of(literal: Any, value: object, name: str) -> Any:
-    allowed = get_args(literal)
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r}; give one of {', '.join(allowed)}")
-    return value
+    arms = data.get("arms", {})
+    if isinstance(arms, Mapping) and all(isinstance(about, Mapping) for about in arms.values()):
+        arms = {
+            name: {"label": name, "loss": family, **about, "condition": condition}
+            for name, about in arms.items()
+            for family, _, condition in [name.partition("@")]
+        }
+    command = f"losslab study {data.get('study')}"
+    given = {"title": data.get("study"), "command": command, **data, "arms": arms}
+    # Of a study of quantities alone an older version wrote these, too.
+    old = {"manifest", "measurements"}
+    return parse(Plan, {key: value for key, value in given.items() if key not in old})
 
 
 def _check(plan: Plan) -> None:
+    """Raise ``ValueError`` where the parts of a plan do not fit one another."""
     ids = [claim.id for claim in plan.claims]
     if len(ids) != len(set(ids)):
         twice = next(name for name in ids if ids.count(name) > 1)
@@ -386,6 +309,9 @@ def _check(plan: Plan) -> None:
     named += [step.arm for step in plan.steps]
     if plan.arms:
         named += [in_condition(plan.reference, condition) for condition in plan.conditions or ("",)]
+        lacks = [name for name in ("reference", "parameter", "values") if not getattr(plan, name)]
+        if lacks:
+            raise ValueError(f"the plan has no {lacks[0]!r}; run the study again")
         if not plan.select.endswith("/accuracy"):
             # The highest is chosen: right for accuracies, silently wrong for anything like a loss.
             raise ValueError(f"select={plan.select!r}; give an accuracy, such as val/accuracy")

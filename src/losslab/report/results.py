@@ -121,7 +121,7 @@ def _measured(measured: Measured) -> dict[str, Any]:
     return data | {"not_finite": without} | (found or {"n": 0})
 
 
-_OF_A_DIFFERENCE = ("metric", "left", "right", "beyond", "direction", "smallest_effect")
+_OF_A_DIFFERENCE = ("metric", "left", "right", "direction", "smallest_effect")
 
 
 def _claim(findings: Findings, judgement: Judgement) -> dict[str, Any]:
@@ -145,6 +145,7 @@ def _claim(findings: Findings, judgement: Judgement) -> dict[str, Any]:
     return {
         **found,
         **{key: value for key, value in asdict(claim).items() if key in _OF_A_DIFFERENCE},
+        "beyond": list(asdict(claim.beyond).values()) if claim.beyond else None,
         "effect": show.difference(claim.metric, compared),
         "n": compared and compared.n,
         "measured": compared and asdict(compared),

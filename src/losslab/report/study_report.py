@@ -172,7 +172,7 @@ def _differences(findings: Findings) -> Table:
 
 
 _RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
-_PREDICTED = {"less": "< −", "greater": "> +", "equal": "within ±"}
+_PREDICTED: dict[str | None, str] = {"less": "< −", "greater": "> +", "equal": "within ±"}
 
 
 def _difference(findings: Findings, judgement: Judgement) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ def _difference(findings: Findings, judgement: Judgement) -> tuple[str, ...]:
         citation(claim.source),
         _verdict(judgement) + (f" {EDGE}" if findings.at_edge(claim) else ""),
         sides(claim.sides[:2])
-        + (f", beyond {sides(claim.beyond)}" if claim.beyond else "")
+        + (f", beyond {sides(claim.sides[2:])}" if claim.beyond else "")
         + f"; {show.metric_name(claim.metric)}",
         show.ABSENT if found is None else str(found.n),
         show.estimate(claim.metric, found.left if found else None),

@@ -1,17 +1,45 @@
 """The cells of a study: every arm under every condition."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from losslab.recording import locate
+from losslab.report.parsing import Strict
 from losslab.study.points import Point, Points
 
-Nodes = Mapping[str, Mapping[str, Any]]
 
-_ARM = ({"label", "overrides"}, {"loss", "values", "scale", "start"})
-_CONDITION = ({"label", "overrides"}, {"position", "values"})
+@dataclass(frozen=True, kw_only=True)
+class ArmSpec(Strict):
+    """An entry under ``arms`` of a study."""
+
+    label: str  # what people read
+    overrides: list[str]  # that make it
+    loss: str | None = None  # whose colour it has; the arm's name if not given
+    values: list[float] | None = None  # a grid of its own
+    scale: float | None = None  # also confirmed at the reference's best value times this
+    start: str | None = None  # an arm from whose final weights it starts, seed by seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionSpec(Strict):
+    """An entry under ``conditions`` of a study."""
+
+    label: str  # what people read
+    overrides: list[str]  # that make it
+    position: float | None = None  # on the axis
+    # a grid for all arms, or one an arm
+    values: list[float] | dict[str, list[float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetSpec(Strict):
+    """An entry under ``runs`` of a study: runs that only measures use."""
+
+    seeds: list[int]
+    overrides: list[str] = field(default_factory=list)
+    grid: dict[str, list[Any]] = field(default_factory=dict)  # key to values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,40 +68,24 @@ class Cell:
         return self.points.point(values, seed)
 
 
-def grid_of(
-    arm: str, about: Mapping[str, Any], under: Mapping[str, Any], values: list[float]
-) -> list[float]:
-    """Return the grid of an arm under a condition: its own there, its own, or that of all."""
-    given = under.get("values", [])
-    there = given.get(arm) if isinstance(given, Mapping) else None
-    every = None if isinstance(given, Mapping) else given
-    return list(there or about.get("values") or every or values)
+def grid_of(arm: str, about: ArmSpec, under: ConditionSpec | None) -> list[float] | None:
+    """Return the grid of an arm under a condition: its own there, its own, or that of all there."""
+    there = under.values if under else []
+    if isinstance(there, Mapping):
+        return there.get(arm) or about.values
+    return about.values or there or None
 
 
-def check_arms(arms: Nodes) -> None:
-    """Raise ``ValueError`` for an arm with a key too few or too many, or an unknown start."""
-    _check("arms", arms, *_ARM)
+def check_arms(arms: Mapping[str, ArmSpec], conditions: Mapping[str, ConditionSpec]) -> None:
+    """Raise ``ValueError`` for an unknown start, or a name with the sign that joins two."""
     for name, arm in arms.items():
-        start = arm.get("start")
-        if start is not None and (start not in arms or "start" in arms[start] or start == name):
+        starts = [other for other, about in arms.items() if about.start is None and other != name]
+        if arm.start is not None and arm.start not in starts:
             raise ValueError(
-                f"study.arms.{name}.start={start}; give an arm that starts from random weights: "
-                f"{', '.join(n for n, a in arms.items() if 'start' not in a)}"
+                f"study.arms.{name}.start={arm.start}; give an arm that starts from random "
+                f"weights: {', '.join(starts)}"
             )
-
-
-def check_conditions(conditions: Nodes) -> None:
-    """Raise ``ValueError`` for a condition with a key too few or too many."""
-    _check("conditions", conditions, *_CONDITION)
-
-
-def _check(kind: str, nodes: Nodes, needed: set[str], optional: set[str]) -> None:
-    for name, node in nodes.items():
-        keys = set(node)
-        if not needed <= keys <= needed | optional or not isinstance(node["overrides"], list):
-            raise ValueError(
-                f"study.{kind}.{name}={node}; give it {' and '.join(sorted(needed))} (a list), "
-                f"optionally {', '.join(sorted(optional))}, no more"
-            )
-        if "@" in name:
-            raise ValueError(f"study.{kind}.{name}: give it a name without @")
+    for kind, names in (("arms", arms), ("conditions", conditions)):
+        for name in names:
+            if "@" in name:
+                raise ValueError(f"study.{kind}.{name}: give it a name without @")

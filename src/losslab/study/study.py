@@ -1,13 +1,13 @@
 """A study: what ``conf/study/NAME.yaml`` says, planned, run where runs are missing, reported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from typing import Any, get_type_hints
 
 from losslab import report
 from losslab.launchers import Failed
 from losslab.recording import write_json
+from losslab.report.parsing import parse
 from losslab.report.plan import (
     PLAN_FILE,
     Arm,
@@ -16,11 +16,10 @@ from losslab.report.plan import (
     Plan,
     PlannedRun,
     Rate,
+    Step,
     in_condition,
-    parse_claim,
-    parse_step,
 )
-from losslab.study.cells import Cell, check_arms, check_conditions, grid_of
+from losslab.study.cells import ArmSpec, Cell, ConditionSpec, SetSpec, check_arms, grid_of
 from losslab.study.measure import Runs, check_measures, write_evidence
 from losslab.study.points import Point, Points, Session, run_points
 
@@ -39,14 +38,10 @@ class Study:
         title: Of the report.
         question: What it answers.
         base: Overrides of every run.
-        arms: By name, in the order of display: ``label``, and ``overrides`` that make it.
-            Optional: ``loss``, whose colour it has (the arm's name if not given); ``values``, a
-            grid of its own; ``scale``, to be confirmed also at the reference's best value times
-            this; ``start``, an arm from whose final weights it starts, seed by seed.
+        arms: By name, in the order of display.
         axis: What the conditions vary, such as ``number of classes``.
-        conditions: By name, in the order of display: ``label`` and ``overrides``, optionally
-            ``position`` on the axis and ``values``, a grid for all or one an arm. Every arm is
-            tuned under every condition and then called ``<arm>@<condition>``. None: one table.
+        conditions: By name, in the order of display. Every arm is tuned under every condition and
+            then called ``<arm>@<condition>``. None: one table.
         reference: The arm at whose best value the others are confirmed, too.
         parameter: The key that is tuned, such as ``optimizer.lr``.
         values: Its grid.
@@ -54,13 +49,11 @@ class Study:
         tune_seeds: Of the grid.
         confirm_seeds: Of the comparison; none of the tuning seeds.
         confirm_at: Which values are confirmed: ``own``, ``reference`` or both.
-        steps: Sides whose differences, one after the other, make a waterfall: each with
-            ``label``, ``arm`` and ``rate``.
-        runs: Sets of runs that only measures use: ``seeds``, and optionally ``overrides`` and
-            ``grid`` (key to values).
+        steps: Sides whose differences, one after the other, make a waterfall.
+        runs: Sets of runs that only measures use.
         measures: Name to a node whose ``_target_`` takes the sets that it ``needs``; those of arms
             are their confirming runs, ``<arm>`` at its own value and ``<arm>:reference``.
-        claims: As :class:`losslab.report.plan.Claim`.
+        claims: About differences between sides, or about quantities.
 
     Raises:
         ValueError: The parts do not fit.
@@ -69,9 +62,9 @@ class Study:
     title: str
     question: str
     base: list[str] = field(default_factory=list)
-    arms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    arms: dict[str, ArmSpec] = field(default_factory=dict)
     axis: str = ""
-    conditions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    conditions: dict[str, ConditionSpec] = field(default_factory=dict)
     reference: str = ""
     parameter: str = ""
     values: list[float] = field(default_factory=list)
@@ -79,18 +72,20 @@ class Study:
     tune_seeds: list[int] = field(default_factory=list)
     confirm_seeds: list[int] = field(default_factory=list)
     confirm_at: list[Rate] = field(default_factory=lambda: list(CONFIRM_AT))
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    runs: dict[str, SetSpec] = field(default_factory=dict)
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    claims: list[dict[str, Any]] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            # Of a configuration its parts are mappings, lists and numbers.
+            object.__setattr__(self, name, parse(kind, getattr(self, name), f"study.{name}"))
         if not self.arms and not self.measures:
             raise ValueError("the study has neither arms nor measures; give it one of them")
         if self.arms:
             self._check_comparison()
-        _check_sets(self.runs)
-        check_measures(self.measures, self._claims)
+        check_measures(self.measures, self.claims)
 
     def _check_comparison(self) -> None:
         for name in ("values", "tune_seeds", "confirm_seeds", "confirm_at"):
@@ -100,8 +95,7 @@ class Study:
         for name in ("tune_seeds", "confirm_seeds"):
             if min(getattr(self, name)) < 0:
                 raise ValueError(f"study.{name}={getattr(self, name)}; give numbers from 0 up")
-        check_arms(self.arms)
-        check_conditions(self.conditions)
+        check_arms(self.arms, self.conditions)
         for name, given, allowed in (
             ("reference", [self.reference], self.arms),
             ("confirm_at", self.confirm_at, CONFIRM_AT),
@@ -118,26 +112,23 @@ class Study:
                 f"the study's seeds {sorted(both)} tune and confirm; a comparison needs fresh ones"
             )
 
-    @cached_property
-    def _claims(self) -> tuple[Claim, ...]:
-        return tuple(parse_claim(claim) for claim in self.claims)
-
     def cells(self, session: Session) -> dict[str, Cell]:
         """Return every arm under every condition."""
         cells = {}
-        for condition, under in (self.conditions or {"": {"overrides": []}}).items():
+        for condition in self.conditions or [""]:
+            under = self.conditions.get(condition)
             for arm, about in self.arms.items():
-                name, start = in_condition(arm, condition), about.get("start")
-                overrides = [*self.base, *under["overrides"], *about["overrides"]]
+                name = in_condition(arm, condition)
+                there = under.overrides if under else []
                 cells[name] = Cell(
                     name=name,
-                    label=about["label"],
-                    loss=about.get("loss", arm),
+                    label=about.label,
+                    loss=about.loss or arm,
                     reference=in_condition(self.reference, condition),
-                    values=grid_of(arm, about, under, self.values),
-                    scale=about.get("scale"),
-                    start=None if start is None else in_condition(start, condition),
-                    points=Points(session, overrides),
+                    values=grid_of(arm, about, under) or self.values,
+                    scale=about.scale,
+                    start=in_condition(about.start, condition) if about.start else None,
+                    points=Points(session, [*self.base, *there, *about.overrides]),
                     root=session.root,
                 )
         return cells
@@ -145,9 +136,7 @@ class Study:
     def sets(self, session: Session) -> Runs:
         """Return the sets of runs that only measures use."""
         return {
-            name: Points(session, [*self.base, *about.get("overrides", [])]).grid(
-                about.get("grid", {}), about["seeds"]
-            )
+            name: Points(session, [*self.base, *about.overrides]).grid(about.grid, about.seeds)
             for name, about in self.runs.items()
         }
 
@@ -176,13 +165,13 @@ class Study:
                 for name, cell in cells.items()
             },
             conditions={
-                name: Condition(about["label"], about.get("position"))
+                name: Condition(about.label, about.position)
                 for name, about in self.conditions.items()
             },
             chosen={},
             runs=tuple(sorted({point.run for points in sets.values() for point in points})),
-            claims=self._claims,
-            steps=tuple(map(parse_step, self.steps)),
+            claims=tuple(self.claims),
+            steps=tuple(self.steps),
             **(grid if cells else {}),
         )
 
@@ -214,10 +203,11 @@ class Study:
 
     def _varied(self, session: Session) -> set[str]:
         """Return the keys that the study itself sets, run by run."""
-        parts = (*self.arms.values(), *self.conditions.values())
-        made = session.composer.parse([text for part in parts for text in part["overrides"]])
+        texts = [text for arm in self.arms.values() for text in arm.overrides]
+        texts += [text for condition in self.conditions.values() for text in condition.overrides]
+        made = session.composer.parse(texts)
         of_arms = {override.key_or_group for override in made} | {self.parameter}
-        of_sets = {"loss"} | {key for about in self.runs.values() for key in about.get("grid", {})}
+        of_sets = {"loss"} | {key for about in self.runs.values() for key in about.grid}
         return {"seed"} | (of_arms if self.arms else of_sets)
 
     def _tune(
@@ -290,18 +280,3 @@ def _starts(plan: Plan) -> dict[tuple[str | None, int], str]:
 def _write(session: Session, plan: Plan) -> None:
     session.root.mkdir(parents=True, exist_ok=True)
     write_json(session.root / PLAN_FILE, plan.to_json())
-
-
-def _check_sets(sets: Mapping[str, Mapping[str, Any]]) -> None:
-    for name, about in sets.items():
-        if "seeds" not in about or not about.keys() <= {"overrides", "grid", "seeds"}:
-            raise ValueError(
-                f"study.runs.{name}={about}; give it seeds, and overrides and grid if need be"
-            )
-        kinds: Sequence[tuple[str, type]] = (("overrides", list), ("grid", dict))
-        for key, kind in kinds:
-            if not isinstance(about.get(key, kind()), kind):
-                raise ValueError(
-                    f"study.runs.{name}.{key}={about[key]}; give overrides [key=value, ...], "
-                    "and a grid {key: [value, ...]}"
-                )

@@ -1,0 +1,64 @@
+"""Plain data, of a file or a configuration, as dataclasses; what does not fit is one line."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+T = TypeVar("T")
+
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+
+class Strict:
+    """Base of dataclasses that refuse unknown keys, which are slips of the pen."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+def parse(kind: type[T], data: object, name: str = "") -> T:
+    """Return the data as a dataclass, or whatever else pydantic can make of them.
+
+    Args:
+        kind: Such as a dataclass of dataclasses.
+        data: Mappings, lists, texts and numbers.
+        name: Of the data, for errors.
+
+    Raises:
+        ValueError: Where the first value lies that does not fit, what it is, what is allowed.
+
+    >>> parse(tuple[float, ...], [1, 2])
+    (1.0, 2.0)
+    >>> parse(dict[str, list[float]], {"values": 3}, "study")
+    Traceback (most recent call last):
+    ValueError: study.values=3: input should be a valid list
+    """
+    try:
+        found: T = _adapter(kind).validate_python(data)
+        return found
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        what, message = first["type"], first["msg"]
+        if what == "value_error":  # of the dataclass itself, which says what it is about
+            raise ValueError(message.removeprefix("Value error, ")) from None
+        place = ".".join(_place(first["loc"], data, name))
+        if what == "missing":
+            raise ValueError(f"{place} is missing; give it") from None
+        if what == "unexpected_keyword_argument":
+            raise ValueError(f"{place} is unknown; leave it out") from None
+        given = " ".join(repr(first["input"]).split())
+        given = given if len(given) <= 80 else f"{given[:79]}…"
+        raise ValueError(f"{place}={given}: {message[0].lower()}{message[1:]}") from None
+
+
+def _place(keys: tuple[int | str, ...], node: Any, name: str) -> list[str]:
+    """Return the keys that lead to a value, of an entry with an ``id`` that."""
+    places = [name] if name else []
+    for key in keys:
+        try:
+            node = node[key]
+        except (TypeError, KeyError, IndexError):
+            node = None
+        places.append(str(node.get("id", key) if isinstance(node, Mapping) else key))
+    return places
