@@ -23,11 +23,11 @@ from losslab.losses import GaussianPrior, functional, information
 from losslab.recording import RunDirectory
 from losslab.report.claims import verdict as judge
 from losslab.report.measurement import Measurement, Quantity, load_evidence
-from losslab.report.plan import parse_claim
+from losslab.report.plan import Claim
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "identities"
 STUDY = yaml.safe_load((FOLDER / "study" / "identities.yaml").read_text("utf-8"))
-CLAIMS = {claim["id"]: parse_claim(claim) for claim in STUDY["claims"]}
+CLAIMS = {claim["id"]: Claim(**claim) for claim in STUDY["claims"]}
 
 
 def judge_quantity(claim, quantity):

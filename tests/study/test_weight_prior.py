@@ -24,7 +24,7 @@ from weight_prior import weight_decay
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "weight_prior"
 STUDY = yaml.safe_load((FOLDER / "study" / "weight_prior.yaml").read_text("utf-8"))
-CLAIMS = {claim["id"]: parse_claim(claim) for claim in STUDY["claims"]}
+CLAIMS = {claim["id"]: Claim(**claim) for claim in STUDY["claims"]}
 FLOAT64 = {"steps": 15, "seeds": [0, 1, 2]}
 PAIRS = ["momentum_prior", "momentum_decay", "momentum_double", "mse_decay", "mse_prior"]
 SIGNS = ["as_written", "corrected"]
