@@ -17,7 +17,7 @@ from losslab.report.plan_file import PLAN_FILE, load_plan, parse_plan
 from losslab.report.render import Results, render
 from losslab.report.study_report import study_document
 from losslab.report.sweep import sweep
-from losslab.report.sweep_report import draw_sweep, sweep_document
+from losslab.report.sweep_report import sweep_document
 
 __all__ = [
     "Choice",
@@ -105,7 +105,7 @@ def _write_over_seeds(root: Path, runs: list[Run], console: Console | None) -> N
     from losslab.report.over_seeds import write_over_seeds
 
     try:
-        write_over_seeds(root, runs)
+        write_over_seeds(root, runs, console)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -123,8 +123,8 @@ def _study(
     out: Path,
 ) -> Results:
     # matplotlib takes seconds to import: only to draw.
+    from losslab.figures.panels import draw_drawings
     from losslab.report.figures import draw_study
-    from losslab.report.panels import draw_drawings
 
     findings = find(plan, runs)
     figures = tuple(draw_study(findings, out / "figures"))
@@ -149,7 +149,7 @@ def _study(
 def _demonstration(
     evidence: Evidence, runs: list[Run], *, console: Console | None, out: Path
 ) -> Results:
-    from losslab.report.panels import draw_drawings
+    from losslab.figures.panels import draw_drawings
 
     judgements = judge_evidence(evidence)
     census = take_census(evidence.runs, {run.name: run for run in runs})
@@ -166,6 +166,8 @@ def _demonstration(
 
 
 def _sweep(runs: list[Run], *, console: Console | None, out: Path) -> Results:
+    from losslab.report.figures import draw_sweep
+
     found = sweep(runs)
     figures = tuple(draw_sweep(found, out / "figures"))
     document = sweep_document(found, tuple(f"figures/{path.name}" for path in figures))

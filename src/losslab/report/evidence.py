@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from losslab.figures import Drawing, read_drawing
 from losslab.files import read_json
 from losslab.report.claims import Verdict
-from losslab.report.drawings import Drawing, read_drawing
 
 EVIDENCE_FILE = "evidence.json"
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from losslab.report.drawings import Curve
+from losslab.figures import Curve
 from losslab.report.evidence import Quantity
 from losslab.report.metrics import FloatArray
 from losslab.report.statistics import t_interval

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from losslab.figures import Curve, Drawing, Field, Panel
 from losslab.metrics.classification import ECE_BINS
 from losslab.recording import read_records
-from losslab.report.drawings import Curve, Drawing, Field, Panel
 from losslab.report.evidence import Measurement
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds
@@ -220,9 +220,7 @@ def profile(
     return _drawing(name, title, panels)
 
 
-def _points(
-    points: Sequence[Point], curve: str, x: str, y: str, place: float
-) -> dict[str, list[float]]:
+def _points(points: Sequence[Point], curve: str, x: str, y: str, place: float) -> dict[str, Any]:
     xs: list[float] = []
     ys: list[float] = []
     for point in points:

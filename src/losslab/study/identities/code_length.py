@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import information
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
 from losslab.study.identities.arithmetic_code import decode, encode, table
 from losslab.study.measure import Runs

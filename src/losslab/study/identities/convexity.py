@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from losslab.data import BatchLoader
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import CrossEntropy, information
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import random_distributions

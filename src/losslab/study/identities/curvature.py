@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from losslab.diagnostics import differentiate_twice
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import CrossEntropy, Loss, SquaredError
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.measure import Runs

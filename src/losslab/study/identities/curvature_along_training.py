@@ -1,6 +1,6 @@
 """S12: the smallest eigenvalue of a loss's Hessian in the logits of real pictures."""
 
-from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.figures import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.study.identities.curvature import LABELS, LOSSES, smallest_eigenvalues
 from losslab.study.measure import Runs

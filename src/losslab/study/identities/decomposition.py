@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import CrossEntropy, KLDivergence, information
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import random_distributions

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import information
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.study.identities.optimum import descend
 from losslab.study.measure import Runs

@@ -2,8 +2,8 @@
 
 import torch
 
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import information
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import descend

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.figures import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement
 from losslab.report.statistics import t_interval
 from losslab.study.measure import Runs

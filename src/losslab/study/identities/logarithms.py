@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from losslab.data import BatchLoader
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import CrossEntropy
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
 from losslab.seeding import generator
 from losslab.study.measure import Runs

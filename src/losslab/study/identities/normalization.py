@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.figures import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
 from losslab.report.evidence_report import measured
 from losslab.study.measure import Runs

@@ -1,6 +1,6 @@
 """S11 and S13: a prior holds the weights back, unless its sign is the wrong way round."""
 
-from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.figures import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs

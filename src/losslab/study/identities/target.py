@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import CrossEntropy, information
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.seeding import generator
 from losslab.study.identities.optimum import Descent, descend, random_distributions

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.figures import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import pairs

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from losslab.report.drawings import Drawing, Panel
+from losslab.figures import Drawing, Panel
 from losslab.report.evidence import Measurement, Quantity, TableOfNumbers
 from losslab.report.metrics import FloatArray
 from losslab.study.measure import Runs

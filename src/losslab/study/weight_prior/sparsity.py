@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.figures import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, TableOfNumbers
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import (
     MAP,
     CrossEntropy,
@@ -17,7 +18,6 @@ from losslab.losses import (
     Prior,
     SquaredError,
 )
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.evidence import Measurement, TableOfNumbers
 from losslab.report.metrics import FloatArray
 from losslab.study.measure import Runs
