@@ -6,8 +6,8 @@ import pytest
 from tensorboard.plugins.hparams import api_pb2, metadata
 
 from losslab import report
-from losslab.board import read_events
 from losslab.recording import read_records
+from losslab.tensorboard import read_events
 from running import read, records, status
 
 HUGE = ("loss=mse", "optimizer.lr=1e6", "trainer.epochs=9", "trainer.log_every=1")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from scipy import stats
 
-from losslab.report.panels import draw_drawings
+from losslab.figures.panels import draw_drawings
 from losslab.study.pictures import course, line, reliability, surface
 
 RELIABILITY = "why/calibration/reliability"

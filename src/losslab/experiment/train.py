@@ -17,7 +17,6 @@ from losslab.diagnostics import Examination, probe_of
 from losslab.experiment.build import Parts
 from losslab.experiment.identity import RunIdentity, over_seeds
 from losslab.recording import Recorder, RunDirectory, write_atomically, write_json
-from losslab.tensorboard import RunWriter, histograms, image, precision_recall_curves
 from losslab.training import (
     PRECISIONS,
     Evaluation,
@@ -54,6 +53,9 @@ def train(
         state: A checkpoint to go on from.
         show: Whether to show a progress bar.
     """
+    # Half a second to import, and then only to train.
+    from losslab.tensorboard import RunWriter, histograms, precision_recall_curves
+
     settings, directory = parts.trainer, identity.directory
     configure_process(threads=settings.threads, deterministic=settings.deterministic)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
@@ -202,6 +204,7 @@ def _images(
     """Return the images of the run as it is now, for TensorBoard."""
     # matplotlib takes a second to import: only for those who ask for images.
     from losslab.figures.run_images import Recorded, label_image, run_images, worst_mistakes
+    from losslab.tensorboard import image
 
     logits, labels = _arrays(validation)
     run = Recorded(

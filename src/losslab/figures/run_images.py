@@ -228,7 +228,8 @@ def loss_plane(run: Recorded) -> Figure | None:
     cross = Curve(label="", x=[0.0], y=[0.0], line=False, style=Style("white", "P", SOLID))
     panel = Panel(
         title=f"Loss around final weights, seed {run.seed}",
-        x_label="one random direction (1: as long as the weights)", y_label="another", curves=[cross],
+        x_label="a random direction, 1: as long as the weights", y_label="another",
+        curves=[cross],
         field=Field(x=x, y=y, z=z, label="mean loss", shares=False),
     )  # fmt: skip
     return _panel(panel, height=3.1)

@@ -12,14 +12,8 @@ from rich.console import Console
 from rich.progress import track
 
 from losslab.report.load import Run
-from losslab.tensorboard import (
-    FOLDER,
-    Seed,
-    image,
-    precision_recall_curves,
-    remove_others,
-    write_configuration,
-)
+from losslab.tensorboard import image, precision_recall_curves
+from losslab.tensorboard.over_seeds import FOLDER, Seed, remove_others, write_configuration
 
 _SHOWN = ("model.safetensors", "predictions.safetensors", "curves.jsonl")
 
