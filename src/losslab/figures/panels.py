@@ -117,7 +117,8 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int) -> None:
 def _curve(axis: Axes, curve: Curve, style: Style, *, within: bool) -> None:
     few = len(curve.x) <= _FEW
     marked = few or not curve.line or curve.mark_every is not None
-    size = 0.6 if not few else 1.3 if style.marker in _THIN_MARKERS else 1.0
+    thin = style.marker in _THIN_MARKERS and curve.mark_every is None
+    size = 0.6 if not few else 1.3 if thin else 1.0
     axis.plot(
         curve.x,
         curve.y,
