@@ -110,7 +110,7 @@ def test_a_diverged_run_counts_to_the_end_and_an_unfinished_one_not_at_all(sweep
     runs = [run for run in load_runs(sweep) if run.finished]
     seeds = [Seed(run.evaluations, run.status == "diverged") for run in runs]
     means = means_over_seeds(seeds, ["val/accuracy", "val/nll"])
-    assert means.examples.tolist() == [0, 100, 200]
+    assert means.x.tolist() == [0, 100, 200]
     assert means.seconds.tolist() == pytest.approx([0, 0.5, 0.875])
     assert means.tags == tuple(f"val/accuracy/{part}" for part in ("mean", "lo", "hi"))
     assert means.values[0, 2] == pytest.approx((0.8 + 0.7 + 0.9 + 0.1) / 4)

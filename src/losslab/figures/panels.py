@@ -11,15 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from losslab.figures.canvas import (
-    MUTED,
-    new_figure,
-    percent_axis,
-    round_steps,
-    save,
-    styled,
-    wrap,
-)
+from losslab.figures.canvas import MUTED, new_figure, percent_axis, round_steps, save, styled, wrap
 from losslab.figures.drawing import Curve, Drawing, Field, Panel
 from losslab.figures.styles import LOSS_STYLES, Style, styles_of
 

@@ -61,25 +61,28 @@ class Recorded:
 
 
 def read_recorded(path: Path, *, seed: int) -> Recorded | None:
-    """Read the folder of a finished run; ``None`` where it stored no predictions or weights."""
+    """Read the folder of a finished run; ``None`` without predictions and weights for numpy."""
     directory = RunDirectory(path)
-    if not (directory.predictions.exists() and directory.model.exists()):
+    try:
+        predictions, about = _read_tensors(directory.predictions)
+        weights, _ = _read_tensors(directory.model)
+        test, val = ([predictions[f"{part}/{name}"] for name in ("logits", "labels")]
+                     for part in ("test", "val"))  # fmt: skip
+    except (OSError, KeyError, TypeError):  # numpy has no bfloat16
         return None
-    predictions, about = _read_tensors(directory.predictions)
-    weights, _ = _read_tensors(directory.model)
     curves: dict[str, Columns] = {}
     for record in read_records(directory.curves):
         curves |= {name: columns for name, columns in record.items() if name.startswith("why/")}
-    classes = predictions["val/logits"].shape[1]
+    classes = val[0].shape[1]
     return Recorded(
         seed=seed,
-        logits=predictions["val/logits"],
-        labels=predictions["val/labels"].astype(np.int64),
+        logits=val[0],
+        labels=val[1].astype(np.int64),
         weights={k: v for k, v in weights.items() if not k.endswith(_STATISTICS)},
         curves=curves,
         class_names=json.loads(about.get("class_names", "[]")) or [*map(str, range(classes))],
-        test_logits=predictions["test/logits"],
-        test_labels=predictions["test/labels"].astype(np.int64),
+        test_logits=test[0],
+        test_labels=test[1].astype(np.int64),
     )
 
 
@@ -118,7 +121,7 @@ def run_images(
         "loss_surface/line": _curve_a_seed(
             runs, "why/landscape/line", x="position", y="loss", style=style,
             title="Loss between initial and final weights",
-            x_label="0: initial weights, 1: final weights", y_label="mean loss",
+            x_label="0: initial weights, 1: final weights", y_label="mean loss", marks=(0, 1),
         ),
         "loss_surface/plane": loss_plane(runs[0]),
     }  # fmt: skip
@@ -161,22 +164,13 @@ def confusion_matrix(runs: Sequence[Recorded]) -> Figure:
         axis.set_xticks(range(classes), [n[:9] for n in names], fontsize=size, rotation=turn)
         for true, predicted in np.argwhere(counts):
             axis.text(
-                predicted, true, _short(counts[true, predicted]), ha="center", va="center",
-                fontsize=size - 0.5 * (counts.max() >= 1000),
+                predicted, true, f"{counts[true, predicted]:.0f}", ha="center", va="center",
+                fontsize=size - 1.5 * (counts.max() >= 1000),
                 color="white" if rows[true, predicted] > 0.3 else INK,
             )  # fmt: skip
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     return figure
-
-
-def _short(count: float) -> str:
-    """Return a count in at most four characters.
-
-    >>> _short(950), _short(12_345)
-    ('950', '12k')
-    """
-    return f"{count:.0f}" if count < 10_000 else f"{count / 1000:.0f}k"
 
 
 @small
@@ -188,12 +182,10 @@ def reliability_diagram(runs: Sequence[Recorded], *, style: Style) -> Figure:
     curve = Curve(
         label="", x=bins["confidence"], y=bins["accuracy"], weights=bins["count"], style=style
     )
-    panel = Panel(
-        title=f"Reliability, validation part: ECE {ece:.3f}",
-        x_label="confidence; dots: number of examples", y_label="accuracy", curves=[curve],
-        diagonal=True,
+    return _panel(
+        [curve], title=f"Reliability, validation part: ECE {ece:.3f}", y_label="accuracy",
+        x_label="confidence; dots: number of examples", diagonal=True, height=3.4,
     )  # fmt: skip
-    return _panel(panel, height=3.4)
 
 
 @small
@@ -208,12 +200,9 @@ def _curve_a_seed(
               style=style._replace(line=SOLID, marker=""))
         for each in columns
     ]  # fmt: skip
-    line = "position" in columns[0]
-    panel = Panel(**labels, curves=curves, marks=(0, 1) if line else ())
-    figure = _panel(panel)
-    if not line:
-        figure.axes[0].set(xlim=(-0.02, 1.02))
-        figure.axes[0].set_ylim(bottom=0)
+    figure = _panel(curves, **labels)
+    if "count" in columns[0]:
+        figure.axes[0].set(xlim=(-0.02, 1.02), ylim=(0, None))
     return figure
 
 
@@ -226,19 +215,17 @@ def loss_plane(run: Recorded) -> Figure | None:
         return None
     x, y, z = ([*np.array(columns[key])[positive].tolist()] for key in ("x", "y", "loss"))
     cross = Curve(label="", x=[0.0], y=[0.0], line=False, style=Style("white", "P", SOLID))
-    panel = Panel(
-        title=f"Loss around final weights, seed {run.seed}",
-        x_label="a random direction, 1: as long as the weights", y_label="another",
-        curves=[cross],
+    return _panel(
+        [cross], title=f"Loss around final weights, seed {run.seed}", y_label="another",
+        x_label="a random direction, 1: as long as the weights", height=3.1,
         field=Field(x=x, y=y, z=z, label="mean loss", shares=False),
     )  # fmt: skip
-    return _panel(panel, height=3.1)
 
 
-def _panel(panel: Panel, *, height: float = 2.7) -> Figure:
-    return plain_panels(
-        Drawing(name="", caption="", panels=[panel], size=(SMALL_WIDTH, height), title_width=60)
-    )
+def _panel(curves: list[Curve], *, height: float = 2.7, **more: Any) -> Figure:
+    panels = [Panel(curves=curves, **more)]
+    size = (SMALL_WIDTH, height)
+    return plain_panels(Drawing(name="", caption="", panels=panels, size=size, title_width=60))
 
 
 @small
@@ -246,8 +233,9 @@ def weight_density(
     runs: Sequence[Recorded], *, style: Style, prior: Mapping[str, Any]
 ) -> Figure | None:
     """Draw the density of all weights, with the prior's."""
-    weights = np.concatenate([w.ravel() for run in runs for w in run.weights.values()])
-    if not np.isfinite(weights).all():
+    vectors = [weights.ravel() for run in runs for weights in run.weights.values()]
+    weights = np.concatenate([*vectors, np.zeros(0)])
+    if not len(weights) or not np.isfinite(weights).all():
         return None
     reach = float(np.abs(weights).max()) or 1.0
     density, edges = np.histogram(weights, bins=_BINS, range=(-reach, reach), density=True)

@@ -15,12 +15,11 @@ from losslab.figures.waterfall import WaterfallStep, draw_waterfall
 from losslab.report import formatting as show
 from losslab.report.claims import Judgement
 from losslab.report.findings import ACCURACY, Findings
-from losslab.report.metrics import FloatArray
 from losslab.report.plan import Arm, Claim, Plan, Rate, Side, in_condition
-from losslab.report.samples import within_range
-from losslab.report.statistics import Interval, t_interval
+from losslab.report.statistics import Interval
 from losslab.report.sweep import METRICS, RATE, Configuration, Sweep
 from losslab.report.sweep_report import FIGURE, curve_name
+from losslab.tensorboard.over_seeds import Seed, means_over_seeds
 
 _TAG = "val/accuracy"
 
@@ -335,11 +334,9 @@ def _claim(
 
 def _predicted(claim: Claim, *, factor: float) -> tuple[float | None, float | None]:
     smallest = factor * claim.smallest_effect
-    return {
-        "less": (None, -smallest),
-        "greater": (smallest, None),
-        "equal": (-smallest, smallest),
-    }[claim.direction]
+    return {"less": (None, -smallest), "greater": (smallest, None), "equal": (-smallest, smallest)}[
+        claim.direction
+    ]
 
 
 def arm_styles(arms: Mapping[str, Arm]) -> dict[str, Style]:
@@ -362,42 +359,17 @@ def _ends(interval: Interval | None, mean: float, *, factor: float = 1.0) -> tup
 
 def _mean_curve(findings: Findings, side: Side, *, style: Style) -> tuple[int, Curve] | None:
     """Return over how many seeds, and their mean accuracy against epoch."""
-    names = [run.run for run in findings.plan.confirming(side)]
-    recorded = _curves(findings, names, _TAG)
-    if recorded is None:
+    planned = [findings.runs.get(run.run) for run in findings.plan.confirming(side)]
+    runs = [run for run in planned if run and run.finished]
+    seeds = [Seed(run.evaluations, run.status == "diverged") for run in runs]
+    means = means_over_seeds(seeds, [_TAG], over="epoch")
+    if not means.tags:
         return None
-    epochs, values = recorded
-    ends = [
-        _ends(within_range(t_interval(column), _TAG), float(column.mean())) for column in values.T
-    ]
-    return len(values), Curve(
-        label=findings.plan.arms[side.arm].label, x=epochs, y=values.mean(axis=0).tolist(),
-        low=[low for low, _ in ends], high=[high for _, high in ends], style=style,
-        mark_every=max(1, len(epochs) // 8),
+    mean, low, high = means.values.tolist()
+    return len(seeds), Curve(
+        label=findings.plan.arms[side.arm].label, x=means.x.tolist(), y=mean, low=low, high=high,
+        style=style, mark_every=max(1, len(mean) // 8),
     )  # fmt: skip
-
-
-def _curves(
-    findings: Findings, names: Sequence[str], tag: str
-) -> tuple[list[float], FloatArray] | None:
-    """Return E epochs and ``(S, E)`` values; a run that ended early keeps its last one."""
-    recorded = [
-        {record["epoch"]: record[tag] for record in findings.runs[name].evaluations
-         if tag in record and "epoch" in record}
-        for name in names
-        if name in findings.runs and findings.runs[name].finished
-    ]  # fmt: skip
-    recorded = [records for records in recorded if records]
-    epochs = sorted(set().union(*recorded)) if recorded else []
-    if not epochs:
-        return None
-    rows = [[_last_until(records, epoch) for epoch in epochs] for records in recorded]
-    return epochs, np.array(rows)
-
-
-def _last_until(records: Mapping[float, float], epoch: float) -> float:
-    known = [at for at in records if at <= epoch]
-    return records[max(known)] if known else records[min(records)]
 
 
 def _side_by_side(at: Sequence[float], number: int, *, decades: bool) -> list[list[float]]:

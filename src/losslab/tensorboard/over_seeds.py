@@ -35,7 +35,7 @@ class Seed(NamedTuple):
     """The curves of one finished run.
 
     Attributes:
-        records: Of its evaluations: tag to number, with ``examples`` and ``wall_s``.
+        records: Of its evaluations: tag to number, with places and ``wall_s``.
         diverged: Whether it ended early.
     """
 
@@ -47,13 +47,13 @@ class Means(NamedTuple):
     """The curves of one configuration.
 
     Attributes:
-        examples: ``(E,)`` training examples seen, ascending.
+        x: ``(E,)`` training examples seen, or epochs, ascending.
         seconds: ``(E,)`` since the start, mean over seeds.
         tags: T names: of each tag its mean, then the ends of its interval.
         values: ``(T, E)`` numbers, NaN where there is none.
     """
 
-    examples: FloatArray
+    x: FloatArray
     seconds: FloatArray
     tags: tuple[str, ...]
     values: FloatArray
@@ -86,7 +86,7 @@ def write_configuration(
     # Named after what is in it, so that what has not changed need not be written again, and what
     # has is a new file to a TensorBoard that looks on.
     digest = hashlib.sha256(f"{start} {means.tags}".encode() + layout.SerializeToString())
-    for part in (means.examples, means.seconds, means.values):
+    for part in (means.x, means.seconds, means.values):
         digest.update(part.tobytes())
     digest.update(shown_of)
     path = folder / f"events.out.tfevents.{start:.0f}.{digest.hexdigest()[:16]}{_SUFFIX}"
@@ -97,7 +97,7 @@ def write_configuration(
     with beside(path) as temporary:
         file = EventFile(temporary, wall_time=start)
         file.add([layout], wall_time=start)
-        rows = zip(means.examples.tolist(), means.seconds.tolist(), means.values.T, strict=True)
+        rows = zip(means.x.tolist(), means.seconds.tolist(), means.values.T, strict=True)
         for examples, seconds, row in rows:
             known = {
                 tag: value
@@ -105,7 +105,7 @@ def write_configuration(
                 if math.isfinite(value)
             }
             file.add(scalars(known), step=int(examples), wall_time=start + seconds)
-        file.add(shown, step=int(means.examples[-1]), wall_time=start + float(means.seconds[-1]))
+        file.add(shown, step=int(means.x[-1]), wall_time=start + float(means.seconds[-1]))
         file.close()
     return path
 
@@ -118,7 +118,9 @@ def remove_others(folder: Path, written: Collection[Path]) -> None:
             path.parent.rmdir()
 
 
-def means_over_seeds(seeds: Sequence[Seed], tags: Sequence[str]) -> Means:
+def means_over_seeds(
+    seeds: Sequence[Seed], tags: Sequence[str], *, over: str = "examples"
+) -> Means:
     """Return mean and Student's t interval (95%) of each tag over the seeds of a configuration.
 
     A run that diverged keeps its last number to the end: left out, it would make the mean better
@@ -128,16 +130,17 @@ def means_over_seeds(seeds: Sequence[Seed], tags: Sequence[str]) -> Means:
     Args:
         seeds: Of one configuration.
         tags: Which to average; one that no run recorded is absent.
+        over: What the places are, ``examples`` or ``epoch``.
     """
-    records = [[r for r in seed.records if "examples" in r] for seed in seeds]
+    records = [[r for r in seed.records if over in r] for seed in seeds]
     seen = set().union(*(record.keys() for each in records for record in each))
     recorded = [tag for tag in tags if tag in seen]
-    examples = np.unique([record["examples"] for each in records for record in each])
+    x = np.unique([record[over] for each in records for record in each])
     # (seeds, tags and seconds, places)
-    table = np.full((len(seeds), len(recorded) + 1, len(examples)), np.nan)
+    table = np.full((len(seeds), len(recorded) + 1, len(x)), np.nan)
     for row, seed, each in zip(table, seeds, records, strict=True):
         for record in each:
-            place = np.searchsorted(examples, record["examples"])
+            place = np.searchsorted(x, record[over])
             row[:, place] = [record.get(tag, np.nan) for tag in (*recorded, "wall_s")]
         if seed.diverged:
             _hold_last(row)
@@ -148,16 +151,16 @@ def means_over_seeds(seeds: Sequence[Seed], tags: Sequence[str]) -> Means:
         squares = np.where(present, (table - mean) ** 2, 0).sum(axis=0)
         error = np.sqrt(squares / (n - 1) / n)
         half = np.where(n == 1, 0.0, error * special.stdtrit(n - 1, (1 + LEVEL) / 2))
-    values = np.empty((len(recorded), 3, len(examples)))
+    values = np.empty((len(recorded), 3, len(x)))
     for index, tag in enumerate(recorded):
         lowest, highest = RANGES.get(tag.partition("/")[2], (-np.inf, np.inf))
         low, high = mean[index] - half[index], mean[index] + half[index]
         values[index] = mean[index], np.maximum(low, lowest), np.minimum(high, highest)
     return Means(
-        examples=examples,
+        x=x,
         seconds=np.nan_to_num(mean[-1]),
         tags=tuple(f"{tag}/{part}" for tag in recorded for part in (MEAN, LOW, HIGH)),
-        values=values.reshape(3 * len(recorded), len(examples)),
+        values=values.reshape(3 * len(recorded), len(x)),
     )
 
 
