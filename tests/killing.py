@@ -18,8 +18,6 @@ from joblib.externals.loky.backend.context import set_start_method
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-import losslab.recording.tensorboard
-import losslab.study.train  # noqa: F401  # what commands would import, seconds each time
 from losslab import cli
 from running import TINY, records, results, status
 

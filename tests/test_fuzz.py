@@ -180,7 +180,7 @@ def test_a_cache_is_right_or_made_again(tmp_path, data, which):
 def test_records_that_go_with_a_checkpoint(tmp_path, monkeypatch, data, name):
     directory = RunDirectory(tmp_path)
     monkeypatch.setattr(time, "time", lambda: 0.0)  # so that the files are alike
-    recorder = Recorder(directory, hyper_parameters={}, group="a")
+    recorder = Recorder(directory)
     for step in (1, 2):
         recorder.record({"a/b": 0.5}, step=step, examples=1, epoch=1.0, curves={"c": {"x": [1.0]}})
     marks = recorder.marks()

@@ -241,8 +241,8 @@ def _evaluate(arguments: list[str]) -> int:
 def _board(arguments: list[str]) -> int:
     parser = _parser(
         "board",
-        "Start TensorBoard on the loopback address: scalars, means over seeds (after a report), "
-        "one row a configuration in HParams, pictures, histograms. Runs under way grow live.",
+        "Start TensorBoard on the loopback address: scalars, histograms, one row a configuration "
+        "in HParams, and after a report means over seeds and images. Runs under way grow live.",
     )
     parser.add_argument(
         "path", type=Path, nargs="?", default=Path("outputs"), help="with runs; outputs by default"
@@ -261,7 +261,7 @@ def _board(arguments: list[str]) -> int:
             "-P",  # without the working folder, which may hold somebody's random.py
             *("-m", "tensorboard.main", "--logdir", str(given.path), "--host", "127.0.0.1"),
             *("--port", str(given.port), "--reload_interval", "5", "--reload_multifile", "true"),
-            # Of each picture it would keep ten; a long run has more.
+            # Of each image it would keep ten; a long run has more.
             *("--samples_per_plugin", "images=100", "--window_title", "losslab"),
         ],
     )

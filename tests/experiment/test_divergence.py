@@ -6,10 +6,10 @@ import pytest
 from tensorboard.plugins.hparams import api_pb2, metadata
 
 from losslab import report
-from losslab.board import read_events
 from losslab.metrics import accuracy
 from losslab.recording import read_records
 from losslab.report.runs import read_predictions
+from losslab.tensorboard import read_events
 from running import read, records, status
 
 HUGE = ("loss=mse", "optimizer.lr=1e6", "trainer.epochs=9", "trainer.log_every=1")

@@ -10,9 +10,9 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from losslab.board import read_events
 from losslab.experiment import train as module
 from losslab.recording import Recorder
+from losslab.tensorboard import read_events
 from running import TINY, read, records, results, status
 
 FOUR = (

@@ -5,16 +5,16 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from losslab.board import picture
 from losslab.recording import Recorder, RecordLog, RunDirectory, read_records
 from losslab.recording import recorder as module
+from losslab.tensorboard import RunWriter, image
 
 
 def open_recorder(folder, **options) -> Recorder:
     folder.mkdir(exist_ok=True)
-    return Recorder(
-        RunDirectory(folder), hyper_parameters={"loss": "mse"}, group="runs/mse", **options
-    )
+    directory = RunDirectory(folder)
+    writer = RunWriter(directory, hyper_parameters={"loss": "mse"}, group="runs/mse")
+    return Recorder(directory, views=[writer], **options)
 
 
 def write(recorder: Recorder, steps) -> None:
@@ -24,7 +24,7 @@ def write(recorder: Recorder, steps) -> None:
             step=step,
             examples=32 * step,
             epoch=step / 4,
-            shown=[picture("a/picture", b"png", width=1, height=step)] if step % 2 else None,
+            shown=[image("an/image", b"png", width=1, height=step)] if step % 2 else None,
         )
 
 
@@ -37,10 +37,10 @@ def scalars(folder) -> dict[str, list[tuple[int, float]]]:
     }
 
 
-def pictures(folder) -> list[tuple[int, int]]:
-    """Return (step, height) of the pictures, as TensorBoard reads them."""
+def images(folder) -> list[tuple[int, int]]:
+    """Return (step, height) of the images, as TensorBoard reads them."""
     events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
-    return [(event.step, event.height) for event in events.Images("a/picture")]
+    return [(event.step, event.height) for event in events.Images("an/image")]
 
 
 def test_every_number_is_in_both_files_once_over_examples_seen(tmp_path):
@@ -95,7 +95,7 @@ def test_a_resumed_run_repeats_no_record(tmp_path):
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
 
 
-def test_a_resumed_run_keeps_each_picture_once(tmp_path):
+def test_a_resumed_run_keeps_each_image_once(tmp_path):
     whole = open_recorder(tmp_path / "whole")
     write(whole, range(1, 11))
     whole.close(success=True)
@@ -107,8 +107,8 @@ def test_a_resumed_run_keeps_each_picture_once(tmp_path):
     again = open_recorder(tmp_path / "stopped", after_step=4)
     write(again, range(5, 11))
     again.close(success=True)
-    assert pictures(tmp_path / "stopped") == pictures(tmp_path / "whole")
-    assert [height for _, height in pictures(tmp_path / "whole")] == [1, 3, 5, 7, 9]
+    assert images(tmp_path / "stopped") == images(tmp_path / "whole")
+    assert [height for _, height in images(tmp_path / "whole")] == [1, 3, 5, 7, 9]
     assert scalars(tmp_path / "stopped") == scalars(tmp_path / "whole")
     files = {path.name.split(".")[0] for path in (tmp_path / "stopped").iterdir()}
     assert files == {"events", "metrics", "curves"}

@@ -1,11 +1,10 @@
+"""A study's findings as figures."""
+
 import pytest
 from matplotlib.image import imread
 
-from losslab.report import build, load_plan, load_runs
-from losslab.report.canvas import new_figure
+from losslab.report import build, figures, load_plan, load_runs
 from losslab.report.findings import find
-from losslab.report.forest import _draw
-from losslab.report.style import arm_styles
 
 
 @pytest.fixture(scope="module")
@@ -14,10 +13,9 @@ def findings(tiny_study):
 
 
 def forest(findings, metric):
-    _, (axis,) = new_figure(8, 4)
     judgements = [each for each in findings.judgements if each.claim.metric == metric]
-    _draw(axis, findings, metric, judgements, styles=arm_styles(findings.plan.arms))
-    return axis, judgements
+    metrics = dict.fromkeys(each.claim.metric for each in findings.judgements)
+    return figures.claims(findings).axes[list(metrics).index(metric)], judgements
 
 
 @pytest.mark.parametrize("metric", ["test/accuracy", "test/ece"])
@@ -40,6 +38,27 @@ def test_an_effect_far_beyond_what_matters_needs_a_logarithmic_axis(findings):
     axis, _ = forest(findings, "test/ece")
     assert axis.get_xscale() == "linear"
     assert "ECE (percentage points)" in axis.get_xlabel()
+
+
+def test_a_panel_a_loss_shows_the_grid_its_choice_and_the_reference(findings):
+    axes = figures.accuracy_by_value(findings).axes
+    assert [axis.get_title(loc="left") for axis in axes] == [
+        findings.plan.arms[arm].label for arm in findings.plan.arms
+    ]
+    for axis, arm in zip(axes, findings.plan.arms, strict=True):
+        grid = {p.value: p.mean for p in findings.tuning if p.arm == arm}
+        drawn = [dict(zip(*line.get_data(), strict=True)) for line in axis.lines]
+        assert grid in drawn
+        chosen = findings.chosen(arm)
+        assert {chosen: grid[chosen]} in drawn
+
+
+def test_learning_curves_hold_every_epoch(findings):
+    axis = figures.learning_curves(findings).axes[0]
+    assert [line.get_label() for line in axis.lines] == [
+        arm.label for arm in findings.plan.arms.values()
+    ]
+    assert all(line.get_xdata().tolist() == [1, 2, 3] for line in axis.lines)
 
 
 def test_a_figure_shows_each_loss_in_its_colour(tiny_study, tmp_path):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from scipy import stats
 
-from losslab.report.panels import draw_drawings
+from losslab.figures.panels import draw_drawings
 from losslab.study.drawings import line, over_training, reliability, surface
 
 RELIABILITY = "why/calibration/reliability"

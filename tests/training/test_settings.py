@@ -27,7 +27,7 @@ def test_counts_are_whole_numbers_from_one_up(name, value):
         Trainer(**settings)
 
 
-def test_pictures_can_be_left_out():
+def test_images_can_be_left_out():
     settings = Trainer(batch_size=32, epochs=1, pictures_every=None, histograms_every=None)
     assert (settings.pictures_every, settings.histograms_every) == (None, None)
 

@@ -1,6 +1,6 @@
 """Measures of the study ``identities``: what the seed document says, row by row."""
 
-from losslab.report.drawings import Drawing, Panel
+from losslab.figures import Drawing, Panel
 from losslab.report.measurement import Quantity
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from identities import exact, figure
+from losslab.figures import Curve, Panel
 from losslab.losses import information
-from losslab.report.drawings import Curve, Panel
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.study.measure import Runs
 from losslab.study.reading import predictions

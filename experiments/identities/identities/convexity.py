@@ -10,8 +10,8 @@ from identities import exact, figure
 from identities.optimum import random_distributions
 from losslab.data import BatchLoader
 from losslab.diagnostics import differentiate_twice
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import CrossEntropy, Loss, SquaredError, information
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.seeding import generator
 from losslab.study.measure import Runs

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from identities import exact, figure
 from identities.optimum import descend
+from losslab.figures import Curve, Panel
 from losslab.losses import information
-from losslab.report.drawings import Curve, Panel
 from losslab.report.measurement import Measurement
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds, pairs

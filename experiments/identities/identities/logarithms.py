@@ -9,8 +9,8 @@ from torch import Tensor
 
 from identities import exact, figure
 from losslab.data import BatchLoader
+from losslab.figures import Curve, Panel
 from losslab.losses import CrossEntropy
-from losslab.report.drawings import Curve, Panel
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.seeding import generator
 from losslab.study.measure import Runs

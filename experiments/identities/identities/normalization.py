@@ -3,7 +3,7 @@
 import numpy as np
 
 from identities import exact, figure
-from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.figures import Curve, Drawing, Panel
 from losslab.report.formatting import quantity as measured
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.study.measure import Runs

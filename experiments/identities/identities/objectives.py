@@ -13,8 +13,8 @@ from torch.nn.functional import one_hot
 from identities import exact, figure
 from identities.optimum import random_distributions
 from losslab.data import BatchLoader
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import CrossEntropy, KLDivergence, information
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.measurement import Measurement
 from losslab.seeding import generator
 from losslab.study.measure import Runs

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from identities import exact, figure
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import CrossEntropy, information
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.measurement import Measurement
 from losslab.seeding import generator
 from losslab.study.measure import Runs

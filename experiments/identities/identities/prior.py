@@ -3,8 +3,8 @@
 import torch
 
 from identities import exact, figure
+from losslab.figures import Curve, Panel
 from losslab.losses import MAP, CrossEntropy, GaussianPrior
-from losslab.report.drawings import Curve, Panel
 from losslab.report.measurement import Measurement
 from losslab.seeding import generator
 from losslab.study.measure import Runs

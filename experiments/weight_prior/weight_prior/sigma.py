@@ -6,7 +6,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from losslab.report.drawings import Drawing, Panel
+from losslab.figures import Drawing, Panel
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from losslab.report.drawings import Drawing, Panel
+from losslab.figures import Drawing, Panel
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from losslab.report.drawings import Curve, Drawing, Panel
+from losslab.figures import Curve, Drawing, Panel
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs

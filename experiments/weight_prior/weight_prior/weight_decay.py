@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import (
     MAP,
     CrossEntropy,
@@ -22,7 +23,6 @@ from losslab.losses import (
     SquaredError,
 )
 from losslab.models import MLP
-from losslab.report.drawings import Curve, Drawing, Panel
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.report.statistics import FloatArray
 from losslab.seeding import generator

@@ -1,16 +1,17 @@
 """The training of one run and the files that hold its result."""
 
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save as to_safetensors
+from torch import nn
 
 from losslab.diagnostics import Examination, probe_of
 from losslab.experiment.build import Parts
 from losslab.experiment.identity import RunIdentity, over_seeds
 from losslab.experiment.saved_model import about_model
-from losslab.pictures import Album
 from losslab.recording import Recorder, RunDirectory, write_atomically, write_json
 from losslab.text import Console
 from losslab.training import (
@@ -49,15 +50,20 @@ def train(
         state: A checkpoint to go on from.
         show: Whether to show a progress bar.
     """
+    # Half a second to import, and then only to train.
+    from losslab.tensorboard import RunWriter, histograms, precision_recall_curves
+
     settings, directory = parts.trainer, identity.directory
     configure_process(threads=settings.threads, deterministic=settings.deterministic)
     step = parts.step()
     model = step.model
-    recorder = Recorder(
+    writer = RunWriter(
         directory,
         hyper_parameters=_hyper_parameters(config, choices),
         group=f"{config.name}/{over_seeds(config, identity)}",
-        after_step=None if state is None else state["step"],
+    )
+    recorder = Recorder(
+        directory, views=[writer], after_step=None if state is None else state["step"]
     )
     loaders = {part: parts.loader(part) for part in ("train", "val", "test")}
     examination = Examination(
@@ -67,15 +73,8 @@ def train(
         probe=probe_of(loaders["train"].in_order(), settings.probe_size),
         initial=model.state_dict(),
     )
-    album = Album(
-        loss=choices["loss"],
-        model=model,
-        objective=step.objective,
-        val=parts.dataset.val,
-        class_names=parts.dataset.class_names,
-        pictures_every=settings.pictures_every,
-        histograms_every=settings.histograms_every,
-    )
+    at_the_end: Curves = {}
+    draw_images = partial(_images, parts, identity, config=config, loss=choices["loss"])
     success = False
     try:
         with _progress_bar(show) as bar:
@@ -88,8 +87,18 @@ def train(
             def draw(
                 epochs_done: int, validation: Evaluation, curves: Curves, last: bool
             ) -> list[Any]:
-                val = Predictions(validation.logits, validation.labels)
-                return album.during(epochs_done, val=val, curves=curves, last=last)
+                shown: list[Any] = []
+                if not bool(validation.logits.isfinite().all()):
+                    return shown  # the run is about to be found diverged
+                every = settings.histograms_every
+                if every is not None and (last or epochs_done % every == 0):
+                    shown += histograms(*_arrays(validation), _weights(model))
+                every = settings.pictures_every
+                if last:  # drawn with what the last diagnostics see
+                    at_the_end.update(curves)
+                elif every is not None and epochs_done and epochs_done % every == 0:
+                    shown += draw_images(validation, curves)
+                return shown
 
             loop = Loop(
                 step=step,
@@ -129,7 +138,10 @@ def train(
                 val=Predictions(val.logits, val.labels),
                 test=Predictions(test.logits, test.labels),
             )
-            shown = album.after(test=Predictions(test.logits, test.labels), curves=finding.curves)
+            shown: list[Any] = []
+            if settings.pictures_every is not None and bool(test.logits.isfinite().all()):
+                shown = draw_images(val, at_the_end | finding.curves)
+                shown += precision_recall_curves(*_arrays(test), parts.dataset.class_names)
             loop.record(seen | finding.scalars, curves=finding.curves, shown=shown)
         write_json(
             directory.summary,
@@ -156,6 +168,46 @@ def _write_results(
     if loss:
         write_atomically(directory.loss, pack_weights(loss))
     write_atomically(directory.model, pack_weights(step.model.state_dict()))
+
+
+def _arrays(evaluation: Evaluation) -> tuple[Any, Any]:
+    """Return logits and labels in numpy."""
+    return evaluation.logits.float().cpu().numpy(), evaluation.labels.cpu().numpy()
+
+
+def _weights(model: nn.Module) -> dict[str, Any]:
+    return {name: p.detach().float().cpu().numpy() for name, p in model.named_parameters()}
+
+
+def _images(
+    parts: Parts,
+    identity: RunIdentity,
+    validation: Evaluation,
+    curves: Curves,
+    *,
+    config: DictConfig,
+    loss: str,
+) -> list[Any]:
+    """Return the images of the run as it is now, for TensorBoard."""
+    # matplotlib takes a second to import: only for those who ask for images.
+    from losslab.figures.run_images import Recorded, label_image, run_images, worst_mistakes
+    from losslab.tensorboard import image
+
+    logits, labels = _arrays(validation)
+    run = Recorded(
+        seed=identity.seed,
+        logits=logits,
+        labels=labels,
+        weights=_weights(parts.model),
+        curves=curves,
+        class_names=[str(name) for name in parts.dataset.class_names],
+    )
+    name, of_loss = identity.group.rpartition("-")[0], OmegaConf.to_container(config.loss)
+    assert isinstance(of_loss, dict)
+    images = run_images([run], name=name, loss=loss, prior=of_loss.get("prior"))
+    mistakes = worst_mistakes(run, parts.dataset.val.images.cpu().numpy())
+    images["worst_mistakes/val"] = label_image(mistakes, f"{name}, seed {run.seed}")
+    return [image(tag, *each) for tag, each in images.items()]
 
 
 def _hyper_parameters(config: DictConfig, choices: dict[str, str]) -> dict[str, bool | float | str]:

@@ -1,14 +1,14 @@
 """The run directory and what is written into it.
 
-``metrics.jsonl`` is the truth, TensorBoard's event file a view of it. Nothing here imports torch
-until a TensorBoard file is opened, because looking at finished runs must be quick.
+``metrics.jsonl`` is the truth, TensorBoard's event file a view of it. Nothing here imports torch or
+TensorBoard, because looking at finished runs must be quick.
 """
 
 from losslab.files import write_atomically, write_json
 from losslab.recording.manifest import manifest
 from losslab.recording.placement import locate, place
 from losslab.recording.record_log import RecordLog, read_records
-from losslab.recording.recorder import Recorder, check_marks
+from losslab.recording.recorder import Recorder, View, check_marks
 from losslab.recording.run_directory import FINISHED, RunDirectory, Status
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Recorder",
     "RunDirectory",
     "Status",
+    "View",
     "check_marks",
     "locate",
     "manifest",

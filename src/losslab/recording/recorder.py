@@ -1,13 +1,11 @@
-"""Write each record once to metrics.jsonl and once to TensorBoard."""
+"""Write each record once to metrics.jsonl and once to each view, such as TensorBoard."""
 
 import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from losslab.recording.about import about
 from losslab.recording.record_log import RecordLog, check_mark
 from losslab.recording.run_directory import RunDirectory
 from losslab.types import Curves, Scalars
@@ -16,40 +14,54 @@ SECONDS_BETWEEN_FLUSHES = 10.0
 """At most, while records are made: an epoch may take an hour, and somebody may be looking on."""
 
 
+class View(Protocol):
+    """Shows the records of a run elsewhere while they are made."""
+
+    def open(self, *, start: float, records: Sequence[Mapping[str, Any]]) -> None:
+        """Begin anew, with the records that a resumed run keeps.
+
+        Args:
+            start: Unix time of the run's start, in seconds.
+            records: Of ``metrics.jsonl``.
+        """
+
+    def add_record(self, record: Mapping[str, Any]) -> None:
+        """Show one record of ``metrics.jsonl``."""
+
+    def add_shown(self, position: Mapping[str, Any], shown: Sequence[Any]) -> None:
+        """Show what is no number, at the same place as a record."""
+
+    def flush(self) -> None:
+        """Make everything so far visible."""
+
+    def close(self, *, success: bool) -> None:
+        """End; ``success`` is false for a run that failed or diverged."""
+
+
 class Recorder:
     """The numbers of one run while it trains.
 
     Args:
         directory: The run's folder, which exists.
-        hyper_parameters: For TensorBoard's HParams, without the seed.
-        group: The configuration's name there.
+        views: Where each record is shown, too.
         after_step: Records up to this step are kept, for a run that is resumed; ``None`` for a
-            fresh one. TensorBoard's file is then written anew, from the kept records and the
-            pictures among the old file's events, so that no event is there twice.
+            fresh one.
     """
 
     def __init__(
         self,
         directory: RunDirectory,
         *,
-        hyper_parameters: dict[str, bool | float | str],
-        group: str,
+        views: Sequence[View] = (),
         after_step: int | None = None,
     ) -> None:
-        from losslab.recording.tensorboard import TensorBoardWriter  # half a second
-
         self._log = RecordLog(directory.metrics, after_step=after_step)
         self._curves = RecordLog(directory.curves, after_step=after_step)
         earlier = self._log.kept[-1]["wall_s"] if self._log.kept else 0.0
         self._start = time.time() - earlier
-        self._board = TensorBoardWriter(
-            Path(directory.path),
-            hyper_parameters=hyper_parameters,
-            group=group,
-            start=self._start,
-            texts=about(directory),
-            records=self._log.kept,
-        )
+        self._views = views
+        for view in views:
+            view.open(start=self._start, records=self._log.kept)
         self._flushed = time.monotonic()
 
     def record(
@@ -70,7 +82,7 @@ class Recorder:
             examples: Training examples seen so far; the x-axis in TensorBoard.
             epoch: Passes over the training part made so far, with its fraction.
             curves: Name to columns of numbers, for ``curves.jsonl``.
-            shown: Pictures and histograms, as values of a TensorBoard summary.
+            shown: Images and histograms, as the views take them.
         """
         position = {
             "step": step,
@@ -80,11 +92,12 @@ class Recorder:
         }
         finite = {tag: value for tag, value in scalars.items() if math.isfinite(value)}
         self._log.append(position | finite)
-        self._board.add_record(position | finite)
         if curves:
             self._curves.append(position | curves)
-        if shown:
-            self._board.add_shown(position, shown)
+        for view in self._views:
+            view.add_record(position | finite)
+            if shown:
+                view.add_shown(position, shown)
         if time.monotonic() - self._flushed > SECONDS_BETWEEN_FLUSHES:
             self.flush()
 
@@ -96,19 +109,21 @@ class Recorder:
         """Make everything so far visible to readers."""
         self._log.flush()
         self._curves.flush()
-        self._board.flush()
+        for view in self._views:
+            view.flush()
         self._flushed = time.monotonic()
 
     def close(self, *, success: bool) -> None:
         """Close all files.
 
         Args:
-            success: The status in TensorBoard's HParams: false for a run that failed or diverged.
+            success: False for a run that failed or diverged.
         """
-        with ExitStack() as all_three:  # the others, too, where one cannot be written
-            all_three.callback(self._board.close, success=success)
-            all_three.callback(self._curves.close)
-            all_three.callback(self._log.close)
+        with ExitStack() as each:  # the others, too, where one cannot be written
+            for view in self._views:
+                each.callback(view.close, success=success)
+            each.callback(self._curves.close)
+            each.callback(self._log.close)
 
 
 def check_marks(directory: RunDirectory, marks: object) -> None:

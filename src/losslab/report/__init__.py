@@ -23,7 +23,7 @@ from losslab.report.plan import EVIDENCE_FILE, PLAN_FILE, Plan, load_plan, parse
 from losslab.report.results import study_data, sweep_data, to_json
 from losslab.report.runs import Run, load_runs, runs_table
 from losslab.report.study_report import study_document
-from losslab.report.sweep_report import draw_sweep, sweep_document
+from losslab.report.sweep_report import sweep_document
 from losslab.report.tuning import Choice, select, tuning_points
 
 __all__ = [
@@ -129,6 +129,8 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
             f"{root} holds no runs; give the folder of a study or a sweep, or start one: "
             "losslab train"
         )
+    from losslab.report.figures import draw_sweep  # as for a study
+
     found = sweep(runs)
     figures = draw_sweep(found, out / "figures")
     document = sweep_document(found, {path.name for path in figures})
@@ -137,8 +139,8 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
 
 def _draw(findings: Findings, folder: Path) -> list[Path]:
     # matplotlib takes seconds to import: only to draw.
+    from losslab.figures.panels import draw_drawings
     from losslab.report.figures import draw_study
-    from losslab.report.panels import draw_drawings
 
     drawings = [d for found in findings.measurements.values() for d in found.drawings]
     study = draw_study(findings, folder) if findings.plan.arms else []
@@ -169,7 +171,7 @@ def _write_over_seeds(root: Path, runs: Sequence[Run], console: Console | None) 
     from losslab.report.over_seeds import write_over_seeds
 
     try:
-        write_over_seeds(root, runs)
+        write_over_seeds(root, runs, console)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from losslab.figures import Drawing
 from losslab.files import read_json
-from losslab.report.drawings import Drawing
 from losslab.report.parsing import parse
 from losslab.report.plan import EVIDENCE_FILE
 from losslab.report.statistics import Interval

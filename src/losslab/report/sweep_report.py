@@ -1,14 +1,11 @@
 """The report of a plain sweep, and its figure."""
 
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from collections.abc import Collection
 from typing import Any
 
-from losslab.files import is_generated
 from losslab.report import formatting as show
 from losslab.report.document import Document, Table
 from losslab.report.findings import METRICS, Configuration, Sweep
-from losslab.report.statistics import Interval
 from losslab.report.study_report import measured_text, n_text, runs_and_machine
 
 FIGURE = "accuracy_by_value.png"
@@ -78,46 +75,6 @@ def value_text(value: Any) -> str:
     if isinstance(value, str):
         return value.rsplit(".", 1)[-1] if value.startswith("losslab.") else value
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
-    """Draw accuracy against the learning rate where a curve has two; return the files."""
-    curves: dict[str, list[Configuration]] = {}
-    for configuration in found.configurations:
-        rate = configuration.varied.get(RATE)
-        if isinstance(rate, int | float) and configuration.measured[METRICS[0]].estimate:
-            curves.setdefault(curve_name(found, configuration), []).append(configuration)
-    path = folder / FIGURE
-    if all(len(members) < 2 for members in curves.values()):
-        if is_generated(path):
-            path.unlink()
-        return []
-    # matplotlib takes seconds to import: only to draw.
-    from losslab.report.by_value import Line, draw_by_value
-    from losslab.report.canvas import drawing
-    from losslab.report.plan import Arm
-    from losslab.report.style import arm_styles
-
-    folder.mkdir(parents=True, exist_ok=True)
-    styles = arm_styles({name: Arm(name, members[0].loss) for name, members in curves.items()})
-    with drawing():
-        draw_by_value(
-            [Line(name, styles[name], _points(members)) for name, members in curves.items()],
-            path,
-            x_label="learning rate",
-            y_label="test accuracy (%)",
-            note="mean over seeds, bars: 95% interval",
-        )
-    return [path]
-
-
-def _points(members: Sequence[Configuration]) -> list[tuple[float, float, Interval | None]]:
-    points = []
-    for member in members:
-        found = member.measured[METRICS[0]].estimate
-        if found is not None:
-            points.append((float(member.varied[RATE]), found.mean, found.interval))
-    return sorted(points, key=lambda point: point[0])
 
 
 def curve_name(found: Sweep, configuration: Configuration) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from losslab.figures import Curve, Drawing, Field, Panel
 from losslab.metrics import ECE_BINS
 from losslab.recording import read_records
-from losslab.report.drawings import Curve, Drawing, Field, Panel
 from losslab.report.measurement import Measurement
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds
@@ -189,9 +189,7 @@ def profile(
     return _drawing(name, title, panels)
 
 
-def _points(
-    points: Sequence[Point], curve: str, x: str, y: str, place: float
-) -> dict[str, list[float]]:
+def _points(points: Sequence[Point], curve: str, x: str, y: str, place: float) -> dict[str, Any]:
     xs: list[float] = []
     ys: list[float] = []
     for point in points:

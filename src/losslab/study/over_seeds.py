@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from losslab.report.drawings import Curve
+from losslab.figures import Curve
 from losslab.report.measurement import Quantity
 from losslab.report.statistics import FloatArray, t_interval
 from losslab.study.points import Point

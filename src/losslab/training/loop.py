@@ -47,7 +47,7 @@ def _look_at_nothing(
 def _draw_nothing(
     epochs_done: int, validation: Evaluation, curves: Curves, last: bool
 ) -> list[Any]:
-    """Have no pictures."""
+    """Have no images."""
     del epochs_done, validation, curves, last
     return []
 
@@ -73,7 +73,7 @@ class Loop:
         recorder: Where the numbers go.
         save: Called with everything that :meth:`restore` needs.
         examine: The diagnostics, called before the first epoch and after each.
-        draw: Gives the pictures of the run, called likewise.
+        draw: Gives images and histograms of the run, called likewise.
         on_epoch: Called with the epoch, the number of epochs and its numbers, to show progress.
         steps_done: Updates made.
         diverged: Whether the objective stopped being a finite number; training then ends.
@@ -230,7 +230,7 @@ class Loop:
         shown: list[Any] | None = None,
         examples_per_s: float | None = None,
     ) -> None:
-        """Record numbers, columns of numbers and pictures at the present step."""
+        """Record numbers, columns of numbers and images at the present step."""
         self.scalars |= scalars
         per_epoch = len(self.train)
         whole, rest = divmod(self.steps_done, per_epoch)

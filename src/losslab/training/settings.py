@@ -25,8 +25,9 @@ class Trainer:
         channels_last: Memory layout of pictures and convolutions; faster on CPUs and recent GPUs.
         log_every: Steps between two records of the objective and the norms.
         checkpoint_every: Epochs between two checkpoints.
-        pictures_every: Epochs between two series of pictures in TensorBoard, the last one at the
-            end; ``None`` for none, and no precision-recall curves.
+        pictures_every: Epochs between two series of this run's images in TensorBoard, the last one
+            at the end, with precision-recall curves; ``None`` for none. A report draws the images
+            of each configuration from what its runs recorded.
         histograms_every: Likewise of histograms of outputs and weights.
         probe_size: Training examples that the diagnostics look at, always the same ones.
 
@@ -44,7 +45,7 @@ class Trainer:
     channels_last: bool = True
     log_every: int = 50
     checkpoint_every: int = 1
-    pictures_every: int | None = 10
+    pictures_every: int | None = None
     histograms_every: int | None = 1
     probe_size: int = 256
 

@@ -3,9 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from losslab.report.plan import Arm
-from losslab.report.style import arm_styles
-from losslab.styles import LOSS_STYLES
+from losslab.figures import LOSS_STYLES, styles_of
 
 CONFIGS = Path(__file__).parents[2] / "conf" / "loss"
 HEADLINE = ["cross_entropy", "mse", "mse_softmax", "brier", "map_gaussian"]
@@ -28,11 +26,6 @@ def test_the_headline_losses_differ_in_everything(one, other):
 
 
 def test_arms_that_share_a_loss_look_different():
-    arms = {
-        "sgd": Arm("SGD", "cross_entropy"),
-        "adam": Arm("Adam", "cross_entropy"),
-        "clipped": Arm("clipped", "clipped"),
-    }
-    styles = arm_styles(arms)
+    styles = styles_of({"sgd": "cross_entropy", "adam": "cross_entropy", "clipped": "clipped"})
     assert styles["sgd"] == LOSS_STYLES["cross_entropy"]
     assert len(set(styles.values())) == 3

@@ -1,7 +1,9 @@
-"""Figures as data: what a measure gives and :mod:`losslab.report.panels` draws."""
+"""Figures as data: what reports and measures give and :mod:`losslab.figures.panels` draws."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from losslab.figures.styles import Style
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -9,13 +11,18 @@ class Curve:
     """One line of a figure.
 
     Attributes:
-        label: In the legend.
+        label: In the legend; none if empty.
         x: Positions.
         y: Values.
         low: Lower ends of intervals, if any.
         high: Upper ends likewise.
         loss: Config name of the loss whose colour it has; by order if ``None``.
         line: Whether points are joined.
+        style: Colour, marker and line, where they are not those of the loss.
+        bars: Whether intervals are bars rather than a band.
+        weights: Of each point, which its marker's area shows.
+        ring: The position of a point to be marked.
+        mark_every: Points between two markers; ``None`` marks all points of few, none of many.
     """
 
     label: str
@@ -25,23 +32,31 @@ class Curve:
     high: list[float] | None = None
     loss: str | None = None
     line: bool = True
+    style: Style | None = None
+    bars: bool = False
+    weights: list[float] | None = None
+    ring: float | None = None
+    mark_every: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """Shares in [0, 1] on a grid, drawn as filled contours, in percent.
+    """Numbers on a grid, drawn as filled contours.
 
     Attributes:
         x: Positions, one a point, in any order.
         y: Likewise.
         z: Values there.
-        label: What they are, with the unit, %.
+        label: What they are, with the unit.
+        shares: Whether they are shares in [0, 1], shown in percent; else they are positive and on
+            a logarithmic scale.
     """
 
     x: list[float]
     y: list[float]
     z: list[float]
     label: str
+    shares: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +72,11 @@ class Panel:
         y_log: Whether the vertical one is.
         diagonal: Whether both axes go from 0 to 1 and a thin line marks where they are equal.
         field: What lies behind the curves.
+        percent: Whether the vertical axis shows shares in percent: over the ``whole`` range from 0
+            to 100, or where the curves are (``shown``).
+        ticks: ``values`` sets a tick at each position of a curve, ``counts`` at whole numbers from
+            0; names and positions set just these.
+        marks: Where thin dashed vertical lines are.
     """
 
     title: str
@@ -67,6 +87,9 @@ class Panel:
     y_log: bool = False
     diagonal: bool = False
     field: Field | None = None
+    percent: Literal["whole", "shown"] | None = None
+    ticks: Literal["values", "counts"] | list[tuple[str, float]] | None = None
+    marks: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +99,26 @@ class Drawing:
     Attributes:
         name: File name without ending.
         caption: What it shows.
-        panels: Left to right.
+        panels: Left to right, then down.
+        columns: Panels side by side; all if ``None``.
+        size: Width and height in inches; by the number of panels if ``None``.
+        x_label: Below all panels, which then have the same axes.
+        y_label: Beside them.
+        share: Whether all panels have the same axes, labelled at the outer ones.
+        legend_below: Whether one legend below is for all panels, rather than one within each.
+        title_width: Characters in a line of a panel's title.
     """
 
     name: str
     caption: str
     panels: list[Panel]
+    columns: int | None = None
+    size: tuple[float, float] | None = None
+    x_label: str = ""
+    y_label: str = ""
+    share: bool = False
+    legend_below: bool = False
+    title_width: int = 44
 
 
 def read_drawing(data: dict[str, Any]) -> Drawing:

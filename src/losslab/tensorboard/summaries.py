@@ -1,6 +1,7 @@
-"""The kinds of summaries that TensorBoard's dashboards show."""
+"""The kinds of summaries that TensorBoard's dashboards show, and those of every run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,16 @@ from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.plugins.pr_curve import metadata as pr_curve_metadata
 from tensorboard.plugins.text import metadata as text_metadata
 
-FloatArray = npt.NDArray[np.float64]
+from losslab.metrics import nll
+
+FloatArray = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.int64]
+
+MOST_CURVES = 20
+"""Classes that have a precision-recall curve each; of more only all together."""
+
+_BINS = 50
+_MOST_VALUES = 100_000  # of a tensor, for its histogram
 
 
 def scalars(values: Mapping[str, float]) -> list["Summary.Value"]:
@@ -25,8 +34,8 @@ def scalars(values: Mapping[str, float]) -> list["Summary.Value"]:
     return [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
 
 
-def picture(tag: str, png: bytes, *, width: int, height: int) -> "Summary.Value":
-    """Return a picture.
+def image(tag: str, png: bytes, width: int, height: int) -> "Summary.Value":
+    """Return an image.
 
     Args:
         tag: Its name.
@@ -34,8 +43,38 @@ def picture(tag: str, png: bytes, *, width: int, height: int) -> "Summary.Value"
         width: In pixels.
         height: In pixels.
     """
-    image = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=3)
-    return Summary.Value(tag=tag, image=image)
+    content = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=3)
+    return Summary.Value(tag=tag, image=content)
+
+
+def histograms(
+    logits: FloatArray, labels: Counts, weights: Mapping[str, FloatArray]
+) -> list["Summary.Value"]:
+    """Return histograms of a run's outputs and weights.
+
+    Args:
+        logits: ``(N, K)`` of the validation part, finite.
+        labels: ``(N,)`` of it.
+        weights: By name; those of one dimension, such as biases, are left out.
+    """
+    p_true = np.exp(-nll(logits.astype(np.float64), labels, reduction="none"))
+    return [
+        histogram("logits/val", *_binned(logits)),
+        histogram("p_true/val", *_binned(p_true, limits=(0.0, 1.0))),
+        *(
+            histogram(f"weights/{name}", *_binned(value))
+            for name, value in weights.items()
+            if value.ndim > 1
+        ),
+    ]
+
+
+def _binned(
+    values: FloatArray, *, limits: tuple[float, float] | None = None
+) -> tuple[Counts, FloatArray]:
+    flat = values.ravel()
+    some = flat[:: len(flat) // _MOST_VALUES + 1].astype(np.float64)
+    return np.histogram(some[np.isfinite(some)], bins=_BINS, range=limits)
 
 
 def histogram(tag: str, counts: Counts, edges: FloatArray) -> "Summary.Value":
@@ -65,6 +104,32 @@ def text(tag: str, markdown: str) -> "Summary.Value":
     """Return a text, shown as Markdown."""
     about = text_metadata.create_summary_metadata(display_name="", description="")
     return tensor(tag, _strings(markdown.encode()), about)
+
+
+def precision_recall_curves(
+    logits: FloatArray, labels: Counts, class_names: Sequence[str]
+) -> list["Summary.Value"]:
+    """Return a precision-recall curve a class; of more than 20 classes one of all together.
+
+    Args:
+        logits: ``(N, K)`` of the test part, finite.
+        labels: ``(N,)`` of it.
+        class_names: K names.
+    """
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    one_hot = np.eye(len(class_names), dtype=bool)[labels]
+    groups: Mapping[str, Any] = {"all classes": slice(None)}
+    if len(class_names) <= MOST_CURVES:
+        groups = {f"class {name}": index for index, name in enumerate(class_names)}
+    curves = []
+    for title, chosen in groups.items():
+        p, of_class = shares[:, chosen].astype(np.float64), one_hot[:, chosen]
+        if of_class.any():
+            tag = f"precision_recall/{title.replace(' ', '_')}"
+            title = f"{title}, test part"
+            curves.append(precision_recall(tag, p[of_class], p[~of_class], title=title))
+    return curves
 
 
 def precision_recall(

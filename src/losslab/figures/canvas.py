@@ -1,10 +1,11 @@
-"""What all figures share: size of type, quiet axes, and files that are the same to the byte."""
+"""What all figures share: type size, quiet axes, and files that are the same to the byte."""
 
+import functools
+import io
 import textwrap
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 # Figure and not pyplot: no global state, no window system, and a second less to import.
 import matplotlib as mpl
@@ -17,17 +18,22 @@ from matplotlib.ticker import MaxNLocator
 
 from losslab.files import beside, check_generated
 
-DPI = 150
+DPI, SMALL_DPI = 150, 100
+SMALL_WIDTH = 3.5
+"""Inches of a small figure: 350 pixels, what TensorBoard shows without scaling."""
+
 INK = "#262626"
 MUTED = "#595959"
 PALE = "#E8E8E8"
 
-_SETTINGS: Any = {
+_SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.parse_math": False,  # of a name with dollar signs
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": MUTED,
@@ -36,17 +42,40 @@ _SETTINGS: Any = {
     "ytick.color": MUTED,
     "grid.color": "#E6E6E6",
     "legend.frameon": False,
+    "legend.handlelength": 3,
     "lines.linewidth": 1.8,
-    "lines.markersize": 5.5,
+    "lines.markersize": 6,
+    "lines.markeredgecolor": "white",
+    "lines.markeredgewidth": 0.5,
+}
+_SMALL = {
+    "figure.dpi": SMALL_DPI,
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
 }
 
 
-def drawing() -> AbstractContextManager[None]:
-    """Hold the project's settings while something is drawn and saved.
+P = ParamSpec("P")
+R = TypeVar("R")
 
-    Those only: a matplotlibrc in the working folder may have labels typeset by LaTeX.
-    """
-    return mpl.style.context(["default", _SETTINGS])
+
+def styled(draw: Callable[P, R], *, settings: Any = _SETTINGS) -> Callable[P, R]:
+    """Let a function draw with the project's settings."""
+
+    @functools.wraps(draw)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        # Those only: a matplotlibrc in the working folder may have labels typeset by LaTeX.
+        with mpl.style.context(["default", settings]):
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+def small(draw: Callable[P, R]) -> Callable[P, R]:
+    """Let a function draw at the size of TensorBoard's images."""
+    return styled(draw, settings=_SETTINGS | _SMALL)
 
 
 def new_figure(
@@ -75,7 +104,7 @@ def new_figure(
 
 
 def percent_axis(axis: Axis) -> None:
-    """Label an axis of accuracies from 0 to 100."""
+    """Label an axis of shares from 0 to 100."""
     axis.set_ticks([0, 0.2, 0.4, 0.6, 0.8, 1.0], labels=["0", "20", "40", "60", "80", "100"])
 
 
@@ -89,8 +118,32 @@ def wrap(text: str, width: int = 26) -> str:
     return textwrap.fill(text, width, break_on_hyphens=False)
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> Path:
     """Write a PNG that is the same to the byte for the same drawing, beside and renamed."""
     check_generated(path, below=path.parent.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with beside(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": "losslab"})
+    return path
+
+
+class Image(NamedTuple):
+    """A figure as TensorBoard takes it.
+
+    Attributes:
+        png: The file.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    png: bytes
+    width: int
+    height: int
+
+
+def image(figure: Figure) -> Image:
+    """Return a small figure as PNG, the same to the byte for the same drawing."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=SMALL_DPI, metadata={"Software": None})
+    width, height = (round(inches * SMALL_DPI) for inches in figure.get_size_inches())
+    return Image(buffer.getvalue(), width, height)

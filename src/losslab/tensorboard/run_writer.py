@@ -1,6 +1,8 @@
 """TensorBoard's event file of a run: the scalars, and one HParams row a configuration."""
 
+import json
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -16,48 +18,51 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
     SessionStartInfo,
 )
 
-from losslab.board import EventFile, is_event_file, read_events, run_layout, scalars, text
 from losslab.files import beside
-from losslab.text import printable
+from losslab.recording import RunDirectory
+from losslab.tensorboard.events import EventFile, is_event_file, read_events
+from losslab.tensorboard.layout import run_layout
+from losslab.tensorboard.summaries import scalars, text
+from losslab.text import markdown, printable
 
 HyperParameters = dict[str, bool | float | str]
 
-ABOUT = "about"
-"""First part of the tags of texts."""
+_NOT_VERSIONS = ("command", "choices")
 
 
-class TensorBoardWriter:
-    """Write scalars and the HParams session of one run into its own folder.
+class RunWriter:
+    """A view of a run's records: scalars and the HParams session, in the run's own folder.
 
     ``add_hparams`` would make a second run, and an experiment record names one fixed set of
     columns, so that losses with other hyper-parameters lose theirs. Only the two session records
     are written: the table then has the union of all columns and every scalar as a metric.
 
     Args:
-        folder: The run directory; earlier event files in it are replaced.
+        directory: The run's; earlier event files in it are replaced.
         hyper_parameters: Column to value, without the seed.
         group: The configuration's name; runs with the same one make one row, averaged.
-        start: Unix time, in seconds.
-        texts: Name to Markdown.
-        records: Of ``metrics.jsonl``, of a run that is resumed. What an earlier file shows beside
-            scalars up to the last of them is kept, too.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        hyper_parameters: HyperParameters,
-        group: str,
-        start: float,
-        texts: Mapping[str, str] | None = None,
-        records: Sequence[Mapping[str, Any]] = (),
+        self, directory: RunDirectory, *, hyper_parameters: HyperParameters, group: str
     ) -> None:
-        self._start = start
+        self._directory = directory
+        self._hyper_parameters = hyper_parameters
+        self._group = group
+
+    def open(self, *, start: float, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write the file anew, so that no event is there twice.
+
+        Args:
+            start: Unix time, in seconds.
+            records: Of a run that is resumed. What an earlier file shows beside scalars up to the
+                last of them is kept, too.
+        """
+        self._start, folder = start, self._directory.path
         earlier = sorted(filter(is_event_file, folder.iterdir()), key=lambda p: p.stat().st_mtime)
         kept = _shown(earlier[-1], up_to=records[-1]["examples"]) if records and earlier else []
-        session = SessionStartInfo(group_name=group, start_time_secs=start)
-        for name, value in hyper_parameters.items():
+        session = SessionStartInfo(group_name=self._group, start_time_secs=start)
+        for name, value in self._hyper_parameters.items():
             if isinstance(value, bool):
                 session.hparams[name].bool_value = value
             elif isinstance(value, str):
@@ -73,7 +78,7 @@ class TensorBoardWriter:
                 [
                     _session(metadata.SESSION_START_INFO_TAG, data),
                     run_layout(),
-                    *(text(f"{ABOUT}/{name}", said) for name, said in (texts or {}).items()),
+                    *(text(f"about/{key}", said) for key, said in about(self._directory).items()),
                 ],
                 wall_time=start,
             )
@@ -92,9 +97,9 @@ class TensorBoardWriter:
         """Write the tags of one record of ``metrics.jsonl`` as scalars over examples seen."""
         self._add(record, scalars({tag: value for tag, value in record.items() if "/" in tag}))
 
-    def add_shown(self, position: Mapping[str, Any], values: Sequence["Summary.Value"]) -> None:
-        """Write pictures and histograms of the same place as a record."""
-        self._add(position, values)
+    def add_shown(self, position: Mapping[str, Any], shown: Sequence["Summary.Value"]) -> None:
+        """Write images and histograms at the same place as a record."""
+        self._add(position, shown)
 
     def _add(self, position: Mapping[str, Any], values: Sequence["Summary.Value"]) -> None:
         at = self._start + position["wall_s"]
@@ -116,12 +121,33 @@ class TensorBoardWriter:
             self._events.close()
 
 
+def about(directory: RunDirectory) -> dict[str, str]:
+    """Return configuration, command, and versions with commit, as Markdown, of those written."""
+    texts = {}
+    if directory.config.exists():
+        config = directory.config.read_text(encoding="utf-8")
+        texts["config"] = _code("yaml", config)
+    if directory.manifest.exists():
+        manifest = json.loads(directory.manifest.read_text(encoding="utf-8"))
+        texts["command"] = _code("sh", manifest["command"])
+        rows = [f"| {markdown(key)} | {markdown(str(value))} |" for key, value in manifest.items()
+                if key not in _NOT_VERSIONS]  # fmt: skip
+        texts["versions"] = "\n".join(["| what | value |", "| :-- | :-- |", *rows])
+    return texts
+
+
+def _code(language: str, text: str) -> str:
+    # Longer than any fence in it, which would end it.
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
+    return f"{fence}{language}\n{printable(text.rstrip())}\n{fence}"
+
+
 def _session(tag: str, data: HParamsPluginData) -> "Summary.Value":
     return Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data))
 
 
 def _shown(path: Path, *, up_to: int) -> list[Event]:
-    """Return the events of a file that show pictures and histograms, up to a place."""
+    """Return the events of a file that show images and histograms, up to a place."""
     return [
         event
         for event in read_events(path)

@@ -54,3 +54,33 @@ LOSS_STYLES: Mapping[str, Style] = {
     "focal": Style(PURPLE, "*", DASH_DOT),
     "multiclass_hinge": Style(GREEN, "X", SOLID),
 }
+
+_OTHERS = tuple(
+    Style(color, marker, line)
+    for color, marker, line in zip(
+        (PURPLE, SKY, GREY, ORANGE, GREEN, BLUE, VERMILLION) * 5,
+        ("<", ">", "d", "v", "p", "h", "8") * 5,
+        (SOLID, DASHED, DOTTED, DASH_DOT, LONG_DASH) * 7,
+        strict=True,
+    )
+)
+
+
+def styles_of(losses: Mapping[str, str | None]) -> dict[str, Style]:
+    """Give each name the style of its loss; what has none, or shares its loss, one of its own.
+
+    Args:
+        losses: Name to the config name of its loss.
+
+    >>> styles_of({"raw": "mse"})["raw"].marker
+    's'
+    """
+    styles: dict[str, Style] = {}
+    others = 0
+    for name, loss in losses.items():
+        style = LOSS_STYLES.get(loss or "")
+        if style is None or style in styles.values():
+            style = _OTHERS[others % len(_OTHERS)]
+            others += 1
+        styles[name] = style
+    return styles

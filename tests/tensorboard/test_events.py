@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util.tensor_util import make_ndarray
 
-from losslab.board import (
+from losslab.tensorboard import (
     LAYOUT_TAGS,
     EventFile,
     histogram,

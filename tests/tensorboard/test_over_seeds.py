@@ -8,7 +8,7 @@ from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from losslab.report import build, load_runs
-from losslab.report.over_seeds import FOLDER, means_over_seeds
+from losslab.tensorboard.over_seeds import FOLDER, Seed, means_over_seeds
 from report.factory import write_run
 
 CURVES = {0: (0.1, 0.5, 0.8), 1: (0.2, 0.7, 0.7), 2: (0.1, 0.6, 0.9)}
@@ -89,18 +89,28 @@ def test_a_report_on_one_configuration_leaves_the_others_alone(sweep):
     assert files(sweep) == before
 
 
-def test_a_single_seed_has_a_mean_and_no_interval(tmp_path):
+def test_a_single_seed_is_its_own_interval(tmp_path):
     write_curve(tmp_path, "mse-0a", 0, (0.25, 0.5))
     build(tmp_path)
-    assert shown(tmp_path / FOLDER / "mse-0a") == {"val/accuracy/mean": {0: 0.25, 100: 0.5}}
+    assert shown(tmp_path / FOLDER / "mse-0a") == {
+        f"val/accuracy/{part}": {0: 0.25, 100: 0.5} for part in ("mean", "lo", "hi")
+    }
+
+
+def test_mean_and_ends_have_the_same_steps_where_seeds_have_different_ones(sweep):
+    write_curve(sweep, "mse-0a", 5, (0.1, 0.2, 0.3, 0.4))
+    build(sweep)
+    found = shown(sweep / FOLDER / "mse-0a")
+    assert {tuple(steps) for steps in found.values()} == {(0, 100, 200, 300)}
 
 
 def test_a_diverged_run_counts_to_the_end_and_an_unfinished_one_not_at_all(sweep):
     write_curve(sweep, "mse-0a", 8, (0.2, 0.1), status="diverged")
     write_curve(sweep, "mse-0a", 9, (1.0, 1.0, 1.0), status="failed")
     runs = [run for run in load_runs(sweep) if run.finished]
-    means = means_over_seeds(runs, ["val/accuracy", "val/nll"])
-    assert means.examples.tolist() == [0, 100, 200]
+    seeds = [Seed(run.evaluations, run.status == "diverged") for run in runs]
+    means = means_over_seeds(seeds, ["val/accuracy", "val/nll"])
+    assert means.x.tolist() == [0, 100, 200]
     assert means.seconds.tolist() == pytest.approx([0, 0.5, 0.875])
     assert means.tags == tuple(f"val/accuracy/{part}" for part in ("mean", "lo", "hi"))
     assert means.values[0, 2] == pytest.approx((0.8 + 0.7 + 0.9 + 0.1) / 4)
@@ -111,7 +121,7 @@ def test_runs_that_cannot_be_written_to_are_reported_on(sweep, tmp_path, monkeyp
         raise PermissionError(13, "Permission denied", str(self))
 
     with monkeypatch.context() as patch:
-        patch.setattr("losslab.report.over_seeds.EventFile", refuse)
+        patch.setattr("losslab.tensorboard.over_seeds.EventFile", refuse)
         results = build(sweep, out=tmp_path)
     assert results.census.complete
     assert files(sweep) == {}

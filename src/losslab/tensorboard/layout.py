@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 
-from losslab.board.summaries import tensor
+from losslab.tensorboard.summaries import tensor
 
 _METRICS = {
     "accuracy": "val/accuracy",

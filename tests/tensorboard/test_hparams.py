@@ -12,6 +12,7 @@ from tensorboard.plugins.hparams import (
 )
 
 from losslab.recording import Recorder, RunDirectory
+from losslab.tensorboard import RunWriter
 
 COLUMNS = {
     "mse": {"loss": "mse", "loss.class_reduction": "mean", "optimizer.lr": 0.3, "flag": True},
@@ -62,7 +63,8 @@ class Table:
 def write(folder, loss: str, seed: int) -> None:
     directory = RunDirectory(folder / loss / f"seed={seed}")
     directory.path.mkdir(parents=True)
-    recorder = Recorder(directory, hyper_parameters=COLUMNS[loss], group=f"runs/{loss}")
+    writer = RunWriter(directory, hyper_parameters=COLUMNS[loss], group=f"runs/{loss}")
+    recorder = Recorder(directory, views=[writer])
     for epoch in (1, 2):
         accuracy = ACCURACY[loss, seed] if epoch == 2 else 0.1
         recorder.record({"test/accuracy": accuracy}, step=epoch, examples=epoch, epoch=epoch)

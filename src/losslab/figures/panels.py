@@ -1,0 +1,204 @@
+"""Draw panels with curves: one drawing for reports, demonstrations and TensorBoard."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
+
+from losslab.figures.canvas import MUTED, new_figure, percent_axis, round_steps, save, styled, wrap
+from losslab.figures.drawing import Curve, Drawing, Field, Panel
+from losslab.figures.styles import LOSS_STYLES, Style, styles_of
+
+_WIDTH, _HEIGHT = 4.6, 4.2
+_FEW = 25
+_THIN_MARKERS = ("P", "X", "*", "d")
+# Where no curve is a loss's, none of these can be taken for one.
+_PLAIN_MARKERS = ("o", "s", "^", "D", "v", "h", "8")
+_LABELS, _DECADES, _TICKS = 5, 6, 30
+
+
+def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
+    """Draw all into a folder, each as ``<name>.png``; return the files."""
+    return [save(draw_panels(each), folder / f"{each.name}.png") for each in drawings]
+
+
+@styled
+def draw_panels(drawing: Drawing) -> Figure:
+    """Draw a figure of panels."""
+    return plain_panels(drawing)
+
+
+def plain_panels(drawing: Drawing) -> Figure:
+    """Draw as :func:`draw_panels`, with the settings that hold."""
+    panels = drawing.panels
+    columns = min(drawing.columns or len(panels), len(panels))
+    rows = -(-len(panels) // columns)
+    width, height = drawing.size or (_WIDTH * columns + (columns == 1), _HEIGHT * rows)
+    figure, axes = new_figure(
+        width, height, columns=columns, heights=[1] * rows, share=drawing.share
+    )
+    legends: list[list[str]] = []
+    for axis, panel in zip(axes, panels, strict=False):
+        _panel(axis, panel, title_width=drawing.title_width)
+        handles, labels = axis.get_legend_handles_labels()
+        # Said once where two panels have the same curves.
+        if labels and labels not in legends and not drawing.legend_below:
+            axis.legend(handles, [wrap(label, 30) for label in labels], fontsize=8)
+        legends.append(labels)
+        if rows > 1:
+            axis.tick_params(labelbottom=True)  # below the last row there may be none
+            axis.title.set_fontsize(10)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    if drawing.legend_below:
+        shown = [axis.get_legend_handles_labels() for axis in axes]
+        by_label = {label: handle for pair in shown for handle, label in zip(*pair, strict=True)}
+        figure.legend(
+            list(by_label.values()), list(by_label), loc="outside lower center", handlelength=3.4,
+            ncols=1 if width < 2 * _WIDTH - 3 else 2,
+        )  # fmt: skip
+    if drawing.x_label:
+        figure.supxlabel(drawing.x_label, fontsize=10)
+    if drawing.y_label:
+        figure.supylabel(drawing.y_label, fontsize=10)
+    return figure
+
+
+def _panel(axis: Axes, panel: Panel, *, title_width: int) -> None:
+    if panel.field is not None:
+        _field(axis, panel.field)
+    if panel.diagonal:
+        axis.plot([0, 1], [0, 1], color=MUTED, lw=0.8, zorder=1)
+        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    for place in panel.marks:
+        axis.axvline(place, color=MUTED, lw=1, ls=(0, (4, 3)), zorder=0)
+    for curve, style in zip(panel.curves, _styles(panel.curves), strict=True):
+        _curve(axis, curve, style, within=not panel.diagonal)
+    if panel.x_log:
+        axis.set_xscale("log")
+    if panel.y_log:
+        axis.set_yscale("log")
+    if panel.ticks == "values":
+        _tick_values(axis, [x for curve in panel.curves for x in curve.x], log=panel.x_log)
+    elif panel.ticks == "counts":
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_xlim(left=0)
+    elif panel.ticks:
+        names, places = zip(*panel.ticks, strict=True)
+        axis.set_xticks(places, [wrap(name, 14) for name in names])
+        axis.set_xticks([], minor=True)
+    if panel.percent == "whole":
+        axis.set_ylim(0, 1.02)
+        percent_axis(axis.yaxis)
+    elif panel.percent == "shown":
+        axis.yaxis.set_major_locator(round_steps())
+        axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+    # A colour bar takes its room from the panel's.
+    axis.set_title(wrap(panel.title, min(title_width, 44 if panel.field is None else 32)))
+    axis.set_xlabel(panel.x_label)
+    axis.set_ylabel(panel.y_label)
+    axis.grid(axis="y")
+
+
+def _curve(axis: Axes, curve: Curve, style: Style, *, within: bool) -> None:
+    few = len(curve.x) <= _FEW
+    marked = few or not curve.line or curve.mark_every is not None
+    thin = style.marker in _THIN_MARKERS and curve.mark_every is None
+    size = 0.6 if not few else 1.3 if thin else 1.0
+    axis.plot(
+        curve.x,
+        curve.y,
+        color=style.color,
+        ls=style.line if curve.line else "none",
+        marker=style.marker if marked and curve.weights is None else None,
+        ms=size * mpl.rcParams["lines.markersize"],
+        markevery=curve.mark_every,
+        alpha=1 if few or curve.line else 0.6,
+        clip_on=within,  # a marker on the edge is whole
+        # Points alone are marks on the lines.
+        zorder=2 if curve.line else 3,
+        label=curve.label,
+    )
+    if curve.weights is not None:
+        sizes = 90 * np.asarray(curve.weights) / max(curve.weights) + 8
+        axis.scatter(
+            curve.x, curve.y, s=sizes, color=style.color, ec="white", lw=0.6, clip_on=within,
+            zorder=3,
+        )  # fmt: skip
+    if curve.low is not None and curve.high is not None:
+        if curve.bars:
+            axis.vlines(curve.x, curve.low, curve.high, color=style.color, lw=1.4)
+        else:
+            axis.fill_between(
+                curve.x, curve.low, curve.high, color=style.color, alpha=0.15, linewidth=0
+            )
+    for x, y in zip(curve.x, curve.y, strict=True):
+        if x == curve.ring:
+            axis.plot(x, y, "o", ms=12, mfc="none", mec=style.color, mew=1.6, clip_on=False)
+
+
+def _field(axis: Axes, field: Field) -> None:
+    """Draw filled contours with lines that a grey print keeps.
+
+    Light where a share is 1; dark where another number is lowest.
+    """
+    # The highest band holds its upper end, too.
+    levels = [*(tenth / 10 for tenth in range(10)), 1 + 1e-9]
+    norm = None
+    if not field.shares:
+        low, high = min(field.z), max(field.z)
+        levels = np.geomspace(low, max(high, low * 1.01) * (1 + 1e-9), 11).tolist()
+        norm = LogNorm()
+    shades = axis.tricontourf(field.x, field.y, field.z, levels=levels, cmap="cividis", norm=norm)
+    lines = axis.tricontour(
+        field.x, field.y, field.z, levels=levels[1:-1], colors="white", linewidths=0.5
+    )
+    axis.set_aspect("equal")
+    bar = axis.figure.colorbar(shades, ax=axis, label=field.label, shrink=0.8)
+    if field.shares:
+        axis.clabel(lines, levels=levels[3:-1:2], fmt=lambda z: f"{100 * z:.0f}", fontsize=7)
+        percent_axis(bar.ax.yaxis)
+    else:
+        bar.ax.yaxis.set_ticks(levels[::2], [f"{level:.2g}" for level in levels[::2]])
+        bar.ax.yaxis.set_ticks([], minor=True)
+
+
+def _styles(curves: list[Curve]) -> list[Style]:
+    named = styles_of({str(index): curve.loss for index, curve in enumerate(curves)})
+    plain = not any(curve.loss for curve in curves)
+    styles = []
+    for index, curve in enumerate(curves):
+        style = LOSS_STYLES.get(curve.loss or "", named[str(index)])
+        if plain:
+            style = style._replace(marker=_PLAIN_MARKERS[index % len(_PLAIN_MARKERS)])
+        styles.append(curve.style or style)
+    return styles
+
+
+def logarithmic(values: Sequence[float]) -> bool:
+    """Return whether values span a decade or more, all positive."""
+    return min(values) > 0 and max(values) >= 10 * min(values)
+
+
+def _tick_values(axis: Axes, values: Sequence[float], *, log: bool) -> None:
+    """Set a tick for each value, labelled as far as there is room: the decades of many."""
+    ticks = sorted(set(values))
+    if log:
+        decades = [tick for tick in ticks if math.log10(tick).is_integer()]
+        # Eight decades in a small panel would run into one another.
+        decades = decades[:: max(1, -(-len(decades) // _DECADES))]
+        some, room = decades if len(decades) > 1 else ticks[::2], _TICKS
+    else:
+        some, room = ticks, _LABELS
+    if len(ticks) > room:
+        return  # matplotlib's own are better than a forest of them
+    labelled = some if len(ticks) > _LABELS else ticks
+    axis.set_xticks(labelled, [f"{tick:g}" for tick in labelled])
+    axis.set_xticks([tick for tick in ticks if tick not in labelled], minor=True)
+    axis.xaxis.set_minor_formatter(NullFormatter())
