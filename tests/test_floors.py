@@ -13,7 +13,7 @@ FLOOR = {
     "files": 0,
     "types": 0,
     "seeding": 0,
-    "board": 0,
+    "board": 0.5,  # it reads files
     "stopping": 0,
     "styles": 0,
     "data": 1,

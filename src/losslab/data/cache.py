@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from losslab.data.source import Source
-from losslab.files import write_atomically
+from losslab.files import read_bytes, read_text, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ def _checksum_path(path: Path) -> Path:
 
 def _load(path: Path, name: str) -> Source | None:
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         return None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         logger.warning("cannot read the cache %s (%s): reading the data anew", path, error)
         return None
     try:
-        if _checksum_path(path).read_text().split()[0] != hashlib.sha256(content).hexdigest():
+        if read_text(_checksum_path(path)).split()[0] != hashlib.sha256(content).hexdigest():
             raise ValueError("its checksum differs")
         tensors = load(content)
         class_names = tuple(json.loads(tensors["class_names"].numpy().tobytes()))

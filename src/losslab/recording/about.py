@@ -1,7 +1,6 @@
 """What a run is, in words, for TensorBoard's Text page."""
 
-import json
-
+from losslab.files import read_json, read_text
 from losslab.recording.run_directory import RunDirectory
 
 _NOT_VERSIONS = ("command", "choices")
@@ -15,10 +14,10 @@ def about(directory: RunDirectory) -> dict[str, str]:
     """
     texts = {}
     if directory.config.exists():
-        config = directory.config.read_text(encoding="utf-8")
+        config = read_text(directory.config)
         texts["config"] = f"```yaml\n{config.rstrip()}\n```"
     if directory.manifest.exists():
-        manifest = json.loads(directory.manifest.read_text(encoding="utf-8"))
+        manifest = read_json(directory.manifest)
         texts["command"] = f"```sh\n{manifest['command']}\n```"
         rows = [f"| {key} | {value} |" for key, value in manifest.items()
                 if key not in _NOT_VERSIONS]  # fmt: skip

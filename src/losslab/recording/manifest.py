@@ -39,7 +39,7 @@ def _commit() -> dict[str, Any]:
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(here), *arguments], check=True, capture_output=True, text=True
+            ["git", "-C", str(here), *arguments], check=True, capture_output=True, encoding="utf-8"
         ).stdout.strip()
 
     try:
@@ -56,7 +56,7 @@ def _commit() -> dict[str, Any]:
 def _cpu() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

@@ -1,6 +1,7 @@
 """Reports: tables, claims and figures from the files that runs left; no torch, no training."""
 
 import errno
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -50,10 +51,16 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
         page = write_notebook(path)
         console.print(f"Written: {page}", soft_wrap=True, highlight=False)
         return
+    wrong = []
     for index, root in enumerate(held or [path]):
         if index:
             console.print()
-        build(root, console=console, out=out / root.name if out and held != [path] else out)
+        try:
+            build(root, console=console, out=out / root.name if out and held != [path] else out)
+        except ValueError as error:  # of one study: the others are reported on
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong))
 
 
 def _held(path: Path) -> list[Path]:
@@ -85,6 +92,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     """
     runs = load_runs(root)
     out = root if out is None else out
+    _check_writable(out)
     if runs:
         _write_over_seeds(root, runs, console)
     evidence = load_evidence(root) if (root / EVIDENCE_FILE).exists() else None
@@ -98,6 +106,14 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
             "losslab train"
         )
     return _sweep(runs, console=console, out=out)
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise ``ValueError`` where a report cannot be written, before it is made."""
+    for wanted in (folder / "figures", folder):
+        there = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise ValueError(f"cannot write into {there}; give another folder with --to")
 
 
 def _write_over_seeds(root: Path, runs: list[Run], console: Console | None) -> None:

@@ -1,6 +1,5 @@
 """What the measures read from finished runs."""
 
-import json
 import math
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from losslab.data import Dataset
 from losslab.experiment.build import build
+from losslab.files import read_json
 from losslab.recording import read_records
 from losslab.report.metrics import FloatArray
 from losslab.study.points import Point
@@ -18,7 +18,7 @@ from losslab.study.points import Point
 
 def final(point: Point, tag: str) -> float:
     """Return a run's final number, NaN where it has none (a diverged run's NLL, for one)."""
-    summary = json.loads(point.identity.directory.summary.read_text(encoding="utf-8"))
+    summary = read_json(point.identity.directory.summary)
     return float(summary.get(tag, math.nan))
 
 
