@@ -87,7 +87,7 @@ def _run(arguments: list[str]) -> int:
             text.encode()
         except UnicodeEncodeError:
             raise ValueError(
-                f"{text.encode(errors='backslashreplace').decode()} cannot be read as text in "
+                f"{os.fsencode(text).decode(errors='replace')} cannot be read as text in "
                 f"{sys.getfilesystemencoding()}; set PYTHONUTF8=1, or a locale with UTF-8"
             ) from None
     if not arguments or arguments[0] in _HELP:

@@ -131,9 +131,25 @@ def _warn_of_no_locks(folder: Path) -> None:
         logger.warning("%s: this file system has no locks; run one command at a time", folder)
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with the home folder in place of ``~``.
+
+    Raises:
+        ValueError: There is no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{path}: there is no such home folder; set HOME, or give folders without ~ "
+            "(data.root=..., data.cache_dir=... or null)"
+        ) from None
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Replace ``path`` by ``content``, as :func:`beside` does."""
-    data = content.encode() if isinstance(content, str) else content
+    # Half a sign, as JSON of somebody else's may hold, is no UTF-8.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     with beside(path) as temporary:
         temporary.write_bytes(data)
 
@@ -199,9 +215,8 @@ def read_yaml(path: Path) -> str:
         OSError: It cannot be opened.
         ValueError: It is large, deep, has references or is no YAML; in one line.
     """
-    depth = 0
+    depth, text = 0, read_text(path, most=_LARGEST_YAML)
     try:
-        text = read_text(path, most=_LARGEST_YAML)
         for event in yaml.parse(text, YAML_LOADER):
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
@@ -209,8 +224,8 @@ def read_yaml(path: Path) -> str:
                 raise ValueError("it has references")
             if depth > _DEEPEST_YAML:
                 raise ValueError(f"it is nested more than {_DEEPEST_YAML} deep")
-    except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(f"{path.name} cannot be read: {_one_line(error)}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(_one_line(error)) from None
     return text
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from losslab.data.source import Source
-from losslab.files import read_bytes, read_text, write_atomically
+from losslab.files import expanded, read_bytes, read_text, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def cached(
     if cache_dir is None:
         return read()
     digest = hashlib.sha256(f"{FORMAT}/{name}/{fingerprint}".encode()).hexdigest()
-    path = Path(cache_dir).expanduser() / f"{name}-{digest[:16]}.safetensors"
+    path = expanded(cache_dir) / f"{name}-{digest[:16]}.safetensors"
     source = _load(path, name)
     if source is None:
         source = read()
@@ -99,7 +99,12 @@ def _store(source: Source, path: Path) -> None:
         write_atomically(_checksum_path(path), checksum)
         write_atomically(path, content)
     except OSError as error:
-        logger.warning("cannot write the cache %s (%s): going on without it", path, error)
+        logger.warning(
+            "cannot write the cache %s (%s): going on without it; data.cache_dir=null says so, "
+            "data.cache_dir=DIR gives another",
+            path,
+            error,
+        )
 
 
 def stamp(files: Iterable[Path]) -> str:

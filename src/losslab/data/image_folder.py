@@ -11,6 +11,7 @@ from torch import Tensor
 from losslab.data.cache import cached, stamp
 from losslab.data.source import Source
 from losslab.data.splits import stratified_order
+from losslab.files import expanded
 from losslab.seeding import generator
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -47,7 +48,7 @@ def image_folder(
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size={image_size}; give a number of pixels from 1 up, or null")
-    base = Path(root).expanduser().absolute()
+    base = expanded(root).absolute()
     train = _pictures(base / train_folder)
     if len(train) < 2:
         raise ValueError(

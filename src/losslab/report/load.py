@@ -1,10 +1,9 @@
 """Read what runs left behind, whatever state they are in."""
 
 import json
-import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +27,7 @@ from losslab.types import Scalars
 Status = Literal["done", "diverged", "failed", "running", "damaged"]
 STATUSES: tuple[Status, ...] = ("done", "diverged", "failed", "running", "damaged")
 
-_LARGEST_PREDICTIONS = 2**30  # all of them are scored in memory
+_LARGEST_METRICS, _LARGEST_PREDICTIONS = 2**29, 2**30  # read and scored in memory
 
 # A number beyond has no square: one like NaN.
 _LARGEST_NUMBER = 1e100
@@ -167,24 +166,32 @@ def _load(path: Path, root: Path) -> Run:
             summary=_finite(path / "summary.json", read_json(path / "summary.json")),
             evaluations=_read_evaluations(path / "metrics.jsonl"),
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever an altered file makes its readers raise
         return Run(**identity, status="damaged", reason=_one_line(str(error)))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    text = _text(path, read_yaml)
     try:
-        value = yaml.load(text, Loader=YAML_LOADER)
+        value = yaml.load(read_yaml(path), Loader=YAML_LOADER)
+    except FileNotFoundError:
+        raise ValueError(f"{path.name} is missing") from None
     except Exception as error:  # PyYAML has many of its own, and lets others through
         raise ValueError(f"{path.name} cannot be read: {_one_line(str(error))}") from None
+    if not _is_plain(value):
+        raise ValueError(f"{path.name} holds what no configuration does")
     return _mapping(path, value)
 
 
-def _text(path: Path, read: Callable[[Path], str]) -> str:
-    try:
-        return read(path)
-    except FileNotFoundError:
-        raise ValueError(f"{path.name} is missing") from None
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | float) or _is_whole(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and abs(value) < 2**64
 
 
 def _mapping(path: Path, value: object) -> dict[str, Any]:
@@ -195,15 +202,21 @@ def _mapping(path: Path, value: object) -> dict[str, Any]:
 
 def _finite(path: Path, record: Mapping[str, Any]) -> Scalars:
     for tag, number in record.items():
-        if isinstance(number, bool) or not isinstance(number, int | float):
+        right = isinstance(number, float) or (_is_whole(number) and not isinstance(number, bool))
+        if tag in _POSITIONS:
+            right = right and 0 <= number <= _POSITIONS[tag]
+        if not right:
             raise ValueError(f"{path.name} says {tag}={str(number)[:40]}")
-        if not 0 <= number <= _POSITIONS.get(tag, math.inf) and tag in _POSITIONS:
-            raise ValueError(f"{path.name} says {tag}={number:.6g}")
     return {tag: float(number) for tag, number in record.items() if abs(number) <= _LARGEST_NUMBER}
 
 
 def _read_evaluations(path: Path) -> tuple[Scalars, ...]:
-    text = _text(path, read_text)
+    try:
+        text = read_text(path, most=_LARGEST_METRICS)
+    except FileNotFoundError:
+        raise ValueError(f"{path.name} is missing") from None
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from None
     if text and not text.endswith("\n"):
         raise ValueError(f"{path.name} ends in half a record")
     # The records without validation are many, and nobody here reads them.
