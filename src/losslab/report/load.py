@@ -27,7 +27,7 @@ from losslab.types import Scalars
 Status = Literal["done", "diverged", "failed", "running", "damaged"]
 STATUSES: tuple[Status, ...] = ("done", "diverged", "failed", "running", "damaged")
 
-_LARGEST_METRICS, _LARGEST_PREDICTIONS = 2**29, 2**30  # read and scored in memory
+_LARGEST_METRICS, _LARGEST_PREDICTIONS = 2**29, 2**29  # bytes; read and scored in memory
 
 # A number beyond has no square: one like NaN.
 _LARGEST_NUMBER = 1e100
