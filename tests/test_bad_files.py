@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import subprocess
 import sys
 
@@ -106,6 +107,39 @@ def test_a_checkpoint_that_is_cut_off_or_something_else(losslab):
         (run / "checkpoint.pt").write_bytes(content)
         check(losslab, ("train", *TINY), ("checkpoint.pt", "delete it"))
         check(losslab, ("train", "-m", *TINY, "seed=0,1"), ("checkpoint.pt", "delete it"))
+
+
+OF_A_RUN = (
+    *("status.json", "config.yaml", "manifest.json", "metrics.jsonl", "curves.jsonl", "log.txt"),
+    *("summary.json", "model.safetensors", "predictions.safetensors", "checkpoint.pt"),
+    *("events.out.tfevents.1.x", ".lock"),
+)
+
+
+@pytest.mark.parametrize("name", OF_A_RUN)
+@pytest.mark.parametrize("state", ["done", "running"])
+def test_a_pipe_in_a_runs_folder_is_not_waited_for(losslab, name, state):
+    losslab.train()
+    (run,) = losslab.runs()
+    if state == "running":
+        (run / "status.json").write_text('{"status": "running"}')
+    (run / name).unlink(missing_ok=True)
+    os.mkfifo(run / name)
+    code, _, err = losslab.call("train", *TINY)
+    assert (code, err.count("\n")) in ((0, 0), (2, 1)), err
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "a: " + "x" * 2**21, "a: ${b}${b}\nb: x\n"])
+def test_a_configuration_that_never_ends(losslab, text):
+    losslab.train()
+    (run,) = losslab.runs()
+    (run / "config.yaml").write_text(text)
+    check(losslab, ("train", *TINY), ("different configuration",))
+
+
+def test_a_report_where_nothing_can_be_written(losslab):
+    losslab.train()
+    check(losslab, ("report", "outputs", "--to", "/proc/1/nowhere"), ("/proc/1", "--to"))
 
 
 MNIST_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")

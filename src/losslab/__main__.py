@@ -1,10 +1,60 @@
-"""``python -m losslab`` is ``losslab``."""
+"""The process of a command, ``losslab`` or ``python -m losslab``: its signals and its streams."""
 
+import io
+import os
+import signal
 import sys
 
-if not sys.flags.safe_path:
+if __name__ == "__main__" and not sys.flags.safe_path:
     del sys.path[0]  # the working folder: it comes last, and only where something is trained
 
-from losslab.cli import main
 
-main()
+def main() -> None:
+    """Run the command line, from the first moment such that Ctrl-C and SIGTERM end it quietly."""
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(asked) is not signal.SIG_IGN:  # as in a script's background
+            # While modules are imported, and when all is done: there is nothing to lose.
+            signal.signal(asked, lambda number, _: os._exit(128 + number))
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:  # closed by `>&-`; the next file to be opened would take its place
+            os.open(os.devnull, os.O_RDWR)
+        if name != "stdin":
+            setattr(sys, name, _stream(number, getattr(sys, name)))
+    from losslab.cli import main as command
+    from losslab.stopping import Terminated
+
+    try:
+        command()
+    except KeyboardInterrupt as stop:  # as it ended anyway
+        os._exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
+
+
+def _stream(number: int, before: io.TextIOWrapper | None) -> io.TextIOWrapper:
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Output(number, "w", closefd=False)),
+        encoding=before.encoding if before else "utf-8",
+        errors="backslashreplace",  # of a locale that lacks a sign
+        line_buffering=number == 2 or os.isatty(number),
+    )
+
+
+class _Output(io.FileIO):
+    """What nobody reads any more is dropped, as in ``losslab report outputs | head``.
+
+    The command itself does its work: who looked at its first lines did not ask to stop a sweep.
+    """
+
+    def write(self, data: object) -> int:
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError) and self.fileno() != 2:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return super().write(data)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,9 @@ import contextlib
 import difflib
 import io
 import os
+import resource
 import shlex
+import signal
 import socket
 import sys
 import traceback
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import losslab
-from losslab.stopping import Terminated, terminated_as_interrupted
+from losslab.stopping import terminated_as_interrupted
 from losslab.text import Console, printable
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ FAILED_RUNS = 1
 INTERRUPTED = 130
 TERMINATED = 143
 _NAMED = 3  # runs that did not even start; more are counted
+_FILES_BESIDE = 256  # what TensorBoard itself and its readers have open
+_KEPT = "; finished runs are kept, and the same command goes on from here"
 _HELP = ("-h", "--help", "help")
 
 USAGE = """\
@@ -49,27 +53,52 @@ losslab: why does squared error underperform cross-entropy for classification?
 
 def main() -> None:
     """Run the command line; exit 0, 1 (runs failed), 2 (bad input), 130 or 143 (stopped)."""
-    arguments = sys.argv[1:]
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told so
+    code = INTERRUPTED
+    with terminated_as_interrupted() as asked:
+        try:
+            code = _run(sys.argv[1:])
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            pass
+        except SystemExit as end:  # of --help
+            code = int(end.code or 0)
+        except Exception as error:
+            # Where a signal was the cause, whatever a library made of it.
+            if not asked and not isinstance(error, ValueError | OSError | MemoryError):
+                raise
+            if full_error:
+                traceback.print_exc()
+            if not asked:
+                _say(str(error) or type(error).__name__)
+            code = BAD_INPUT
+        if asked or code == INTERRUPTED:
+            runs = sys.argv[1:2] in (["train"], ["study"])
+            _say(f"stopped{_KEPT if runs else ''}")
+            code = TERMINATED if asked and asked[0] == signal.SIGTERM else INTERRUPTED
+        try:
+            sys.stdout.flush()
+        except OSError:  # said already; Python itself would say it again at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    for text in arguments:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{os.fsencode(text).decode(errors='replace')} cannot be read as text in "
+                f"{sys.getfilesystemencoding()}; set PYTHONUTF8=1, or a locale with UTF-8"
+            ) from None
     if not arguments or arguments[0] in _HELP:
         sys.stdout.write(USAGE)
-        raise SystemExit(0 if arguments else BAD_INPUT)
+        return 0 if arguments else BAD_INPUT
     if arguments[0] == "--version":
         sys.stdout.write(f"losslab {losslab.__version__}\n")
-        raise SystemExit(0)
-    name, rest = arguments[0], arguments[1:]
-    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told so
-    try:
-        with terminated_as_interrupted():
-            code = _command(name)(rest)
-    except KeyboardInterrupt as stop:
-        _say("stopped; finished runs are kept, and the same command goes on from here")
-        code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
-    except (ValueError, OSError) as error:
-        if full_error:
-            traceback.print_exc()
-        _say(str(error))
-        code = BAD_INPUT
-    raise SystemExit(code)
+        return 0
+    return _command(arguments[0])(arguments[1:])
 
 
 def _command(name: str) -> Callable[[list[str]], int]:
@@ -252,19 +281,42 @@ def _board(arguments: list[str]) -> int:
     if not given.path.is_dir():
         raise ValueError(f"{given.path} is no folder; give one with runs, e.g. outputs")
     _check_port(given.port)
+    _allow_files(given.path)
+    from tensorboard import default, program
+
+    board = program.TensorBoard(plugins=default.get_plugins())
     # It has no authentication, so it listens to this machine alone; a run under way shows up
     # because files that grow are read on.
-    os.execv(
-        sys.executable,
+    board.configure(
         [
-            sys.executable,
-            "-P",  # without the working folder, which may hold somebody's random.py
-            *("-m", "tensorboard.main", "--logdir", str(given.path), "--host", "127.0.0.1"),
+            *("tensorboard", "--logdir", str(given.path), "--host", "127.0.0.1"),
             *("--port", str(given.port), "--reload_interval", "5", "--reload_multifile", "true"),
             # Of each image it would keep ten; a long run has more.
             *("--samples_per_plugin", "images=100", "--window_title", "losslab"),
-        ],
+        ]
     )
+    return int(board.main())
+
+
+def _allow_files(folder: Path) -> None:
+    """Let TensorBoard open every event file at once, as it does; say so where it cannot."""
+    files = [Path(above, name) for above, _, names in os.walk(folder)
+             for name in names if "tfevents" in name]  # fmt: skip
+    for file in files:
+        if not file.is_file():
+            raise ValueError(f"{file} is no regular file, and TensorBoard would wait; remove it")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = len(files) + _FILES_BESIDE
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _say(
+            f"{len(files)} event files, of which this system lets TensorBoard open about "
+            f"{max(allowed - _FILES_BESIDE, 0)}; raise the limit with `ulimit -Hn {wanted}` as an "
+            "administrator, or give a folder with fewer runs"
+        )
 
 
 def _check_port(port: int) -> None:
@@ -277,7 +329,7 @@ def _check_port(port: int) -> None:
             taken.bind(("127.0.0.1", port))
         except OSError as error:
             raise ValueError(
-                f"port {port} is not to be had ({error.strerror}); give another with --port"
+                f"port {port} is unavailable ({error.strerror}); give another with --port"
             ) from error
 
 

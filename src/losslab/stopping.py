@@ -4,12 +4,15 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from functools import cache
 
 SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_UNTIL_IMPATIENT = 1.0
+"""Until then a second signal may be the first one's, sent to a process and to its group."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -17,22 +20,49 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does: files closed, workers ended, and it says so."""
+def terminated_as_interrupted() -> Iterator[list[int]]:
+    """Let SIGTERM end a command as Ctrl-C does: files closed, workers ended, and it says so.
+
+    Gives a list that has the signal's number once there was one: a library may make another error
+    of the exception. A second signal, a second later or more, ends the process at once.
+    """
+    asked: list[int] = []
+    swallowed, since = False, 0.0
 
     def stop(number: int, frame: object) -> None:
-        del number, frame
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is under way
-        raise Terminated
+        nonlocal swallowed, since
+        del frame
+        if not asked or swallowed:
+            asked.append(number)
+            swallowed, since = False, time.monotonic()
+            raise Terminated if asked[0] == signal.SIGTERM else KeyboardInterrupt
+        if time.monotonic() - since > SECONDS_UNTIL_IMPATIENT:
+            os._exit(128 + asked[0])
+
+    def unraisable(error: "sys.UnraisableHookArgs") -> None:
+        nonlocal swallowed
+        if not isinstance(error.exc_value, KeyboardInterrupt):
+            hook(error)
+            return
+        # It hit a finalizer, where Python drops exceptions: once more, when that is over.
+        swallowed = True
+        threading.Timer(0.01, os.kill, (os.getpid(), asked[0])).start()
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield asked
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable
+    before = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
-        yield
+        yield asked
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = hook
 
 
 def end_with_parent() -> None:

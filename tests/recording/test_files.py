@@ -1,12 +1,20 @@
+import errno
+import fcntl
 import json
+import os
+import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from losslab import files
+from losslab.files import beside
 from losslab.recording import RunDirectory, manifest, write_atomically, write_json
 from losslab.recording.manifest import PACKAGES
+from running import status
 
 
 def names(folder: Path) -> list[str]:
@@ -99,3 +107,59 @@ def test_the_manifest_says_where_numbers_come_from():
     if "commit" in about:  # not in an unpacked source distribution
         assert len(about["commit"]) == 40
         assert type(about["dirty"]) is bool
+
+
+def test_what_others_are_writing_is_left_to_them(tmp_path):
+    """In another container there may be a process of this host's name and of any number."""
+    with beside(tmp_path / "file") as temporary:
+        temporary.touch()
+        kind = temporary.name.rpartition(".")[0].rpartition(".")[0]
+    fresh = [
+        tmp_path / f"{kind}.{rest}.tmp" for rest in (f"{os.uname().nodename}.99999999-ab", "c")
+    ]
+    left = tmp_path / f"{kind}.dead.tmp"
+    for path in (*fresh, left):
+        path.write_text("half")
+    os.utime(left, (0, time.time() - 2 * 24 * 3600))
+    write_atomically(tmp_path / "file", "whole")
+    assert names(tmp_path) == sorted(["file", *(path.name for path in fresh)])
+
+
+@pytest.fixture
+def locks_fail(monkeypatch):
+    """Locks that fail as on other file systems: on folders as over NFS, or on everything."""
+
+    def fail(code: str, *, on_files: bool):
+        def flock(handle, operation):
+            if on_files or stat.S_ISDIR(os.fstat(handle).st_mode):
+                raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+            real(handle, operation)
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+        monkeypatch.setattr(files, "_told_of_no_locks", False)
+
+    real = fcntl.flock
+    return fail
+
+
+CODES = ("EBADF", "ENOLCK", "EOPNOTSUPP", "ENOSYS", "EACCES", "EPERM")
+
+
+@pytest.mark.parametrize("on_files", [False, True])
+@pytest.mark.parametrize("code", CODES)
+def test_a_sweep_and_a_search_without_locks(losslab, locks_fail, caplog, code, on_files):
+    locks_fail(code, on_files=on_files)
+    losslab.sweep("seed=0,1")
+    if code in CODES[:2]:
+        pytest.importorskip("optuna")
+        losslab.sweep("sweeper=optuna", "sweeper.trials=2", "optimizer.lr=interval(0.01,0.1)")
+    assert {status(run) for run in losslab.runs()} == {"done"}
+    assert sum("no locks" in text for text in caplog.messages) == on_files
+
+
+def test_over_nfs_files_are_locked(tmp_path, locks_fail):
+    locks_fail("EBADF", on_files=False)
+    directory = RunDirectory(tmp_path / "run")
+    with directory.lock() as mine, directory.lock() as again:
+        assert (mine, again) == (True, False)
+    assert not directory.held

@@ -1,9 +1,13 @@
 import json
+import os
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from losslab import report
 from losslab.report.runs import load_runs, read_predictions, runs_table
 from report.factory import EXAMPLES, write_run
 
@@ -12,6 +16,32 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
+def replace(path: Path, make) -> None:
+    path.unlink()
+    make(path)
+
+
+def predict(run: Path, shape: tuple[int, ...], labels: list[float]) -> None:
+    tensors = {"test/logits": np.zeros(shape, np.float32), "test/labels": np.array(labels)}
+    save_file(tensors, run / "predictions.safetensors")
+
+
+def holes(path: Path) -> None:
+    """Say that there are 2^30 examples, in a file of a few hundred bytes on the disk."""
+    rows = 2**30
+    about = {
+        "test/logits": {"dtype": "F32", "shape": [rows, 4], "data_offsets": [0, 16 * rows]},
+        "test/labels": {"dtype": "F32", "shape": [rows], "data_offsets": [16 * rows, 20 * rows]},
+    }
+    header = json.dumps(about).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    os.truncate(path, 8 + len(header) + 20 * rows)
+
+
+NAMES = (
+    *("status.json", "config.yaml", "manifest.json", "metrics.jsonl", "summary.json"),
+    "predictions.safetensors",
+)
 DAMAGES = {
     "no status": (lambda run: (run / "status.json").unlink(), "status.json is missing"),
     "half a status": (lambda run: (run / "status.json").write_text('{"sta'), "Unterminated"),
@@ -22,6 +52,60 @@ DAMAGES = {
     "odd config": (lambda run: (run / "config.yaml").write_text("a: [1"), "while parsing"),
     "cut predictions": (lambda run: truncate(run / "predictions.safetensors"), "cannot be read"),
     "cut metrics": (lambda run: truncate(run / "metrics.jsonl"), "half a record"),
+    **{
+        f"a pipe as {name}": (lambda run, name=name: replace(run / name, os.mkfifo), "no regular")
+        for name in NAMES
+    },
+    **{
+        f"an endless {name}": (lambda run, name=name: os.truncate(run / name, 2**40), "bytes")
+        for name in NAMES
+    },
+    **{
+        f"a folder as {name}": (lambda run, name=name: replace(run / name, os.mkdir), "directory")
+        for name in NAMES
+    },
+    **{
+        f"a deep config of {text}": (
+            lambda run, text=text: (run / "config.yaml").write_text(text * 100_000),
+            "nested",
+        )
+        for text in ("[", "{", "- ")
+    },
+    "a config that grows": (
+        lambda run: (run / "config.yaml").write_text("a: &a [x, x]\nb: [*a, *a]\n"),
+        "references",
+    ),
+    "a config of dates": (
+        lambda run: (run / "config.yaml").write_text("loss: 2020-01-01\n"),
+        "no configuration",
+    ),
+    "deep JSON": (lambda run: (run / "summary.json").write_text("[" * 10**6), "recursion"),
+    **{
+        f"{tag}={value}": (
+            lambda run, tag=tag, value=value: (run / "metrics.jsonl").write_text(
+                f'{{"step": 1, "val/accuracy": 0.5, "{tag}": {value}}}\n'
+            ),
+            f"says {tag}=",
+        )
+        for tag, value in (
+            *(("examples", "-1e300"), ("examples", "1e300"), ("examples", "NaN")),
+            *(("step", "-1"), ("wall_s", "1e200"), ("epoch", "true"), ("examples", '"x"')),
+            *(("val/nll", "[1]"), ("val/nll", "null"), ("val/nll", "9" * 400)),
+        )
+    },
+    "a summary of texts": (
+        lambda run: (run / "summary.json").write_text('{"test/accuracy": "0.9"}'),
+        "says test/accuracy=0.9",
+    ),
+    "labels beyond the classes": (lambda run: predict(run, (2, 3), [0, 3]), "beyond its 3"),
+    "labels that are no numbers": (lambda run: predict(run, (2, 3), [0, np.nan]), "beyond its 3"),
+    "fewer labels": (lambda run: predict(run, (2, 3), [0]), "labels [1]"),
+    "flat logits": (lambda run: predict(run, (2,), [0, 1]), "logits [2]"),
+    "predictions with holes": (lambda run: holes(run / "predictions.safetensors"), "bytes"),
+    "an endless header": (
+        lambda run: (run / "predictions.safetensors").write_bytes(b"\xff" * 7 + b"\x0f{}"),
+        "cannot be read",
+    ),
     "odd metrics": (lambda run: (run / "metrics.jsonl").write_text('"val/\n'), "cannot be read"),
 }
 
@@ -31,7 +115,9 @@ def test_a_damaged_run_is_listed_with_its_reason(tmp_path, damage):
     spoil, reason = DAMAGES[damage]
     spoil(write_run(tmp_path, "mse-0a/seed=0"))
     write_run(tmp_path, "mse-0a/seed=1")
+    report.build(tmp_path)
     damaged, whole = load_runs(tmp_path)
+    assert f"{damaged.name}: " in (tmp_path / "report.md").read_text("utf-8")
     assert (damaged.status, damaged.finished) == ("damaged", False)
     assert reason in damaged.reason
     assert whole.status == "done"

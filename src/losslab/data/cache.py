@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from losslab.data.source import Source
-from losslab.files import write_atomically
+from losslab.files import expanded, read_bytes, read_text, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def cached(
         return read()
     text = f"{FORMAT}/{name}/{fingerprint}"
     digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-    path = Path(cache_dir).expanduser() / f"{name}-{digest[:16]}.safetensors"
+    path = expanded(cache_dir) / f"{name}-{digest[:16]}.safetensors"
     source = _load(path, name)
     if source is None:
         source = read()
@@ -57,16 +57,14 @@ def _checksum_path(path: Path) -> Path:
 
 def _load(path: Path, name: str) -> Source | None:
     try:
-        if path.exists() and not path.is_file():  # to read a pipe would take for ever
-            raise OSError("not a regular file")
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         return None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         logger.warning("cannot read the cache %s (%s): reading the data anew", path, error)
         return None
     try:
-        if _checksum_path(path).read_text().split()[0] != hashlib.sha256(content).hexdigest():
+        if read_text(_checksum_path(path)).split()[0] != hashlib.sha256(content).hexdigest():
             raise ValueError("its checksum differs")
         tensors = load(content)
         class_names, notes = (
@@ -110,7 +108,12 @@ def _store(source: Source, path: Path) -> None:
         write_atomically(_checksum_path(path), checksum)
         write_atomically(path, content)
     except OSError as error:
-        logger.warning("cannot write the cache %s (%s): going on without it", path, error)
+        logger.warning(
+            "cannot write the cache %s (%s): going on without it; data.cache_dir=null says so, "
+            "data.cache_dir=DIR gives another",
+            path,
+            error,
+        )
 
 
 def stamp(files: Iterable[Path]) -> str:

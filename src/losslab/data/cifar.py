@@ -14,6 +14,7 @@ import torch
 from losslab.data.cache import cached, stamp
 from losslab.data.download import advice, download
 from losslab.data.source import Source
+from losslab.files import expanded
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,7 @@ def cifar10(
 
     Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
     """
-    return _source(
-        CIFAR10, Path(root).expanduser().absolute(), allow_download=download, cache_dir=cache_dir
-    )
+    return _source(CIFAR10, expanded(root).absolute(), allow_download=download, cache_dir=cache_dir)
 
 
 def cifar100(
@@ -78,7 +77,7 @@ def cifar100(
     Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
     """
     return _source(
-        CIFAR100, Path(root).expanduser().absolute(), allow_download=download, cache_dir=cache_dir
+        CIFAR100, expanded(root).absolute(), allow_download=download, cache_dir=cache_dir
     )
 
 

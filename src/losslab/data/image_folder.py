@@ -14,6 +14,7 @@ from losslab.data.cache import cached, stamp
 from losslab.data.rgb import decode, endings
 from losslab.data.source import Source
 from losslab.data.splits import stratified_order
+from losslab.files import expanded
 from losslab.seeding import generator
 
 # The test part must never change, or results of different days could not be compared.
@@ -71,7 +72,7 @@ def image_folder(
         raise ValueError(f"image_size={image_size}; give a number of pixels from 1 up, or null")
     if not 0 <= background <= 255:
         raise ValueError(f"background={background}; give a grey level from 0 to 255")
-    base = Path(root).expanduser().absolute()
+    base = expanded(root).absolute()
     skipped: Counter[str] = Counter()
     try:
         train = _classes(base / train_folder, skipped)

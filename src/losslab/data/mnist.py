@@ -14,6 +14,7 @@ from torch import Tensor
 from losslab.data.cache import cached, stamp
 from losslab.data.download import advice, download
 from losslab.data.source import Source
+from losslab.files import expanded
 
 SIDE = 28
 IMAGES_HEADER = 16
@@ -101,9 +102,7 @@ def mnist(
 
     Source: LeCun, Bottou, Bengio, Haffner 1998.
     """
-    return _source(
-        MNIST, Path(root).expanduser().absolute(), allow_download=download, cache_dir=cache_dir
-    )
+    return _source(MNIST, expanded(root).absolute(), allow_download=download, cache_dir=cache_dir)
 
 
 def fashion_mnist(
@@ -126,7 +125,7 @@ def fashion_mnist(
     """
     return _source(
         FASHION_MNIST,
-        Path(root).expanduser().absolute(),
+        expanded(root).absolute(),
         allow_download=download,
         cache_dir=cache_dir,
     )

@@ -25,6 +25,7 @@ from losslab.experiment.identity import (
 )
 from losslab.experiment.log_file import logging_to
 from losslab.experiment.train import train
+from losslab.files import read_yaml
 from losslab.recording import (
     FINISHED,
     RunDirectory,
@@ -263,7 +264,7 @@ def _load_checkpoint(directory: RunDirectory) -> dict[str, Any] | None:
 
 def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) -> None:
     try:
-        other = kept_configuration(directory.config.read_text("utf-8"))
+        other = kept_configuration(read_yaml(directory.config))
         same = digest_of(other) == identity.digest and other.seed == identity.seed
     except (FileNotFoundError, NotADirectoryError):
         return
@@ -274,3 +275,7 @@ def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) ->
             f"{directory.path} holds a different configuration ({directory.config.name} differs); "
             "move that folder away or choose another name=..."
         )
+
+
+def _is_of(config: DictConfig, identity: RunIdentity) -> bool:
+    return bool(digest_of(config) == identity.digest and config.seed == identity.seed)

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from losslab.files import expanded
 from losslab.recording import RunDirectory
 
 FRESH = {"output_scale": 1.0, "output_bias": 0.0}
@@ -94,7 +95,7 @@ def _file(init_from: object) -> Path:
     allowed = "give a finished run's directory or a file of weights, or null for fresh ones"
     if not isinstance(init_from, str):
         raise ValueError(f"init_from={init_from}; {allowed}")
-    path = Path(init_from).expanduser()
+    path = expanded(init_from)
     file = RunDirectory(path).model if path.is_dir() else path
     if not file.is_file():
         missing = f"has no {file.name}" if path.is_dir() else "is not there"

@@ -221,7 +221,7 @@ def _queued() -> set[str] | None:
     asked = subprocess.run(
         ["squeue", "--noheader", "--me", "--array", "--format=%F %K"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     if asked.returncode:

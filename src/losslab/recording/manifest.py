@@ -55,7 +55,7 @@ def _commit() -> dict[str, Any]:
             ["git", "-C", str(root), *options, *arguments],
             check=True,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             env=environment,
         ).stdout.strip()
 
@@ -73,7 +73,7 @@ def _commit() -> dict[str, Any]:
 def _cpu() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

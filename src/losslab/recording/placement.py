@@ -6,12 +6,11 @@ File systems of clusters, shells and TensorBoard all slow down in folders of man
 somewhere is found and stays there.
 """
 
-import fcntl
 import hashlib
-import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
+
+from losslab.files import lock
 
 ROOM = 700  # with the 256 others and the report's files less than a thousand
 SHARD = "hash="
@@ -44,7 +43,7 @@ def place(
     if all(locate(parent, name).exists() for name in names):
         return
     parent.mkdir(parents=True, exist_ok=True)
-    with _alone(parent):
+    with lock(parent, wait=True):
         missing = [name for name in names if not locate(parent, name).exists()]
         spread = len(missing) + sum(1 for _ in parent.iterdir()) > room
         for name in missing if spread or not only_spread else ():
@@ -54,13 +53,3 @@ def place(
 
 def _shard(name: str) -> str:
     return SHARD + hashlib.sha256(name.encode()).hexdigest()[:2]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from losslab.files import write_atomically
+from losslab.files import read_bytes, write_atomically
 
 
 class RecordLog:
@@ -53,7 +53,7 @@ def read_records(path: Path, *, up_to: int | None = None) -> list[dict[str, Any]
     records: list[dict[str, Any]] = []
     if not path.exists():
         return records
-    for line in path.read_bytes().splitlines():
+    for line in read_bytes(path).splitlines():
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
@@ -76,6 +76,6 @@ def check_mark(path: Path, mark: object) -> None:
             pass
         case _:
             raise ValueError(f"nothing is known of {path.name}")
-    content = path.read_bytes() if path.is_file() else b""
+    content = read_bytes(path) if path.is_file() else b""
     if hashlib.sha256(content[:size]).hexdigest() != digest:
         raise ValueError(f"{path.name} is cut off or altered")

@@ -1,28 +1,26 @@
 """One run's folder: the names in it, its status and its lock."""
 
-import errno
-import fcntl
 import hashlib
-import logging
-import os
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from losslab.files import checksum, first_altered, is_intact, read_json, sealed, write_json
-
-logger = logging.getLogger(__name__)
+from losslab.files import (
+    LOCK_FILE,
+    checksum,
+    first_altered,
+    is_intact,
+    lock,
+    read_json,
+    sealed,
+    write_json,
+)
 
 Status = Literal["running", "done", "diverged", "failed"]
 FINISHED: tuple[Status, ...] = ("done", "diverged")
 """Never run again unless forced: divergence is a result, too."""
-
-# What NFS says of a lock on a folder, and other file systems of any lock.
-_NO_LOCK = {errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS}
-_LOCK_FILE = ".lock"
 
 
 @dataclass(frozen=True)
@@ -101,14 +99,13 @@ class RunDirectory:
     @property
     def status(self) -> Status | None:
         """The last status written, ``None`` if there is none that can be read."""
-        status: Status | None = self._read_status().get("status")
-        return status
+        return _known(self._read_status().get("status"))
 
     @property
     def ends_as(self) -> Status | None:
         """How a run ended that was killed within :meth:`finish`, all its results there."""
         status = self._read_status()
-        return None if self._first_altered(status) else status.get("ends_as")
+        return None if self._first_altered(status) else _known(status.get("ends_as"))
 
     @property
     def altered(self) -> str | None:
@@ -170,38 +167,24 @@ class RunDirectory:
         """Remove what an earlier run left, status first: half a run must not look finished."""
         (self.path / "status.json").unlink(missing_ok=True)
         for path in self.path.iterdir():
-            if path.name != _LOCK_FILE and (path.is_file() or path.is_symlink()):
+            if path.name != LOCK_FILE and (not path.is_dir() or path.is_symlink()):
                 path.unlink()
 
     def tidy(self) -> None:
-        """Remove what a killed process left half written, and links that lead elsewhere."""
+        """Remove what a killed process left half written, links that lead elsewhere, and pipes."""
         for path in self.path.iterdir():
-            if path.match(".*.tmp") or path.is_symlink():
+            if path.match(".*.tmp") or path.is_symlink() or not (path.is_file() or path.is_dir()):
                 path.unlink()
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
         """Hold the folder; gives False at once if another process has it.
 
-        A lock of the operating system on the folder itself: it needs no file that could be left
-        behind, and it is gone when its process is, however that ends. Over NFS, which locks files
-        only, it is on a file ``.lock`` in the folder, and holds between all clients of a server
-        that has locks. Where there are none at all, that is a warning, and two processes at the
-        same run would be noticed by nobody.
+        It is :func:`losslab.files.lock`, on the folder itself.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            # Not inherited by other programs, so that none holds it beyond its owner's end.
-            handle = os.open(self.path, os.O_RDONLY)
-            stack.callback(os.close, handle)
-            mine = _try_to_lock(handle)
-            if mine is None:
-                handle = os.open(self.path / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
-                stack.callback(os.close, handle)
-                mine = _try_to_lock(handle)
-            if mine is None:
-                logger.warning("%s: no locks here; run one sweep at a time", self.path)
-            yield mine is not False
+        with lock(self.path) as mine:
+            yield mine
 
     @property
     def held(self) -> bool:
@@ -212,18 +195,5 @@ class RunDirectory:
             return not mine
 
 
-def _try_to_lock(handle: int) -> bool | None:
-    """Return whether the lock was free, ``None`` where there are no locks."""
-    for again in (True, False):
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if again:  # it may only have been asked whether it is free
-                time.sleep(0.02)
-        except OSError as error:
-            if error.errno not in _NO_LOCK:
-                raise
-            return None
-        else:
-            return True
-    return False
+def _known(status: object) -> Status | None:
+    return next((known for known in get_args(Status) if known == status), None)

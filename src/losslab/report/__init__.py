@@ -7,6 +7,7 @@ findings (:mod:`~losslab.report.findings`), and from these the document and ``re
 """
 
 import errno
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,15 +75,21 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
         page = write_claims_page(path)
         console.print(f"Written: {page}", soft_wrap=True, highlight=False)
         return
+    wrong = []
     for index, root in enumerate(held or [path]):
         if index:
             console.print()
-        to = out
-        if root != path:
-            check_generated(root, below=path)
-            if out is not None:
-                check_generated(to := out / root.name, below=out)
-        build(root, console=console, out=to)
+        try:
+            to = out
+            if root != path:
+                check_generated(root, below=path)
+                if out is not None:
+                    check_generated(to := out / root.name, below=out)
+            build(root, console=console, out=to)
+        except ValueError as error:  # of one study: the others are reported on
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong))
 
 
 def _held(path: Path) -> list[Path]:
@@ -117,6 +124,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     out = root if out is None else out
     for name in ("report.md", "results.json", "figures"):
         check_generated(out / name, below=out)
+    _check_writable(out)
     if runs:
         _write_over_seeds(root, runs, console)
     if any((root / name).exists() for name in (PLAN_FILE, EVIDENCE_FILE)):
@@ -145,6 +153,14 @@ def _draw(findings: Findings, folder: Path) -> list[Path]:
     drawings = [d for found in findings.measurements.values() for d in found.drawings]
     study = draw_study(findings, folder) if findings.plan.arms else []
     return [*study, *draw_drawings(drawings, folder)]
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise ``ValueError`` where a report cannot be written, before it is made."""
+    for wanted in (folder / "figures", folder):
+        there = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise ValueError(f"cannot write into {there}; give another folder with --to")
 
 
 def _write(

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +11,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import yaml
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from losslab.files import first_altered, is_intact, read_json
+from losslab.files import (
+    YAML_LOADER,
+    first_altered,
+    is_intact,
+    opened,
+    read_json,
+    read_text,
+    read_yaml,
+)
 from losslab.report.selectors import SELECTORS, split
 from losslab.report.statistics import FloatArray, IntArray
 from losslab.text import printable_values
@@ -23,8 +30,11 @@ from losslab.types import Scalars
 Status = Literal["done", "diverged", "failed", "running", "damaged"]
 STATUSES: tuple[Status, ...] = ("done", "diverged", "failed", "running", "damaged")
 
-# libyaml reads hundreds of files in a second, the pure Python loader takes ten.
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LARGEST_METRICS, _LARGEST_PREDICTIONS = 2**29, 2**29  # bytes; read and scored in memory
+
+# A number beyond has no square: one like NaN.
+_LARGEST_NUMBER = 1e100
+_POSITIONS = {"step": 2**62, "examples": 2**62, "epoch": 1e9, "wall_s": 1e9}
 
 
 @dataclass(frozen=True)
@@ -194,39 +204,45 @@ def _load(path: Path, root: Path) -> Run:
             # It may have stopped between any two files; its config says what it was to be.
             config = _read_yaml(path / "config.yaml") if (path / "config.yaml").exists() else {}
             return Run(**identity, status=status, reason=reason, config=config)
+        _check_predictions(path / "predictions.safetensors")
         altered = first_altered(path, state.get("sha256"))
         if altered:
             raise ValueError(f"{altered} was cut off or altered since the run ended")
-        _check_predictions(path / "predictions.safetensors")
         return Run(
             **identity,
             status=status,
             reason=reason,
             config=_read_yaml(path / "config.yaml"),
             manifest=read_json(path / "manifest.json"),
-            summary=_finite(read_json(path / "summary.json")),
+            summary=_finite(path / "summary.json", read_json(path / "summary.json")),
             evaluations=_read_evaluations(path / "metrics.jsonl"),
         )
-    except (OSError, ValueError, SafetensorError) as error:
+    except Exception as error:  # whatever an altered file makes its readers raise
         return Run(**identity, status="damaged", reason=_one_line(str(error)))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    text = _text(path)
     try:
-        # References to references make gigabytes of a few lines; losslab writes none.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _YAML_LOADER)):
-            raise ValueError("it has references")
-        value = yaml.load(text, Loader=_YAML_LOADER)
+        value = yaml.load(read_yaml(path), Loader=YAML_LOADER)
+    except FileNotFoundError:
+        raise ValueError(f"{path.name} is missing") from None
     except Exception as error:  # PyYAML has many of its own, and lets others through
         raise ValueError(f"{path.name} cannot be read: {_one_line(str(error))}") from None
+    if not _is_plain(value):
+        raise ValueError(f"{path.name} holds what no configuration does")
     return _mapping(path, printable_values(value))
 
 
-def _text(path: Path) -> str:
-    if not path.exists():
-        raise ValueError(f"{path.name} is missing")
-    return path.read_text(encoding="utf-8")
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | float) or _is_whole(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and abs(value) < 2**64
 
 
 def _mapping(path: Path, value: object) -> dict[str, Any]:
@@ -235,34 +251,56 @@ def _mapping(path: Path, value: object) -> dict[str, Any]:
     return value
 
 
-def _finite(record: Mapping[str, Any]) -> Scalars:
-    return {
-        tag: float(number)
-        for tag, number in record.items()
-        if isinstance(number, int | float) and abs(number) <= sys.float_info.max
-    }
+def _finite(path: Path, record: Mapping[str, Any]) -> Scalars:
+    for tag, number in record.items():
+        right = isinstance(number, float) or (_is_whole(number) and not isinstance(number, bool))
+        if tag in _POSITIONS:
+            right = right and 0 <= number <= _POSITIONS[tag]
+        if not right:
+            raise ValueError(f"{path.name} says {tag}={str(number)[:40]}")
+    return {tag: float(number) for tag, number in record.items() if abs(number) <= _LARGEST_NUMBER}
 
 
 def _read_evaluations(path: Path) -> tuple[Scalars, ...]:
-    text = _text(path)
+    try:
+        text = read_text(path, most=_LARGEST_METRICS)
+    except FileNotFoundError:
+        raise ValueError(f"{path.name} is missing") from None
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from None
     if text and not text.endswith("\n"):
         raise ValueError(f"{path.name} ends in half a record")
     # The records without validation are many, and nobody here reads them.
     lines = [line for line in text.splitlines() if '"val/' in line]
     try:
-        return tuple(_finite(_mapping(path, json.loads(line))) for line in lines)
+        records = [_mapping(path, json.loads(line)) for line in lines]
     except (ValueError, RecursionError):
         raise ValueError(f"{path.name} holds a record that cannot be read") from None
+    return tuple(_finite(path, record) for record in records)
 
 
 def _check_predictions(path: Path) -> None:
-    if path.exists():
-        try:
-            # Reads the header and compares the file's size with it: cheap, and finds a cut.
-            with safe_open(path, framework="numpy"):
-                pass
-        except SafetensorError as error:
-            raise ValueError(f"{path.name} cannot be read: {error}") from None
+    """Check all that scoring them relies on; the logits themselves are left unread."""
+    try:
+        with opened(path, most=_LARGEST_PREDICTIONS):
+            pass
+        with safe_open(path, framework="numpy") as tensors:
+            names = set(tensors.keys())
+            for split in ("val", "test"):
+                if not {f"{split}/logits", f"{split}/labels"} <= names:
+                    continue
+                logits = tensors.get_slice(f"{split}/logits")
+                labels, shape = tensors.get_tensor(f"{split}/labels"), logits.get_shape()
+                if logits.get_dtype() not in ("F16", "F32", "F64"):
+                    raise ValueError(f"{split} has logits of type {logits.get_dtype()}")
+                if len(shape) != 2 or 0 in shape or labels.shape != (shape[0],):
+                    raise ValueError(f"{split} has logits {shape} and labels {[*labels.shape]}")
+                if not ((labels >= 0) & (labels < shape[1])).all():
+                    raise ValueError(f"{split} has labels beyond its {shape[1]} classes")
+    except FileNotFoundError:
+        return
+    except Exception as error:  # of whatever type safetensors and numpy choose
+        raise ValueError(f"{path.name} cannot be read: {_one_line(str(error))}") from None
 
 
 def _one_line(text: str) -> str:

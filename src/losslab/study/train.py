@@ -1,7 +1,6 @@
 """``losslab train``: every run checked before the first one is done."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from losslab.experiment import (
 )
 from losslab.experiment.compose import without_hydra
 from losslab.experiment.make import make
+from losslab.files import read_json
 from losslab.launchers import Failed, is_pending, make_launcher, outcome
 from losslab.recording import RunDirectory
 from losslab.sweepers import Sweep, Sweeper, axes
@@ -145,7 +145,7 @@ def _tell_of_hydra(arguments: Sequence[str]) -> None:
 
 
 def _tell(directory: RunDirectory, console: Console) -> None:
-    summary = json.loads(directory.summary.read_text())
+    summary = read_json(directory.summary)
     numbers = ", ".join(
         f"{tag.split('/')[1]} {summary[tag]:.4f}"
         for tag in ("test/accuracy", "test/nll", "test/brier", "test/ece")

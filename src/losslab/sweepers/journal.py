@@ -1,11 +1,12 @@
 """The file in which a search keeps its trials: one command at a time, and no half line in it."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from losslab.files import lock, read_bytes
 
 if TYPE_CHECKING:
     from optuna.storages import JournalStorage
@@ -24,26 +25,16 @@ def open_journal(path: Path) -> Iterator["JournalStorage"]:
     from optuna.storages.journal import JournalFileBackend
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with lock(path) as mine:
+        if not mine:
             raise ValueError(
                 f"another command searches in {path.parent}; wait for it, or give another name=..."
-            ) from None
-        _drop_half_a_line(handle)
+            )
+        content = read_bytes(path)
+        if not content.endswith(b"\n"):
+            os.truncate(path, content.rfind(b"\n") + 1)
         backend = JournalFileBackend(str(path), lock_obj=_Ours())  # type: ignore[arg-type]
         yield JournalStorage(backend)
-    finally:
-        os.close(handle)
-
-
-def _drop_half_a_line(handle: int) -> None:
-    content = os.pread(handle, os.fstat(handle).st_size, 0)
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.ftruncate(handle, whole)
 
 
 class _Ours:

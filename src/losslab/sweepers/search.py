@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from losslab.experiment import Job, RunIdentity
+from losslab.files import read_json
 from losslab.launchers import is_pending
 from losslab.recording import write_json
 from losslab.seeding import derive
@@ -202,7 +203,7 @@ class _Search:
 
     def _value(self, job: Job) -> float:
         directory, metric = job.identity.directory, self.about.metric
-        summary = json.loads(directory.summary.read_text(encoding="utf-8"))
+        summary = read_json(directory.summary)
         if metric in summary:
             return float(summary[metric])
         if directory.status != "diverged":

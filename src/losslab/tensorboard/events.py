@@ -9,6 +9,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from losslab.files import read_bytes
+
 _VERSION = "brain.Event:2"
 _HEADER, _FOOTER = struct.Struct("<QI"), struct.Struct("<I")
 
@@ -55,7 +57,7 @@ def is_event_file(path: Path) -> bool:
 
 def read_events(path: Path) -> Iterator[Event]:
     """Yield the events of a file up to the first that is cut off or damaged."""
-    content = path.read_bytes()
+    content = read_bytes(path)
     position = 0
     while position + _HEADER.size <= len(content):
         size, size_checksum = _HEADER.unpack_from(content, position)

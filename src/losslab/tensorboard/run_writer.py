@@ -1,6 +1,5 @@
 """TensorBoard's event file of a run: the scalars, and one HParams row a configuration."""
 
-import json
 import os
 import re
 import socket
@@ -18,7 +17,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
     SessionStartInfo,
 )
 
-from losslab.files import beside
+from losslab.files import beside, read_json, read_text
 from losslab.recording import RunDirectory
 from losslab.tensorboard.events import EventFile, is_event_file, read_events
 from losslab.tensorboard.layout import run_layout
@@ -125,10 +124,10 @@ def about(directory: RunDirectory) -> dict[str, str]:
     """Return configuration, command, and versions with commit, as Markdown, of those written."""
     texts = {}
     if directory.config.exists():
-        config = directory.config.read_text(encoding="utf-8")
+        config = read_text(directory.config)
         texts["config"] = _code("yaml", config)
     if directory.manifest.exists():
-        manifest = json.loads(directory.manifest.read_text(encoding="utf-8"))
+        manifest = read_json(directory.manifest)
         texts["command"] = _code("sh", manifest["command"])
         rows = [f"| {markdown(key)} | {markdown(str(value))} |" for key, value in manifest.items()
                 if key not in _NOT_VERSIONS]  # fmt: skip

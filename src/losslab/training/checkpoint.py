@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from losslab.recording import write_atomically
+from losslab.files import read_bytes, write_atomically
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -57,9 +57,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: The file is cut off or altered.
     """
-    stored = path.read_bytes()
+    try:
+        stored, reason = read_bytes(path), "its checksum differs"
+    except ValueError as error:
+        stored, reason = b"", str(error)
     digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
-    reason = "its checksum differs"
     if hashlib.sha256(content).digest() == digest:
         try:
             state = unpack(content)
