@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, get_type_hints
+from typing import Any
 
 from losslab import report
 from losslab.launchers import Failed
@@ -26,6 +26,15 @@ from losslab.study.points import Point, Points, Session, run_points
 RATES: tuple[Rate, ...] = ("reference", "scaled", "own")  # in the order of display
 CONFIRM_AT: tuple[Rate, ...] = ("own", "reference")
 
+# As which the parts of a study are read: in a configuration they are mappings and lists.
+_PARTS: dict[str, Any] = {
+    "arms": dict[str, ArmSpec],
+    "conditions": dict[str, ConditionSpec],
+    "steps": list[Step],
+    "runs": dict[str, SetSpec],
+    "claims": list[Claim],
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
@@ -38,10 +47,10 @@ class Study:
         title: Of the report.
         question: What it answers.
         base: Overrides of every run.
-        arms: By name, in the order of display.
+        arms: :class:`~losslab.study.cells.ArmSpec` by name, in the order of display.
         axis: What the conditions vary, such as ``number of classes``.
-        conditions: By name, in the order of display. Every arm is tuned under every condition and
-            then called ``<arm>@<condition>``. None: one table.
+        conditions: :class:`~losslab.study.cells.ConditionSpec` by name, in the order of display.
+            Every arm is tuned under every condition and then called ``<arm>@<condition>``.
         reference: The arm at whose best value the others are confirmed, too.
         parameter: The key that is tuned, such as ``optimizer.lr``.
         values: Its grid.
@@ -49,11 +58,11 @@ class Study:
         tune_seeds: Of the grid.
         confirm_seeds: Of the comparison; none of the tuning seeds.
         confirm_at: Which values are confirmed: ``own``, ``reference`` or both.
-        steps: Sides whose differences, one after the other, make a waterfall.
-        runs: Sets of runs that only measures use.
+        steps: Of a waterfall: :class:`~losslab.report.plan.Step`, each a side after another.
+        runs: :class:`~losslab.study.cells.SetSpec` by name: runs that only measures use.
         measures: Name to a node whose ``_target_`` takes the sets that it ``needs``; those of arms
             are their confirming runs, ``<arm>`` at its own value and ``<arm>:reference``.
-        claims: About differences between sides, or about quantities.
+        claims: :class:`~losslab.report.plan.Claim` about differences or quantities.
 
     Raises:
         ValueError: The parts do not fit.
@@ -62,9 +71,9 @@ class Study:
     title: str
     question: str
     base: list[str] = field(default_factory=list)
-    arms: dict[str, ArmSpec] = field(default_factory=dict)
+    arms: dict[str, Any] = field(default_factory=dict)
     axis: str = ""
-    conditions: dict[str, ConditionSpec] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(default_factory=dict)
     reference: str = ""
     parameter: str = ""
     values: list[float] = field(default_factory=list)
@@ -72,14 +81,13 @@ class Study:
     tune_seeds: list[int] = field(default_factory=list)
     confirm_seeds: list[int] = field(default_factory=list)
     confirm_at: list[Rate] = field(default_factory=lambda: list(CONFIRM_AT))
-    steps: list[Step] = field(default_factory=list)
-    runs: dict[str, SetSpec] = field(default_factory=dict)
+    steps: list[Any] = field(default_factory=list)
+    runs: dict[str, Any] = field(default_factory=dict)
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    claims: list[Claim] = field(default_factory=list)
+    claims: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            # Of a configuration its parts are mappings, lists and numbers.
+        for name, kind in _PARTS.items():
             object.__setattr__(self, name, parse(kind, getattr(self, name), f"study.{name}"))
         if not self.arms and not self.measures:
             raise ValueError("the study has neither arms nor measures; give it one of them")
