@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from losslab.data import build, synthetic
 from losslab.figures.run_images import (
     Recorded,
     confusion_matrix,
@@ -23,6 +24,7 @@ from losslab.figures.run_images import (
 from losslab.figures.styles import LOSS_STYLES
 from losslab.losses import GaussianPrior, LaplacePrior
 from losslab.models import MLP, DeepCNN, Linear, ResNet20, SmallCNN
+from losslab.tensorboard import read_events
 from report.factory import write_run
 
 ALWAYS = {"confusion_matrix/val", "reliability/val", "weights/density"}
@@ -160,3 +162,27 @@ def test_a_long_name_stays_in_the_image():
 def test_what_a_run_left_is_read_or_is_not_there(tmp_path):
     path = write_run(tmp_path, "mse-0a/seed=3")
     assert read_recorded(path, seed=3) is None  # without weights
+
+
+def test_a_run_draws_its_own_images_only_when_asked(losslab):
+    quiet, asked = losslab.run(), losslab.run("trainer.pictures_every=1")
+    assert quiet.parent.name == asked.parent.name  # no other configuration
+    steps = [
+        [
+            (event.step, value.tag)
+            for event in read_events(next(run.glob("events*")))
+            for value in event.summary.value
+            if value.HasField("image")
+        ]
+        for run in (quiet, asked)
+    ]
+    assert steps[0] == []
+    per_epoch = {tag: [step for step, at in steps[1] if at == tag] for _, tag in steps[1]}
+    assert {len(at) for at in per_epoch.values()} == {2}
+    assert set(per_epoch) == ALWAYS | {
+        *("first_layer/filters", "gradient_profile/train", "worst_mistakes/val"),
+    }
+    run = read_recorded(asked, seed=0)
+    names = build(synthetic(), val_size=30).class_names
+    assert list(run.class_names) == list(names)
+    assert run.logits.shape == (len(run.labels), len(names))
