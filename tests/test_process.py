@@ -12,8 +12,8 @@ from contextlib import suppress
 from urllib.request import urlopen
 
 import pytest
-from losslab.board import EventFile, scalars
 
+from losslab.tensorboard import EventFile, scalars
 from report.factory import write_run
 from running import TINY
 

@@ -8,7 +8,7 @@ import pytest
 
 from bad import check
 from losslab.recording import RunDirectory
-from losslab.recording.about import about
+from losslab.tensorboard.run_writer import about
 from report.factory import tiny_plan, write_study
 
 ESCAPES = "\x1b[31m\x1b]8;;http://x\x07\u202e\ud800"
