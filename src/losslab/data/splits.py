@@ -57,6 +57,11 @@ def resolve_size(
     check_size(size, name=name)
     count = size if isinstance(size, int) else round(size * available)
     most = available if most is None else most
+    if most < least:
+        raise ValueError(
+            f"{name}={size}: {available} examples are too few, since each class needs one for "
+            "training; give more, or fewer classes with num_classes"
+        )
     if not least <= count <= most:
         raise ValueError(
             f"{name}={size} asks for {count} of {available} examples; "

@@ -156,3 +156,68 @@ def _refusal(path: str, name: str) -> str:
         f"losslab's own parts, torch.nn, torch.optim, and modules in the working folder; where you "
         f"trust it, set {VARIABLE}={path.rpartition('.')[0] or path}"
     )
+
+
+# What of Hydra has an effect where Hydra's own sweeper or launcher is typed, and is there alone.
+_OF_HYDRAS_SWEEP = (
+    *("hydra.launcher", "hydra.sweeper", "hydra.callbacks", "hydra.verbose", "hydra.job.name"),
+    *("hydra.job_logging", "hydra.hydra_logging", "hydra.job.env_copy"),
+)
+# What Hydra itself notes there.
+_NOTED = (
+    *("hydra.overrides", "hydra.runtime", "hydra.mode"),
+    *("hydra.job.override_dirname", "hydra.job.config_name"),
+)
+_LONG = 40
+_INSTEAD = {
+    "hydra.mode": "add -m for a sweep",
+    "hydra.sweeper": "type what is swept, such as -m optimizer.lr=0.1,0.2, and sweeper=...",
+    "hydra.launcher": "type launcher=...",
+    "hydra.run": "give output_dir=... and name=... instead",
+    "hydra.sweep": "give output_dir=... and name=... instead",
+    "hydra.output_subdir": "a run's config.yaml is in its own folder",
+    "hydra.job.chdir": "give output_dir=... instead",
+    "hydra.job.env_set": "set it in your shell",
+    "hydra.searchpath": "give --config-dir FOLDER instead",
+    "hydra.verbose": "each run has a log.txt",
+    "hydra.job_logging": "each run has a log.txt",
+    "hydra.hydra_logging": "each run has a log.txt",
+}
+
+
+def check_settings(hydra: Mapping[str, Any], usual: Mapping[str, Any]) -> None:
+    """Refuse each of Hydra's settings that is not as usual and would have no effect.
+
+    Args:
+        hydra: Hydra's own node, as plain keys and values.
+        usual: The same where nothing is set.
+
+    Raises:
+        ValueError: There is one; with what to type instead.
+    """
+    typed = any(re.match(r"[+]*hydra/(launcher|sweeper)=", o) for o in hydra["overrides"]["hydra"])
+    with_effect = (*_NOTED, *(_OF_HYDRAS_SWEEP if typed else ()))
+    if hydra["mode"] != usual["mode"]:
+        raise ValueError(refused_setting("hydra.mode", hydra["mode"].name))
+    before = dict(_settings(usual, "hydra"))
+    now = dict(_settings(hydra, "hydra"))
+    now["hydra.job.chdir"] = now.get("hydra.job.chdir") or None  # false is what is done anyway
+    for key in (*now, *before):
+        if now.get(key) != before.get(key) and not _is_below(key, with_effect):
+            raise ValueError(refused_setting(key, now.get(key)))
+
+
+def refused_setting(key: str, value: object) -> str:
+    """Return what to say of a setting of Hydra's without effect."""
+    word = "null" if value is None else str(value).lower() if value is True else str(value)
+    given = f"{key}={word}" if len(word) < _LONG else key
+    instead = next((text for k, text in _INSTEAD.items() if _is_below(key, (k,))), "leave it out")
+    return f"{given} has no effect here; {instead}"
+
+
+def _settings(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _settings(item, f"{name}.{key}")
+    else:
+        yield name, value

@@ -5,7 +5,8 @@ Python and torch notice a wrong one only while they compute, and then name no ke
 
 import inspect
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -25,6 +26,13 @@ _WORDS = {
     NoneType: "null",
 }
 _NODE = "keys and values, with a _target_ among them"
+_NEEDED = {
+    "loss": "a class, e.g. class Mine(torch.nn.Module) with forward(self, logits, target)",
+    "model": "a class or function of the data's shapes, e.g. def mine(input_shape, num_classes): "
+    "return torchvision.models.resnet18(num_classes=num_classes)",
+    "schedule": "a function from the progress in [0, 1) to the factor on the learning rate, e.g. "
+    "def mine(progress): return 0.5 ** (10 * progress); torch's own schedulers do not fit",
+}
 
 
 def check_arguments(
@@ -77,15 +85,17 @@ def _check(
     hints = _hints(target)
     named = [p for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     partial = values.get("_partial_") is True
-    later = {
-        p.name for p in named if partial and p.default is p.empty and p.kind is not p.KEYWORD_ONLY
-    }
-    allowed = [p.name for p in named if p.name not in {*supplied, *later}]
+    allowed = [p.name for p in named if p.name not in supplied]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     own = {key: value for key, value in values.items() if not key.startswith("_")}
     nodes = {key: v for key, v in own.items() if isinstance(v, dict) and "_target_" in v}
     for key in own.keys() & set(supplied):
         raise ValueError(f"{name}.{key}={own[key]} follows from the data; leave it out")
+    lacking = [] if takes_any else [key for key in supplied if key not in parameters]
+    if lacking:
+        raise ValueError(
+            f"{name}._target_={values['_target_']} takes no {lacking[0]}{needed(name)}"
+        )
     others = {key: value for key, value in own.items() if key not in allowed}
     if others and not takes_any:
         key = min(others)
@@ -106,7 +116,92 @@ def _check(
         _check({"_target_": partials[0]["_target_"], "_partial_": True} | others, name)
     for p in () if partial else named:
         if p.default is p.empty and p.name not in own and p.name not in supplied:
+            if name == "schedule" or (name == "loss" and not inspect.isclass(target)):
+                path = values["_target_"]
+                raise ValueError(f"{name}._target_={path} needs {p.name}{needed(name)}")
             raise ValueError(f"{name}.{p.name} has no value; give +{name}.{p.name}=...")
+
+
+def needed(name: str) -> str:
+    """Return what a part of a run has to be, with an example, where people often give another."""
+    return f"; give {_NEEDED[name]}" if name in _NEEDED else ""
+
+
+def normal(config: DictConfig) -> DictConfig:
+    """Return a configuration in the one form that all equal ones have.
+
+    A number is of the type that its argument is annotated with, or that the argument's default
+    has: ``1`` becomes ``1.0`` where a float is meant, and ``-0.0`` becomes ``0.0``.
+
+    Raises:
+        ValueError: A target is not allowed or cannot be imported.
+    """
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    changes = list(_changes({key: v for key, v in values.items() if isinstance(v, dict)}, ""))
+    if changes:
+        config = config.copy()
+        for key, value in changes:
+            OmegaConf.update(config, key, value)
+    return config
+
+
+def _changes(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key of each value that is not in its one form, and that form."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _changes(item, f"{name}[{index}]")
+    if not isinstance(value, dict):
+        return
+    kinds: dict[str, Any] = {}
+    if "_target_" in value:
+        # The arguments of a partial may be among those of what it is given to, as data.source's.
+        partials = [
+            (node, f"{name}.{key}")
+            for key, node in value.items()
+            if isinstance(node, dict) and node.get("_partial_") is True
+        ]
+        for node, where in (*partials, (value, name)):
+            target = _target(node, where)
+            is_plain = inspect.isclass(target) or inspect.isroutine(target)
+            kinds |= _kinds(target if is_plain else type(target).__call__)
+    for key, item in value.items():
+        as_meant = _as(item, kinds.get(key, Any))
+        if repr(as_meant) != repr(item):
+            yield f"{name}.{key}", as_meant
+        else:
+            yield from _changes(item, f"{name}.{key}" if name else str(key))
+
+
+@cache
+def _kinds(target: Any) -> dict[str, Any]:
+    """Return argument to type: as annotated, in a class above where it is passed on, or implied."""
+    kinds: dict[str, Any] = {}
+    for part in reversed(target.__mro__) if inspect.isclass(target) else (target,):
+        call = part.__dict__.get("__init__") if inspect.isclass(part) else part
+        try:
+            parameters = inspect.signature(call).parameters.values()  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            continue
+        kinds |= {p.name: float for p in parameters if type(p.default) is float} | _hints(call)
+    return kinds
+
+
+def _as(value: Any, hint: Any) -> Any:
+    kind, options = get_origin(hint) or hint, get_args(hint)
+    if kind in (Union, UnionType):
+        exact = [option for option in options if option is type(value)]
+        fitting = [option for option in options if _fits(value, option)]
+        return _as(value, (exact or fitting or [Any])[0])
+    if kind is float and is_number(value):
+        return float(value) + 0.0  # -0.0 becomes 0.0
+    if not options or not _fits(value, hint):
+        return value
+    if isinstance(value, list):
+        fixed = kind is tuple and Ellipsis not in options
+        return [_as(v, options[index if fixed else 0]) for index, v in enumerate(value)]
+    if isinstance(value, dict) and len(options) == 2:
+        return {key: _as(v, options[1]) for key, v in value.items()}
+    return value
 
 
 def _target(values: Mapping[str, Any], name: str) -> Any:
@@ -121,7 +216,10 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
             f"{name}._target_={path}; give the dotted name of a class or function, such as "
             "my_module.MyClass"
         )
-    check_name(path, name)
+    try:
+        check_name(path, name)
+    except ValueError as error:
+        raise ValueError(f"{error}{needed(name) if name == 'model' else ''}") from None
     try:
         target = _locate(path)
     except Exception as error:  # whatever importing a module of one's own raises

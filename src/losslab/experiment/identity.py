@@ -13,6 +13,7 @@ from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
 
+from losslab.experiment.arguments import normal
 from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, nearest, usual_choices
 from losslab.experiment.warm_start import checksum
 from losslab.recording import RunDirectory, locate, place
@@ -103,7 +104,8 @@ def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
             name leads out of the output folder.
     """
     _check_keys(config)
-    digest = digest_of(config)
+    config = normal(config)
+    digest = _digest(config)
     group = f"{_description(config, choices)}-{digest}"
     seed = config.seed
     if type(seed) is not int or not 0 <= seed < 2**63:
@@ -125,12 +127,12 @@ def folder_of(config: DictConfig) -> Path:
             f"name={name}; give a folder name of letters, digits, '.', '_' and '-', "
             "inside output_dir"
         )
-    return _inside(Path(config.output_dir) / name, config.output_dir)
+    return _inside(Path(config.output_dir).expanduser() / name, config.output_dir)
 
 
 def _inside(path: Path, output_dir: str) -> Path:
     # What is written there is also removed there.
-    if not path.resolve().is_relative_to(Path(output_dir).resolve()):
+    if not path.resolve().is_relative_to(Path(output_dir).expanduser().resolve()):
         raise ValueError(
             f"{path} leads out of output_dir={output_dir} over a symbolic link; give the folder "
             "that it leads to as output_dir=..."
@@ -199,6 +201,10 @@ def digest_of(config: DictConfig, *, start: str | None = None) -> str:
         config: As composed, or as :func:`resolved` keeps it.
         start: Of a warm start, in place of the checksum of its weights.
     """
+    return _digest(normal(config), start=start)
+
+
+def _digest(config: DictConfig, *, start: str | None = None) -> str:
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     for key in (*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN):
         *parents, last = key.split(".")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from losslab.data import Dataset
-from losslab.experiment.arguments import is_number
+from losslab.experiment.arguments import is_number, needed
 from losslab.experiment.make import first_words
 from losslab.losses import MAP
 from losslab.training import Schedule
@@ -24,7 +24,7 @@ def rehearse_schedule(schedule: Schedule) -> None:
         except Exception as error:  # whatever a schedule of one's own raises
             raise ValueError(
                 f"schedule: it fails at progress {progress} "
-                f"({type(error).__name__}: {first_words(error)})"
+                f"({type(error).__name__}: {first_words(error)}){needed('schedule')}"
             ) from error
         if not is_number(factor) or not 0 <= factor < math.inf:
             raise ValueError(

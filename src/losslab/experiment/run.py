@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from losslab.experiment.arguments import normal
 from losslab.experiment.build import build
 from losslab.experiment.compose import choices_of, without_hydra
 from losslab.experiment.identity import RunIdentity, digest_of, identify, make_room, resolved
@@ -72,6 +73,7 @@ def prepare(
     identity = identify(config, choices)
     directory = identity.directory
     if directory.status not in FINISHED or config.force:
+        config = normal(config)
         if built is None or identity.digest not in built:
             build(_on_the_cpu(config) if elsewhere else config)
         if built is not None:
@@ -140,7 +142,7 @@ def run(config: DictConfig, choices: dict[str, str], *, command: str, show: bool
         OSError: The disk is full, say. What was written is kept; the run goes on from there.
         ValueError: As :func:`prepare`.
     """
-    identity = identify(config, choices)
+    identity, config = identify(config, choices), normal(config)
     directory = identity.directory
     if directory.status in FINISHED and not config.force:
         return directory.status
@@ -262,6 +264,7 @@ def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) ->
         text = directory.config.read_text("utf-8")
         # Copies of copies would fill the memory; losslab writes no references.
         assert not any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
+        assert "${" not in text
         other = OmegaConf.create(text)
         assert isinstance(other, DictConfig)
         same = digest_of(other) == identity.digest and other.seed == identity.seed

@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from losslab.report.aggregate import Choice, select
 from losslab.report.data import study_data, sweep_data
@@ -48,7 +49,7 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
     held = _held(path)
     if not held and is_notebook(path):
         page = write_notebook(path)
-        console.print(f"Written: {page}", soft_wrap=True, highlight=False)
+        console.print(Text(f"Written: {page}"), soft_wrap=True)
         return
     for index, root in enumerate(held or [path]):
         if index:
@@ -111,7 +112,7 @@ def _write_over_seeds(root: Path, runs: list[Run], console: Console | None) -> N
             raise
         if console is not None:  # somebody else's runs can be reported on, too
             text = f"No curves over seeds for TensorBoard: cannot write ({error})"
-            console.print(text, soft_wrap=True, highlight=False)
+            console.print(Text(text), soft_wrap=True)
 
 
 def _study(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from losslab.files import write_atomically
 from losslab.report.data import to_json
@@ -44,5 +45,5 @@ def render(
     write_atomically(results, to_json(data))
     if console is not None:
         to_console(document, console)
-        console.print(f"\nWritten: {report}", highlight=False, soft_wrap=True)
+        console.print(Text(f"\nWritten: {report}"), soft_wrap=True)
     return Results(data, census, (report, results, *figures))

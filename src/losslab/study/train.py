@@ -3,15 +3,16 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
+from rich.text import Text
 
 from losslab.experiment import (
     CONFIG_FOLDER,
@@ -25,11 +26,12 @@ from losslab.experiment import (
     prepare,
     quoted,
 )
-from losslab.experiment.compose import without_hydra
+from losslab.experiment.compose import OF_A_SWEEP, without_hydra
 from losslab.experiment.make import make
 from losslab.launchers import Failed, is_pending, make_launcher, outcome
 from losslab.recording import RunDirectory
-from losslab.sweepers import Sweep, Sweeper, axes, check, combinations
+from losslab.sweepers import Sweep, Sweeper, axes, combinations, only_with_m
+from losslab.sweepers.base import BY_HYDRA
 
 # Flags with which Hydra tells something and runs nothing.
 _TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
@@ -65,8 +67,14 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
         else:
             sweep = _sweep(composer, given, console)
             keys = {override.key_or_group for override in sweep.overrides}
-            if not keys & {"hydra/sweeper", "hydra/launcher"}:
+            if not keys & set(BY_HYDRA):
                 return _run_sweep(sweep)
+            ours = keys & {key for key in keys if key.partition(".")[0] in OF_A_SWEEP}
+            if ours:
+                theirs = min(keys & set(BY_HYDRA))
+                raise ValueError(
+                    f"{min(ours)} has no effect beside {theirs}; leave one of them out"
+                )
             # Hydra's own do not know of Job: each run is composed again where it is done. Which
             # runs there are, only its sweeper knows.
             if "hydra/sweeper" not in keys:
@@ -76,8 +84,8 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
 
 
 def _one(composer: Composer, given: argparse.Namespace, console: Console) -> list[Failed]:
+    only_with_m(composer.parse(given.overrides))
     config = composer.compose(given.overrides)
-    check(config)
     job = Job(
         config=without_hydra(config),
         choices=choices_of(config.hydra),
@@ -96,7 +104,6 @@ def _one(composer: Composer, given: argparse.Namespace, console: Console) -> lis
 
 
 def _sweep(composer: Composer, given: argparse.Namespace, console: Console) -> Sweep:
-    composer.compose(given.overrides, run_mode=RunMode.MULTIRUN)  # what is wrong about Hydra's
     overrides = composer.parse(given.overrides)
     # An interval has no first value; who launches and searches does not depend on one.
     listed = [o for o in overrides if not o.is_sweep_override() or o.is_discrete_sweep()]
@@ -114,7 +121,9 @@ def _run_sweep(sweep: Sweep) -> list[Failed]:
     with sweep.launcher:
         runs = sweep.sweeper.run(sweep)
     for folder in sorted({run.root for run in runs}):
-        sweep.console.print(f"Next: losslab report {folder}", soft_wrap=True, highlight=False)
+        sweep.console.print(
+            Text(f"Next: losslab report {shlex.quote(str(folder))}"), soft_wrap=True
+        )
     return outcome(runs)
 
 
@@ -164,4 +173,4 @@ def _tell(directory: RunDirectory, console: Console) -> None:
         if tag in summary
     )
     console.print(f"{directory.status}: test {numbers}", highlight=False)
-    console.print(str(directory.path), soft_wrap=True, highlight=False)
+    console.print(Text(str(directory.path)), soft_wrap=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import product
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
 from rich.console import Console
 
 from losslab.experiment import Composer, Job, RunIdentity, choices_of, command_for, prepare
@@ -15,6 +14,9 @@ from losslab.launchers import Launcher, do_round, is_pending, on_device_of
 
 Texts = list[str]
 """The overrides of one run."""
+
+BY_HYDRA = ("hydra/sweeper", "hydra/launcher")
+"""What, if typed, leaves a sweep to Hydra itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,6 @@ class Sweep:
         built: set[str] = set()
         for texts in points:
             full = self.composer.vary(texts)
-            check(full)
             config = on_device_of(self.launcher, without_hydra(full))
             choices = choices_of(full.hydra)
             job = Job(
@@ -53,10 +54,12 @@ class Sweep:
                 choices=choices,
                 command=command_for(texts, flags=self.composer.flags),
             )
-            if job.identity not in jobs:
+            # The same in other words, such as diagnostics=[a,b] and [b,a], is the same run.
+            same = (job.identity.root, job.identity.digest, job.identity.seed)
+            if same not in jobs:
                 elsewhere = self.launcher.device is not None
                 prepare(config, choices, elsewhere=elsewhere, built=built)
-                jobs[job.identity] = job
+                jobs[same] = job
         return list(jobs.values())
 
     def do(self, jobs: Sequence[Job], title: str) -> int:
@@ -79,10 +82,14 @@ class Sweeper(ABC):
         """
 
 
-def check(config: DictConfig) -> None:
-    """Raise ``ValueError`` for what a command may not change."""
-    if config.hydra.job.chdir:
-        raise ValueError("hydra.job.chdir=true would move output_dir; give output_dir=... instead")
+def only_with_m(overrides: Iterable[Override]) -> None:
+    """Raise ``ValueError`` for what only ``losslab train -m`` makes use of."""
+    for override in overrides:
+        if override.key_or_group.partition(".")[0] in (*BY_HYDRA, "sweeper"):
+            raise ValueError(
+                f"{override.input_line} has no effect here; leave it out, or sweep with "
+                "`losslab train -m`"
+            )
 
 
 def axes(overrides: Iterable[Override]) -> list[Texts]:

@@ -237,26 +237,26 @@ class _Search:
 
 def show(sweep: Sweep, searches: Sequence[_Search]) -> None:
     """Print the best of each search, and how to confirm it."""
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
     found = [search.results() for search in searches]
     keys = list(dict.fromkeys(key for r in found if r["best"] for key in r["best"]["params"]))
-    table = Table("searched", "trials", *keys, f"best mean {found[0]['metric']}")
+    names = ("searched", "trials", *keys, f"best mean {found[0]['metric']}")
+    table = Table(*(Column(Text(name)) for name in names))
     for result in found:
         best = result["best"] or {"params": {}, "value": None}
         table.add_row(
-            result["search"] or "–",
+            Text(result["search"] or "–"),
             f"{result['finished']}/{result['trials']}",
-            *(_short(best["params"].get(key)) for key in keys),
+            *(Text(_short(best["params"].get(key))) for key in keys),
             _short(best["value"]),
         )
     sweep.console.print(table)
     for search, result in zip(searches, found, strict=True):
         if result["best"]:
             command = _confirmation(search.jobs(result["best"]["params"]))
-            sweep.console.print(
-                f"Confirm on fresh seeds: {command}", soft_wrap=True, highlight=False
-            )
+            sweep.console.print(Text(f"Confirm on fresh seeds: {command}"), soft_wrap=True)
 
 
 def _confirmation(jobs: Sequence[Job]) -> str:
