@@ -80,6 +80,14 @@ def test_equal_configurations_are_one_run(own, equal):
     assert len(own.runs()) == 1
 
 
+def test_equal_searches_are_one(losslab):
+    losslab.sweep(
+        *("sweeper=optuna", "sweeper.trials=2", "optimizer.lr=interval(0.1,1)"),
+        *("model.output_scale=1,1.0", ONE_STEP),
+    )
+    assert len(read(losslab.folder / "outputs/runs/search.json")) == 1
+
+
 def test_a_number_in_another_form_is_the_run_that_is_there(losslab):
     losslab.train(ONE_STEP)
     config = (losslab.runs()[0] / "config.yaml").read_text()

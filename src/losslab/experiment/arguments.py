@@ -15,7 +15,7 @@ from hydra._internal.utils import _locate  # as instantiate does; the public one
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.experiment.allowed import check_definition, check_name, targets
-from losslab.experiment.compose import nearest
+from losslab.experiment.overrides import nearest
 
 _WORDS = {
     bool: "true or false",

@@ -1,17 +1,14 @@
 """From overrides to a configuration, with errors that name the nearest right word."""
 
 import copy
-import difflib
 import re
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import yaml
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
@@ -25,16 +22,11 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import (
-    AliasEvent,
-    CollectionEndEvent,
-    CollectionStartEvent,
-    NodeEvent,
-    ScalarEvent,
-    YAMLError,
-)
+from yaml import YAMLError
 
-from losslab.experiment.allowed import check_hydra, check_settings, refused_setting
+from losslab.experiment.allowed import check_hydra, check_settings
+from losslab.experiment.bounds import check_references, check_size
+from losslab.experiment.overrides import check_choices, nearest, writing
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # A wheel carries conf/ inside the package; a checkout has it at its root.
@@ -45,12 +37,6 @@ CONFIG_FOLDER = next(
 
 OF_A_SWEEP = ("launcher", "sweeper")
 """The groups that are no part of a run: who does it, and who asked for it."""
-
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# Of a choice, whose file may be somebody else's.
-_MOST_BYTES, _MOST_VALUES, _DEEPEST, _MOST_REFERENCES = 2**20, 10_000, 100, 12
-# Of which a run may have several: diagnostics=[margins,geometry].
-_SEVERAL = ("diagnostics",)
 
 
 class Composer:
@@ -104,7 +90,7 @@ class Composer:
 
             def bounded(config_path: str) -> ConfigResult:
                 name = source._normalize_file_name(config_path)
-                _check_size(Path(source.path) / name)
+                check_size(Path(source.path) / name)
                 return load(config_path)
 
             source.load_config = bounded  # type: ignore[method-assign]
@@ -124,7 +110,7 @@ class Composer:
         Raises:
             ValueError: An override is malformed, or names a choice or key that is not there.
         """
-        self._check_choices(overrides)
+        check_choices(self.parse(overrides), self.choices, usual_choices())
         try:
             config = self._compose(overrides)
             values: Any = OmegaConf.to_container(config, resolve=False)
@@ -135,7 +121,7 @@ class Composer:
         hydra = values.pop("hydra")
         check_hydra(hydra)
         check_settings(hydra, _usual_hydra())
-        _check_references(values)
+        check_references(values)
         return config
 
     def vary(self, overrides: Sequence[str]) -> DictConfig:
@@ -180,7 +166,7 @@ class Composer:
             except HydraException as error:
                 raise ValueError(
                     f"cannot read the override {text!r} ({_first_line(error)}); "
-                    f"{_writing(text, parser)}"
+                    f"{writing(text, parser)}"
                 ) from error
             override.config_loader = self.loader  # for glob(...)
             if not override.key_or_group:
@@ -202,37 +188,6 @@ class Composer:
             run_mode=RunMode.RUN,
             from_shell=False,
         )
-
-    def _check_choices(self, overrides: Sequence[str]) -> None:
-        for override in self.parse(overrides):
-            group, text = override.key_or_group, override.input_line
-            # The first would be looked into, the last makes Hydra stumble.
-            if group.startswith(("hydra.searchpath", "hydra.mode", "hydra.sweeper.params")):
-                raise ValueError(refused_setting(*(text or "").lstrip("+").split("=", 1)))
-            allowed = self.choices(group)
-            if not allowed:
-                continue
-            give = f"allowed are {', '.join(allowed)}"
-            if override.is_delete() and group in usual_choices():
-                give = f"give {group}=none" if "none" in allowed else give
-                raise ValueError(f"{text} takes away what a run needs; {give}")
-            if override.is_delete():
-                continue
-            chosen = _chosen(override)
-            if isinstance(override.value(), list) and group in usual_choices():
-                if group not in _SEVERAL:
-                    raise ValueError(
-                        f"{text}: a run has one {group}; give one, or sweep over them with "
-                        f"-m {group}={','.join(chosen)}"
-                    )
-                if not chosen:
-                    raise ValueError(f"{text} names none; give {group}=none")
-            for value in chosen:
-                if value not in allowed:
-                    kind = group.removeprefix("hydra/")
-                    own = f"; losslab has {kind}={value}" if value in self.choices(kind) else ""
-                    instead = nearest("none" if value == "null" else value, allowed)
-                    raise ValueError(f"unknown {kind} {value!r}{instead}; {give}{own}")
 
     def _explain(self, error: Exception, overrides: Sequence[str]) -> str:
         ambiguous = re.match("Ambiguous value for argument '(.+)'", str(error))
@@ -267,106 +222,6 @@ class Composer:
         choice = config.hydra.runtime.choices.get(group) if dot else None
         lacks = f": {group}={choice} has no {rest}" if choice else ""
         return f"unknown key {key!r}{lacks}{instead}; see every key {where}"
-
-
-def quoted(override: str) -> str:
-    """Quote what Hydra refuses bare: a value with ``=`` in it, as in the name of a run directory.
-
-    >>> quoted("init_from=outputs/mse-lr=0.1/seed=${seed}")
-    'init_from="outputs/mse-lr=0.1/seed=${seed}"'
-    >>> quoted("seed=0"), quoted("model.x='a=b'")
-    ('seed=0', "model.x='a=b'")
-    """
-    key, _, value = override.partition("=")
-    # What is quoted, escaped or put together already is left to Hydra.
-    if "=" not in value or re.search(r"""["'\\()\[\]{}]""", re.sub(r"\$\{[^}]*\}", "", value)):
-        return override
-    return f"{key}=" + ",".join(f'"{v}"' if "=" in v else v for v in value.split(","))
-
-
-def _writing(text: str, parser: OverridesParser) -> str:
-    """Return how to write what Hydra cannot read: in quotes, where that is what it lacks."""
-    key, _, value = text.partition("=")
-    if not value or re.search(r"""^[\[{]|["'\\]""", value):
-        return "write key=value"
-    in_quotes = f'{key}="{value}"'
-    try:
-        parser.parse_override(in_quotes)
-    except HydraException:
-        return "write key=value"
-    return f"quote its value: {shlex.quote(in_quotes)}"
-
-
-def _chosen(override: Override) -> list[str]:
-    """Return what an override of a group chooses: one name, those of a sweep, or of a list."""
-    if override.is_sweep_override():
-        return [str(value) for value in override.sweep_string_iterator()]
-    value = override.value()
-    if isinstance(value, list):  # several choices at once, as diagnostics=[a,b]
-        return [str(part) for part in value]
-    return [override.get_value_element_as_str()]
-
-
-def _check_size(path: Path) -> None:
-    """Refuse a choice that would fill the memory: what its references stand for counts each time.
-
-    Raises:
-        ValueError: It is no file, or has too much in it.
-    """
-    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path} is no choice; give a file of at most {_MOST_BYTES} bytes")
-    sizes: dict[str, int] = {}
-    open_nodes: list[tuple[str | None, int]] = []
-    total = 0
-    with path.open("rb") as file:
-        for event in yaml.parse(file, Loader=_YAML_LOADER):
-            if isinstance(event, AliasEvent):
-                # Of what is not complete, it would be without end.
-                total += sizes.get(str(event.anchor), _MOST_VALUES)
-            elif isinstance(event, NodeEvent):
-                total += 1
-            if isinstance(event, CollectionStartEvent):
-                open_nodes.append((event.anchor, total))
-            elif isinstance(event, CollectionEndEvent):
-                anchor, before = open_nodes.pop()
-                if anchor:
-                    sizes[anchor] = total - before + 1
-            elif isinstance(event, ScalarEvent) and event.anchor:
-                sizes[event.anchor] = 1
-            if total > _MOST_VALUES or len(open_nodes) > _DEEPEST:
-                raise ValueError(
-                    f"{path}: give at most {_MOST_VALUES} values, references counted as what they "
-                    f"stand for, and at most {_DEEPEST} levels"
-                )
-
-
-def _check_references(values: Mapping[str, Any]) -> None:
-    """Refuse references to references to references, which grow without end.
-
-    Raises:
-        ValueError: There are too many references to what has references itself.
-    """
-    texts: list[tuple[set[str], str]] = []
-
-    def visit(node: Any, names: tuple[str, ...]) -> None:
-        if isinstance(node, Mapping | list):
-            for key, item in node.items() if isinstance(node, Mapping) else enumerate(node):
-                visit(item, (*names, str(key)))
-        elif isinstance(node, str) and "${" in node:
-            texts.append((set(names), node))
-
-    visit(values, ())
-    with_references = set().union(*(names for names, _ in texts))
-    count = 0
-    for _, text in texts:
-        for words in text.split("${")[1:]:
-            until, closed, _ = words.partition("}")
-            count += not closed or bool(with_references & set(re.findall(r"\w+", until)))
-    if count > _MOST_REFERENCES:
-        raise ValueError(
-            f"the configuration has {count} references ${{...}} to what has references itself; "
-            f"give at most {_MOST_REFERENCES}"
-        )
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -418,16 +273,6 @@ def usual_choices() -> dict[str, str]:
         for group, choice in entry.items()
         if not str(group).startswith("override ")
     }
-
-
-def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Return `` (did you mean ...?)`` with the allowed word that is most like ``word``, if any.
-
-    >>> nearest("mes", ["mse", "brier"])
-    " (did you mean 'mse'?)"
-    """
-    found = difflib.get_close_matches(word, sorted(allowed), n=1, cutoff=0.5)
-    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def _first_line(error: Exception) -> str:

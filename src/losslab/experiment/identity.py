@@ -14,7 +14,8 @@ from typing import Any
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
 
 from losslab.experiment.arguments import normal
-from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, nearest, usual_choices
+from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, usual_choices
+from losslab.experiment.overrides import nearest
 from losslab.experiment.warm_start import checksum
 from losslab.recording import RunDirectory, locate, place
 from losslab.training.device import resolve_device

@@ -80,9 +80,12 @@ class Optuna(Sweeper):
         ]
         first = corners[0][0].identity
         with open_journal(first.root / JOURNAL) as storage:
+            distinct: dict[str, tuple[int, list[Job]]] = {}  # 1 and 1.0 are one search
+            for number, jobs in enumerate(corners[::2]):
+                distinct.setdefault(jobs[0].identity.digest, (number, jobs))
             searches = [
                 self._search(storage, sweep, space, number, jobs)
-                for number, jobs in enumerate(corners[::2])
+                for number, jobs in distinct.values()
             ]
             done = self._do(searches)
             best = [search.best() for search in searches]
