@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from bad import bad, check, synthetic
+from bad import Bad, bad, check, synthetic
 
 BAD_INPUT = [
     # unknown names, with the nearest right one
@@ -123,7 +123,53 @@ BAD_INPUT = [
     synthetic("output_dir=null", "output_dir=None"),
     synthetic("output_dir=", "output_dir="),
     synthetic("output_dir=/dev/null", "/dev/null/runs", "output_dir=..."),
-    synthetic("hydra.job.chdir=true", "hydra.job.chdir=true", "output_dir"),
+    # Hydra's own settings without effect here
+    *(
+        synthetic(setting, setting.lstrip("+"), "no effect", instead)
+        for setting, instead in {
+            **{"hydra.job.chdir=true": "output_dir", "hydra.run.dir=x": "output_dir"},
+            **{"hydra.sweep.dir=x": "output_dir", "hydra.sweep.subdir=x": "output_dir"},
+            **{"hydra.output_subdir=x": "config.yaml", "hydra.verbose=true": "log.txt"},
+            **{"hydra.mode=MULTIRUN": "add -m", "hydra.searchpath=[pkg://this]": "--config-dir"},
+            **{"+hydra.job.env_set.A=x": "shell", "hydra.job.name=x": "leave it out"},
+            **{"+hydra.sweeper.params.seed=1": "-m", "hydra/launcher=joblib": "-m"},
+            **{"sweeper=optuna": "-m", "sweeper.trials=1": "-m"},
+        }.items()
+    ),
+    synthetic("hydra/job_logging=default", "hydra.job_logging", "no effect", "log.txt"),
+    bad("study identities sweeper=optuna", "sweeper=optuna", "no effect"),
+    bad("train -m hydra/launcher=joblib", "'joblib'", "launcher=joblib"),
+    bad("train -m hydra/launcher=basic launcher=ray", "launcher has no effect", "hydra/launcher"),
+    bad("train -m data=synthetic hydra.sweep.dir=x", "hydra.sweep.dir=x", "output_dir"),
+    # what Hydra cannot read bare, and how to write it
+    bad("train output_dir=Größe", "'output_dir=Größe'", """'output_dir="Größe"'"""),
+    bad("train output_dir=~/runs", """'output_dir="~/runs"'"""),
+    Bad(("train", "output_dir=runs (1)"), ("""'output_dir="runs (1)"'""",)),
+    # a group with none or several choices
+    bad("train ~diagnostics", "~diagnostics", "diagnostics=none"),
+    bad("train diagnostics=null", "did you mean 'none'"),
+    bad("train diagnostics=[]", "diagnostics=none"),
+    bad("train loss=[mse,brier]", "loss=[mse,brier]", "one loss", "-m loss=mse,brier"),
+    bad("train -m loss=[mse,brier]", "loss=[mse,brier]", "one loss"),
+    bad("train -m data=synthetic model=mlp,linear model.width=8", "model=linear has no width"),
+    bad("train -m data=synthetic model=linear,mlp model.width=8", "model=linear has no width"),
+    synthetic("data.source.num_train=4 data.val_size=1", "val_size=1", "4 examples are too few"),
+    # what people give in place of a part
+    synthetic(
+        "schedule._target_=torch.optim.lr_scheduler.StepLR ~schedule.final",
+        *("StepLR", "def mine(progress)"),
+    ),
+    synthetic(
+        "schedule._target_=torch.optim.lr_scheduler.StepLR ~schedule.final "
+        "+schedule._partial_=true +schedule.step_size=1",
+        "def mine(progress)",
+    ),
+    bad(
+        "train loss._target_=torch.nn.functional.mse_loss ~loss.label_smoothing",
+        *("needs input", "class Mine(torch.nn.Module)"),
+    ),
+    synthetic("model=linear model._target_=torch.nn.Linear", "no input_shape", "num_classes): "),
+    synthetic("model._target_=torchvision.models.resnet18", "resnet18", "def mine(input_shape"),
     synthetic("data.source.noise=true", "data.source.noise=True", "a number"),
     synthetic("data.source.image_shape=abc", "data.source.image_shape=abc", "a list"),
     synthetic("data.dataset=null", "data.dataset=None"),

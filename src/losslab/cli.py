@@ -335,8 +335,8 @@ def _check_port(port: int) -> None:
 
 def _list(arguments: list[str]) -> int:
     from losslab.experiment import Composer
-    from losslab.experiment.compose import nearest
     from losslab.experiment.describe import describe, groups
+    from losslab.experiment.overrides import nearest
 
     parser = _parser("list", "List what can be chosen.")
     parser.add_argument("group", nargs="?", help="loss, data, model, optimizer, study, ...")

@@ -207,8 +207,8 @@ def test_a_study_may_name_such_a_folder(losslab, source):
         ("data.num_classes=3", "has 'output.weight' of shape (4, 32), this run's model of (3, 32)"),
         ("model.normalization=none", "has 'features.1.bias', which this run's model has not"),
         ("data.digits=2", "has 'output.weight' of shape (4, 32), this run's model of (16, "),
-        ("model.output_scale=3", "model.output_scale=3 changes fresh weights"),
-        ("model.output_bias=3", "model.output_bias=3 changes fresh weights"),
+        ("model.output_scale=3", "model.output_scale=3.0 changes fresh weights"),
+        ("model.output_bias=3", "model.output_bias=3.0 changes fresh weights"),
     ],
 )
 def test_weights_that_do_not_fit(losslab, source, warm, change, says):

@@ -59,8 +59,8 @@ def resolve_size(
     most = available if most is None else most
     if most < least:
         raise ValueError(
-            f"{name}={size}: {available} examples are too few for it; at least "
-            f"{available + least - most} are needed, so give more images or fewer classes"
+            f"{name}={size}: {available} examples are too few, since each class needs one for "
+            "training; give more, or fewer classes with num_classes"
         )
     if not least <= count <= most:
         raise ValueError(

@@ -1,19 +1,24 @@
 """Check a node against the signature of what it names: its keys, and the types of its values.
 
-Python and torch notice a wrong one only while they compute, and then name no key.
+Python and torch notice a wrong one only while they compute, and then name no key. Pydantic says
+which values fit an annotation.
 """
 
 import inspect
+import json
+import math
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra._internal.utils import _locate  # as instantiate does; the public one logs errors
 from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
-from losslab.experiment.compose import nearest
+from losslab.experiment.overrides import nearest
 from losslab.experiment.target_allowlist import check_definition, check_name, targets
 
 _WORDS = {
@@ -25,6 +30,13 @@ _WORDS = {
     NoneType: "null",
 }
 _NODE = "keys and values, with a _target_ among them"
+_NEEDED = {
+    "loss": "a class, e.g. class Mine(torch.nn.Module) with forward(self, logits, target)",
+    "model": "a class or function of the data's shapes, e.g. def mine(input_shape, num_classes): "
+    "return torchvision.models.resnet18(num_classes=num_classes)",
+    "schedule": "a function from the progress in [0, 1) to the factor on the learning rate, e.g. "
+    "def mine(progress): return 0.5 ** (10 * progress); torch's own schedulers do not fit",
+}
 
 
 def check_arguments(
@@ -77,15 +89,17 @@ def _check(
     hints = _hints(target)
     named = [p for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     partial = values.get("_partial_") is True
-    later = {
-        p.name for p in named if partial and p.default is p.empty and p.kind is not p.KEYWORD_ONLY
-    }
-    allowed = [p.name for p in named if p.name not in {*supplied, *later}]
+    allowed = [p.name for p in named if p.name not in supplied]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     own = {key: value for key, value in values.items() if not key.startswith("_")}
     nodes = {key: v for key, v in own.items() if isinstance(v, dict) and "_target_" in v}
     for key in own.keys() & set(supplied):
         raise ValueError(f"{name}.{key}={own[key]} follows from the data; leave it out")
+    lacking = [] if takes_any else [key for key in supplied if key not in parameters]
+    if lacking:
+        raise ValueError(
+            f"{name}._target_={values['_target_']} takes no {lacking[0]}{needed(name)}"
+        )
     others = {key: value for key, value in own.items() if key not in allowed}
     if others and not takes_any:
         key = min(others)
@@ -95,8 +109,11 @@ def _check(
             f"{name} are {', '.join(allowed) or 'none'}"
         )
     for key in own.keys() - others.keys() - nodes.keys():
-        if not _fits(own[key], hints.get(key, Any)):
-            raise ValueError(f"{name}.{key}={own[key]}; give {_described(hints[key])}")
+        try:
+            _converted(own[key], hints.get(key, Any))
+        except ValueError:
+            given = f"{name}.{key}={own[key]}"
+            raise ValueError(f"{given}; give {_described(hints[key])}") from None
     for key, node in nodes.items() if recursive else ():
         _check(node, f"{name}.{key}")
     partials = [node for node in nodes.values() if node.get("_partial_") is True]
@@ -106,7 +123,77 @@ def _check(
         _check({"_target_": partials[0]["_target_"], "_partial_": True} | others, name)
     for p in () if partial else named:
         if p.default is p.empty and p.name not in own and p.name not in supplied:
+            if name == "schedule" or (name == "loss" and not inspect.isclass(target)):
+                path = values["_target_"]
+                raise ValueError(f"{name}._target_={path} needs {p.name}{needed(name)}")
             raise ValueError(f"{name}.{p.name} has no value; give +{name}.{p.name}=...")
+
+
+def needed(name: str) -> str:
+    """Return what a part of a run has to be, with an example, where people often give another."""
+    return f"; give {_NEEDED[name]}" if name in _NEEDED else ""
+
+
+def normal(config: DictConfig) -> DictConfig:
+    """Return a configuration in the one form that all equal ones have.
+
+    A number is of the type that its argument is annotated with, or that the argument's default
+    has: ``1`` becomes ``1.0`` where a float is meant, and ``-0.0`` becomes ``0.0``.
+
+    Raises:
+        ValueError: A target is not allowed or cannot be imported.
+    """
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    changes = list(_changes({key: v for key, v in values.items() if isinstance(v, dict)}, ""))
+    if changes:
+        config = config.copy()
+        for key, value in changes:
+            OmegaConf.update(config, key, value)
+    return config
+
+
+def _changes(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key of each value that is not in its one form, and that form."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _changes(item, f"{name}[{index}]")
+    if not isinstance(value, dict):
+        return
+    kinds: dict[str, Any] = {}
+    if "_target_" in value:
+        # The arguments of a partial may be among those of what it is given to, as data.source's.
+        partials = [
+            (node, f"{name}.{key}")
+            for key, node in value.items()
+            if isinstance(node, dict) and node.get("_partial_") is True
+        ]
+        for node, where in (*partials, (value, name)):
+            target = _target(node, where)
+            is_plain = inspect.isclass(target) or inspect.isroutine(target)
+            kinds |= _kinds(target if is_plain else type(target).__call__)
+    for key, item in value.items():
+        try:
+            as_meant = _converted(item, kinds.get(key, Any))
+        except ValueError:  # the check of its node says so
+            as_meant = item
+        if repr(as_meant) != repr(item):
+            yield f"{name}.{key}", as_meant
+        else:
+            yield from _changes(item, f"{name}.{key}" if name else str(key))
+
+
+@cache
+def _kinds(target: Any) -> dict[str, Any]:
+    """Return argument to type: as annotated, in a class above where it is passed on, or implied."""
+    kinds: dict[str, Any] = {}
+    for part in reversed(target.__mro__) if inspect.isclass(target) else (target,):
+        call = part.__dict__.get("__init__") if inspect.isclass(part) else part
+        try:
+            parameters = inspect.signature(call).parameters.values()  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            continue
+        kinds |= {p.name: float for p in parameters if type(p.default) is float} | _hints(call)
+    return kinds
 
 
 def _target(values: Mapping[str, Any], name: str) -> Any:
@@ -121,7 +208,10 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
             f"{name}._target_={path}; give the dotted name of a class or function, such as "
             "my_module.MyClass"
         )
-    check_name(path, name)
+    try:
+        check_name(path, name)
+    except ValueError as error:
+        raise ValueError(f"{error}{needed(name) if name == 'model' else ''}") from None
     try:
         target = _locate(path)
     except Exception as error:  # whatever importing a module of one's own raises
@@ -145,27 +235,41 @@ def _hints(target: Any) -> dict[str, Any]:
         return {}
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    kind, options = get_origin(hint) or hint, get_args(hint)
-    if kind in (Union, UnionType):
-        return any(_fits(value, option) for option in options)
-    if value == "???" or kind in (Any, object, Literal) or not isinstance(kind, type):
-        return True  # the target itself says which words are allowed
-    if kind in (bool, int):
-        return type(value) is kind
-    if kind is float:
-        return is_number(value)
-    if isinstance(value, str):
-        return kind in (str, Path)
-    if isinstance(value, list):
-        if kind is tuple and Ellipsis not in options:
-            return len(value) == len(options) and all(map(_fits, value, options))
-        sequence = kind is tuple or _is_subclass(list, kind)
-        return sequence and all(_fits(item, options[0] if options else Any) for item in value)
-    if isinstance(value, dict):
-        items = value.values() if len(options) == 2 else ()
-        return _is_subclass(dict, kind) and all(_fits(item, options[1]) for item in items)
-    return _is_subclass(type(value), kind)
+def _converted(value: Any, hint: Any) -> Any:
+    """Return a value in the form that its annotation gives it, as a file has it.
+
+    Raises:
+        ValueError: It does not fit.
+    """
+    adapter = _adapter(hint)
+    if adapter is None or value == "???" or next(targets(value, ""), None):
+        return value
+    # As JSON, in which a list may be a tuple and text a path.
+    return _like(adapter.validate_json(json.dumps(value), strict=True), value)
+
+
+@cache
+def _adapter(hint: Any) -> TypeAdapter[Any] | None:
+    """Return what checks an annotation, ``None`` for one that any value fits."""
+    if hint in (Any, object) or get_origin(hint) is Literal:
+        return None  # the target itself says which words are allowed
+    try:
+        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:  # of a name that is imported for type checkers only, say
+        return None
+
+
+def _like(converted: Any, value: Any) -> Any:
+    """Return a converted value with lists for tuples, text for paths, and no −0.0."""
+    if isinstance(value, list) and isinstance(converted, list | tuple):
+        return list(map(_like, converted, value))
+    if isinstance(value, dict) and isinstance(converted, dict):
+        return {key: _like(converted[key], item) for key, item in value.items()}
+    if type(converted) is float and type(value) in (int, float):
+        if type(value) is int and not math.isfinite(converted):
+            raise ValueError(f"{value} is too large")
+        return converted + 0.0
+    return value
 
 
 def _is_subclass(kind: type, parent: type) -> bool:

@@ -1,7 +1,6 @@
 """From overrides to a configuration, with errors that name the nearest right word."""
 
 import copy
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,6 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from losslab.experiment.bounds import check_file, check_references
+from losslab.experiment.overrides import check_choices, nearest, writing
 from losslab.experiment.target_allowlist import allow_modules_of
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -106,6 +107,10 @@ class Composer:
         assert self.hydra is not None
         self.loader = self.hydra.config_loader
         assert isinstance(self.loader, ConfigLoaderImpl)
+        for folder in self._own:
+            for depth in ("*.yaml", "*/*.yaml", "*/*/*.yaml"):
+                for path in folder.glob(depth):
+                    check_file(path)
         search_path, schema = self.loader.get_search_path(), SearchPathQuery(provider="schema")
         for folder in self._folders[1:]:  # where Hydra puts that of --config-dir, too
             provider = "command-line" if folder in self._own else "experiments"
@@ -130,19 +135,21 @@ class Composer:
                 something of Hydra's, which would have no effect: losslab itself launches, sweeps,
                 logs and names folders.
         """
-        for override in self.parse(overrides):
+        parsed = self.parse(overrides)
+        for override in parsed:
             words = re.split("[/.]", override.key_or_group)
             if words[0] == "hydra":  # before it is composed: a searchpath imports what it names
                 raise ValueError(_refused(words[1:], override.input_line or ""))
-        self._check_choices(overrides)
+        check_choices(parsed, self.choices, usual_choices())
         try:
             config = self._compose(overrides)
-            hydra: Any = OmegaConf.to_container(config.hydra, resolve=False)
+            values: Any = OmegaConf.to_container(config, resolve=False)
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(self._explain(error, overrides)) from error
         except YAMLError as error:  # it names the file
             raise ValueError(f"cannot read a choice ({' '.join(str(error).split())})") from error
-        _check_hydra(hydra)
+        _check_hydra(values.pop("hydra"))
+        check_references(values)
         return config
 
     def vary(self, overrides: Sequence[str]) -> DictConfig:
@@ -186,7 +193,8 @@ class Composer:
                 override = parser.parse_override(text)
             except HydraException as error:
                 raise ValueError(
-                    f"cannot read the override {text!r} ({_first_line(error)}); write key=value"
+                    f"cannot read the override {text!r} ({_first_line(error)}); "
+                    f"{writing(text, parser)}"
                 ) from error
             override.config_loader = self.loader  # for glob(...)
             if not override.key_or_group:
@@ -214,19 +222,6 @@ class Composer:
             from_shell=False,
         )
 
-    def _check_choices(self, overrides: Sequence[str]) -> None:
-        for override in self.parse(overrides):
-            group = override.key_or_group
-            allowed = self.choices(group)
-            if not allowed or override.is_delete():
-                continue
-            for value in _chosen(override):
-                if value not in allowed:
-                    raise ValueError(
-                        f"unknown {group.replace('hydra/', '')} {value!r}"
-                        f"{nearest(value, allowed)}; allowed are {', '.join(allowed)}"
-                    )
-
     def _explain(self, error: Exception, overrides: Sequence[str]) -> str:
         ambiguous = re.match("Ambiguous value for argument '(.+)'", str(error))
         if ambiguous:
@@ -242,7 +237,10 @@ class Composer:
             for text, override in zip(overrides, self.parse(overrides), strict=True)
             if override.is_add() or override.key_or_group in usual_choices()
         ]
-        config = self._compose(groups)
+        try:
+            config = self._compose(groups)
+        except (HydraException, OmegaConfBaseException):
+            return _first_line(error)
         hydra = key.startswith("hydra.")
         sweep = {*leaves(config.launcher, "launcher."), *leaves(config.sweeper, "sweeper.")}
         known = {*leaves(without_hydra(config)), *sweep}
@@ -251,37 +249,12 @@ class Composer:
         where = f"with `losslab train --cfg {'hydra' if hydra else 'job'}`"
         if key.startswith("study."):
             where = "in the study's file in conf/study"
-        instead = nearest(key, known | usual_choices().keys())
-        return f"unknown key {key!r}{instead}; see every key {where}"
-
-
-def quoted(override: str) -> str:
-    """Quote what Hydra refuses bare: a value with ``=`` or ``~`` in it, as paths have.
-
-    >>> quoted("init_from=outputs/mse-lr=0.1/seed=${seed}")
-    'init_from="outputs/mse-lr=0.1/seed=${seed}"'
-    >>> quoted("data.root=~/images")
-    'data.root="~/images"'
-    >>> quoted("seed=0"), quoted("model.x='a=b'")
-    ('seed=0', "model.x='a=b'")
-    """
-    key, _, value = override.partition("=")
-    # What is quoted, escaped or put together already is left to Hydra.
-    if not re.search("[=~]", value) or re.search(
-        r"""["'\\()\[\]{}]""", re.sub(r"\$\{[^}]*\}", "", value)
-    ):
-        return override
-    return f"{key}=" + ",".join(f'"{v}"' if re.search("[=~]", v) else v for v in value.split(","))
-
-
-def _chosen(override: Override) -> list[str]:
-    """Return what an override of a group chooses: one name, those of a sweep, or of a list."""
-    if override.is_sweep_override():
-        return [str(value) for value in override.sweep_string_iterator()]
-    value = override.value()
-    if isinstance(value, list):  # several choices at once, as diagnostics=[a,b]
-        return [str(part) for part in value]
-    return [override.get_value_element_as_str()]
+        group, dot, rest = key.partition(".")
+        known = {word for word in known if not word.endswith("_")}  # but for _target_ and the like
+        instead = nearest(key, known if dot else known | usual_choices().keys())
+        choice = config.hydra.runtime.choices.get(group) if dot else None
+        lacks = f": {group}={choice} has no {rest}" if choice else ""
+        return f"unknown key {key!r}{lacks}{instead}; see every key {where}"
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -326,16 +299,6 @@ def usual_choices() -> dict[str, str]:
         for group, choice in entry.items()
         if not str(group).startswith("override ")
     }
-
-
-def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Return `` (did you mean ...?)`` with the allowed word that is most like ``word``, if any.
-
-    >>> nearest("mes", ["mse", "brier"])
-    " (did you mean 'mse'?)"
-    """
-    found = difflib.get_close_matches(word, sorted(allowed), n=1, cutoff=0.5)
-    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def _check_hydra(hydra: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from torch.nn.utils import get_total_norm
 from losslab.data import Dataset, Part
 from losslab.data.batches import EVALUATION_BATCH_SIZE
 from losslab.diagnostics import Examination, probe_of
-from losslab.experiment.arguments import is_number
+from losslab.experiment.arguments import is_number, needed
 from losslab.experiment.make import first_words
 from losslab.losses import MAP
 from losslab.metrics import ClassificationSums
@@ -49,7 +49,8 @@ def check_schedule(schedule: Schedule) -> None:
         ValueError: It raises, or gives no number from 0 up.
     """
     for progress in (0.0, 0.5):
-        with _saying(f"schedule: it fails at progress {progress}"):
+        then = needed("schedule").removeprefix("; ")
+        with _saying(f"schedule: it fails at progress {progress}", then=then):
             factor = schedule(progress)
         if not is_number(factor) or not 0 <= factor < math.inf:
             raise ValueError(

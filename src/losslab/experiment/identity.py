@@ -14,8 +14,10 @@ from typing import Any
 import yaml
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
 
-from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, nearest, usual_choices
+from losslab.experiment.arguments import normal
+from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, usual_choices
 from losslab.experiment.data import CONTENT, content_of, is_custom
+from losslab.experiment.overrides import nearest
 from losslab.experiment.warm_start import checksum
 from losslab.recording import RunDirectory, locate, place
 from losslab.training.device import resolve_device
@@ -108,8 +110,9 @@ def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
             name leads out of the output folder.
     """
     _check_keys(config)
+    config = normal(config)
     data = config.get(CONTENT) or content_of(config.data)
-    digest = digest_of(with_content(config, data))
+    digest = _digest(with_content(config, data))
     group = f"{_description(config, choices)}-{digest}"
     seed = config.seed
     if type(seed) is not int or not 0 <= seed < 2**63:
@@ -141,12 +144,12 @@ def folder_of(config: DictConfig) -> Path:
             f"name={name}; give a folder name of letters, digits, '.', '_' and '-', "
             "inside output_dir"
         )
-    return _inside(Path(config.output_dir) / name, config.output_dir)
+    return _inside(Path(config.output_dir).expanduser() / name, config.output_dir)
 
 
 def _inside(path: Path, output_dir: str) -> Path:
     # What is written there is also removed there.
-    if not path.resolve().is_relative_to(Path(output_dir).resolve()):
+    if not path.resolve().is_relative_to(Path(output_dir).expanduser().resolve()):
         raise ValueError(
             f"{path} leads out of output_dir={output_dir} over a symbolic link; give the folder "
             "that it leads to as output_dir=..."
@@ -224,6 +227,10 @@ def digest_of(config: DictConfig, *, start: str | None = None) -> str:
         config: As composed, or as :func:`resolved` keeps it.
         start: Of a warm start, in place of the checksum of its weights.
     """
+    return _digest(normal(config), start=start)
+
+
+def _digest(config: DictConfig, *, start: str | None = None) -> str:
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     without = {*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN}
     if is_custom(config.data):

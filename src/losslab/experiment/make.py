@@ -7,7 +7,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from losslab.experiment.arguments import check_arguments
+from losslab.experiment.arguments import check_arguments, needed
 
 
 def make(
@@ -30,11 +30,13 @@ def make(
     try:
         made = instantiate(node, _convert_="all", _recursive_=recursive, **arguments)
     except InstantiationException as error:
-        raise ValueError(_reason(error, name)) from error
+        # Of those that take any argument, and hand them on to what does not.
+        handed_on = any(f"unexpected keyword argument '{key}'" in str(error) for key in arguments)
+        raise ValueError(_reason(error, name) + (needed(name) if handed_on else "")) from error
     if not isinstance(made, kind):
         raise ValueError(
             f"{name}._target_={node._target_} gives {type(made).__name__}; "
-            f"{kind.__name__} is needed"
+            f"{kind.__name__} is needed{needed(name)}"
         )
     return made
 

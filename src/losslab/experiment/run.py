@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from losslab.experiment.arguments import normal
 from losslab.experiment.build import build
 from losslab.experiment.compose import usual_choices
 from losslab.experiment.dry_run import dry_run
@@ -77,6 +78,7 @@ def prepare(
     identity = identify(config, choices)
     directory = identity.directory
     if directory.status not in FINISHED or config.force:
+        config = normal(config)
         built = set() if built is None else built
         if identity.digest not in built:
             parts = build(_on_the_cpu(config) if elsewhere else config)
@@ -149,7 +151,7 @@ def run(config: DictConfig, choices: dict[str, str], *, command: str, show: bool
         OSError: The disk is full, say. What was written is kept; the run goes on from there.
         ValueError: As :func:`prepare`.
     """
-    identity = identify(config, choices)
+    identity, config = identify(config, choices), normal(config)
     config = with_content(config, identity.data)
     directory = identity.directory
     if directory.status in FINISHED and not config.force:
@@ -264,7 +266,9 @@ def _load_checkpoint(directory: RunDirectory) -> dict[str, Any] | None:
 
 def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) -> None:
     try:
-        other = kept_configuration(read_yaml(directory.config))
+        text = read_yaml(directory.config)
+        assert "${" not in text  # all was resolved; what refers to itself could grow for ever
+        other = kept_configuration(text)
         same = digest_of(other) == identity.digest and other.seed == identity.seed
     except (FileNotFoundError, NotADirectoryError):
         return

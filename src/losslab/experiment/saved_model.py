@@ -15,10 +15,11 @@ from torch.nn.parameter import is_lazy
 
 from losslab.data import BatchLoader, Dataset
 from losslab.data.batches import shift_and_scale
-from losslab.experiment.compose import Composer, leaves, nearest
+from losslab.experiment.compose import Composer, leaves
 from losslab.experiment.data import load
 from losslab.experiment.identity import kept_configuration
 from losslab.experiment.make import make
+from losslab.experiment.overrides import nearest
 from losslab.experiment.warm_start import load_weights
 from losslab.recording import FINISHED, RunDirectory
 from losslab.training import (

@@ -12,6 +12,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from losslab.recording import FINISHED, RunDirectory
 
@@ -40,7 +41,7 @@ class SweepProgress:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[runs]}"),
             TimeElapsedColumn(),
@@ -53,7 +54,7 @@ class SweepProgress:
 
     def __enter__(self) -> "SweepProgress":
         if not self._console.is_terminal:
-            self._console.print(f"{self._title}: {self._total} runs")
+            self._console.print(Text(f"{self._title}: {self._total} runs"))
         self._progress.start()
         self._thread.start()
         return self
@@ -70,7 +71,7 @@ class SweepProgress:
         self._look()
         self._progress.stop()
         if not self._console.is_terminal:
-            self._console.print(f"{self._title}: {self._counts()}")
+            self._console.print(Text(f"{self._title}: {self._counts()}"))
 
     def _watch(self) -> None:
         while not self._stop.wait(SECONDS_BETWEEN_LOOKS):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.text import Text
 
 from losslab.experiment import IN_USE, Job, RunIdentity, make_room
 from losslab.experiment.make import make
@@ -71,7 +72,8 @@ def do_round(launcher: Launcher, jobs: Sequence[Job], *, console: Console, title
                 elsewhere += _launch(launcher, ready)
             if elsewhere and not told:
                 told = True
-                console.print(f"{title}: another process is at {len(elsewhere)} runs; waiting")
+                text = f"{title}: another process is at {len(elsewhere)} runs; waiting"
+                console.print(Text(text))
             ready, waited_for, elsewhere = [], elsewhere, []
             for job in waited_for:
                 if _directory(job).held:

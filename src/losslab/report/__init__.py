@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from losslab.files import check_generated, write_atomically
 from losslab.report.claims_page import is_claims_page, write_claims_page
@@ -73,7 +74,7 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
     held = _held(path)
     if not held and is_claims_page(path):
         page = write_claims_page(path)
-        console.print(f"Written: {page}", soft_wrap=True, highlight=False)
+        console.print(Text(f"Written: {page}"), soft_wrap=True)
         return
     wrong = []
     for index, root in enumerate(held or [path]):
@@ -193,4 +194,4 @@ def _write_over_seeds(root: Path, runs: Sequence[Run], console: Console | None) 
             raise
         if console is not None:  # somebody else's runs can be reported on, too
             text = f"No curves over seeds for TensorBoard: cannot write ({error})"
-            console.print(text, soft_wrap=True, highlight=False)
+            console.print(Text(text), soft_wrap=True)

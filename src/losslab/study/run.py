@@ -11,6 +11,7 @@ from losslab.experiment.make import make
 from losslab.launchers import Failed
 from losslab.study.points import Session
 from losslab.study.study import Study
+from losslab.sweepers import only_with_m
 
 SIZES = ("committed", "full")
 """Of a study: what two cores do in minutes and the repository holds, and more for a GPU."""
@@ -52,6 +53,7 @@ def run_study(
         )
     overrides = [quoted(text) for text in overrides]
     parsed = composer.parse(overrides)
+    only_with_m(parsed)
     about_study = [o.input_line or "" for o in parsed if o.key_or_group.startswith("study.")]
     for_runs = [text for text in overrides if text not in about_study]
     node = composer.compose([f"+study={name}", *about_study]).study

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from rich.text import Text
 
 from losslab.experiment import (
     CONFIG_FOLDER,
@@ -25,7 +27,7 @@ from losslab.experiment.make import make
 from losslab.files import read_json
 from losslab.launchers import Failed, is_pending, make_launcher, outcome
 from losslab.recording import RunDirectory
-from losslab.sweepers import Sweep, Sweeper, axes
+from losslab.sweepers import Sweep, Sweeper, axes, only_with_m
 from losslab.text import Console
 
 # Flags with which Hydra tells something and runs nothing.
@@ -65,6 +67,7 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
 
 
 def _one(composer: Composer, given: argparse.Namespace, console: Console) -> list[Failed]:
+    only_with_m(composer.parse(given.overrides))
     config = composer.compose(given.overrides)
     job = Job(
         config=without_hydra(config),
@@ -101,7 +104,9 @@ def _run_sweep(sweep: Sweep) -> list[Failed]:
     with sweep.launcher:
         runs = sweep.sweeper.run(sweep)
     for folder in sorted({run.root for run in runs}):
-        sweep.console.print(f"Next: losslab report {folder}", soft_wrap=True, highlight=False)
+        sweep.console.print(
+            Text(f"Next: losslab report {shlex.quote(str(folder))}"), soft_wrap=True
+        )
     return outcome(runs)
 
 
@@ -152,4 +157,4 @@ def _tell(directory: RunDirectory, console: Console) -> None:
         if tag in summary
     )
     console.print(f"{directory.status}: test {numbers}", highlight=False)
-    console.print(str(directory.path), soft_wrap=True, highlight=False)
+    console.print(Text(str(directory.path)), soft_wrap=True)

@@ -1,7 +1,7 @@
 """Which runs a sweep is made of: a grid, or a search."""
 
-from losslab.sweepers.base import Sweep, Sweeper, axes, combinations
+from losslab.sweepers.base import Sweep, Sweeper, axes, combinations, only_with_m
 from losslab.sweepers.grid import Grid
 from losslab.sweepers.search import Optuna
 
-__all__ = ["Grid", "Optuna", "Sweep", "Sweeper", "axes", "combinations"]
+__all__ = ["Grid", "Optuna", "Sweep", "Sweeper", "axes", "combinations", "only_with_m"]

@@ -51,10 +51,12 @@ class Sweep:
                 choices=choices,
                 command=command_for(texts, flags=self.composer.flags),
             )
-            if job.identity not in jobs:
+            # The same in other words, such as diagnostics=[a,b] and [b,a], is the same run.
+            same = (job.identity.root, job.identity.digest, job.identity.seed)
+            if same not in jobs:
                 elsewhere = self.launcher.device is not None
                 prepare(config, choices, elsewhere=elsewhere, built=built)
-                jobs[job.identity] = job
+                jobs[same] = job
         return list(jobs.values())
 
     def do(self, jobs: Sequence[Job], title: str) -> int:
@@ -75,6 +77,16 @@ class Sweeper(ABC):
             ValueError: Something about it is wrong; nothing is written then.
             LauncherError: Workers ended before their runs did.
         """
+
+
+def only_with_m(overrides: Iterable[Override]) -> None:
+    """Raise ``ValueError`` for what only ``losslab train -m`` makes use of."""
+    for override in overrides:
+        if override.key_or_group.partition(".")[0] == "sweeper":
+            raise ValueError(
+                f"{override.input_line} has no effect here; leave it out, or sweep with "
+                "`losslab train -m`"
+            )
 
 
 def axes(overrides: Iterable[Override]) -> list[Texts]:

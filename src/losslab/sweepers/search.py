@@ -81,9 +81,12 @@ class Optuna(Sweeper):
         ]
         first = corners[0][0].identity
         with open_journal(first.root / JOURNAL) as storage:
+            distinct: dict[str, tuple[int, list[Job]]] = {}  # 1 and 1.0 are one search
+            for number, jobs in enumerate(corners[::2]):
+                distinct.setdefault(jobs[0].identity.digest, (number, jobs))
             searches = [
                 self._search(storage, sweep, space, number, jobs)
-                for number, jobs in enumerate(corners[::2])
+                for number, jobs in distinct.values()
             ]
             done = self._do(searches)
             best = [search.best() for search in searches]
@@ -238,26 +241,26 @@ class _Search:
 
 def show(sweep: Sweep, searches: Sequence[_Search]) -> None:
     """Print the best of each search, and how to confirm it."""
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
     found = [search.results() for search in searches]
     keys = list(dict.fromkeys(key for r in found if r["best"] for key in r["best"]["params"]))
-    table = Table("searched", "trials", *keys, f"best mean {found[0]['metric']}")
+    names = ("searched", "trials", *keys, f"best mean {found[0]['metric']}")
+    table = Table(*(Column(Text(name)) for name in names))
     for result in found:
         best = result["best"] or {"params": {}, "value": None}
         table.add_row(
-            result["search"] or "–",
+            Text(result["search"] or "–"),
             f"{result['finished']}/{result['trials']}",
-            *(_short(best["params"].get(key)) for key in keys),
+            *(Text(_short(best["params"].get(key))) for key in keys),
             _short(best["value"]),
         )
     sweep.console.print(table)
     for search, result in zip(searches, found, strict=True):
         if result["best"]:
             command = _confirmation(search.jobs(result["best"]["params"]))
-            sweep.console.print(
-                f"Confirm on fresh seeds: {command}", soft_wrap=True, highlight=False
-            )
+            sweep.console.print(Text(f"Confirm on fresh seeds: {command}"), soft_wrap=True)
 
 
 def _confirmation(jobs: Sequence[Job]) -> str:

@@ -1,0 +1,104 @@
+"""What is typed after a command: how to write it, and which choices there are."""
+
+import difflib
+import re
+import shlex
+from collections.abc import Callable, Collection, Iterable
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+# Of which a run may have several: diagnostics=[margins,geometry].
+_SEVERAL = ("diagnostics",)
+
+
+def check_choices(
+    overrides: Iterable[Override], choices: Callable[[str], list[str]], usual: Collection[str]
+) -> None:
+    """Check what is chosen of each group.
+
+    Args:
+        overrides: Parsed.
+        choices: From a group to the names that can be chosen.
+        usual: The groups that a run needs a choice of.
+
+    Raises:
+        ValueError: A choice is unknown, or there are too few or too many.
+    """
+    for override in overrides:
+        group, text = override.key_or_group, override.input_line
+        allowed = choices(group)
+        if not allowed:
+            continue
+        give = f"allowed are {', '.join(allowed)}"
+        if override.is_delete() and group in usual:
+            give = f"give {group}=none" if "none" in allowed else give
+            raise ValueError(f"{text} takes away what a run needs; {give}")
+        if override.is_delete():
+            continue
+        chosen = _chosen(override)
+        if isinstance(override.value(), list) and group in usual:
+            if group not in _SEVERAL:
+                raise ValueError(
+                    f"{text}: a run has one {group}; give one, or sweep over them with "
+                    f"-m {group}={','.join(chosen)}"
+                )
+            if not chosen:
+                raise ValueError(f"{text} names none; give {group}=none")
+        for value in chosen:
+            if value not in allowed:
+                instead = nearest("none" if value == "null" else value, allowed)
+                raise ValueError(f"unknown {group} {value!r}{instead}; {give}")
+
+
+def quoted(override: str) -> str:
+    """Quote what Hydra refuses bare: a value with ``=`` or ``~`` in it, as paths have.
+
+    >>> quoted("init_from=outputs/mse-lr=0.1/seed=${seed}")
+    'init_from="outputs/mse-lr=0.1/seed=${seed}"'
+    >>> quoted("data.root=~/images")
+    'data.root="~/images"'
+    >>> quoted("seed=0"), quoted("model.x='a=b'")
+    ('seed=0', "model.x='a=b'")
+    """
+    key, _, value = override.partition("=")
+    # What is quoted, escaped or put together already is left to Hydra.
+    if not re.search("[=~]", value) or re.search(
+        r"""["'\\()\[\]{}]""", re.sub(r"\$\{[^}]*\}", "", value)
+    ):
+        return override
+    return f"{key}=" + ",".join(f'"{v}"' if re.search("[=~]", v) else v for v in value.split(","))
+
+
+def writing(text: str, parser: OverridesParser) -> str:
+    """Return how to write what Hydra cannot read: in quotes, where that is what it lacks."""
+    key, _, value = text.partition("=")
+    if not value or re.search(r"""^[\[{]|["'\\]""", value):
+        return "write key=value"
+    in_quotes = f'{key}="{value}"'
+    try:
+        parser.parse_override(in_quotes)
+    except HydraException:
+        return "write key=value"
+    return f"quote its value: {shlex.quote(in_quotes)}"
+
+
+def _chosen(override: Override) -> list[str]:
+    """Return what an override of a group chooses: one name, those of a sweep, or of a list."""
+    if override.is_sweep_override():
+        return [str(value) for value in override.sweep_string_iterator()]
+    value = override.value()
+    if isinstance(value, list):  # several choices at once, as diagnostics=[a,b]
+        return [str(part) for part in value]
+    return [override.get_value_element_as_str()]
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """Return `` (did you mean ...?)`` with the allowed word that is most like ``word``, if any.
+
+    >>> nearest("mes", ["mse", "brier"])
+    " (did you mean 'mse'?)"
+    """
+    found = difflib.get_close_matches(word, sorted(allowed), n=1, cutoff=0.5)
+    return f" (did you mean {found[0]!r}?)" if found else ""
