@@ -10,32 +10,22 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "losslab"
 FILES = sorted(PACKAGE.rglob("*.py"))
-FLOOR = {
-    "files": 0,
-    "types": 0,
-    "seeding": 0,
-    "stopping": 0,
-    "styles": 0,
-    "text": 0,
-    "data": 1,
-    "models": 1,
-    "losses": 1,
-    "metrics": 1,
-    "recording": 1,
-    "diagnostics": 2,
-    "training": 2,
-    "figures": 2,
-    "tensorboard": 2,
-    "experiment": 3,
-    "launchers": 4,
-    "sweepers": 5,
-    "study": 6,
-    "cli": 7,
-    "__main__": 8,
-}
-APART = "report"  # stands apart: is imported by study and cli
-SHARED = {"files", "types", "board", "styles", "metrics", "text"}  # what it imports
-SHARED = {"files", "types", "figures", "tensorboard"}  # what it imports
+# A file imports only from floors below its own.
+FLOORS = (
+    {"files", "types", "seeding", "stopping", "text"},
+    {"data", "models", "losses", "metrics", "recording"},
+    {"diagnostics", "training", "figures", "tensorboard"},
+    {"experiment"},
+    {"launchers"},
+    {"sweepers"},
+    {"study"},
+    {"cli", "api"},
+    {"__main__"},
+)
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+APART = "report"  # stands apart: is imported by study and what is above it
+SHARED = {"files", "types", "text", "metrics", "figures", "tensorboard"}  # what it imports
+NO_TORCH = {"report", "figures", "tensorboard", "recording", "files", "text", "types"}
 USES_HYDRA = {"experiment", "launchers", "sweepers", "study", "cli"}
 TOP_LEVEL = {
     *("pyproject.toml", "README.md", "LICENSE"),
@@ -43,19 +33,27 @@ TOP_LEVEL = {
 }
 
 
-def imports(path: Path) -> set[str]:
-    """Return the dotted names that a file imports anywhere, in functions and for types, too."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+def imports(path: Path, *, at_run_time: bool = False) -> set[str]:
+    """Return the dotted names that a file imports anywhere, in functions, too.
+
+    Of ``from a import b`` both a and a.b, as b may be a module.
+
+    Args:
+        path: The file.
+        at_run_time: Whether to leave out what is imported for types alone.
+    """
+    found, nodes = set(), [ast.parse(path.read_text("utf-8"))]
+    while nodes:
+        node = nodes.pop()
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import; write the full name"
-            # `from losslab import report` names its module behind the word import.
-            if node.module == "losslab":
-                found |= {f"losslab.{alias.name}" for alias in node.names}
-            else:
-                found.add(str(node.module))
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif at_run_time and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            nodes += node.orelse
+        else:
+            nodes += ast.iter_child_nodes(node)
     return found
 
 
@@ -63,9 +61,10 @@ def unit(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def own(path: Path) -> set[str]:
+def own(path: Path, *, at_run_time: bool = False) -> set[str]:
     """Return the packages and modules of losslab that a file imports."""
-    return {name.split(".")[1] for name in imports(path) if name.startswith("losslab.")}
+    found = imports(path, at_run_time=at_run_time)
+    return {name.split(".")[1] for name in found if name.startswith("losslab.")}
 
 
 def relative(path: Path) -> str:
@@ -80,7 +79,7 @@ def test_every_unit_has_a_floor():
 def test_imports_go_down(path):
     here = unit(path)
     if here == "__init__":
-        assert own(path) == set()
+        assert own(path, at_run_time=True) == set()  # what it offers is loaded when first used
     elif here == APART:
         assert own(path) <= {*SHARED, APART}
     else:
@@ -91,27 +90,37 @@ def test_imports_go_down(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
-def test_hydra_and_torch_stay_where_they_belong(path):
-    roots = {name.split(".")[0] for name in imports(path)}
+def test_hydra_torch_and_tensorboard_stay_where_they_belong(path):
+    roots = {name.partition(".")[0] for name in imports(path)}
     if unit(path) not in USES_HYDRA:
         assert not roots & {"hydra", "omegaconf", "hydra_plugins"}
-    if unit(path) in ("report", "figures", "tensorboard"):
-        assert not roots & {"torch", "torchvision"}
-    if unit(path) != "tensorboard":
+    if unit(path) in NO_TORCH:
+        at_run_time = {name.partition(".")[0] for name in imports(path, at_run_time=True)}
+        assert not at_run_time & {"torch", "torchvision", "safetensors.torch"}
+    if unit(path) not in {"tensorboard", "cli"}:
         assert "tensorboard" not in roots
 
 
-def test_reports_figures_and_tensorboard_load_no_torch():
-    modules = ("report.figures", "report.over_seeds", "figures.run_images")
-    names = ", ".join(f"losslab.{name}" for name in modules)
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("import torch.nn as nn", {"torch.nn"}),
+        ("from torch import Tensor", {"torch", "torch.Tensor"}),
+        ("from losslab import data", {"losslab", "losslab.data"}),
+        ("def late():\n    from torch import nn", {"torch", "torch.nn"}),
+        ("if TYPE_CHECKING:\n    import torch\nelse:\n    import json", {"json"}),
+    ],
+)
+def test_imports_of_every_form_are_seen(tmp_path, line, found):
+    path = tmp_path / "module.py"
+    path.write_text(line)
+    assert imports(path, at_run_time=True) == found
+
+
+def test_what_needs_no_torch_loads_none():
+    names = ", ".join(f"losslab.{name}" for name in sorted(NO_TORCH))
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_the_types_import_no_torch_at_run_time():
-    tree = ast.parse((PACKAGE / "types.py").read_text("utf-8"))
-    names = {ast.unparse(node) for node in tree.body if isinstance(node, ast.Import)}
-    assert names == set()
 
 
 def test_the_top_level_is_the_house_of_the_design():
