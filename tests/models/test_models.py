@@ -169,11 +169,11 @@ def test_arguments_out_of_range(name, options, message):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_smallest_picture(name):
+def test_the_smallest_image(name):
     smallest = SMALLEST[name]
     make(name, (1, smallest, smallest))(torch.zeros(2, 1, smallest, smallest))
     if name in CONVOLUTIONAL:
-        with pytest.raises(ValueError, match=f"{name} needs pictures of at least {smallest}x"):
+        with pytest.raises(ValueError, match=f"{name} needs images of at least {smallest}x"):
             make(name, (1, smallest, smallest - 1))
 
 

@@ -5,22 +5,25 @@ indices or ``(N, K)`` probabilities, reduced by ``reduction="mean" | "sum" | "no
 :mod:`losslab.losses.functional` has the same losses as functions.
 """
 
+from losslab.losses.alternatives import (
+    Focal,
+    GeneralizedCrossEntropy,
+    MeanAbsoluteError,
+    MulticlassHinge,
+    Squentropy,
+)
 from losslab.losses.base import Loss
-from losslab.losses.focal import Focal
-from losslab.losses.hinge import MulticlassHinge
 from losslab.losses.information import cross_entropy, entropy, kl_divergence
 from losslab.losses.likelihood import (
     CrossEntropy,
     Decomposition,
     KLDivergence,
     NegativeLogLikelihood,
+    UnnormalizedCrossEntropy,
 )
 from losslab.losses.objective import MAP, Terms
 from losslab.losses.priors import FlatPrior, GaussianPrior, LaplacePrior, Prior
-from losslab.losses.robust import GeneralizedCrossEntropy, MeanAbsoluteError
 from losslab.losses.squared_error import SquaredError
-from losslab.losses.squentropy import Squentropy
-from losslab.losses.unnormalized import UnnormalizedCrossEntropy
 
 __all__ = [
     "MAP",

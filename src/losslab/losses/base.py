@@ -1,24 +1,14 @@
-"""What all losses share: per-example values, reduced in one place."""
+"""What all losses share: what they accept, and per-example values that one place reduces."""
 
+import math
 from abc import ABC, abstractmethod
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
 Reduction = Literal["mean", "sum", "none"]
-
-
-def check_reduction(reduction: str) -> None:
-    """Raise ``ValueError`` unless ``reduction`` is one of torch's three."""
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction is {reduction!r}; allowed are mean, sum, none: choose one")
-
-
-def reduce(per_example: Tensor, reduction: Reduction) -> Tensor:
-    """Reduce ``(N,)`` to its mean or sum ``()``, or leave it as it is."""
-    if reduction == "mean":
-        return per_example.mean()
-    return per_example.sum() if reduction == "sum" else per_example
+HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 
 class Loss(nn.Module, ABC):
@@ -30,7 +20,7 @@ class Loss(nn.Module, ABC):
         reduction: ``"mean"`` or ``"sum"`` over the batch, or ``"none"`` for ``(N,)``.
 
     Raises:
-        ValueError: If ``reduction`` is none of these.
+        ValueError: ``reduction`` is none of these.
 
     >>> import torch
     >>> class Linear(Loss):
@@ -42,7 +32,7 @@ class Loss(nn.Module, ABC):
 
     def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
-        check_reduction(reduction)
+        check_choice("reduction", reduction, Reduction)
         self.reduction: Reduction = reduction
 
     @abstractmethod
@@ -68,3 +58,99 @@ class Loss(nn.Module, ABC):
         """Return the arguments, for ``repr``."""
         public = (item for item in vars(self).items() if item[0][0] != "_")
         return ", ".join(f"{name}={value!r}" for name, value in public if name != "training")
+
+
+def reduce(per_example: Tensor, reduction: Reduction) -> Tensor:
+    """Reduce ``(N,)`` to its mean or sum ``()``, or leave it as it is."""
+    if reduction == "mean":
+        return per_example.mean()
+    return per_example.sum() if reduction == "sum" else per_example
+
+
+def check_choice(name: str, value: object, choices: Any, *, hint: str = "") -> None:
+    """Raise ``ValueError`` unless ``value`` is one of the words of the ``Literal`` ``choices``."""
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(allowed)}: choose one{hint}")
+
+
+def checked(name: str, value: float, *, fits: bool, allowed: str) -> float:
+    """Return ``value`` if it ``fits``, else raise ``ValueError`` with what is allowed."""
+    if not fits:
+        raise ValueError(f"{name} is {value}; allowed is {allowed}")
+    return value
+
+
+def positive(name: str, value: float) -> float:
+    """Return ``value`` if it is a finite number above zero, else raise ``ValueError``."""
+    fits = math.isfinite(value) and value > 0
+    return checked(name, value, fits=fits, allowed="a finite number above 0: choose one")
+
+
+def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Check shapes and types; return both ready to compute with.
+
+    Half-precision logits become float32, so that sums accumulate there. Values are not looked at:
+    that would make the processor wait for the GPU in every step.
+
+    Args:
+        logits: ``(N, K)`` floating point, K ≥ 2.
+        target: ``(N,)`` int64 class indices, or ``(N, K)`` floating-point probabilities.
+
+    Returns:
+        Logits ``(N, K)`` and target, a soft target in the type of the logits.
+
+    Raises:
+        ValueError: A shape or a type is not one of these.
+    """
+    shape = tuple(logits.shape)
+    if logits.dim() != 2 or shape[1] < 2:
+        raise ValueError(
+            f"logits have shape {shape}; allowed is (N, K) with K ≥ 2 classes: "
+            "give one row per example and one column per class"
+        )
+    if not logits.is_floating_point():
+        raise ValueError(
+            f"logits are {logits.dtype}; allowed is floating point: use logits.float()"
+        )
+    if logits.dtype in HALF_PRECISION:
+        logits = logits.float()
+    if target.shape == logits.shape[:1]:
+        if target.dtype != torch.int64:
+            raise ValueError(
+                f"class indices are {target.dtype}; allowed is torch.int64: use target.long()"
+            )
+        return logits, target
+    if target.shape != logits.shape:
+        raise ValueError(
+            f"target has shape {tuple(target.shape)} beside logits {shape}; allowed are "
+            f"({shape[0]},) class indices or {shape} class probabilities: reshape the target"
+        )
+    if not target.is_floating_point():
+        raise ValueError(
+            f"class probabilities are {target.dtype}; allowed is floating point: use "
+            "target.float(), or give class indices of shape (N,)"
+        )
+    return logits, target.to(logits.dtype)
+
+
+def only_labels(target: Tensor, who: str, reason: str) -> None:
+    """Raise ``ValueError`` for a soft target, which ``who`` does not allow."""
+    if target.dim() == 2:
+        raise ValueError(
+            f"target has shape {tuple(target.shape)}; {who} allows (N,) class indices only, "
+            f"{reason} needs one true class: use target.argmax(1)"
+        )
+
+
+def label_error(error: Exception, target: Tensor, num_classes: int) -> Exception:
+    """Return a clearer error if labels outside the classes are why torch's indexing failed."""
+    if target.is_cuda or target.numel() == 0:
+        return error
+    low, high = int(target.min()), int(target.max())
+    if low >= 0 and high < num_classes:
+        return error
+    return ValueError(
+        f"labels lie in {low}…{high}; allowed are 0…{num_classes - 1} for {num_classes} logits: "
+        "correct the labels or give the model one output per class"
+    )

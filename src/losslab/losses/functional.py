@@ -1,7 +1,7 @@
 """The losses as pure functions: ``(N, K)`` logits and a target give ``(N,)``.
 
 The classes of the same names have the derivations, ranges and sources; here is the arithmetic.
-z are the logits, p = softmax(z), y the target distribution, e_y the one-hot vector of label y.
+z are the logits, p = softmax(z), y the target distribution.
 
 Everywhere ``target`` is ``(N,)`` int64 class indices or ``(N, K)`` floating-point probabilities
 that sum to 1 along a row (not checked: that would read values back from the device). Half-precision
@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from losslab.losses.checks import label_error, pick, prepare
+from losslab.losses.base import label_error, only_labels, prepare
 
 Activation = Literal["softmax", "sigmoid", "none"]
 ClassReduction = Literal["mean", "sum"]
@@ -25,10 +25,6 @@ _IGNORE_NOTHING = torch.iinfo(torch.int64).min
 def cross_entropy(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """−Σ y log p, with y ← (1 − ε) y + ε/K under label smoothing ε."""
     logits, target = prepare(logits, target)
-    if target.dim() == 2:
-        return nn.functional.cross_entropy(
-            logits, target, reduction="none", label_smoothing=label_smoothing
-        )
     try:
         return nn.functional.cross_entropy(
             logits,
@@ -77,11 +73,8 @@ def squared_error(
     """
     check_one_sided(one_sided, activation)
     logits, target = prepare(logits, target)
-    if one_sided and target.dim() == 2:
-        raise ValueError(
-            f"target has shape {tuple(target.shape)}; one_sided allows (N,) class indices only, "
-            "the right side needs one true class: use target.argmax(1)"
-        )
+    if one_sided:
+        only_labels(target, "one_sided", "the right side")
     if activation == "softmax":
         scores = logits.softmax(1)
     else:
@@ -137,13 +130,9 @@ def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0) -> Tensor:
 def multiclass_hinge(logits: Tensor, target: Tensor) -> Tensor:
     """Σ_{i≠y} max(0, z_i − z_y + 1), for class indices only."""
     logits, target = prepare(logits, target)
-    if target.dim() == 2:
-        raise ValueError(
-            f"target has shape {tuple(target.shape)}; the hinge allows (N,) class indices only, "
-            "a margin needs one true class: use target.argmax(1)"
-        )
+    only_labels(target, "the hinge", "a margin")
     # The true class itself adds max(0, 0 + 1) = 1 and no gradient.
-    return (logits - pick(logits, target) + 1.0).relu().sum(1) - 1.0
+    return (logits - _pick(logits, target) + 1.0).relu().sum(1) - 1.0
 
 
 def squentropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -162,6 +151,14 @@ def unnormalized_cross_entropy(
 ) -> Tensor:
     """−Σ y log a with a = exp(z) or sigmoid(z), which do not sum to 1."""
     logits, target = prepare(logits, target)
-    chosen = logits if target.dim() == 2 else pick(logits, target)
+    chosen = logits if target.dim() == 2 else _pick(logits, target)
     log_scores = chosen if activation == "exp" else nn.functional.logsigmoid(chosen)
     return -((target * log_scores).sum(1) if target.dim() == 2 else log_scores.squeeze(1))
+
+
+def _pick(values: Tensor, labels: Tensor) -> Tensor:
+    """Return the entry of each row that its label names: ``(N, K), (N,) -> (N, 1)``."""
+    try:
+        return values.gather(1, labels.unsqueeze(1))
+    except (IndexError, RuntimeError) as error:
+        raise label_error(error, labels, values.shape[1]) from error

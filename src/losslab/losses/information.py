@@ -2,38 +2,34 @@
 
 These take probabilities, check them, and may be infinite: measures for a study or a plot. To train,
 use the losses, which take logits and stay finite.
+
+Everywhere p and q are ``(..., K)`` probabilities, each row of which sums to 1; the result is
+``(...)``, in ``"nats"`` (natural logarithm) or ``"bits"`` (base 2). A row that is no distribution,
+numbers of outcomes K that differ and an unknown unit raise ``ValueError``.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+from losslab.losses.base import HALF_PRECISION, check_choice
 
 Unit = Literal["nats", "bits"]
 _NATS_PER_BIT = 0.6931471805599453
 
 
 def entropy(p: Tensor, *, unit: Unit = "nats") -> Tensor:
-    """Return H(p) = −Σ p log p, the mean surprise, with 0·log 0 = 0.
+    """Return H(p) = −Σ p log p, the mean surprise, with 0·log 0 = 0: ``(..., K) -> (...)``.
 
     Between 0, where one outcome is certain, and log K, where all K are equally likely.
-
-    Args:
-        p: ``(..., K)`` probabilities, each row sums to 1.
-        unit: ``"nats"`` (natural logarithm) or ``"bits"`` (base 2).
-
-    Returns:
-        ``(...)``.
-
-    Raises:
-        ValueError: If a row is no distribution or the unit is unknown.
 
     Source: Shannon 1948, *A mathematical theory of communication*.
 
     >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]), unit="bits").tolist()
     [1.0, 0.0]
     """
-    return _in_unit(unchecked_entropy(_distribution("p", p)), unit)
+    return _in_unit(torch.special.entr(_distribution("p", p)).sum(-1), unit)
 
 
 def cross_entropy(p: Tensor, q: Tensor, *, unit: Unit = "nats") -> Tensor:
@@ -42,15 +38,9 @@ def cross_entropy(p: Tensor, q: Tensor, *, unit: Unit = "nats") -> Tensor:
     At least H(p), and H(p, q) = H(p) + KL(p‖q). +∞ where q gives 0 to what p does not.
 
     Args:
-        p: ``(..., K)`` true probabilities, each row sums to 1.
+        p: ``(..., K)`` true probabilities.
         q: ``(..., K)`` predicted probabilities; leading axes broadcast with those of ``p``.
-        unit: ``"nats"`` (natural logarithm) or ``"bits"`` (base 2).
-
-    Returns:
-        ``(...)``.
-
-    Raises:
-        ValueError: If a row is no distribution, K differs or the unit is unknown.
+        unit: ``"nats"`` or ``"bits"``.
 
     >>> coin, loaded = torch.tensor([0.5, 0.5]), torch.tensor([0.25, 0.75])
     >>> round(cross_entropy(coin, loaded, unit="bits").item(), 4)
@@ -67,18 +57,7 @@ def kl_divergence(p: Tensor, q: Tensor, *, unit: Unit = "nats") -> Tensor:
     """Return KL(p‖q) = Σ p log(p/q), the code length lost by coding p as if it were q.
 
     Never negative, 0 only for p = q, not symmetric, no triangle inequality. +∞ where q gives 0 to
-    what p does not.
-
-    Args:
-        p: ``(..., K)`` true probabilities, each row sums to 1.
-        q: ``(..., K)`` predicted probabilities; leading axes broadcast with those of ``p``.
-        unit: ``"nats"`` (natural logarithm) or ``"bits"`` (base 2).
-
-    Returns:
-        ``(...)``.
-
-    Raises:
-        ValueError: If a row is no distribution, K differs or the unit is unknown.
+    what p does not. The arguments are those of :func:`cross_entropy`.
 
     Source: Kullback and Leibler 1951, *On information and sufficiency*.
 
@@ -91,18 +70,8 @@ def kl_divergence(p: Tensor, q: Tensor, *, unit: Unit = "nats") -> Tensor:
     return _in_unit((torch.xlogy(p, p) - torch.xlogy(p, q)).sum(-1).clamp_min(0.0), unit)
 
 
-def unchecked_entropy(p: Tensor) -> Tensor:
-    """Return :func:`entropy` in nats of what is known to be distributions, ``(..., K) -> (...)``.
-
-    For the losses: checking values would make the processor wait for the GPU.
-    """
-    total: Tensor = torch.special.entr(p).sum(-1)
-    return total
-
-
 def _in_unit(nats: Tensor, unit: Unit) -> Tensor:
-    if unit not in get_args(Unit):
-        raise ValueError(f"unit is {unit!r}; allowed are nats, bits: choose one")
+    check_choice("unit", unit, Unit)
     return nats / _NATS_PER_BIT if unit == "bits" else nats
 
 
@@ -124,7 +93,7 @@ def _distribution(name: str, values: Tensor) -> Tensor:
         )
     # Rounding of K probabilities grows with their type's precision; √eps is far above it.
     tolerance = torch.finfo(values.dtype).eps ** 0.5
-    if values.dtype in (torch.float16, torch.bfloat16):
+    if values.dtype in HALF_PRECISION:
         values = values.float()
     if not bool((values >= 0).all()):
         raise ValueError(

@@ -1,14 +1,12 @@
 """Cross-entropy, KL divergence and negative log-likelihood: three names for one gradient."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from losslab.losses import functional
-from losslab.losses.base import Loss, Reduction
-from losslab.losses.checks import prepare
-from losslab.losses.information import unchecked_entropy
+from losslab.losses.base import Loss, Reduction, check_choice, checked, prepare
 
 
 class Decomposition(NamedTuple):
@@ -33,18 +31,13 @@ class CrossEntropy(Loss):
     - Gradient with respect to the logits: p − y. It is largest where the network is most wrong.
     - Range: [0, ∞), in nats; for soft or smoothed targets at least H(y). Not bounded.
     - Convex in the logits: the Hessian diag(p) − ppᵀ has no negative eigenvalue.
-    - Soft targets: yes, the same formula.
+    - Shapes: logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities, for which the
+      formula is the same; result ``()`` or ``(N,)``.
+    - ``ValueError``: ε is out of range, or shapes, types or labels do not fit.
 
     Args:
         label_smoothing: ε in [0, 1).
-        reduction: ``"mean"`` or ``"sum"`` over the batch, or ``"none"`` for ``(N,)``.
-
-    Shapes:
-        logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities; result ``()`` or
-        ``(N,)``.
-
-    Raises:
-        ValueError: If ε is outside [0, 1), or shapes, types or labels do not fit.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, §6.2.2.3; smoothing: Szegedy et
     al. 2016, *Rethinking the Inception architecture*, §7.
@@ -55,11 +48,10 @@ class CrossEntropy(Loss):
 
     def __init__(self, label_smoothing: float = 0.0, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(
-                f"label_smoothing is {label_smoothing}; allowed is 0 ≤ ε < 1: 0.1 is usual"
-            )
-        self.label_smoothing = label_smoothing
+        fits = 0.0 <= label_smoothing < 1.0
+        self.label_smoothing = checked(
+            "label_smoothing", label_smoothing, fits=fits, allowed="0 ≤ ε < 1: 0.1 is usual"
+        )
 
     def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return ``(N,)``."""
@@ -77,17 +69,12 @@ class CrossEntropy(Loss):
         total = self.per_example(logits, target)
         logits, target = prepare(logits, target)
         num_classes = logits.shape[1]
-        one_hot = nn.functional.one_hot(target, num_classes) if target.dim() == 1 else target
-        smoothed = torch.lerp(
-            one_hot.to(logits.dtype),
-            logits.new_full((), 1.0 / num_classes),
-            self.label_smoothing,
-        )
-        return Decomposition(
-            total,
-            unchecked_entropy(smoothed),
-            functional.kl_divergence(logits, smoothed),
-        )
+        y = nn.functional.one_hot(target, num_classes) if target.dim() == 1 else target
+        uniform = logits.new_full((), 1.0 / num_classes)
+        smoothed = torch.lerp(y.to(logits.dtype), uniform, self.label_smoothing)
+        # Unlike information.entropy, unchecked: checking would make the processor wait for the GPU.
+        entropy = torch.special.entr(smoothed).sum(-1)
+        return Decomposition(total, entropy, functional.kl_divergence(logits, smoothed))
 
 
 class KLDivergence(Loss):
@@ -95,24 +82,16 @@ class KLDivergence(Loss):
 
     Cross-entropy less the target's entropy H(y), with 0·log 0 = 0. H(y) does not depend on the
     network, so the gradient, and with it the training, is that of :class:`CrossEntropy`; for class
-    indices H(y) = 0 and the values are equal to the bit.
+    indices H(y) = 0 and the values are equal to the bit. torch's reduction ``"batchmean"`` is
+    ``"mean"`` here.
 
     - Gradient with respect to the logits: p − y.
     - Range: [0, ∞), in nats; 0 at p = y, where rounding may leave it at −10⁻⁷ in float32. Not
       bounded.
     - Convex in the logits.
-    - Soft targets: yes, the same formula.
-
-    Args:
-        reduction: ``"mean"`` or ``"sum"`` over the batch (torch's ``"batchmean"`` is this
-            ``"mean"``), or ``"none"`` for ``(N,)``.
-
-    Shapes:
-        logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities; result ``()`` or
-        ``(N,)``.
-
-    Raises:
-        ValueError: If shapes, types or labels do not fit.
+    - Shapes: logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities, for which the
+      formula is the same; result ``()`` or ``(N,)``.
+    - ``ValueError``: shapes, types or labels do not fit.
 
     Source: Kullback and Leibler 1951, *On information and sufficiency*.
 
@@ -130,24 +109,15 @@ class NegativeLogLikelihood(Loss):
 
     The network's softmax is read as the probability of each label; the likelihood of a data set is
     the product over its examples, and its negative logarithm the sum of these terms. Maximising
-    the one is minimising the other, which is :class:`CrossEntropy` with one-hot targets.
+    the one is minimising the other, which is :class:`CrossEntropy` with one-hot targets. Unlike
+    ``torch.nn.NLLLoss`` it takes logits and applies log-softmax itself.
 
     - Gradient with respect to the logits: p − y, y one-hot.
     - Range: [0, ∞), in nats. Not bounded.
     - Convex in the logits.
-    - Soft targets: yes, as observed label frequencies: −Σ_i y_i log p_i.
-
-    Unlike ``torch.nn.NLLLoss`` it takes logits and applies log-softmax itself.
-
-    Args:
-        reduction: ``"mean"`` or ``"sum"`` over the batch, or ``"none"`` for ``(N,)``.
-
-    Shapes:
-        logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities; result ``()`` or
-        ``(N,)``.
-
-    Raises:
-        ValueError: If shapes, types or labels do not fit.
+    - Shapes: logits ``(N, K)``; target ``(N,)`` int64, or ``(N, K)`` probabilities as observed
+      label frequencies: −Σ_i y_i log p_i; result ``()`` or ``(N,)``.
+    - ``ValueError``: shapes, types or labels do not fit.
 
     Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, §5.5.
 
@@ -158,3 +128,40 @@ class NegativeLogLikelihood(Loss):
     def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return ``(N,)``."""
         return functional.cross_entropy(logits, target)
+
+
+Unnormalized = Literal["exp", "sigmoid"]
+
+
+class UnnormalizedCrossEntropy(Loss):
+    """Cross-entropy of scores that do not sum to 1: −Σ_i y_i log a_i, a = exp(z) or sigmoid(z).
+
+    A demonstration of what softmax is for, not a way to train: nothing lowers the scores of the
+    wrong classes, so saying yes to every class is best. exp(z) is softmax without its division.
+
+    - Gradient with respect to the logits: −y for exp, however right the network is already;
+      −y ∘ (1 − σ(z)) for sigmoid.
+    - Range: (−∞, ∞) for exp, −z_y itself, without a minimum; [0, ∞) for sigmoid. Not bounded.
+    - Convex in the logits (for exp linear).
+    - Shapes: logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities, for which the
+      formula is the same; result ``()`` or ``(N,)``.
+    - ``ValueError``: the activation is unknown, or shapes, types or labels do not fit.
+
+    Args:
+        activation: ``"exp"`` or ``"sigmoid"``; with softmax it would be :class:`CrossEntropy`.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Source: A. Garg 2020, *Cross entropy*, on why a score must be made a distribution.
+
+    >>> UnnormalizedCrossEntropy()(torch.tensor([[1000.0, 1000.0]]), torch.tensor([0]))
+    tensor(-1000.)
+    """
+
+    def __init__(self, activation: Unnormalized = "exp", *, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction=reduction)
+        check_choice("activation", activation, Unnormalized, hint=" (softmax is CrossEntropy)")
+        self.activation: Unnormalized = activation
+
+    def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return ``(N,)``."""
+        return functional.unnormalized_cross_entropy(logits, target, activation=self.activation)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from losslab.losses.base import Loss, Reduction, check_reduction, reduce
+from losslab.losses.base import Loss, Reduction, check_choice, reduce
 from losslab.losses.priors import FlatPrior, Prior
 
 
@@ -30,26 +30,23 @@ class MAP(nn.Module):
 
     The posterior is proportional to likelihood times prior, so minus its logarithm is
     Σ_i l_i − log g(W); divided by N it is the mean loss plus the penalty over N. N is the size of
-    the training set, never of the batch: the prior counts once per data set. (The document this
-    project starts from has the sign of log g(W) the other way round, which rewards large weights.)
+    the training set, never of the batch: the prior counts once per data set. Do not give the
+    optimizer a ``weight_decay`` as well: the prior would count twice.
 
     W is what is given as ``parameters``, the model's weights. A likelihood with parameters of its
     own (a temperature, say) is trained with the model, but they are no part of W: neither the
     prior nor losslab's weight decay acts on them.
 
-    Do not give the optimizer a ``weight_decay`` as well: the prior would count twice.
-
     Args:
         likelihood: A loss of this library, or any module that gives ``(N,)``, such as
             ``nn.CrossEntropyLoss(reduction="none")``. A library loss's own ``reduction`` is not
             used.
-        prior: :class:`GaussianPrior`, :class:`LaplacePrior`, :class:`FlatPrior` or any function
-            from parameters to a scalar tensor.
+        prior: A prior of this library, or any function from parameters to a scalar tensor.
         num_train: N ≥ 1, the number of training examples.
         reduction: Acts on l_i + prior(W)/N: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Raises:
-        ValueError: If ``num_train`` is no integer above 0, ``prior`` is no function, or
+        ValueError: ``num_train`` is no integer above 0, ``prior`` is no function, or
             ``likelihood`` reduces by itself.
 
     Source: Bishop 2006, *Pattern Recognition and Machine Learning*, §3.3 and §5.5.
@@ -64,12 +61,7 @@ class MAP(nn.Module):
     """
 
     def __init__(
-        self,
-        likelihood: nn.Module,
-        prior: Prior,
-        num_train: int,
-        *,
-        reduction: Reduction = "mean",
+        self, likelihood: nn.Module, prior: Prior, num_train: int, *, reduction: Reduction = "mean"
     ) -> None:
         super().__init__()
         # True is an int to Python; a caller's 4000.0 or "4000" is neither.
@@ -86,10 +78,9 @@ class MAP(nn.Module):
             )
         if not callable(prior):
             raise ValueError(
-                f"prior is {prior!r}; allowed is a function of the parameters, such as "
-                "FlatPrior() for none"
+                f"prior is {prior!r}; allowed is a function of the parameters: FlatPrior() for none"
             )
-        check_reduction(reduction)
+        check_choice("reduction", reduction, Reduction)
         self.likelihood = likelihood
         self.prior = prior
         self.num_train = num_train
@@ -117,7 +108,7 @@ class MAP(nn.Module):
         Args:
             logits: ``(N, K)``.
             target: ``(N,)`` int64 or ``(N, K)`` probabilities.
-            parameters: What the prior is about, e.g. ``model.parameters()``.
+            parameters: W, such as ``model.parameters()``.
         """
         penalty = self.prior(parameters) / self.num_train
         return reduce(self.per_example(logits, target) + penalty, self.reduction)

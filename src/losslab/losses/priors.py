@@ -5,21 +5,16 @@ scales and shifts of normalisation layers, too, as an optimizer's ``weight_decay
 that are frozen add a constant. Half-precision ones are summed in float32.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from losslab.losses.checks import HALF_PRECISION, positive
+from losslab.losses.base import HALF_PRECISION, positive
 
-
-class Prior(Protocol):
-    """Anything that turns parameters into a scalar penalty −log g(W) + const."""
-
-    def __call__(self, parameters: Iterable[Tensor]) -> Tensor:
-        """Return the penalty ``()``."""
+Prior = Callable[[Iterable[Tensor]], Tensor]
+"""Anything that turns parameters into a scalar penalty −log g(W) + const, ``()``."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +29,7 @@ class GaussianPrior:
     ``AdamW``, whose decay bypasses the moments.
 
     Args:
-        std: σ > 0, finite.
-
-    Raises:
-        ValueError: If ``std`` is not above 0 and finite, or no parameters are given.
+        std: σ > 0, finite; else, or where no parameters are given, a ``ValueError``.
 
     Source: MacKay 1992, *A practical Bayesian framework for backpropagation networks*.
 
@@ -64,10 +56,7 @@ class LaplacePrior:
     weights as for large ones and so draws weights to exactly 0. The standard deviation is √2 b.
 
     Args:
-        scale: b > 0, finite.
-
-    Raises:
-        ValueError: If ``scale`` is not above 0 and finite, or no parameters are given.
+        scale: b > 0, finite; else, or where no parameters are given, a ``ValueError``.
 
     Source: Williams 1995, *Bayesian regularization and pruning using a Laplace prior*.
 

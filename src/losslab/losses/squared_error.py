@@ -1,12 +1,9 @@
 """Squared error against one-hot targets, on raw scores or after softmax or sigmoid."""
 
-from typing import get_args
-
 from torch import Tensor
 
 from losslab.losses import functional
-from losslab.losses.base import Loss, Reduction
-from losslab.losses.checks import positive
+from losslab.losses.base import Loss, Reduction, check_choice, positive
 
 
 class SquaredError(Loss):
@@ -40,8 +37,10 @@ class SquaredError(Loss):
       others are ≤ 0.
     - Convex in the logits: on raw scores only, one-sided, too. After softmax it is concave where a
       confident network is wrong.
-    - Soft targets: yes, the same formula; one-sided they are refused, the right side needs one
-      true class.
+    - Shapes: logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities, for which the
+      formula is the same; result ``()`` or ``(N,)``.
+    - ``ValueError``: an argument is out of range, one-sided with a soft target (the right side
+      needs one true class), or shapes, types or labels do not fit.
 
     Args:
         activation: ``"softmax"``, ``"sigmoid"`` or ``"none"`` (raw scores).
@@ -49,14 +48,7 @@ class SquaredError(Loss):
         true_class_weight: k > 0.
         true_class_target: M > 0.
         one_sided: Whether scores beyond their targets cost nothing; with ``"none"`` only.
-        reduction: ``"mean"`` or ``"sum"`` over the batch, or ``"none"`` for ``(N,)``.
-
-    Shapes:
-        logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities; result ``()`` or
-        ``(N,)``.
-
-    Raises:
-        ValueError: If an argument is not one of these, or shapes, types or labels do not fit.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Source: Brier 1950, *Verification of forecasts expressed in terms of probability*; k and M: Hui
     and Belkin 2021, *Evaluation of neural architectures trained with square loss vs cross-entropy
@@ -84,14 +76,8 @@ class SquaredError(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
-        if activation not in get_args(functional.Activation):
-            raise ValueError(
-                f"activation is {activation!r}; allowed are softmax, sigmoid, none: choose one"
-            )
-        if class_reduction not in get_args(functional.ClassReduction):
-            raise ValueError(
-                f"class_reduction is {class_reduction!r}; allowed are mean, sum: choose one"
-            )
+        check_choice("activation", activation, functional.Activation)
+        check_choice("class_reduction", class_reduction, functional.ClassReduction)
         functional.check_one_sided(one_sided, activation)
         self.activation: functional.Activation = activation
         self.class_reduction: functional.ClassReduction = class_reduction

@@ -1,11 +1,15 @@
-"""The 20-layer residual network for small pictures."""
+"""The 20-layer residual network for small images."""
 
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
-from losslab.models.checks import check_image_size, check_width
-from losslab.models.normalization import normalization_layer
-from losslab.models.output import output_layer
+from losslab.models.base import (
+    Classifier,
+    Shape,
+    check_image_size,
+    check_width,
+    normalization_layer,
+)
 
 
 class ResidualBlock(nn.Module):
@@ -35,10 +39,10 @@ class ResidualBlock(nn.Module):
         return relu(shortcut + self.residual(features))
 
 
-class ResNet20(nn.Module):
+class ResNet20(Classifier):
     """A convolution, three stages of three residual blocks, global average pooling, linear.
 
-    The stages have ``width``, ``2 width`` and ``4 width`` channels and halve the picture between
+    The stages have ``width``, ``2 width`` and ``4 width`` channels and halve the image between
     them. Convolutions start from He's initialisation (normal, fan-out). With the paper's width of
     16 and 10 classes there are 269,722 parameters.
 
@@ -48,11 +52,7 @@ class ResNet20(nn.Module):
         width: Channels of the first stage, from 1 up.
         normalization: ``batch`` (the paper's), ``group`` or ``layer``; without one the residual
             sums grow with depth, so ``none`` is refused.
-        output_scale: Factor on the initial output layer, above 0.
-        output_bias: Added to the initial bias of class 0.
-
-    Raises:
-        ValueError: An argument out of range.
+        output_scale, output_bias: Of the last layer, as :class:`Classifier`.
 
     Source: He, Zhang, Ren, Sun 2016, https://arxiv.org/abs/1512.03385, section 4.2.
 
@@ -63,7 +63,7 @@ class ResNet20(nn.Module):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: Shape,
         num_classes: int,
         *,
         width: int = 16,
@@ -71,39 +71,29 @@ class ResNet20(nn.Module):
         output_scale: float = 1.0,
         output_bias: float = 0.0,
     ) -> None:
-        super().__init__()
         check_width(width)
         check_image_size(input_shape, smallest=8, model="resnet20")
         if normalization not in ("batch", "group", "layer"):
             raise ValueError(
                 f"normalization={normalization!r}; resnet20 takes one of batch, group, layer"
             )
-        blocks: list[nn.Module] = []
+        layers: list[nn.Module] = [
+            nn.Conv2d(input_shape[0], width, 3, padding=1, bias=False),
+            normalization_layer(normalization, width),
+            nn.ReLU(),
+        ]
         channels = width
-        for stage in range(3):
-            for block in range(3):
-                stride = 2 if stage > 0 and block == 0 else 1
-                out_channels = width * 2**stage
-                blocks.append(
+        for out_channels in (width, 2 * width, 4 * width):
+            for _ in range(3):
+                stride = 1 if out_channels == channels else 2
+                layers.append(
                     ResidualBlock(
                         channels, out_channels, stride=stride, normalization=normalization
                     )
                 )
                 channels = out_channels
-        self.features = nn.Sequential(
-            nn.Conv2d(input_shape[0], width, 3, padding=1, bias=False),
-            normalization_layer(normalization, width),
-            nn.ReLU(),
-            *blocks,
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-        )
-        for module in self.features.modules():
+        features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        for module in features.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.output = output_layer(channels, num_classes, scale=output_scale, bias=output_bias)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits ``(N, K)`` of images ``(N, C, H, W)``."""
-        logits: Tensor = self.output(self.features(images))
-        return logits
+        super().__init__(features, channels, num_classes, output_scale, output_bias)

@@ -1,0 +1,100 @@
+"""What the models share: features, the last layer, normalisation and checks."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, int, int]
+"""``(C, H, W)`` of an image."""
+
+GROUPS = 8
+
+
+class Classifier(nn.Module):
+    """``features``, which give a vector for each image, and the linear layer ``output`` on top.
+
+    Two ways to start confident, and mostly wrong, before anything is learned: a large
+    ``output_scale``, which also multiplies every gradient that reaches the features; and a large
+    ``output_bias``, which leaves those as they are. Then p_0 is about
+    e^bias / (e^bias + K − 1) for every example.
+
+    Args:
+        features: From images ``(N, C, H, W)`` to ``(N, D)``.
+        num_features: D.
+        num_classes: K, at least 2.
+        output_scale: Factor on the initial weights and biases of ``output``, above 0.
+        output_bias: Added to the initial bias of class 0, after that.
+
+    Raises:
+        ValueError: An argument out of range, as in every model.
+    """
+
+    def __init__(
+        self,
+        features: nn.Module,
+        num_features: int,
+        num_classes: int,
+        output_scale: float,
+        output_bias: float,
+    ) -> None:
+        super().__init__()
+        if not 0.0 < output_scale < float("inf"):
+            raise ValueError(f"output_scale={output_scale}; give a finite number above 0")
+        if not math.isfinite(output_bias):
+            raise ValueError(f"output_bias={output_bias}; give a finite number")
+        if num_classes < 2:
+            raise ValueError(f"num_classes={num_classes}; give at least 2")
+        self.features = features
+        self.output = nn.Linear(num_features, num_classes)
+        with torch.no_grad():
+            self.output.weight.mul_(output_scale)
+            self.output.bias.mul_(output_scale)
+            self.output.bias[0] += output_bias
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``(N, K)`` of images ``(N, C, H, W)``."""
+        logits: Tensor = self.output(self.features(images))
+        return logits
+
+
+def normalization_layer(name: str, channels: int) -> nn.Module:
+    """Return a layer that normalises ``(N, C, H, W)``.
+
+    Args:
+        name: ``none``; ``batch`` (Ioffe and Szegedy 2015); ``group``, 8 groups of channels, or
+            fewer where 8 does not divide C (Wu and He 2018); ``layer``, one group.
+        channels: C.
+
+    Raises:
+        ValueError: Another name.
+
+    >>> normalization_layer("group", 16).num_groups
+    8
+    """
+    if name == "none":
+        return nn.Identity()
+    if name == "batch":
+        return nn.BatchNorm2d(channels)
+    if name == "group":
+        groups = max(n for n in range(1, GROUPS + 1) if channels % n == 0)
+        return nn.GroupNorm(groups, channels)
+    if name == "layer":
+        return nn.GroupNorm(1, channels)
+    raise ValueError(f"normalization={name!r}; give one of none, batch, group, layer")
+
+
+def check_width(width: int) -> None:
+    """Raise a ``ValueError`` for a width below 1."""
+    if width < 1:
+        raise ValueError(f"width={width}; give a number of channels or units from 1 up")
+
+
+def check_image_size(input_shape: Shape, *, smallest: int, model: str) -> None:
+    """Raise a ``ValueError`` for images that are too small for ``model``."""
+    _, height, width = input_shape
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"{model} needs images of at least {smallest}x{smallest}, these are "
+            f"{height}x{width}; use model=mlp or model=linear, or larger images"
+        )
