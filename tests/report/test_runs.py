@@ -67,7 +67,7 @@ DAMAGES = {
     **{
         f"a deep config of {text}": (
             lambda run, text=text: (run / "config.yaml").write_text(text * 100_000),
-            "nested",
+            "nest",
         )
         for text in ("[", "{", "- ")
     },

@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra._internal.utils import _locate  # as instantiate does; the public one logs errors
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, PydanticUserError, TypeAdapter
+from pydantic_core import SchemaError
 
 from losslab.experiment.overrides import nearest
 from losslab.experiment.target_allowlist import check_definition, check_name, targets
@@ -89,7 +90,13 @@ def _check(
     hints = _hints(target)
     named = [p for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     partial = values.get("_partial_") is True
-    allowed = [p.name for p in named if p.name not in supplied]
+    first = (
+        named[0].name if named and partial and named[0].default is inspect.Parameter.empty else ""
+    )
+    # The first of a partial comes later, such as an optimizer's parameters, unless it is given.
+    allowed = [
+        p.name for p in named if p.name not in supplied and (p.name != first or first in values)
+    ]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     own = {key: value for key, value in values.items() if not key.startswith("_")}
     nodes = {key: v for key, v in own.items() if isinstance(v, dict) and "_target_" in v}
@@ -255,8 +262,14 @@ def _adapter(hint: Any) -> TypeAdapter[Any] | None:
         return None  # the target itself says which words are allowed
     try:
         return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:  # of a name that is imported for type checkers only, say
+    except (PydanticUserError, NameError):  # a name imported for type checkers only, say
         return None
+    except SchemaError:  # a protocol, say, which nothing in a file is
+        return TypeAdapter(Annotated[Any, AfterValidator(_refuse)])
+
+
+def _refuse(value: Any) -> Any:
+    raise ValueError(value)
 
 
 def _like(converted: Any, value: Any) -> Any:

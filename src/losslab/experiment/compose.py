@@ -313,8 +313,9 @@ def _check_hydra(hydra: Mapping[str, Any]) -> None:
 
 def _refused(key: Sequence[str], given: str) -> str:
     table = _HYDRA_JOB if key[0] == "job" else _HYDRA
-    _, instead = table.get(key[-1] if key[0] == "job" else key[0], (None, "leave it out"))
-    return f"{given}: losslab launches, sweeps and logs itself; {instead}"
+    name = "".join(key[1:2]) if key[0] == "job" else key[0]
+    _, instead = table.get(name, (None, "leave it out"))
+    return f"{given} has no effect: losslab launches, sweeps and logs itself; {instead}"
 
 
 def _first_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ from losslab.files import read_json
 from losslab.report.parsing import parse
 from losslab.report.plan import EVIDENCE_FILE
 from losslab.report.statistics import Interval
+from losslab.text import printable_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def load_evidence(root: Path) -> Evidence:
     if not path.exists():
         return Evidence()
     try:
-        data = _numbers(read_json(path))
+        data = _numbers(printable_values(read_json(path)))
         return parse(Evidence, {key: data[key] for key in ("measurements", "manifest")})
     except Exception as error:  # whatever an altered file leads to
         raise ValueError(

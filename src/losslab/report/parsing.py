@@ -8,6 +8,16 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 T = TypeVar("T")
 
+_ALLOWED = {
+    "list_type": "give a list",
+    "tuple_type": "give a list",
+    "dict_type": "give keys and values",
+    "dataclass_type": "give keys and values",
+    "float_type": "give a number",
+    "int_type": "give a whole number",
+    "string_type": "give text",
+}
+
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
@@ -32,7 +42,7 @@ def parse(kind: type[T], data: object, name: str = "") -> T:
     (1.0, 2.0)
     >>> parse(dict[str, list[float]], {"values": 3}, "study")
     Traceback (most recent call last):
-    ValueError: study.values=3: input should be a valid list
+    ValueError: study.values=3; give a list
     """
     try:
         found: T = _adapter(kind).validate_python(data)
@@ -49,7 +59,8 @@ def parse(kind: type[T], data: object, name: str = "") -> T:
             raise ValueError(f"{place} is unknown; leave it out") from None
         given = " ".join(repr(first["input"]).split())
         given = given if len(given) <= 80 else f"{given[:79]}…"
-        raise ValueError(f"{place}={given}: {message[0].lower()}{message[1:]}") from None
+        allowed = _ALLOWED.get(what, f"{message[0].lower()}{message[1:]}")
+        raise ValueError(f"{place}={given}; {allowed}") from None
 
 
 def _place(keys: tuple[int | str, ...], node: Any, name: str) -> list[str]:

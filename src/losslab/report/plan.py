@@ -10,6 +10,7 @@ from losslab.files import read_json
 from losslab.report.parsing import Strict, parse
 from losslab.report.selectors import split
 from losslab.report.statistics import Interval
+from losslab.text import printable_values
 
 PLAN_FILE = "study.json"
 EVIDENCE_FILE = "evidence.json"
@@ -268,6 +269,7 @@ def load_plan(root: Path) -> Plan:
         # Older versions kept a study of quantities alone, and the claims on them, in the evidence.
         old = read_json(evidence) if evidence.exists() else {}
         data = old if "claims" in old and not path.exists() else read_json(path)
+        data = printable_values(data)  # names that control a terminal, or that no font has
     except ValueError as error:
         raise ValueError(f"{path}: no readable plan ({error}); run the study again") from None
     try:

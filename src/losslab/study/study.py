@@ -190,7 +190,9 @@ class Study:
         # A claim that cannot be judged should not cost a training first.
         plan = self.plan(session, cells, sets)
         points = [point for points in sets.values() for point in points]
-        failed = run_points(session, points, "runs", checked=lambda: _write(session, plan))
+        failed: list[Failed] = []
+        if points or not cells:
+            failed = run_points(session, points, "runs", checked=lambda: _write(session, plan))
         # Arms that start from another one's weights come after it.
         stages = [
             {name: cell for name, cell in cells.items() if (cell.start is None) is first}
