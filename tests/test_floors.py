@@ -1,7 +1,9 @@
 """The architecture: who may import whom, what lies at the top."""
 
 import ast
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,12 +30,16 @@ FLOOR = {
     "launchers": 4,
     "sweepers": 5,
     "study": 6,
+    "api": 7,
     "cli": 7,
+    "__init__": 8,
     "__main__": 8,
 }
 APART = "report"  # stands apart: is imported by study and cli
 SHARED = {"files", "types", "board", "styles", "metrics"}  # what it imports
 USES_HYDRA = {"experiment", "launchers", "sweepers", "study", "cli"}
+# What must not be loaded by the time that something has been told.
+SLOW = {"torch", "torchvision", "tensorboard", "pandas", "scipy", "matplotlib", "safetensors.torch"}
 TOP_LEVEL = {
     *("pyproject.toml", "README.md", "LICENSE"),
     *("conf", "experiments", "outputs", "src", "tests"),
@@ -70,15 +76,13 @@ def relative(path: Path) -> str:
 
 
 def test_every_unit_has_a_floor():
-    assert {unit(path) for path in FILES} <= {*FLOOR, APART, "__init__"}
+    assert {unit(path) for path in FILES} <= {*FLOOR, APART}
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_imports_go_down(path):
     here = unit(path)
-    if here == "__init__":
-        assert own(path) == set()
-    elif here == APART:
+    if here == APART:
         assert own(path) <= {*SHARED, APART}
     else:
         others = own(path) - {here}
@@ -94,6 +98,39 @@ def test_hydra_and_torch_stay_where_they_belong(path):
         assert not roots & {"hydra", "omegaconf", "hydra_plugins"}
     if unit(path) == "report":
         assert not roots & {"torch", "torchvision", "tensorboard"}  # that one through board
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("", None),
+        ("--help", None),
+        ("list", None),
+        ("list loss", None),
+        ("train --cfg job loss=mse", None),
+        ("train --help", None),
+        ("-sc query=bash", "losslab train loss=m"),
+        ("-sc query=bash", "losslab st"),
+    ],
+)
+def test_what_only_tells_something_loads_nothing_slow(tmp_path, command, line):
+    code = f"""
+import sys, losslab
+sys.argv[1:] = {command.split()}
+try:
+    if sys.argv[1:]:
+        from losslab.cli import main
+        main()
+except SystemExit as end:
+    assert not end.code
+finally:
+    print("SLOW", *sorted({SLOW} & set(sys.modules)))
+"""
+    environment = {**os.environ, **({"COMP_LINE": line} if line else {})}
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (told.returncode, told.stdout.splitlines()[-1]) == (0, "SLOW"), told.stderr
 
 
 def test_the_types_import_no_torch_at_run_time():

@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 _SEAL = "checksum"
+_PACKAGE = Path(__file__).resolve().parent
+# A wheel carries conf/ inside the package; a checkout has it at its root.
+CONFIG_FOLDER = next(
+    folder for folder in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if folder.is_dir()
+)
 
 
 @contextmanager

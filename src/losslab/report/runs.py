@@ -106,8 +106,23 @@ def read_predictions(run: Run, part: str) -> tuple[FloatArray, IntArray] | None:
         raise ValueError(f"{path} cannot be read: {_one_line(str(error))}") from None
 
 
+def read_curves(run: Run) -> Iterator[tuple[tuple[float, ...], Scalars]]:
+    """Yield of each record step, examples, epoch and seconds, and tag to number.
+
+    What follows a half-written record of a run under way is left out.
+    """
+    path = run.path / "metrics.jsonl"
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        try:
+            record = _finite(_mapping(path, json.loads(line)))
+            position = tuple(record.pop(key) for key in ("step", "examples", "epoch", "wall_s"))
+        except (ValueError, KeyError, RecursionError):
+            return
+        yield position, record
+
+
 def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return a row a run: name, group, loss, seed, status, what was varied, final metrics.
+    """Return a row a run: name, group, loss, seed, status, path, what was varied, final metrics.
 
     What was varied are the keys of the configuration that differ between runs, such as
     ``optimizer.lr``; metrics are tags, such as ``test/accuracy``, NaN where a run has none.
@@ -116,7 +131,7 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
     varied = varied_keys([flatten(run.config) for run in runs if run.config])
     rows = [
         {"name": run.name, "group": run.group, "loss": run.loss, "seed": run.seed}
-        | {"status": run.status}
+        | {"status": run.status, "path": str(run.path)}
         | {key: value for key, value in flatten(run.config).items() if key in varied}
         | dict(run.summary)
         for run in runs

@@ -2,102 +2,94 @@
 
 import argparse
 import json
-import os
-import sys
 from collections.abc import Sequence
 
-import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from losslab.experiment import (
-    CONFIG_FOLDER,
     Composer,
     Job,
     RunIdentity,
     choices_of,
     command_for,
-    job,
     make_room,
     prepare,
     quoted,
 )
 from losslab.experiment.compose import without_hydra
+from losslab.experiment.hydra_app import check_flags, run_hydra
 from losslab.experiment.make import make
 from losslab.launchers import Failed, is_pending, make_launcher, outcome
 from losslab.recording import RunDirectory
 from losslab.sweepers import Sweep, Sweeper, axes, check, combinations
-
-# Flags with which Hydra tells something and runs nothing.
-_TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
-
-
-def flags() -> argparse.ArgumentParser:
-    """Return what reads Hydra's flags."""
-    return get_args_parser()
 
 
 def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
     """Run one configuration, or with ``-m`` a sweep; return the runs that failed.
 
     Args:
-        given: ``arguments``, read by :func:`flags`.
+        given: ``arguments``, read by :func:`~losslab.experiment.hydra_app.flags`.
         arguments: The same as words, flags first.
 
     Raises:
         ValueError: Something about one of the runs is wrong; nothing is written then.
         LauncherError: Workers ended before their runs did.
     """
-    _check_flags(given)
+    check_flags(given)
     arguments = [quoted(text) if text in given.overrides else text for text in arguments]
     given.overrides = [quoted(text) for text in given.overrides]
     console = Console()
     runs: list[RunIdentity] = []
     with Composer(given.config_dir) as composer:
-        if any(getattr(given, flag) for flag in _TELLING):
-            if given.cfg or given.info:
-                composer.compose(given.overrides)  # what is wrong, in one line
-        elif not given.multirun:
-            return _one(composer, given, console)
-        else:
-            sweep = _sweep(composer, given, console)
-            keys = {override.key_or_group for override in sweep.overrides}
-            if not keys & {"hydra/sweeper", "hydra/launcher"}:
-                return _run_sweep(sweep)
-            # Hydra's own do not know of Job: each run is composed again where it is done. Which
-            # runs there are, only its sweeper knows.
-            if "hydra/sweeper" not in keys:
-                runs = [job.identity for job in sweep.plan(combinations(sweep.overrides))]
-    _hydra(arguments)
+        if not given.multirun:
+            run = one(composer, given.overrides, console=console)
+            failed = outcome([run])
+            if not failed:
+                _tell(run.directory, console)
+            return failed
+        sweep = plan_sweep(composer, given.overrides, console=console)
+        keys = {override.key_or_group for override in sweep.overrides}
+        if not keys & {"hydra/sweeper", "hydra/launcher"}:
+            return _run_sweep(sweep)
+        # Hydra's own do not know of Job: each run is composed again where it is done. Which
+        # runs there are, only its sweeper knows.
+        if "hydra/sweeper" not in keys:
+            runs = [job.identity for job in sweep.plan(combinations(sweep.overrides))]
+    run_hydra(arguments)
     return outcome(runs)
 
 
-def _one(composer: Composer, given: argparse.Namespace, console: Console) -> list[Failed]:
-    config = composer.compose(given.overrides)
+def one(composer: Composer, overrides: Sequence[str], *, console: Console) -> RunIdentity:
+    """Do one run unless it is finished; how it ended is in its run directory.
+
+    Raises:
+        ValueError: Something about it is wrong; nothing is written then.
+    """
+    config = composer.compose(overrides)
     check(config)
     job = Job(
         config=without_hydra(config),
         choices=choices_of(config.hydra),
-        command=command_for(given.overrides, flags=composer.flags),
+        command=command_for(overrides, flags=composer.flags),
     )
     prepare(job.config, job.choices)
     if is_pending(job.identity, job.config):
         make_room([job.identity])
-        job(show=True)
+        job(show=not console.quiet)
     else:
         console.print("this run is finished already; force=true trains again", soft_wrap=True)
-    failed = outcome([job.identity])
-    if not failed:
-        _tell(job.identity.directory, console)
-    return failed
+    return job.identity
 
 
-def _sweep(composer: Composer, given: argparse.Namespace, console: Console) -> Sweep:
-    composer.compose(given.overrides, run_mode=RunMode.MULTIRUN)  # what is wrong about Hydra's
-    overrides = composer.parse(given.overrides)
+def plan_sweep(composer: Composer, words: Sequence[str], *, console: Console) -> Sweep:
+    """Return the sweep that the words of a command say; nothing is run.
+
+    Raises:
+        ValueError: Something about them is wrong.
+    """
+    composer.compose(words, run_mode=RunMode.MULTIRUN)  # what is wrong about Hydra's
+    overrides = composer.parse(words)
     # An interval has no first value; who launches and searches does not depend on one.
     listed = [o for o in overrides if not o.is_sweep_override() or o.is_discrete_sweep()]
     config = composer.compose([values[0] for values in axes(listed)])
@@ -116,44 +108,6 @@ def _run_sweep(sweep: Sweep) -> list[Failed]:
     for folder in sorted({run.root for run in runs}):
         sweep.console.print(f"Next: losslab report {folder}", soft_wrap=True, highlight=False)
     return outcome(runs)
-
-
-def _check_flags(given: argparse.Namespace) -> None:
-    if given.resolve and not (given.cfg or given.help):
-        raise ValueError("--resolve goes with --cfg or --help; add one of them")
-    if given.config_name not in (None, "config"):
-        raise ValueError(
-            f"--config-name={given.config_name}; allowed is config: choose within it with "
-            "GROUP=CHOICE, and see `losslab list`"
-        )
-    if given.config_path is not None:
-        raise ValueError(
-            f"--config-path={given.config_path} would hide every choice; add yours with "
-            "--config-dir FOLDER"
-        )
-    if given.experimental_rerun is not None:
-        raise ValueError(
-            f"--experimental-rerun={given.experimental_rerun}; run the command that is in the "
-            "run's manifest.json, with force=true"
-        )
-
-
-def _hydra(arguments: Sequence[str]) -> None:
-    # hydra.main reads the command line itself.
-    sys.argv = ["losslab", *arguments]
-    run = hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")(job)
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    # Otherwise Hydra itself prints errors, over many lines, and exits.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        run()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(str(error).splitlines()[0]) from error
-    finally:
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def _tell(directory: RunDirectory, console: Console) -> None:
