@@ -9,9 +9,9 @@ Everything is imported when it is first used, so that ``import losslab`` takes n
 - :mod:`losses`, :mod:`metrics`, :mod:`models`, :mod:`data`, :mod:`diagnostics` and :mod:`training`
   are usable alone; :func:`losslab.training.fit` is the training loop.
 
->>> import losslab
->>> round(losslab.losses.SquaredError()(torch.zeros(1, 2), torch.tensor([0])).item(), 2)
-0.5
+>>> import losslab, torch
+>>> losslab.losses.SquaredError()(torch.zeros(1, 2), torch.tensor([0]))  # ((1/2)² + (1/2)²)/2
+tensor(0.2500)
 """
 
 from collections.abc import Callable, Mapping

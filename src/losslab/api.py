@@ -122,8 +122,8 @@ def train(
         RuntimeError: The run failed; the reason is in the message, the traceback in its log.
 
     >>> run = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1})
-    >>> run.status, sorted(run.summary)[-4:]
-    ('done', ['val/accuracy', 'val/brier', 'val/ece', 'val/nll'])
+    >>> run.status, sorted(tag for tag in run.summary if tag.startswith("test/"))
+    ('done', ['test/accuracy', 'test/brier', 'test/ece', 'test/nll'])
     >>> train(loss="mes")
     Traceback (most recent call last):
     ValueError: unknown loss 'mes' (did you mean 'mse'?); allowed are ...

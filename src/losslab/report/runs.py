@@ -1,6 +1,7 @@
 """Read run directories, whatever state they are in: as :class:`Run` objects and as a table."""
 
 import json
+import math
 import os
 import re
 import sys
@@ -129,14 +130,19 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
     """
     runs = list(runs)
     varied = varied_keys([flatten(run.config) for run in runs if run.config])
-    rows = [
-        {"name": run.name, "group": run.group, "loss": run.loss, "seed": run.seed}
-        | {"status": run.status, "path": str(run.path)}
-        | {key: value for key, value in flatten(run.config).items() if key in varied}
-        | dict(run.summary)
-        for run in runs
-    ]
-    return pd.DataFrame(rows)
+    first = {
+        "name": [run.name for run in runs],
+        "group": [run.group for run in runs],
+        "loss": [run.loss for run in runs],
+        "seed": [run.seed for run in runs],
+        "status": [run.status for run in runs],
+        "path": [str(run.path) for run in runs],
+    }
+    flat = [flatten(run.config) for run in runs]
+    tags = sorted(set().union(*(run.summary for run in runs)))
+    options = {key: [config.get(key) for config in flat] for key in varied}
+    numbers = {tag: [run.summary.get(tag, math.nan) for run in runs] for tag in tags}
+    return pd.DataFrame(first | options | numbers)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
