@@ -206,7 +206,8 @@ def test_a_study(losslab):
         "tune_seeds: [0]\nconfirm_seeds: [1, 2]\nconfirm_at: [own]\n"
         "claims:\n"
         "  - {id: a, statement: It differs, source: x, metric: test/accuracy, direction: less,\n"
-        "     smallest_effect: 0.01, left: {arm: mse, rate: own}, right: {arm: cross_entropy, rate: own}}\n"
+        "     smallest_effect: 0.01, left: {arm: mse, rate: own},\n"
+        "     right: {arm: cross_entropy, rate: own}}\n"
     )
     options = {"launcher": "serial", "trainer": {"epochs": 1, "device": "cpu"}}
     found = lab.study("small", config_dir="conf", study={"tune_seeds": [0, 3]}, **options)
