@@ -17,6 +17,21 @@ gc.collect()
 gc.freeze()
 
 
+class DoctestsInAFolder:
+    """Examples in docstrings train, and what they write goes into a folder of their own."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, request, tmp_path_factory, monkeypatch):
+        if isinstance(request.node, pytest.DoctestItem):
+            monkeypatch.chdir(tmp_path_factory.mktemp("doctest"))
+            monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Not only for the folder of this file.
+    config.pluginmanager.register(DoctestsInAFolder())
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data cache of the whole session, so that mnist5k is parsed once."""

@@ -1,6 +1,7 @@
 """The architecture: who may import whom, what lies at the top."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,13 +21,15 @@ FLOORS = (
     {"sweepers"},
     {"study"},
     {"cli", "api"},
-    {"__main__"},
+    {"__main__", "__init__"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 APART = "report"  # stands apart: is imported by study and what is above it
 SHARED = {"files", "types", "text", "metrics", "figures", "tensorboard"}  # what it imports
 NO_TORCH = {"report", "figures", "tensorboard", "recording", "files", "text", "types"}
 USES_HYDRA = {"experiment", "launchers", "sweepers", "study", "cli"}
+# What must not be loaded by the time that something has been told.
+SLOW = {"torch", "torchvision", "tensorboard", "pandas", "scipy", "matplotlib", "safetensors.torch"}
 TOP_LEVEL = {
     *("pyproject.toml", "README.md", "LICENSE"),
     *("conf", "experiments", "outputs", "src", "tests"),
@@ -72,15 +75,13 @@ def relative(path: Path) -> str:
 
 
 def test_every_unit_has_a_floor():
-    assert {unit(path) for path in FILES} <= {*FLOOR, APART, "__init__"}
+    assert {unit(path) for path in FILES} <= {*FLOOR, APART}
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_imports_go_down(path):
     here = unit(path)
-    if here == "__init__":
-        assert own(path, at_run_time=True) == set()  # what it offers is loaded when first used
-    elif here == APART:
+    if here == APART:
         assert own(path) <= {*SHARED, APART}
     else:
         others = own(path) - {here}
@@ -121,6 +122,45 @@ def test_what_needs_no_torch_loads_none():
     names = ", ".join(f"losslab.{name}" for name in sorted(NO_TORCH))
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("", None),
+        ("--help", None),
+        ("list", None),
+        ("list loss", None),
+        ("train --cfg job loss=mse", None),
+        ("train --help", None),
+        ("-sc query=bash", "losslab train loss=m"),
+        ("-sc query=bash", "losslab st"),
+    ],
+)
+def test_what_only_tells_something_loads_nothing_slow(tmp_path, command, line):
+    code = f"""
+import sys, losslab
+sys.argv[1:] = {command.split()}
+try:
+    if sys.argv[1:]:
+        from losslab.cli import main
+        main()
+except SystemExit as end:
+    assert not end.code
+finally:
+    print("SLOW", *sorted({SLOW} & set(sys.modules)))
+"""
+    environment = {**os.environ, **({"COMP_LINE": line} if line else {})}
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (told.returncode, told.stdout.splitlines()[-1]) == (0, "SLOW"), told.stderr
+
+
+def test_the_types_import_no_torch_at_run_time():
+    tree = ast.parse((PACKAGE / "types.py").read_text("utf-8"))
+    names = {ast.unparse(node) for node in tree.body if isinstance(node, ast.Import)}
+    assert names == set()
 
 
 def test_the_top_level_is_the_house_of_the_design():

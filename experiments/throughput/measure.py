@@ -10,7 +10,6 @@ Each writes its table beside this file.
 """
 
 import argparse
-import copy
 import json
 import statistics
 import subprocess
@@ -18,9 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -30,13 +27,13 @@ from torchvision.transforms import v2
 
 from losslab.data import BatchLoader, Part
 from losslab.data import Dataset as Parted
-from losslab.experiment import Composer, choices_of, identify
-from losslab.experiment import train as experiment
+from losslab.diagnostics import Examination, probe_of
+from losslab.experiment import Composer, choices_of
 from losslab.experiment.build import Parts, build
 from losslab.experiment.compose import without_hydra
-from losslab.experiment.train import train
+from losslab.experiment.run import run
 from losslab.recording import manifest
-from losslab.training import configure_process
+from losslab.training import configure_process, evaluate, fit
 
 HERE = Path(__file__).parent
 ROUNDS = 9
@@ -63,28 +60,21 @@ def measure_loops(setting: str, epochs: int) -> dict[str, str | float]:
             for name in ("none", "default")
         }
     configs = {name: without_hydra(node) for name, node in full.items()}
-    config, choices = configs["none"], choices_of(full["none"].hydra)
+    config = configs["none"]
     configure_process(threads=config.trainer.threads, deterministic=config.trainer.deterministic)
     images = epochs * len(build(config).dataset.train.labels)
-    configs["unrecorded"] = copy.deepcopy(configs["default"])
-    for cadence in ("pictures_every", "histograms_every"):
-        configs["unrecorded"].trainer[cadence] = None
 
     def losslab_run(name: str) -> None:
-        config = configs[name]
         with tempfile.TemporaryDirectory() as folder:
-            config.output_dir = folder
-            identity = identify(config, choices)
-            identity.directory.path.mkdir(parents=True)
-            parts = build(config)
-            silent = mock.patch.object(experiment, "Recorder", NoRecorder)
-            with silent if name == "unrecorded" else nullcontext():
-                train(config, parts, identity, choices=choices, state=None, show=False)
+            configs[name].output_dir = folder
+            run(configs[name], choices_of(full[name].hydra), command="measure.py")
 
     contestants: dict[str, Callable[[], None]] = {
         "losslab": lambda: losslab_run("none"),
         "losslab with diagnostics": lambda: losslab_run("default"),
-        "losslab with diagnostics, nothing recorded": lambda: losslab_run("unrecorded"),
+        "losslab with diagnostics, nothing recorded": lambda: unrecorded(
+            build(configs["default"]), epochs
+        ),
         "bare loop": lambda: bare_loop(build(config), epochs, config.optimizer.lr),
         "DataLoader": lambda: data_loader_loop(build(config), epochs, config.optimizer.lr),
     }
@@ -112,19 +102,27 @@ def measure_loops(setting: str, epochs: int) -> dict[str, str | float]:
     return row
 
 
-class NoRecorder:
-    """Takes what a recorder takes and writes nothing."""
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-
-    def record(self, *_: object, **__: object) -> None:
-        """Forget it."""
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-    def close(self, *, success: bool) -> None:
-        """Do nothing."""
+def unrecorded(parts: Parts, epochs: int) -> None:
+    """Train with the default diagnostics and without a run directory."""
+    step, train = parts.step(), parts.loader("train")
+    diagnostics = Examination(
+        parts.diagnostics,
+        model=step.model,
+        objective=step.objective,
+        probe=probe_of(train.in_order(), parts.trainer.probe_size),
+        initial=step.model.state_dict(),
+    )
+    fit(
+        step.model,
+        step.objective,
+        step.optimizer,
+        train=train,
+        val=parts.loader("val"),
+        epochs=epochs,
+        schedule=parts.schedule,
+        examine=diagnostics.during,
+    )
+    evaluate(step.model, parts.loader("test"))
 
 
 def bare_loop(parts: Parts, epochs: int, rate: float) -> None:

@@ -147,7 +147,7 @@ def _find_own_modules() -> None:
 
 def _train(arguments: list[str]) -> int:
     _find_own_modules()
-    from losslab.study.train import flags, train
+    from losslab.experiment.hydra_app import flags, tell, tells
 
     parser = flags()
     parser.prog = "losslab train"
@@ -156,7 +156,13 @@ def _train(arguments: list[str]) -> int:
     flags_first = list(arguments)
     for override in given.overrides:
         flags_first.remove(override)
-    return _outcome(lambda: train(given, [*flags_first, *given.overrides]))
+    words = [*flags_first, *given.overrides]
+    if tells(given):
+        tell(given, words)
+        return 0
+    from losslab.study.train import train
+
+    return _outcome(lambda: train(given, words))
 
 
 def _complete(arguments: list[str]) -> int:
@@ -343,7 +349,7 @@ def _list(arguments: list[str]) -> int:
     given = _parse(parser, arguments)
     console = Console()
     with Composer() as composer:
-        known = groups(composer)
+        known = groups()
         wanted = given.group and {"losses": "loss", "studies": "study"}.get(
             given.group, given.group if given.group in known else given.group.removesuffix("s")
         )

@@ -40,6 +40,11 @@ _LARGEST_TEXT, _LARGEST_YAML, _DEEPEST_YAML = 2**26, 2**20, 50
 
 # libyaml reads hundreds of files in a second, the pure Python loader takes ten.
 YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PACKAGE = Path(__file__).resolve().parent
+# A wheel carries conf/ inside the package; a checkout has it at its root.
+CONFIG_FOLDER = next(
+    folder for folder in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if folder.is_dir()
+)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from safetensors.torch import load_file
 
 from bad import SYNTHETIC, check
 from losslab.data import build, synthetic
-from losslab.experiment import Composer, choices_of, load_model, run
+from losslab.experiment import Composer, choices_of, load_model
 from losslab.experiment.compose import without_hydra
+from losslab.experiment.run import run
 from running import TINY, read, records, results
 
 OWN = '''

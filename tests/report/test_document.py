@@ -4,6 +4,7 @@ import io
 
 from rich.console import Console
 
+from losslab.files import GENERATED
 from losslab.report.document import (
     TERMINAL_LINES,
     TERMINAL_ROWS,
@@ -73,4 +74,4 @@ def test_markdown_has_everything():
     assert f"- line {TERMINAL_LINES + 1}" in text
     assert "](figures/accuracy_by_value.png)\n\n*Test accuracy against" in text
     assert "Each row is one configuration." in text
-    assert text.endswith("| torch | 2.15 |\n")
+    assert text.endswith(f"| torch | 2.15 |\n\n{GENERATED}\n")

@@ -6,17 +6,11 @@ import torch
 from torch import Tensor
 
 from losslab.data.augment import Augmentation, Draw
-from losslab.data.parts import Part
+from losslab.data.parts import Part, shift_and_scale
 from losslab.seeding import generator
 from losslab.types import Batch
 
 EVALUATION_BATCH_SIZE = 1000
-
-
-def shift_and_scale(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Return s and f, ``(1, C, 1, 1)``: a pixel of 0..255 is normalised as (pixel − s) f."""
-    channel = torch.tensor([mean, std], dtype=torch.float64).reshape(2, 1, -1, 1, 1)
-    return (255 * channel[0]).float(), (1 / (255 * channel[1])).float()
 
 
 class BatchLoader:
@@ -29,7 +23,8 @@ class BatchLoader:
     Args:
         part: The examples.
         batch_size: Examples a batch, from 1 up; the last one of an epoch may be smaller.
-        mean: One number a channel, in units of full brightness (0 .. 1).
+        mean: One number a channel, in units of full brightness (0 .. 1); ``None`` for examples
+            of any shape and type that are taken as they are.
         std: One positive number a channel, in the same units.
         device: Where the batches are.
         channels_last: Whether the pictures are laid out ``(N, H, W, C)`` in memory, which
@@ -51,8 +46,8 @@ class BatchLoader:
         part: Part,
         *,
         batch_size: int,
-        mean: Sequence[float],
-        std: Sequence[float],
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
         device: torch.device | str = "cpu",
         channels_last: bool = False,
         augmentation: Augmentation | None = None,
@@ -72,8 +67,10 @@ class BatchLoader:
         self._images = images
         self._labels = part.labels.to(self.device)
         self._clean_labels = part.clean_labels.to(self.device)
-        shift, scale = shift_and_scale(mean, std)
-        self._shift, self._scale = shift.to(self.device), scale.to(self.device)
+        self._normalisation: tuple[Tensor, Tensor] | None = None
+        if mean is not None and std is not None:
+            shift, scale = shift_and_scale(mean, std)
+            self._normalisation = shift.to(self.device), scale.to(self.device)
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -122,6 +119,9 @@ class BatchLoader:
         return stored.permute(0, 3, 1, 2) if self.channels_last else stored
 
     def _normalise(self, images: Tensor) -> Tensor:
+        if self._normalisation is None:
+            return images
         keep = torch.preserve_format if self.channels_last else torch.contiguous_format
         pixels = images.to(torch.float32, memory_format=keep)
-        return pixels.sub_(self._shift).mul_(self._scale)
+        shift, scale = self._normalisation
+        return pixels.sub_(shift).mul_(scale)

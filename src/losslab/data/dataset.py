@@ -9,6 +9,7 @@ from torch import Tensor
 
 from losslab.data.augment import Augmentation
 from losslab.data.composition import check_digits, composed_names, side_by_side
+from losslab.data.named import or_named
 from losslab.data.parts import Dataset, Part
 from losslab.data.source import EXAMPLE, Source
 from losslab.data.splits import check_size, resolve_size, stratified_order, symmetric_noise
@@ -18,6 +19,7 @@ Pictures = tuple[Tensor, Tensor]
 """Images ``(N, C, H, W)`` uint8 and labels ``(N,)`` int64."""
 
 
+@or_named
 def load(
     source: Callable[..., Source],
     *,
@@ -36,7 +38,9 @@ def load(
     The ranges of all options are checked before anything is read.
 
     Args:
-        source: Gives the source, e.g. :func:`losslab.data.mnist5k`.
+        source: Gives the source, e.g. :func:`losslab.data.mnist5k`. Or a name, such as
+            ``"mnist5k"`` (see ``losslab list data``): every option is then optional, and what is
+            not given is what the file of that name in ``conf/data`` says.
         dataset: The name; two data sets of one name are taken for the same data.
         val_size: As :func:`build`, as are all up to ``augmentation``.
         split_seed: Of the split, the subset, the rows of digits and the label noise.
@@ -46,6 +50,15 @@ def load(
         label_noise: Share of wrong training labels.
         augmentation: For the training batches.
         **arguments: What ``source`` takes, such as ``root`` or ``cache_dir``.
+
+    Raises:
+        ValueError: The name is unknown, an option is out of range, or the data cannot be read.
+
+    >>> load("synthetic", train_size=40, label_noise=0.25)
+    synthetic: images of 1x16x16, 4 classes
+    train: 40 images (pattern 0: 10, pattern 1: 10, pattern 2: 10, pattern 3: 10)
+    val: 128 images (pattern 0: 32, pattern 1: 32, pattern 2: 32, pattern 3: 32)
+    test: 256 images (pattern 0: 64, pattern 1: 64, pattern 2: 64, pattern 3: 64)
     """
     _check(val_size, split_seed, train_size, num_classes, digits, label_noise, augmentation)
     read = source(**arguments)

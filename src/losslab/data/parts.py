@@ -1,13 +1,22 @@
 """The three parts of an experiment's data."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from losslab.data.augment import Augmentation
 
 _MOST_LISTED = 100
+
+
+def shift_and_scale(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Return s and f, ``(1, C, 1, 1)``: a pixel of 0..255 is normalised as (pixel − s) f."""
+    channel = torch.tensor([mean, std], dtype=torch.float64).reshape(2, 1, -1, 1, 1)
+    return (255 * channel[0]).float(), (1 / (255 * channel[1])).float()
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Part:
     clean_labels: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """What an experiment trains, chooses and reports on.
 
@@ -54,6 +63,28 @@ class Dataset:
     std: tuple[float, ...]
     augmentation: Augmentation | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(self.describe())
+
+    def tensors(self, part: Literal["train", "val", "test"]) -> tuple[Tensor, Tensor]:
+        """Return what a model is given of a part, and its labels.
+
+        Args:
+            part: Which one; the training part without augmentation.
+
+        Returns:
+            Images ``(N, C, H, W)`` float32, ``(pixel / 255 - mean) / std`` in each channel, and
+            labels ``(N,)`` int64.
+
+        >>> from losslab.data import load
+        >>> images, labels = load("synthetic").tensors("train")
+        >>> images.shape, round(images.mean().item(), 3), round(images.std().item(), 3)
+        (torch.Size([384, 1, 16, 16]), 0.0, 1.0)
+        """
+        chosen: Part = getattr(self, part)
+        shift, scale = shift_and_scale(self.mean, self.std)
+        return chosen.images.float().sub_(shift).mul_(scale), chosen.labels
 
     def describe(self) -> list[str]:
         r"""Return in a few lines what was read: the images of each part and class, and the notes.

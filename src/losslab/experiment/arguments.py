@@ -90,13 +90,9 @@ def _check(
     hints = _hints(target)
     named = [p for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     partial = values.get("_partial_") is True
-    first = (
-        named[0].name if named and partial and named[0].default is inspect.Parameter.empty else ""
-    )
-    # The first of a partial comes later, such as an optimizer's parameters, unless it is given.
-    allowed = [
-        p.name for p in named if p.name not in supplied and (p.name != first or first in values)
-    ]
+    # The first of a partial comes later, as an optimizer's parameters do.
+    later = {p.name for p in named[:1] if partial and p.default is p.empty}
+    allowed = [p.name for p in named if p.name not in {*supplied, *later} - values.keys()]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     own = {key: value for key, value in values.items() if not key.startswith("_")}
     nodes = {key: v for key, v in own.items() if isinstance(v, dict) and "_target_" in v}

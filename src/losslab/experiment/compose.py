@@ -24,12 +24,8 @@ from yaml import YAMLError
 from losslab.experiment.bounds import check_file, check_references
 from losslab.experiment.overrides import check_choices, nearest, writing
 from losslab.experiment.target_allowlist import allow_modules_of
+from losslab.files import CONFIG_FOLDER as CONFIG_FOLDER
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-# A wheel carries conf/ inside the package; a checkout has it at its root.
-CONFIG_FOLDER = next(
-    folder for folder in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if folder.is_dir()
-)
 # Studies that need code of their own lie with it in a checkout's notebook; a wheel has none.
 STUDY_FOLDERS = sorted(path.parent for path in CONFIG_FOLDER.parent.glob("experiments/*/study"))
 
@@ -102,6 +98,10 @@ class Composer:
         return [text for folder in self._own for text in ("--config-dir", str(folder))]
 
     def __enter__(self) -> "Composer":
+        # A script or notebook may have a Hydra of its own.
+        other = GlobalHydra.instance().hydra
+        self._stack.callback(lambda: setattr(GlobalHydra.instance(), "hydra", other))
+        GlobalHydra.instance().clear()
         self._stack.enter_context(initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"))
         self.hydra = GlobalHydra.instance().hydra
         assert self.hydra is not None

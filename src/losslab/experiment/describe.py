@@ -1,12 +1,12 @@
 """What can be chosen, one line each, from the first comment of each file in ``conf``."""
 
-from losslab.experiment.compose import CONFIG_FOLDER, Composer
+from losslab.experiment.compose import CONFIG_FOLDER, Composer, usual_choices
 
 
-def groups(composer: Composer) -> list[str]:
+def groups() -> list[str]:
     """Return the config groups, those of a run in the order of the defaults list first."""
     folders = sorted(path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir())
-    usual = list(composer.compose().keys())
+    usual = list(usual_choices())
     return sorted(folders, key=lambda group: usual.index(group) if group in usual else len(usual))
 
 

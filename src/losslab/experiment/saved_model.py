@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from losslab.data import BatchLoader, Dataset
-from losslab.data.batches import shift_and_scale
+from losslab.data.parts import shift_and_scale
 from losslab.experiment.compose import Composer, leaves
 from losslab.experiment.data import load
 from losslab.experiment.identity import kept_configuration

@@ -119,7 +119,7 @@ def train(
                 loop.restore(state)
             loop.run()
         # A run that diverged within an epoch was not validated since.
-        val = loop.validation or evaluate(model, loop.val, autocast=step.autocast)
+        val = loop.validation or evaluate(model, loaders["val"], autocast=step.autocast)
         test = evaluate(model, loaders["test"], autocast=step.autocast)
         results = {"val": val, "test": test}
         scalars = {

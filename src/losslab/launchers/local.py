@@ -4,10 +4,10 @@ import os
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 from losslab.experiment import Job
-from losslab.experiment.target_allowlist import FOLDERS
 from losslab.launchers.base import Launcher, LauncherError
 from losslab.stopping import end_with_parent
 
@@ -46,6 +46,8 @@ class Joblib(Launcher):
         """Do all jobs; the processes stay for the next round."""
         import joblib
 
+        # A notebook may change them, and its workers outlive a sweep.
+        variables = {key: v for key, v in os.environ.items() if key.startswith("LOSSLAB_")}
         try:
             # Each run matters more than the time to hand it out: no batches.
             parallel = joblib.Parallel(
@@ -53,8 +55,8 @@ class Joblib(Launcher):
                 backend="loky",
                 batch_size=1,
                 initializer=_begin,
-                # Other folders than in an earlier round: other workers.
-                initargs=(os.environ.get(FOLDERS, ""),),
+                # Of another folder or other variables than in an earlier round: other workers.
+                initargs=(str(Path.cwd()), variables),
             )
             return list(parallel(joblib.delayed(job)() for job in jobs))
         except BrokenProcessPool as error:
@@ -65,6 +67,7 @@ class Joblib(Launcher):
             ) from error
 
 
-def _begin(folders: str) -> None:
-    os.environ[FOLDERS] = folders
+def _begin(folder: str, variables: dict[str, str]) -> None:
+    os.chdir(folder)
+    os.environ.update(variables)
     end_with_parent()

@@ -23,7 +23,7 @@ from losslab.report.findings import Census, Findings, Sweep, find, sweep
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import EVIDENCE_FILE, PLAN_FILE, Plan, load_plan, parse_plan
 from losslab.report.results import study_data, sweep_data, to_json
-from losslab.report.runs import Run, load_runs, runs_table
+from losslab.report.runs import Run, load_runs, read_curves, read_predictions, runs_table
 from losslab.report.study_report import study_document
 from losslab.report.sweep_report import sweep_document
 from losslab.report.tuning import Choice, select, tuning_points
@@ -37,6 +37,8 @@ __all__ = [
     "load_plan",
     "load_runs",
     "parse_plan",
+    "read_curves",
+    "read_predictions",
     "runs_table",
     "select",
     "tuning_points",

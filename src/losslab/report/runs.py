@@ -1,6 +1,7 @@
 """Read run directories, whatever state they are in: as :class:`Run` objects and as a table."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -117,22 +118,43 @@ def read_predictions(run: Run, part: str) -> tuple[FloatArray, IntArray] | None:
         raise ValueError(f"{path} cannot be read: {_one_line(str(error))}") from None
 
 
+def read_curves(run: Run) -> Iterator[tuple[tuple[float, ...], Scalars]]:
+    """Yield of each record step, examples, epoch and seconds, and tag to number.
+
+    What follows a half-written record of a run under way is left out.
+    """
+    path = run.path / "metrics.jsonl"
+    text = read_text(path, most=_LARGEST_METRICS) if path.exists() else ""
+    for line in text.splitlines():
+        try:
+            record = _finite(path, _mapping(path, json.loads(line)))
+            position = tuple(record.pop(key) for key in ("step", "examples", "epoch", "wall_s"))
+        except (ValueError, KeyError, RecursionError):
+            return
+        yield position, record
+
+
 def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return a row a run: name, group, loss, seed, status, what was varied, final metrics.
+    """Return a row a run: name, group, loss, seed, status, path, what was varied, final metrics.
 
     What was varied are the keys of the configuration that differ between runs, such as
     ``optimizer.lr``; metrics are tags, such as ``test/accuracy``, NaN where a run has none.
     """
     runs = list(runs)
     varied = varied_keys([flatten(run.config) for run in runs if run.config])
-    rows = [
-        {"name": run.name, "group": run.group, "loss": run.loss, "seed": run.seed}
-        | {"status": run.status}
-        | {key: value for key, value in flatten(run.config).items() if key in varied}
-        | dict(run.summary)
-        for run in runs
-    ]
-    return pd.DataFrame(rows)
+    first = {
+        "name": [run.name for run in runs],
+        "group": [run.group for run in runs],
+        "loss": [run.loss for run in runs],
+        "seed": [run.seed for run in runs],
+        "status": [run.status for run in runs],
+        "path": [str(run.path) for run in runs],
+    }
+    flat = [flatten(run.config) for run in runs]
+    tags = sorted(set().union(*(run.summary for run in runs)))
+    options = {key: [config.get(key) for config in flat] for key in varied}
+    numbers = {tag: [run.summary.get(tag, math.nan) for run in runs] for tag in tags}
+    return pd.DataFrame(first | options | numbers)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

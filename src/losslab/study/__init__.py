@@ -1,10 +1,19 @@
-"""Studies: runs that are planned, tuned, confirmed and measured, each with its claims."""
+"""Studies: runs that are planned, tuned, confirmed and measured, each with its claims.
 
-from losslab.launchers import Failed, LauncherError
-from losslab.study.measure import Runs
-from losslab.study.points import Point, Points, Session, run_points
-from losslab.study.run import only_in_repository, run_study, studies
-from losslab.study.study import Study
+The package is also a function, ``losslab.study("why_squared_error")``: :func:`losslab.api.study`.
+"""
+
+import sys
+from typing import TYPE_CHECKING
+
+import losslab
+
+if TYPE_CHECKING:
+    from losslab.launchers import Failed, LauncherError
+    from losslab.study.measure import Runs
+    from losslab.study.points import Point, Points, Session, run_points
+    from losslab.study.run import only_in_repository, open_study, run_study, studies
+    from losslab.study.study import Study
 
 __all__ = [
     "Failed",
@@ -15,7 +24,20 @@ __all__ = [
     "Session",
     "Study",
     "only_in_repository",
+    "open_study",
     "run_points",
     "run_study",
     "studies",
 ]
+
+_MODULES = {
+    "losslab.launchers": ("Failed", "LauncherError"),
+    "losslab.study.measure": ("Runs",),
+    "losslab.study.points": ("Point", "Points", "Session", "run_points"),
+    "losslab.study.run": ("only_in_repository", "open_study", "run_study", "studies"),
+    "losslab.study.study": ("Study",),
+}
+__getattr__ = losslab.lazily(
+    __name__, {name: module for module, names in _MODULES.items() for name in names}
+)
+sys.modules[__name__].__class__ = losslab.StudyPackage

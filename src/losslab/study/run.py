@@ -36,6 +36,18 @@ def run_study(
 ) -> list[Failed]:
     """Run what is missing of a study and write its report; return the runs that failed.
 
+    Arguments and errors as for :func:`open_study`.
+    """
+    study, session = open_study(composer, name, overrides, console=console, command=command)
+    with session.launcher:
+        return study.run(session)
+
+
+def open_study(
+    composer: Composer, name: str, overrides: Sequence[str], *, console: Console, command: str
+) -> tuple[Study, Session]:
+    """Return a study, checked, and what its runs need; nothing is run.
+
     Args:
         composer: Open.
         name: Of the study.
@@ -59,9 +71,7 @@ def run_study(
     node = composer.compose([f"+study={name}", *about_study]).study
     folder = name if node.get("size", SIZES[0]) == SIZES[0] else f"{name}_{node.size}"
     study: Study = make(sized(node, name), "study", recursive=False)
-    session = Session(composer, folder, for_runs, console, command)
-    with session.launcher:
-        return study.run(session)
+    return study, Session(composer, folder, for_runs, console, command)
 
 
 def sized(node: DictConfig, name: str) -> DictConfig:

@@ -1,21 +1,15 @@
 """``losslab train``: every run checked before the first one is done."""
 
 import argparse
-import os
 import shlex
-import sys
 from collections.abc import Sequence
 
-import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 from rich.text import Text
 
 from losslab.experiment import (
-    CONFIG_FOLDER,
     Composer,
     Job,
+    RunIdentity,
     choices_of,
     command_for,
     make_room,
@@ -23,6 +17,7 @@ from losslab.experiment import (
     quoted,
 )
 from losslab.experiment.compose import without_hydra
+from losslab.experiment.hydra_app import check_flags
 from losslab.experiment.make import make
 from losslab.files import read_json
 from losslab.launchers import Failed, is_pending, make_launcher, outcome
@@ -30,64 +25,61 @@ from losslab.recording import RunDirectory
 from losslab.sweepers import Sweep, Sweeper, axes, only_with_m
 from losslab.text import Console
 
-# Flags with which Hydra tells something and runs nothing.
-_TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
-
-
-def flags() -> argparse.ArgumentParser:
-    """Return what reads Hydra's flags."""
-    return get_args_parser()
-
 
 def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
     """Run one configuration, or with ``-m`` a sweep; return the runs that failed.
 
     Args:
-        given: ``arguments``, read by :func:`flags`.
+        given: ``arguments``, read by :func:`~losslab.experiment.hydra_app.flags`.
         arguments: The same as words, flags first.
 
     Raises:
         ValueError: Something about one of the runs is wrong; nothing is written then.
         LauncherError: Workers ended before their runs did.
     """
-    _check_flags(given)
+    check_flags(given)
     arguments = [quoted(text) if text in given.overrides else text for text in arguments]
     given.overrides = [quoted(text) for text in given.overrides]
     console = Console()
     with Composer(given.config_dir) as composer:
-        if any(getattr(given, flag) for flag in _TELLING):
-            if given.cfg or given.info or given.help:
-                composer.compose(given.overrides)  # what is wrong, in one line
-        elif given.multirun:
-            return _run_sweep(_sweep(composer, given, console))
-        else:
-            return _one(composer, given, console)
-    _tell_of_hydra(arguments)
-    return []
+        if given.multirun:
+            return _run_sweep(plan_sweep(composer, given.overrides, console=console))
+        run = one(composer, given.overrides, console=console)
+    failed = outcome([run])
+    if not failed:
+        _tell(run.directory, console)
+    return failed
 
 
-def _one(composer: Composer, given: argparse.Namespace, console: Console) -> list[Failed]:
-    only_with_m(composer.parse(given.overrides))
-    config = composer.compose(given.overrides)
+def one(composer: Composer, overrides: Sequence[str], *, console: Console) -> RunIdentity:
+    """Do one run unless it is finished; how it ended is in its run directory.
+
+    Raises:
+        ValueError: Something about it is wrong; nothing is written then.
+    """
+    only_with_m(composer.parse(overrides))
+    config = composer.compose(overrides)
     job = Job(
         config=without_hydra(config),
         choices=choices_of(config.hydra),
-        command=command_for(given.overrides, flags=composer.flags),
+        command=command_for(overrides, flags=composer.flags),
     )
     prepare(job.config, job.choices)
     if is_pending(job.identity, job.config):
         make_room([job.identity])
-        job(show=True)
+        job(show=not console.quiet)
     else:
         console.print("this run is finished already; force=true trains again", soft_wrap=True)
-    failed = outcome([job.identity])
-    if not failed:
-        _tell(job.identity.directory, console)
-    return failed
+    return job.identity
 
 
-def _sweep(composer: Composer, given: argparse.Namespace, console: Console) -> Sweep:
-    overrides = composer.parse(given.overrides)
+def plan_sweep(composer: Composer, words: Sequence[str], *, console: Console) -> Sweep:
+    """Return the sweep that the words of a command say; nothing is run.
+
+    Raises:
+        ValueError: Something about them is wrong.
+    """
+    overrides = composer.parse(words)
     # An interval has no first value; who launches and searches does not depend on one.
     listed = [o for o in overrides if not o.is_sweep_override() or o.is_discrete_sweep()]
     config = composer.compose([values[0] for values in axes(listed)])
@@ -108,45 +100,6 @@ def _run_sweep(sweep: Sweep) -> list[Failed]:
             Text(f"Next: losslab report {shlex.quote(str(folder))}"), soft_wrap=True
         )
     return outcome(runs)
-
-
-def _check_flags(given: argparse.Namespace) -> None:
-    if given.resolve and not (given.cfg or given.help):
-        raise ValueError("--resolve goes with --cfg or --help; add one of them")
-    if given.config_name not in (None, "config"):
-        raise ValueError(
-            f"--config-name={given.config_name}; allowed is config: choose within it with "
-            "GROUP=CHOICE, and see `losslab list`"
-        )
-    if given.config_path is not None:
-        raise ValueError(
-            f"--config-path={given.config_path} would hide every choice; add yours with "
-            "--config-dir FOLDER"
-        )
-    if given.experimental_rerun is not None:
-        raise ValueError(
-            f"--experimental-rerun={given.experimental_rerun}; run the command that is in the "
-            "run's manifest.json, with force=true"
-        )
-
-
-def _tell_of_hydra(arguments: Sequence[str]) -> None:
-    # hydra.main reads the command line itself.
-    sys.argv = ["losslab", *arguments]
-    wrap = hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")
-    run = wrap(lambda _: None)
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    # Otherwise Hydra itself prints errors, over many lines, and exits.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        run()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(str(error).splitlines()[0]) from error
-    finally:
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def _tell(directory: RunDirectory, console: Console) -> None:

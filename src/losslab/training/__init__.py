@@ -1,4 +1,7 @@
-"""The training loop: one step, evaluation, and the run from first to last step."""
+"""The training loop: one step, evaluation, and the run from first to last step.
+
+:func:`fit` is the loop for anybody's model, loss and tensors.
+"""
 
 from losslab.training.checkpoint import (
     load_checkpoint,
@@ -7,8 +10,9 @@ from losslab.training.checkpoint import (
     save_checkpoint,
     unpack,
 )
-from losslab.training.device import configure_process, resolve_device
+from losslab.training.device import configure_process, process_kept, resolve_device
 from losslab.training.evaluate import Evaluation, evaluate
+from losslab.training.fit import fit
 from losslab.training.loop import Loop
 from losslab.training.schedules import Constant, Cosine, OneCycle, Schedule
 from losslab.training.settings import PRECISIONS, Trainer
@@ -26,10 +30,12 @@ __all__ = [
     "TrainingStep",
     "configure_process",
     "evaluate",
+    "fit",
     "forward",
     "load_checkpoint",
     "pack",
     "pack_weights",
+    "process_kept",
     "resolve_device",
     "save_checkpoint",
     "unpack",

@@ -1,6 +1,8 @@
 """Where a run computes, and how exactly it repeats."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -26,6 +28,24 @@ def resolve_device(name: str) -> torch.device:
             f"{', '.join(present)}"
         )
     return torch.device(chosen)
+
+
+@contextmanager
+def process_kept() -> Iterator[None]:
+    """Give torch's global switches back as they were, whatever a run sets meanwhile."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+        cudnn.deterministic, cudnn.benchmark = before
 
 
 def configure_process(*, threads: int, deterministic: bool) -> None:

@@ -36,7 +36,7 @@ Draw = Callable[[int, Evaluation, Curves, bool], list[Any]]
 last epoch to values of a TensorBoard summary."""
 
 
-def _look_at_nothing(
+def look_at_nothing(
     epochs_done: int, recorded: Scalars, epoch: TrainingEpoch | None, last: bool
 ) -> Finding:
     """Have no diagnostics."""
@@ -50,6 +50,11 @@ def _draw_nothing(
     """Have no images."""
     del epochs_done, validation, curves, last
     return []
+
+
+def _do_not_save(state: dict[str, Any]) -> None:
+    """Keep no checkpoint."""
+    del state
 
 
 def _ignore(epoch: int, epochs: int, scalars: Scalars) -> None:
@@ -68,9 +73,9 @@ class Loop:
         schedule: From progress to the factor on the optimizer's learning rate.
         settings: Sizes and cadences.
         train: The training batches.
-        val: The validation part.
+        val: The validation part, if any.
         seed: Of the batch order.
-        recorder: Where the numbers go.
+        recorder: Where the numbers go, besides ``history``.
         save: Called with everything that :meth:`restore` needs.
         examine: The diagnostics, called before the first epoch and after each.
         draw: Gives images and histograms of the run, called likewise.
@@ -79,23 +84,25 @@ class Loop:
         diverged: Whether the objective stopped being a finite number; training then ends.
         scalars: The latest ``train/...``, ``val/...`` and ``optim/...`` numbers.
         validation: Of the present weights, ``None`` where they were not evaluated.
+        history: The records of this process, in order.
     """
 
     step: TrainingStep
     schedule: Schedule
     settings: Trainer
     train: BatchLoader
-    val: BatchLoader
+    val: BatchLoader | None
     seed: int
-    recorder: Recorder
-    save: Callable[[dict[str, Any]], None]
-    examine: Examine = _look_at_nothing
+    recorder: Recorder | None = None
+    save: Callable[[dict[str, Any]], None] = _do_not_save
+    examine: Examine = look_at_nothing
     draw: Draw = _draw_nothing
     on_epoch: Callable[[int, int, Scalars], None] = _ignore
     steps_done: int = 0
     diverged: bool = False
     scalars: Scalars = field(default_factory=dict)
     validation: Evaluation | None = None
+    history: list[Scalars] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.total_steps = self.settings.total_steps(len(self.train))
@@ -121,7 +128,8 @@ class Loop:
                 # For what draws by itself, dropout in a model of one's own, say.
                 torch.manual_seed(derive(self.seed, "training", epoch))
                 self._train_epoch(epoch)
-            self.recorder.flush()
+            if self.recorder is not None:
+                self.recorder.flush()
             if self.diverged:
                 return
             self.on_epoch(epoch + 1, epochs, self.scalars)
@@ -176,11 +184,13 @@ class Loop:
     ) -> None:
         last = self.steps_done == self.total_steps
         finding = self.examine(epochs_done, self.scalars | scalars, trained, last)
-        assert self.validation is not None
+        shown = None
+        if self.validation is not None:
+            shown = self.draw(epochs_done, self.validation, finding.curves, last)
         self.record(
             scalars | finding.scalars,
             curves=finding.curves,
-            shown=self.draw(epochs_done, self.validation, finding.curves, last),
+            shown=shown,
             examples_per_s=examples_per_s,
         )
 
@@ -214,6 +224,8 @@ class Loop:
         return {f"train/{name}": value for name, value in zip(parts._fields, means, strict=True)}
 
     def _validate(self) -> Scalars:
+        if self.val is None:
+            return {}
         self.validation = evaluate(self.step.model, self.val, autocast=self.step.autocast)
         return _tagged("val", self.validation.sums)
 
@@ -235,14 +247,18 @@ class Loop:
         per_epoch = len(self.train)
         whole, rest = divmod(self.steps_done, per_epoch)
         speed = {} if examples_per_s is None else {"time/examples_per_s": examples_per_s}
-        self.recorder.record(
-            scalars | speed,
-            step=self.steps_done,
-            examples=whole * self.train.num_examples + rest * self.train.batch_size,
-            epoch=self.epochs_done,
-            curves=curves,
-            shown=shown,
-        )
+        examples = whole * self.train.num_examples + rest * self.train.batch_size
+        position = {"step": self.steps_done, "examples": examples, "epoch": self.epochs_done}
+        self.history.append(position | scalars | speed)
+        if self.recorder is not None:
+            self.recorder.record(
+                scalars | speed,
+                step=self.steps_done,
+                examples=examples,
+                epoch=self.epochs_done,
+                curves=curves,
+                shown=shown,
+            )
 
 
 def _tagged(part: str, sums: ClassificationSums) -> Scalars:

@@ -1,0 +1,440 @@
+"""losslab in Python: what its commands do, with runs as objects and numbers as pandas tables."""
+
+import math
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from losslab import report
+from losslab.experiment import Composer, RunIdentity, SavedModel, evaluate_run, quoted
+from losslab.experiment import load_model as load_saved_model
+from losslab.files import read_json
+from losslab.launchers import Failed, outcome
+from losslab.report.statistics import FloatArray, IntArray
+from losslab.study.run import open_study
+from losslab.study.train import one, plan_sweep
+from losslab.text import Console
+from losslab.training import process_kept
+from losslab.types import Scalars
+
+_KEPT = ("name", "group", "loss", "seed")
+
+
+class Run(report.Run):
+    """A run, as its files were when it was looked at.
+
+    Attributes:
+        path: Its directory.
+        name: ``<group>/seed=<n>``.
+        group: What all seeds of its configuration share.
+        seed: Its seed.
+        status: ``done``, ``diverged``, ``failed``, ``running`` or ``damaged``.
+        reason: Why it failed or is damaged, in one line.
+        config: Resolved, as nested dictionaries.
+        summary: Tag to final number, such as ``run.summary["test/accuracy"]``.
+    """
+
+    def __repr__(self) -> str:
+        numbers = [f"{tag} {self.summary[tag]:.4f}" for tag in _SHOWN if tag in self.summary]
+        return f"<Run {self.name}: {', '.join([self.status, *numbers])}>"
+
+    def curves(self, *tags: str) -> pd.DataFrame:
+        """Return what the run recorded while it trained, see :func:`load_curves`."""
+        return load_curves(self, *tags)
+
+    def predictions(self, part: str = "test") -> tuple[FloatArray, IntArray]:
+        """Return final logits ``(N, K)`` float64 and labels ``(N,)`` of ``val`` or ``test``.
+
+        Raises:
+            ValueError: The run is not finished.
+        """
+        found = report.read_predictions(self, part)
+        if found is None:
+            raise ValueError(
+                f"{self.path} has no predictions for {part!r}; give a finished run, and val or test"
+            )
+        return found
+
+    def model(self) -> SavedModel:
+        """Return the trained model, see :func:`load_model`."""
+        return load_model(self)
+
+
+_SHOWN = ("test/accuracy", "test/nll")
+
+Runs: TypeAlias = str | Path | report.Run | Iterable[report.Run] | pd.DataFrame
+"""A folder of runs, one or several :class:`Run`, or (some rows of) a table of :func:`load_runs`."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study: its verdicts, numbers and figures.
+
+    Attributes:
+        path: Its folder.
+        claims: A row a claim: ``id``, ``statement``, ``verdict``, ``effect``, ``p_holm``, ...
+        runs: A row a run, as :func:`load_runs` gives it; none where only results are committed.
+        results: All of ``results.json``.
+        figures: The files of its figures.
+        failed: Runs that did not end: path to reason.
+    """
+
+    path: Path
+    claims: pd.DataFrame
+    runs: pd.DataFrame
+    results: Mapping[str, Any]
+    figures: tuple[Path, ...]
+    failed: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        verdicts = self.claims["verdict"].value_counts() if len(self.claims) else {}
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+        return f"<StudyResult {self.path}: {counts or 'no claims'}; {len(self.runs)} runs>"
+
+
+def train(
+    *words: str, config_dir: str | Path | None = None, progress: bool = False, **options: Any
+) -> Run:
+    """Train one configuration, unless it is finished already, and return its run.
+
+    The same as ``losslab train``: its words, or the same as keywords, or both. The run is in
+    ``outputs/runs`` below the working folder, or where ``output_dir`` and ``name`` say. torch's
+    global settings are afterwards as they were.
+
+    Args:
+        *words: Such as ``"loss=mse"`` and ``"optimizer.lr=0.1"``.
+        config_dir: A folder with more choices, and the modules that they name.
+        progress: Whether to print, and to show a progress bar in a terminal.
+        **options: Such as ``loss="mse"``, ``optimizer={"lr": 0.1}``, ``seed=0``, ``force=True``.
+
+    Returns:
+        The run, ``done`` or ``diverged``: that is a result, too.
+
+    Raises:
+        ValueError: Something about it is wrong, in one line; nothing is written then.
+        RuntimeError: The run failed; the reason is in the message, the traceback in its log.
+
+    >>> run = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1})
+    >>> run.status, sorted(tag for tag in run.summary if tag.startswith("test/"))
+    ('done', ['test/accuracy', 'test/brier', 'test/ece', 'test/nll'])
+    >>> train(loss="mes")
+    Traceback (most recent call last):
+    ValueError: unknown loss 'mes' (did you mean 'mse'?); allowed are ...
+    """
+    overrides = [*map(quoted, words), *to_words(options)]
+    with _opened(config_dir) as composer:
+        identity = one(composer, overrides, console=_console(progress))
+    for failed in outcome([identity]):
+        raise RuntimeError(_told(failed))
+    return _run(identity)
+
+
+def sweep(
+    *words: str, config_dir: str | Path | None = None, progress: bool = False, **options: Any
+) -> list[Run]:
+    """Train every combination of what is listed, on all cores, and return the runs.
+
+    The same as ``losslab train -m``; runs that are finished are not run again. It works in a
+    notebook, and in a script without ``if __name__ == "__main__"``.
+
+    Args:
+        *words: Such as ``"loss=cross_entropy,mse"`` and ``"launcher=serial"``.
+        config_dir: As for :func:`train`, as is ``progress``.
+        progress: Whether to show how far the sweep is.
+        **options: As for :func:`train`; a list, tuple, range or array of values is swept, such as
+            ``loss=["cross_entropy", "mse"]``, ``optimizer={"lr": [0.1, 0.3]}``, ``seed=range(3)``.
+
+    Returns:
+        All runs, in the order of the grid, those that failed with status ``failed`` and a
+        ``reason``. :func:`load_runs` makes a table of them.
+
+    Raises:
+        ValueError: Something about one of the runs is wrong; nothing is written then.
+        RuntimeError: Not one run finished, or the launcher's workers ended before their runs did.
+
+    >>> tiny = {"data": "synthetic", "model": "linear", "trainer": {"epochs": 1}}
+    >>> runs = sweep("launcher=serial", **tiny, loss=["mse", "brier"], seed=range(2))
+    >>> [(run.loss, run.seed) for run in runs]
+    [('mse', 0), ('mse', 1), ('brier', 0), ('brier', 1)]
+    """
+    overrides = [*map(quoted, words), *to_words(options, swept=True)]
+    with _opened(config_dir) as composer:
+        planned = plan_sweep(composer, overrides, console=_console(progress))
+        with planned.launcher:
+            identities = planned.sweeper.run(planned)
+    failed = {str(f.directory.path): f for f in outcome(identities)}
+    if failed and len(failed) == len(identities):
+        raise RuntimeError(f"no run finished: {_told(next(iter(failed.values())))}")
+    return [_run(identity, failed) for identity in identities]
+
+
+def study(
+    name: str,
+    *words: str,
+    config_dir: str | Path | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> StudyResult:
+    """Run what is missing of a study, write its report and return what it found.
+
+    The same as ``losslab study``; :func:`load_study` reads one that was run.
+
+    Args:
+        name: Such as ``"why_squared_error"``; see ``losslab list study``.
+        *words: For every run, and for the study itself where they begin with ``study.``.
+        config_dir: As for :func:`train`, as is ``progress``.
+        progress: Whether to show how far it is, and its report.
+        **options: As for :func:`train`, such as ``study={"tune_seeds": [0, 1]}``.
+
+    Raises:
+        ValueError: No such study or key, or its parts do not fit.
+        RuntimeError: The launcher's workers ended before their runs did.
+    """
+    overrides = [*words, *to_words(options)]
+    command = shlex.join(["losslab", "study", name, *overrides])
+    with _opened(config_dir) as composer:
+        planned, session = open_study(
+            composer, name, overrides, console=_console(progress), command=command
+        )
+        with session.launcher:
+            failed = planned.run(session)
+    found = {str(f.directory.path): f.reason for f in failed}
+    return replace(load_study(session.root), failed=found)
+
+
+def load_study(path: str | Path) -> StudyResult:
+    """Return what a study found that was run, or whose results are committed.
+
+    Args:
+        path: Its folder, such as ``outputs/why_squared_error`` or
+            ``experiments/why_squared_error``.
+
+    Raises:
+        ValueError: It has no ``results.json`` that can be read.
+    """
+    folder = Path(path).expanduser()
+    try:
+        results = read_json(folder / "results.json")
+    except ValueError as error:
+        raise ValueError(f"{folder} holds no study's results: {error}") from error
+    claims = pd.json_normalize(results.get("claims", []))
+    first = [name for name in ("id", "statement", "verdict", "effect", "p_holm") if name in claims]
+    return StudyResult(
+        path=folder,
+        claims=claims[[*first, *(name for name in claims if name not in first)]],
+        runs=load_runs(folder),
+        results=results,
+        figures=tuple(sorted((folder / "figures").glob("*.png"))),
+        failed={},
+    )
+
+
+def load_runs(runs: Runs) -> pd.DataFrame:
+    """Return a row a run, finished or not.
+
+    Args:
+        runs: A folder such as ``"outputs/runs"``, or what :func:`train` or :func:`sweep` returned.
+
+    Returns:
+        Columns ``name``, ``group``, ``loss``, ``seed``, ``status``, ``path``; the keys of the
+        configuration that differ between the runs, such as ``optimizer.lr``; and final numbers,
+        such as ``test/accuracy``, NaN where a run has none.
+
+    Raises:
+        ValueError: There is no such folder.
+
+    >>> _ = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1}, name="one")
+    >>> load_runs("outputs/one")[["loss", "seed", "status"]].to_dict("records")
+    [{'loss': 'mse', 'seed': 0, 'status': 'done'}]
+    """
+    return report.runs_table(_runs(runs))
+
+
+def load_curves(runs: Runs, *tags: str) -> pd.DataFrame:
+    """Return what runs recorded while they trained, a row a number.
+
+    Args:
+        runs: As for :func:`load_runs`; or (some rows of) its table.
+        *tags: Such as ``"val/accuracy"``; all if none is given.
+
+    Returns:
+        Columns ``name``, ``group``, ``loss``, ``seed``, ``step``, ``examples``, ``epoch``,
+        ``wall_s``, ``tag`` and ``value``.
+
+    >>> run = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1})
+    >>> load_curves(run, "val/accuracy")["epoch"].tolist()
+    [0.0, 1.0]
+    """
+    columns = (*_KEPT, "step", "examples", "epoch", "wall_s", "tag", "value")
+    rows = [
+        (*(getattr(run, key) for key in _KEPT), *position, tag, value)
+        for run in _runs(runs)
+        for position, numbers in report.read_curves(run)
+        for tag, value in numbers.items()
+        if not tags or tag in tags
+    ]
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def load_predictions(runs: Runs, part: str = "test") -> dict[str, tuple[FloatArray, IntArray]]:
+    """Return run name to final logits ``(N, K)`` and labels ``(N,)``, of the runs that have any.
+
+    Args:
+        runs: As for :func:`load_curves`.
+        part: ``val`` or ``test``.
+
+    >>> run = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1})
+    >>> from losslab.metrics import accuracy
+    >>> [bool(accuracy(*found) > 0.5) for found in load_predictions(run).values()]
+    [True]
+    """
+    found = {run.name: report.read_predictions(run, part) for run in _runs(runs)}
+    return {name: predictions for name, predictions in found.items() if predictions is not None}
+
+
+def load_model(run: report.Run | str | Path) -> SavedModel:
+    """Return a finished run's model on the CPU, in evaluation mode; raw images in, logits out.
+
+    Args:
+        run: It, or its directory. Of a custom model the module must be in the working folder, as
+            for training.
+
+    Raises:
+        ValueError: It is no finished run, a file was altered, or what is needed is not there.
+    """
+    return load_saved_model(_path(run))
+
+
+def evaluate(
+    run: report.Run | str | Path,
+    *words: str,
+    config_dir: str | Path | None = None,
+    **options: Any,
+) -> dict[str, Scalars]:
+    """Evaluate a finished run's model on its own data or on other data, as ``losslab evaluate``.
+
+    Args:
+        run: It, or its directory.
+        *words: ``data=...`` or ``data.KEY=...``, and ``trainer.device=...``.
+        config_dir: A folder with more choices.
+        **options: The same as keywords.
+
+    Returns:
+        By part (``train``, ``val``, ``test``) its number of ``examples``, ``accuracy``, ``nll``,
+        ``brier`` and ``ece``.
+
+    Raises:
+        ValueError: It is no finished run, a word is wrong, or images or classes do not fit.
+    """
+    overrides = [*map(quoted, words), *to_words(options)]
+    folder = None if config_dir is None else str(config_dir)
+    with process_kept():
+        return evaluate_run(_path(run), overrides, config_dir=folder)
+
+
+def to_words(options: Mapping[str, Any], *, swept: bool = False) -> list[str]:
+    """Return keywords as the words of a command.
+
+    Args:
+        options: Nested dictionaries, or dotted keys.
+        swept: Whether a list is of values to sweep over.
+
+    Raises:
+        ValueError: A value cannot be written in a configuration.
+
+    >>> to_words({"loss": "mse", "optimizer": {"lr": 0.1}, "force": True, "init_from": None})
+    ['loss=mse', 'optimizer.lr=0.1', 'force=true', 'init_from=null']
+    >>> to_words({"name": "a b", "data": {"image_shape": [1, 8, 8]}})
+    ['name="a b"', 'data.image_shape=[1,8,8]']
+    >>> to_words({"seed": range(3), "model.hidden": [[64], [64, 64]]}, swept=True)
+    ['seed=0,1,2', 'model.hidden=[64],[64,64]']
+    """
+    words = []
+    for key, value in options.items():
+        if isinstance(value, Mapping) and value:
+            words += [f"{key}.{word}" for word in to_words(value, swept=swept)]
+        elif swept and _is_list(value):
+            words.append(f"{key}={','.join(_text(item, key) for item in value)}")
+        else:
+            words.append(f"{key}={_text(value, key)}")
+    return words
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+
+
+def _text(value: Any, key: str) -> str:
+    """Return a value as Hydra reads it."""
+    if hasattr(value, "ndim") and value.ndim == 0:  # of numpy or torch
+        value = value.item()
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return str(value) if not isinstance(value, float) or math.isfinite(value) else repr(value)
+    if isinstance(value, Path):
+        value = str(value)
+    if isinstance(value, str):
+        plain = re.fullmatch(r"[A-Za-z_/][\w./-]*", value)
+        if plain and value.lower() not in ("null", "true", "false", "nan", "inf"):
+            return value
+        escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + (m[2] and '\\"'), value)
+        return f'"{escaped}"'
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_text(item, key)}" for name, item in value.items()) + "}"
+    if _is_list(value):
+        return "[" + ",".join(_text(item, key) for item in value) + "]"
+    raise ValueError(
+        f"{key} is a {type(value).__name__}; give names, numbers, lists and dictionaries as in a "
+        "configuration; for objects of your own there is losslab.training.fit"
+    )
+
+
+@contextmanager
+def _opened(config_dir: str | Path | None) -> Iterator[Composer]:
+    # A custom loss lies in the working folder, where `losslab train` finds it, too.
+    here = str(Path.cwd())
+    if "" not in sys.path and here not in sys.path:
+        sys.path.append(here)
+    with Composer(None if config_dir is None else str(config_dir)) as composer, process_kept():
+        yield composer
+
+
+def _console(progress: bool) -> Console:
+    return Console(quiet=not progress)
+
+
+def _told(failed: Failed) -> str:
+    return f"not finished: {failed.directory.path} ({failed.reason})"
+
+
+def _path(run: report.Run | str | Path) -> Path:
+    return run.path if isinstance(run, report.Run) else Path(run)
+
+
+def _run(identity: RunIdentity, failed: Mapping[str, Failed] | None = None) -> Run:
+    path = identity.directory.path
+    why = (failed or {}).get(str(path))
+    if why is not None and not path.is_dir():
+        return Run(path, identity.run, identity.group, identity.seed, "failed", why.reason)
+    (found,) = report.load_runs(path)
+    return Run(**vars(found))
+
+
+def _runs(runs: Runs) -> Sequence[report.Run]:
+    if isinstance(runs, pd.DataFrame):
+        return [
+            replace(run, name=row["name"], group=row["group"])
+            for _, row in runs.iterrows()
+            for run in report.load_runs(Path(row["path"]))
+        ]
+    if isinstance(runs, report.Run):
+        return [runs]
+    return report.load_runs(Path(runs).expanduser()) if isinstance(runs, str | Path) else [*runs]

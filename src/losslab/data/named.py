@@ -1,0 +1,60 @@
+"""Data sets by name: what the files in ``conf/data`` say, read without Hydra."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from losslab.files import CONFIG_FOLDER
+
+if TYPE_CHECKING:
+    from losslab.data.parts import Dataset
+
+
+def or_named(load: Callable[..., "Dataset"]) -> Callable[..., "Dataset"]:
+    """Let a function that takes a source, and options by keyword, take a name in its place."""
+
+    @wraps(load)
+    def load_or_named(source: Any, **options: Any) -> "Dataset":
+        if isinstance(source, str):
+            options = _options(source, options)
+            source = options.pop("source")
+        return load(source, **options)
+
+    return load_or_named
+
+
+def _options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a file says, made, but for those that are given.
+
+    Raises:
+        ValueError: The name is unknown, or an option that has no default is not given.
+    """
+    files = {path.stem: path for path in sorted((CONFIG_FOLDER / "data").glob("*.yaml"))}
+    if name not in files:
+        raise ValueError(f"unknown data {name!r}; allowed are {', '.join(files)}")
+    says: dict[str, Any] = yaml.safe_load(files[name].read_text("utf-8"))
+    options = {key: value for key, value in says.items() if key != "_target_"} | dict(given)
+    absent = [key for key, value in options.items() if value == "???"]
+    if absent:
+        raise ValueError(f"{name} needs {absent[0]}; give {absent[0]}=...")
+    return {key: _made(value, options) for key, value in options.items()}
+
+
+def _made(value: Any, options: Mapping[str, Any]) -> Any:
+    """Return what a value of a file stands for; one that was given stays as it is."""
+    if isinstance(value, dict):
+        own = {key: item for key, item in value.items() if not key.startswith("_")}
+        target = getattr(import_module("losslab.data"), value["_target_"].rpartition(".")[2])
+        return partial(target, **own) if value.get("_partial_") else target(**own)
+    if not isinstance(value, str):
+        return value
+    variable = re.fullmatch(r"\$\{oc\.env:(\w+),'(.*)'\}", value)
+    if variable:
+        return os.environ.get(variable.group(1), variable.group(2))
+    other = re.fullmatch(r"\$\{\.(\w+)\}", value)
+    return str(options[other.group(1)]) if other else value

@@ -1,0 +1,148 @@
+"""The training loop of losslab's runs for anybody's model, loss and tensors."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from losslab.data import BatchLoader, Part
+from losslab.losses import MAP, FlatPrior
+from losslab.recording import Recorder
+from losslab.training.loop import Examine, Loop, look_at_nothing
+from losslab.training.schedules import Constant, Schedule
+from losslab.training.settings import PRECISIONS, Trainer
+from losslab.training.step import TrainingStep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Examples = tuple[Tensor, Tensor] | BatchLoader
+"""Inputs ``(N, ...)`` as the model takes them and labels ``(N,)`` int64, or batches of them."""
+
+
+def fit(
+    model: nn.Module,
+    loss: nn.Module | Callable[[Tensor, Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    *,
+    train: Examples,
+    val: Examples | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int = 64,
+    schedule: Schedule = Constant(),  # noqa: B008  # it cannot be changed
+    seed: int = 0,
+    precision: str = "float32",
+    log_every: int = 50,
+    examine: Examine = look_at_nothing,
+    recorder: Recorder | None = None,
+) -> "pd.DataFrame":
+    """Train a model in place, on the device of its parameters; nothing is written.
+
+    It is the loop of ``losslab train``: the same batches and updates give the same weights. It ends
+    early where the objective is infinite or NaN (``history.attrs["diverged"]``).
+
+    Args:
+        model: Gives logits ``(N, K)``.
+        loss: ``loss(logits, labels)`` gives one value an example, ``(N,)``, and their mean is
+            lowered: a loss of :mod:`losslab.losses`, a :class:`~losslab.losses.MAP` with a prior, a
+            loss of torch with ``reduction="none"``, or a function.
+        optimizer: Over the parameters of the model, and of the loss if it has any. Its learning
+            rates are the same afterwards.
+        train: To learn from, in a new random order each epoch; such as
+            ``dataset.tensors("train")``, or a :class:`~losslab.data.BatchLoader` on the model's
+            device, which has a batch size of its own and may augment.
+        val: Evaluated before the first and after each epoch.
+        epochs: Passes over ``train``; or give ``steps``.
+        steps: Updates.
+        batch_size: Examples an update.
+        schedule: From progress in [0, 1) to a factor on the learning rates, such as
+            :class:`~losslab.training.Cosine`.
+        seed: Of the order of the examples, and of what the model draws while it trains.
+        precision: ``float32``, or ``bfloat16`` for the forward pass (autocast).
+        log_every: Updates between two records of objective and norms.
+        examine: Called before the first epoch and after each, such as
+            ``losslab.diagnostics.Examination(...).during``.
+        recorder: Writes the history into a run directory, too.
+
+    Returns:
+        A row a record: ``step``, ``examples``, ``epoch``, and of what was recorded then
+        ``train/objective``, ``train/accuracy``, ``val/accuracy``, ``val/nll``, ``optim/lr`` and so
+        on; NaN elsewhere.
+
+    Raises:
+        ValueError: A value is out of range, or the loss does not give one value an example.
+
+    >>> from losslab.data import load
+    >>> data = load("synthetic")
+    >>> with torch.random.fork_rng():
+    ...     _ = torch.manual_seed(0)
+    ...     model = nn.Sequential(nn.Flatten(), nn.Linear(256, 4))
+    >>> def squared_error(logits, labels):
+    ...     return (logits - nn.functional.one_hot(labels, 4)).square().sum(dim=1)
+    >>> history = fit(
+    ...     model,
+    ...     squared_error,
+    ...     torch.optim.SGD(model.parameters(), lr=0.01),
+    ...     train=data.tensors("train"),
+    ...     val=data.tensors("val"),
+    ...     epochs=2,
+    ... )
+    >>> bool(history["val/accuracy"].max() > 0.9)
+    True
+    """
+    import pandas as pd
+
+    settings = Trainer(
+        batch_size=train.batch_size if isinstance(train, BatchLoader) else batch_size,
+        epochs=epochs,
+        steps=steps,
+        precision=precision,
+        log_every=log_every,
+    )
+    parameters = list(model.parameters())
+    device = parameters[0].device
+    examples = _loader(train, batch_size=batch_size, device=device)
+    if not isinstance(loss, MAP):
+        loss = MAP(loss, FlatPrior(), num_train=examples.num_examples)  # type: ignore[arg-type]
+    loop = Loop(
+        step=TrainingStep(
+            model=model,
+            objective=loss.to(device),
+            optimizer=optimizer,
+            parameters=parameters,
+            autocast=PRECISIONS[precision],
+        ),
+        schedule=schedule,
+        settings=settings,
+        train=examples,
+        val=None if val is None else _loader(val, batch_size=batch_size, device=device),
+        seed=seed,
+        recorder=recorder,
+        examine=examine,
+    )
+    was_training = model.training
+    rates = [group["lr"] for group in optimizer.param_groups]
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            loop.run()
+    finally:
+        model.train(was_training)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+    history = pd.DataFrame(loop.history)
+    history.attrs["diverged"] = loop.diverged
+    return history
+
+
+def _loader(examples: Examples, *, batch_size: int, device: torch.device) -> BatchLoader:
+    if isinstance(examples, BatchLoader):
+        return examples
+    inputs, labels = examples
+    if len(inputs) != len(labels) or labels.dtype != torch.int64 or labels.ndim != 1:
+        raise ValueError(
+            f"{len(inputs)} inputs with labels of {labels.dtype} and shape {tuple(labels.shape)}; "
+            "give one label of torch.int64 an input"
+        )
+    return BatchLoader(Part(inputs, labels, labels), batch_size=batch_size, device=device)

@@ -1,0 +1,311 @@
+"""The Python API: it does what the commands do, and gives runs, tables and one-line errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from torch import nn
+
+import losslab as lab
+from losslab.api import to_words
+from losslab.data import BatchLoader
+from losslab.experiment.build import build
+from losslab.files import CONFIG_FOLDER
+from losslab.training import Cosine, fit
+from running import TINY, records, results
+
+OPTIONS = {
+    "data": "synthetic",
+    "model": "linear",
+    "trainer": {"batch_size": 32, "epochs": 2, "device": "cpu", "log_every": 5},
+    "launcher": "serial",
+}
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_public_name_is_there_and_loaded_when_first_used():
+    assert set(lab.__all__) <= set(dir(lab))
+    for name in lab.__all__:
+        assert getattr(lab, name).__doc__
+    with pytest.raises(AttributeError, match=r"losslab.*trian"):
+        _ = lab.trian
+    assert callable(lab.study)
+    assert lab.study.Study.__name__ == "Study"  # the package, too
+
+
+def test_words_and_keywords_make_the_run_of_the_command(losslab):
+    words = lab.train(*TINY, "loss=mse", "optimizer.lr=0.1", "seed=1")
+    assert (words.status, words.seed, words.loss) == ("done", 1, "mse")
+    assert words.summary == json.loads((words.path / "summary.json").read_text())
+    assert words.config["optimizer"]["lr"] == 0.1
+    keywords = lab.train(**OPTIONS, loss="mse", optimizer={"lr": 0.1}, seed=1)
+    assert keywords.path == words.path
+    command = losslab.run("loss=mse", "optimizer.lr=0.1", "seed=1")
+    assert results(command) == results(words.path)
+    assert records(command) == records(words.path)
+    assert command.parent.name == words.group
+
+
+def test_a_run_gives_its_curves_predictions_and_model(losslab):
+    run = lab.train(*TINY)
+    curves = run.curves()
+    assert set(curves["tag"]) >= {"train/objective", "val/accuracy", "optim/lr"}
+    last = curves[curves["tag"] == "val/accuracy"].iloc[-1]
+    assert (last["epoch"], last["value"]) == (2.0, run.summary["val/accuracy"])
+    assert set(run.curves("val/nll")["tag"]) == {"val/nll"}
+    logits, labels = run.predictions("val")
+    assert lab.metrics.accuracy(logits, labels) == pytest.approx(run.summary["val/accuracy"])
+    data = lab.data.load("synthetic")
+    assert run.model()(data.val.images).detach().numpy() == pytest.approx(logits, abs=1e-5)
+    assert lab.evaluate(run)["test"]["accuracy"] == pytest.approx(run.summary["test/accuracy"])
+    assert "test/accuracy" in repr(run)
+    with pytest.raises(ValueError, match="no predictions for 'train'"):
+        run.predictions("train")
+
+
+def test_a_sweep_and_its_tables(losslab):
+    runs = lab.sweep(**OPTIONS, loss=["mse", "brier"], optimizer={"lr": (0.1, 0.2)}, seed=range(2))
+    assert len({run.path for run in runs}) == 8
+    assert [run.loss for run in runs] == ["mse"] * 4 + ["brier"] * 4
+    table = lab.load_runs("outputs/runs")
+    assert list(table.columns[:6]) == ["name", "group", "loss", "seed", "status", "path"]
+    assert set(table["optimizer.lr"]) == {0.1, 0.2}
+    assert set(table["path"]) == {str(run.path) for run in runs}
+    some = table[(table["loss"] == "mse") & (table["seed"] == 0)]
+    curves = lab.load_curves(some, "val/accuracy")
+    assert len(curves) == 2 * 3
+    assert set(curves["name"]) == set(some["name"])
+    assert set(lab.load_predictions(some)) == set(some["name"])
+    assert lab.load_curves([]).empty
+
+
+BREAKS = """
+import torch
+
+class Breaks(torch.nn.Module):
+    def __init__(self, label_smoothing):
+        super().__init__()
+
+    def forward(self, logits, target):
+        if len(target) == 32:  # more than a dry run takes
+            raise RuntimeError("it broke")
+        return (logits - target[:, None]).square().sum(dim=1)
+"""
+
+
+def test_what_fails_and_what_diverges(losslab):
+    (losslab.folder / "breaks.py").write_text(BREAKS)
+    breaks = {"loss": {"_target_": "breaks.Breaks"}}
+    with pytest.raises(RuntimeError, match=r"seed=0 .*it broke"):
+        lab.train(*TINY, **breaks)
+    with pytest.raises(RuntimeError, match=r"no run finished.*it broke"):
+        lab.sweep(*TINY, seed=[0, 1], **breaks)
+    some = lab.sweep(*TINY, loss={"_target_": ["breaks.Breaks", "losslab.losses.CrossEntropy"]})
+    assert [run.status for run in some] == ["failed", "done"]
+    assert "it broke" in some[0].reason
+    assert lab.train(*TINY, "loss=mse", "optimizer.lr=1e30").status == "diverged"
+
+
+BAD = [
+    (lambda: lab.train(loss="mes"), "did you mean 'mse'"),
+    (lambda: lab.train(optimizer={"lrr": 1}), "did you mean 'optimizer.lr'"),
+    (lambda: lab.train(loss=nn.MSELoss()), "losslab.training.fit"),
+    (lambda: lab.train("loss"), "key=value"),
+    (lambda: lab.train("loss=mse,brier"), "several values"),
+    (lambda: lab.train(config_dir="nowhere"), "nowhere"),
+    (lambda: lab.train(loss={"_target_": "losslab.study"}), "not on the list"),
+    (lambda: lab.sweep(loss=["mse", "mes"]), "did you mean 'mse'"),
+    (lambda: lab.sweep(seed=[]), "seed="),
+    (lambda: lab.study("why"), "unknown study 'why'"),
+    (lambda: lab.load_study("."), "no study's results"),
+    (lambda: lab.load_runs("nowhere"), "nowhere is no folder"),
+    (lambda: lab.load_model("nowhere"), "no finished run"),
+    (lambda: lab.evaluate("nowhere"), "no finished run"),
+    (lambda: lab.data.load("mnist5"), "allowed are cifar10"),
+    (lambda: lab.data.load("image_folder"), "give root="),
+    (lambda: lab.data.load("synthetic", label_noise=2), "label_noise=2"),
+]
+
+
+def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(losslab):
+    for call, says in BAD:
+        with pytest.raises(ValueError, match=says) as error:
+            call()
+        assert "\n" not in str(error.value)
+    assert list(losslab.folder.iterdir()) == []
+
+
+def test_values_are_written_as_hydra_reads_them(losslab):
+    values = {
+        "plain": "mse", "path": Path("/a/b c"), "word": "true", "number": "1e3", "empty": "",
+        "quotes": 'a"b\\', "equals": "a=b,c", "int": 3, "numpy": np.float32(0.5),
+        "list": ["a b", 1, None, False], "nodes": [{"a": 1}], "big": 1e30, "infinite": float("inf"),
+    }  # fmt: skip
+    words = to_words({f"+x.{key}": value for key, value in values.items()})
+    with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+        found = OmegaConf.to_container(compose("config", overrides=words).x)
+    assert found == values | {"path": "/a/b c"}
+
+
+def test_it_leaves_the_process_as_it_was(losslab, capsys):
+    with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+        before = GlobalHydra.instance().hydra, torch.get_num_threads(), torch.get_rng_state()
+        lab.train(*TINY, "trainer.threads=2")
+        assert GlobalHydra.instance().hydra is before[0]
+        assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (
+            before[1],
+            False,
+        )
+        assert torch.equal(torch.get_rng_state(), before[2])
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_that_changes_its_folder(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import os, losslab\n"
+        "for folder in 'a', 'b':\n"
+        "    os.makedirs(folder)\n"
+        "    os.chdir(folder)\n"
+        f"    runs = losslab.sweep(*{TINY[:-1]}, 'launcher.workers=2', seed=range(2))\n"
+        "    assert all(run.path.is_relative_to(os.getcwd()) for run in runs)\n"
+        "    print(*[run.status for run in runs])\n"
+    )
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("done done\ndone done\n", "")
+
+
+def test_the_results_of_a_committed_study():
+    found = lab.load_study(ROOT / "experiments/why_squared_error")
+    assert found.results == json.loads((found.path / "results.json").read_text())
+    assert list(found.claims.columns[:3]) == ["id", "statement", "verdict"]
+    assert len(found.claims) == len(found.results["claims"])
+    assert {path.name for path in found.figures} >= {"claims.png"}
+    assert "supported" in repr(found)
+    assert found.runs.empty
+
+
+def test_a_study(losslab):
+    folder = losslab.folder / "conf" / "study"
+    folder.mkdir(parents=True)
+    (folder / "small.yaml").write_text(
+        "_target_: losslab.study.Study\ntitle: Small\nquestion: Does it run?\n"
+        f"base: {list(TINY[:2])}\n"
+        "arms:\n"
+        "  cross_entropy: {label: cross-entropy, overrides: [loss=cross_entropy]}\n"
+        "  mse: {label: squared error, overrides: [loss=mse]}\n"
+        "reference: cross_entropy\nparameter: optimizer.lr\nvalues: [0.1, 0.2]\n"
+        "tune_seeds: [0]\nconfirm_seeds: [1, 2]\nconfirm_at: [own]\n"
+        "claims:\n"
+        "  - {id: a, statement: It differs, source: x, metric: test/accuracy, direction: less,\n"
+        "     smallest_effect: 0.01, left: {arm: mse, rate: own},\n"
+        "     right: {arm: cross_entropy, rate: own}}\n"
+    )
+    options = {"launcher": "serial", "trainer": {"epochs": 1, "device": "cpu"}}
+    found = lab.study("small", config_dir="conf", study={"tune_seeds": [0, 3]}, **options)
+    assert list(found.claims["id"]) == ["a"]
+    assert len(found.runs) == 2 * 2 * 2 + 2 * 2
+    assert found.failed == {}
+    assert set(found.runs["status"]) == {"done"}
+    assert found.figures
+    assert found.path == Path("outputs/small")
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (CONFIG_FOLDER / "data").glob("*.yaml")))
+def test_data_by_name_are_those_of_the_configuration(name, monkeypatch):
+    monkeypatch.setenv("LOSSLAB_CACHE", "elsewhere")
+    says = OmegaConf.load(CONFIG_FOLDER / "data" / f"{name}.yaml")
+    if name == "image_folder":
+        says.root = "images"
+    expected = OmegaConf.to_container(says, resolve=True)
+    seen = {}
+    by_name = sys.modules["losslab.data.named"].or_named(
+        lambda source, **o: seen.update(o, source=source)
+    )
+    by_name(name, **({"root": "images"} if name == "image_folder" else {}))
+    source, augmentation = seen.pop("source"), seen.pop("augmentation")
+    wanted = expected.pop("source")
+    assert f"losslab.data.{source.func.__name__}" == wanted.pop("_target_")
+    assert source.keywords | {"_partial_": True} == wanted
+    node = expected.pop("augmentation")
+    assert (augmentation and vars(augmentation)) == (
+        node and {key: value for key, value in node.items() if key != "_target_"}
+    )
+    assert seen | {"_target_": "losslab.data.load"} == expected
+
+
+def test_tensors_are_the_batches_that_training_sees():
+    data = lab.data.load("synthetic", train_size=50, label_noise=0.2)
+    images, labels = data.tensors("train")
+    loader = BatchLoader(data.train, batch_size=10, mean=data.mean, std=data.std)
+    assert torch.equal(images, torch.cat([batch.images for batch in loader.in_order()]))
+    assert torch.equal(labels, data.train.labels)
+
+
+def plain(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(256, 4))
+
+
+def test_the_loop_is_that_of_a_run(losslab):
+    run = lab.train(*TINY, "loss=mse", "optimizer.lr=0.1", "trainer.channels_last=false")
+    data = lab.data.load("synthetic")
+    parts = build(OmegaConf.create(run.config))
+    model = parts.model
+    history = fit(
+        model,
+        parts.objective,
+        parts.make_optimizer(model.parameters()),
+        train=data.tensors("train"),
+        val=data.tensors("val"),
+        epochs=2,
+        batch_size=32,
+        schedule=Cosine(final=0.0),
+        log_every=5,
+    )
+    expected = run.curves()
+    for tag in ("train/objective", "val/accuracy", "val/nll", "optim/grad_norm"):
+        wanted = expected[expected["tag"] == tag]
+        found = history[["step", "epoch", tag]].dropna()
+        assert found["step"].tolist() == wanted["step"].tolist()
+        assert found[tag].tolist() == pytest.approx(wanted["value"].tolist(), rel=1e-5)
+
+
+def test_fit_on_anything(losslab):
+    features, labels = torch.randn(40, 3), torch.randint(0, 2, (40,))
+    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model.eval()
+    loss = nn.CrossEntropyLoss(reduction="none")
+    state = torch.get_rng_state()
+    history = fit(model, loss, optimizer, train=(features, labels), steps=7, schedule=Cosine())
+    assert history["step"].iloc[-1] == 7
+    assert not [name for name in history if name.startswith("val/")]
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert not model.training
+    assert torch.equal(torch.get_rng_state(), state)
+    assert history.attrs == {"diverged": False}
+    worse = fit(
+        model, lambda z, y: z[:, 0] * torch.inf, optimizer, train=(features, labels), epochs=9
+    )
+    assert worse.attrs == {"diverged": True}
+    assert worse["step"].max() == 1
+    for bad, says in {
+        (nn.CrossEntropyLoss(), (features, labels)): "reduction='none'",
+        (lambda z, y: z, (features, labels)): "one value per example",
+        (loss, (features, labels[:3])): "one label",
+        (loss, (features, labels.float())): "torch.int64",
+    }.items():
+        with pytest.raises(ValueError, match=says):
+            fit(model, bad[0], optimizer, train=bad[1], epochs=1)
+    with pytest.raises(ValueError, match="epochs"):
+        fit(model, loss, optimizer, train=(features, labels))
+    assert list(losslab.folder.iterdir()) == []
