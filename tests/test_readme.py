@@ -1,4 +1,4 @@
-"""The README's code and commands, word for word."""
+"""The README's and the guides' code and commands, word for word."""
 
 import re
 import shlex
@@ -8,21 +8,43 @@ import pytest
 import torch
 from torch import nn
 
-from running import read, results, status
+from running import TINY, read, results, status
 
-README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+ROOT = Path(__file__).parents[1]
+GUIDES = ROOT / "experiments" / "guides"
+PAGES = {path.name: path.read_text("utf-8") for path in (ROOT / "README.md", *GUIDES.glob("*.md"))}
+README, OWN_PARTS = PAGES["README.md"], PAGES["own_parts.md"]
 
 
-def blocks(language: str) -> list[str]:
-    found = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    found = re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
     assert found
     return found
 
 
-def commands() -> list[list[str]]:
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+def commands(page: str) -> list[list[str]]:
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
+             for line in block.splitlines()]  # fmt: skip
     words = [shlex.split(line.removeprefix("uv run "), comments=True) for line in lines]
     return [line[1:] for line in words if line[:1] == ["losslab"]]
+
+
+EVERY = list({tuple(command): command for page in PAGES.values() for command in commands(page)})
+
+
+def files(page: str) -> dict[str, str]:
+    """Return name to content of the files that a page shows, each name above its block."""
+    return dict(re.findall(r"`(my_conf/[\w/.]+)`:\n\n```\w+\n(.*?)```", page, flags=re.DOTALL))
+
+
+@pytest.fixture
+def my_conf(losslab):
+    """The folder of the page on custom parts, in the working folder."""
+    for name, text in files(OWN_PARTS).items():
+        path = losslab.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return losslab.folder / "my_conf"
 
 
 def test_the_losses_alone():
@@ -36,20 +58,36 @@ def test_the_losses_alone():
     torch.testing.assert_close(namespace["value"], negative_log + penalty)
 
 
-def test_a_loss_of_ones_own(losslab):
-    (loss,) = (block for block in blocks("python") if "class " in block)
-    (choice,) = blocks("yaml")
-    (losslab.folder / "my_loss.py").write_text(loss)
-    (losslab.folder / "my_conf" / "loss").mkdir(parents=True)
-    (losslab.folder / "my_conf" / "loss" / "poly.yaml").write_text(choice)
-    (command,) = re.findall(r"`losslab (train -m --config-dir my_conf .*?)`", README)
-    _, _, *overrides = command.split()
-    result = losslab.sweep(*overrides)
-    assert "6 done, 0 failed" in result.out
+@pytest.mark.parametrize("command", commands(OWN_PARTS), ids=" ".join)
+def test_every_custom_part_runs(losslab, my_conf, command):
+    at = next((i for i, word in enumerate(command) if "=" in word), len(command))
+    # Small, but where the command itself says otherwise.
+    small = {"data": (), "train": TINY, "study": (*TINY, "study.base=[]")}[command[0]]
+    result = losslab.call(*command[:at], *small, *command[at:])
+    assert (result.code, result.err) == (0, "")
+    if command[0] == "data":
+        assert "2 classes" in result.out
+        return
+    runs = losslab.runs("poly" if command[0] == "study" else "runs")
+    assert runs
+    assert {status(run) for run in runs} == {"done"}
+    assert any("_target_: my_" in (run / "config.yaml").read_text() for run in runs)
+    tags = {tag.rpartition("/")[0] for tag in read(runs[0] / "summary.json")}
+    looked = re.findall("top2|entropy", command[-1]) if "diagnostics=" in command[-1] else []
+    assert {f"why/{name}" for name in looked} <= tags
+    if command[0] == "study":
+        claims = read(losslab.folder / "outputs" / "poly" / "results.json")["claims"]
+        assert {claim["id"] for claim in claims} == {"higher", "few_errors"}
+
+
+def test_a_custom_loss_learns_and_is_repeated_by_its_manifest(losslab, my_conf):
+    (command,) = (c for c in commands(OWN_PARTS) if "loss=poly,cross_entropy" in c)
+    assert "6 done, 0 failed" in losslab.sweep(*command[2:]).out
     poly = [run for run in losslab.runs() if run.parent.name.startswith("poly")]
     assert [status(run) for run in poly] == 3 * ["done"]
     assert min(read(run / "summary.json")["test/accuracy"] for run in poly) > 0.9
-    assert len((loss + choice).split("\n")) < 10
+    mine = files(OWN_PARTS)
+    assert len((mine["my_conf/my_loss.py"] + mine["my_conf/loss/poly.yaml"]).split("\n")) < 10
     # The command in a run's manifest makes that run again.
     before = results(poly[0])
     _, *again = shlex.split(read(poly[0] / "manifest.json")["command"])
@@ -63,19 +101,27 @@ def first_of(override: str) -> str:
     within = re.search(r"\(([\d.]+)", value)
     if within:
         return f"{key}={within.group(1)}"
-    return override if value.startswith("{") else override.split(",")[0]
+    return override if value[:1] in ("{", "[") else override.split(",")[0]
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c[0] == "train"], ids=" ".join)
-def test_every_command_composes(losslab, command):
+@pytest.mark.parametrize("command", [c for c in EVERY if c[0] == "train"], ids=" ".join)
+def test_every_command_composes(losslab, my_conf, command):
     plain = [first_of(word) for word in command if word != "-m"]
     result = losslab.call(*plain, "--cfg", "job")
     assert (result.code, result.err) == (0, "")
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c[0] != "train"], ids=" ".join)
+@pytest.mark.parametrize("command", [c for c in EVERY if c[0] != "train"], ids=" ".join)
 def test_every_other_command_is_there(losslab, command):
     if command[0] == "study":
-        assert command[1] in losslab.call("list", "study").out
+        assert command[1] in losslab.call("list", "study").out or "--config-dir" in command
     else:
         assert losslab.call(command[0], "--help").code == 0
+
+
+@pytest.mark.parametrize("page", [*GUIDES.glob("*.md"), ROOT / "README.md",
+                                  *ROOT.glob(".github/*.md")], ids=lambda path: path.name)  # fmt: skip
+def test_every_link_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
+    inside = [link for link in links if not link.startswith(("http:", "https:"))]
+    assert [link for link in inside if not (page.parent / link).exists()] == []
