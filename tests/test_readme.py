@@ -119,8 +119,11 @@ def test_every_other_command_is_there(losslab, command):
         assert losslab.call(command[0], "--help").code == 0
 
 
-@pytest.mark.parametrize("page", [*GUIDES.glob("*.md"), ROOT / "README.md",
-                                  *ROOT.glob(".github/*.md")], ids=lambda path: path.name)  # fmt: skip
+@pytest.mark.parametrize(
+    "page",
+    [*GUIDES.glob("*.md"), ROOT / "README.md", *ROOT.glob(".github/*.md")],
+    ids=lambda path: path.name,
+)
 def test_every_link_leads_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
     inside = [link for link in links if not link.startswith(("http:", "https:"))]
