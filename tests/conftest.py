@@ -69,3 +69,7 @@ def losslab(
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     torch.use_deterministic_algorithms(False)
+    # Another test may have a module of the same name.
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]

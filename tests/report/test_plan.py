@@ -33,14 +33,14 @@ BAD_PLANS = [
     ),
     (claim(metric="test/accuracy@last"), "metric 'test/accuracy@last'; give one of"),
     (claim(colour="red"), "claims.naive.colour is unknown; leave it out"),
-    ({"claims": ["naive"]}, "claims.0='naive': input should be a dictionary"),
+    ({"claims": ["naive"]}, "claims.0='naive'; give keys and values"),
     ({"claims": [QUANTITY]}, "claim q predicts nothing; give at_least, at_most or both"),
-    ({"claims": [QUANTITY | {"at_most": "low"}]}, "claims.q.at_most='low': .* a valid number"),
+    ({"claims": [QUANTITY | {"at_most": "low"}]}, "claims.q.at_most='low'; give a number"),
     ({"claims": tiny_plan()["claims"][:1] * 2}, "two claims are called naive"),
     ({"steps": [{"label": "one", "arm": "mse", "rate": "best"}]}, "steps.0.rate='best'"),
     ({"steps": [{"label": "one", "rate": "own"}]}, "steps.0.arm is missing; give it"),
     ({"rates": ["own"]}, "claim naive: rate=reference, at which no arm is confirmed; give one of"),
-    ({"arms": ["mse"]}, r"arms=\['mse'\]: input should be"),
+    ({"arms": ["mse"]}, r"arms=\['mse'\]; give keys"),
 ]
 
 

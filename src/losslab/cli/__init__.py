@@ -75,8 +75,8 @@ def _run(arguments: list[str]) -> int:
             text.encode()
         except UnicodeEncodeError:
             raise ValueError(
-                f"{os.fsencode(text).decode(errors='replace')} cannot be read as text in "
-                f"{sys.getfilesystemencoding()}; set PYTHONUTF8=1, or a locale with UTF-8"
+                f"{text} cannot be read as text in {sys.getfilesystemencoding()}; "
+                "set PYTHONUTF8=1, or a locale with UTF-8"
             ) from None
     if not arguments or arguments[0] in HELP:
         sys.stdout.write(USAGE)

@@ -14,6 +14,7 @@ _ALLOWED = {
     "dict_type": "give keys and values",
     "dataclass_type": "give keys and values",
     "float_type": "give a number",
+    "float_parsing": "give a number",
     "int_type": "give a whole number",
     "string_type": "give text",
 }
