@@ -134,7 +134,7 @@ def _parse(
 def _find_own_modules() -> None:
     """Let a configuration name modules in the working folder, last of all places.
 
-    Only where something is trained: what only looks, runs nothing that lies there.
+    Only where a configuration is built: commands that only look run nothing that lies there.
     """
     from hydra.core.plugins import Plugins
 
@@ -253,6 +253,7 @@ def _report(arguments: list[str]) -> int:
 
 
 def _evaluate(arguments: list[str]) -> int:
+    _find_own_modules()
     from losslab.experiment import evaluate_run, quoted
 
     parser = _parser(
@@ -262,7 +263,7 @@ def _evaluate(arguments: list[str]) -> int:
     )
     parser.add_argument("run", help="directory of a finished run, .../seed=N")
     parser.add_argument("overrides", nargs="*", help="data=..., data.KEY=..., trainer.device=...")
-    parser.add_argument("--config-dir", help="a folder with more choices")
+    parser.add_argument("--config-dir", help="a folder with more choices and the code they name")
     given = _parse(parser, arguments, mixed=True)
     found = evaluate_run(given.run, [*map(quoted, given.overrides)], config_dir=given.config_dir)
     names = ("accuracy", "nll", "brier", "ece")
@@ -369,11 +370,12 @@ def _list(arguments: list[str]) -> int:
 
 
 def _data(arguments: list[str]) -> int:
+    _find_own_modules()
     from losslab.experiment import Composer, quoted
     from losslab.experiment.data import load
 
     parser = _parser("data", "Read the data; tell the images per class and part, and the rest.")
-    parser.add_argument("--config-dir", help="a folder with more choices")
+    parser.add_argument("--config-dir", help="a folder with more choices and the code they name")
     parser.add_argument("words", nargs="*", help="CHOICE, and key=value as for losslab train")
     given = _parse(parser, arguments, mixed=True)
     words = [word if "=" in word else f"data={word}" for word in given.words]
