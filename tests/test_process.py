@@ -17,7 +17,7 @@ from losslab.tensorboard import EventFile, scalars
 from report.factory import write_run
 from running import TINY
 
-STOPPED = "losslab: stopped; finished runs are kept, and the same command goes on from here\n"
+STOPPED = "losslab: stopped; finished runs are kept, and the same command resumes\n"
 
 
 def start(folder, *arguments, before=None, **more):

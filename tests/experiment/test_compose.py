@@ -185,13 +185,3 @@ def test_hydras_settings_in_a_file(losslab, hydra, says):
     write(losslab.folder, "more/nothing", "# @package _global_\nseed: 1\n")
     check(losslab, ("train", *OWN, *TINY, "+more=all"), says)
     check(losslab, ("train", "-m", *OWN, *TINY, "+more=nothing,all"), says)
-
-
-def test_hydras_settings_of_hydras_own_sweep(losslab):
-    tiny = [word for word in TINY if not word.startswith("launcher")]
-    result = losslab.call(
-        "train", "-m", *tiny, ONE_STEP, "hydra/launcher=basic", "hydra.job.name=x", "seed=0,1"
-    )
-    assert (result.code, result.err) == (0, "")
-    assert {read(run / "status.json")["status"] for run in losslab.runs()} == {"done"}
-    assert len(losslab.runs()) == 2

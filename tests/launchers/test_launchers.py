@@ -118,7 +118,7 @@ def test_a_worker_that_is_killed_loses_its_run_alone_and_the_command_goes_on(
     assert not (losslab.folder / "kill").exists()
     assert ended.returncode == 1, ended.stderr
     first, *others = ended.stderr.splitlines()
-    assert re.match("losslab: .*the same command goes on from here", first)
+    assert re.match("losslab: .*the same command resumes", first)
     assert others
     assert all(line.startswith("losslab: not finished: outputs/killed/") for line in others)
     again = run(*arguments, env=env)

@@ -22,11 +22,11 @@ BAD_PLANS = [
     ({"select": "val/nll"}, "select='val/nll'; give an accuracy"),
     (
         claim(direction="more"),
-        "claims.naive.direction='more': input should be 'less', 'greater' or",
+        "claims.naive.direction='more'; input should be 'less', 'greater' or",
     ),
     (claim(direction=None), "claim naive has no direction; give it one, or a quantity"),
     (claim(smallest_effect=0), "claim naive: smallest_effect=0.0; give a positive number"),
-    (claim(left={"arm": "mse", "rate": "best"}), "claims.naive.left.rate='best': .* 'own', 'refer"),
+    (claim(left={"arm": "mse", "rate": "best"}), "claims.naive.left.rate='best'; .* 'own', 'refer"),
     (
         claim(beyond={"left": {"arm": "mse"}, "right": {}}),
         "claims.naive.beyond.left.rate is missing",

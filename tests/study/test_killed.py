@@ -62,7 +62,7 @@ def disturb(folder, arguments, chance) -> bool:
         code = sweep.wait()
         if code == 1:
             assert "a worker process was killed" in sweep.err
-            assert "the same command goes on from here" in sweep.err
+            assert "the same command resumes" in sweep.err
             assert "not finished: outputs/" in sweep.err
         else:
             assert code in (0, -signal.SIGKILL), sweep.err
@@ -90,9 +90,7 @@ def test_a_sweep_that_is_asked_to_stop(tmp_path, undisturbed, launcher, number, 
         sweep.send(number, group=group)
         assert sweep.wait() == code
         (line,) = sweep.err.splitlines()
-        assert line == (
-            "losslab: stopped; finished runs are kept, and the same command goes on from here"
-        )
+        assert line == ("losslab: stopped; finished runs are kept, and the same command resumes")
         wait_until(sweep.is_gone, 10)
     with command(tmp_path, *SWEEP) as again:
         assert again.wait() == 0, again.err

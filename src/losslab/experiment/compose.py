@@ -87,6 +87,10 @@ class Composer:
         if config_dir is not None and not Path(config_dir).is_dir():
             raise ValueError(f"--config-dir {config_dir} is no folder; give one with choices in it")
         self._own = [] if config_dir is None else [Path(config_dir).resolve()]
+        for folder in self._own:
+            for depth in ("*.yaml", "*/*.yaml", "*/*/*.yaml"):
+                for path in folder.glob(depth):
+                    check_file(path)
         self._folders = list(dict.fromkeys([CONFIG_FOLDER, *self._own, *STUDY_FOLDERS]))
         self._stack = ExitStack()
         self._choices: dict[str, list[str]] = {}
@@ -107,10 +111,6 @@ class Composer:
         assert self.hydra is not None
         self.loader = self.hydra.config_loader
         assert isinstance(self.loader, ConfigLoaderImpl)
-        for folder in self._own:
-            for depth in ("*.yaml", "*/*.yaml", "*/*/*.yaml"):
-                for path in folder.glob(depth):
-                    check_file(path)
         search_path, schema = self.loader.get_search_path(), SearchPathQuery(provider="schema")
         for folder in self._folders[1:]:  # where Hydra puts that of --config-dir, too
             provider = "command-line" if folder in self._own else "experiments"
@@ -303,12 +303,20 @@ def usual_choices() -> dict[str, str]:
 
 def _check_hydra(hydra: Mapping[str, Any]) -> None:
     """Raise ``ValueError`` where a file sets something of Hydra's that a command would follow."""
-    for key, (usual, _) in _HYDRA.items():
-        if hydra[key] != usual:
-            raise ValueError(_refused([key], f"hydra.{key}={hydra[key]}"))
-    for key, (usual, _) in _HYDRA_JOB.items():
-        if hydra["job"][key] != usual:
-            raise ValueError(_refused(["job", key], f"hydra.job.{key}={hydra['job'][key]}"))
+    for table, node, above in ((_HYDRA, hydra, []), (_HYDRA_JOB, hydra["job"], ["job"])):
+        for key, (usual, _) in table.items():
+            if node[key] != usual:
+                names, value = _differing([*above, key], node[key], usual)
+                raise ValueError(_refused(names, f"{'.'.join(['hydra', *names])}={value}"))
+
+
+def _differing(names: list[str], value: Any, usual: Any) -> tuple[list[str], Any]:
+    """Return the first leaf that is not as usual: its keys, and its value as a file has it."""
+    for key, below in value.items() if isinstance(value, Mapping) else ():
+        before = usual.get(key) if isinstance(usual, Mapping) else None
+        if below != before:
+            return _differing([*names, str(key)], below, before)
+    return names, getattr(value, "name", str(value).lower() if value is True else value)
 
 
 def _refused(key: Sequence[str], given: str) -> str:

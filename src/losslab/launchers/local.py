@@ -62,7 +62,7 @@ class Joblib(Launcher):
         except BrokenProcessPool as error:
             raise LauncherError(
                 "a worker process was killed, as happens where memory runs out; finished runs "
-                "are kept, and the same command goes on from here (launcher.workers=1 for fewer "
+                "are kept, and the same command resumes (launcher.workers=1 for fewer "
                 "workers)"
             ) from error
 

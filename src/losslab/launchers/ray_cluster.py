@@ -115,7 +115,7 @@ class Ray(Launcher):
         if lost:
             raise LauncherError(
                 f"{lost} of {len(jobs)} runs lost their Ray worker, as happens where memory runs "
-                "out; finished runs are kept, and the same command goes on from here"
+                "out; finished runs are kept, and the same command resumes"
             )
         return returned
 

@@ -115,7 +115,7 @@ class Slurm(Launcher):
         if lost:
             raise LauncherError(
                 f"{len(lost)} of {count} jobs ended before their runs did, see {lost[0]}; finished "
-                "runs are kept, and the same command goes on from here"
+                "runs are kept, and the same command resumes"
             )
         returned: list[str | None] = [None] * len(jobs)
         for index, job in enumerate(handed_in):

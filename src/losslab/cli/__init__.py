@@ -1,0 +1,93 @@
+"""The command line; each command is in a file of its name and imported when it is used."""
+
+import difflib
+import os
+import signal
+import sys
+import traceback
+from importlib import import_module
+
+import losslab
+from losslab.cli.command import HELP, say
+from losslab.stopping import terminated_as_interrupted
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+TERMINATED = 143
+COMMANDS = ("train", "study", "report", "board", "list", "data", "evaluate")
+_KEPT = "; finished runs are kept, and the same command resumes"
+
+USAGE = """\
+losslab: why does squared error underperform cross-entropy for classification?
+
+  losslab study NAME [overrides]     run a study's grid on all cores, then report; all for every
+                                     study; --config-dir DIR for custom studies, losses, ... and
+                                     the Python code beside them
+  losslab train [overrides]          one run; with -m a Hydra sweep; every Hydra flag works
+  losslab report PATH [--to DIR]     tables, claims and figures of the runs that are there
+  losslab evaluate RUN [data=...]    a finished run's model on its own or other data
+  losslab board [PATH] [--port N]    TensorBoard on 127.0.0.1
+  losslab list [GROUP]               what can be chosen: loss, data, model, study, ...
+  losslab data [CHOICE] [overrides]  what is read: images per class and part, what is skipped
+
+  losslab study why_squared_error
+  losslab train loss=mse optimizer.lr=0.3
+  losslab train -m loss=cross_entropy,mse optimizer.lr=0.01,0.1 seed=0,1,2
+"""
+
+
+def main() -> None:
+    """Run the command line; exit 0, 1 (runs failed), 2 (bad input), 130 or 143 (stopped)."""
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra's own use of it
+    code = INTERRUPTED
+    with terminated_as_interrupted() as asked:
+        try:
+            code = _run(sys.argv[1:])
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            pass
+        except SystemExit as end:  # of --help
+            code = int(end.code or 0)
+        except Exception as error:
+            # If a signal was the cause, whatever a library turned it into.
+            if not asked and not isinstance(error, ValueError | OSError | MemoryError):
+                raise
+            if full_error:
+                traceback.print_exc()
+            if not asked:
+                say(str(error) or type(error).__name__)
+            code = BAD_INPUT
+        if asked or code == INTERRUPTED:
+            runs = sys.argv[1:2] in (["train"], ["study"])
+            say(f"stopped{_KEPT if runs else ''}")
+            code = TERMINATED if asked and asked[0] == signal.SIGTERM else INTERRUPTED
+        try:
+            sys.stdout.flush()
+        except OSError:  # reported already; Python itself would report it again as it exits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    for text in arguments:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{os.fsencode(text).decode(errors='replace')} cannot be read as text in "
+                f"{sys.getfilesystemencoding()}; set PYTHONUTF8=1, or a locale with UTF-8"
+            ) from None
+    if not arguments or arguments[0] in HELP:
+        sys.stdout.write(USAGE)
+        return 0 if arguments else BAD_INPUT
+    if arguments[0] == "--version":
+        sys.stdout.write(f"losslab {losslab.__version__}\n")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name in ("-sc", "--shell-completion"):
+        return int(import_module("losslab.cli.complete").run(rest, COMMANDS))
+    if name not in COMMANDS:
+        meant = difflib.get_close_matches(name, COMMANDS, n=1)
+        nearest = f" (did you mean {meant[0]!r}?)" if meant else ""
+        raise ValueError(f"unknown command {name!r}{nearest}; allowed are {', '.join(COMMANDS)}")
+    return int(import_module(f"losslab.cli.{name}").run(rest))

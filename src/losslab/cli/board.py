@@ -1,0 +1,77 @@
+"""``losslab board``."""
+
+import os
+import resource
+import socket
+from pathlib import Path
+
+from losslab.cli.command import new_parser, parse, say
+
+_FILES_BESIDE = 256  # what TensorBoard itself and its readers have open
+
+
+def run(arguments: list[str]) -> int:
+    """Start TensorBoard."""
+    parser = new_parser(
+        "board",
+        "Start TensorBoard on the loopback address: scalars, histograms, one row a configuration "
+        "in HParams, and after a report means over seeds and images. Runs under way grow live.",
+    )
+    parser.add_argument(
+        "path", type=Path, nargs="?", default=Path("outputs"), help="with runs; outputs by default"
+    )
+    parser.add_argument("--port", type=int, default=6006, help="0 for any that is free")
+    given = parse(parser, arguments)
+    if not given.path.is_dir():
+        raise ValueError(f"{given.path} is no folder; give one with runs, e.g. outputs")
+    _check_port(given.port)
+    _allow_files(given.path)
+    from tensorboard import default, program
+
+    board = program.TensorBoard(plugins=default.get_plugins())
+    # It has no authentication, so it listens to this machine alone; a run under way shows up
+    # because files that grow are read on.
+    board.configure(
+        [
+            *("tensorboard", "--logdir", str(given.path), "--host", "127.0.0.1"),
+            *("--port", str(given.port), "--reload_interval", "5", "--reload_multifile", "true"),
+            # Of each image it would keep ten; a long run has more.
+            *("--samples_per_plugin", "images=100", "--window_title", "losslab"),
+        ]
+    )
+    return int(board.main())
+
+
+def _allow_files(folder: Path) -> None:
+    """Let TensorBoard open every event file at once, as it does; say so where it cannot."""
+    files = [Path(above, name) for above, _, names in os.walk(folder)
+             for name in names if "tfevents" in name]  # fmt: skip
+    for file in files:
+        if not file.is_file():
+            raise ValueError(f"{file} is no regular file, and TensorBoard would wait; remove it")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = len(files) + _FILES_BESIDE
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        say(
+            f"{len(files)} event files, of which this system lets TensorBoard open about "
+            f"{max(allowed - _FILES_BESIDE, 0)}; raise the limit with `ulimit -Hn {wanted}` as an "
+            "administrator, or give a folder with fewer runs"
+        )
+
+
+def _check_port(port: int) -> None:
+    """Take the port and give it back: TensorBoard would say what is wrong in many lines."""
+    if not 0 <= port < 2**16:
+        raise ValueError(f"--port={port}; give a number from 0 to {2**16 - 1}")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ValueError(
+                f"port {port} is unavailable ({error.strerror}); give another with --port"
+            ) from error
