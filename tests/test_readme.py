@@ -139,3 +139,13 @@ def test_every_link_leads_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
     inside = [link for link in links if not link.startswith(("http:", "https:"))]
     assert [link for link in inside if not (page.parent / link).exists()] == []
+
+
+def test_the_ways_through_the_house_name_every_file_once():
+    page = (ROOT / ".github" / "CONTRIBUTING.md").read_text("utf-8")
+    _, run, claim = re.split(r"\*\*A (?:run|claim)'s way", page.partition("## Add a loss")[0])
+    for way in (run, claim):
+        files = re.findall(r"`([\w/]+\.py)`", way)
+        assert len(files) > 10
+        assert len(files) == len(set(files))
+        assert [file for file in files if not (ROOT / "src" / "losslab" / file).is_file()] == []
