@@ -13,6 +13,7 @@ from running import TINY, read, results, status
 ROOT = Path(__file__).parents[1]
 GUIDES = ROOT / "experiments" / "guides"
 PAGES = {path.name: path.read_text("utf-8") for path in (ROOT / "README.md", *GUIDES.glob("*.md"))}
+LINKING = (ROOT / "README.md", *GUIDES.glob("*.md"), *ROOT.glob(".github/*.md"))
 README, OWN_PARTS = PAGES["README.md"], PAGES["own_parts.md"]
 
 
@@ -56,6 +57,20 @@ def test_the_losses_alone():
     negative_log = nn.functional.cross_entropy(namespace["logits"], labels)
     penalty = sum(p.square().sum() for p in model.parameters()) / (2 * 0.2**2 * 60_000)
     torch.testing.assert_close(namespace["value"], negative_log + penalty)
+
+
+def test_the_python_api(losslab, capsys):
+    (lines,) = (block for block in blocks("python") if "import losslab\n" in block)
+    # Small runs, and a study whose results are here.
+    small = re.sub(r"losslab\.(train|sweep)\(", r"losslab.\1(*TINY, ", lines)
+    small = small.replace('losslab.study("', 'losslab.load_study(STUDIES / "')
+    assert len(lines.splitlines()) <= 12
+    namespace = {"TINY": TINY, "STUDIES": ROOT / "experiments"}
+    exec(small, namespace)
+    table, out = namespace["table"], capsys.readouterr().out
+    assert len(table) == 12  # the first run is one of the sweep's
+    assert set(table["status"]) == {"done"}
+    assert "supported" in out
 
 
 @pytest.mark.parametrize("command", commands(OWN_PARTS), ids=" ".join)
@@ -119,12 +134,18 @@ def test_every_other_command_is_there(losslab, command):
         assert losslab.call(command[0], "--help").code == 0
 
 
-@pytest.mark.parametrize(
-    "page",
-    [*GUIDES.glob("*.md"), ROOT / "README.md", *ROOT.glob(".github/*.md")],
-    ids=lambda path: path.name,
-)
+@pytest.mark.parametrize("page", LINKING, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
     inside = [link for link in links if not link.startswith(("http:", "https:"))]
     assert [link for link in inside if not (page.parent / link).exists()] == []
+
+
+def test_the_ways_through_the_house_name_every_file_once():
+    page = (ROOT / ".github" / "CONTRIBUTING.md").read_text("utf-8")
+    _, run, claim = re.split(r"\*\*A (?:run|claim)'s way", page.partition("## Add a loss")[0])
+    for way in (run, claim):
+        files = re.findall(r"`([\w/]+\.py)`", way)
+        assert len(files) > 10
+        assert len(files) == len(set(files))
+        assert [file for file in files if not (ROOT / "src" / "losslab" / file).is_file()] == []

@@ -1,6 +1,7 @@
 """A finished run's model used elsewhere: raw images in, the run's own numbers out."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -48,6 +49,32 @@ def test_it_takes_raw_images(run):
     ]:
         with pytest.raises(ValueError, match=says):
             saved(images)
+
+
+@pytest.mark.parametrize("place", [".", "my_conf"])
+def test_a_custom_model_and_data_are_found_where_they_were_trained(losslab, monkeypatch, place):
+    folder = losslab.folder / place
+    folder.mkdir(exist_ok=True)
+    (folder / "my_parts.py").write_text(
+        "from losslab.data import synthetic\nfrom losslab.models import Linear\n"
+        "class Mine(Linear): pass\n"
+        "def blobs(seed): return synthetic(seed=seed)\n"
+    )
+    for name, text in {
+        "model/mine.yaml": "_target_: my_parts.Mine\n",
+        "data/mine.yaml": "_target_: losslab.data.load\ndataset: mine\nval_size: 9\n"
+        "source: {_target_: my_parts.blobs, _partial_: true, seed: 0}\n",
+    }.items():
+        (losslab.folder / "my_conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (losslab.folder / "my_conf" / name).write_text(text)
+    run = losslab.run("--config-dir=my_conf", "model=mine", "data=mine", "diagnostics=none")
+    for command in (("evaluate", str(run)), ("data", "mine")):
+        monkeypatch.setattr(sys, "path", [p for p in sys.path if str(losslab.folder) not in p])
+        monkeypatch.delitem(sys.modules, "my_parts", raising=False)
+        monkeypatch.setenv("LOSSLAB_CODE", "")  # as in a process of its own
+        result = losslab.call(*command, "--config-dir", "my_conf")
+        assert (result.code, result.err) == (0, "")
+        assert "test" in result.out
 
 
 def test_what_is_kept_beside_the_weights(run):

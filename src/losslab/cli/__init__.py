@@ -1,4 +1,4 @@
-"""The command line; each command is in a file of its name and imported when it is given."""
+"""The command line; each command is in a file of its name and imported when it is used."""
 
 import difflib
 import os
@@ -20,15 +20,14 @@ _KEPT = "; finished runs are kept, and the same command resumes"
 USAGE = """\
 losslab: why does squared error underperform cross-entropy for classification?
 
-  losslab study NAME [overrides]   run a study's grid over all cores, then report;
-                                   --config-dir DIR for studies and losses of your own,
-                                   with the Python code that lies there
-  losslab study all                every study
-  losslab train [overrides]        one run; with -m a Hydra sweep; every Hydra flag works
-  losslab report PATH [--to DIR]   tables, claims and figures of the runs that are there
-  losslab evaluate RUN [data=...]  a finished run's model on its own or other data
-  losslab board [PATH] [--port N]  TensorBoard on 127.0.0.1
-  losslab list [GROUP]             what can be chosen: loss, data, model, study, ...
+  losslab study NAME [overrides]     run a study's grid on all cores, then report; all for every
+                                     study; --config-dir DIR for custom studies, losses, ... and
+                                     the Python code beside them
+  losslab train [overrides]          one run; with -m a Hydra sweep; every Hydra flag works
+  losslab report PATH [--to DIR]     tables, claims and figures of the runs that are there
+  losslab evaluate RUN [data=...]    a finished run's model on its own or other data
+  losslab board [PATH] [--port N]    TensorBoard on 127.0.0.1
+  losslab list [GROUP]               what can be chosen: loss, data, model, study, ...
   losslab data [CHOICE] [overrides]  what is read: images per class and part, what is skipped
 
   losslab study why_squared_error
@@ -39,7 +38,7 @@ losslab: why does squared error underperform cross-entropy for classification?
 
 def main() -> None:
     """Run the command line; exit 0, 1 (runs failed), 2 (bad input), 130 or 143 (stopped)."""
-    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told so
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra's own use of it
     code = INTERRUPTED
     with terminated_as_interrupted() as asked:
         try:
@@ -50,7 +49,7 @@ def main() -> None:
         except SystemExit as end:  # of --help
             code = int(end.code or 0)
         except Exception as error:
-            # Where a signal was the cause, whatever a library made of it.
+            # If a signal was the cause, whatever a library turned it into.
             if not asked and not isinstance(error, ValueError | OSError | MemoryError):
                 raise
             if full_error:
@@ -64,7 +63,7 @@ def main() -> None:
             code = TERMINATED if asked and asked[0] == signal.SIGTERM else INTERRUPTED
         try:
             sys.stdout.flush()
-        except OSError:  # said already; Python itself would say it again at its end
+        except OSError:  # reported already; Python itself would report it again as it exits
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(code)
 

@@ -1,4 +1,4 @@
-"""What the commands share: how they read their words, and how they end."""
+"""What the commands share: how they read their arguments, and how they end."""
 
 import argparse
 import contextlib
@@ -26,7 +26,7 @@ def say(text: str) -> None:
 
 
 def new_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """Return a parser of a command's words."""
+    """Return a parser of a command's arguments."""
     return argparse.ArgumentParser(prog=f"losslab {name}", description=description)
 
 
@@ -48,7 +48,7 @@ def parse(
 def find_own_modules() -> None:
     """Let a configuration name modules in the working folder, last of all places.
 
-    Only where something is trained: what only looks, runs nothing that lies there.
+    Only where a configuration is built: commands that only look run nothing that lies there.
     """
     from hydra.core.plugins import Plugins
 

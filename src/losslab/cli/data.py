@@ -2,16 +2,20 @@
 
 import sys
 
-from losslab.cli.command import new_parser, parse
+from losslab.cli.command import find_own_modules, new_parser, parse
 
 
 def run(arguments: list[str]) -> int:
     """Say what is read of a data set."""
+    find_own_modules()
     from losslab.experiment import Composer, quoted
     from losslab.experiment.data import load
 
-    parser = new_parser("data", "Read the data; tell the images per class and part, and the rest.")
-    parser.add_argument("--config-dir", help="a folder with more choices")
+    parser = new_parser(
+        "data",
+        "Read the data and say how many images each class and part has, and what is skipped.",
+    )
+    parser.add_argument("--config-dir", help="a folder with more choices and the code they name")
     parser.add_argument("words", nargs="*", help="CHOICE, and key=value as for losslab train")
     given = parse(parser, arguments, mixed=True)
     words = [word if "=" in word else f"data={word}" for word in given.words]

@@ -2,11 +2,12 @@
 
 import sys
 
-from losslab.cli.command import new_parser, parse
+from losslab.cli.command import find_own_modules, new_parser, parse
 
 
 def run(arguments: list[str]) -> int:
     """Evaluate a finished run's model."""
+    find_own_modules()
     from losslab.experiment import evaluate_run, quoted
 
     parser = new_parser(
@@ -16,7 +17,7 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument("run", help="directory of a finished run, .../seed=N")
     parser.add_argument("overrides", nargs="*", help="data=..., data.KEY=..., trainer.device=...")
-    parser.add_argument("--config-dir", help="a folder with more choices")
+    parser.add_argument("--config-dir", help="a folder with more choices and the code they name")
     given = parse(parser, arguments, mixed=True)
     found = evaluate_run(given.run, [*map(quoted, given.overrides)], config_dir=given.config_dir)
     names = ("accuracy", "nll", "brier", "ece")

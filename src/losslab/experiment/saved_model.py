@@ -167,7 +167,7 @@ def evaluate_run(
     Args:
         run: The run's directory.
         overrides: ``data=...`` or ``data.KEY=...``, and ``trainer.device=...``.
-        config_dir: A folder with more choices.
+        config_dir: A folder with more choices, and the modules that they or the run name.
 
     Returns:
         By part (``train``, ``val``, ``test``) its number of ``examples``, ``accuracy``, ``nll``,
@@ -176,7 +176,8 @@ def evaluate_run(
     Raises:
         ValueError: As :func:`load_model`; an override is wrong; or images or classes do not fit.
     """
-    saved = load_model(run)
+    with Composer(config_dir):  # which trusts the modules there
+        saved = load_model(run)
     config = _configuration(RunDirectory(Path(run).expanduser()), overrides, config_dir)
     settings: Trainer = make(config.trainer, "trainer", kind=Trainer)
     device = resolve_device(settings.device)
