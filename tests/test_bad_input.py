@@ -143,6 +143,7 @@ BAD_INPUT = [
     # what Hydra cannot read bare, and how to write it
     bad("train output_dir=Größe", "'output_dir=Größe'", """'output_dir="Größe"'"""),
     Bad(("train", "output_dir=runs (1)"), ("""'output_dir="runs (1)"'""",)),
+    synthetic("~data.train_size", "~data.train_size", "null already; leave it out"),
     # a group with none or several choices
     bad("train ~diagnostics", "~diagnostics", "diagnostics=none"),
     bad("train diagnostics=null", "did you mean 'none'"),
