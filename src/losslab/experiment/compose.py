@@ -256,6 +256,11 @@ class Composer:
         instead = nearest(key, known if dot else known | usual_choices().keys())
         choice = config.hydra.runtime.choices.get(group) if dot else None
         lacks = f": {group}={choice} has no {rest}" if choice else ""
+        if lacks:
+            # Of other groups, nothing is meant, however alike.
+            below = [word for word in known if word.startswith(f"{group}.")]
+            alike = nearest(rest, [word.removeprefix(f"{group}.") for word in below])
+            instead = alike.replace("mean '", f"mean '{group}.")
         return f"unknown key {key!r}{lacks}{instead}; see every key {where}"
 
 
