@@ -120,6 +120,12 @@ BAD_INPUT = [
     synthetic("force=perhaps", "force=perhaps"),
     synthetic("name=../elsewhere", "name=../elsewhere"),
     synthetic("name=.", "name=."),
+    synthetic(f"name={300 * 'a'}", "at most 200 letters"),
+    bad("train lr=1", "'lr'", "did you mean 'optimizer.lr'"),
+    bad("train optimizer=SGD", "'SGD'", "did you mean 'sgd'"),
+    synthetic("optimizer=adam optimizer.momentum=0.5", "optimizer=adam has no momentum; see"),
+    synthetic("loss.activation=softmax", "loss=cross_entropy has no activation; see"),
+    bad("train -m seed=0,", "'seed=0,'", "write key=value"),
     synthetic("output_dir=null", "output_dir=None"),
     synthetic("output_dir=", "output_dir="),
     synthetic("output_dir=/dev/null", "/dev/null/runs", "output_dir=..."),
@@ -143,6 +149,7 @@ BAD_INPUT = [
     # what Hydra cannot read bare, and how to write it
     bad("train output_dir=Größe", "'output_dir=Größe'", """'output_dir="Größe"'"""),
     Bad(("train", "output_dir=runs (1)"), ("""'output_dir="runs (1)"'""",)),
+    synthetic("~data.train_size", "~data.train_size", "null already; leave it out"),
     # a group with none or several choices
     bad("train ~diagnostics", "~diagnostics", "diagnostics=none"),
     bad("train diagnostics=null", "did you mean 'none'"),

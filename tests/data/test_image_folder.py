@@ -25,10 +25,10 @@ def paint(file, seed, *, size=(9, 7), mode="RGB"):
 
 @pytest.fixture
 def root(tmp_path):
-    for part, count in (("train", 10), ("test", 2)):
+    for part, count, first in (("train", 10, 0), ("test", 2, 50)):
         for label, name in enumerate(CLASSES):
             for number in range(count):
-                paint(tmp_path / part / name / f"{number}.png", 100 * label + number)
+                paint(tmp_path / part / name / f"{number}.png", 100 * label + number + first)
     return tmp_path
 
 
@@ -125,6 +125,15 @@ def empty_class(root):
     (root / "train" / "dog").mkdir()
 
 
+def linked_test_part(root):
+    (root / "test").rename(root / "elsewhere")
+    (root / "test").symlink_to(root / "train")
+
+
+def endless_link(root):
+    (root / "train" / "ant" / "self").symlink_to("self")
+
+
 def unknown_class(root):
     paint(root / "test" / "dog" / "0.png", 0)
 
@@ -134,6 +143,8 @@ def unknown_class(root):
     [
         (remove_training, "no folder .*train; give data.root=FOLDER"),
         (empty_class, "no images in .*dog"),
+        (linked_test_part, "test is a link to the training part; give data.test_folder=null"),
+        (endless_link, "cannot read the folder .*ant/self .*; repair or delete it"),
         (unknown_class, "holds the class 'dog', which .* does not"),
     ],
 )
@@ -276,6 +287,7 @@ def test_every_mode_is_read_rightly(small, name):
 UNKNOWN = {
     "F.tif": lambda file: grey(np.zeros((2, 2), np.float32), file),
     "I.tif": lambda file: grey(np.zeros((2, 2), np.int32), file),
+    "L.tif": lambda file: grey(np.zeros((2, 2), np.uint8), file, tiffinfo={339: 2}),
     "LAB.tif": lambda file: Image.new("LAB", (2, 2)).save(file),
     "I;16.png": wide_with_a_key,
     "RGB.png": lambda file: png(
@@ -375,6 +387,14 @@ def test_a_folder_val_is_never_passed_over_in_silence(root):
         image_folder(root=root, test_folder="train")
     with pytest.raises(ValueError, match=r"no folder .*tset"):
         image_folder(root=root, test_folder="tset")
+
+
+def test_images_in_both_parts_are_counted(root):
+    assert image_folder(root=root).notes == ()
+    (root / "test" / "bee" / "copy.png").write_bytes((root / "train/ant/0.png").read_bytes())
+    (root / "test" / "bee" / "link.png").hardlink_to(root / "train/ant/1.png")
+    told = "2 images of the test part are in the training part, too"
+    assert image_folder(root=root).notes == (told,)
 
 
 def test_a_name_that_is_not_utf_8(root):

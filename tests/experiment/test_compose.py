@@ -175,6 +175,7 @@ def test_a_strangers_loss_does_not_fill_the_memory(losslab, text, says):
         ("{job: {env_set: {HOME: x}}}", ("hydra.job.env_set.HOME=x", "shell")),
         ("{job: {chdir: true}}", ("hydra.job.chdir=true", "output_dir")),
         ("{searchpath: ['pkg://this']}", ("hydra.searchpath",)),
+        ("{launcher: {command: x}}", ("more/all", "'command'")),
         ("{callbacks: {a: {_target_: hydra.experimental.callbacks.Callback}}}", ("no effect",)),
     ],
     ids=str,

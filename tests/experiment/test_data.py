@@ -69,7 +69,7 @@ def test_moved_and_copied_images_are_the_same_run(losslab, images):
     assert [run.name for run in losslab.runs()] == ["seed=0", "seed=1"]
 
 
-def test_what_was_read_is_in_the_log_and_told_on_request(losslab, images):
+def test_what_was_read_is_in_the_log_and_told_on_request(losslab, images, forget):
     (losslab.folder / "images/train/.DS_Store").write_text("")
     losslab.train(*images)
     (run,) = losslab.runs()
@@ -79,12 +79,20 @@ def test_what_was_read_is_in_the_log_and_told_on_request(losslab, images):
         "train: 36 images (a: 18, b: 18)",
         "val: 4 images (a: 2, b: 2)",
         "test: 6 images (a: 3, b: 3)",
+        "6 images of the test part are in the training part, too",
         "skipped 1: hidden files and folders, and what programs leave",
     )
     log = (run / "log.txt").read_text()
     assert [line for line in lines if f"data: {line}" not in log] == []
     code, out, err = losslab.call("data", "image_folder", "data.root=images")
     assert (code, out.splitlines(), err) == (0, list(lines), "")
+    for part in ("train", "test"):
+        (losslab.folder / "images" / part / "a").rename(
+            losslab.folder / "images" / part / "a\n\x1b[31m"
+        )
+    forget()
+    code, out, err = losslab.call("data", "image_folder", "data.root=images")
+    assert out.splitlines()[1] == r"train: 36 images (a \x1b[31m: 18, b: 18)"
 
 
 def test_a_run_in_the_home_folder(losslab, images, monkeypatch):

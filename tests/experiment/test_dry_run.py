@@ -103,6 +103,10 @@ class Complex(Net):
     def forward(self, images):
         return super().forward(images) + 0j
 
+class Exits(Net):
+    def change(self):
+        raise SystemExit(0)
+
 class Cached(Net):
     kept = None
     def forward(self, images):
@@ -181,6 +185,7 @@ BAD = [
     (net("Extra"), ("model: its state_dict cannot be saved",)),
     (net("Whole"), ("model: its logits are torch.int64",)),
     (net("Complex"), ("model: its logits are torch.complex64",)),
+    (net("Exits"), ("model: SystemExit",)),
     (net("Cached"), ("model: it fails in training mode", "nference tensor")),
     (("~loss.label_smoothing", "loss._target_=own.Bare"), ("loss: a tensor of shape ()",)),
     (diagnostic("Tensors"), ("diagnostics.mine: it fails", "'a' is Tensor; give a number")),

@@ -3,6 +3,7 @@
 import sys
 
 from losslab.cli.command import find_own_modules, new_parser, parse
+from losslab.text import printable
 
 
 def run(arguments: list[str]) -> int:
@@ -21,5 +22,6 @@ def run(arguments: list[str]) -> int:
     words = [word if "=" in word else f"data={word}" for word in given.words]
     with Composer(given.config_dir) as composer:
         config = composer.compose([quoted(word) for word in words])
-    sys.stdout.write("\n".join(load(config.data).describe()) + "\n")
+    lines = (printable(" ".join(line.splitlines())) for line in load(config.data).describe())
+    sys.stdout.write("\n".join(lines) + "\n")
     return 0

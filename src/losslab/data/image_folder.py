@@ -1,5 +1,6 @@
 """Anybody's own images, one folder a class."""
 
+import hashlib
 import os
 import time
 from collections import Counter
@@ -83,7 +84,9 @@ def image_folder(
             )
         test, notes = _test_classes(base, train_folder, test_folder, train, skipped)
     except OSError as error:
-        raise ValueError(f"cannot read the folder {error.filename} ({error.strerror})") from error
+        raise ValueError(
+            f"cannot read the folder {error.filename} ({error.strerror}); repair or delete it"
+        ) from error
     files = [file for part in (train, test) for names in part.values() for file in names]
     before = stamp(files)
     newest = max(file.stat().st_ctime for file in files)
@@ -122,6 +125,11 @@ def _test_classes(
         return {}, ["the test part is a tenth of the training folder", *unused]
     folder = base / test_folder
     if folder.is_dir():
+        if folder.samefile(base / train_folder):
+            raise ValueError(
+                f"{folder} is a link to the training part; give data.test_folder=null to set a "
+                "tenth of the training images apart"
+            )
         test = _classes(folder, skipped)
         unknown = sorted(test.keys() - train.keys())
         if unknown:
@@ -247,6 +255,10 @@ def _read(train: Classes, test: Classes, *, image_size: int | None, background: 
         order = stratified_order(target, generator(TEST_SEED, "image_folder", "test"))
         num_test = max(1, round(len(files) / 10))
         first, second = order[num_test:].sort().values, order[:num_test].sort().values
+    trained = {_digest(image) for image in pixels[first]}
+    both = sum(_digest(image) in trained for image in pixels[second])
+    if both:
+        notes = (*notes, f"{both} images of the test part are in the training part, too")
     return Source(
         "image_folder",
         pixels[first],
@@ -257,3 +269,7 @@ def _read(train: Classes, test: Classes, *, image_size: int | None, background: 
         class_names,
         notes=notes,
     )
+
+
+def _digest(image: torch.Tensor) -> bytes:
+    return hashlib.sha256(image.numpy().data).digest()

@@ -19,7 +19,9 @@ FORMATS = (
 )
 """Of Pillow's formats those that hold pixels: it runs a program for some, such as EPS."""
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # of TIFF
+# Of TIFF.
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+_SAMPLE_FORMAT, _SIGNED = 339, 2
 _PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
 
 
@@ -128,6 +130,9 @@ def _as_rgb(
     Raises:
         ValueError: It has a mode whose range is unknown.
     """
+    # Pillow takes signed bytes for unsigned ones.
+    if _SIGNED in getattr(opened, "tag_v2", {}).get(_SAMPLE_FORMAT, ()):
+        raise ValueError(f"mode {image.mode}, signed; save it as 8-bit grey or RGB")
     if image.mode in _SIXTEEN_BITS or (image.mode == "I" and opened.format in ("PNG", "PPM")):
         tags = getattr(opened, "tag_v2", {})
         most = 2 ** (tags.get(_BITS_PER_SAMPLE) or (16,))[0] - 1

@@ -217,7 +217,7 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
         raise ValueError(f"{error}{needed(name) if name == 'model' else ''}") from None
     try:
         target = _locate(path)
-    except Exception as error:  # whatever importing a module of one's own raises
+    except (Exception, SystemExit) as error:  # whatever importing a custom module raises
         cause = error.__cause__ or error
         reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
         module, _, attribute = path.rpartition(".")

@@ -251,6 +251,8 @@ class Composer:
         if hydra:
             known = {*leaves(config.hydra, "hydra.")}
         where = f"with `losslab train --cfg {'hydra' if hydra else 'job'}`"
+        if key in known:  # Hydra takes a value of null for a key that is not there
+            return f"~{key} takes away what is null already; leave it out"
         if key.startswith("study."):
             where = "in the study's file in conf/study"
         group, dot, rest = key.partition(".")
@@ -258,6 +260,11 @@ class Composer:
         instead = nearest(key, known if dot else known | usual_choices().keys())
         choice = config.hydra.runtime.choices.get(group) if dot else None
         lacks = f": {group}={choice} has no {rest}" if choice else ""
+        if lacks:
+            # Of other groups, nothing is meant, however alike.
+            below = [word for word in known if word.startswith(f"{group}.")]
+            alike = nearest(rest, [word.removeprefix(f"{group}.") for word in below])
+            instead = alike.replace("mean '", f"mean '{group}.")
         return f"unknown key {key!r}{lacks}{instead}; see every key {where}"
 
 
@@ -331,4 +338,6 @@ def _refused(key: Sequence[str], given: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+    """Return the first line, and the next where the first only says where it happened."""
+    first, _, rest = str(error).strip().partition("\n")
+    return f"{first} {rest.partition(chr(10))[0]}" if first.endswith(":") else first

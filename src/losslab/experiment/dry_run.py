@@ -231,7 +231,7 @@ def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module
             terms = objective.terms(logits, labels, list(model.parameters()))
     except ValueError as error:
         raise ValueError(f"loss: {first_words(error)}") from error
-    except Exception as error:  # whatever a loss of one's own raises
+    except (Exception, SystemExit) as error:  # whatever a custom loss raises
         raise ValueError(
             f"loss: {name} fails on logits of shape {tuple(logits.shape)} "
             f"({type(error).__name__}: {first_words(error)})"
@@ -293,6 +293,6 @@ def _saying(what: str, *, then: str = "") -> Iterator[None]:
     """Say what failed in one line, whatever a custom part raises."""
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{what} ({type(error).__name__}: {first_words(error)})"
         raise ValueError("; ".join([reason, then] if then else [reason])) from error

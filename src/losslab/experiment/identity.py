@@ -42,6 +42,7 @@ _PLAIN_KEYS = ("seed", "init_from", "name", "output_dir", "force")
 _FILLED_IN = "loss.num_train"
 _START = "init_sha256"
 _LONGEST_DESCRIPTION = 100
+_LONGEST_NAME = 200  # bytes; file systems take 255
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,12 @@ def folder_of(config: DictConfig) -> Path:
         ValueError: It leads out of the output folder.
     """
     name = str(config.name)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", name) or {".", ".."} & set(name.split("/")):
+    words = set(name.split("/"))
+    too_long = max(len(word.encode()) for word in words) > _LONGEST_NAME
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", name) or {".", ".."} & words or too_long:
         raise ValueError(
-            f"name={name}; give a folder name of letters, digits, '.', '_' and '-', "
-            "inside output_dir"
+            f"name={name}; give a folder name of at most {_LONGEST_NAME} letters, digits, "
+            "'.', '_' and '-', inside output_dir"
         )
     return _inside(Path(config.output_dir).expanduser() / name, config.output_dir)
 

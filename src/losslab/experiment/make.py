@@ -29,6 +29,8 @@ def make(
     check_arguments(node, name, supplied=arguments, recursive=recursive)
     try:
         made = instantiate(node, _convert_="all", _recursive_=recursive, **arguments)
+    except SystemExit as error:  # of code that was written as a script
+        raise ValueError(f"{name}: SystemExit: {first_words(error)}") from error
     except InstantiationException as error:
         # Of those that take any argument, and hand them on to what does not.
         handed_on = any(f"unexpected keyword argument '{key}'" in str(error) for key in arguments)

@@ -74,7 +74,7 @@ def quoted(override: str) -> str:
 def writing(text: str, parser: OverridesParser) -> str:
     """Return how to write what Hydra cannot read: in quotes, where that is what it lacks."""
     key, _, value = text.partition("=")
-    if not value or re.search(r"""^[\[{]|["'\\]""", value):
+    if not value or re.search(r"""^[\[{,]|["'\\]|,$""", value):
         return "write key=value"
     in_quotes = f'{key}="{value}"'
     try:
@@ -99,6 +99,12 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
 
     >>> nearest("mes", ["mse", "brier"])
     " (did you mean 'mse'?)"
+    >>> nearest("SGD", ["adam", "sgd"]), nearest("lr", ["loss", "optimizer.lr"])
+    (" (did you mean 'sgd'?)", " (did you mean 'optimizer.lr'?)")
     """
-    found = difflib.get_close_matches(word, sorted(allowed), n=1, cutoff=0.5)
+    # Of a key that lies deeper, most people type the end.
+    words = sorted(allowed)
+    found = [name for name in words if name.lower() == word.lower()]
+    found += [name for name in words if "." not in word and name.endswith(f".{word}")]
+    found += difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     return f" (did you mean {found[0]!r}?)" if found else ""
