@@ -187,5 +187,5 @@ def test_bad_input_to_the_real_program(losslab):
     command = [sys.executable, "-m", "losslab", "train", "data=synthetic", "optimizer.lr=-1"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "losslab: optimizer.lr=-1; give a number above 0\n"
+    assert ended.stderr == "losslab: optimizer.lr=-1.0; give a number above 0\n"
     assert list(losslab.folder.iterdir()) == []
