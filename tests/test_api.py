@@ -125,7 +125,7 @@ BAD = [
     (lambda: lab.sweep(seed=[]), "seed="),
     (lambda: lab.study("why"), "unknown study 'why'"),
     (lambda: lab.load_study("."), "no study's results"),
-    (lambda: lab.load_runs("nowhere"), "nowhere is no folder"),
+    (lambda: lab.load_runs("nowhere"), "nowhere is not a folder"),
     (lambda: lab.load_model("nowhere"), "no finished run"),
     (lambda: lab.evaluate("nowhere"), "no finished run"),
     (lambda: lab.data.load("mnist5"), "allowed are cifar10"),

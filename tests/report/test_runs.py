@@ -187,7 +187,7 @@ def test_a_run_keeps_its_name_whether_all_or_a_part_is_read(tmp_path, part):
 
 
 def test_no_folder_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="is no folder; give one that holds runs"):
+    with pytest.raises(ValueError, match="is not a folder; give one that holds runs"):
         load_runs(tmp_path / "nowhere")
 
 
