@@ -53,7 +53,10 @@ DAMAGES = {
     "cut predictions": (lambda run: truncate(run / "predictions.safetensors"), "cannot be read"),
     "cut metrics": (lambda run: truncate(run / "metrics.jsonl"), "half a record"),
     **{
-        f"a pipe as {name}": (lambda run, name=name: replace(run / name, os.mkfifo), "no regular")
+        f"a pipe as {name}": (
+            lambda run, name=name: replace(run / name, os.mkfifo),
+            "not a regular",
+        )
         for name in NAMES
     },
     **{
