@@ -11,6 +11,7 @@ from PIL import Image
 
 from bad import check
 from losslab import experiment
+from losslab.experiment import data
 from running import TINY, read, records, status
 
 SIZE = 8
@@ -32,20 +33,6 @@ def add(losslab, name, seed):
     Image.fromarray(pixels).save(file)
 
 
-@pytest.fixture(autouse=True)
-def forget():
-    """Each command of a user is a process, and remembers nothing of the one before."""
-    from losslab.experiment import data
-
-    def clear():
-        data._content.cache_clear()
-        data._load.cache_clear()
-
-    clear()
-    yield clear
-    clear()
-
-
 CHANGES = {
     "one more": lambda folder: shutil.copy(folder / "test/a/0.png", folder / "train/a/new.png"),
     "one less": lambda folder: (folder / "train/b/1.png").unlink(),
@@ -62,10 +49,9 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_images_are_another_run(losslab, images, forget, change):
+def test_changed_images_are_another_run(losslab, images, change):
     losslab.train(*images)
     CHANGES[change](losslab.folder / "images")
-    forget()
     assert "already finished" not in losslab.train(*images).out
     groups = {run.parent.name for run in losslab.runs()}
     assert len(groups) == 2
@@ -74,13 +60,11 @@ def test_changed_images_are_another_run(losslab, images, forget, change):
     assert "data_sha256" in report.out + (losslab.folder / "outputs/runs/report.md").read_text()
 
 
-def test_moved_and_copied_images_are_the_same_run(losslab, images, forget):
+def test_moved_and_copied_images_are_the_same_run(losslab, images):
     losslab.train(*images)
     (losslab.folder / "images").rename(losslab.folder / "moved")
-    forget()
     assert "already finished" in losslab.train("data=image_folder", "data.root=moved").out
     shutil.copytree(losslab.folder / "moved", losslab.folder / "copy")
-    forget()
     losslab.sweep("data=image_folder", "data.root=copy,moved", "seed=0,1")
     assert [run.name for run in losslab.runs()] == ["seed=0", "seed=1"]
 
@@ -109,14 +93,14 @@ def test_a_run_in_the_home_folder(losslab, images, monkeypatch):
     assert len(losslab.runs()) == 1
 
 
-def test_a_change_while_a_sweep_is_under_way_is_found_before_training(losslab, images, forget):
+def test_a_change_while_a_sweep_is_under_way_is_found_before_training(losslab, images):
     with experiment.Composer() as composer:
         full = composer.compose([*TINY, *images, "seed=3"])
         config = experiment.compose.without_hydra(full)
         job = experiment.Job(config=config, choices=experiment.choices_of(full.hydra), command="")
         directory = job.identity.directory
         add(losslab, "train/a/new.png", 0)
-        forget()  # as in a worker process
+        data.forget()  # as in a worker process
         assert job() == "failed"
     assert "have changed since the command began" in read(directory.path / "status.json")["error"]
     kept = OmegaConf.load(directory.path / "config.yaml")
@@ -164,13 +148,12 @@ def test_every_argument_of_a_custom_source_counts(losslab, custom):
     assert len(losslab.runs()) == 2
 
 
-def test_a_custom_source_that_gives_other_data_makes_another_run(losslab, custom, forget):
+def test_a_custom_source_that_gives_other_data_makes_another_run(losslab, custom):
     losslab.train(*custom)
     assert "already finished" in losslab.train(*custom).out
     file = losslab.folder / "my_data.py"
     file.write_text(file.read_text().replace("shade=0", "shade=1"))
     sys.modules.pop("my_data", None)
-    forget()
     losslab.train(*custom)
     assert len(losslab.runs()) == 2
 

@@ -86,7 +86,8 @@ def test_a_sweep_that_is_asked_to_stop(tmp_path, undisturbed, launcher, number, 
     arguments.append(f"launcher={launcher}")
     with command(tmp_path, *arguments) as sweep:
         train_begins(sweep, tmp_path / "outputs")
-        pause(sweep, 0.2)
+        # Something to resume from.
+        wait_until(lambda: any(tmp_path.rglob("checkpoint.pt")), 60)
         sweep.send(number, group=group)
         assert sweep.wait() == code
         (line,) = sweep.err.splitlines()

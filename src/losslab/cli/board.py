@@ -53,9 +53,10 @@ def _allow_files(folder: Path) -> None:
             )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = len(files) + _FILES_BESIDE
-    if soft == resource.RLIM_INFINITY or wanted <= soft:
+    if soft == resource.RLIM_INFINITY:
         return
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    # Room for a sweep that grows.
+    allowed = max(soft, wanted, 10_240) if hard == resource.RLIM_INFINITY else hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < wanted:
         say(

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -126,6 +127,9 @@ class Composer:
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
+        data = sys.modules.get("losslab.experiment.data")  # which imports torch
+        if data is not None:
+            data.forget()
 
     def compose(self, overrides: Sequence[str] = ()) -> DictConfig:
         """Return the configuration, with Hydra's own node ``hydra``.

@@ -58,6 +58,12 @@ def load(data: DictConfig, *, content: str | None = None) -> Dataset:
     return dataset
 
 
+def forget() -> None:
+    """Let the next command of this process look at the files anew."""
+    _content.cache_clear()
+    _load.cache_clear()
+
+
 @cache
 def _content(yaml: str) -> str | None:
     return _load(yaml, True)[1]
