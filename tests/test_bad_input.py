@@ -231,7 +231,7 @@ BAD_INPUT = [
     bad("train -m sweeper=optuna optimizer.lr=interval(-1,1)", "optimizer", "lr"),
     bad("train -m sweeper=optuna sweeper.trials=0 optimizer.lr=interval(1,2)", "sweeper.trials=0"),
     bad("train -m sweeper=optuna sweeper.direction=up optimizer.lr=interval(1,2)", "direction=up"),
-    bad("train -m launcher=serial,joblib", "launcher=serial,joblib", "one"),
+    bad("train -m launcher=serial,joblib", "launcher=serial,joblib", "a single value"),
     # studies
     bad("study", "losslab list study"),
     bad("study why_squared_eror", "'why_squared_eror'", "did you mean 'why_squared_error'"),

@@ -190,4 +190,4 @@ def test_a_board_that_may_not_open_enough_files_says_so(many, tmp_path):
 def test_a_pipe_among_event_files(losslab):
     os.mkfifo(losslab.folder / "events.out.tfevents.1")
     result = losslab.call("board", ".", "--port", "0")
-    assert (result.code, "no regular file" in result.err) == (2, True)
+    assert (result.code, "not a regular file" in result.err) == (2, True)

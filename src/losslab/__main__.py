@@ -10,15 +10,15 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 
 
 def main() -> None:
-    """Run the command line, from the first moment such that Ctrl-C and SIGTERM end it quietly."""
+    """Run the command line; Ctrl-C and SIGTERM end it quietly from the first moment."""
     for asked in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(asked) is not signal.SIG_IGN:  # as in a script's background
-            # While modules are imported, and when all is done: there is nothing to lose.
+            # While modules are imported, and at the very end, there is nothing to lose.
             signal.signal(asked, lambda number, _: os._exit(128 + number))
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
-        except OSError:  # closed by `>&-`; the next file to be opened would take its place
+        except OSError:  # closed by `>&-`; the next file opened would take its number
             os.open(os.devnull, os.O_RDWR)
         if name != "stdin":
             setattr(sys, name, _stream(number, getattr(sys, name)))
@@ -35,15 +35,15 @@ def _stream(number: int, before: io.TextIOWrapper | None) -> io.TextIOWrapper:
     return io.TextIOWrapper(
         io.BufferedWriter(_Output(number, "w", closefd=False)),
         encoding=before.encoding if before else "utf-8",
-        errors="backslashreplace",  # of a locale that lacks a sign
+        errors="backslashreplace",  # for locales that lack a character
         line_buffering=number == 2 or os.isatty(number),
     )
 
 
 class _Output(io.FileIO):
-    """What nobody reads any more is dropped, as in ``losslab report outputs | head``.
+    """Output that nobody reads any more is dropped, as in ``losslab report outputs | head``.
 
-    The command itself does its work: who looked at its first lines did not ask to stop a sweep.
+    The command itself continues: reading its first lines is no request to stop a sweep.
     """
 
     def write(self, data: object) -> int:

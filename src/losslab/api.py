@@ -102,7 +102,7 @@ class StudyResult:
 def train(
     *words: str, config_dir: str | Path | None = None, progress: bool = False, **options: Any
 ) -> Run:
-    """Train one configuration, unless it is finished already, and return its run.
+    """Train one configuration, unless it is already finished, and return its run.
 
     The same as ``losslab train``: its words, or the same as keywords, or both. The run is in
     ``outputs/runs`` below the working folder, or where ``output_dir`` and ``name`` say. torch's
@@ -307,7 +307,7 @@ def load_model(run: report.Run | str | Path) -> SavedModel:
             for training.
 
     Raises:
-        ValueError: It is no finished run, a file was altered, or what is needed is not there.
+        ValueError: It is not a finished run, a file was altered, or what is needed is not there.
     """
     return load_saved_model(_path(run))
 
@@ -331,7 +331,7 @@ def evaluate(
         ``brier`` and ``ece``.
 
     Raises:
-        ValueError: It is no finished run, a word is wrong, or images or classes do not fit.
+        ValueError: It is not a finished run, a word is wrong, or images or classes do not fit.
     """
     overrides = [*map(quoted, words), *to_words(options)]
     folder = None if config_dir is None else str(config_dir)

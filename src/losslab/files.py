@@ -174,12 +174,12 @@ def opened(path: Path, *, most: int = LARGEST) -> Iterator[Any]:
 
     Raises:
         OSError: It cannot be opened.
-        ValueError: It is no regular file, or larger than ``most`` bytes.
+        ValueError: It is not a regular file, or larger than ``most`` bytes.
     """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise ValueError("it is no regular file")
+            raise ValueError("it is not a regular file")
         if found.st_size > most:
             raise ValueError(f"it has {found.st_size} bytes, of {most} at most")
         yield file

@@ -21,10 +21,10 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[list[int]]:
-    """Let SIGTERM end a command as Ctrl-C does: files closed, workers ended, and it says so.
+    """Let SIGTERM end a command as Ctrl-C does: it closes files, stops workers and says so.
 
-    Gives a list that has the signal's number once there was one: a library may make another error
-    of the exception. A second signal, a second later or more, ends the process at once.
+    Gives a list that holds the signal's number after a signal, since a library may turn the
+    exception into another error. A second signal, a second later or more, ends the process at once.
     """
     asked: list[int] = []
     swallowed, since = False, 0.0
@@ -44,7 +44,7 @@ def terminated_as_interrupted() -> Iterator[list[int]]:
         if not isinstance(error.exc_value, KeyboardInterrupt):
             hook(error)
             return
-        # It hit a finalizer, where Python drops exceptions: once more, when that is over.
+        # It hit a finalizer, where Python drops exceptions: send it again afterwards.
         swallowed = True
         threading.Timer(0.01, os.kill, (os.getpid(), asked[0])).start()
 
@@ -66,23 +66,23 @@ def terminated_as_interrupted() -> Iterator[list[int]]:
 
 
 def end_with_parent() -> None:
-    """Watch for the end of the parent of this process, if it is a worker of one; once is enough.
+    """End this process when its parent has ended, if it is a worker; one call is enough.
 
-    Its run goes on with the next command: ending at any moment loses nothing. Without this, the
-    workers of a command that was killed would train on for hours, and nobody would know.
+    The next command resumes its run, so that ending at any moment loses nothing. Without this, the
+    workers of a killed command would train on for hours, unnoticed.
     """
     _watch_parent_of(os.getpid())
 
 
 @cache
 def _watch_parent_of(process: int) -> None:
-    del process  # a fork has the cache of its parent, and a watch of its own to keep
+    del process  # a fork inherits the cache, and must watch its own parent
     creator = multiprocessing.parent_process()
     if creator is None:
         return
 
     def watch() -> None:
-        # Also where the parent was gone before this began.
+        # This also holds if the parent was gone before.
         while os.getppid() == creator.pid:
             time.sleep(SECONDS_BETWEEN_LOOKS)
         os._exit(1)

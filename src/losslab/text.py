@@ -1,4 +1,4 @@
-"""Text of others, such as names, labels and errors, made safe to show."""
+"""Text from others, such as names, labels and errors, made safe to show."""
 
 import re
 import unicodedata
@@ -15,7 +15,7 @@ _MARKUP = re.compile(r"<(?=[A-Za-z/!?])|(?<=\])[(\[:]|\|")
 
 
 def printable(text: str) -> str:
-    r"""Return text that a terminal shows as it is, with what controls the terminal spelled out.
+    r"""Return text with everything that controls a terminal spelled out.
 
     >>> print(printable("red \x1b[31m and \u202e back"))
     red \x1b[31m and \u202e back
@@ -37,11 +37,11 @@ def printable_values(value: Any) -> Any:
 
 
 class Markdown(str):
-    """What is Markdown already, and not text to show as it is."""
+    """Text that is already Markdown."""
 
 
 def markdown(text: str) -> Markdown:
-    r"""Return one line of text as Markdown that shows it, also in a table's cell.
+    r"""Return one line of Markdown that shows text as it is, also in a table's cell.
 
     >>> print(markdown("a <b>x</b> | [here](http://x)\n# no heading, 1 < 2 [0.1, 0.2]"))
     a \<b>x\</b> \| [here]\(http://x) # no heading, 1 < 2 [0.1, 0.2]
@@ -53,7 +53,7 @@ def markdown(text: str) -> Markdown:
 
 
 class Console(rich.console.Console):
-    """Rich's console, for text that holds names and errors of others."""
+    """Rich's console, for text that may hold names and errors from others."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(emoji=False, **options)

@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     with caplog.at_level(logging.WARNING):
         assert_same(read(Reader(), tmp_path / "file" / "cache"))
-    assert "going on without it" in caplog.text
+    assert "continuing without it" in caplog.text
 
 
 def test_nothing_but_the_file_and_its_checksum_is_left(tmp_path):

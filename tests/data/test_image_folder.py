@@ -343,7 +343,7 @@ def test_each_image_is_read_once_and_what_is_skipped_is_told(root):
     assert torch.equal(source.train_labels, expected.train_labels)
     assert source.notes == (
         "skipped 1: files outside of class folders",
-        "skipped 1: files that are no images",
+        "skipped 1: files that are not images",
         "skipped 7: hidden files and folders, and what programs leave",
         "skipped 1: links to files that are read anyway",
         "skipped 3: links to folders that are read anyway",

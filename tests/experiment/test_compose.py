@@ -92,7 +92,7 @@ def test_a_number_in_another_form_is_the_run_that_is_there(losslab):
     losslab.train(ONE_STEP)
     config = (losslab.runs()[0] / "config.yaml").read_text()
     again = losslab.train(ONE_STEP, "optimizer.weight_decay=0", "data.label_noise=0")
-    assert "finished already" in again.out
+    assert "already finished" in again.out
     losslab.train(ONE_STEP, "optimizer.weight_decay=0", "force=true")
     assert (losslab.runs()[0] / "config.yaml").read_text() == config.replace(
         "force: false", "force: true"

@@ -52,7 +52,7 @@ CHANGES = {
 def test_changed_images_are_another_run(losslab, images, change):
     losslab.train(*images)
     CHANGES[change](losslab.folder / "images")
-    assert "finished already" not in losslab.train(*images).out
+    assert "already finished" not in losslab.train(*images).out
     groups = {run.parent.name for run in losslab.runs()}
     assert len(groups) == 2
     report = losslab.call("report", "outputs/runs")
@@ -63,7 +63,7 @@ def test_changed_images_are_another_run(losslab, images, change):
 def test_moved_and_copied_images_are_the_same_run(losslab, images):
     losslab.train(*images)
     (losslab.folder / "images").rename(losslab.folder / "moved")
-    assert "finished already" in losslab.train("data=image_folder", "data.root=moved").out
+    assert "already finished" in losslab.train("data=image_folder", "data.root=moved").out
     shutil.copytree(losslab.folder / "moved", losslab.folder / "copy")
     losslab.sweep("data=image_folder", "data.root=copy,moved", "seed=0,1")
     assert [run.name for run in losslab.runs()] == ["seed=0", "seed=1"]
@@ -158,7 +158,7 @@ def test_every_argument_of_a_custom_source_counts(losslab, custom):
 
 def test_a_custom_source_that_gives_other_data_makes_another_run(losslab, custom):
     losslab.train(*custom)
-    assert "finished already" in losslab.train(*custom).out
+    assert "already finished" in losslab.train(*custom).out
     file = losslab.folder / "my_data.py"
     file.write_text(file.read_text().replace("shade=0", "shade=1"))
     sys.modules.pop("my_data", None)

@@ -129,7 +129,7 @@ def test_a_stopped_run_ends_as_if_nothing_had_happened(stopped):
     about = read(run / "manifest.json")
     resumed = case["place"] != "before the first checkpoint"
     assert ("resumed_at_step" in about) is resumed
-    assert ("going on at step" in (run / "log.txt").read_text()) is resumed
+    assert ("resuming at step" in (run / "log.txt").read_text()) is resumed
 
 
 @pytest.mark.parametrize("stopped", [{"place": "before the second checkpoint"}], indirect=True)
@@ -190,7 +190,7 @@ def test_a_killed_process(losslab):
         assert status(run) == "running", "ended before it was stopped"
         busy = losslab.call("train", *TINY, *many)
         assert busy.code == 1
-        assert "another process is at it" in busy.err
+        assert "another process is running it" in busy.err
     finally:
         process.kill()
         process.wait()

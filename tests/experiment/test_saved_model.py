@@ -142,8 +142,8 @@ def test_what_does_not_fit(losslab, run, overrides, says):
 
 def test_what_is_no_finished_run_or_was_altered(losslab, run):
     check(losslab, ("evaluate",), ("run", "losslab evaluate --help"))
-    check(losslab, ("evaluate", "nowhere"), ("nowhere is no finished run",))
-    check(losslab, ("evaluate", str(run.parent)), ("is no finished run",))
+    check(losslab, ("evaluate", "nowhere"), ("nowhere is not a finished run",))
+    check(losslab, ("evaluate", str(run.parent)), ("is not a finished run",))
     for name in ("model.safetensors", "model.json", "config.yaml"):
         whole = (run / name).read_bytes()
         (run / name).write_bytes(whole.replace(b"1", b"2", 1) if name[-1] != "s" else whole[:-1])

@@ -164,7 +164,7 @@ def test_an_altered_result_is_named_and_made_again(losslab):
         check(losslab, ("train", *TINY), (str(run / name)[-30:], "force=true"))
         (run / name).write_bytes(content)
     (run / "model.safetensors").unlink()  # to save room
-    assert "finished already" in losslab.train().out
+    assert "already finished" in losslab.train().out
     (run / "summary.json").write_text("{}")
     losslab.train("force=true")
     assert len((run / "summary.json").read_text()) > 100

@@ -53,7 +53,10 @@ DAMAGES = {
     "cut predictions": (lambda run: truncate(run / "predictions.safetensors"), "cannot be read"),
     "cut metrics": (lambda run: truncate(run / "metrics.jsonl"), "half a record"),
     **{
-        f"a pipe as {name}": (lambda run, name=name: replace(run / name, os.mkfifo), "no regular")
+        f"a pipe as {name}": (
+            lambda run, name=name: replace(run / name, os.mkfifo),
+            "not a regular",
+        )
         for name in NAMES
     },
     **{
@@ -187,7 +190,7 @@ def test_a_run_keeps_its_name_whether_all_or_a_part_is_read(tmp_path, part):
 
 
 def test_no_folder_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="is no folder; give one that holds runs"):
+    with pytest.raises(ValueError, match="is not a folder; give one that holds runs"):
         load_runs(tmp_path / "nowhere")
 
 

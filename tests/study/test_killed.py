@@ -96,7 +96,7 @@ def test_a_sweep_that_is_asked_to_stop(tmp_path, undisturbed, launcher, number, 
     with command(tmp_path, *SWEEP) as again:
         assert again.wait() == 0, again.err
     assert sweep_contents(tmp_path / "outputs" / "runs") == undisturbed
-    resumed = [path for path in tmp_path.rglob("log.txt") if "going on" in path.read_text()]
+    resumed = [path for path in tmp_path.rglob("log.txt") if "resuming" in path.read_text()]
     assert resumed
 
 
@@ -109,7 +109,7 @@ def test_a_full_disk(tmp_path, undisturbed, limited):
         named = [line for line in lines if not line.endswith("more that did not start")]
         for line in named:
             assert line.startswith("losslab: not finished: outputs/runs/")
-            assert "make room, and the same command goes on" in line or "disk is full" in line
+            assert "make room, and the same command resumes" in line or "disk is full" in line
         assert named
     single = [word for word in SWEEP if word != "-m"][:-3]
     with command(folder, *single, "loss=brier", "trainer.epochs=60", before=narrow) as run:

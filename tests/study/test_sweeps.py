@@ -75,7 +75,7 @@ def test_finished_runs_are_not_touched(losslab):
     assert len(losslab.runs()) == 3
     assert "sweep: 1 runs" in result.out
     again = losslab.sweep("seed=0,1,2", ONE_EPOCH)
-    assert "all 3 runs are finished already" in again.out
+    assert "all 3 runs are already finished" in again.out
     assert stamps(first) == before
 
 

@@ -100,7 +100,7 @@ def test_two_commands_do_not_search_in_one_folder(losslab):
         fcntl.flock(held, fcntl.LOCK_EX)
         result = losslab.call("train", "-m", *TINY, *SEARCH)
     assert result.code == 2
-    assert "another command searches" in result.err
+    assert "another command is searching" in result.err
 
 
 def test_a_diverged_trial_counts(losslab):

@@ -14,7 +14,7 @@ def run(arguments: list[str]) -> int:
     """Start TensorBoard."""
     parser = new_parser(
         "board",
-        "Start TensorBoard on the loopback address: scalars, histograms, one row a configuration "
+        "Start TensorBoard on the loopback address: scalars, histograms, one row per configuration "
         "in HParams, and after a report means over seeds and images. Runs under way grow live.",
     )
     parser.add_argument(
@@ -23,14 +23,14 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=6006, help="0 for any that is free")
     given = parse(parser, arguments)
     if not given.path.is_dir():
-        raise ValueError(f"{given.path} is no folder; give one with runs, e.g. outputs")
+        raise ValueError(f"{given.path} is not a folder; give one with runs, e.g. outputs")
     _check_port(given.port)
     _allow_files(given.path)
     from tensorboard import default, program
 
     board = program.TensorBoard(plugins=default.get_plugins())
-    # It has no authentication, so it listens to this machine alone; a run under way shows up
-    # because files that grow are read on.
+    # It has no authentication, so it listens on this machine only. Growing files are read on, so
+    # that runs under way are shown.
     board.configure(
         [
             *("tensorboard", "--logdir", str(given.path), "--host", "127.0.0.1"),
@@ -43,12 +43,14 @@ def run(arguments: list[str]) -> int:
 
 
 def _allow_files(folder: Path) -> None:
-    """Let TensorBoard open every event file at once, as it does; say so where it cannot."""
+    """Raise the limit on open files for TensorBoard, which opens all event files at once."""
     files = [Path(above, name) for above, _, names in os.walk(folder)
              for name in names if "tfevents" in name]  # fmt: skip
     for file in files:
         if not file.is_file():
-            raise ValueError(f"{file} is no regular file, and TensorBoard would wait; remove it")
+            raise ValueError(
+                f"{file} is not a regular file, TensorBoard would wait for it; remove it"
+            )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = len(files) + _FILES_BESIDE
     if soft == resource.RLIM_INFINITY:
@@ -65,7 +67,7 @@ def _allow_files(folder: Path) -> None:
 
 
 def _check_port(port: int) -> None:
-    """Take the port and give it back: TensorBoard would say what is wrong in many lines."""
+    """Try the port first: TensorBoard would report a taken one in many lines."""
     if not 0 <= port < 2**16:
         raise ValueError(f"--port={port}; give a number from 0 to {2**16 - 1}")
     with socket.socket() as taken:

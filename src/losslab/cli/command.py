@@ -20,7 +20,7 @@ _NAMED = 3  # runs that did not even start; more are counted
 
 
 def say(text: str) -> None:
-    """Write one line on standard error, whatever a text holds."""
+    """Write a text as one line on standard error."""
     line = printable(" ".join(text.split()))
     sys.stderr.write(f"losslab: {line}\n")
 
@@ -60,7 +60,7 @@ def find_own_modules() -> None:
 
 
 def outcome(work: "Callable[[], list[Failed]]") -> int:
-    """Do a command's runs, name those that did not end, and return the exit code."""
+    """Do a command's runs, name those that did not finish, and return the exit code."""
     from losslab.study import LauncherError
 
     code = 0

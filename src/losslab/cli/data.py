@@ -7,7 +7,7 @@ from losslab.text import printable
 
 
 def run(arguments: list[str]) -> int:
-    """Say what is read of a data set."""
+    """Print what is read of a data set."""
     find_own_modules()
     from losslab.experiment import Composer, quoted
     from losslab.experiment.data import load

@@ -11,7 +11,7 @@ def run(arguments: list[str]) -> int:
     parser = flags()
     parser.prog = "losslab train"
     given = parse(parser, arguments, mixed=True)
-    # Hydra does not go on reading overrides after a flag that follows some.
+    # Hydra reads no overrides after a flag that follows some.
     flags_first = list(arguments)
     for override in given.overrides:
         flags_first.remove(override)

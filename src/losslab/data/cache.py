@@ -109,7 +109,7 @@ def _store(source: Source, path: Path) -> None:
         write_atomically(path, content)
     except OSError as error:
         logger.warning(
-            "cannot write the cache %s (%s): going on without it; data.cache_dir=null says so, "
+            "cannot write the cache %s (%s): continuing without it; data.cache_dir=null says so, "
             "data.cache_dir=DIR gives another",
             path,
             error,

@@ -212,7 +212,7 @@ def _images(folder: str, folders: set[str], skipped: Counter[str]) -> Iterator[_
             else:
                 yield from _images(entry.path, folders, skipped)
         elif not known:
-            skipped["files that are no images"] += 1
+            skipped["files that are not images"] += 1
         elif entry.is_file():
             link = entry.is_symlink()
             real = os.path.realpath(entry.path) if link else f"{here}/{entry.name}"

@@ -226,7 +226,7 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
             f"{name}._target_={path} cannot be imported{instead} ({reason})"
         ) from error
     if not callable(target):
-        raise ValueError(f"{name}._target_={path} is no class or function; give one")
+        raise ValueError(f"{name}._target_={path} is not a class or function; give one")
     check_definition(target, path, name)
     return target
 

@@ -25,10 +25,10 @@ def check_file(path: Path) -> None:
     """Refuse a choice that would fill the memory: what its references stand for counts each time.
 
     Raises:
-        ValueError: It is no regular file, or has too much in it.
+        ValueError: It is not a regular file, or has too much in it.
     """
     if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path} is no choice; give a file of at most {_MOST_BYTES} bytes")
+        raise ValueError(f"{path} is not a choice; give a file of at most {_MOST_BYTES} bytes")
     with suppress(YAMLError):  # Hydra says so if it is chosen
         _check_content(path)
 

@@ -81,12 +81,12 @@ class Composer:
             a study with code of its own are found in the same way.
 
     Raises:
-        ValueError: ``config_dir`` is no folder.
+        ValueError: ``config_dir`` is not a folder.
     """
 
     def __init__(self, config_dir: str | None = None) -> None:
         if config_dir is not None and not Path(config_dir).is_dir():
-            raise ValueError(f"--config-dir {config_dir} is no folder; give one with choices in it")
+            raise ValueError(f"--config-dir {config_dir} is not a folder; give one with choices")
         self._own = [] if config_dir is None else [Path(config_dir).resolve()]
         for folder in self._own:
             for depth in ("*.yaml", "*/*.yaml", "*/*/*.yaml"):

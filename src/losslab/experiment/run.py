@@ -166,7 +166,7 @@ def run(config: DictConfig, choices: dict[str, str], *, command: str, show: bool
             return _hold(config, identity, choices=choices, command=command, show=show)
         except OSError as error:
             if error.errno in _OF_THE_DISK:
-                reason = f"{os.strerror(error.errno)}: make room, and the same command goes on"
+                reason = f"{os.strerror(error.errno)}: make room, and the same command resumes"
                 with suppress(OSError):
                     directory.set_status("running", error=reason)
             raise
@@ -218,7 +218,7 @@ def _attempt(
     about["start"] = datetime.now(UTC).isoformat()
     if state is not None:
         about["resumed_at_step"] = state["step"]
-        logger.info("going on at step %d", state["step"])
+        logger.info("resuming at step %d", state["step"])
     write_atomically(directory.config, resolved(config))
     write_json(directory.manifest, about)
     logger.info("%s, seed %d", identity.group, identity.seed)

@@ -116,15 +116,15 @@ def load_model(run: str | Path) -> SavedModel:
         run: The run's directory, ``outputs/<name>/<group>/seed=<n>``.
 
     Raises:
-        ValueError: It is no finished run, a file was altered, or what is needed is not there.
+        ValueError: It is not a finished run, a file was altered, or what is needed is not there.
 
     >>> load_model("outputs")
     Traceback (most recent call last):
-    ValueError: outputs is no finished run; give its directory, .../seed=<n>
+    ValueError: outputs is not a finished run; give its directory, .../seed=<n>
     """
     directory = RunDirectory(Path(run).expanduser())
     if directory.status not in FINISHED:
-        raise ValueError(f"{run} is no finished run; give its directory, .../seed=<n>")
+        raise ValueError(f"{run} is not a finished run; give its directory, .../seed=<n>")
     about = _about(directory)
     with torch.random.fork_rng(devices=[]):
         model: nn.Module = make(

@@ -1,4 +1,4 @@
-"""Who does the runs of a sweep: this process, the cores of this machine, or a cluster."""
+"""Where the runs of a sweep are done: in this process, on all cores, or on a cluster."""
 
 from losslab.launchers.base import Failed, Launcher, LauncherError
 from losslab.launchers.local import Joblib, Serial

@@ -1,4 +1,4 @@
-"""What a launcher is, and what it needs that may not be installed."""
+"""The interface of a launcher, and checks that all of them share."""
 
 import importlib.util
 from abc import ABC, abstractmethod
@@ -13,11 +13,11 @@ from losslab.recording import RunDirectory
 
 @dataclass(frozen=True)
 class Failed:
-    """A run that did not end.
+    """A run that did not finish.
 
     Attributes:
-        directory: Its folder; the log in it has the traceback.
-        reason: In one line.
+        directory: Its folder; the log there has the traceback.
+        reason: Why, in one line.
     """
 
     directory: RunDirectory
@@ -35,10 +35,10 @@ class LauncherError(RuntimeError):
 
 
 class Launcher(ABC):
-    """Does runs somewhere; a context manager, so that workers serve several rounds of a sweep."""
+    """Does runs somewhere; a context manager, so that workers serve a whole sweep or study."""
 
     device: Literal["cpu", "cuda"] | None = None
-    """What ``trainer.device=auto`` is where the runs are done; ``None`` for this very machine."""
+    """What ``trainer.device=auto`` means where the runs are done; ``None`` on this machine."""
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +49,7 @@ class Launcher(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let the workers go."""
+        """Stop the workers."""
 
     @abstractmethod
     def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
@@ -61,11 +61,11 @@ class Launcher(ABC):
 
 
 def require(module: str, *, launcher: str) -> None:
-    """Raise ``ValueError`` where a module is not installed.
+    """Raise ``ValueError`` if a module is not installed.
 
     Args:
-        module: That is imported.
-        launcher: The choice that needs it, and the extra that has it.
+        module: Its name.
+        launcher: The choice that needs it, and the extra that installs it.
     """
     if importlib.util.find_spec(module) is None:
         raise ValueError(
@@ -75,7 +75,7 @@ def require(module: str, *, launcher: str) -> None:
 
 
 def check_counts(given: object, *names: str) -> None:
-    """Raise ``ValueError`` where an attribute of ``given`` is no count from 1 up."""
+    """Raise ``ValueError`` if an attribute of ``given`` is below 1."""
     for name in names:
         value = getattr(given, name)
         if value < 1:

@@ -1,4 +1,4 @@
-"""Runs on this machine: in this process, or in one worker process a core."""
+"""Runs on this machine: in this process, or in one worker process per core."""
 
 import os
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ class Serial(Launcher):
 @final
 @dataclass(frozen=True)
 class Joblib(Launcher):
-    """One worker process a core.
+    """One worker process per core.
 
     Attributes:
-        workers: How many; -1 for one a core.
+        workers: How many; -1 for one per core.
 
     Raises:
-        ValueError: ``workers`` is no number of processes.
+        ValueError: ``workers`` is neither -1 nor a whole number from 1 up.
     """
 
     workers: int = -1
@@ -39,17 +39,17 @@ class Joblib(Launcher):
         if self.workers < 1 and self.workers != -1:
             raise ValueError(
                 f"launcher.workers={self.workers}; give a number of processes from 1 up, "
-                "or -1 for one a core"
+                "or -1 for one per core"
             )
 
     def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
-        """Do all jobs; the processes stay for the next round."""
+        """Do all jobs; the processes stay for the next call."""
         import joblib
 
         # A notebook may change them, and its workers outlive a sweep.
         variables = {key: v for key, v in os.environ.items() if key.startswith("LOSSLAB_")}
         try:
-            # Each run matters more than the time to hand it out: no batches.
+            # A run takes much longer than handing it out: no batches.
             parallel = joblib.Parallel(
                 n_jobs=self.workers,
                 backend="loky",

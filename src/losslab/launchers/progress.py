@@ -25,7 +25,7 @@ class SweepProgress:
     On anything but a terminal it prints one line at the beginning and one at the end.
 
     Args:
-        directories: The runs that are to be done now.
+        directories: The runs to do.
         console: Where to show it.
         title: What is being done, e.g. ``tuning``.
     """
@@ -34,7 +34,7 @@ class SweepProgress:
         self, directories: Sequence[RunDirectory], *, console: Console, title: str
     ) -> None:
         self._pending = list(directories)
-        # A failed run that is tried again still says so until a worker takes it up.
+        # A failed run that is tried again says `failed` until a worker begins it.
         self._stale = {d.path for d in directories if d.status == "failed"}
         self._total, self._failed = len(directories), 0
         self._console, self._title = console, title

@@ -1,6 +1,6 @@
-"""Runs on a Ray cluster, or on one of its own on this machine.
+"""Runs on a Ray cluster, either a running one or one started on this machine.
 
-Ray itself and not Hydra's plugin for it: that one composes each run's configuration anew in its
+This uses Ray itself, not Hydra's plugin: the plugin composes each run's configuration again in its
 worker, starts a dashboard and writes into the home folder.
 """
 
@@ -22,15 +22,15 @@ from losslab.launchers.base import Launcher, LauncherError, check_counts, requir
 @final
 @dataclass
 class Ray(Launcher):
-    """One actor a worker: it imports torch once, and keeps its share of a GPU for its life.
+    """One actor per worker: it imports torch once and keeps its share of a GPU while it lives.
 
     Attributes:
-        address: Of a cluster that is up, ``auto`` or ``HOST:PORT``. Its machines must see
+        address: Of a running cluster, ``auto`` or ``HOST:PORT``. Its machines must see
             losslab, the data and the output folder at the same paths. ``None`` starts one on this
             machine and stops it at the end.
         workers: Runs at once; ``None`` for as many as the cluster has room for.
-        cpus: A run.
-        gpus: A run; 0.25 for four on one GPU.
+        cpus: Of each run.
+        gpus: Of each run; 0.25 for four on one GPU.
 
     Raises:
         ValueError: Ray is not installed, or a number is out of range.
@@ -66,7 +66,7 @@ class Ray(Launcher):
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         try:
             if self.address is None:
-                # Short, as a socket's path in it must be.
+                # A short path: those of sockets in it have a limit.
                 self._temporary = Path(tempfile.mkdtemp(prefix="ray-"))
                 ray.init(
                     address="local",
@@ -95,13 +95,13 @@ class Ray(Launcher):
             self._temporary = None
 
     def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
-        """Do all jobs; the actors stay for the next round."""
+        """Do all jobs; the actors stay for the next call."""
         if not self._actors:
             self._start()
         from ray.exceptions import RayError
         from ray.util import ActorPool
 
-        self._hire(len(jobs))
+        self._start_actors(len(jobs))
         pool, lost = ActorPool(self._actors), 0
         returned: list[str | None] = [None] * len(jobs)
         for place in enumerate(jobs):
@@ -110,7 +110,7 @@ class Ray(Launcher):
             try:
                 index, returned_there = pool.get_next_unordered()
                 returned[index] = returned_there
-            except RayError:  # its worker died; another one takes its place
+            except RayError:  # its worker died, and another replaces it
                 lost += 1
         if lost:
             raise LauncherError(
@@ -119,12 +119,12 @@ class Ray(Launcher):
             )
         return returned
 
-    def _hire(self, jobs: int) -> None:
+    def _start_actors(self, jobs: int) -> None:
         import ray
 
         has = ray.cluster_resources()  # type: ignore[no-untyped-call]
         needs = {"CPU": self.cpus, "GPU": self.gpus}
-        # A GPU's share is counted on one device: 0.6 of a GPU fits once, not 3 times in 2.
+        # A share of a GPU lies on one device: 0.6 fits once per GPU, not three times on two.
         room = min(
             int(has.get(name, 0) // need) if need > 1 else int(has.get(name, 0)) * int(1 // need)
             for name, need in needs.items()
@@ -145,7 +145,7 @@ class Ray(Launcher):
 
 
 class _Worker:
-    """Does runs in a process of Ray's, as if it were where the command was given."""
+    """Does runs in one of Ray's processes, as if in the folder where the command was started."""
 
     def __init__(self, folder: str, path: list[str], settings: dict[str, str]) -> None:
         os.chdir(folder)

@@ -30,7 +30,7 @@ def make_launcher(config: DictConfig) -> Launcher:
 def on_device_of(launcher: Launcher, config: DictConfig) -> DictConfig:
     """Return a run's configuration for the machines of the launcher.
 
-    What ``trainer.device=auto`` stands for is part of what a run is, so it has to be known here.
+    What ``trainer.device=auto`` means is part of a run's identity, so it must be known here.
 
     Raises:
         ValueError: The run needs a GPU, and the launcher gives it none.
@@ -48,18 +48,18 @@ def on_device_of(launcher: Launcher, config: DictConfig) -> DictConfig:
 
 
 def is_pending(identity: RunIdentity, config: DictConfig) -> bool:
-    """Return whether a run is to be done: it is not finished, or ``force=true``."""
+    """Return whether a run must be done: it is not finished, or ``force=true``."""
     return bool(config.force) or identity.directory.status not in FINISHED
 
 
 def do_round(launcher: Launcher, jobs: Sequence[Job], *, console: Console, title: str) -> None:
     """Do jobs; how each ended is in its run directory.
 
-    A run that another process is at is left to it. When all else is done, those runs are waited
-    for, and what a process did not finish before it ended is taken over.
+    A run that another process has is left to it. When all others are done, this waits for those
+    runs, and takes over what a process did not finish before it ended.
 
     Raises:
-        ValueError: There cannot be written.
+        ValueError: The output folder cannot be written.
         LauncherError: Workers ended before their runs did.
     """
     if not jobs:
@@ -72,13 +72,13 @@ def do_round(launcher: Launcher, jobs: Sequence[Job], *, console: Console, title
                 elsewhere += _launch(launcher, ready)
             if elsewhere and not told:
                 told = True
-                text = f"{title}: another process is at {len(elsewhere)} runs; waiting"
+                text = f"{title}: another process is running {len(elsewhere)} of them; waiting"
                 console.print(Text(text))
             ready, waited_for, elsewhere = [], elsewhere, []
             for job in waited_for:
                 if _directory(job).held:
                     elsewhere.append(job)
-                # One that failed there would fail here.
+                # One that failed there would fail here, too.
                 elif _directory(job).status not in (*FINISHED, "failed"):
                     ready.append(job)
             if elsewhere and not ready:
@@ -86,7 +86,7 @@ def do_round(launcher: Launcher, jobs: Sequence[Job], *, console: Console, title
 
 
 def _launch(launcher: Launcher, jobs: Sequence[Job]) -> list[Job]:
-    """Do jobs; return those that another process is at."""
+    """Do jobs; return those that another process has."""
     try:
         returned = launcher.launch(jobs)
     except LauncherError as error:
@@ -111,7 +111,7 @@ def outcome(identities: Iterable[RunIdentity]) -> list[Failed]:
 
 def _reason(directory: RunDirectory, status: str | None) -> str:
     if directory.held:
-        return "another process is at it"
+        return "another process is running it"
     reason = {"running": "stopped before its end", None: "did not start"}.get(status, "failed")
     folder = next(f for f in (directory.path, *directory.path.parents) if f.is_dir())
     return f"{reason}; its disk is full" if shutil.disk_usage(folder).free < _NO_SPACE else reason

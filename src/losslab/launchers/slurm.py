@@ -1,7 +1,7 @@
-"""Runs on a Slurm cluster, in job arrays handed in by submitit.
+"""Runs on a Slurm cluster, in job arrays that submitit submits.
 
-submitit itself and not Hydra's plugin for it: that one makes a job of every run, and a run of a
-second is not worth the ten in which a job's process imports torch.
+This uses submitit itself, not Hydra's plugin: the plugin makes every run a job, and a job's process
+takes ten seconds to import torch, for a run of perhaps one second.
 """
 
 import io
@@ -21,10 +21,10 @@ from losslab.experiment import Job
 from losslab.launchers.base import Launcher, LauncherError, check_counts, require
 from losslab.launchers.local import Joblib, Serial
 
-# submitit writes four files a job and one an array: no folder gets a thousand. Clusters rarely
-# allow arrays of more than a thousand, too.
+# submitit writes four files per job and one per array: no folder gets a thousand. Also, clusters
+# rarely allow arrays of more than a thousand.
 _JOBS_PER_ARRAY = 200
-# Options are lines of a shell script, and may come with somebody else's loss.
+# Options are lines of a shell script and may come from somebody else's configuration.
 _NOT_OPTIONS = (
     *("array", "chdir", "container", "error", "export", "export_file", "get_user_env", "input"),
     *("open_mode", "output", "wrap"),
@@ -38,20 +38,20 @@ _LOOKS_BETWEEN_QUESTIONS = 10
 class Slurm(Launcher):
     """Jobs that do several runs each; the command waits for them.
 
-    A job that runs out of time or is preempted is queued again and goes on at its runs' last
+    A job that runs out of time or is preempted is queued again and resumes from its runs' last
     checkpoints. The cluster's machines must see losslab, the data and the output folder at the
-    same paths as the machine on which the command is given.
+    same paths as the machine on which the command is started.
 
     Attributes:
-        runs_per_job: The most runs of a job.
-        runs_at_once: How many of them side by side; they share the job's GPUs.
-        jobs_at_once: The most jobs that run at once.
+        runs_per_job: At most.
+        runs_at_once: How many of a job's runs are done side by side; they share its GPUs.
+        jobs_at_once: At most.
         minutes: The time limit of a job.
-        cpus: A run.
-        gpus: A job.
-        memory_gb: A job; ``None`` for what the partition gives.
+        cpus: Of each run.
+        gpus: Of each job.
+        memory_gb: Of each job; ``None`` for the partition's default.
         partition: ``None`` for the cluster's default.
-        options: Other options of ``sbatch``, long names without dashes in front; or ``None``.
+        options: Further options of ``sbatch``: long names, without leading dashes.
         cluster: ``slurm``, or ``local`` for processes on this machine.
 
     Raises:
@@ -78,18 +78,18 @@ class Slurm(Launcher):
             raise ValueError(f"launcher.memory_gb={self.memory_gb}; give more than 0, or null")
         for name, value in {"partition": self.partition, **(self.options or {})}.items():
             if not re.fullmatch("[a-z][a-z_-]*", str(name)) or not str(value).isprintable():
-                raise ValueError(f"launcher.options: {name}={value!r} is no option on one line")
+                raise ValueError(f"launcher.options: {name}={value!r} is not an option on one line")
             if name.replace("-", "_") in _NOT_OPTIONS:
                 raise ValueError(
-                    f"launcher.options.{name} is losslab's own, or changes what is run; leave out "
+                    f"launcher.options.{name} is set by losslab, or changes what runs; leave out "
                     f"{', '.join(_NOT_OPTIONS)}"
                 )
         if self.cluster not in ("slurm", "local"):
             raise ValueError(f"launcher.cluster={self.cluster}; allowed are slurm and local")
         if self.cluster == "slurm" and shutil.which("sbatch") is None:
             raise ValueError(
-                "launcher=slurm: this machine has no sbatch; give the command on one that hands "
-                "in jobs, or try launcher=submitit_local"
+                "launcher=slurm: this machine has no sbatch; start the command where jobs are "
+                "submitted, or try launcher=submitit_local"
             )
 
     @property
@@ -98,18 +98,18 @@ class Slurm(Launcher):
         return "cuda" if self.gpus else "cpu"
 
     def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
-        """Hand in all jobs, wait for them; files of submitit's stay only where one was lost."""
+        """Submit all jobs and wait for them; submitit's files stay only if a job was lost."""
         above = jobs[0].identity.root / ".submitit"
         above.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=above))
         count = -(-len(jobs) // self.runs_per_job)
-        # Dealt out like cards, so that a sweep's slow corner does not fall to one job.
+        # Dealt out like cards, so that the slow runs of a sweep do not all fall to one job.
         path = tuple(sys.path)
         work = [_Work(tuple(jobs[index::count]), self.runs_at_once, path) for index in range(count)]
-        handed_in = self._hand_in(work, place)
+        submitted = self._submit(work, place)
         lost = [
             job.paths.stderr
-            for job in handed_in
+            for job in submitted
             if not job.paths.result_pickle.exists() or job.exception() is not None
         ]
         if lost:
@@ -118,40 +118,40 @@ class Slurm(Launcher):
                 "runs are kept, and the same command resumes"
             )
         returned: list[str | None] = [None] * len(jobs)
-        for index, job in enumerate(handed_in):
+        for index, job in enumerate(submitted):
             returned[index::count] = job.result()
         shutil.rmtree(place)
         if not any(above.iterdir()):
             above.rmdir()
         return returned
 
-    def _hand_in(self, work: Sequence["_Work"], place: Path) -> list[Any]:
-        """Return submitit's jobs, all at their ends."""
+    def _submit(self, work: Sequence["_Work"], place: Path) -> list[Any]:
+        """Return submitit's jobs, all of them ended."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         local = self.cluster == "local"
         size = self.jobs_at_once if local else _JOBS_PER_ARRAY
-        handed_in: list[Any] = []
+        submitted: list[Any] = []
         options = dict(self.options or {})
         try:
             for start in range(0, len(work), size):
                 executor = self._executor(place / str(start // size), options)
-                # submitit also prints what sbatch says, and there is one line for it.
+                # submitit also prints what sbatch says, which is in the one line below.
                 with redirect_stderr(io.StringIO()), executor.batch():
                     array = [executor.submit(part) for part in work[start : start + size]]
-                handed_in += array
+                submitted += array
                 if local:
                     _wait(array, local=True)
-                # Arrays one after another: jobs_at_once holds for each, so it does for all.
+                # One array after another: jobs_at_once holds for each, and so for all.
                 options["dependency"] = f"afterany:{array[0].job_id.split('_')[0]}"
-            _wait(handed_in, local=local)
+            _wait(submitted, local=local)
         except (FailedJobError, FailedSubmissionError) as error:
             raise ValueError(f"launcher=slurm: {' '.join(str(error).split())}") from error
         except BaseException:
-            for job in handed_in:
+            for job in submitted:
                 job.cancel(check=False)
             raise
-        return handed_in
+        return submitted
 
     def _executor(self, folder: Path, options: dict[str, Any]) -> Any:
         import submitit
@@ -184,7 +184,7 @@ class _Work:
         return list(launcher.launch(self.jobs))
 
     def checkpoint(self) -> Any:
-        """Say what to do when the job is queued again: the same, as finished runs are skipped."""
+        """Return what a job that is queued again does: the same, as finished runs are skipped."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -193,8 +193,8 @@ class _Work:
 def _wait(jobs: Sequence[Any], *, local: bool) -> None:
     """Wait until all jobs have left a result or are gone.
 
-    submitit itself asks ``sacct``, which many clusters have not set up; a killed job would then
-    be waited for for ever.
+    submitit itself asks ``sacct``, which many clusters have not set up; it would then wait for a
+    killed job forever.
     """
     pending, absent, looks = list(jobs), set[str](), 0
     while pending:
@@ -211,13 +211,13 @@ def _wait(jobs: Sequence[Any], *, local: bool) -> None:
         if queued is None:
             continue
         missing = {job.job_id for job in pending} - queued
-        # Gone twice: a result may take its time to show on a shared file system.
+        # Missing twice: on a shared file system a result may show up late.
         pending = [job for job in pending if job.job_id not in missing & absent]
         absent = missing
 
 
 def _queued() -> set[str] | None:
-    """Return the jobs of this user that wait or run; ``None`` where Slurm does not answer."""
+    """Return this user's queued and running jobs; ``None`` if Slurm does not answer."""
     asked = subprocess.run(
         ["squeue", "--noheader", "--me", "--array", "--format=%F %K"],
         capture_output=True,

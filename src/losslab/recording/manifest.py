@@ -12,7 +12,7 @@ PACKAGES = ("losslab", "torch", "torchvision", "numpy", "hydra-core", "omegaconf
 
 
 def manifest(*, command: str, device: str, threads: int, choices: dict[str, str]) -> dict[str, Any]:
-    """Return what is known when a run starts.
+    """Return what is known of a run when it starts.
 
     Args:
         command: As typed.
@@ -38,8 +38,8 @@ def _commit() -> dict[str, Any]:
     """Return the commit of the checkout that this package lies in; nothing for a wheel."""
     here = Path(__file__).resolve()
     root = here.parents[3]
-    # Git runs what its settings name, core.fsmonitor for one: so nobody's but the checkout's own,
-    # which is the code that runs here anyway. A folder above it may be somebody else's.
+    # Git runs programs that its settings name, such as core.fsmonitor. So only the checkout's own
+    # settings count, whose code runs here anyway; a folder above it may be somebody else's.
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
         "GIT_CONFIG_GLOBAL": os.devnull,
@@ -62,7 +62,7 @@ def _commit() -> dict[str, Any]:
     try:
         # A wheel in a virtual environment inside somebody's repository is not of that commit.
         git("ls-files", "--error-unmatch", str(here))
-        # What a study writes into experiments/ while it runs does not change what it computes.
+        # What a study writes into experiments/ does not change what it computes.
         changes = git("status", "--porcelain", "--", ":/src", ":/conf", ":/pyproject.toml")
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changes)}
     except (OSError, subprocess.CalledProcessError):

@@ -1,9 +1,9 @@
-"""Where in a folder of runs a new one goes, so that no folder holds more than a thousand entries.
+"""Where a new run goes, so that no folder holds more than a thousand entries.
 
 File systems of clusters, shells and TensorBoard all slow down in folders of many thousands. Up to
 :data:`ROOM` entries lie side by side; what comes beyond lies in folders ``hash=00`` to
-``hash=ff`` among them, by the first two hex digits of the SHA-256 of its name. What is once
-somewhere is found and stays there.
+``hash=ff`` among them, by the first two hex digits of the SHA-256 of its name. What is there
+already is found and stays where it is.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ SHARD = "hash="
 
 
 def locate(parent: Path, name: str) -> Path:
-    """Return where an entry is; if it is nowhere, where a first one would be.
+    """Return where an entry is, or would be if it were the first.
 
     >>> locate(Path("nowhere"), "mse-0123abcd").as_posix()
     'nowhere/mse-0123abcd'
@@ -30,15 +30,15 @@ def locate(parent: Path, name: str) -> Path:
 def place(
     parent: Path, names: Collection[str], *, only_spread: bool = False, room: int = ROOM
 ) -> None:
-    """Make a folder for every name that has none: side by side, or spread where they are many.
+    """Make a folder for every name that has none: side by side, or spread if there are many.
 
     One process at a time, so that two sweeps at once agree on where a run is.
 
     Args:
-        parent: Made if need be.
+        parent: Made if it is missing.
         names: Of the folders.
-        only_spread: Whether to leave it to others to make those that lie side by side.
-        room: How many entries may do that.
+        only_spread: Whether to make only those that are spread.
+        room: How many entries may lie side by side.
     """
     if all(locate(parent, name).exists() for name in names):
         return

@@ -14,8 +14,8 @@ class RecordLog:
 
     Args:
         path: The file.
-        after_step: Keep only the records up to this step of what is there already (a resumed
-            run repeats the later ones); ``None`` starts the file anew.
+        after_step: Keep only existing records up to this step (a resumed run repeats the later
+            ones); ``None`` starts the file afresh.
     """
 
     def __init__(self, path: Path, *, after_step: int | None = None) -> None:
@@ -48,7 +48,7 @@ class RecordLog:
 def read_records(path: Path, *, up_to: int | None = None) -> list[dict[str, Any]]:
     """Return the records with ``step <= up_to``.
 
-    The first line that is none, such as a half-written last one, ends the file.
+    The first line that is not a record, such as a half-written last one, ends the file.
     """
     records: list[dict[str, Any]] = []
     if not path.exists():
@@ -69,13 +69,13 @@ def check_mark(path: Path, mark: object) -> None:
     """Check that a file begins as it did when :meth:`RecordLog.mark` looked at it.
 
     Raises:
-        ValueError: It is missing, cut off or altered; or the mark is none.
+        ValueError: It is missing, cut off or altered; or the mark is not one.
     """
     match mark:
         case {"bytes": int(size), "sha256": str(digest)} if size >= 0:
             pass
         case _:
-            raise ValueError(f"nothing is known of {path.name}")
+            raise ValueError(f"there is no checksum of {path.name}")
     content = read_bytes(path) if path.is_file() else b""
     if hashlib.sha256(content[:size]).hexdigest() != digest:
         raise ValueError(f"{path.name} is cut off or altered")

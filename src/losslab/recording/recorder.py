@@ -11,14 +11,14 @@ from losslab.recording.run_directory import RunDirectory
 from losslab.types import Curves, Scalars
 
 SECONDS_BETWEEN_FLUSHES = 10.0
-"""At most, while records are made: an epoch may take an hour, and somebody may be looking on."""
+"""At most: an epoch may take an hour, and somebody may be watching."""
 
 
 class View(Protocol):
     """Shows the records of a run elsewhere while they are made."""
 
     def open(self, *, start: float, records: Sequence[Mapping[str, Any]]) -> None:
-        """Begin anew, with the records that a resumed run keeps.
+        """Start afresh, with the records that a resumed run keeps.
 
         Args:
             start: Unix time of the run's start, in seconds.
@@ -29,7 +29,7 @@ class View(Protocol):
         """Show one record of ``metrics.jsonl``."""
 
     def add_shown(self, position: Mapping[str, Any], shown: Sequence[Any]) -> None:
-        """Show what is no number, at the same place as a record."""
+        """Show images and histograms, at the position of a record."""
 
     def flush(self) -> None:
         """Make everything so far visible."""
@@ -43,7 +43,7 @@ class Recorder:
 
     Args:
         directory: The run's folder, which exists.
-        views: Where each record is shown, too.
+        views: Where else each record is shown.
         after_step: Records up to this step are kept, for a run that is resumed; ``None`` for a
             fresh one.
     """
@@ -102,7 +102,7 @@ class Recorder:
             self.flush()
 
     def marks(self) -> dict[str, Any]:
-        """Return what :func:`check_marks` needs to know the files again by."""
+        """Return what :func:`check_marks` needs to recognise the files."""
         return {"metrics": self._log.mark(), "curves": self._curves.mark()}
 
     def flush(self) -> None:
@@ -119,7 +119,7 @@ class Recorder:
         Args:
             success: False for a run that failed or diverged.
         """
-        with ExitStack() as each:  # the others, too, where one cannot be written
+        with ExitStack() as each:  # even if one of them cannot be written
             for view in self._views:
                 each.callback(view.close, success=success)
             each.callback(self._curves.close)
@@ -127,10 +127,10 @@ class Recorder:
 
 
 def check_marks(directory: RunDirectory, marks: object) -> None:
-    """Check that a run's records are those of :meth:`Recorder.marks`, and maybe more.
+    """Check that a run's records begin with those of :meth:`Recorder.marks`.
 
     Raises:
-        ValueError: A file is missing, cut off or altered, or the marks are none.
+        ValueError: A file is missing, cut off or altered, or the marks are damaged.
     """
     known = marks if isinstance(marks, Mapping) else {}
     check_mark(directory.metrics, known.get("metrics"))

@@ -20,7 +20,7 @@ from losslab.files import (
 
 Status = Literal["running", "done", "diverged", "failed"]
 FINISHED: tuple[Status, ...] = ("done", "diverged")
-"""Never run again unless forced: divergence is a result, too."""
+"""Not run again unless forced; divergence is a result."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,22 @@ class RunDirectory:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a record."""
+        """One JSON object per record."""
         return self.path / "metrics.jsonl"
 
     @property
     def curves(self) -> Path:
-        """What diagnostics saw that is a picture rather than a number, one object a record."""
+        """What diagnostics recorded as columns, such as profiles; one JSON object per record."""
         return self.path / "curves.jsonl"
 
     @property
     def summary(self) -> Path:
-        """Tag to final number."""
+        """The final numbers, by tag."""
         return self.path / "summary.json"
 
     @property
     def checkpoint(self) -> Path:
-        """There while the run is under way."""
+        """It exists while the run is under way."""
         return self.path / "checkpoint.pt"
 
     @property
@@ -90,7 +90,7 @@ class RunDirectory:
 
     @property
     def results(self) -> tuple[Path, ...]:
-        """The files whose checksums are kept once the run is finished."""
+        """The files whose checksums are kept when the run is finished."""
         return (
             *(self.config, self.manifest, self.metrics, self.curves, self.summary),
             *(self.model, self.about_model, self.loss, self.predictions),
@@ -98,7 +98,7 @@ class RunDirectory:
 
     @property
     def status(self) -> Status | None:
-        """The last status written, ``None`` if there is none that can be read."""
+        """The last status written, ``None`` if none can be read."""
         return _known(self._read_status().get("status"))
 
     @property
@@ -109,17 +109,17 @@ class RunDirectory:
 
     @property
     def altered(self) -> str | None:
-        """The first result that is not what it was when the run ended, ``None`` if all are."""
+        """The first result that was altered since the run ended, ``None`` if there is none."""
         before = self._read_status()
         name = self._first_altered(before)
-        # Not where another process has begun to run it again meanwhile.
+        # Unless another process has begun to run it again meanwhile.
         return name if self._read_status() == before else None
 
     def read(self, path: Path) -> bytes:
         """Return the content of one of the results.
 
         Raises:
-            ValueError: It is not what it was when the run ended.
+            ValueError: It was altered since the run ended.
         """
         content = path.read_bytes()
         checksums = self._read_status().get("sha256")
@@ -147,7 +147,7 @@ class RunDirectory:
         return status if is_intact(status) else {}
 
     def set_status(self, status: Status, *, error: str | None = None) -> None:
-        """Write the status, of a finished run with the checksums of its results, last of all."""
+        """Write the status."""
         self._write_status({"status": status} | ({} if error is None else {"error": error}))
 
     def finish(self, status: Status) -> None:
@@ -164,23 +164,23 @@ class RunDirectory:
         write_json(self.path / "status.json", sealed(value))
 
     def clear(self) -> None:
-        """Remove what an earlier run left, status first: half a run must not look finished."""
+        """Remove an earlier run's files, its status first: half a run must not look finished."""
         (self.path / "status.json").unlink(missing_ok=True)
         for path in self.path.iterdir():
             if path.name != LOCK_FILE and (not path.is_dir() or path.is_symlink()):
                 path.unlink()
 
     def tidy(self) -> None:
-        """Remove what a killed process left half written, links that lead elsewhere, and pipes."""
+        """Remove files that a killed process left half written, links and pipes."""
         for path in self.path.iterdir():
             if path.match(".*.tmp") or path.is_symlink() or not (path.is_file() or path.is_dir()):
                 path.unlink()
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """Hold the folder; gives False at once if another process has it.
+        """Lock the folder; gives False at once if another process has it.
 
-        It is :func:`losslab.files.lock`, on the folder itself.
+        See :func:`losslab.files.lock`.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with lock(self.path) as mine:
@@ -188,7 +188,7 @@ class RunDirectory:
 
     @property
     def held(self) -> bool:
-        """Whether a process that is alive has the folder."""
+        """Whether a running process has locked the folder."""
         if not self.path.is_dir():
             return False
         with self.lock() as mine:

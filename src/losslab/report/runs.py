@@ -90,7 +90,7 @@ def load_runs(root: Path) -> list[Run]:
         ValueError: ``root`` is not a folder.
     """
     if not root.is_dir():
-        raise ValueError(f"{root} is no folder; give one that holds runs, such as outputs/runs")
+        raise ValueError(f"{root} is not a folder; give one that holds runs, such as outputs/runs")
     root = root.resolve()
     paths = [root] if root.name.startswith("seed=") else list(_run_folders(root))
     above = root

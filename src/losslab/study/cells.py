@@ -62,14 +62,14 @@ class Cell:
         if start is not None:
             group, name = start.split("/")
             folder = locate(locate(self.root, group), name).parent
-            # In the words that all seeds share: TensorBoard's table makes one row of them.
+            # The same text for all seeds, so that TensorBoard's table has one row for them.
             name = "seed=${seed}" if name == f"seed={seed}" else name
             values["init_from"] = f"{folder}/{name}"
         return self.points.point(values, seed)
 
 
 def grid_of(arm: str, about: ArmSpec, under: ConditionSpec | None) -> list[float] | None:
-    """Return the grid of an arm under a condition: its own there, its own, or that of all there."""
+    """Return an arm's grid under a condition: the one for both, the arm's, or the condition's."""
     there = under.values if under else []
     if isinstance(there, Mapping):
         return there.get(arm) or about.values
@@ -77,7 +77,7 @@ def grid_of(arm: str, about: ArmSpec, under: ConditionSpec | None) -> list[float
 
 
 def check_arms(arms: Mapping[str, ArmSpec], conditions: Mapping[str, ConditionSpec]) -> None:
-    """Raise ``ValueError`` for an unknown start, or a name with the sign that joins two."""
+    """Raise ``ValueError`` for an unknown start, or a name that contains ``@``."""
     for name, arm in arms.items():
         starts = [other for other, about in arms.items() if about.start is None and other != name]
         if arm.start is not None and arm.start not in starts:
@@ -88,4 +88,4 @@ def check_arms(arms: Mapping[str, ArmSpec], conditions: Mapping[str, ConditionSp
     for kind, names in (("arms", arms), ("conditions", conditions)):
         for name in names:
             if "@" in name:
-                raise ValueError(f"study.{kind}.{name}: give it a name without @")
+                raise ValueError(f"study.{kind}.{name}: give a name without @")

@@ -1,7 +1,7 @@
-"""Measures that draw what runs recorded: numbers while training, and curves of diagnostics.
+"""Measures that draw what runs recorded: numbers during training, and curves of diagnostics.
 
 Each takes the sets to draw, which have the colours of their losses, the ``name`` of the figure's
-file, and ``labels``: set to what people read, those of the study's arms if not given.
+file, and ``labels`` of the sets, by default those of the study's arms.
 """
 
 import math
@@ -19,7 +19,7 @@ from losslab.study.over_seeds import curve_over_seeds
 from losslab.study.points import Point
 
 FEWEST = 20
-"""Examples in a bin of a reliability diagram; of fewer, accuracy is known to a fifth at best."""
+"""The fewest examples in a bin of a reliability diagram; below, accuracy is too uncertain."""
 
 
 def over_training(
@@ -33,7 +33,7 @@ def over_training(
     logarithmic: bool = False,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Measurement:
-    """Draw a number while training: the mean over seeds against the epoch, with 95% intervals.
+    """Draw a number during training: the mean over seeds against the epoch, with 95% intervals.
 
     Epochs at which a run recorded no finite number (it had diverged) are left out. A
     ``logarithmic`` axis has geometric means; intervals are cut at ``bounds``, which the number

@@ -1,4 +1,4 @@
-"""Measures: functions from finished runs to quantities, tables and drawings, named in a study."""
+"""Measures: functions, named in a study, from finished runs to quantities, tables and figures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,7 +21,7 @@ Measure = Callable[..., Measurement]  # of Runs, and of labels where it takes th
 
 
 def check_measures(measures: Mapping[str, Mapping[str, Any]], claims: Sequence[Claim]) -> None:
-    """Raise ``ValueError`` for a wrong measure, or a claim about one that is not there."""
+    """Raise ``ValueError`` for a wrong measure, or a claim about an unknown one."""
     for name, node in measures.items():
         check_arguments(_partial(node), f"study.measures.{name}")
     for claim in claims:
@@ -40,14 +40,14 @@ def write_evidence(
     *,
     labels: Mapping[str, str],
 ) -> None:
-    """Measure what can be measured and write ``evidence.json`` into the study's folder.
+    """Call the measures whose runs are finished; write ``evidence.json`` into the study's folder.
 
     Args:
         session: The study's.
         runs: All that the study planned; a measure whose sets are not all finished is left out.
         measures: Name to a node whose ``_target_`` takes the :data:`Runs` of its ``needs`` and
             gives a :class:`~losslab.report.measurement.Measurement`.
-        labels: Set to what people read, for measures that take ``labels`` and are given none.
+        labels: Set to its name in reports, for measures that take ``labels`` and are given none.
     """
     complete = {
         name: points
@@ -69,7 +69,7 @@ def write_evidence(
 def _measure(
     name: str, node: Mapping[str, Any], runs: Runs, labels: Mapping[str, str]
 ) -> Measurement | None:
-    """Return what was measured, ``None`` where the runs it needs are not there."""
+    """Return what was measured, ``None`` if runs that it needs are missing."""
     needs = node.get("needs", [])
     if any(need not in runs for need in needs):
         return None

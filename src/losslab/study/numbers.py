@@ -1,4 +1,4 @@
-"""Measures that many studies share: one number a seed, and what follows from several runs.
+"""Measures that many studies share: ratios, shares, spreads and counts over runs.
 
 Each takes the sets of runs that it is about. A metric is ``<tag>`` or ``<tag>@<selector>``.
 """
@@ -92,7 +92,7 @@ def _disagreement(points: Sequence[Point]) -> Quantity:
     for i, j in combinations(range(n), 2):
         differ[i, j] = differ[j, i] = np.mean(classes[i] != classes[j])
     mean = differ.sum() / (n * (n - 1))
-    low, high = 0.0, 1.0  # all that one pair of runs tells of the others
+    low, high = 0.0, 1.0  # a single pair of runs says nothing about others
     if n > 2:
         without = (differ.sum() - 2 * differ.sum(axis=1)) / ((n - 1) * (n - 2))
         error = math.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
@@ -151,9 +151,9 @@ def _recalls(point: Point) -> FloatArray:
 
 
 def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> Measurement:
-    """Measure each set's chosen value over that of the set ``over``.
+    """Measure each set's chosen value divided by that of the set ``over``.
 
-    A value chosen from a grid has no interval of its own: it is known to the grid's step.
+    A value chosen from a grid has no interval: it is known to the grid's step.
     """
     group, _, key = parameter.partition(".")
     chosen = {name: float(points[0].config[group][key]) for name, points in runs.items()}
@@ -171,7 +171,7 @@ def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> M
 
 
 def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
-    """Measure each set's standard deviation over seeds beside that of the set ``over``.
+    """Measure each set's standard deviation over seeds divided by that of the set ``over``.
 
     The interval is the bias-corrected bootstrap's over seeds (Efron 1987, SciPy's ``BCa``); runs
     of the same seed are drawn together.

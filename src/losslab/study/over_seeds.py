@@ -33,8 +33,8 @@ def pairs(one: Sequence[Point], other: Sequence[Point]) -> list[tuple[Point, Poi
 def over_seeds(values: Sequence[float] | FloatArray, what: str) -> Quantity:
     """Return the mean of one number a seed with its 95% t interval.
 
-    One seed tells nothing of the others: its interval is the whole line. Where a number is infinite
-    (a count that never ended, for one), the interval is the range of the numbers.
+    A single seed says nothing about others: its interval is the whole line. If a number is infinite
+    (a count that never ended, say), the interval is the range of the numbers.
 
     >>> over_seeds([1.0, 2.0, 3.0], "example").value
     2.0
@@ -62,9 +62,9 @@ def curve_over_seeds(
         label: Of the curve.
         x: ``(V,)`` positions.
         values: ``(S, V)`` one row a seed.
-        logarithmic: Whether mean and interval are those of the logarithm, for a log axis.
-        bounds: What the number can be, such as (0, 1) for a share; an interval is cut there.
-        loss: As :class:`~losslab.report.drawings.Curve`.
+        logarithmic: Whether to average logarithms, for a log axis.
+        bounds: The number's range, such as (0, 1) for a share; intervals are clipped there.
+        loss: As :class:`~losslab.figures.Curve`.
     """
     # A 0 has no place on a log axis, NaN draws nothing.
     rows = np.log(np.where(values > 0, values, np.nan)) if logarithmic else values

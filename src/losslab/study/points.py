@@ -1,4 +1,4 @@
-"""Runs that a study plans: composed once, then varied in values and seed."""
+"""The runs of a study: an arm is composed once, then values and seeds are varied."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Session:
 
     @cached_property
     def launcher(self) -> Launcher:
-        """Does the study's runs; whoever opens the session closes it."""
+        """It does the study's runs; the caller opens and closes it."""
         return make_launcher(self._common)
 
     def check_overrides(self, varied: Collection[str]) -> None:
@@ -73,7 +73,7 @@ class Point:
 
     values: dict[str, Any]  # key to value, of what is varied
     seed: int  # of the run
-    command: str  # what does it again, as typed into a shell
+    command: str  # that reproduces it, as typed into a shell
     config: DictConfig  # composed
     choices: dict[str, str]  # group to choice
     identity: RunIdentity  # where its results are
@@ -90,7 +90,7 @@ class Point:
 
 
 class Points:
-    """Gives the points of one arm; it is composed once, values and seeds are set in copies.
+    """The runs of one arm: it is composed once, and values and seeds are set in copies.
 
     Args:
         session: The study's.
@@ -127,7 +127,7 @@ class Points:
         """Return all combinations of the axes' values and the seeds.
 
         Raises:
-            ValueError: An axis is no list, a value is out of range, or a key is unknown.
+            ValueError: An axis is not a list, a value is out of range, or a key is unknown.
         """
         for key, values in {**axes, "seeds": seeds}.items():
             if not isinstance(values, list) or not values:
@@ -146,13 +146,13 @@ def run_points(
     *,
     checked: Callable[[], None] = lambda: None,
 ) -> list[Failed]:
-    """Run those that are not finished, on all cores; return those that did not end.
+    """Do the runs that are not finished; return those that failed.
 
     Args:
         session: The study's.
         points: The runs.
         title: What is being done, for the progress bar.
-        checked: Called once all are found to be in order, before the first one runs.
+        checked: Called when all runs have been checked, before the first one starts.
     """
     distinct = list({point.identity: point for point in points}.values())
     missing = [point for point in distinct if is_pending(point.identity, point.config)]

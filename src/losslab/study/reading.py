@@ -24,7 +24,7 @@ def final(point: Point, tag: str) -> float:
 
 
 def diverged(points: Sequence[Point]) -> list[bool]:
-    """Return of each run whether it ended because a number was no longer finite."""
+    """Return whether each run diverged: its objective was infinite or NaN."""
     return [point.identity.directory.status == "diverged" for point in points]
 
 

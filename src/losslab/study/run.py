@@ -14,15 +14,15 @@ from losslab.study.study import Study
 from losslab.sweepers import only_with_m
 
 SIZES = ("committed", "full")
-"""Of a study: what two cores do in minutes and the repository holds, and more for a GPU."""
+"""Sizes of a study: what two cores do in minutes and the repository holds; more for a GPU."""
 
 
 IN_REPOSITORY = ("identities", "weight_prior")
-"""Studies with code of their own, which lies in ``experiments`` and in no wheel."""
+"""Studies with their own code, which is in ``experiments`` and not in a wheel."""
 
 
 def studies(composer: Composer) -> list[str]:
-    """Return the names of all studies that are here."""
+    """Return the names of all studies that are installed."""
     return composer.choices("study")
 
 
@@ -34,7 +34,7 @@ def only_in_repository(composer: Composer) -> list[str]:
 def run_study(
     composer: Composer, name: str, overrides: Sequence[str], *, console: Console, command: str
 ) -> list[Failed]:
-    """Run what is missing of a study and write its report; return the runs that failed.
+    """Do a study's missing runs and write its report; return the runs that failed.
 
     Arguments and errors as for :func:`open_study`.
     """
@@ -60,7 +60,7 @@ def open_study(
     """
     if name in only_in_repository(composer):
         raise ValueError(
-            f"the study {name} has code of its own and is in losslab's repository, not in this "
+            f"the study {name} has its own code and is in losslab's repository, not in this "
             f"installation; run it in a checkout, or add --config-dir with its experiments/{name}"
         )
     overrides = [quoted(text) for text in overrides]
@@ -80,7 +80,7 @@ def sized(node: DictConfig, name: str) -> DictConfig:
     size, full = container.pop("size", SIZES[0]), container.pop("full", None)
     if size not in SIZES or (size != SIZES[0] and full is None):
         allowed = SIZES if full is not None else SIZES[:1]
-        raise ValueError(f"study.size={size}; {name} comes in {' and '.join(allowed)}")
+        raise ValueError(f"study.size={size}; {name} comes in the sizes {' and '.join(allowed)}")
     if size == "full":
         container["base"] = [*container.get("base", []), *full.pop("base", [])]
         container |= full

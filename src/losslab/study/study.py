@@ -1,4 +1,4 @@
-"""A study: what ``conf/study/NAME.yaml`` says, planned, run where runs are missing, reported."""
+"""A study: ``conf/study/NAME.yaml`` planned, its missing runs done, and reported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ from losslab.study.points import Point, Points, Session, run_points
 RATES: tuple[Rate, ...] = ("reference", "scaled", "own")  # in the order of display
 CONFIRM_AT: tuple[Rate, ...] = ("own", "reference")
 
-# As which the parts of a study are read: in a configuration they are mappings and lists.
+# The types of a study's parts, which are mappings and lists in a configuration.
 _PARTS: dict[str, Any] = {
     "arms": dict[str, ArmSpec],
     "conditions": dict[str, ConditionSpec],
@@ -51,7 +51,7 @@ class Study:
         axis: What the conditions vary, such as ``number of classes``.
         conditions: :class:`~losslab.study.cells.ConditionSpec` by name, in the order of display.
             Every arm is tuned under every condition and then called ``<arm>@<condition>``.
-        reference: The arm at whose best value the others are confirmed, too.
+        reference: The arm at whose best value the others are also confirmed.
         parameter: The key that is tuned, such as ``optimizer.lr``.
         values: Its grid.
         select: The tag whose mean over the tuning seeds chooses a value.
@@ -65,7 +65,7 @@ class Study:
         claims: :class:`~losslab.report.plan.Claim` about differences or quantities.
 
     Raises:
-        ValueError: The parts do not fit.
+        ValueError: The parts do not fit together.
     """
 
     title: str
@@ -90,7 +90,7 @@ class Study:
         for name, kind in _PARTS.items():
             object.__setattr__(self, name, parse(kind, getattr(self, name), f"study.{name}"))
         if not self.arms and not self.measures:
-            raise ValueError("the study has neither arms nor measures; give it one of them")
+            raise ValueError("the study has neither arms nor measures; give one of them")
         if self.arms:
             self._check_comparison()
         check_measures(self.measures, self.claims)
@@ -117,7 +117,8 @@ class Study:
         both = set(self.tune_seeds) & set(self.confirm_seeds)
         if both:
             raise ValueError(
-                f"the study's seeds {sorted(both)} tune and confirm; a comparison needs fresh ones"
+                f"the seeds {sorted(both)} are in tune_seeds and confirm_seeds; a comparison needs "
+                "fresh ones"
             )
 
     def cells(self, session: Session) -> dict[str, Cell]:
@@ -152,7 +153,7 @@ class Study:
         """Return what is known before the first run.
 
         Raises:
-            ValueError: A claim or a step is about what the study lacks.
+            ValueError: A claim or a step names something that the study lacks.
         """
         rates = {*self.confirm_at, *(["scaled"] if any(c.scale for c in cells.values()) else [])}
         grid: dict[str, Any] = {
@@ -184,7 +185,7 @@ class Study:
         )
 
     def run(self, session: Session) -> list[Failed]:
-        """Run what is missing and write the report; return the runs that failed."""
+        """Do the missing runs and write the report; return the runs that failed."""
         session.check_overrides(self._varied(session))
         cells, sets = self.cells(session), self.sets(session)
         # A claim that cannot be judged should not cost a training first.

@@ -1,4 +1,4 @@
-"""``losslab train``: every run checked before the first one is done."""
+"""``losslab train``: every run is checked before the first one starts."""
 
 import argparse
 import shlex
@@ -69,7 +69,7 @@ def one(composer: Composer, overrides: Sequence[str], *, console: Console) -> Ru
         make_room([job.identity])
         job(show=not console.quiet)
     else:
-        console.print("this run is finished already; force=true trains again", soft_wrap=True)
+        console.print("this run is already finished; force=true trains it again", soft_wrap=True)
     return job.identity
 
 

@@ -1,4 +1,4 @@
-"""What a sweeper is, and what it works with."""
+"""The interface of a sweeper, and what it works with."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ class Sweep:
     Attributes:
         composer: Open.
         overrides: As typed, parsed.
-        sweeper: Says which runs there are.
+        sweeper: Decides which runs there are.
         launcher: Does the runs.
         console: For progress and results.
     """
@@ -67,7 +67,7 @@ class Sweep:
 
 
 class Sweeper(ABC):
-    """Says which runs a sweep is made of."""
+    """Decides which runs a sweep has."""
 
     @abstractmethod
     def run(self, sweep: Sweep) -> list[RunIdentity]:
@@ -90,7 +90,7 @@ def only_with_m(overrides: Iterable[Override]) -> None:
 
 
 def axes(overrides: Iterable[Override]) -> list[Texts]:
-    """Return of each override the values that it goes through, as Hydra's basic sweeper does.
+    """Return the values of each override, as Hydra's basic sweeper does.
 
     Raises:
         ValueError: One has no values, or lists launchers or sweepers.
@@ -102,12 +102,12 @@ def axes(overrides: Iterable[Override]) -> list[Texts]:
             continue
         key, values = override.get_key_element(), []
         if override.key_or_group.partition(".")[0] in OF_A_SWEEP:
-            raise ValueError(f"{override.input_line}: one command has one; give a single value")
+            raise ValueError(f"{override.input_line}: it cannot be swept; give a single value")
         if override.is_discrete_sweep():
             values = [f"{key}={value}" for value in override.sweep_string_iterator()]
         if not values:
             raise ValueError(
-                f"{override.input_line}: a grid needs values to go through; give a list a,b,c, "
+                f"{override.input_line}: a grid needs a list of values; give a,b,c, "
                 "choice(...) or range(...)"
             )
         found.append(values)

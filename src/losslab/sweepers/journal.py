@@ -1,4 +1,4 @@
-"""The file in which a search keeps its trials: one command at a time, and no half line in it."""
+"""The file in which a search keeps its trials: for one command at a time, without half lines."""
 
 import os
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def open_journal(path: Path) -> Iterator["JournalStorage"]:
     """Open Optuna's storage in a file, for this process alone.
 
-    So trials that are said to run there are those of a command that was stopped.
+    So trials that it lists as running are those of a command that was stopped.
 
     Raises:
-        ValueError: Another command searches there.
+        ValueError: Another command is searching there.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -28,7 +28,8 @@ def open_journal(path: Path) -> Iterator["JournalStorage"]:
     with lock(path) as mine:
         if not mine:
             raise ValueError(
-                f"another command searches in {path.parent}; wait for it, or give another name=..."
+                f"another command is searching in {path.parent}; wait for it, or give another "
+                "name=..."
             )
         content = read_bytes(path)
         if not content.endswith(b"\n"):
@@ -38,7 +39,7 @@ def open_journal(path: Path) -> Iterator["JournalStorage"]:
 
 
 class _Ours:
-    """Optuna asks for a lock, and its own is a file that stays when its process is killed."""
+    """Optuna needs a lock object, and its own is a file that stays when its process is killed."""
 
     def acquire(self) -> bool:
         return True

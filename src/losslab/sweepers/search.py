@@ -1,7 +1,7 @@
-"""A search with Optuna, over runs that are like all others.
+"""A search with Optuna; its trials are ordinary runs.
 
-Optuna itself and not Hydra's plugin for it, which is made for Optuna 2, numbers the trials of
-every command from 0 and writes over those before.
+This uses Optuna itself, not Hydra's plugin, which is made for Optuna 2, numbers the trials of
+every command from 0 and overwrites earlier ones.
 """
 
 import hashlib
@@ -34,12 +34,12 @@ RESULTS = "search.json"
 @final
 @dataclass(frozen=True, kw_only=True)
 class Optuna(Sweeper):
-    """Searches values, with the same number of trials for each of the things compared.
+    """Searches values, with the same number of trials for each thing compared.
 
-    Every combination of lists ``a,b,c`` (of losses, say) is a search of its own; what is given as
-    ``interval``, ``range`` or ``choice`` is searched; a trial is one run a seed, and its value
+    Every combination of lists ``a,b,c`` (of losses, say) has its own search; what is given as
+    ``interval``, ``range`` or ``choice`` is searched; a trial is one run per seed, and its value
     their mean. What a trial tries follows from its number and the trials before its round, so
-    that a search that was stopped goes on as if it had not been.
+    that a stopped search resumes as if it had never stopped.
 
     Attributes:
         trials: Of each search.
@@ -113,7 +113,7 @@ class Optuna(Sweeper):
         return _Search(self, sweep, space, number, study)
 
     def _do(self, searches: Sequence["_Search"]) -> list[RunIdentity]:
-        """Go round until every search has its trials; the rounds of all are done together."""
+        """Repeat until every search has its trials; the rounds of all are done together."""
         done: list[RunIdentity] = []
         while True:
             rounds = [(search, trial) for search in searches for trial in search.round()]
@@ -157,10 +157,10 @@ class _Search:
         return [trial for trial in self.trials() if trial.state.is_finished()]
 
     def round(self) -> list["FrozenTrial"]:
-        """Return the trials to be done now, asking for a new round where none is open."""
+        """Return the trials to do now, asking for a new round if none is open."""
         found = self.trials()
         is_open = [t for t in found if not t.state.is_finished() and t.number not in self._left]
-        # A command that was stopped while it asked for a round left it short.
+        # A command that was stopped while asking for a round left it incomplete.
         size, at_once = len(found), self.about.at_once
         wanted = min(-(-size // at_once) * at_once, self.about.trials)
         if not is_open:
@@ -176,7 +176,7 @@ class _Search:
         return self.sweep.plan(_texts(self._space, self._space.compared[self.number], params))
 
     def tell(self, trial: "FrozenTrial", jobs: Sequence[Job]) -> None:
-        """Tell the value of a trial, if all its runs have ended."""
+        """Report the value of a trial to Optuna, if all its runs have ended."""
         if any(is_pending(job.identity, _unforced(job)) for job in jobs):
             self._left.add(trial.number)
         else:
@@ -231,7 +231,7 @@ class _Search:
             )
 
     def _drop_unborn(self) -> None:
-        """Drop trials that were stopped before all they try was known."""
+        """Drop trials that were stopped before all their values were drawn."""
         from optuna.trial import TrialState
 
         for trial in self.trials():
@@ -264,7 +264,7 @@ def show(sweep: Sweep, searches: Sequence[_Search]) -> None:
 
 
 def _confirmation(jobs: Sequence[Job]) -> str:
-    """Return what does the best trial again, under a name of its own: chosen numbers flatter."""
+    """Return the command that confirms the best trial, under another name."""
     words = shlex.split(jobs[0].command)
     own = [word for word in words[2:] if not word.startswith(("seed=", "name="))]
     after = max(job.identity.seed for job in jobs) + 1
@@ -279,7 +279,7 @@ def _texts(space: Space, fixed: Texts, params: dict[str, Any]) -> list[Texts]:
 
 
 def _corner(space: Space, end: Literal["low", "high"]) -> dict[str, Any]:
-    """Return an end of every range, so that both can be checked before anything is done."""
+    """Return one end of every range, so that both can be checked before anything runs."""
     return {
         key: getattr(d, end) if hasattr(d, end) else d.choices[0 if end == "low" else -1]  # type: ignore[attr-defined]
         for key, d in space.searched.items()

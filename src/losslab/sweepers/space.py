@@ -1,4 +1,4 @@
-"""What is searched and what is compared, from Hydra's own way of writing sweeps."""
+"""What is searched and what is compared, in Hydra's syntax of sweeps."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Space:
     Attributes:
         searched: Key to where its values are drawn from: ``interval``, ``range``, ``choice``.
         compared: The overrides of each search: single values, and one of every list ``a,b,c``.
-        names: Of each search, what tells it from the others, e.g. ``loss=mse``.
+        names: What distinguishes each search from the others, e.g. ``loss=mse``.
         seeds: The overrides that give the seeds over which a trial is averaged.
     """
 
@@ -40,7 +40,7 @@ def space_of(overrides: Iterable[Override]) -> Space:
     """Sort overrides into what is searched, what is compared, and the seeds.
 
     Raises:
-        ValueError: Nothing is searched, or something that cannot be.
+        ValueError: Nothing is searched, or something that cannot be searched.
     """
     searched: dict[str, BaseDistribution] = {}
     compared: list[Override] = []
