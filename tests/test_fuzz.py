@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from losslab.data import synthetic
 from losslab.data.cache import cached
-from losslab.data.mnist import MNIST, _content
+from losslab.data.mnist import FILES, MNIST, _content
 from losslab.experiment.warm_start import checksum, warm_start
 from losslab.files import read_json
 from losslab.recording import Recorder, RunDirectory, check_marks, read_records
@@ -200,7 +200,7 @@ def test_a_digit_file(tmp_path, data):
     file = tmp_path / data.draw(st.sampled_from(["file", "file.gz"]))
     whole = gzip.compress(b"\0" * 100, mtime=0)
     file.write_bytes(data.draw(damaged(whole)))
-    sha256 = MNIST.sha256["t10k-labels-idx1-ubyte"]
+    sha256 = MNIST.sha256[FILES.index("t10k-labels-idx1-ubyte")]
     assert attempt(lambda: _content(file, sha256)) is None
 
 

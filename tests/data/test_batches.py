@@ -22,7 +22,7 @@ def reference(images, dataset):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_in_order_gives_normalised_pictures(shape, channels_last):
+def test_in_order_gives_normalised_images(shape, channels_last):
     dataset, loader = make(shape, channels_last=channels_last)
     batches = list(loader.in_order(64))
     assert [len(batch.labels) for batch in batches] == [64, 36]
@@ -64,7 +64,7 @@ def test_an_epoch_goes_once_through_everything_and_drops_nothing():
     batches = list(loader.epoch(0, 0))
     assert [len(batch.labels) for batch in batches] == [32, 32, 32, 4]
     assert len(loader) == 4
-    # Sorted by their sums, epoch and order hold the same pictures.
+    # Sorted by their sums, epoch and order hold the same images.
     sums = torch.cat([batch.images for batch in batches]).double().sum(dim=(1, 2, 3)).sort().values
     whole = reference(dataset.train.images, dataset).sum(dim=(1, 2, 3)).sort().values
     torch.testing.assert_close(sums, whole, rtol=0, atol=1e-3)

@@ -44,7 +44,7 @@ def pack(files):
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """A CIFAR-10 of ten pictures whose checksums count as the right ones."""
+    """A CIFAR-10 of ten images whose checksums count as the right ones."""
     from torchvision import datasets
 
     random = np.random.default_rng(0)

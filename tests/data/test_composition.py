@@ -12,7 +12,7 @@ PARTS = ("train", "val", "test")
 
 
 def pieces(part, digits):
-    """Every picture of every row as a hashable value: they are noisy, so no two are equal."""
+    """Every image of every row as a hashable value: they are noisy, so no two are equal."""
     return [
         [piece.contiguous().numpy().tobytes() for piece in row.chunk(digits, dim=2)]
         for row in part.images
@@ -20,7 +20,7 @@ def pieces(part, digits):
 
 
 def known(source, digits):
-    """Return picture to label, for the official training and test part."""
+    """Return image to label, for the official training and test part."""
     parts = (source.train_images, source.train_labels), (source.test_images, source.test_labels)
     return [
         {image.numpy().tobytes(): int(label) for image, label in zip(*part, strict=True)}
@@ -29,7 +29,7 @@ def known(source, digits):
 
 
 @pytest.mark.parametrize("digits", [2, 3])
-def test_a_rows_class_is_the_number_that_its_pictures_classes_write(digits):
+def test_a_rows_class_is_the_number_that_its_images_classes_write(digits):
     dataset = build(SOURCE, val_size=60, digits=digits)
     assert dataset.input_shape == (3, 8, 6 * digits)
     assert dataset.num_classes == len(dataset.class_names) == 3**digits
@@ -41,7 +41,7 @@ def test_a_rows_class_is_the_number_that_its_pictures_classes_write(digits):
             assert label == int(written, base=3)
 
 
-def test_no_picture_is_in_two_parts_and_all_are_used_equally_often():
+def test_no_image_is_in_two_parts_and_all_are_used_equally_often():
     dataset = build(SOURCE, val_size=60, digits=2)
     seen = [[piece for row in pieces(getattr(dataset, part), 2) for piece in row] for part in PARTS]
     train, val, test = map(set, seen)
@@ -122,18 +122,18 @@ def test_statistics_are_those_of_the_rows():
     assert dataset.std == pytest.approx(std.tolist(), rel=1e-12)
 
 
-def test_one_digit_is_the_picture_itself():
+def test_one_digit_is_the_image_itself():
     plain, one = build(SOURCE, val_size=60), build(SOURCE, val_size=60, digits=1)
     assert torch.equal(plain.train.images, one.train.images)
     assert one.class_names == SOURCE.class_names
 
 
-def test_a_class_may_have_a_single_picture():
+def test_a_class_may_have_a_single_image():
     labels = torch.tensor([0, 1, 1])
-    rows = draw_rows(labels, num_classes=2, digits=2, size=8, stream=partial(generator, 0))
-    assert (rows.members[labels[rows.members] == 0] == 0).all()
-    few = draw_rows(labels, num_classes=2, digits=2, size=1, stream=partial(generator, 0))
-    assert torch.equal(few.members, rows.members[:1])
+    draw = partial(draw_rows, labels, num_classes=2, digits=2, stream=partial(generator, 0))
+    members, _ = draw(size=8)
+    assert (members[labels[members] == 0] == 0).all()
+    assert torch.equal(draw(size=1)[0], members[:1])
 
 
 def test_hundred_classes_of_real_digits(mnist5k_cache):

@@ -46,7 +46,7 @@ def test_places_come_from_the_environment(name, monkeypatch):
     assert config(name).get("cache_dir", "~/.cache/losslab") == "~/.cache/losslab"
 
 
-def test_a_folder_of_pictures_is_known_by_its_place():
+def test_a_folder_of_images_is_known_by_its_place():
     node = config("image_folder")
     node.root = "/pictures"
     assert node.dataset == "/pictures"

@@ -7,7 +7,7 @@ SOURCE = synthetic(num_train=400, num_test=100, num_classes=4, image_shape=(3, 8
 
 
 def rows(part):
-    """Each picture as a hashable value: the pictures are noisy, so no two are equal."""
+    """Each image as a hashable value: the images are noisy, so no two are equal."""
     return [image.numpy().tobytes() for image in part.images]
 
 

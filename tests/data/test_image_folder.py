@@ -15,7 +15,7 @@ CLASSES = ("ant", "bee", "cat")
 
 
 def paint(file, seed, *, size=(9, 7), mode="RGB"):
-    """Save a picture of ``size`` (width, height) and return its RGB values."""
+    """Save an image of ``size`` (width, height) and return its RGB values."""
     file.parent.mkdir(parents=True, exist_ok=True)
     shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
     values = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
@@ -108,7 +108,7 @@ def cut(file):
 
 @pytest.mark.parametrize("damage", [cut, lambda file: file.write_bytes(b"no picture")])
 @pytest.mark.parametrize("ending", [".png", ".jpg"])
-def test_a_picture_that_cannot_be_read_is_named(root, damage, ending):
+def test_an_image_that_cannot_be_read_is_named(root, damage, ending):
     file = root / "train" / "bee" / f"broken{ending}"
     paint(file, 0)
     damage(file)

@@ -16,7 +16,7 @@ mnist_module = importlib.import_module("losslab.data.mnist")
 
 REAL_ROOT = Path(__file__).parents[2].parent / "shared" / "data" / "mnist"
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
-NAMES = tuple(mnist_module.MNIST.sha256)
+NAMES = mnist_module.FILES
 
 
 def idx(array):
@@ -37,7 +37,7 @@ def arrays():
 def contents(arrays, monkeypatch):
     """The four files of a tiny MNIST, whose checksums count as the right ones."""
     contents = {name: idx(array) for name, array in arrays.items()}
-    sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    sha256 = tuple(hashlib.sha256(content).hexdigest() for content in contents.values())
     monkeypatch.setattr(mnist_module, "MNIST", replace(mnist_module.MNIST, sha256=sha256))
     return contents
 

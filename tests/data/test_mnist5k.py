@@ -27,7 +27,7 @@ def test_the_test_part_never_changes(source):
     assert digest == "4510fa8df32d6e3a181832516afa9b6429bc9c716f18527a00b7fe952df1e247"
 
 
-def test_the_parts_share_no_picture(source):
+def test_the_parts_share_no_image(source):
     train, test = (
         {image.numpy().tobytes() for image in images}
         for images in (source.train_images, source.test_images)

@@ -1,4 +1,4 @@
-"""Pictures in memory: sources, splits, label noise and batches."""
+"""Images in memory: sources, splits, label noise and batches."""
 
 from losslab.data.augment import Augmentation
 from losslab.data.batches import BatchLoader

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from losslab.data.augment import Augmentation, Draw
+from losslab.data.augment import Augmentation
 from losslab.data.parts import Part, shift_and_scale
 from losslab.seeding import generator
 from losslab.types import Batch
@@ -16,23 +16,21 @@ EVALUATION_BATCH_SIZE = 1000
 class BatchLoader:
     """Draws normalised batches of one part: ``(pixel / 255 - mean) / std`` in each channel.
 
-    The uint8 pictures are moved to the device once; each batch selects from them there. The
+    The uint8 images are moved to the device once; each batch selects from them there. The
     order of an epoch depends on the seed and the epoch alone, never on the device, the model or
     the loss.
 
     Args:
         part: The examples.
-        batch_size: Examples a batch, from 1 up; the last one of an epoch may be smaller.
+        batch_size: Examples a batch, from 1 up (else ``ValueError``); the last one of an epoch may
+            be smaller.
         mean: One number a channel, in units of full brightness (0 .. 1); ``None`` for examples
             of any shape and type that are taken as they are.
         std: One positive number a channel, in the same units.
         device: Where the batches are.
-        channels_last: Whether the pictures are laid out ``(N, H, W, C)`` in memory, which
+        channels_last: Whether the images are laid out ``(N, H, W, C)`` in memory, which
             convolutions on a CPU and on recent GPUs prefer. Shapes stay ``(N, C, H, W)``.
         augmentation: Applied in :meth:`epoch`, never in :meth:`in_order`.
-
-    Raises:
-        ValueError: ``batch_size`` below 1.
 
     >>> from losslab.data import build, synthetic
     >>> dataset = build(synthetic(num_train=100), val_size=20)
@@ -82,11 +80,11 @@ class BatchLoader:
         Args:
             seed: The run's seed.
             epoch: Which epoch; each has its own order.
-            start_step: How many batches to leave out at the beginning, for a run that goes on
-                from the middle of an epoch; the others are what they would have been.
+            start_step: How many batches to leave out at the beginning, for a run that resumes
+                in the middle of an epoch; the others are what they would have been.
         """
         order = self._order(seed, epoch)
-        draw: Draw | None = None
+        draw: Tensor | None = None
         if self.augmentation is not None:
             source = generator(seed, "augmentation", epoch)
             draw = self.augmentation.draw(self.num_examples, source).to(self.device)
@@ -95,7 +93,7 @@ class BatchLoader:
             chosen = order[examples]
             images = self._as_images(self._images.index_select(0, chosen))
             if self.augmentation is not None and draw is not None:
-                images = self.augmentation.apply(images, draw.select(examples))
+                images = self.augmentation.apply(images, draw[:, examples])
             yield Batch(self._normalise(images), self._labels.index_select(0, chosen))
 
     def clean_labels(self, seed: int, epoch: int) -> Tensor:

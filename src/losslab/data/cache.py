@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 FORMAT = 2
 """Counted up when what is stored changes, so that older files are not taken for newer ones."""
 
+_TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
+_WORDS = ("class_names", "notes")
+
 
 def cached(
     read: Callable[[], Source],
@@ -66,41 +69,21 @@ def _load(path: Path, name: str) -> Source | None:
     try:
         if read_text(_checksum_path(path)).split()[0] != hashlib.sha256(content).hexdigest():
             raise ValueError("its checksum differs")
-        tensors = load(content)
-        class_names, notes = (
-            tuple(json.loads(tensors[words].numpy().tobytes()))
-            for words in ("class_names", "notes")
-        )
-        return Source(
-            name,
-            tensors["train_images"],
-            tensors["train_labels"],
-            tensors["test_images"],
-            tensors["test_labels"],
-            len(class_names),
-            class_names,
-            notes,
-        )
+        stored = load(content)
+        names, notes = (tuple(json.loads(stored[key].numpy().tobytes())) for key in _WORDS)
+        tensors = {key: stored[key] for key in _TENSORS}
+        return Source(name, **tensors, num_classes=len(names), class_names=names, notes=notes)
     except (OSError, ValueError, LookupError, SafetensorError) as error:
         logger.warning("the cache %s is damaged (%s): reading the data anew", path, error)
         return None
 
 
 def _store(source: Source, path: Path) -> None:
-    names, notes = (
-        torch.from_numpy(np.frombuffer(json.dumps(words).encode(), dtype=np.uint8).copy())
-        for words in (source.class_names, source.notes)
-    )
-    content = save(
-        {
-            "train_images": source.train_images.contiguous(),
-            "train_labels": source.train_labels.contiguous(),
-            "test_images": source.test_images.contiguous(),
-            "test_labels": source.test_labels.contiguous(),
-            "class_names": names,
-            "notes": notes,
-        }
-    )
+    tensors = {key: getattr(source, key).contiguous() for key in _TENSORS}
+    for key in _WORDS:
+        text = json.dumps(getattr(source, key)).encode()
+        tensors[key] = torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())
+    content = save(tensors)
     checksum = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"  # as sha256sum -c reads it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,11 +102,8 @@ def _store(source: Source, path: Path) -> None:
 def stamp(files: Iterable[Path]) -> str:
     """Return a text that changes when a file is added, removed, moved or written to.
 
-    It has every file's path, size in bytes and times of the last change: that of the content,
-    which tools set back, and that of anything about the file. No file is read.
-
-    Args:
-        files: Absolute paths.
+    It has every file's absolute path, size in bytes and times of the last change: that of the
+    content, which tools set back, and that of anything about the file. No file is read.
     """
     lines = []
     for file in files:

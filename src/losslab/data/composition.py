@@ -1,9 +1,8 @@
-"""Pictures side by side: K classes become K^D."""
+"""Images side by side: K classes become K^D."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,25 +11,13 @@ from losslab.data.splits import resolve_size
 from losslab.seeding import generator
 
 LEAST_PER_CLASS = {"train": 20, "validation": 5, "test": 5}
-"""Rows of each class, where a part has so few pictures of its own that this is more."""
-MOST_PER_PICTURE = 100
-"""Training rows for each picture of the part: more would only repeat it more often."""
+"""Rows of each class, where a part has so few images of its own that this is more."""
+MOST_PER_IMAGE = 100
+"""Training rows for each image of the part: more would only repeat it more often."""
 MOST_CLASSES = 10_000
 """Beyond, the rows that this many classes need would not fit into the memory."""
 MOST_DIGITS = MOST_CLASSES.bit_length() - 1
 """With two classes, the fewest."""
-
-
-class Rows(NamedTuple):
-    """Which pictures stand beside each other.
-
-    Attributes:
-        members: ``(N, D)`` int64, positions in the part, from left to right.
-        labels: ``(N,)`` int64 in ``[0, K^D)``.
-    """
-
-    members: Tensor
-    labels: Tensor
 
 
 def draw_rows(
@@ -40,11 +27,11 @@ def draw_rows(
     digits: int,
     size: int,
     stream: Callable[..., torch.Generator],
-) -> Rows:
-    """Choose ``size`` rows of D pictures so that every sequence of D classes comes equally often.
+) -> tuple[Tensor, Tensor]:
+    """Choose ``size`` rows of D images so that every sequence of D classes comes equally often.
 
     A row of the classes c_1 … c_D has the label Σ_i c_i K^(D − i), the number that its digits
-    write. The labels come in random turns of all K^D, so every prefix is stratified; the pictures
+    write. The labels come in random turns of all K^D, so every prefix is stratified; the images
     of a class are dealt like cards, in random order and all of them before any comes again. A
     smaller size gives the beginning of what a larger one gives.
 
@@ -55,26 +42,32 @@ def draw_rows(
         size: N, from 1 up.
         stream: From names to a fresh generator for that purpose.
 
+    Returns:
+        The images of each row, ``(N, D)`` int64 positions from left to right, and the labels of
+        the rows, ``(N,)`` int64 in ``[0, K^D)``.
+
     >>> labels = torch.tensor([0, 1, 1, 0])
-    >>> rows = draw_rows(labels, num_classes=2, digits=2, size=4, stream=partial(generator, 0))
-    >>> rows.members.shape, rows.labels.sort().values.tolist()
+    >>> two = partial(draw_rows, num_classes=2, digits=2, stream=partial(generator, 0))
+    >>> members, composed = two(labels, size=4)
+    >>> members.shape, composed.sort().values.tolist()
     (torch.Size([4, 2]), [0, 1, 2, 3])
-    >>> torch.equal(labels[rows.members] @ torch.tensor([2, 1]), rows.labels)
+    >>> torch.equal(labels[members] @ torch.tensor([2, 1]), composed)
     True
     """
-    total, turns = num_classes**digits, stream("classes")
-    drawn = [torch.randperm(total, generator=turns) for _ in range(-(-size // total))]
-    composed = torch.cat(drawn)[:size]
+    composed = _shuffled(num_classes**digits, size, stream("classes"))
     wanted = composed[:, None] // num_classes ** torch.arange(digits - 1, -1, -1) % num_classes
     members = torch.empty_like(wanted)
     for label in range(num_classes):
-        places = wanted == label
-        pictures = (labels == label).nonzero().squeeze(1)
-        needed, cards = int(places.sum()), stream("pictures", label)
-        deals = -(-needed // len(pictures))
-        order = [torch.randperm(len(pictures), generator=cards) for _ in range(deals)]
-        members[places] = pictures[torch.cat([*order, members.new_empty(0)])[:needed]]
-    return Rows(members, composed)
+        places, images = wanted == label, (labels == label).nonzero().squeeze(1)
+        cards = _shuffled(len(images), int(places.sum()), stream("pictures", label))
+        members[places] = images[cards]
+    return members, composed
+
+
+def _shuffled(total: int, size: int, generator: torch.Generator) -> Tensor:
+    """Return ``size`` of ``0 .. total - 1``, each once in random order before any comes again."""
+    deals = [torch.randperm(total, generator=generator) for _ in range(-(-size // total))]
+    return torch.cat([*deals, torch.empty(0, dtype=torch.int64)])[:size]
 
 
 def side_by_side(
@@ -87,7 +80,7 @@ def side_by_side(
     split_seed: int,
     size: int | float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Compose a part from its own pictures alone.
+    """Compose a part from its own images alone.
 
     Args:
         images: ``(M, C, H, W)``.
@@ -103,41 +96,39 @@ def side_by_side(
         Images ``(N, C, H, D W)`` and labels ``(N,)``.
 
     Raises:
-        ValueError: A class of which the part has no picture, or a size out of range.
+        ValueError: A class of which the part has no image, or a size out of range.
     """
     empty = (torch.bincount(labels, minlength=len(class_names)) == 0).nonzero()
     if len(empty) > 0:
         raise ValueError(
-            f"digits={digits} needs a picture of each class in the {part} part, which has none of "
-            f"{class_names[int(empty[0])]!r}; give it more pictures, or fewer num_classes"
+            f"digits={digits} needs an image of each class in the {part} part, which has none of "
+            f"{class_names[int(empty[0])]!r}; give it more images, or fewer num_classes"
         )
     total = len(class_names) ** digits
     count = max(len(labels), LEAST_PER_CLASS[part] * total)
     if size is not None:
-        most = max(count, MOST_PER_PICTURE * len(labels))
+        most = max(count, MOST_PER_IMAGE * len(labels))
         count = resolve_size(size, count, name="train_size", least=total, most=most)
-    rows = draw_rows(
+    members, composed = draw_rows(
         labels,
         num_classes=len(class_names),
         digits=digits,
         size=count,
         stream=partial(generator, split_seed, "digits", part),
     )
-    pictures = torch.cat([images[column] for column in rows.members.unbind(1)], dim=3)
-    return pictures, rows.labels
+    return torch.cat([images[column] for column in members.unbind(1)], dim=3), composed
 
 
 def check_digits(digits: int, *, flip: bool) -> None:
     """Check what can be checked before any data is read.
 
     Raises:
-        ValueError: ``digits`` is no whole number from 1 to :data:`MOST_DIGITS`, or pictures would
+        ValueError: ``digits`` is no whole number from 1 to :data:`MOST_DIGITS`, or images would
             be mirrored, which makes another class of a row.
     """
     if type(digits) is not int or not 1 <= digits <= MOST_DIGITS:
         raise ValueError(
-            f"digits={digits}; give a whole number of pictures side by side, from 1 to "
-            f"{MOST_DIGITS}"
+            f"digits={digits}; give a whole number of images side by side, from 1 to {MOST_DIGITS}"
         )
     if digits > 1 and flip:
         raise ValueError(

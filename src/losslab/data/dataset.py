@@ -15,7 +15,7 @@ from losslab.data.source import EXAMPLE, Source
 from losslab.data.splits import check_size, resolve_size, stratified_order, symmetric_noise
 from losslab.seeding import generator
 
-Pictures = tuple[Tensor, Tensor]
+Images = tuple[Tensor, Tensor]
 """Images ``(N, C, H, W)`` uint8 and labels ``(N,)`` int64."""
 
 
@@ -42,13 +42,13 @@ def load(
             ``"mnist5k"`` (see ``losslab list data``): every option is then optional, and what is
             not given is what the file of that name in ``conf/data`` says.
         dataset: The name; two data sets of one name are taken for the same data.
-        val_size: As :func:`build`, as are all up to ``augmentation``.
-        split_seed: Of the split, the subset, the rows of digits and the label noise.
-        train_size: How many training pictures.
-        num_classes: Subset of the classes.
-        digits: Pictures side by side.
-        label_noise: Share of wrong training labels.
-        augmentation: For the training batches.
+        val_size: As :func:`build`.
+        split_seed: As :func:`build`.
+        train_size: As :func:`build`.
+        num_classes: As :func:`build`.
+        digits: As :func:`build`.
+        label_noise: As :func:`build`.
+        augmentation: As :func:`build`.
         **arguments: What ``source`` takes, such as ``root`` or ``cache_dir``.
 
     Raises:
@@ -60,24 +60,23 @@ def load(
     val: 128 images (pattern 0: 32, pattern 1: 32, pattern 2: 32, pattern 3: 32)
     test: 256 images (pattern 0: 64, pattern 1: 64, pattern 2: 64, pattern 3: 64)
     """
-    _check(val_size, split_seed, train_size, num_classes, digits, label_noise, augmentation)
+    options: dict[str, Any] = {
+        "val_size": val_size,
+        "split_seed": split_seed,
+        "train_size": train_size,
+        "num_classes": num_classes,
+        "digits": digits,
+        "label_noise": label_noise,
+        "augmentation": augmentation,
+    }
+    _check(**options)
     read = source(**arguments)
     if not isinstance(read, Source):
         raise ValueError(
             f"source gives {type(read).__name__}, not losslab.data.Source; collect the images and "
             f"labels of a torch Dataset, and return {EXAMPLE}"
         )
-    return build(
-        read,
-        name=dataset,
-        val_size=val_size,
-        split_seed=split_seed,
-        train_size=train_size,
-        num_classes=num_classes,
-        digits=digits,
-        label_noise=label_noise,
-        augmentation=augmentation,
-    )
+    return build(read, name=dataset, **options)
 
 
 def build(
@@ -100,25 +99,25 @@ def build(
     one; ``round(label_noise * N)`` of its labels are replaced by another class, drawn uniformly.
     Validation and test labels stay clean. Each step draws from its own stream of ``split_seed``.
 
-    With D = ``digits`` above 1, each part then becomes rows of D of its own pictures, so that no
-    picture of validation or test is in a training row. A row's class is the sequence of its
-    pictures' classes, one of K^D, all equally frequent. A part has as many rows as it had
-    pictures, or 20 a class (validation and test 5) if that is more. ``train_size`` counts training
-    rows: they are made of all training pictures, and may be more than those. Noise is on the
-    labels of the rows. ``deep_cnn`` and ``resnet20`` average over all places, and know the order
-    only by what is around a picture: they learn rows far more slowly than the other models do.
+    With D = ``digits`` above 1, each part then becomes rows of D of its own images, so that no
+    image of validation or test is in a training row. A row's class is the sequence of its images'
+    classes, one of K^D, all equally frequent. A part has as many rows as it had images, or 20 a
+    class (validation and test 5) if that is more. ``train_size`` counts training rows: they are
+    made of all training images, and may be more than those. Noise is on the labels of the rows.
+    ``deep_cnn`` and ``resnet20`` average over all places, and know the order only by what is
+    around an image: they learn rows far more slowly than the other models do.
 
     Args:
-        source: Where the pictures come from.
+        source: Where the images come from.
         val_size: A count, or a fraction in (0, 1) of the official training part.
         split_seed: Of all that is drawn here; not the seed of a run.
         train_size: A count of at least one a class, or a fraction in (0, 1) of what there is
             without it, which is also the default, ``None``.
         num_classes: From 2 up to what the source has; ``None`` for all.
-        digits: Pictures side by side; 1 leaves them as they are.
+        digits: Images side by side; 1 leaves them as they are.
         label_noise: In ``[0, 1)``.
-        augmentation: Handed on; with ``digits`` above 1 it must not mirror.
-        name: Handed on; ``None`` for the source's name.
+        augmentation: For the training batches; with ``digits`` above 1 it must not mirror.
+        name: Of the result; ``None`` for the source's name.
 
     Raises:
         ValueError: An option out of range, or two that do not go together.
@@ -151,17 +150,15 @@ def build(
         num_train = resolve_size(train_size, len(train[1]), least=kept, name="train_size")
         train = train[0][:num_train], train[1][:num_train]
     train_images, clean = train
-    noisy = symmetric_noise(
-        clean,
-        share=label_noise,
-        num_classes=len(class_names),
-        generator=generator(split_seed, "label_noise"),
+    noise = generator(split_seed, "label_noise")
+    labels = symmetric_noise(
+        clean, share=label_noise, num_classes=len(class_names), generator=noise
     )
     mean, std = _channel_statistics(train_images)
     channels, height, width = train_images.shape[1:]
     return Dataset(
         name=source.name if name is None else name,
-        train=Part(train_images, noisy.labels, clean),
+        train=Part(train_images, labels, clean),
         val=Part(*val, val[1]),
         test=Part(*test, test[1]),
         num_classes=len(class_names),
@@ -176,8 +173,8 @@ def build(
 
 def _split(
     source: Source, num_classes: int, *, val_size: int | float, split_seed: int
-) -> tuple[Pictures, Pictures, Pictures]:
-    """Return the pictures of the first classes: to train on, in the order of use, and the rest."""
+) -> tuple[Images, Images, Images]:
+    """Return the training part in its order of use, validation and test, of the first classes."""
     candidates = (source.train_labels < num_classes).nonzero().squeeze(1)
     labels = source.train_labels[candidates]
     most = len(labels) - num_classes

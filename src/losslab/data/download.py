@@ -1,4 +1,4 @@
-"""Downloads that leave either all the files or none."""
+"""Published data sets: found where they lie, or downloaded, all the files or none."""
 
 import contextlib
 import io
@@ -6,43 +6,92 @@ import socket
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
+
+from losslab.data.cache import cached, stamp
+from losslab.data.source import Source
+from losslab.files import expanded
 
 TIMEOUT_S = 30.0
-"""Seconds without an answer, after which a server counts as not there."""
+"""Seconds without an answer, after which a server counts as unavailable."""
 
 
-def advice(dataset: str, *, files: str, folder: Path) -> str:
-    """Return what to do where a data set's files are not to be had."""
-    return (
-        f"use data=mnist5k (needs no download), or put {files} under {folder} "
-        f"and say data={dataset} data.root=..."
+def torchvision(name: str) -> Any:
+    """Return torchvision's data set class of that name, which knows addresses and checksums."""
+    # Imported here: it takes seconds, and only a first read needs it.
+    from torchvision import datasets
+
+    return getattr(datasets, name)
+
+
+def published(
+    name: str,
+    *,
+    root: str | Path,
+    folder: str,
+    archives: Sequence[str],
+    find: Callable[[Path], tuple[list[Path], list[str]]],
+    fetch: str,
+    read: Callable[[Path, list[Path]], Source],
+    allow_download: bool,
+    cache_dir: str | Path | None,
+) -> Source:
+    """Read a published data set; download it first if need be.
+
+    Args:
+        name: losslab's name.
+        root: A torchvision root; ``~`` is the home folder.
+        folder: Below the root, where the archives belong.
+        archives: Their file names.
+        find: From the root to the files that are there and the archives that are missing.
+        fetch: torchvision's class that downloads them.
+        read: From the root and the files.
+        allow_download: Whether to download what is missing.
+        cache_dir: Where the tensors are kept for the next read; ``None`` keeps nothing.
+
+    Raises:
+        ValueError: Files that are missing, or a download that failed.
+    """
+    root = expanded(root).absolute()
+    files, missing = find(root)
+    if missing:
+        instead = (
+            f"use data=mnist5k (needs no download), or put {', '.join(archives)} under "
+            f"{root / folder} and say data={name} data.root=..."
+        )
+        if not allow_download:
+            where = f"{missing[0]} is not under {root / folder} and download=false"
+            raise ValueError(f"{name}: {where}; {instead}")
+        _download(torchvision(fetch), root, name, instead)
+        files, _ = find(root)
+    return cached(
+        lambda: read(root, files), cache_dir=cache_dir, name=name, fingerprint=stamp(files)
     )
 
 
-def download(fetch: Callable[[str], object], root: Path, *, dataset: str, what_else: str) -> None:
+def damaged(file: Path, reason: str, *, delete: str = "it") -> ValueError:
+    """Return what to raise for a file that is not as its authors published it."""
+    return ValueError(
+        f"truncated or altered: {file} ({reason}); delete {delete} and run again with "
+        "data.download=true, put the original in its place, or use data=mnist5k"
+    )
+
+
+def _download(fetch: Callable[..., object], root: Path, name: str, instead: str) -> None:
     """Let ``fetch`` download into a new folder inside ``root``, then move its files into place.
 
     A download that breaks off leaves nothing behind, and two processes at once do not write into
     each other's files.
-
-    Args:
-        fetch: Downloads into the folder it is given, e.g. a torchvision data set's constructor.
-        root: Where the files belong; made if it is not there.
-        dataset: What the message calls the data set.
-        what_else: What to do instead, for the message.
-
-    Raises:
-        ValueError: The download failed.
     """
     new_folders = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
             with _quiet_and_impatient():
-                fetch(folder)
+                fetch(folder, download=True)
             for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
                 place = root / file.relative_to(folder)
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +101,7 @@ def download(fetch: Callable[[str], object], root: Path, *, dataset: str, what_e
             with contextlib.suppress(OSError):  # it was never made, or has been used meanwhile
                 new.rmdir()
         reason = " ".join(str(error).split())
-        raise ValueError(f"{dataset}: the download failed ({reason}); {what_else}") from error
+        raise ValueError(f"{name}: the download failed ({reason}); {instead}") from error
 
 
 @contextlib.contextmanager

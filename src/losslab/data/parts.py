@@ -21,7 +21,7 @@ def shift_and_scale(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor
 
 @dataclass(frozen=True)
 class Part:
-    """Some labelled pictures.
+    """Some labelled images.
 
     Attributes:
         images: ``(N, C, H, W)`` uint8.

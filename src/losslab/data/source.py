@@ -1,4 +1,4 @@
-"""What a data set is before it is split: two labelled parts of raw pictures."""
+"""What a data set is before it is split: two labelled parts of raw images."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Source:
         train_labels: ``(N,)`` int64 in ``[0, num_classes)``.
         test_images: ``(M, C, H, W)`` uint8, of the same ``C, H, W``.
         test_labels: ``(M,)`` int64 in ``[0, num_classes)``.
-        num_classes: K.
+        num_classes: K, at least 2.
         class_names: K names, in the order of the labels.
         notes: What a user should know of how it was read, each in one line.
 
@@ -45,37 +45,18 @@ class Source:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        parts = (("train", self.train_images, self.train_labels),
-                 ("test", self.test_images, self.test_labels))  # fmt: skip
-        for part, images, labels in parts:
-            where = f"{self.name}, {part} part"
-            if not all(isinstance(given, Tensor) for given in (images, labels)):
-                raise ValueError(
-                    f"{where}: images and labels are {type(images).__name__} and "
-                    f"{type(labels).__name__}; give torch tensors, as torch.from_numpy makes them"
-                )
-            if images.dtype != torch.uint8 or images.ndim != 4:
-                raise ValueError(
-                    f"{where}: images are {images.dtype} of shape {tuple(images.shape)}; "
-                    "give uint8 of shape (N, C, H, W)"
-                )
-            if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
-                raise ValueError(
-                    f"{where}: labels are {labels.dtype} of shape {tuple(labels.shape)}; "
-                    f"give int64 of shape ({len(images)},), one for each image"
-                )
-            if len(images) == 0:
-                raise ValueError(f"{where}: holds no images; give at least one")
-            smallest, largest = int(labels.min()), int(labels.max())
-            if smallest < 0 or largest >= self.num_classes:
-                raise ValueError(
-                    f"{where}: num_classes={self.num_classes} is fewer classes than the labels "
-                    f"hold ({smallest} to {largest}); labels must lie in [0, num_classes)"
-                )
-        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+        for part, images, labels in (
+            ("train", self.train_images, self.train_labels),
+            ("test", self.test_images, self.test_labels),
+        ):
+            problem = _problem(images, labels, self.num_classes)
+            if problem is not None:
+                raise ValueError(f"{self.name}, {part} part: {problem}")
+        train, test = (tuple(i.shape[1:]) for i in (self.train_images, self.test_images))
+        if train != test:
             raise ValueError(
-                f"{self.name}: training images are {tuple(self.train_images.shape[1:])}, test "
-                f"images {tuple(self.test_images.shape[1:])}; both parts need one (C, H, W)"
+                f"{self.name}: training images are {train}, test images {test}; both parts need "
+                "one (C, H, W)"
             )
         if self.num_classes < 2:
             raise ValueError(f"{self.name}: num_classes={self.num_classes}; give 2 or more classes")
@@ -84,3 +65,29 @@ class Source:
                 f"{self.name}: {len(self.class_names)} class names for "
                 f"num_classes={self.num_classes}; give one name for each class"
             )
+
+
+def _problem(images: Tensor, labels: Tensor, num_classes: int) -> str | None:
+    """Return what is wrong with a part, if anything."""
+    if not all(isinstance(given, Tensor) for given in (images, labels)):
+        return (
+            f"images and labels are {type(images).__name__} and {type(labels).__name__}; give "
+            "torch tensors, as torch.from_numpy makes them"
+        )
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        shape = tuple(images.shape)
+        return f"images are {images.dtype} of shape {shape}; give uint8 of shape (N, C, H, W)"
+    if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+        return (
+            f"labels are {labels.dtype} of shape {tuple(labels.shape)}; give int64 of shape "
+            f"({len(images)},), one for each image"
+        )
+    if len(images) == 0:
+        return "holds no images; give at least one"
+    smallest, largest = int(labels.min()), int(labels.max())
+    if smallest < 0 or largest >= num_classes:
+        return (
+            f"num_classes={num_classes} is fewer classes than the labels hold ({smallest} to "
+            f"{largest}); labels must lie in [0, num_classes)"
+        )
+    return None

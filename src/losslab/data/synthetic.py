@@ -1,8 +1,9 @@
-"""Learnable pictures out of nothing, for tests and first tries."""
+"""Learnable images out of nothing, for tests and first tries."""
 
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from losslab.data.source import Source
 from losslab.seeding import generator
@@ -19,15 +20,15 @@ def synthetic(
     noise: float = 0.2,
     seed: int = 0,
 ) -> Source:
-    """Make pictures of Gaussian blobs: each class has its own places, each picture its own noise.
+    """Make images of Gaussian blobs: each class has its own places, each image its own noise.
 
     Pixel values are ``255 (pattern[class] + noise * normal)``, cut to 0 .. 255. The pattern of a
     class is a sum of three Gaussian bumps at random places in each channel, scaled to a maximum
     of one. The classes are as equally large as the counts allow.
 
     Args:
-        num_train: Training pictures, at least one a class.
-        num_test: Test pictures, at least one.
+        num_train: Training images, at least one a class.
+        num_test: Test images, at least one.
         num_classes: K, at least 2.
         image_shape: ``(C, H, W)``.
         noise: Standard deviation of the noise, in units of the pattern's height; from 0 up.
@@ -43,7 +44,7 @@ def synthetic(
     if num_classes < 2 or num_train < num_classes or num_test < 1:
         raise ValueError(
             f"num_train={num_train}, num_test={num_test}, num_classes={num_classes}: give at "
-            "least 2 classes, one training picture a class and one test picture"
+            "least 2 classes, one training image a class and one test image"
         )
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise ValueError(f"image_shape={image_shape}; give (channels, height, width), each >= 1")
@@ -58,16 +59,12 @@ def synthetic(
     bumps = torch.exp(-(rows.square() + columns.square()) / (2 * 0.15**2)).sum(dim=2)
     patterns = bumps / bumps.amax(dim=(2, 3), keepdim=True)
 
-    def part(purpose: str, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def part(purpose: str, count: int) -> tuple[Tensor, Tensor]:
         labels = torch.arange(count) % num_classes
         normal = torch.randn(count, *image_shape, generator=generator(seed, "synthetic", purpose))
         pixels = 255 * (patterns[labels] + noise * normal)
         return pixels.clamp_(0, 255).to(torch.uint8), labels
 
-    return Source(
-        "synthetic",
-        *part("train", num_train),
-        *part("test", num_test),
-        num_classes,
-        tuple(f"pattern {k}" for k in range(num_classes)),
-    )
+    names = tuple(f"pattern {k}" for k in range(num_classes))
+    train, test = part("train", num_train), part("test", num_test)
+    return Source("synthetic", *train, *test, num_classes, names)
