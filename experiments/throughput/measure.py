@@ -30,7 +30,7 @@ from torchvision.transforms import v2
 
 from losslab.data import BatchLoader, Part
 from losslab.data import Dataset as Parted
-from losslab.experiment import Composer, choices_of, identify
+from losslab.experiment import Composer, choices_of, plan_run
 from losslab.experiment import train as experiment
 from losslab.experiment.build import Parts, build
 from losslab.experiment.compose import without_hydra
@@ -74,12 +74,12 @@ def measure_loops(setting: str, epochs: int) -> dict[str, str | float]:
         config = configs[name]
         with tempfile.TemporaryDirectory() as folder:
             config.output_dir = folder
-            identity = identify(config, choices)
-            identity.directory.path.mkdir(parents=True)
+            run = plan_run(config, choices)
+            run.path.mkdir(parents=True)
             parts = build(config)
             silent = mock.patch.object(experiment, "Recorder", NoRecorder)
             with silent if name == "unrecorded" else nullcontext():
-                train(config, parts, identity, choices=choices, state=None, show=False)
+                train(run, parts, state=None, show=False)
 
     contestants: dict[str, Callable[[], None]] = {
         "losslab": lambda: losslab_run("none"),

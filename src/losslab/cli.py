@@ -147,7 +147,8 @@ def _find_own_modules() -> None:
 
 def _train(arguments: list[str]) -> int:
     _find_own_modules()
-    from losslab.study.train import flags, train
+    from losslab.experiment.hydra_private import flags
+    from losslab.study.train import train
 
     parser = flags()
     parser.prog = "losslab train"
@@ -218,14 +219,14 @@ def _outcome(work: "Callable[[], list[Failed]]") -> int:
     except LauncherError as error:
         _say(str(error))
         failed, code = list(error.failed), FAILED_RUNS
-    unstarted = [run for run in failed if run.directory.status is None]
+    unstarted = [each for each in failed if each.run.status is None]
     named = unstarted[:_NAMED]
-    for run in failed:
-        if run in unstarted and run not in named:
+    for each in failed:
+        if each in unstarted and each not in named:
             continue
-        log = run.directory.log
+        log = each.run.files.log
         see = f"; see {log.name} there" if log.exists() else ""
-        _say(f"not finished: {run.directory.path} ({run.reason}){see}")
+        _say(f"not finished: {each.run.path} ({each.reason}){see}")
     if len(unstarted) > len(named):
         _say(f"not finished: {len(unstarted) - len(named)} more that did not start")
     return FAILED_RUNS if failed else code

@@ -6,9 +6,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import final
 
-from losslab.experiment import Job
+from losslab.experiment import perform
 from losslab.experiment.target_allowlist import FOLDERS
 from losslab.launchers.base import Launcher, LauncherError
+from losslab.recording import Run
 from losslab.stopping import end_with_parent
 
 
@@ -16,9 +17,9 @@ from losslab.stopping import end_with_parent
 class Serial(Launcher):
     """One after another, in this process."""
 
-    def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
-        """Do all jobs."""
-        return [job() for job in jobs]
+    def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
+        """Do all runs."""
+        return [perform(run) for run in runs]
 
 
 @final
@@ -42,8 +43,8 @@ class Joblib(Launcher):
                 "or -1 for one a core"
             )
 
-    def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
-        """Do all jobs; the processes stay for the next round."""
+    def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
+        """Do all runs; the processes stay for the next round."""
         import joblib
 
         try:
@@ -56,7 +57,7 @@ class Joblib(Launcher):
                 # Other folders than in an earlier round: other workers.
                 initargs=(os.environ.get(FOLDERS, ""),),
             )
-            return list(parallel(joblib.delayed(job)() for job in jobs))
+            return list(parallel(joblib.delayed(perform)(run) for run in runs))
         except BrokenProcessPool as error:
             raise LauncherError(
                 "a worker process was killed, as happens where memory runs out; finished runs "

@@ -2,20 +2,19 @@
 
 from losslab.launchers import Failed, LauncherError
 from losslab.study.measure import Runs
-from losslab.study.points import Point, Points, Session, run_points
+from losslab.study.points import Points, Session, do_runs
 from losslab.study.run import only_in_repository, run_study, studies
 from losslab.study.study import Study
 
 __all__ = [
     "Failed",
     "LauncherError",
-    "Point",
     "Points",
     "Runs",
     "Session",
     "Study",
+    "do_runs",
     "only_in_repository",
-    "run_points",
     "run_study",
     "studies",
 ]

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from rich.text import Text
@@ -15,28 +14,23 @@ from rich.text import Text
 from losslab.experiment import (
     CONFIG_FOLDER,
     Composer,
-    Job,
     choices_of,
     command_for,
-    make_room,
+    perform,
+    plan_run,
     prepare,
     quoted,
 )
 from losslab.experiment.compose import without_hydra
 from losslab.experiment.make import make
 from losslab.files import read_json
-from losslab.launchers import Failed, is_pending, make_launcher, outcome
-from losslab.recording import RunDirectory
+from losslab.launchers import Failed, make_launcher, outcome
+from losslab.recording import Run, make_room
 from losslab.sweepers import Sweep, Sweeper, axes, only_with_m
 from losslab.text import Console
 
 # Flags with which Hydra tells something and runs nothing.
 _TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
-
-
-def flags() -> argparse.ArgumentParser:
-    """Return what reads Hydra's flags."""
-    return get_args_parser()
 
 
 def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
@@ -69,20 +63,17 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
 def _one(composer: Composer, given: argparse.Namespace, console: Console) -> list[Failed]:
     only_with_m(composer.parse(given.overrides))
     config = composer.compose(given.overrides)
-    job = Job(
-        config=without_hydra(config),
-        choices=choices_of(config.hydra),
-        command=command_for(given.overrides, flags=composer.flags),
-    )
-    prepare(job.config, job.choices)
-    if is_pending(job.identity, job.config):
-        make_room([job.identity])
-        job(show=True)
+    command = command_for(given.overrides, flags=composer.flags)
+    run = plan_run(without_hydra(config), choices_of(config.hydra), command)
+    prepare(run)
+    if run.pending:
+        make_room([run])
+        perform(run, show=True)
     else:
         console.print("this run is finished already; force=true trains again", soft_wrap=True)
-    failed = outcome([job.identity])
+    failed = outcome([run])
     if not failed:
-        _tell(job.identity.directory, console)
+        _tell(run, console)
     return failed
 
 
@@ -149,12 +140,12 @@ def _tell_of_hydra(arguments: Sequence[str]) -> None:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def _tell(directory: RunDirectory, console: Console) -> None:
-    summary = read_json(directory.summary)
+def _tell(run: Run, console: Console) -> None:
+    summary = read_json(run.files.summary)
     numbers = ", ".join(
         f"{tag.split('/')[1]} {summary[tag]:.4f}"
         for tag in ("test/accuracy", "test/nll", "test/brier", "test/ece")
         if tag in summary
     )
-    console.print(f"{directory.status}: test {numbers}", highlight=False)
-    console.print(Text(str(directory.path)), soft_wrap=True)
+    console.print(f"{run.status}: test {numbers}", highlight=False)
+    console.print(Text(str(run.path)), soft_wrap=True)
