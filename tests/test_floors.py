@@ -34,8 +34,7 @@ FLOOR = {
     "__main__": 8,
 }
 APART = "report"  # stands apart: is imported by study and cli
-SHARED = {"files", "types", "board", "styles", "metrics", "text"}  # what it imports
-SHARED = {"files", "types", "figures", "tensorboard"}  # what it imports
+SHARED = {"files", "types", "text", "metrics", "recording", "figures", "tensorboard"}  # it imports
 USES_HYDRA = {"experiment", "launchers", "sweepers", "study", "cli"}
 TOP_LEVEL = {
     *("pyproject.toml", "README.md", "LICENSE"),

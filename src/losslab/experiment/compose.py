@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from losslab.experiment.bounds import check_file, check_references
 from losslab.experiment.hydra_private import add_folders, apply_overrides
 from losslab.experiment.overrides import check_choices, nearest, writing
 from losslab.experiment.target_allowlist import allow_modules_of
+from losslab.recording import flatten
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # A wheel carries conf/ inside the package; a checkout has it at its root.
@@ -262,18 +263,10 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return copy
 
 
-def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
-    """Yield the dotted key of every value."""
-    for key in config:
-        name = f"{prefix}{key!s}"
-        written = not (
-            OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, str(key))
-        )
-        node = config[key] if written else None
-        if isinstance(node, DictConfig):
-            yield from leaves(node, f"{name}.")
-        else:
-            yield name
+def leaves(config: DictConfig, prefix: str = "") -> list[str]:
+    """Return the dotted key of every value."""
+    values: Any = OmegaConf.to_container(config, resolve=False)
+    return list(flatten(values, prefix))
 
 
 def choices_of(hydra: DictConfig) -> dict[str, str]:

@@ -15,7 +15,7 @@ from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, usual_choices
 from losslab.experiment.data import CONTENT, content_of, is_custom
 from losslab.experiment.overrides import nearest
 from losslab.experiment.warm_start import checksum
-from losslab.recording import Run
+from losslab.recording import Run, flatten
 from losslab.training.device import resolve_device
 
 # What cannot change a result: where things are, how often something is written, who launches.
@@ -244,15 +244,5 @@ def _usual_values(group: str, choice: str) -> dict[str, str]:
 
 def _flat(config: Container) -> dict[str, str]:
     """Return dotted key to value as text; interpolations as they stand."""
-    values: dict[str, str] = {}
     container: Any = OmegaConf.to_container(config, resolve=False)
-
-    def visit(node: Any, name: str) -> None:
-        if isinstance(node, dict):
-            for key, value in node.items():
-                visit(value, f"{name}.{key}" if name else str(key))
-        else:
-            values[name] = str(node)
-
-    visit(container, "")
-    return values
+    return {key: str(value) for key, value in flatten(container).items()}

@@ -12,7 +12,7 @@ from losslab.diagnostics import Examination, probe_of
 from losslab.experiment.build import Parts
 from losslab.experiment.identity import over_seeds
 from losslab.experiment.saved_model import about_model
-from losslab.recording import Files, Recorder, Run, write_atomically, write_json
+from losslab.recording import Files, Recorder, Run, flatten, write_atomically, write_json
 from losslab.text import Console
 from losslab.training import (
     Evaluation,
@@ -25,10 +25,10 @@ from losslab.training import (
 )
 from losslab.types import Curves, Predictions, Scalars
 
-_NO_COLUMNS = (
+_NO_COLUMNS = {
     *("_target_", "_partial_", "root", "cache_dir", "download", "log_every", "checkpoint_every"),
     *("pictures_every", "histograms_every"),
-)
+}
 
 
 def train(run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool) -> bool:
@@ -196,22 +196,14 @@ def _hyper_parameters(config: DictConfig, choices: dict[str, str]) -> dict[str, 
     Without the seed, so that the seeds of a configuration make one row, and without what changes
     no result: diagnostics, cadences of recording, places.
     """
-    columns: dict[str, bool | float | str] = {
-        group: choice for group, choice in choices.items() if group != "diagnostics"
-    }
-
-    def visit(node: Any, name: str) -> None:
-        if isinstance(node, dict):
-            for key, value in node.items():
-                if key not in _NO_COLUMNS:
-                    visit(value, f"{name}.{key}")
-        elif isinstance(node, bool | int | float | str):
-            columns[name] = node
-
+    columns = {group: choice for group, choice in choices.items() if group != "diagnostics"}
     container: Any = OmegaConf.to_container(config, resolve=True)
-    for group in tuple(columns):
-        visit(container.get(group), group)
-    return columns
+    values = flatten({group: container.get(group) for group in columns})
+    return columns | {
+        key: value
+        for key, value in values.items()
+        if isinstance(value, bool | int | float | str) and _NO_COLUMNS.isdisjoint(key.split("."))
+    }
 
 
 def _progress_bar(show: bool) -> Progress:

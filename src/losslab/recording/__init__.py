@@ -9,7 +9,7 @@ from losslab.recording.manifest import manifest
 from losslab.recording.placement import locate, place
 from losslab.recording.record_log import RecordLog, read_records
 from losslab.recording.recorder import Recorder, View, check_marks
-from losslab.recording.results import Status, read_predictions
+from losslab.recording.results import Status, flatten, read_predictions
 from losslab.recording.run import FINISHED, Files, Run, make_room
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Status",
     "View",
     "check_marks",
+    "flatten",
     "locate",
     "make_room",
     "manifest",

@@ -120,6 +120,19 @@ def read_scalars(path: Path) -> Iterator[tuple[Scalars, Scalars]]:
         yield position, record
 
 
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested keys joined by dots; a list is one value.
+
+    >>> flatten({"optimizer": {"lr": 0.1}, "seed": 0})
+    {'optimizer.lr': 0.1, 'seed': 0}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         value = yaml.load(read_yaml(path), Loader=YAML_LOADER)

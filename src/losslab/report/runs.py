@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from losslab.recording import Run
+from losslab.recording import Run, flatten
 
 
 def load_runs(root: Path) -> list[Run]:
@@ -47,19 +47,6 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
         for run in runs
     ]
     return pd.DataFrame(rows)
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested keys joined by dots; a list is one value.
-
-    >>> flatten({"optimizer": {"lr": 0.1}, "seed": 0})
-    {'optimizer.lr': 0.1, 'seed': 0}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return flat
 
 
 def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
