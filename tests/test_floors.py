@@ -25,7 +25,8 @@ FLOORS = (
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 APART = "report"  # stands apart: is imported by study and what is above it
-SHARED = {"files", "types", "text", "metrics", "figures", "tensorboard"}  # what it imports
+# What it imports.
+SHARED = {"files", "types", "text", "metrics", "recording", "figures", "tensorboard"}
 NO_TORCH = {"report", "figures", "tensorboard", "recording", "files", "text", "types"}
 USES_HYDRA = {"experiment", "launchers", "sweepers", "study", "cli"}
 # What must not be loaded by the time that something has been told.

@@ -17,11 +17,12 @@ from losslab.data.cache import cached
 from losslab.data.mnist import FILES, MNIST, _content
 from losslab.experiment.warm_start import checksum, warm_start
 from losslab.files import read_json
-from losslab.recording import Recorder, RunDirectory, check_marks, read_records
+from losslab.recording import Recorder, Run, check_marks, read_predictions, read_records
 from losslab.report.claims_page import claims_page
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import load_plan
-from losslab.report.runs import load_runs, read_predictions
+from losslab.report.runs import load_runs
+from losslab.report.selectors import number
 from losslab.training import load_checkpoint, save_checkpoint
 from report.factory import tiny_plan, write_run
 
@@ -90,7 +91,7 @@ def run(tmp_path_factory) -> Path:
     path = write_run(tmp_path_factory.mktemp("whole"), "mse-0a/seed=0")
     (path / "curves.jsonl").write_text('{"step": 3, "why/a": {"x": [1.0]}}\n')
     shutil.copy(path / "predictions.safetensors", path / "model.safetensors")
-    RunDirectory(path).finish("done")
+    Run.at(path).finish("done")
     return path
 
 
@@ -116,17 +117,16 @@ def test_a_finished_run(run, copy, name, sealed, data):
     if not sealed and name != "status.json":
         (copy / "status.json").write_text('{"status": "done"}')
     (copy / name).write_bytes(other)
-    directory = RunDirectory(copy)
+    directory = Run.at(copy)
     for seen in (directory.status, directory.ends_as):
         assert seen in (None, "done", "running", "failed", "diverged")
-    assert directory.error is None or isinstance(directory.error, str)
     (loaded,) = load_runs(copy.parents[1])
     if sealed and other != content and name != "status.json":
         assert directory.altered == name
         assert (loaded.status, name in loaded.reason) == ("damaged", True)
-    attempt(lambda: read_predictions(loaded, "val"))
-    attempt(lambda: loaded.number("test/accuracy"))
-    for file in (directory.metrics, directory.curves):
+    attempt(lambda: read_predictions(loaded.files.predictions, "val"))
+    attempt(lambda: number(loaded, "test/accuracy"))
+    for file in (directory.files.metrics, directory.files.curves):
         assert all(type(record["step"]) is int for record in read_records(file))
     attempt(lambda: read_json(copy / name))
 
@@ -134,7 +134,7 @@ def test_a_finished_run(run, copy, name, sealed, data):
 def test_a_status_that_was_altered_is_no_status(copy):
     content = (copy / "status.json").read_text()
     (copy / "status.json").write_text(content.replace('"status": "done"', '"status": "running"'))
-    assert RunDirectory(copy).status is None
+    assert Run.at(copy).status is None
     (loaded,) = load_runs(copy.parents[1])
     assert (loaded.status, loaded.reason) == ("damaged", "status.json was altered")
 
@@ -178,7 +178,7 @@ def test_a_cache_is_right_or_made_again(tmp_path, data, which):
 @QUICK
 @given(data=st.data(), name=st.sampled_from(["metrics.jsonl", "curves.jsonl"]))
 def test_records_that_go_with_a_checkpoint(tmp_path, monkeypatch, data, name):
-    directory = RunDirectory(tmp_path)
+    directory = Run.at(tmp_path)
     monkeypatch.setattr(time, "time", lambda: 0.0)  # so that the files are alike
     recorder = Recorder(directory)
     for step in (1, 2):

@@ -28,10 +28,9 @@ from torchvision.transforms import v2
 from losslab.data import BatchLoader, Part
 from losslab.data import Dataset as Parted
 from losslab.diagnostics import Examination, probe_of
-from losslab.experiment import Composer, choices_of
+from losslab.experiment import Composer, choices_of, complete, plan_run
 from losslab.experiment.build import Parts, build
 from losslab.experiment.compose import without_hydra
-from losslab.experiment.run import run
 from losslab.recording import manifest
 from losslab.training import configure_process, evaluate, fit
 
@@ -67,7 +66,7 @@ def measure_loops(setting: str, epochs: int) -> dict[str, str | float]:
     def losslab_run(name: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             configs[name].output_dir = folder
-            run(configs[name], choices_of(full[name].hydra), command="measure.py")
+            complete(plan_run(configs[name], choices_of(full[name].hydra), "measure.py"))
 
     contestants: dict[str, Callable[[], None]] = {
         "losslab": lambda: losslab_run("none"),

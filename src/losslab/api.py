@@ -13,10 +13,12 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from losslab import report
-from losslab.experiment import Composer, RunIdentity, SavedModel, evaluate_run, quoted
+from losslab.experiment import Composer, SavedModel, evaluate_run, quoted
 from losslab.experiment import load_model as load_saved_model
 from losslab.files import read_json
 from losslab.launchers import Failed, outcome
+from losslab.recording import Run as Run
+from losslab.recording import curves_table, read_predictions
 from losslab.report.statistics import FloatArray, IntArray
 from losslab.study.run import open_study
 from losslab.study.train import one, plan_sweep
@@ -24,52 +26,7 @@ from losslab.text import Console
 from losslab.training import process_kept
 from losslab.types import Scalars
 
-_KEPT = ("name", "group", "loss", "seed")
-
-
-class Run(report.Run):
-    """A run, as its files were when it was looked at.
-
-    Attributes:
-        path: Its directory.
-        name: ``<group>/seed=<n>``.
-        group: What all seeds of its configuration share.
-        seed: Its seed.
-        status: ``done``, ``diverged``, ``failed``, ``running`` or ``damaged``.
-        reason: Why it failed or is damaged, in one line.
-        config: Resolved, as nested dictionaries.
-        summary: Tag to final number, such as ``run.summary["test/accuracy"]``.
-    """
-
-    def __repr__(self) -> str:
-        numbers = [f"{tag} {self.summary[tag]:.4f}" for tag in _SHOWN if tag in self.summary]
-        return f"<Run {self.name}: {', '.join([self.status, *numbers])}>"
-
-    def curves(self, *tags: str) -> pd.DataFrame:
-        """Return what the run recorded while it trained, see :func:`load_curves`."""
-        return load_curves(self, *tags)
-
-    def predictions(self, part: str = "test") -> tuple[FloatArray, IntArray]:
-        """Return final logits ``(N, K)`` float64 and labels ``(N,)`` of ``val`` or ``test``.
-
-        Raises:
-            ValueError: The run is not finished.
-        """
-        found = report.read_predictions(self, part)
-        if found is None:
-            raise ValueError(
-                f"{self.path} has no predictions for {part!r}; give a finished run, and val or test"
-            )
-        return found
-
-    def model(self) -> SavedModel:
-        """Return the trained model, see :func:`load_model`."""
-        return load_model(self)
-
-
-_SHOWN = ("test/accuracy", "test/nll")
-
-Runs: TypeAlias = str | Path | report.Run | Iterable[report.Run] | pd.DataFrame
+Runs: TypeAlias = str | Path | Run | Iterable[Run] | pd.DataFrame
 """A folder of runs, one or several :class:`Run`, or (some rows of) a table of :func:`load_runs`."""
 
 
@@ -130,10 +87,10 @@ def train(
     """
     overrides = [*map(quoted, words), *to_words(options)]
     with _opened(config_dir) as composer:
-        identity = one(composer, overrides, console=_console(progress))
-    for failed in outcome([identity]):
+        run = one(composer, overrides, console=_console(progress))
+    for failed in outcome([run]):
         raise RuntimeError(_told(failed))
-    return _run(identity)
+    return run
 
 
 def sweep(
@@ -168,11 +125,11 @@ def sweep(
     with _opened(config_dir) as composer:
         planned = plan_sweep(composer, overrides, console=_console(progress))
         with planned.launcher:
-            identities = planned.sweeper.run(planned)
-    failed = {str(f.directory.path): f for f in outcome(identities)}
-    if failed and len(failed) == len(identities):
-        raise RuntimeError(f"no run finished: {_told(next(iter(failed.values())))}")
-    return [_run(identity, failed) for identity in identities]
+            runs = planned.sweeper.run(planned)
+    failed = outcome(runs)
+    if failed and len(failed) == len(runs):
+        raise RuntimeError(f"no run finished: {_told(failed[0])}")
+    return runs
 
 
 def study(
@@ -205,7 +162,7 @@ def study(
         )
         with session.launcher:
             failed = planned.run(session)
-    found = {str(f.directory.path): f.reason for f in failed}
+    found = {str(f.run.path): f.reason for f in failed}
     return replace(load_study(session.root), failed=found)
 
 
@@ -272,15 +229,7 @@ def load_curves(runs: Runs, *tags: str) -> pd.DataFrame:
     >>> load_curves(run, "val/accuracy")["epoch"].tolist()
     [0.0, 1.0]
     """
-    columns = (*_KEPT, "step", "examples", "epoch", "wall_s", "tag", "value")
-    rows = [
-        (*(getattr(run, key) for key in _KEPT), *position, tag, value)
-        for run in _runs(runs)
-        for position, numbers in report.read_curves(run)
-        for tag, value in numbers.items()
-        if not tags or tag in tags
-    ]
-    return pd.DataFrame(rows, columns=list(columns))
+    return curves_table(_runs(runs), *tags)
 
 
 def load_predictions(runs: Runs, part: str = "test") -> dict[str, tuple[FloatArray, IntArray]]:
@@ -295,11 +244,12 @@ def load_predictions(runs: Runs, part: str = "test") -> dict[str, tuple[FloatArr
     >>> [bool(accuracy(*found) > 0.5) for found in load_predictions(run).values()]
     [True]
     """
-    found = {run.name: report.read_predictions(run, part) for run in _runs(runs)}
+    finished = [run for run in _runs(runs) if run.finished]
+    found = {run.name: read_predictions(run.files.predictions, part) for run in finished}
     return {name: predictions for name, predictions in found.items() if predictions is not None}
 
 
-def load_model(run: report.Run | str | Path) -> SavedModel:
+def load_model(run: Run | str | Path) -> SavedModel:
     """Return a finished run's model on the CPU, in evaluation mode; raw images in, logits out.
 
     Args:
@@ -309,11 +259,11 @@ def load_model(run: report.Run | str | Path) -> SavedModel:
     Raises:
         ValueError: It is not a finished run, a file was altered, or what is needed is not there.
     """
-    return load_saved_model(_path(run))
+    return load_saved_model(run)
 
 
 def evaluate(
-    run: report.Run | str | Path,
+    run: Run | str | Path,
     *words: str,
     config_dir: str | Path | None = None,
     **options: Any,
@@ -336,7 +286,7 @@ def evaluate(
     overrides = [*map(quoted, words), *to_words(options)]
     folder = None if config_dir is None else str(config_dir)
     with process_kept():
-        return evaluate_run(_path(run), overrides, config_dir=folder)
+        return evaluate_run(run, overrides, config_dir=folder)
 
 
 def to_words(options: Mapping[str, Any], *, swept: bool = False) -> list[str]:
@@ -412,29 +362,12 @@ def _console(progress: bool) -> Console:
 
 
 def _told(failed: Failed) -> str:
-    return f"not finished: {failed.directory.path} ({failed.reason})"
+    return f"not finished: {failed.run.path} ({failed.reason})"
 
 
-def _path(run: report.Run | str | Path) -> Path:
-    return run.path if isinstance(run, report.Run) else Path(run)
-
-
-def _run(identity: RunIdentity, failed: Mapping[str, Failed] | None = None) -> Run:
-    path = identity.directory.path
-    why = (failed or {}).get(str(path))
-    if why is not None and not path.is_dir():
-        return Run(path, identity.run, identity.group, identity.seed, "failed", why.reason)
-    (found,) = report.load_runs(path)
-    return Run(**vars(found))
-
-
-def _runs(runs: Runs) -> Sequence[report.Run]:
+def _runs(runs: Runs) -> Sequence[Run]:
     if isinstance(runs, pd.DataFrame):
-        return [
-            replace(run, name=row["name"], group=row["group"])
-            for _, row in runs.iterrows()
-            for run in report.load_runs(Path(row["path"]))
-        ]
-    if isinstance(runs, report.Run):
+        return [Run.at(Path(row["path"]), group=row["group"]) for _, row in runs.iterrows()]
+    if isinstance(runs, Run):
         return [runs]
     return report.load_runs(Path(runs).expanduser()) if isinstance(runs, str | Path) else [*runs]

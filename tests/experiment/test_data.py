@@ -12,7 +12,7 @@ from PIL import Image
 from bad import check
 from losslab import experiment
 from losslab.experiment import data
-from running import TINY, read, records, status
+from running import TINY, records, status
 
 SIZE = 8
 
@@ -105,14 +105,13 @@ def test_a_change_while_a_sweep_is_under_way_is_found_before_training(losslab, i
     with experiment.Composer() as composer:
         full = composer.compose([*TINY, *images, "seed=3"])
         config = experiment.compose.without_hydra(full)
-        job = experiment.Job(config=config, choices=experiment.choices_of(full.hydra), command="")
-        directory = job.identity.directory
+        run = experiment.plan_run(config, experiment.choices_of(full.hydra))
         add(losslab, "train/a/new.png", 0)
         data.forget()  # as in a worker process
-        assert job() == "failed"
-    assert "have changed since the command began" in read(directory.path / "status.json")["error"]
-    kept = OmegaConf.load(directory.path / "config.yaml")
-    assert kept.data_sha256 == job.identity.data
+        assert experiment.perform(run) == "failed"
+    assert "have changed since the command began" in run.reason
+    kept = OmegaConf.load(run.files.config)
+    assert kept.data_sha256 == run.composed.data_sha256
 
 
 SOURCE = """

@@ -7,8 +7,8 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from losslab import report
 from losslab.metrics import accuracy
-from losslab.recording import read_records
-from losslab.report.runs import read_predictions
+from losslab.recording import read_predictions, read_records
+from losslab.report.selectors import number
 from losslab.tensorboard import read_events
 from running import read, records, status
 
@@ -49,7 +49,7 @@ def test_it_counts_in_the_report(diverged):
     losslab, run = diverged
     (loaded,) = report.load_runs(run.parents[1])
     assert (loaded.status, loaded.finished) == ("diverged", True)
-    assert loaded.number("test/accuracy") == read(run / "summary.json")["test/accuracy"]
+    assert number(loaded, "test/accuracy") == read(run / "summary.json")["test/accuracy"]
     result = losslab.call("report", "outputs/runs")
     assert result.code == 0, result.err
     assert "1 diverged" in (run.parents[1] / "report.md").read_text()
@@ -66,7 +66,7 @@ def test_where_it_is_found_does_not_depend_on_the_cadence_of_logging(losslab):
 def test_validation_numbers_are_those_of_the_final_weights(diverged):
     _, run = diverged
     summary = read(run / "summary.json")
-    stored = read_predictions(report.load_runs(run.parents[1])[0], "val")
+    stored = read_predictions(run / "predictions.safetensors", "val")
     assert summary["val/accuracy"] == pytest.approx(float(accuracy(*stored)))
 
 

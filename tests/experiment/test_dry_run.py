@@ -8,9 +8,8 @@ from safetensors.torch import load_file
 
 from bad import SYNTHETIC, check
 from losslab.data import build, synthetic
-from losslab.experiment import Composer, choices_of, load_model
+from losslab.experiment import Composer, choices_of, complete, load_model, plan_run
 from losslab.experiment.compose import without_hydra
-from losslab.experiment.run import run
 from running import TINY, read, records, results
 
 OWN = '''
@@ -234,7 +233,7 @@ def test_a_run_without_it_gives_the_same_bits(losslab):
     with Composer() as composer:
         config = composer.compose([*overrides, "name=bare"])
         torch.manual_seed(1)
-        run(without_hydra(config), choices_of(config.hydra), command="")
+        complete(plan_run(without_hydra(config), choices_of(config.hydra)))
     with_it, without = losslab.run(*overrides[1:]), losslab.runs("bare")[0]
     assert results(with_it) == results(without)
 

@@ -174,14 +174,14 @@ def test_a_run_killed_between_its_last_files_is_ended_without_training(losslab):
     losslab.train()
     (run,) = losslab.runs()
     before = (run / "manifest.json").read_bytes()
-    from losslab.recording import RunDirectory
+    from losslab.recording import Run
 
-    directory = RunDirectory(run)
+    directory = Run.at(run)
     kept = directory._read_status()["sha256"]
     directory._write_status({"status": "running", "ends_as": "done", "sha256": kept})
-    directory.checkpoint.write_bytes(b"not even read")
+    directory.files.checkpoint.write_bytes(b"not even read")
     (run / ".summary.json.host.1-ab.tmp").touch()
     losslab.train()
-    assert (status(run), directory.checkpoint.exists()) == ("done", False)
+    assert (status(run), directory.files.checkpoint.exists()) == ("done", False)
     assert (run / "manifest.json").read_bytes() == before
     assert not list(run.glob(".*"))

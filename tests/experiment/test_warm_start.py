@@ -192,12 +192,12 @@ def test_a_study_may_name_such_a_folder(losslab, source):
     with Composer() as composer:
         points = Points(Session(composer, "mine", [], None, ""), overrides)
         by_override, by_value = (
-            points.point(values, 0) for values in ({}, {"init_from": str(source)})
+            points.run(values, 0) for values in ({}, {"init_from": str(source)})
         )
-        for point in (by_override, by_value):
-            again = shlex.split(point.command)[2:]  # after `losslab train`
+        for run in (by_override, by_value):
+            again = shlex.split(run.command)[2:]  # after `losslab train`
             assert composer.compose(again).init_from == str(source)
-    assert by_override.identity == by_value.identity
+    assert by_override == by_value
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from losslab.figures.run_images import (
 from losslab.figures.styles import LOSS_STYLES
 from losslab.losses import GaussianPrior, LaplacePrior
 from losslab.models import MLP, DeepCNN, Linear, ResNet20, SmallCNN
+from losslab.recording import Run
 from losslab.tensorboard import read_events
 from report.factory import write_run
 
@@ -161,7 +162,7 @@ def test_a_long_name_stays_in_the_image():
 
 def test_what_a_run_left_is_read_or_is_not_there(tmp_path):
     path = write_run(tmp_path, "mse-0a/seed=3")
-    assert read_recorded(path, seed=3) is None  # without weights
+    assert read_recorded(Run.at(path)) is None  # without weights
 
 
 def test_a_run_draws_its_own_images_only_when_asked(losslab):
@@ -182,7 +183,7 @@ def test_a_run_draws_its_own_images_only_when_asked(losslab):
     assert set(per_epoch) == ALWAYS | {
         *("first_layer/filters", "gradient_profile/train", "worst_mistakes/val"),
     }
-    run = read_recorded(asked, seed=0)
+    run = read_recorded(Run.at(asked))
     names = build(synthetic(), val_size=30).class_names
     assert list(run.class_names) == list(names)
     assert run.logits.shape == (len(run.labels), len(names))

@@ -12,7 +12,7 @@ import pytest
 
 from losslab import files
 from losslab.files import beside
-from losslab.recording import RunDirectory, manifest, write_atomically, write_json
+from losslab.recording import Run, manifest, write_atomically, write_json
 from losslab.recording.manifest import PACKAGES
 from running import status
 
@@ -54,47 +54,47 @@ def test_json_has_no_nan(tmp_path):
 
 
 def test_the_status_survives_whatever_lies_there(tmp_path):
-    directory = RunDirectory(tmp_path / "run")
-    assert (directory.status, directory.error) == (None, None)
-    directory.path.mkdir()
-    directory.set_status("failed", error="ValueError: no")
-    assert (directory.status, directory.error) == ("failed", "ValueError: no")
-    directory.set_status("running")
-    assert (directory.status, directory.error) == ("running", None)
+    run = Run.at(tmp_path / "run")
+    assert (run.status, run.reason) == (None, "")
+    run.path.mkdir()
+    run.set_status("failed", error="ValueError: no")
+    assert (run.status, run.reason) == ("failed", "ValueError: no")
+    run.set_status("running")
+    assert (run.status, run.reason) == ("running", "")
     for content in ("", '{"status": "do', "[]", "3"):
-        (directory.path / "status.json").write_text(content)
-        assert directory.status is None
+        (run.path / "status.json").write_text(content)
+        assert run.status is None
 
 
 def test_clearing_removes_files_and_keeps_folders(tmp_path):
-    directory = RunDirectory(tmp_path)
-    directory.set_status("done")
-    directory.metrics.write_text("{}")
+    run = Run.at(tmp_path)
+    run.set_status("done")
+    run.files.metrics.write_text("{}")
     (tmp_path / "mine").mkdir()
-    directory.clear()
+    run.clear()
     assert names(tmp_path) == ["mine"]
 
 
 def test_one_process_at_a_time(tmp_path):
-    directory = RunDirectory(tmp_path / "run")
+    run = Run.at(tmp_path / "run")
     other = (
-        "import sys; from pathlib import Path; from losslab.recording import RunDirectory\n"
-        "with RunDirectory(Path(sys.argv[1])).lock() as mine:\n"
+        "import sys; from pathlib import Path; from losslab.recording import Run\n"
+        "with Run.at(Path(sys.argv[1])).lock() as mine:\n"
         "    print(mine, flush=True); sys.stdin.read()"
     )
-    command = [sys.executable, "-c", other, str(directory.path)]
+    command = [sys.executable, "-c", other, str(run.path)]
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as holder:
         assert holder.stdout.readline() == "True\n"
-        with directory.lock() as mine:
+        with run.lock() as mine:
             assert not mine
         holder.kill()  # the lock goes with its process, however that ends
-    with directory.lock() as mine:
+    with run.lock() as mine:
         assert mine
-        with directory.lock() as again:
+        with run.lock() as again:
             assert not again
-    with directory.lock() as mine:
+    with run.lock() as mine:
         assert mine
-    assert names(directory.path) == []
+    assert names(run.path) == []
 
 
 def test_the_manifest_says_where_numbers_come_from():
@@ -159,7 +159,7 @@ def test_a_sweep_and_a_search_without_locks(losslab, locks_fail, caplog, code, o
 
 def test_over_nfs_files_are_locked(tmp_path, locks_fail):
     locks_fail("EBADF", on_files=False)
-    directory = RunDirectory(tmp_path / "run")
-    with directory.lock() as mine, directory.lock() as again:
+    run = Run.at(tmp_path / "run")
+    with run.lock() as mine, run.lock() as again:
         assert (mine, again) == (True, False)
-    assert not directory.held
+    assert not run.held

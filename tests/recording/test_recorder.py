@@ -5,16 +5,16 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from losslab.recording import Recorder, RecordLog, RunDirectory, read_records
+from losslab.recording import Recorder, RecordLog, Run, read_records
 from losslab.recording import recorder as module
 from losslab.tensorboard import RunWriter, image
 
 
 def open_recorder(folder, **options) -> Recorder:
     folder.mkdir(exist_ok=True)
-    directory = RunDirectory(folder)
-    writer = RunWriter(directory, hyper_parameters={"loss": "mse"}, group="runs/mse")
-    return Recorder(directory, views=[writer], **options)
+    run = Run.at(folder)
+    writer = RunWriter(run, hyper_parameters={"loss": "mse"}, group="runs/mse")
+    return Recorder(run, views=[writer], **options)
 
 
 def write(recorder: Recorder, steps) -> None:
@@ -125,9 +125,9 @@ def test_an_event_file_that_is_gone_or_damaged_stops_no_run(tmp_path):
 
 
 def test_what_a_run_is_can_be_read(tmp_path):
-    directory = RunDirectory(tmp_path)
-    directory.config.write_text("loss:\n  lr: 0.1\n")
-    directory.manifest.write_text(
+    run = Run.at(tmp_path)
+    run.files.config.write_text("loss:\n  lr: 0.1\n")
+    run.files.manifest.write_text(
         json.dumps({"command": "losslab train", "choices": {"a": "b"}, "commit": "0123"})
     )
     open_recorder(tmp_path).close(success=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bad import check
-from losslab.recording import RunDirectory
+from losslab.recording import Run
 from losslab.tensorboard.run_writer import about
 from report.factory import tiny_plan, write_study
 
@@ -127,7 +127,7 @@ def test_a_page_of_tensorboards_shows_a_configuration_as_it_is(tmp_path):
     (tmp_path / "config.yaml").write_text("a: |\n  ```\n  <b>\n")
     manifest = {"command": "losslab train '````'", "device": "a|<b>\x1b"}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    texts = about(RunDirectory(tmp_path))
+    texts = about(Run.at(tmp_path))
     assert texts["config"] == "````yaml\na: |\n  ```\n  <b>\n````"
     assert texts["command"].startswith("`````sh")
     assert texts["versions"].endswith("| device | a\\|\\<b>\\x1b |")

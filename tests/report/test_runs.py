@@ -8,7 +8,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from losslab import report
-from losslab.report.runs import load_runs, read_predictions, runs_table
+from losslab.recording import read_predictions
+from losslab.report.runs import load_runs, runs_table
+from losslab.report.selectors import number
 from report.factory import EXAMPLES, write_run
 
 
@@ -131,8 +133,8 @@ def test_a_finished_run_is_read_whole(tmp_path):
     (run,) = load_runs(tmp_path)
     assert (run.name, run.group, run.seed, run.status) == ("mse-0a/seed=3", "mse-0a", 3, "done")
     assert run.config["optimizer"]["lr"] == 0.1
-    assert run.number("val/accuracy") == 0.9
-    assert run.number("val/nll") is None
+    assert number(run, "val/accuracy") == 0.9
+    assert number(run, "val/nll") is None
     assert [record["epoch"] for record in run.evaluations] == [1, 2, 3]
 
 
@@ -167,7 +169,7 @@ def test_a_diverged_run_keeps_its_last_accuracy(tmp_path):
     path = write_run(tmp_path, "mse-0a/seed=0", status="diverged", curve=(0.5, 0.4), accuracy=None)
     (path / "summary.json").write_text("{}")
     (run,) = load_runs(tmp_path)
-    assert run.number("val/accuracy") == 0.4
+    assert number(run, "val/accuracy") == 0.4
 
 
 def test_predictions_are_read_where_they_are_stored(tmp_path):
@@ -175,10 +177,10 @@ def test_predictions_are_read_where_they_are_stored(tmp_path):
     write_run(tmp_path, "mse-0a/seed=0", logits=logits, labels=labels)
     write_run(tmp_path, "mse-0a/seed=1", predictions=False)
     with_predictions, without = load_runs(tmp_path)
-    found = read_predictions(with_predictions, "test")
+    found = read_predictions(with_predictions.files.predictions, "test")
     assert [part.tolist() for part in found] == [logits.tolist(), labels.tolist()]
-    assert read_predictions(with_predictions, "train") is None
-    assert read_predictions(without, "test") is None
+    assert read_predictions(with_predictions.files.predictions, "train") is None
+    assert read_predictions(without.files.predictions, "test") is None
 
 
 @pytest.mark.parametrize("part", [".", "mse-0a", "mse-0a/seed=0"])
@@ -186,7 +188,7 @@ def test_a_run_keeps_its_name_whether_all_or_a_part_is_read(tmp_path, part):
     write_run(tmp_path, "mse-0a/seed=0")
     (run,) = load_runs(tmp_path / part)
     assert (run.name, run.group) == ("mse-0a/seed=0", "mse-0a")
-    assert len(read_predictions(run, "val")[1]) == EXAMPLES
+    assert len(read_predictions(run.files.predictions, "val")[1]) == EXAMPLES
 
 
 def test_no_folder_is_an_error(tmp_path):

@@ -1,12 +1,12 @@
 """Drawings of what runs recorded, from files written here with known numbers."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 from scipy import stats
 
 from losslab.figures.panels import draw_drawings
+from losslab.recording import Run
 from losslab.study.drawings import line, over_training, reliability, surface
 
 RELIABILITY = "why/calibration/reliability"
@@ -20,15 +20,11 @@ def make_point(tmp_path):
         folder = tmp_path / str(len(made))
         folder.mkdir()
         made.append(folder)
-        directory = SimpleNamespace(
-            metrics=folder / "metrics.jsonl", curves=folder / "curves.jsonl"
-        )
-        for path, records in ((directory.metrics, metrics), (directory.curves, curves)):
+        run = Run(root=tmp_path, group="", seed=0, choices={"loss": loss}, found=folder)
+        for path, records in ((run.files.metrics, metrics), (run.files.curves, curves)):
             lines = [json.dumps({"step": step} | record) for step, record in enumerate(records)]
             path.write_text("\n".join(lines))
-        return SimpleNamespace(
-            identity=SimpleNamespace(directory=directory), choices={"loss": loss}
-        )
+        return run
 
     return make
 

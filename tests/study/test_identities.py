@@ -3,7 +3,6 @@
 import json
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,7 +19,7 @@ from identities import (
     prior,
 )
 from losslab.losses import GaussianPrior, functional, information
-from losslab.recording import RunDirectory
+from losslab.recording import Run
 from losslab.report.claims import verdict as judge
 from losslab.report.measurement import Measurement, Quantity, load_evidence
 from losslab.report.plan import Claim
@@ -264,11 +263,11 @@ def test_every_claim_is_measured(losslab: Commands):
         assert verdict(claim, swapped) == "contradicted"
 
 
-def points_of(folder: Path, name: str) -> list[SimpleNamespace]:
+def points_of(folder: Path, name: str) -> list[Run]:
     """Return what a measure reads of the runs of one of the two sets with a sign."""
     as_written = name == "sign_as_written"
     return [
-        SimpleNamespace(identity=SimpleNamespace(directory=RunDirectory(path)))
+        Run.at(path)
         for path in sorted(folder.glob("map_gaussian-synthetic-linear-constant-*/seed=*"))
         if ("prior=PriorAsWritten" in path.parent.name) == as_written
     ]

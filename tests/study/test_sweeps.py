@@ -59,7 +59,7 @@ def test_a_sweep_is_the_product_of_its_lists(losslab):
 
 
 def test_what_differs_in_the_seed_alone_is_checked_once(losslab, monkeypatch):
-    module = importlib.import_module("losslab.experiment.run")  # the package's is the function
+    module = importlib.import_module("losslab.experiment.run")
     build, built = module.build, []
     monkeypatch.setattr(module, "build", lambda config: built.append(config.seed) or build(config))
     losslab.sweep("loss=mse,brier", "seed=0,1,2", ONE_EPOCH)

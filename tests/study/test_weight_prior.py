@@ -14,12 +14,12 @@ from weight_prior.sparsity import sparsity
 from weight_prior.squared_error import gaussian_noise, squared_error
 from weight_prior.weight_decay import float64_paths, trained_weights
 
-from losslab.experiment import RunIdentity
+from losslab.recording import Run
 from losslab.report import claims
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import Claim
-from losslab.study.points import Point
 from losslab.study.prior_as_written import PriorAsWritten
+from losslab.study.reading import value_of
 from weight_prior import weight_decay
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "weight_prior"
@@ -43,22 +43,21 @@ def point(tmp_path):
 
     def make(seed, *, values=None, config=None, summary=None, weights=None, norms=None, val=None):
         number = len(list(tmp_path.iterdir()))
-        identity = RunIdentity(group=f"{number}", digest="", seed=seed, root=tmp_path)
-        directory = identity.directory
-        directory.path.mkdir(parents=True)
-        directory.summary.write_text(json.dumps(summary or {}))
-        if weights is not None:
-            save_file({"w": np.asarray(weights, dtype=np.float32)}, directory.model)
-        if val is not None:
-            logits, labels = val
-            save_file({"val/logits": logits, "val/labels": labels}, directory.predictions)
-        records = [{"step": step, "optim/weight_norm": norm} for step, norm in norms or []]
-        directory.metrics.write_text("".join(f"{json.dumps(r)}\n" for r in records))
-        directory.set_status("done")
         node = OmegaConf.create({})
         for key, value in ((config or {}) | (values or {})).items():
             OmegaConf.update(node, key, value)
-        return Point(values or {}, seed, "", node, {}, identity)
+        run = Run(group=f"{number}", seed=seed, root=tmp_path, composed=node)
+        run.path.mkdir(parents=True)
+        run.files.summary.write_text(json.dumps(summary or {}))
+        if weights is not None:
+            save_file({"w": np.asarray(weights, dtype=np.float32)}, run.files.model)
+        if val is not None:
+            logits, labels = val
+            save_file({"val/logits": logits, "val/labels": labels}, run.files.predictions)
+        records = [{"step": step, "optim/weight_norm": norm} for step, norm in norms or []]
+        run.files.metrics.write_text("".join(f"{json.dumps(r)}\n" for r in records))
+        run.set_status("done")
+        return run
 
     return make
 
@@ -122,7 +121,7 @@ def test_sweep_gives_known_numbers(sweep):
 
 
 def test_a_number_that_is_missing_makes_its_claim_inconclusive(sweep):
-    one = sweep[2].identity.directory.summary  # N = 100, σ = 1
+    one = sweep[2].files.summary  # N = 100, σ = 1
     summary = json.loads(one.read_text())
     del summary["test/nll"]
     one.write_text(json.dumps(summary))
@@ -133,7 +132,7 @@ def test_a_number_that_is_missing_makes_its_claim_inconclusive(sweep):
 
 def test_sweep_needs_a_width_inside(sweep):
     with pytest.raises(ValueError, match=r"2 values of loss\.prior\.std"):
-        sigma_sweep({"sigma": [p for p in sweep if p.values["loss.prior.std"] < 10]})
+        sigma_sweep({"sigma": [p for p in sweep if value_of(p, "loss.prior.std") < 10]})
 
 
 def test_final_weights_are_compared_seed_by_seed(point):
@@ -185,7 +184,7 @@ def test_sign_reads_growth_up_to_the_last_finite_norm(point):
         "corrected": [point(seed, norms=shrunk) for seed in (0, 1)],
     }
     for each in runs["as_written"]:
-        each.identity.directory.set_status("diverged")
+        each.set_status("diverged")
     measured = sign(runs)
     assert measured.quantities["as_written_growth"].value == pytest.approx(3.0)
     assert measured.quantities["corrected_growth"].value == pytest.approx(-1.0)

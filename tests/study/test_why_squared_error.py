@@ -85,14 +85,14 @@ def test_trained_again_from_nothing_it_reports_the_same_bytes(losslab):
 
 @pytest.mark.slow
 def test_a_failed_run_does_not_stop_the_study_and_is_made_up_for(losslab, monkeypatch):
-    # The package's attribute of this name is the function.
     module = importlib.import_module("losslab.experiment.run")
     train = module.train
 
-    def brittle(config, *arguments, **options):
+    def brittle(run, *arguments, **options):
+        config = run.composed
         if config.optimizer.lr == 0.3 and config.loss._target_.endswith("MAP"):
             raise RuntimeError("out of luck")
-        return train(config, *arguments, **options)
+        return train(run, *arguments, **options)
 
     root = losslab.folder / "outputs" / "why_squared_error"
     with monkeypatch.context() as patch:

@@ -11,7 +11,7 @@ from tensorboard.plugins.hparams import (
     list_session_groups,
 )
 
-from losslab.recording import Recorder, RunDirectory
+from losslab.recording import Recorder, Run
 from losslab.tensorboard import RunWriter
 
 COLUMNS = {
@@ -61,10 +61,10 @@ class Table:
 
 
 def write(folder, loss: str, seed: int) -> None:
-    directory = RunDirectory(folder / loss / f"seed={seed}")
-    directory.path.mkdir(parents=True)
-    writer = RunWriter(directory, hyper_parameters=COLUMNS[loss], group=f"runs/{loss}")
-    recorder = Recorder(directory, views=[writer])
+    run = Run.at(folder / loss / f"seed={seed}")
+    run.path.mkdir(parents=True)
+    writer = RunWriter(run, hyper_parameters=COLUMNS[loss], group=f"runs/{loss}")
+    recorder = Recorder(run, views=[writer])
     for epoch in (1, 2):
         accuracy = ACCURACY[loss, seed] if epoch == 2 else 0.1
         recorder.record({"test/accuracy": accuracy}, step=epoch, examples=epoch, epoch=epoch)

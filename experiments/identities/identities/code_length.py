@@ -17,7 +17,7 @@ from losslab.figures import Curve, Panel
 from losslab.losses import information
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.study.measure import Runs
-from losslab.study.reading import predictions
+from losslab.study.reading import predictions, value_of
 
 PRECISION = 20
 """Bits of a table's total."""
@@ -112,9 +112,9 @@ def excess(runs: Runs) -> Measurement:
         ``smallest``: the smallest excess; both in bits a label.
     """
     points = runs["stages_cross_entropy"]
-    steps = [float(point.values["trainer.steps"]) for point in points]
+    steps = [float(value_of(point, "trainer.steps")) for point in points]
     stages = {
-        f"network, steps = {point.values['trainer.steps']}": measure_excess(*predictions(point))
+        f"network, steps = {value_of(point, 'trainer.steps')}": measure_excess(*predictions(point))
         for point in points
     }
     along = list(stages.values())

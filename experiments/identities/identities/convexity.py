@@ -12,11 +12,11 @@ from losslab.data import BatchLoader
 from losslab.diagnostics import differentiate_twice
 from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import CrossEntropy, Loss, SquaredError, information
+from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.seeding import generator
 from losslab.study.measure import Runs
-from losslab.study.points import Point
-from losslab.study.reading import predictions, untrained
+from losslab.study.reading import predictions, untrained, value_of
 
 LOSSES: dict[str, Loss] = {
     "cross_entropy": CrossEntropy(),
@@ -198,7 +198,7 @@ def along_training(runs: Runs, *, examples: int) -> Measurement:
         curves = [
             Curve(
                 label=LABELS[name],
-                x=[float(point.values["trainer.steps"]) for point in points],
+                x=[float(value_of(point, "trainer.steps")) for point in points],
                 y=values[name],
                 loss=name,
             )
@@ -279,12 +279,12 @@ def in_weights(runs: Runs, *, examples: int, positions: int) -> Measurement:
     return Measurement(quantities=quantities, drawings=figure("chord", caption, *panels))
 
 
-def _walk(ends: Sequence[Point], examples: int, positions: int) -> Tensor:
+def _walk(ends: Sequence[Run], examples: int, positions: int) -> Tensor:
     dataset, model = untrained(ends[0])
     loader = BatchLoader(dataset.train, batch_size=1, mean=dataset.mean, std=dataset.std)
     batch = next(loader.in_order(examples))
     model = model.double()
-    first, second = (load_file(point.identity.directory.model) for point in ends)
+    first, second = (load_file(point.files.model) for point in ends)
     loss, losses = CrossEntropy(), []
     with torch.inference_mode():
         for t in torch.linspace(0, 1, positions).tolist():

@@ -11,11 +11,11 @@ from identities import exact, figure
 from identities.optimum import descend
 from losslab.figures import Curve, Panel
 from losslab.losses import information
+from losslab.recording import Run
 from losslab.report.measurement import Measurement
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds, pairs
-from losslab.study.points import Point
-from losslab.study.reading import final
+from losslab.study.reading import final, value_of
 
 _LOSSES = {"softmax": "cross_entropy", "hinge": "multiclass_hinge"}
 _LABELS = {"softmax": "cross-entropy", "hinge": "multi-class hinge"}
@@ -33,9 +33,9 @@ def beside_softmax(runs: Runs) -> Measurement:
     """
     quantities, chosen, curves = {}, {}, []
     for name, label in _LABELS.items():
-        rates: dict[float, list[Point]] = {}
-        for point in sorted(runs[f"linear_{name}"], key=lambda p: float(p.values["optimizer.lr"])):
-            rates.setdefault(float(point.values["optimizer.lr"]), []).append(point)
+        rates: dict[float, list[Run]] = {}
+        for run in sorted(runs[f"linear_{name}"], key=_rate):
+            rates.setdefault(_rate(run), []).append(run)
         best = max(rates, key=lambda rate: np.mean([final(p, "val/accuracy") for p in rates[rate]]))
         accuracy = np.array([[final(p, "test/accuracy") for p in ps] for ps in rates.values()]).T
         chosen[name] = rates[best]
@@ -137,3 +137,7 @@ def two_modes(_: Runs, *, distance: float, std: float, between: float) -> Measur
             ),
         ),
     )
+
+
+def _rate(run: Run) -> float:
+    return float(value_of(run, "optimizer.lr"))

@@ -11,11 +11,11 @@ from identities import exact, figure
 from losslab.data import BatchLoader
 from losslab.figures import Curve, Panel
 from losslab.losses import CrossEntropy
+from losslab.recording import Run
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.seeding import generator
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds
-from losslab.study.points import Point
 from losslab.study.reading import predictions, untrained
 
 _FLOATS = {"float32": torch.float32, "float64": torch.float64}
@@ -98,7 +98,7 @@ def underflow(runs: Runs) -> Measurement:
     )
 
 
-def _before_training(point: Point) -> Tensor:
+def _before_training(point: Run) -> Tensor:
     """Return ``(N,)`` log-likelihoods of the test images under the initial weights."""
     dataset, model = untrained(point)
     loader = BatchLoader(dataset.test, batch_size=1000, mean=dataset.mean, std=dataset.std)

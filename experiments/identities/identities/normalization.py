@@ -4,11 +4,11 @@ import numpy as np
 
 from identities import exact, figure
 from losslab.figures import Curve, Drawing, Panel
+from losslab.recording import Run
 from losslab.report.formatting import quantity as measured
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds, pairs
-from losslab.study.points import Point
 from losslab.study.reading import diverged, final, of_config, predictions, record
 
 _LABELS = {
@@ -74,11 +74,11 @@ def growth(runs: Runs) -> Measurement:
     return Measurement(quantities=quantities, drawings=_drawing(runs), tables=[_table(runs)])
 
 
-def _accuracy(points: list[Point], what: str) -> Quantity:
+def _accuracy(points: list[Run], what: str) -> Quantity:
     return over_seeds([final(point, "test/accuracy") for point in points], what)
 
 
-def _log_score(point: Point) -> tuple[list[float], list[float]]:
+def _log_score(point: Run) -> tuple[list[float], list[float]]:
     steps, values = record(point, "train/objective")
     return steps, [-value for value in values]
 

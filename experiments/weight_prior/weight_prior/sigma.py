@@ -7,12 +7,12 @@ from functools import cached_property, partial
 import numpy as np
 
 from losslab.figures import Drawing, Panel
+from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds
-from losslab.study.points import Point
-from losslab.study.reading import final
+from losslab.study.reading import final, value_of
 
 STD, SIZE = "loss.prior.std", "data.train_size"
 
@@ -25,26 +25,27 @@ class Sweep:
         points: With the values :data:`STD` and :data:`SIZE`.
     """
 
-    points: list[Point]
+    points: list[Run]
 
     @cached_property
     def stds(self) -> list[float]:
         """Widths σ, ascending."""
-        return sorted({point.values[STD] for point in self.points})
+        return sorted({value_of(point, STD) for point in self.points})
 
     @cached_property
     def sizes(self) -> list[int]:
         """Training sizes N, ascending."""
-        return sorted({point.values[SIZE] for point in self.points})
+        return sorted({value_of(point, SIZE) for point in self.points})
 
     @cached_property
     def seeds(self) -> list[int]:
         """Seeds, ascending."""
         return sorted({point.seed for point in self.points})
 
-    def of(self, size: int, number: Callable[[Point], float]) -> FloatArray:
+    def of(self, size: int, number: Callable[[Run], float]) -> FloatArray:
         """Return ``(S, V)``: a number of every run of a size, by seed and width."""
-        found = {(p.seed, p.values[STD]): number(p) for p in self.points if p.values[SIZE] == size}
+        of_size = [run for run in self.points if value_of(run, SIZE) == size]
+        found = {(run.seed, value_of(run, STD)): number(run) for run in of_size}
         return np.array([[found[seed, std] for std in self.stds] for seed in self.seeds])
 
     def tag(self, size: int, tag: str) -> FloatArray:
@@ -68,7 +69,7 @@ def sigma_sweep(runs: Runs) -> Measurement:
     )
 
 
-def gap(point: Point, metric: str) -> float:
+def gap(point: Run, metric: str) -> float:
     """Return the final test minus training number, the latter over the last epoch's batches."""
     return final(point, f"test/{metric}") - final(point, f"train/{metric}")
 
@@ -125,7 +126,7 @@ def _drawings(sweep: Sweep) -> list[Drawing]:
     def panel(
         title: str,
         label: str,
-        number: Callable[[Point], float],
+        number: Callable[[Run], float],
         *,
         log: bool = False,
         bounds: tuple[float, float] = (-np.inf, np.inf),
@@ -149,7 +150,7 @@ def _drawings(sweep: Sweep) -> list[Drawing]:
             y_log=log,
         )
 
-    def tag(name: str) -> Callable[[Point], float]:
+    def tag(name: str) -> Callable[[Run], float]:
         return partial(final, tag=name)
 
     band = (

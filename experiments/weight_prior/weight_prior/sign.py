@@ -3,11 +3,11 @@
 import numpy as np
 
 from losslab.figures import Drawing, Panel
+from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds
-from losslab.study.points import Point
 from losslab.study.reading import diverged, final, record
 
 
@@ -59,7 +59,7 @@ def sign(runs: Runs) -> Measurement:
     )
 
 
-def _norms(points: list[Point]) -> tuple[list[float], FloatArray]:
+def _norms(points: list[Run]) -> tuple[list[float], FloatArray]:
     """Return the steps that all runs have recorded, and ``(S, T)`` weight norms at them."""
     found = [dict(zip(*record(point, "optim/weight_norm"), strict=True)) for point in points]
     steps = sorted(set.intersection(*(set(one) for one in found)))

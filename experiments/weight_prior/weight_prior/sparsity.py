@@ -6,12 +6,12 @@ from collections.abc import Callable
 import numpy as np
 
 from losslab.figures import Curve, Drawing, Panel
+from losslab.recording import Run
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds, over_seeds
-from losslab.study.points import Point
-from losslab.study.reading import final, final_weights, of_config
+from losslab.study.reading import final, final_weights, of_config, value_of
 from weight_prior.sigma import SIZE, STD
 
 SCALE = "loss.prior.scale"
@@ -19,7 +19,7 @@ _EDGES = np.linspace(-8.0, 0.0, 33)
 SMALL = 1e-3
 LABELS = {"map_gaussian": "Gaussian", "map_laplace": "Laplace"}
 
-Family = dict[float, list[Point]]
+Family = dict[float, list[Run]]
 """Standard deviation of the prior to its runs, by seed, both ascending."""
 
 
@@ -37,9 +37,10 @@ def sparsity(runs: Runs, *, tolerance: float) -> Measurement:
     size = of_config(runs["laplace"], SIZE)
     families: dict[str, Family] = {
         "map_gaussian": family_of(
-            [p for p in runs["sigma"] if p.values[SIZE] == size], lambda p: float(p.values[STD])
+            [run for run in runs["sigma"] if value_of(run, SIZE) == size],
+            lambda run: float(value_of(run, STD)),
         ),
-        "map_laplace": family_of(runs["laplace"], lambda p: math.sqrt(2) * p.values[SCALE]),
+        "map_laplace": family_of(runs["laplace"], lambda p: math.sqrt(2) * value_of(p, SCALE)),
     }
     chosen = {name: narrowest(family, tolerance) for name, family in families.items()}
     shares = {
@@ -75,7 +76,7 @@ def sparsity(runs: Runs, *, tolerance: float) -> Measurement:
 
 
 def _drawing(families: dict[str, Family], chosen: dict[str, float]) -> Drawing:
-    def against_std(title: str, label: str, number: Callable[[Point], float]) -> Panel:
+    def against_std(title: str, label: str, number: Callable[[Run], float]) -> Panel:
         curves = [
             curve_over_seeds(
                 LABELS[name],
@@ -123,7 +124,7 @@ def _drawing(families: dict[str, Family], chosen: dict[str, float]) -> Drawing:
     )
 
 
-def _histogram(label: str, points: list[Point], loss: str) -> Curve:
+def _histogram(label: str, points: list[Run], loss: str) -> Curve:
     shares = []
     for point in points:
         sizes = np.abs(final_weights(point))
@@ -176,7 +177,7 @@ def parameter(name: str, std: float) -> str:
     return f"σ = {std:.3g}" if name == "map_gaussian" else f"b = {std / math.sqrt(2):.3g}"
 
 
-def family_of(points: list[Point], std: Callable[[Point], float]) -> Family:
+def family_of(points: list[Run], std: Callable[[Run], float]) -> Family:
     """Group runs by the standard deviation that ``std`` reads off them."""
     family: Family = {}
     for point in sorted(points, key=lambda p: (std(p), p.seed)):

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from losslab.losses import MAP, FlatPrior, SquaredError
+from losslab.recording import Run
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs
-from losslab.study.points import Point
 from losslab.study.reading import final_weights, of_config, predictions
 from weight_prior.weight_decay import CLASSES, EXAMPLES, path, relative_difference
 
@@ -96,7 +96,7 @@ def residual(logits: FloatArray, labels: FloatArray) -> float:
     return float(np.sqrt(np.mean((logits - one_hot) ** 2)))
 
 
-def _validation(point: Point) -> tuple[FloatArray, FloatArray]:
+def _validation(point: Run) -> tuple[FloatArray, FloatArray]:
     logits, labels = predictions(point, "val")
     return logits.numpy(), labels.numpy()
 

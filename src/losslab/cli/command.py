@@ -69,14 +69,14 @@ def outcome(work: "Callable[[], list[Failed]]") -> int:
     except LauncherError as error:
         say(str(error))
         failed, code = list(error.failed), FAILED_RUNS
-    unstarted = [run for run in failed if run.directory.status is None]
+    unstarted = [each for each in failed if each.run.status is None]
     named = unstarted[:_NAMED]
-    for run in failed:
-        if run in unstarted and run not in named:
+    for each in failed:
+        if each in unstarted and each not in named:
             continue
-        log = run.directory.log
+        log = each.run.files.log
         see = f"; see {log.name} there" if log.exists() else ""
-        say(f"not finished: {run.directory.path} ({run.reason}){see}")
+        say(f"not finished: {each.run.path} ({each.reason}){see}")
     if len(unstarted) > len(named):
         say(f"not finished: {len(unstarted) - len(named)} more that did not start")
     return FAILED_RUNS if failed else code

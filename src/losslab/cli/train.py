@@ -6,7 +6,8 @@ from losslab.cli.command import find_own_modules, outcome, parse
 def run(arguments: list[str]) -> int:
     """Train one run, or with ``-m`` a sweep."""
     find_own_modules()
-    from losslab.experiment.hydra_app import flags, tell, tells
+    from losslab.experiment.hydra_app import tell, tells
+    from losslab.experiment.hydra_private import flags
 
     parser = flags()
     parser.prog = "losslab train"

@@ -10,36 +10,33 @@ import losslab
 
 if TYPE_CHECKING:
     from losslab.experiment.compose import CONFIG_FOLDER, Composer, choices_of
-    from losslab.experiment.identity import RunIdentity, identify, make_room
-    from losslab.experiment.job import Job, command_for
-    from losslab.experiment.overrides import quoted
-    from losslab.experiment.run import IN_USE, RunInUseError, prepare
+    from losslab.experiment.identity import plan_run
+    from losslab.experiment.overrides import command_for, quoted
+    from losslab.experiment.run import IN_USE, RunInUseError, complete, perform, prepare
     from losslab.experiment.saved_model import SavedModel, evaluate_run, load_model
 
 __all__ = [
     "CONFIG_FOLDER",
     "IN_USE",
     "Composer",
-    "Job",
-    "RunIdentity",
     "RunInUseError",
     "SavedModel",
     "choices_of",
     "command_for",
+    "complete",
     "evaluate_run",
-    "identify",
     "load_model",
-    "make_room",
+    "perform",
+    "plan_run",
     "prepare",
     "quoted",
 ]
 
 _MODULES = {
     "compose": ("CONFIG_FOLDER", "Composer", "choices_of"),
-    "overrides": ("quoted",),
-    "identity": ("RunIdentity", "identify", "make_room"),
-    "job": ("Job", "command_for"),
-    "run": ("IN_USE", "RunInUseError", "prepare"),
+    "overrides": ("command_for", "quoted"),
+    "identity": ("plan_run",),
+    "run": ("IN_USE", "RunInUseError", "complete", "perform", "prepare"),
     "saved_model": ("SavedModel", "evaluate_run", "load_model"),
 }
 __getattr__ = losslab.lazily(

@@ -14,11 +14,11 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from hydra._internal.utils import _locate  # as instantiate does; the public one logs errors
 from omegaconf import DictConfig, OmegaConf
 from pydantic import AfterValidator, ConfigDict, PydanticUserError, TypeAdapter
 from pydantic_core import SchemaError
 
+from losslab.experiment.hydra_private import import_target
 from losslab.experiment.overrides import nearest
 from losslab.experiment.target_allowlist import check_definition, check_name, targets
 
@@ -216,7 +216,7 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
     except ValueError as error:
         raise ValueError(f"{error}{needed(name) if name == 'model' else ''}") from None
     try:
-        target = _locate(path)
+        target = import_target(path)
     except (Exception, SystemExit) as error:  # whatever importing a custom module raises
         cause = error.__cause__ or error
         reason = f"{type(cause).__name__}: {cause}".splitlines()[0]

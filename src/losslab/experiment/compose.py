@@ -3,7 +3,7 @@
 import copy
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -11,8 +11,6 @@ from types import TracebackType
 from typing import Any
 
 from hydra import initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -23,9 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from losslab.experiment.bounds import check_file, check_references
+from losslab.experiment.hydra_private import add_folders, apply_overrides
 from losslab.experiment.overrides import check_choices, nearest, writing
 from losslab.experiment.target_allowlist import allow_modules_of
 from losslab.files import CONFIG_FOLDER as CONFIG_FOLDER
+from losslab.recording import flatten
 
 # Studies that need code of their own lie with it in a checkout's notebook; a wheel has none.
 STUDY_FOLDERS = sorted(path.parent for path in CONFIG_FOLDER.parent.glob("experiments/*/study"))
@@ -111,13 +111,9 @@ class Composer:
         self.hydra = GlobalHydra.instance().hydra
         assert self.hydra is not None
         self.loader = self.hydra.config_loader
-        assert isinstance(self.loader, ConfigLoaderImpl)
-        search_path, schema = self.loader.get_search_path(), SearchPathQuery(provider="schema")
-        for folder in self._folders[1:]:  # where Hydra puts that of --config-dir, too
-            provider = "command-line" if folder in self._own else "experiments"
-            search_path.prepend(provider, f"file://{folder}", anchor=schema)
-        self.loader.repository.initialize_sources(search_path)
-        allow_modules_of(self._folders[1:])
+        own, more = set(self._own), self._folders[1:]
+        add_folders(self.loader, [("command-line" if f in own else "experiments", f) for f in more])
+        allow_modules_of(more)
         return self
 
     def __exit__(
@@ -175,7 +171,7 @@ class Composer:
             if kept not in self._composed:
                 self._composed = {kept: self.compose(kept)}
             config = copy.deepcopy(self._composed[kept])
-            ConfigLoaderImpl._apply_overrides_to_config(values, config)
+            apply_overrides(values, config)
         except (ValueError, HydraException, OmegaConfBaseException):
             return self.compose(overrides)  # it explains what is wrong
         return config
@@ -278,15 +274,10 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return copy
 
 
-def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
-    """Yield the dotted key of every value."""
-    for key in config:
-        name = f"{prefix}{key!s}"
-        node = None if OmegaConf.is_missing(config, key) else config._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none():
-            yield from leaves(node, f"{name}.")
-        else:
-            yield name
+def leaves(config: DictConfig, prefix: str = "") -> list[str]:
+    """Return the dotted key of every value."""
+    values: Any = OmegaConf.to_container(config, resolve=False)
+    return list(flatten(values, prefix))
 
 
 def choices_of(hydra: DictConfig) -> dict[str, str]:

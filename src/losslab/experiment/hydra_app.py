@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -18,11 +17,6 @@ from losslab.experiment.overrides import quoted
 
 # Flags with which Hydra tells something and runs nothing.
 _TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
-
-
-def flags() -> argparse.ArgumentParser:
-    """Return what reads Hydra's flags."""
-    return get_args_parser()
 
 
 def tells(given: argparse.Namespace) -> bool:

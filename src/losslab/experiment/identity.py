@@ -1,12 +1,8 @@
 """Which run a configuration is: the hash of what can change its result, and its folder's name."""
 
-import errno
 import hashlib
 import json
-import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +15,7 @@ from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, usual_choices
 from losslab.experiment.data import CONTENT, content_of, is_custom
 from losslab.experiment.overrides import nearest
 from losslab.experiment.warm_start import checksum
-from losslab.recording import RunDirectory, locate, place
+from losslab.recording import Run, flatten
 from losslab.training.device import resolve_device
 
 # What cannot change a result: where things are, how often something is written, who launches.
@@ -45,66 +41,16 @@ _LONGEST_DESCRIPTION = 100
 _LONGEST_NAME = 200  # bytes; file systems take 255
 
 
-@dataclass(frozen=True)
-class RunIdentity:
-    """Where a run's results are.
+def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> Run:
+    """Return the run that a configuration describes; nothing is written.
 
-    Attributes:
-        group: Readable and unique name of the configuration without its seed.
-        digest: Eight hex digits of the hash of what can change a result, without the seed.
-        seed: The run's seed.
-        root: The folder of all runs of that name.
-        data: As :func:`~losslab.experiment.data.content_of` says.
-    """
-
-    group: str
-    digest: str
-    seed: int
-    root: Path
-    data: str | None = None
-
-    @property
-    def run(self) -> str:
-        """The run's name, ``<group>/seed=<n>``, wherever its folder is."""
-        return f"{self.group}/seed={self.seed}"
-
-    @property
-    def directory(self) -> RunDirectory:
-        """Its folder, ``<root>/<group>/seed=<n>``, or deeper where there are thousands."""
-        return RunDirectory(locate(locate(self.root, self.group), f"seed={self.seed}"))
-
-
-def make_room(identities: Iterable[RunIdentity]) -> None:
-    """Make the folders in which the runs' own will be, before the first one runs.
-
-    Raises:
-        ValueError: They cannot be made, or not be written into.
-    """
-    seeds: dict[Path, dict[str, list[str]]] = {}
-    for identity in identities:
-        groups = seeds.setdefault(identity.root, {})
-        groups.setdefault(identity.group, []).append(f"seed={identity.seed}")
-    folder = Path()
-    try:
-        for folder, groups in seeds.items():
-            folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            place(folder, groups)
-            for group, names in groups.items():
-                place(locate(folder, group), names, only_spread=True)
-    except OSError as error:
-        raise ValueError(
-            f"cannot write into {folder} ({error.strerror}); give another output_dir=..."
-        ) from error
-
-
-def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
-    """Return the identity of a configuration.
+    It is composed once, where the command is given, and not again by each worker, which would
+    cost a second run of a sweep half as much again.
 
     Args:
         config: As composed, without Hydra's node.
         choices: Group to choice.
+        command: What does this very run again, as typed into a shell.
 
     Raises:
         ValueError: A key is unknown or has no value, the weights to start from are not there, or a
@@ -113,24 +59,25 @@ def identify(config: DictConfig, choices: dict[str, str]) -> RunIdentity:
     _check_keys(config)
     config = normal(config)
     data = config.get(CONTENT) or content_of(config.data)
-    digest = _digest(with_content(config, data))
-    group = f"{_description(config, choices)}-{digest}"
+    if data is not None and CONTENT not in config:  # which data it means: those that are now there
+        config = config.copy()
+        with open_dict(config):
+            config[CONTENT] = data
+    digest = _digest(config)
     seed = config.seed
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise ValueError(f"seed={seed}; give a whole number from 0 up")
-    identity = RunIdentity(group=group, digest=digest, seed=seed, root=folder_of(config), data=data)
-    _inside(identity.directory.path, config.output_dir)
-    return identity
-
-
-def with_content(config: DictConfig, data: str | None) -> DictConfig:
-    """Return a configuration that says which data it means, as :func:`resolved` keeps it."""
-    if data is None or CONTENT in config:
-        return config
-    known = config.copy()
-    with open_dict(known):
-        known[CONTENT] = data
-    return known
+    run = Run(
+        root=folder_of(config),
+        group=f"{_description(config, choices)}-{digest}",
+        seed=seed,
+        digest=digest,
+        composed=config,
+        choices=choices,
+        command=command,
+    )
+    _inside(run.path, config.output_dir)
+    return run
 
 
 def folder_of(config: DictConfig) -> Path:
@@ -206,34 +153,31 @@ def kept_configuration(text: str) -> DictConfig:
     return config
 
 
-def over_seeds(config: DictConfig, identity: RunIdentity) -> str:
-    """Return what to call a configuration over all its seeds.
+def over_seeds(run: Run) -> str:
+    """Return what to call a planned run's configuration over all its seeds.
 
     The group's name; but where each seed starts from the weights of its own
     (``init_from=.../seed=${seed}``), it has a group of its own, and what they share is that word.
-
-    Args:
-        config: Of a run, as composed.
-        identity: Of the same run.
     """
-    written: Any = OmegaConf.to_container(config, resolve=False)
+    written: Any = OmegaConf.to_container(run.composed, resolve=False)
     if "${seed}" not in str(written["init_from"]):
-        return identity.group
-    digest = digest_of(with_content(config, identity.data), start=written["init_from"])
-    return f"{identity.group.removesuffix(identity.digest)}{digest}"
+        return run.group
+    digest = _digest(run.composed, start=written["init_from"])
+    return f"{run.group.removesuffix(run.digest)}{digest}"
 
 
-def digest_of(config: DictConfig, *, start: str | None = None) -> str:
-    """Return eight hex digits of SHA-256 of what can change a result, seed apart.
-
-    Args:
-        config: As composed, or as :func:`resolved` keeps it.
-        start: Of a warm start, in place of the checksum of its weights.
-    """
-    return _digest(normal(config), start=start)
+def is_of(run: Run, kept: DictConfig) -> bool:
+    """Return whether a configuration that is kept in a run's directory is this run's."""
+    return bool(_digest(normal(kept)) == run.digest and kept.seed == run.seed)
 
 
 def _digest(config: DictConfig, *, start: str | None = None) -> str:
+    """Return eight hex digits of SHA-256 of what can change a result, seed apart.
+
+    Args:
+        config: In its normal form, as composed or as :func:`resolved` keeps it.
+        start: Of a warm start, in place of the checksum of its weights.
+    """
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     without = {*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN}
     if is_custom(config.data):
@@ -303,15 +247,5 @@ def _usual_values(group: str, choice: str) -> dict[str, str]:
 
 def _flat(config: Container) -> dict[str, str]:
     """Return dotted key to value as text; interpolations as they stand."""
-    values: dict[str, str] = {}
     container: Any = OmegaConf.to_container(config, resolve=False)
-
-    def visit(node: Any, name: str) -> None:
-        if isinstance(node, dict):
-            for key, value in node.items():
-                visit(value, f"{name}.{key}" if name else str(key))
-        else:
-            values[name] = str(node)
-
-    visit(container, "")
-    return values
+    return {key: str(value) for key, value in flatten(container).items()}

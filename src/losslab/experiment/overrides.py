@@ -3,7 +3,7 @@
 import difflib
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -108,3 +108,13 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     found += [name for name in words if "." not in word and name.endswith(f".{word}")]
     found += difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def command_for(overrides: Sequence[str], *, flags: Sequence[str] = ()) -> str:
+    """Return the command that reproduces a run, without options of launchers and sweepers.
+
+    >>> command_for(["loss=mse", "launcher=ray", "hydra.verbose=true", "seed=0"])
+    'losslab train loss=mse seed=0'
+    """
+    own = [text for text in overrides if not re.match(r"[+~]*(hydra|launcher|sweeper)[./=]", text)]
+    return shlex.join(["losslab", "train", *flags, *own])

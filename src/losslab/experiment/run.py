@@ -1,4 +1,4 @@
-"""One run: open its folder, train, evaluate, write the results."""
+"""One run: check it, open its directory, train, evaluate, write the results."""
 
 import errno
 import logging
@@ -11,27 +11,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.experiment.arguments import normal
 from losslab.experiment.build import build
 from losslab.experiment.compose import usual_choices
 from losslab.experiment.dry_run import dry_run
-from losslab.experiment.identity import (
-    RunIdentity,
-    digest_of,
-    identify,
-    kept_configuration,
-    make_room,
-    resolved,
-    with_content,
-)
+from losslab.experiment.identity import is_of, kept_configuration, resolved
 from losslab.experiment.log_file import logging_to
 from losslab.experiment.train import train
 from losslab.files import read_yaml
 from losslab.recording import (
-    FINISHED,
-    RunDirectory,
+    Run,
     Status,
     check_marks,
+    make_room,
     manifest,
     write_atomically,
     write_json,
@@ -49,25 +40,18 @@ _OF_THE_DISK = {
 
 
 IN_USE = "in use"
-"""What a job returns whose run another process is at."""
+"""What :func:`perform` returns of a run that another process is at."""
 
 
 class RunInUseError(RuntimeError):
     """Another process is at work on this run."""
 
 
-def prepare(
-    config: DictConfig,
-    choices: dict[str, str],
-    *,
-    elsewhere: bool = False,
-    built: set[str] | None = None,
-) -> RunIdentity:
+def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None) -> None:
     """Check everything about a run that can be checked without training; write nothing.
 
     Args:
-        config: As composed, without Hydra's node.
-        choices: Group to choice.
+        run: Planned.
         elsewhere: Whether it will be done on a machine that may have other devices.
         built: What was built before and need not be again, as it differs in the seed alone, or
             dry run again, as it differs in rates alone; this one is added.
@@ -75,27 +59,24 @@ def prepare(
     Raises:
         ValueError: In one line: what was given, what is allowed, what to do.
     """
-    identity = identify(config, choices)
-    directory = identity.directory
-    if directory.status not in FINISHED or config.force:
-        config = normal(config)
+    config = run.composed
+    if run.pending:
         built = set() if built is None else built
-        if identity.digest not in built:
+        if run.digest not in built:
             parts = build(_on_the_cpu(config) if elsewhere else config)
             kind = _kind_of(config)
             if kind not in built:
                 dry_run(parts)
-            built |= {identity.digest, kind}
-        if not config.force and directory.ends_as is None:
-            _load_checkpoint(directory)
-    _check_same_configuration(directory, identity)
-    altered = None if config.force else directory.altered
+            built |= {run.digest, kind}
+        if not config.force and run.ends_as is None:
+            _load_checkpoint(run)
+    _check_same_configuration(run)
+    altered = None if config.force else run.altered
     if altered:
         raise ValueError(
-            f"{directory.path / altered} was cut off or altered since its run ended; put the "
+            f"{run.path / altered} was cut off or altered since its run ended; put the "
             "original back, or add force=true to train this run again"
         )
-    return identity
 
 
 def _kind_of(config: DictConfig) -> str:
@@ -116,31 +97,26 @@ def _on_the_cpu(config: DictConfig) -> DictConfig:
     return copy
 
 
-def perform(
-    config: DictConfig, choices: dict[str, str], *, command: str, show: bool = False
-) -> str | None:
-    """Do as :func:`run` does, but let an error become this run's status and log.
+def perform(run: Run, *, show: bool = False) -> str | None:
+    """Do as :func:`complete` does, but let an error become this run's status and log.
 
     The other runs of a sweep go on: a launcher may stop at an error. Returns the status, or
     :data:`IN_USE`.
     """
     end_with_parent()
-    identity = identify(config, choices)
     try:
-        return run(config, choices, command=command, show=show)
+        return complete(run, show=show)
     except RunInUseError:
         return IN_USE
     except Exception:
-        return identity.directory.status
+        return run.status
 
 
-def run(config: DictConfig, choices: dict[str, str], *, command: str, show: bool = False) -> Status:
-    """Run a configuration unless it is finished; go on where a killed process stopped.
+def complete(run: Run, *, show: bool = False) -> Status:
+    """Do a run unless it is finished; resume it where a killed process stopped.
 
     Args:
-        config: As composed, without Hydra's node.
-        choices: Group to choice.
-        command: What does this very run again, for its manifest.
+        run: Planned.
         show: Whether to show a progress bar of epochs.
 
     Returns:
@@ -151,135 +127,113 @@ def run(config: DictConfig, choices: dict[str, str], *, command: str, show: bool
         OSError: The disk is full, say. What was written is kept; the run goes on from there.
         ValueError: As :func:`prepare`.
     """
-    identity, config = identify(config, choices), normal(config)
-    config = with_content(config, identity.data)
-    directory = identity.directory
-    if directory.status in FINISHED and not config.force:
-        return directory.status
-    _check_same_configuration(directory, identity)
-    make_room([identity])
-    directory = identity.directory
-    with directory.lock() as mine:
+    if not run.pending and (status := run.status):
+        return status
+    _check_same_configuration(run)
+    make_room([run])
+    with run.lock() as mine:
         if not mine:
-            raise RunInUseError(f"{directory.path} is being run by another process")
+            raise RunInUseError(f"{run.path} is being run by another process")
         try:
-            return _hold(config, identity, choices=choices, command=command, show=show)
+            return _hold(run, show=show)
         except OSError as error:
             if error.errno in _OF_THE_DISK:
                 reason = f"{os.strerror(error.errno)}: make room, and the same command resumes"
                 with suppress(OSError):
-                    directory.set_status("running", error=reason)
+                    run.set_status("running", error=reason)
             raise
 
 
-def _hold(
-    config: DictConfig,
-    identity: RunIdentity,
-    *,
-    choices: dict[str, str],
-    command: str,
-    show: bool,
-) -> Status:
-    """Run what this process has the lock of."""
-    directory = identity.directory
-    status, state = directory.status, None
-    directory.tidy()
-    if status in FINISHED and not config.force:
+def _hold(run: Run, *, show: bool) -> Status:
+    """Do what this process has the lock of."""
+    status, state = run.status, None
+    run.tidy()
+    if status is not None and not run.pending:
         return status  # by somebody else, since we looked
-    if status == "running" and not config.force:
-        ended = directory.ends_as
+    if status == "running" and not run.composed.force:
+        ended = run.ends_as
         if ended is not None:
-            directory.finish(ended)
+            run.finish(ended)
             return ended
-        state = _load_checkpoint(directory)
+        state = _load_checkpoint(run)
     if state is None:
-        directory.clear()
-    directory.set_status("running")
-    with logging_to(directory.log):
-        return _attempt(config, identity, choices=choices, command=command, state=state, show=show)
+        run.clear()
+    run.set_status("running")
+    with logging_to(run.files.log):
+        return _attempt(run, state=state, show=show)
 
 
-def _attempt(
-    config: DictConfig,
-    identity: RunIdentity,
-    *,
-    choices: dict[str, str],
-    command: str,
-    state: dict[str, Any] | None,
-    show: bool,
-) -> Status:
-    directory = identity.directory
+def _attempt(run: Run, *, state: dict[str, Any] | None, show: bool) -> Status:
+    config, files = run.composed, run.files
     about = manifest(
-        command=command,
+        command=run.command,
         device=str(resolve_device(config.trainer.device)),
         threads=config.trainer.threads,
-        choices=choices,
+        choices=run.choices,
     )
     about["start"] = datetime.now(UTC).isoformat()
     if state is not None:
         about["resumed_at_step"] = state["step"]
         logger.info("resuming at step %d", state["step"])
-    write_atomically(directory.config, resolved(config))
-    write_json(directory.manifest, about)
-    logger.info("%s, seed %d", identity.group, identity.seed)
+    write_atomically(files.config, kept := resolved(config))
+    write_json(files.manifest, about)
+    logger.info("%s, seed %d", run.group, run.seed)
     began = time.perf_counter()
     try:
+        if not is_of(run, kept_configuration(kept)):
+            raise ValueError("the weights of init_from have changed since the command began")
         parts = build(config)
         for line in parts.dataset.describe():
             logger.info("data: %s", line)
-        diverged = train(config, parts, identity, choices=choices, state=state, show=show)
+        diverged = train(run, parts, state=state, show=show)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             logger.error("stopped: %s", error)
             raise  # it is not failed, and goes on from its checkpoint
         logger.error("failed\n%s", traceback.format_exc())
-        directory.set_status("failed", error=f"{type(error).__name__}: {error}")
+        run.set_status("failed", error=f"{type(error).__name__}: {error}")
         raise
-    write_json(directory.manifest, about | {"end": datetime.now(UTC).isoformat()})
+    write_json(files.manifest, about | {"end": datetime.now(UTC).isoformat()})
     status: Status = "diverged" if diverged else "done"
     logger.info("%s after %.1f s", status, time.perf_counter() - began)
-    directory.finish(status)
+    run.finish(status)
     return status
 
 
-def _load_checkpoint(directory: RunDirectory) -> dict[str, Any] | None:
+def _load_checkpoint(run: Run) -> dict[str, Any] | None:
     """Return where a run goes on, ``None`` where it has no checkpoint.
 
     Raises:
         ValueError: It is cut off or altered, or the records that go with it are.
     """
+    checkpoint = run.files.checkpoint
     try:
-        state = load_checkpoint(directory.checkpoint)
+        state = load_checkpoint(checkpoint)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        check_marks(directory, state.get("records"))
+        check_marks(run, state.get("records"))
     except ValueError as error:
-        if not directory.checkpoint.exists():
+        if not checkpoint.exists():
             return None  # another process ended the run meanwhile
         raise ValueError(
-            f"{directory.path}: {error}, so its checkpoint is of no use; delete "
-            f"{directory.checkpoint.name} to train this run from its start"
+            f"{run.path}: {error}, so its checkpoint is of no use; delete "
+            f"{checkpoint.name} to train this run from its start"
         ) from error
     return state
 
 
-def _check_same_configuration(directory: RunDirectory, identity: RunIdentity) -> None:
+def _check_same_configuration(run: Run) -> None:
     try:
-        text = read_yaml(directory.config)
+        text = read_yaml(run.files.config)
         assert "${" not in text  # all was resolved; what refers to itself could grow for ever
-        other = kept_configuration(text)
-        same = digest_of(other) == identity.digest and other.seed == identity.seed
+        same = is_of(run, kept_configuration(text))
     except (FileNotFoundError, NotADirectoryError):
         return
     except Exception:  # whatever an altered file makes its readers raise
         same = False
     if not same:
         raise ValueError(
-            f"{directory.path} holds a different configuration ({directory.config.name} differs); "
+            f"{run.path} holds a different configuration (config.yaml differs); "
             "move that folder away or choose another name=..."
         )
-
-
-def _is_of(config: DictConfig, identity: RunIdentity) -> bool:
-    return bool(digest_of(config) == identity.digest and config.seed == identity.seed)

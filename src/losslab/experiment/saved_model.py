@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -17,11 +16,12 @@ from losslab.data import BatchLoader, Dataset
 from losslab.data.parts import shift_and_scale
 from losslab.experiment.compose import Composer, leaves
 from losslab.experiment.data import load
+from losslab.experiment.hydra_private import apply_overrides
 from losslab.experiment.identity import kept_configuration
 from losslab.experiment.make import make
 from losslab.experiment.overrides import nearest
 from losslab.experiment.warm_start import load_weights
-from losslab.recording import FINISHED, RunDirectory
+from losslab.recording import Run
 from losslab.training import (
     PRECISIONS,
     Trainer,
@@ -106,14 +106,14 @@ class SavedModel(nn.Module):
         return forward(self.model, pixels, self.autocast)
 
 
-def load_model(run: str | Path) -> SavedModel:
+def load_model(run: Run | str | Path) -> SavedModel:
     """Return a finished run's model on the CPU, in evaluation mode; raw images in, logits out.
 
     No code but the model's own class is run; of a custom model its module must be in the working
     folder, as for training.
 
     Args:
-        run: The run's directory, ``outputs/<name>/<group>/seed=<n>``.
+        run: It, or its directory, ``outputs/<name>/<group>/seed=<n>``.
 
     Raises:
         ValueError: It is not a finished run, a file was altered, or what is needed is not there.
@@ -122,10 +122,10 @@ def load_model(run: str | Path) -> SavedModel:
     Traceback (most recent call last):
     ValueError: outputs is not a finished run; give its directory, .../seed=<n>
     """
-    directory = RunDirectory(Path(run).expanduser())
-    if directory.status not in FINISHED:
-        raise ValueError(f"{run} is not a finished run; give its directory, .../seed=<n>")
-    about = _about(directory)
+    found = _found(run)
+    if not found.finished:
+        raise ValueError(f"{found.path} is not a finished run; give its directory, .../seed=<n>")
+    about = _about(found)
     with torch.random.fork_rng(devices=[]):
         model: nn.Module = make(
             OmegaConf.create(about["model"]),
@@ -136,23 +136,28 @@ def load_model(run: str | Path) -> SavedModel:
         ).eval()
         if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
             model(torch.zeros(2, *about["input_shape"]))
-    if not directory.model.is_file():
-        raise ValueError(f"{directory.path} has no {directory.model.name}")
-    load_weights(model, directory.model, str(directory.path))
+    weights = found.files.model
+    if not weights.is_file():
+        raise ValueError(f"{found.path} has no {weights.name}")
+    load_weights(model, weights, str(found.path))
     return SavedModel(model, about).eval()
 
 
-def _about(directory: RunDirectory) -> dict[str, Any]:
+def _found(run: Run | str | Path) -> Run:
+    return run if isinstance(run, Run) else Run.at(Path(run).expanduser())
+
+
+def _about(run: Run) -> dict[str, Any]:
     """Return what ``model.json`` holds, of an older run what it would."""
     try:
-        content = directory.read(directory.about_model)
+        content = run.read(run.files.about_model)
     except FileNotFoundError:
-        config = kept_configuration(directory.read(directory.config).decode())
+        config = kept_configuration(run.read(run.files.config).decode())
         try:
             content = about_model(config, load(config.data)).encode()
         except ValueError as error:
             raise ValueError(
-                f"{directory.path} has no {directory.about_model.name}, as losslab wrote none "
+                f"{run.path} has no {run.files.about_model.name}, as losslab wrote none "
                 f"then, and its data are not there to compute mean and std from: {error}"
             ) from error
     about: dict[str, Any] = json.loads(content)
@@ -160,12 +165,12 @@ def _about(directory: RunDirectory) -> dict[str, Any]:
 
 
 def evaluate_run(
-    run: str | Path, overrides: Sequence[str] = (), *, config_dir: str | None = None
+    run: Run | str | Path, overrides: Sequence[str] = (), *, config_dir: str | None = None
 ) -> dict[str, Scalars]:
     """Evaluate a finished run's model on its own data or on other data.
 
     Args:
-        run: The run's directory.
+        run: It, or its directory.
         overrides: ``data=...`` or ``data.KEY=...``, and ``trainer.device=...``.
         config_dir: A folder with more choices, and the modules that they or the run name.
 
@@ -176,9 +181,8 @@ def evaluate_run(
     Raises:
         ValueError: As :func:`load_model`; an override is wrong; or images or classes do not fit.
     """
-    with Composer(config_dir):  # which trusts the modules there
-        saved = load_model(run)
-    config = _configuration(RunDirectory(Path(run).expanduser()), overrides, config_dir)
+    saved = load_model(run)
+    config = _configuration(_found(run), overrides, config_dir)
     settings: Trainer = make(config.trainer, "trainer", kind=Trainer)
     device = resolve_device(settings.device)
     dataset = load(config.data)
@@ -212,11 +216,9 @@ def evaluate_run(
     return found
 
 
-def _configuration(
-    directory: RunDirectory, overrides: Sequence[str], config_dir: str | None
-) -> DictConfig:
+def _configuration(run: Run, overrides: Sequence[str], config_dir: str | None) -> DictConfig:
     """Return the run's configuration, with other data."""
-    config = kept_configuration(directory.read(directory.config).decode())
+    config = kept_configuration(run.read(run.files.config).decode())
     with Composer(config_dir) as composer:
         parsed = composer.parse(overrides)
         for override in parsed:
@@ -229,7 +231,7 @@ def _configuration(
             parsed = [o for o in parsed if o.key_or_group.partition(".")[0] != "data"]
         OmegaConf.set_struct(config, True)
         try:
-            ConfigLoaderImpl._apply_overrides_to_config(parsed, config)
+            apply_overrides(parsed, config)
         except (HydraException, OmegaConfBaseException) as error:
             keys = list(leaves(config))
             unknown = [o.key_or_group for o in parsed if o.key_or_group not in keys]

@@ -10,9 +10,9 @@ from torch import nn
 
 from losslab.diagnostics import Examination, probe_of
 from losslab.experiment.build import Parts
-from losslab.experiment.identity import RunIdentity, over_seeds
+from losslab.experiment.identity import over_seeds
 from losslab.experiment.saved_model import about_model
-from losslab.recording import Recorder, RunDirectory, write_atomically, write_json
+from losslab.recording import Files, Recorder, Run, flatten, write_atomically, write_json
 from losslab.text import Console
 from losslab.training import (
     Evaluation,
@@ -25,46 +25,34 @@ from losslab.training import (
 )
 from losslab.types import Curves, Predictions, Scalars
 
-_NO_COLUMNS = (
+_NO_COLUMNS = {
     *("_target_", "_partial_", "root", "cache_dir", "download", "log_every", "checkpoint_every"),
     *("pictures_every", "histograms_every"),
-)
+}
 
 
-def train(
-    config: DictConfig,
-    parts: Parts,
-    identity: RunIdentity,
-    *,
-    choices: dict[str, str],
-    state: dict[str, Any] | None,
-    show: bool,
-) -> bool:
+def train(run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool) -> bool:
     """Train, evaluate on validation and test, write the results; return whether it diverged.
 
     Args:
-        config: The run's configuration.
-        parts: Built from it.
-        identity: Whose folder exists.
-        choices: Group to choice, for TensorBoard's table.
+        run: Planned; its directory exists.
+        parts: Built from its configuration.
         state: A checkpoint to go on from.
         show: Whether to show a progress bar.
     """
     # Half a second to import, and then only to train.
     from losslab.tensorboard import RunWriter, histograms, precision_recall_curves
 
-    settings, directory = parts.trainer, identity.directory
+    config, settings, files = run.composed, parts.trainer, run.files
     configure_process(threads=settings.threads, deterministic=settings.deterministic)
     step = parts.step()
     model = step.model
     writer = RunWriter(
-        directory,
-        hyper_parameters=_hyper_parameters(config, choices),
-        group=f"{config.name}/{over_seeds(config, identity)}",
+        run,
+        hyper_parameters=_hyper_parameters(config, run.choices),
+        group=f"{config.name}/{over_seeds(run)}",
     )
-    recorder = Recorder(
-        directory, views=[writer], after_step=None if state is None else state["step"]
-    )
+    recorder = Recorder(run, views=[writer], after_step=None if state is None else state["step"])
     loaders = {part: parts.loader(part) for part in ("train", "val", "test")}
     examination = Examination(
         parts.diagnostics,
@@ -74,11 +62,11 @@ def train(
         initial=model.state_dict(),
     )
     at_the_end: Curves = {}
-    draw_images = partial(_images, parts, identity, config=config, loss=choices["loss"])
+    draw_images = partial(_images, run, parts)
     success = False
     try:
         with _progress_bar(show) as bar:
-            task = bar.add_task(identity.group, total=None)
+            task = bar.add_task(run.group, total=None)
 
             def show_epoch(epoch: int, epochs: int, scalars: Scalars) -> None:
                 accuracy = f"validation accuracy {scalars['val/accuracy']:.4f}"
@@ -109,7 +97,7 @@ def train(
                 seed=config.seed,
                 recorder=recorder,
                 save=lambda checkpoint: save_checkpoint(
-                    directory.checkpoint, checkpoint | {"records": recorder.marks()}
+                    files.checkpoint, checkpoint | {"records": recorder.marks()}
                 ),
                 examine=examination.during,
                 draw=draw,
@@ -128,7 +116,7 @@ def train(
             for name, value in result.sums.scalars().items()
         }
         # First of all: whatever a diagnostic does at the end, these are there.
-        _write_results(directory, step, results, about=about_model(config, parts.dataset))
+        _write_results(files, step, results, about=about_model(config, parts.dataset))
         seen = {tag: value for tag, value in scalars.items() if tag.startswith("test/")}
         if loop.diverged:  # nothing is left to look at
             loop.record(seen)
@@ -144,7 +132,7 @@ def train(
                 shown += precision_recall_curves(*_arrays(test), parts.dataset.class_names)
             loop.record(seen | finding.scalars, curves=finding.curves, shown=shown)
         write_json(
-            directory.summary,
+            files.summary,
             {"step": loop.steps_done, "epoch": loop.epochs_done}
             | {t: v for t, v in sorted((loop.scalars | scalars).items()) if v - v == 0},
         )
@@ -155,19 +143,19 @@ def train(
 
 
 def _write_results(
-    directory: RunDirectory, step: TrainingStep, results: dict[str, Evaluation], *, about: str
+    files: Files, step: TrainingStep, results: dict[str, Evaluation], *, about: str
 ) -> None:
     predictions = {
         f"{part}/{name}": getattr(result, name).contiguous()
         for part, result in results.items()
         for name in ("logits", "labels")
     }
-    write_atomically(directory.predictions, to_safetensors(predictions))
-    write_atomically(directory.about_model, about)
+    write_atomically(files.predictions, to_safetensors(predictions))
+    write_atomically(files.about_model, about)
     loss = step.objective.state_dict()
     if loss:
-        write_atomically(directory.loss, pack_weights(loss))
-    write_atomically(directory.model, pack_weights(step.model.state_dict()))
+        write_atomically(files.loss, pack_weights(loss))
+    write_atomically(files.model, pack_weights(step.model.state_dict()))
 
 
 def _arrays(evaluation: Evaluation) -> tuple[Any, Any]:
@@ -179,33 +167,25 @@ def _weights(model: nn.Module) -> dict[str, Any]:
     return {name: p.detach().float().cpu().numpy() for name, p in model.named_parameters()}
 
 
-def _images(
-    parts: Parts,
-    identity: RunIdentity,
-    validation: Evaluation,
-    curves: Curves,
-    *,
-    config: DictConfig,
-    loss: str,
-) -> list[Any]:
+def _images(run: Run, parts: Parts, validation: Evaluation, curves: Curves) -> list[Any]:
     """Return the images of the run as it is now, for TensorBoard."""
     # matplotlib takes a second to import: only for those who ask for images.
     from losslab.figures.run_images import Recorded, label_image, run_images, worst_mistakes
     from losslab.tensorboard import image
 
     logits, labels = _arrays(validation)
-    run = Recorded(
-        seed=identity.seed,
+    recorded = Recorded(
+        seed=run.seed,
         logits=logits,
         labels=labels,
         weights=_weights(parts.model),
         curves=curves,
         class_names=[str(name) for name in parts.dataset.class_names],
     )
-    name, of_loss = identity.group.rpartition("-")[0], OmegaConf.to_container(config.loss)
+    name, of_loss = run.group.rpartition("-")[0], OmegaConf.to_container(run.composed.loss)
     assert isinstance(of_loss, dict)
-    images = run_images([run], name=name, loss=loss, prior=of_loss.get("prior"))
-    mistakes = worst_mistakes(run, parts.dataset.val.images.cpu().numpy())
+    images = run_images([recorded], name=name, loss=run.choices["loss"], prior=of_loss.get("prior"))
+    mistakes = worst_mistakes(recorded, parts.dataset.val.images.cpu().numpy())
     images["worst_mistakes/val"] = label_image(mistakes, f"{name}, seed {run.seed}")
     return [image(tag, *each) for tag, each in images.items()]
 
@@ -216,22 +196,14 @@ def _hyper_parameters(config: DictConfig, choices: dict[str, str]) -> dict[str, 
     Without the seed, so that the seeds of a configuration make one row, and without what changes
     no result: diagnostics, cadences of recording, places.
     """
-    columns: dict[str, bool | float | str] = {
-        group: choice for group, choice in choices.items() if group != "diagnostics"
-    }
-
-    def visit(node: Any, name: str) -> None:
-        if isinstance(node, dict):
-            for key, value in node.items():
-                if key not in _NO_COLUMNS:
-                    visit(value, f"{name}.{key}")
-        elif isinstance(node, bool | int | float | str):
-            columns[name] = node
-
+    columns = {group: choice for group, choice in choices.items() if group != "diagnostics"}
     container: Any = OmegaConf.to_container(config, resolve=True)
-    for group in tuple(columns):
-        visit(container.get(group), group)
-    return columns
+    values = flatten({group: container.get(group) for group in columns})
+    return columns | {
+        key: value
+        for key, value in values.items()
+        if isinstance(value, bool | int | float | str) and _NO_COLUMNS.isdisjoint(key.split("."))
+    }
 
 
 def _progress_bar(show: bool) -> Progress:

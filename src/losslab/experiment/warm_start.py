@@ -9,7 +9,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from losslab.files import expanded
-from losslab.recording import RunDirectory
+from losslab.recording import Run
 
 FRESH = {"output_scale": 1.0, "output_bias": 0.0}
 """Options of a model that change nothing but its fresh weights, as they do not."""
@@ -88,7 +88,7 @@ def load_weights(model: nn.Module, file: Path, named: str) -> dict[str, Tensor]:
 
 
 def _read(file: Path) -> bytes:
-    return RunDirectory(file.parent).read(file)
+    return Run.at(file.parent).read(file)
 
 
 def _file(init_from: object) -> Path:
@@ -96,7 +96,7 @@ def _file(init_from: object) -> Path:
     if not isinstance(init_from, str):
         raise ValueError(f"init_from={init_from}; {allowed}")
     path = expanded(init_from)
-    file = RunDirectory(path).model if path.is_dir() else path
+    file = Run.at(path).files.model if path.is_dir() else path
     if not file.is_file():
         missing = f"has no {file.name}" if path.is_dir() else "is not there"
         raise ValueError(f"init_from={init_from} {missing}; {allowed}")

@@ -22,7 +22,7 @@ from losslab.figures.panels import plain_panels
 from losslab.figures.styles import LOSS_STYLES, PURPLE, SOLID, Style
 from losslab.files import read_json
 from losslab.metrics import ClassificationSums, reliability
-from losslab.recording import RunDirectory, read_records
+from losslab.recording import Run, read_records
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, list[float]]
@@ -60,25 +60,25 @@ class Recorded:
     test_labels: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def read_recorded(path: Path, *, seed: int) -> Recorded | None:
-    """Read the folder of a finished run; ``None`` without predictions and weights for numpy."""
-    directory = RunDirectory(path)
+def read_recorded(run: Run) -> Recorded | None:
+    """Read a finished run; ``None`` without predictions and weights for numpy."""
+    files = run.files
     try:
-        predictions = _read_tensors(directory.predictions)
-        weights = _read_tensors(directory.model)
+        predictions = _read_tensors(files.predictions)
+        weights = _read_tensors(files.model)
         test, val = ([predictions[f"{part}/{name}"] for name in ("logits", "labels")]
                      for part in ("test", "val"))  # fmt: skip
     except (OSError, KeyError, TypeError):  # numpy has no bfloat16
         return None
     curves: dict[str, Columns] = {}
-    for record in read_records(directory.curves):
+    for record in read_records(files.curves):
         curves |= {name: columns for name, columns in record.items() if name.startswith("why/")}
     try:
-        names = list(map(str, read_json(directory.about_model)["class_names"]))
+        names = list(map(str, read_json(files.about_model)["class_names"]))
     except (ValueError, KeyError, TypeError):  # of an earlier version
         names = list(map(str, range(val[0].shape[1])))
     return Recorded(
-        seed=seed,
+        seed=run.seed,
         logits=val[0],
         labels=val[1].astype(np.int64),
         weights={k: v for k, v in weights.items() if not k.endswith(_STATISTICS)},

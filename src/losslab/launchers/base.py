@@ -3,24 +3,18 @@
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
-from losslab.experiment import Job
-from losslab.recording import RunDirectory
+from omegaconf import DictConfig
+
+from losslab.recording import Run
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A run that did not finish.
+class Failed(NamedTuple):
+    """A run that did not end, with the reason in one line; its log has the traceback."""
 
-    Attributes:
-        directory: Its folder; the log there has the traceback.
-        reason: Why, in one line.
-    """
-
-    directory: RunDirectory
+    run: Run
     reason: str
 
 
@@ -52,12 +46,34 @@ class Launcher(ABC):
         """Stop the workers."""
 
     @abstractmethod
-    def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
-        """Do all jobs, at least one, and return what each returned.
+    def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
+        """Do all runs, at least one; return what :func:`losslab.experiment.perform` did of each.
 
         Raises:
             LauncherError: Workers ended before their runs did.
         """
+
+    def on_its_device(self, config: DictConfig) -> DictConfig:
+        """Return a run's configuration for the machines of the launcher.
+
+        What ``trainer.device=auto`` stands for is part of what a run is, so it has to be known
+        where the run is planned.
+
+        Raises:
+            ValueError: The run needs a GPU, and the launcher gives it none.
+        """
+        wanted = str(config.trainer.device)
+        if self.device is None or wanted == self.device:
+            return config
+        if self.device == "cpu" and wanted.startswith("cuda"):
+            raise ValueError(
+                f"trainer.device={wanted}: the launcher gives no GPU; add launcher.gpus=1"
+            )
+        if wanted != "auto":
+            return config
+        there = config.copy()
+        there.trainer.device = self.device
+        return there
 
 
 def require(module: str, *, launcher: str) -> None:

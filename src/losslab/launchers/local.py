@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from losslab.experiment import Job
+from losslab.experiment import perform
 from losslab.launchers.base import Launcher, LauncherError
+from losslab.recording import Run
 from losslab.stopping import end_with_parent
 
 
@@ -16,9 +17,9 @@ from losslab.stopping import end_with_parent
 class Serial(Launcher):
     """One after another, in this process."""
 
-    def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
-        """Do all jobs."""
-        return [job() for job in jobs]
+    def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
+        """Do all runs."""
+        return [perform(run) for run in runs]
 
 
 @final
@@ -42,8 +43,8 @@ class Joblib(Launcher):
                 "or -1 for one per core"
             )
 
-    def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
-        """Do all jobs; the processes stay for the next call."""
+    def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
+        """Do all runs; the processes stay for the next call."""
         import joblib
 
         # A notebook may change them, and its workers outlive a sweep.
@@ -58,7 +59,7 @@ class Joblib(Launcher):
                 # Of another folder or other variables than in an earlier round: other workers.
                 initargs=(str(Path.cwd()), variables),
             )
-            return list(parallel(joblib.delayed(job)() for job in jobs))
+            return list(parallel(joblib.delayed(perform)(run) for run in runs))
         except BrokenProcessPool as error:
             raise LauncherError(
                 "a worker process was killed, as happens where memory runs out; finished runs "

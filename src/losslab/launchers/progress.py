@@ -14,7 +14,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from losslab.recording import FINISHED, RunDirectory
+from losslab.recording import FINISHED, Run
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -25,18 +25,16 @@ class SweepProgress:
     On anything but a terminal it prints one line at the beginning and one at the end.
 
     Args:
-        directories: The runs to do.
+        runs: Those that are to be done now.
         console: Where to show it.
         title: What is being done, e.g. ``tuning``.
     """
 
-    def __init__(
-        self, directories: Sequence[RunDirectory], *, console: Console, title: str
-    ) -> None:
-        self._pending = list(directories)
-        # A failed run that is tried again says `failed` until a worker begins it.
-        self._stale = {d.path for d in directories if d.status == "failed"}
-        self._total, self._failed = len(directories), 0
+    def __init__(self, runs: Sequence[Run], *, console: Console, title: str) -> None:
+        self._pending = list(runs)
+        # A failed run that is tried again still says so until a worker takes it up.
+        self._stale = {run for run in runs if run.status == "failed"}
+        self._total, self._failed = len(runs), 0
         self._console, self._title = console, title
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -79,14 +77,14 @@ class SweepProgress:
 
     def _look(self) -> None:
         still = []
-        for directory in self._pending:
-            status = directory.status
+        for run in self._pending:
+            status = run.status
             if status != "failed":
-                self._stale.discard(directory.path)
-            if status == "failed" and directory.path not in self._stale:
+                self._stale.discard(run)
+            if status == "failed" and run not in self._stale:
                 self._failed += 1
             elif status not in FINISHED:
-                still.append(directory)
+                still.append(run)
         self._pending = still
         self._progress.update(
             self._task,

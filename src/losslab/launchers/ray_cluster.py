@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, final
 
-from losslab.experiment import Job
+from losslab.experiment import perform
 from losslab.launchers.base import Launcher, LauncherError, check_counts, require
+from losslab.recording import Run
 
 
 @final
@@ -94,17 +95,17 @@ class Ray(Launcher):
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
 
-    def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
-        """Do all jobs; the actors stay for the next call."""
+    def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
+        """Do all runs; the actors stay for the next call."""
         if not self._actors:
             self._start()
         from ray.exceptions import RayError
         from ray.util import ActorPool
 
-        self._start_actors(len(jobs))
+        self._start_actors(len(runs))
         pool, lost = ActorPool(self._actors), 0
-        returned: list[str | None] = [None] * len(jobs)
-        for place in enumerate(jobs):
+        returned: list[str | None] = [None] * len(runs)
+        for place in enumerate(runs):
             pool.submit(lambda actor, value: actor.do.remote(*value), place)
         while pool.has_next():  # type: ignore[no-untyped-call]
             try:
@@ -114,12 +115,12 @@ class Ray(Launcher):
                 lost += 1
         if lost:
             raise LauncherError(
-                f"{lost} of {len(jobs)} runs lost their Ray worker, as happens where memory runs "
+                f"{lost} of {len(runs)} runs lost their Ray worker, as happens where memory runs "
                 "out; finished runs are kept, and the same command resumes"
             )
         return returned
 
-    def _start_actors(self, jobs: int) -> None:
+    def _start_actors(self, runs: int) -> None:
         import ray
 
         has = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -135,7 +136,7 @@ class Ray(Launcher):
                 f"launcher.cpus={self.cpus} launcher.gpus={self.gpus}: the cluster has "
                 f"{has.get('CPU', 0):g} CPUs and {has.get('GPU', 0):g} GPUs; give what it has"
             )
-        wanted = min(jobs, room, self.workers or room)
+        wanted = min(runs, room, self.workers or room)
         actor = ray.remote(
             num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=0
         )(_Worker)
@@ -152,5 +153,5 @@ class _Worker:
         sys.path += [place for place in path if place not in sys.path]
         os.environ.update(settings)
 
-    def do(self, index: int, job: Job) -> tuple[int, str | None]:
-        return index, job()
+    def do(self, index: int, run: Run) -> tuple[int, str | None]:
+        return index, perform(run)

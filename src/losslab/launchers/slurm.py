@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
-from losslab.experiment import Job
 from losslab.launchers.base import Launcher, LauncherError, check_counts, require
 from losslab.launchers.local import Joblib, Serial
+from losslab.recording import Run
 
 # submitit writes four files per job and one per array: no folder gets a thousand. Also, clusters
 # rarely allow arrays of more than a thousand.
@@ -97,15 +97,15 @@ class Slurm(Launcher):
         """What a job computes on."""
         return "cuda" if self.gpus else "cpu"
 
-    def launch(self, jobs: Sequence[Job]) -> Sequence[str | None]:
-        """Submit all jobs and wait for them; submitit's files stay only if a job was lost."""
-        above = jobs[0].identity.root / ".submitit"
+    def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
+        """Submit jobs that do all runs and wait; submitit's files stay only if one was lost."""
+        above = runs[0].root / ".submitit"
         above.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=above))
-        count = -(-len(jobs) // self.runs_per_job)
+        count = -(-len(runs) // self.runs_per_job)
         # Dealt out like cards, so that the slow runs of a sweep do not all fall to one job.
         path = tuple(sys.path)
-        work = [_Work(tuple(jobs[index::count]), self.runs_at_once, path) for index in range(count)]
+        work = [_Work(tuple(runs[index::count]), self.runs_at_once, path) for index in range(count)]
         submitted = self._submit(work, place)
         lost = [
             job.paths.stderr
@@ -117,7 +117,7 @@ class Slurm(Launcher):
                 f"{len(lost)} of {count} jobs ended before their runs did, see {lost[0]}; finished "
                 "runs are kept, and the same command resumes"
             )
-        returned: list[str | None] = [None] * len(jobs)
+        returned: list[str | None] = [None] * len(runs)
         for index, job in enumerate(submitted):
             returned[index::count] = job.result()
         shutil.rmtree(place)
@@ -174,14 +174,14 @@ class Slurm(Launcher):
 class _Work:
     """The runs of one job."""
 
-    jobs: tuple[Job, ...]
+    runs: tuple[Run, ...]
     at_once: int
     path: tuple[str, ...]
 
     def __call__(self) -> list[str | None]:
         sys.path += [place for place in self.path if place not in sys.path]
         launcher = Serial() if self.at_once == 1 else Joblib(workers=self.at_once)
-        return list(launcher.launch(self.jobs))
+        return list(launcher.launch(self.runs))
 
     def checkpoint(self) -> Any:
         """Return what a job that is queued again does: the same, as finished runs are skipped."""

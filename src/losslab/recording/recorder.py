@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any, Protocol
 
 from losslab.recording.record_log import RecordLog, check_mark
-from losslab.recording.run_directory import RunDirectory
+from losslab.recording.run import Run
 from losslab.types import Curves, Scalars
 
 SECONDS_BETWEEN_FLUSHES = 10.0
@@ -42,21 +42,21 @@ class Recorder:
     """The numbers of one run while it trains.
 
     Args:
-        directory: The run's folder, which exists.
-        views: Where else each record is shown.
+        run: Whose directory exists.
+        views: Where each record is shown, too.
         after_step: Records up to this step are kept, for a run that is resumed; ``None`` for a
             fresh one.
     """
 
     def __init__(
         self,
-        directory: RunDirectory,
+        run: Run,
         *,
         views: Sequence[View] = (),
         after_step: int | None = None,
     ) -> None:
-        self._log = RecordLog(directory.metrics, after_step=after_step)
-        self._curves = RecordLog(directory.curves, after_step=after_step)
+        self._log = RecordLog(run.files.metrics, after_step=after_step)
+        self._curves = RecordLog(run.files.curves, after_step=after_step)
         earlier = self._log.kept[-1]["wall_s"] if self._log.kept else 0.0
         self._start = time.time() - earlier
         self._views = views
@@ -126,12 +126,12 @@ class Recorder:
             each.callback(self._log.close)
 
 
-def check_marks(directory: RunDirectory, marks: object) -> None:
-    """Check that a run's records begin with those of :meth:`Recorder.marks`.
+def check_marks(run: Run, marks: object) -> None:
+    """Check that a run's records are those of :meth:`Recorder.marks`, and maybe more.
 
     Raises:
         ValueError: A file is missing, cut off or altered, or the marks are damaged.
     """
     known = marks if isinstance(marks, Mapping) else {}
-    check_mark(directory.metrics, known.get("metrics"))
-    check_mark(directory.curves, known.get("curves"))
+    check_mark(run.files.metrics, known.get("metrics"))
+    check_mark(run.files.curves, known.get("curves"))

@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.text import Text
 
 from losslab.files import check_generated, write_atomically
+from losslab.recording import Run
 from losslab.report.claims_page import is_claims_page, write_claims_page
 from losslab.report.document import Document, to_console, to_markdown
 from losslab.report.findings import Census, Findings, Sweep, find, sweep
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import EVIDENCE_FILE, PLAN_FILE, Plan, load_plan, parse_plan
 from losslab.report.results import study_data, sweep_data, to_json
-from losslab.report.runs import Run, load_runs, read_curves, read_predictions, runs_table
+from losslab.report.runs import load_runs, runs_table
 from losslab.report.study_report import study_document
 from losslab.report.sweep_report import sweep_document
 from losslab.report.tuning import Choice, select, tuning_points
@@ -32,13 +33,10 @@ __all__ = [
     "Choice",
     "Plan",
     "Results",
-    "Run",
     "build",
     "load_plan",
     "load_runs",
     "parse_plan",
-    "read_curves",
-    "read_predictions",
     "runs_table",
     "select",
     "tuning_points",

@@ -10,7 +10,8 @@ import numpy as np
 
 from losslab import metrics
 from losslab.metrics import RANGES
-from losslab.report.runs import Run, read_predictions
+from losslab.recording import Run, read_predictions
+from losslab.report.selectors import number
 from losslab.report.statistics import (
     FloatArray,
     IntArray,
@@ -101,7 +102,7 @@ class Sampler:
         part, _, measure = metric.partition("/")
         if part not in ("val", "test") or measure not in RANGES:
             return None
-        stored = read_predictions(self._runs[name], part)
+        stored = read_predictions(self._runs[name].files.predictions, part)
         if stored is None:
             return None
         return getattr(metrics, measure)(*stored, reduction="none"), stored[1]
@@ -113,7 +114,7 @@ class Sampler:
             (self._runs[name] for name in names if name in self._runs), key=lambda run: run.seed
         ):
             each = self._examples(run.name, metric)
-            value = run.number(metric) if each is None else float(each[0].mean())
+            value = number(run, metric) if each is None else float(each[0].mean())
             if value is None or not math.isfinite(value):
                 without.append(run.name)
                 continue

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from losslab.recording import Run, flatten
 from losslab.report.claims import Judgement, judge
 from losslab.report.estimates import (
     Comparison,
@@ -18,7 +19,7 @@ from losslab.report.estimates import (
 )
 from losslab.report.measurement import Evidence, Measurement
 from losslab.report.plan import Claim, Plan, Rate, Side, Step
-from losslab.report.runs import Run, flatten, varied_keys
+from losslab.report.runs import varied_keys
 from losslab.report.tuning import Choice, TuningPoint, select, tuning_points
 
 ACCURACY = "test/accuracy"

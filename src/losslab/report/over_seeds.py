@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from losslab.files import check_generated
-from losslab.report.runs import Run
+from losslab.recording import Run
 from losslab.tensorboard import image, precision_recall_curves
 from losslab.tensorboard.over_seeds import FOLDER, Seed, remove_others, write_configuration
 
@@ -68,7 +68,7 @@ def _shown(runs: Sequence[Run]) -> list[Any]:
     """Return images and curves of the runs that did not diverge, as TensorBoard takes them."""
     from losslab.figures.run_images import read_recorded, run_images  # matplotlib takes a second
 
-    found = [read_recorded(run.path, seed=run.seed) for run in runs if run.status == "done"]
+    found = [read_recorded(run) for run in runs if run.status == "done"]
     recorded = [each for each in found if each and np.isfinite(each.logits).all()]
     if not recorded:
         return []

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from losslab.recording import Run
+
 
 class Selector(NamedTuple):
     """What it is in words, and the number that it selects."""
@@ -35,3 +37,19 @@ def split(metric: str) -> tuple[str, str]:
     if selector and selector not in SELECTORS:
         raise ValueError(f"metric {metric!r}; give one of {', '.join(SELECTORS)} behind the @")
     return tag, selector
+
+
+def number(run: Run, metric: str) -> float | None:
+    """Return a metric of a run, ``None`` where it was not recorded.
+
+    Args:
+        run: Finished or not.
+        metric: A tag, for its final number, or ``<tag>@<selector>``, see :data:`SELECTORS`.
+    """
+    tag, selector = split(metric)
+    recorded = [record[tag] for record in run.evaluations if tag in record]
+    if selector:
+        return SELECTORS[selector].select(recorded) if recorded else None
+    if tag in run.summary:
+        return run.summary[tag]
+    return recorded[-1] if recorded and run.status == "diverged" else None

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from losslab.recording import Run
 from losslab.report.estimates import within_range
 from losslab.report.plan import Plan
-from losslab.report.runs import Run
+from losslab.report.selectors import number
 from losslab.report.statistics import Interval, t_interval
 
 
@@ -59,7 +60,7 @@ def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
 
 def _point(arm: str, value: float, planned: Sequence[Run | None], select: str) -> TuningPoint:
     runs = [run for run in planned if run is not None]
-    finals = [run.number(select) for run in runs]
+    finals = [number(run, select) for run in runs]
     values = np.array([final for final in finals if final is not None], dtype=np.float64)
     mean = float(values.mean()) if len(values) else None
     score: float | None = None

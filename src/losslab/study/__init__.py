@@ -11,21 +11,20 @@ import losslab
 if TYPE_CHECKING:
     from losslab.launchers import Failed, LauncherError
     from losslab.study.measure import Runs
-    from losslab.study.points import Point, Points, Session, run_points
+    from losslab.study.points import Points, Session, do_runs
     from losslab.study.run import only_in_repository, open_study, run_study, studies
     from losslab.study.study import Study
 
 __all__ = [
     "Failed",
     "LauncherError",
-    "Point",
     "Points",
     "Runs",
     "Session",
     "Study",
+    "do_runs",
     "only_in_repository",
     "open_study",
-    "run_points",
     "run_study",
     "studies",
 ]
@@ -33,7 +32,7 @@ __all__ = [
 _MODULES = {
     "losslab.launchers": ("Failed", "LauncherError"),
     "losslab.study.measure": ("Runs",),
-    "losslab.study.points": ("Point", "Points", "Session", "run_points"),
+    "losslab.study.points": ("Points", "Session", "do_runs"),
     "losslab.study.run": ("only_in_repository", "open_study", "run_study", "studies"),
     "losslab.study.study": ("Study",),
 }

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from losslab.recording import locate
+from losslab.recording import Run, locate
 from losslab.report.parsing import Strict
-from losslab.study.points import Point, Points
+from losslab.study.points import Points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Cell:
     points: Points  # its runs
     root: Path  # the study's folder
 
-    def point(self, parameter: str, value: float, seed: int, *, start: str | None) -> Point:
+    def run(self, parameter: str, value: float, seed: int, *, start: str | None) -> Run:
         """Return one run; ``start`` is the run that it starts from, below the study's folder."""
         values: dict[str, Any] = {parameter: value}
         if start is not None:
@@ -65,7 +65,7 @@ class Cell:
             # The same text for all seeds, so that TensorBoard's table has one row for them.
             name = "seed=${seed}" if name == f"seed={seed}" else name
             values["init_from"] = f"{folder}/{name}"
-        return self.points.point(values, seed)
+        return self.points.run(values, seed)
 
 
 def grid_of(arm: str, about: ArmSpec, under: ConditionSpec | None) -> list[float] | None:

@@ -12,11 +12,10 @@ import numpy as np
 
 from losslab.figures import Curve, Drawing, Field, Panel
 from losslab.metrics import ECE_BINS
-from losslab.recording import read_records
+from losslab.recording import Run, read_records
 from losslab.report.measurement import Measurement
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import curve_over_seeds
-from losslab.study.points import Point
 
 FEWEST = 20
 """The fewest examples in a bin of a reliability diagram; below, accuracy is too uncertain."""
@@ -189,11 +188,11 @@ def profile(
     return _drawing(name, title, panels)
 
 
-def _points(points: Sequence[Point], curve: str, x: str, y: str, place: float) -> dict[str, Any]:
+def _points(points: Sequence[Run], curve: str, x: str, y: str, place: float) -> dict[str, Any]:
     xs: list[float] = []
     ys: list[float] = []
     for point in points:
-        records = [r for r in read_records(point.identity.directory.curves) if curve in r]
+        records = [r for r in read_records(point.files.curves) if curve in r]
         if records:
             columns = records[round(place * (len(records) - 1))][curve]
             xs += columns[x]
@@ -222,21 +221,21 @@ def _drawing(name: str, caption: str, panels: list[Panel]) -> Measurement:
     return Measurement(drawings=drawings)
 
 
-def _numbers(point: Point, tag: str) -> dict[float, float]:
+def _numbers(point: Run, tag: str) -> dict[float, float]:
     """Return epoch to number, of those that are finite."""
-    records = read_records(point.identity.directory.metrics)
+    records = read_records(point.files.metrics)
     found = {float(r["epoch"]): float(r[tag]) for r in records if tag in r and "epoch" in r}
     return {epoch: value for epoch, value in found.items() if math.isfinite(value)}
 
 
-def _last(point: Point, curve: str) -> dict[str, list[float]] | None:
+def _last(point: Run, curve: str) -> dict[str, list[float]] | None:
     """Return the columns of a curve as a run last recorded it."""
-    records = [r for r in read_records(point.identity.directory.curves) if curve in r]
+    records = [r for r in read_records(point.files.curves) if curve in r]
     columns: dict[str, list[float]] | None = records[-1][curve] if records else None
     return columns
 
 
-def _pooled_bins(points: Sequence[Point], curve: str) -> dict[str, Any]:
+def _pooled_bins(points: Sequence[Run], curve: str) -> dict[str, Any]:
     """Return confidence ``x`` and accuracy ``y`` in the bins of all runs together."""
     sums: dict[int, list[float]] = {}
     for columns in filter(None, (_last(point, curve) for point in points)):

@@ -9,12 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from losslab.experiment.arguments import check_arguments
 from losslab.experiment.make import make
-from losslab.recording import FINISHED, manifest, write_atomically
+from losslab.recording import Run, manifest, write_atomically
 from losslab.report.measurement import Evidence, Measurement
 from losslab.report.plan import EVIDENCE_FILE, Claim
-from losslab.study.points import Point, Session
+from losslab.study.points import Session
 
-Runs = dict[str, list[Point]]
+Runs = dict[str, list[Run]]
 """Name of a set to its runs, all finished."""
 
 Measure = Callable[..., Measurement]  # of Runs, and of labels where it takes them
@@ -50,9 +50,9 @@ def write_evidence(
         labels: Set to its name in reports, for measures that take ``labels`` and are given none.
     """
     complete = {
-        name: points
-        for name, points in runs.items()
-        if points and all(point.identity.directory.status in FINISHED for point in points)
+        name: members
+        for name, members in runs.items()
+        if members and all(run.finished for run in members)
     }
     evidence = Evidence(
         measurements={

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.selectors import SELECTORS, split
 from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs
 from losslab.study.over_seeds import over_seeds, pairs
-from losslab.study.points import Point
-from losslab.study.reading import final, predictions, record
+from losslab.study.reading import final, predictions, record, value_of
 
 RESAMPLES = 2000
 
 
-def number(point: Point, metric: str) -> float:
+def number(point: Run, metric: str) -> float:
     """Return a run's metric, ``<tag>`` or ``<tag>@<selector>``; NaN where it has none."""
     tag, selector = split(metric)
     if not selector:
@@ -85,7 +85,7 @@ def disagreement(runs: Runs) -> Measurement:
     return Measurement(quantities={name: _disagreement(points) for name, points in runs.items()})
 
 
-def _disagreement(points: Sequence[Point]) -> Quantity:
+def _disagreement(points: Sequence[Run]) -> Quantity:
     classes = np.array([predictions(point)[0].argmax(1).numpy() for point in points])
     n = len(points)
     differ = np.zeros((n, n))
@@ -144,7 +144,7 @@ def lost_classes(
     return Measurement(quantities=quantities, tables=[table])
 
 
-def _recalls(point: Point) -> FloatArray:
+def _recalls(point: Run) -> FloatArray:
     logits, labels = (part.numpy() for part in predictions(point))
     right = logits.argmax(1) == labels
     return np.array([right[labels == label].mean() for label in np.unique(labels)])
@@ -155,8 +155,7 @@ def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> M
 
     A value chosen from a grid has no interval: it is known to the grid's step.
     """
-    group, _, key = parameter.partition(".")
-    chosen = {name: float(points[0].config[group][key]) for name, points in runs.items()}
+    chosen = {name: float(value_of(points[0], parameter)) for name, points in runs.items()}
     return Measurement(
         quantities={
             name: Quantity(

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from losslab.figures import Curve
+from losslab.recording import Run
 from losslab.report.measurement import Quantity
 from losslab.report.statistics import FloatArray, t_interval
-from losslab.study.points import Point
 
 
-def pairs(one: Sequence[Point], other: Sequence[Point]) -> list[tuple[Point, Point]]:
+def pairs(one: Sequence[Run], other: Sequence[Run]) -> list[tuple[Run, Run]]:
     """Pair two sets of runs by seed.
 
     Raises:

@@ -10,27 +10,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from losslab.experiment import (
-    Composer,
-    Job,
-    RunIdentity,
-    choices_of,
-    command_for,
-    identify,
-    prepare,
-    quoted,
-)
+from losslab.experiment import Composer, choices_of, command_for, plan_run, prepare, quoted
 from losslab.experiment.compose import without_hydra
 from losslab.experiment.identity import folder_of
-from losslab.launchers import (
-    Failed,
-    Launcher,
-    do_round,
-    is_pending,
-    make_launcher,
-    on_device_of,
-    outcome,
-)
+from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
+from losslab.recording import Run
 
 
 @dataclass(frozen=True)
@@ -67,28 +51,6 @@ class Session:
                 )
 
 
-@dataclass(frozen=True)
-class Point:
-    """One run of a study."""
-
-    values: dict[str, Any]  # key to value, of what is varied
-    seed: int  # of the run
-    command: str  # that reproduces it, as typed into a shell
-    config: DictConfig  # composed
-    choices: dict[str, str]  # group to choice
-    identity: RunIdentity  # where its results are
-
-    @property
-    def root(self) -> Path:
-        """The study's folder."""
-        return self.identity.root
-
-    @property
-    def run(self) -> str:
-        """The run's name below the study's folder, ``<group>/seed=<n>``."""
-        return self.identity.run
-
-
 class Points:
     """The runs of one arm: it is composed once, and values and seeds are set in copies.
 
@@ -102,7 +64,7 @@ class Points:
         self._full = session.composer.compose(self._common)
         self._launcher, self._flags = session.launcher, session.composer.flags
 
-    def point(self, values: dict[str, Any], seed: int) -> Point:
+    def run(self, values: dict[str, Any], seed: int) -> Run:
         """Return the run with these values and seed."""
         config = without_hydra(self._full)
         with open_dict(config):
@@ -111,19 +73,14 @@ class Points:
                     raise ValueError(f"{key} cannot be varied; give a key with a single value")
                 OmegaConf.update(config, key, value)
             config.seed = seed
-        config = on_device_of(self._launcher, config)
-        choices = choices_of(self._full.hydra)
         own = [*(quoted(f"{key}={value}") for key, value in values.items()), f"seed={seed}"]
-        return Point(
-            values=values,
-            seed=seed,
-            command=command_for([*self._common, *own], flags=self._flags),
-            config=config,
-            choices=choices,
-            identity=identify(config, choices),
+        return plan_run(
+            self._launcher.on_its_device(config),
+            choices_of(self._full.hydra),
+            command_for([*self._common, *own], flags=self._flags),
         )
 
-    def grid(self, axes: dict[str, list[Any]], seeds: Sequence[int]) -> list[Point]:
+    def grid(self, axes: dict[str, list[Any]], seeds: Sequence[int]) -> list[Run]:
         """Return all combinations of the axes' values and the seeds.
 
         Raises:
@@ -133,15 +90,15 @@ class Points:
             if not isinstance(values, list) or not values:
                 raise ValueError(f"{key}={values}; give a list of at least one")
         return [
-            self.point(dict(zip(axes, values, strict=True)), seed)
+            self.run(dict(zip(axes, values, strict=True)), seed)
             for values in product(*axes.values())
             for seed in seeds
         ]
 
 
-def run_points(
+def do_runs(
     session: Session,
-    points: Sequence[Point],
+    runs: Sequence[Run],
     title: str,
     *,
     checked: Callable[[], None] = lambda: None,
@@ -150,21 +107,17 @@ def run_points(
 
     Args:
         session: The study's.
-        points: The runs.
+        runs: Planned.
         title: What is being done, for the progress bar.
         checked: Called when all runs have been checked, before the first one starts.
     """
-    distinct = list({point.identity: point for point in points}.values())
-    missing = [point for point in distinct if is_pending(point.identity, point.config)]
+    distinct = list(dict.fromkeys(runs))
+    missing = [run for run in distinct if run.pending]
     # All are checked before the first one is trained.
     elsewhere, built = session.launcher.device is not None, set[str]()
-    for point in missing:
-        prepare(point.config, point.choices, elsewhere=elsewhere, built=built)
+    for run in missing:
+        prepare(run, elsewhere=elsewhere, built=built)
     checked()
-    do_round(
-        session.launcher,
-        [Job(config=p.config, choices=p.choices, command=p.command) for p in missing],
-        console=session.console,
-        title=f"{session.name}: {title}",
-    )
-    return outcome(point.identity for point in distinct)
+    title = f"{session.name}: {title}"
+    dispatch(session.launcher, missing, console=session.console, title=title)
+    return outcome(distinct)

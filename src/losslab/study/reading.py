@@ -3,70 +3,67 @@
 import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 from safetensors.numpy import load
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from losslab.data import Dataset
 from losslab.experiment.build import build
-from losslab.recording import read_records
+from losslab.recording import Run, read_records
 from losslab.report.statistics import FloatArray
-from losslab.study.points import Point
 
 
-def final(point: Point, tag: str) -> float:
+def final(run: Run, tag: str) -> float:
     """Return a run's final number, NaN where it has none (a diverged run's NLL, for one)."""
-    directory = point.identity.directory
-    summary = json.loads(directory.read(directory.summary))
+    summary = json.loads(run.read(run.files.summary))
     return float(summary.get(tag, math.nan))
 
 
-def diverged(points: Sequence[Point]) -> list[bool]:
+def diverged(runs: Sequence[Run]) -> list[bool]:
     """Return whether each run diverged: its objective was infinite or NaN."""
-    return [point.identity.directory.status == "diverged" for point in points]
+    return [run.status == "diverged" for run in runs]
 
 
-def record(point: Point, tag: str) -> tuple[list[float], list[float]]:
+def record(run: Run, tag: str) -> tuple[list[float], list[float]]:
     """Return the steps at which a run recorded a number, and the numbers."""
-    found = [r for r in read_records(point.identity.directory.metrics) if tag in r]
+    found = [r for r in read_records(run.files.metrics) if tag in r]
     return [float(r["step"]) for r in found], [float(r[tag]) for r in found]
 
 
-def predictions(point: Point, part: str = "test") -> tuple[Tensor, Tensor]:
+def predictions(run: Run, part: str = "test") -> tuple[Tensor, Tensor]:
     """Return a run's final logits ``(N, K)`` float64 and the labels ``(N,)`` of a part."""
-    directory = point.identity.directory
-    stored = load_tensors(directory.read(directory.predictions))
+    stored = load_tensors(run.read(run.files.predictions))
     return stored[f"{part}/logits"].double(), stored[f"{part}/labels"]
 
 
-def final_weights(point: Point) -> FloatArray:
+def final_weights(run: Run) -> FloatArray:
     """Return all final weights and biases ``(P,)`` float64, in the order of their names."""
-    directory = point.identity.directory
-    tensors = load(directory.read(directory.model))
+    tensors = load(run.read(run.files.model))
     return np.concatenate([tensors[name].ravel() for name in sorted(tensors)]).astype(np.float64)
 
 
-def untrained(point: Point) -> tuple[Dataset, nn.Module]:
+def untrained(run: Run) -> tuple[Dataset, nn.Module]:
     """Return a run's data and its model with the initial weights of its seed, on the CPU."""
-    parts = build(point.config)
+    parts = build(run.composed)
     return parts.dataset, parts.model.cpu()
 
 
-def of_config(points: Sequence[Point], key: str) -> float:
+def value_of(run: Run, key: str) -> Any:
+    """Return what a planned run's configuration has at a dotted key."""
+    return OmegaConf.select(run.composed, key, throw_on_missing=True)
+
+
+def of_config(runs: Sequence[Run], key: str) -> float:
     """Return the number that all runs have at a key of their configuration.
 
     Raises:
         ValueError: They differ.
     """
-    section, _, rest = key.partition(".")
-    values = set()
-    for point in points:
-        node = point.config[section]
-        for part in rest.split("."):
-            node = node[part]
-        values.add(float(node))
+    values = {float(value_of(run, key)) for run in runs}
     if len(values) != 1:
         raise ValueError(f"the runs have {key}={sorted(values)}; give them all one value")
     return values.pop()

@@ -1,12 +1,12 @@
 """A study: ``conf/study/NAME.yaml`` planned, its missing runs done, and reported."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from losslab import report
 from losslab.launchers import Failed
-from losslab.recording import write_json
+from losslab.recording import Run, write_json
 from losslab.report.parsing import parse
 from losslab.report.plan import (
     PLAN_FILE,
@@ -21,10 +21,12 @@ from losslab.report.plan import (
 )
 from losslab.study.cells import ArmSpec, Cell, ConditionSpec, SetSpec, check_arms, grid_of
 from losslab.study.measure import Runs, check_measures, write_evidence
-from losslab.study.points import Point, Points, Session, run_points
+from losslab.study.points import Points, Session, do_runs
 
 RATES: tuple[Rate, ...] = ("reference", "scaled", "own")  # in the order of display
 CONFIRM_AT: tuple[Rate, ...] = ("own", "reference")
+
+Starts = dict[tuple[str | None, int], str]  # (arm, seed) to the run from which others may start
 
 # The types of a study's parts, which are mappings and lists in a configuration.
 _PARTS: dict[str, Any] = {
@@ -178,7 +180,7 @@ class Study:
                 for name, about in self.conditions.items()
             },
             chosen={},
-            runs=tuple(sorted({point.run for points in sets.values() for point in points})),
+            runs=tuple(sorted({run.name for runs in sets.values() for run in runs})),
             claims=tuple(self.claims),
             steps=tuple(self.steps),
             **(grid if cells else {}),
@@ -190,10 +192,10 @@ class Study:
         cells, sets = self.cells(session), self.sets(session)
         # A claim that cannot be judged should not cost a training first.
         plan = self.plan(session, cells, sets)
-        points = [point for points in sets.values() for point in points]
+        every = [run for runs in sets.values() for run in runs]
         failed: list[Failed] = []
-        if points or not cells:
-            failed = run_points(session, points, "runs", checked=lambda: _write(session, plan))
+        if every or not cells:
+            failed = do_runs(session, every, "runs", checked=lambda: _write(session, plan))
         # Arms that start from another one's weights come after it.
         stages = [
             {name: cell for name, cell in cells.items() if (cell.start is None) is first}
@@ -226,19 +228,16 @@ class Study:
     ) -> tuple[Plan, list[Failed]]:
         """Run the grid of some arms; return the plan with it and what was chosen."""
         starts = _starts(plan)
-        points: list[Point] = []
+        runs: list[Run] = []
         tune: list[PlannedRun] = []
         for name, cell in stage.items():
             if cell.start is None or cell.start in plan.chosen:
-                made = [
-                    cell.point(self.parameter, value, seed, start=starts.get((cell.start, seed)))
-                    for value in cell.values
-                    for seed in self.tune_seeds
-                ]
-                points += made
-                tune += [self._planned(name, point) for point in made]
+                for value in cell.values:
+                    made = self._runs(cell, value, self.tune_seeds, starts)
+                    runs += made
+                    tune += [PlannedRun(name, value, run.seed, run.name) for run in made]
         plan = replace(plan, tune=(*plan.tune, *tune))
-        failed = run_points(session, points, "tune", checked=lambda: _write(session, plan))
+        failed = do_runs(session, runs, "tune", checked=lambda: _write(session, plan))
         grid = report.tuning_points(plan, report.load_runs(session.root))
         chosen = {arm: choice.value for arm, choice in report.select(grid).items()}
         return replace(plan, chosen=chosen), failed
@@ -252,15 +251,12 @@ class Study:
         confirm: list[PlannedRun] = []
         for name, cell in stage.items():
             for rate, value in self._values(cell, plan.chosen).items():
-                made = [
-                    cell.point(self.parameter, value, seed, start=starts.get((cell.start, seed)))
-                    for seed in self.confirm_seeds
-                ]
+                made = self._runs(cell, value, self.confirm_seeds, starts)
                 confirmed[name if rate == "own" else f"{name}:{rate}"] = made
-                confirm += [self._planned(name, point, rate) for point in made]
+                confirm += [PlannedRun(name, value, run.seed, run.name, rate) for run in made]
         plan = replace(plan, confirm=(*plan.confirm, *confirm))
-        points = [point for made in confirmed.values() for point in made]
-        failed = run_points(session, points, "confirm", checked=lambda: _write(session, plan))
+        runs = [run for made in confirmed.values() for run in made]
+        failed = do_runs(session, runs, "confirm", checked=lambda: _write(session, plan))
         return plan, confirmed, failed
 
     def _values(self, cell: Cell, chosen: Mapping[str, float]) -> dict[Rate, float]:
@@ -277,11 +273,14 @@ class Study:
                 values["scaled"] = chosen[cell.reference] * cell.scale
         return values
 
-    def _planned(self, arm: str, point: Point, rate: Rate | None = None) -> PlannedRun:
-        return PlannedRun(arm, point.values[self.parameter], point.seed, point.run, rate)
+    def _runs(self, cell: Cell, value: float, seeds: Sequence[int], starts: Starts) -> list[Run]:
+        return [
+            cell.run(self.parameter, value, seed, start=starts.get((cell.start, seed)))
+            for seed in seeds
+        ]
 
 
-def _starts(plan: Plan) -> dict[tuple[str | None, int], str]:
+def _starts(plan: Plan) -> Starts:
     """Return (arm, seed) to the run of the arm's chosen value, from which others may start."""
     own = [run for run in plan.confirm if run.rate == "own"]
     own += [run for run in plan.tune if run.value == plan.chosen.get(run.arm)]

@@ -8,11 +8,10 @@ from rich.text import Text
 
 from losslab.experiment import (
     Composer,
-    Job,
-    RunIdentity,
     choices_of,
     command_for,
-    make_room,
+    perform,
+    plan_run,
     prepare,
     quoted,
 )
@@ -20,8 +19,8 @@ from losslab.experiment.compose import without_hydra
 from losslab.experiment.hydra_app import check_flags
 from losslab.experiment.make import make
 from losslab.files import read_json
-from losslab.launchers import Failed, is_pending, make_launcher, outcome
-from losslab.recording import RunDirectory
+from losslab.launchers import Failed, make_launcher, outcome
+from losslab.recording import Run, make_room
 from losslab.sweepers import Sweep, Sweeper, axes, only_with_m
 from losslab.text import Console
 
@@ -47,11 +46,11 @@ def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
         run = one(composer, given.overrides, console=console)
     failed = outcome([run])
     if not failed:
-        _tell(run.directory, console)
+        _tell(run, console)
     return failed
 
 
-def one(composer: Composer, overrides: Sequence[str], *, console: Console) -> RunIdentity:
+def one(composer: Composer, overrides: Sequence[str], *, console: Console) -> Run:
     """Do one run unless it is finished; how it ended is in its run directory.
 
     Raises:
@@ -59,18 +58,15 @@ def one(composer: Composer, overrides: Sequence[str], *, console: Console) -> Ru
     """
     only_with_m(composer.parse(overrides))
     config = composer.compose(overrides)
-    job = Job(
-        config=without_hydra(config),
-        choices=choices_of(config.hydra),
-        command=command_for(overrides, flags=composer.flags),
-    )
-    prepare(job.config, job.choices)
-    if is_pending(job.identity, job.config):
-        make_room([job.identity])
-        job(show=not console.quiet)
+    command = command_for(overrides, flags=composer.flags)
+    run = plan_run(without_hydra(config), choices_of(config.hydra), command)
+    prepare(run)
+    if run.pending:
+        make_room([run])
+        perform(run, show=not console.quiet)
     else:
         console.print("this run is already finished; force=true trains it again", soft_wrap=True)
-    return job.identity
+    return run
 
 
 def plan_sweep(composer: Composer, words: Sequence[str], *, console: Console) -> Sweep:
@@ -102,12 +98,12 @@ def _run_sweep(sweep: Sweep) -> list[Failed]:
     return outcome(runs)
 
 
-def _tell(directory: RunDirectory, console: Console) -> None:
-    summary = read_json(directory.summary)
+def _tell(run: Run, console: Console) -> None:
+    summary = read_json(run.files.summary)
     numbers = ", ".join(
         f"{tag.split('/')[1]} {summary[tag]:.4f}"
         for tag in ("test/accuracy", "test/nll", "test/brier", "test/ece")
         if tag in summary
     )
-    console.print(f"{directory.status}: test {numbers}", highlight=False)
-    console.print(Text(str(directory.path)), soft_wrap=True)
+    console.print(f"{run.status}: test {numbers}", highlight=False)
+    console.print(Text(str(run.path)), soft_wrap=True)

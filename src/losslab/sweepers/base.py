@@ -8,9 +8,10 @@ from itertools import product
 from hydra.core.override_parser.types import Override
 from rich.console import Console
 
-from losslab.experiment import Composer, Job, RunIdentity, choices_of, command_for, prepare
+from losslab.experiment import Composer, choices_of, command_for, plan_run, prepare
 from losslab.experiment.compose import OF_A_SWEEP, without_hydra
-from losslab.launchers import Launcher, do_round, is_pending, on_device_of
+from losslab.launchers import Launcher, dispatch
+from losslab.recording import Run
 
 Texts = list[str]
 """The overrides of one run."""
@@ -34,35 +35,30 @@ class Sweep:
     launcher: Launcher
     console: Console
 
-    def plan(self, points: Iterable[Texts]) -> list[Job]:
+    def plan(self, points: Iterable[Texts]) -> list[Run]:
         """Compose and check runs, each once; nothing is written.
 
         Raises:
             ValueError: Something about one of them is wrong.
         """
-        jobs: dict[object, Job] = {}
+        runs: dict[object, Run] = {}
         built: set[str] = set()
         for texts in points:
             full = self.composer.vary(texts)
-            config = on_device_of(self.launcher, without_hydra(full))
-            choices = choices_of(full.hydra)
-            job = Job(
-                config=config,
-                choices=choices,
-                command=command_for(texts, flags=self.composer.flags),
-            )
+            config = self.launcher.on_its_device(without_hydra(full))
+            command = command_for(texts, flags=self.composer.flags)
+            run = plan_run(config, choices_of(full.hydra), command)
             # The same in other words, such as diagnostics=[a,b] and [b,a], is the same run.
-            same = (job.identity.root, job.identity.digest, job.identity.seed)
-            if same not in jobs:
-                elsewhere = self.launcher.device is not None
-                prepare(config, choices, elsewhere=elsewhere, built=built)
-                jobs[same] = job
-        return list(jobs.values())
+            same = (run.root, run.digest, run.seed)
+            if same not in runs:
+                prepare(run, elsewhere=self.launcher.device is not None, built=built)
+                runs[same] = run
+        return list(runs.values())
 
-    def do(self, jobs: Sequence[Job], title: str) -> int:
+    def do(self, runs: Sequence[Run], title: str) -> int:
         """Do those that are not finished; return how many there were."""
-        pending = [job for job in jobs if is_pending(job.identity, job.config)]
-        do_round(self.launcher, pending, console=self.console, title=title)
+        pending = [run for run in runs if run.pending]
+        dispatch(self.launcher, pending, console=self.console, title=title)
         return len(pending)
 
 
@@ -70,7 +66,7 @@ class Sweeper(ABC):
     """Decides which runs a sweep has."""
 
     @abstractmethod
-    def run(self, sweep: Sweep) -> list[RunIdentity]:
+    def run(self, sweep: Sweep) -> list[Run]:
         """Do the sweep; return all its runs, finished or not.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from typing import final
 
-from losslab.experiment import RunIdentity
+from losslab.recording import Run
 from losslab.sweepers.base import Sweep, Sweeper, combinations
 
 
@@ -10,12 +10,12 @@ from losslab.sweepers.base import Sweep, Sweeper, combinations
 class Grid(Sweeper):
     """Every combination of the values listed, as Hydra's basic sweeper makes them."""
 
-    def run(self, sweep: Sweep) -> list[RunIdentity]:
+    def run(self, sweep: Sweep) -> list[Run]:
         """Check all runs, then do those that are not finished."""
-        jobs = sweep.plan(combinations(sweep.overrides))
-        if not sweep.do(jobs, "sweep"):
+        runs = sweep.plan(combinations(sweep.overrides))
+        if not sweep.do(runs, "sweep"):
             sweep.console.print(
-                f"all {len(jobs)} runs are already finished; force=true trains them again",
+                f"all {len(runs)} runs are already finished; force=true trains them again",
                 soft_wrap=True,
             )
-        return [job.identity for job in jobs]
+        return runs

@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
-from losslab.experiment import Job, RunIdentity
 from losslab.files import read_json
-from losslab.launchers import is_pending
-from losslab.recording import write_json
+from losslab.recording import Run, write_json
 from losslab.seeding import derive
 from losslab.sweepers.base import Sweep, Sweeper, Texts
 from losslab.sweepers.journal import open_journal
@@ -71,7 +69,7 @@ class Optuna(Sweeper):
         if self.direction not in ("maximize", "minimize"):
             raise ValueError(f"sweeper.direction={self.direction}; give maximize or minimize")
 
-    def run(self, sweep: Sweep) -> list[RunIdentity]:
+    def run(self, sweep: Sweep) -> list[Run]:
         """Do the trials that are missing; show the best of each search."""
         space = space_of(sweep.overrides)
         corners = [
@@ -79,30 +77,30 @@ class Optuna(Sweeper):
             for fixed in space.compared
             for end in ("low", "high")
         ]
-        first = corners[0][0].identity
+        first = corners[0][0]
         with open_journal(first.root / JOURNAL) as storage:
-            distinct: dict[str, tuple[int, list[Job]]] = {}  # 1 and 1.0 are one search
-            for number, jobs in enumerate(corners[::2]):
-                distinct.setdefault(jobs[0].identity.digest, (number, jobs))
+            distinct: dict[str, tuple[int, list[Run]]] = {}  # 1 and 1.0 are one search
+            for number, runs in enumerate(corners[::2]):
+                distinct.setdefault(runs[0].digest, (number, runs))
             searches = [
-                self._search(storage, sweep, space, number, jobs)
-                for number, jobs in distinct.values()
+                self._search(storage, sweep, space, number, runs[0])
+                for number, runs in distinct.values()
             ]
             done = self._do(searches)
             best = [search.best() for search in searches]
             write_json(first.root / RESULTS, [search.results() for search in searches])
         show(sweep, searches)
-        return list(dict.fromkeys([*done, *(job.identity for jobs in best for job in jobs)]))
+        return list(dict.fromkeys([*done, *(run for runs in best for run in runs)]))
 
     def _search(
-        self, storage: "JournalStorage", sweep: Sweep, space: Space, number: int, jobs: list[Job]
+        self, storage: "JournalStorage", sweep: Sweep, space: Space, number: int, first: Run
     ) -> "_Search":
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         settings = [self.metric, self.direction, self.startup_trials, self.seed]
         # Of all that the trials have in common: with another number of epochs it is another search.
-        common = [jobs[0].identity.digest, repr(space.searched), space.seeds, settings]
+        common = [first.digest, repr(space.searched), space.seeds, settings]
         digest = hashlib.sha256(json.dumps(common).encode()).hexdigest()[:8]
         study = optuna.create_study(
             storage=storage,
@@ -112,23 +110,20 @@ class Optuna(Sweeper):
         )
         return _Search(self, sweep, space, number, study)
 
-    def _do(self, searches: Sequence["_Search"]) -> list[RunIdentity]:
-        """Repeat until every search has its trials; the rounds of all are done together."""
-        done: list[RunIdentity] = []
+    def _do(self, searches: Sequence["_Search"]) -> list[Run]:
+        """Go round until every search has its trials; the rounds of all are done together."""
+        done: list[Run] = []
         while True:
             rounds = [(search, trial) for search in searches for trial in search.round()]
             if not rounds:
                 return done
-            jobs = {(s.number, t.number): s.jobs(t.params) for s, t in rounds}
-            every = [job for several in jobs.values() for job in several]
+            runs = {(s.number, t.number): s.runs(t.params) for s, t in rounds}
+            every = [run for several in runs.values() for run in several]
             last = max(trial.number for _, trial in rounds) + 1
-            sweeping = searches[0].sweep
-            pending = [job for job in every if is_pending(job.identity, job.config)]
-            if pending:
-                sweeping.do(pending, f"search, to trial {last} of {self.trials}")
+            searches[0].sweep.do(every, f"search, to trial {last} of {self.trials}")
             for search, trial in rounds:
-                search.tell(trial, jobs[search.number, trial.number])
-            done += [job.identity for job in every]
+                search.tell(trial, runs[search.number, trial.number])
+            done += every
 
 
 class _Search:
@@ -172,20 +167,20 @@ class _Search:
             t for t in self.trials() if not t.state.is_finished() and t.number not in self._left
         ]
 
-    def jobs(self, params: dict[str, Any]) -> list[Job]:
+    def runs(self, params: dict[str, Any]) -> list[Run]:
         return self.sweep.plan(_texts(self._space, self._space.compared[self.number], params))
 
-    def tell(self, trial: "FrozenTrial", jobs: Sequence[Job]) -> None:
-        """Report the value of a trial to Optuna, if all its runs have ended."""
-        if any(is_pending(job.identity, _unforced(job)) for job in jobs):
+    def tell(self, trial: "FrozenTrial", runs: Sequence[Run]) -> None:
+        """Tell the value of a trial, if all its runs have ended."""
+        if not all(run.finished for run in runs):
             self._left.add(trial.number)
         else:
-            values = [self._value(job) for job in jobs]
+            values = [self._value(run) for run in runs]
             self._study.tell(trial.number, sum(values) / len(values))
 
-    def best(self) -> list[Job]:
+    def best(self) -> list[Run]:
         """Return the runs of the best trial, none if no trial is finished."""
-        return self.jobs(self._study.best_trial.params) if self.finished() else []
+        return self.runs(self._study.best_trial.params) if self.finished() else []
 
     def results(self) -> dict[str, Any]:
         """Return what ``search.json`` holds."""
@@ -204,15 +199,13 @@ class _Search:
             ],
         }
 
-    def _value(self, job: Job) -> float:
-        directory, metric = job.identity.directory, self.about.metric
-        summary = read_json(directory.summary)
+    def _value(self, run: Run) -> float:
+        path, metric = run.files.summary, self.about.metric
+        summary = read_json(path)
         if metric in summary:
             return float(summary[metric])
-        if directory.status != "diverged":
-            raise ValueError(
-                f"sweeper.metric={metric} is not in {directory.summary}; give one that is"
-            )
+        if run.status != "diverged":
+            raise ValueError(f"sweeper.metric={metric} is not in {path}; give one that is")
         # The metric of a diverged run is worse than any number.
         return -math.inf if self.about.direction == "maximize" else math.inf
 
@@ -259,16 +252,16 @@ def show(sweep: Sweep, searches: Sequence[_Search]) -> None:
     sweep.console.print(table)
     for search, result in zip(searches, found, strict=True):
         if result["best"]:
-            command = _confirmation(search.jobs(result["best"]["params"]))
+            command = _confirmation(search.runs(result["best"]["params"]))
             sweep.console.print(Text(f"Confirm on fresh seeds: {command}"), soft_wrap=True)
 
 
-def _confirmation(jobs: Sequence[Job]) -> str:
-    """Return the command that confirms the best trial, under another name."""
-    words = shlex.split(jobs[0].command)
+def _confirmation(runs: Sequence[Run]) -> str:
+    """Return what does the best trial again, under a name of its own: chosen numbers flatter."""
+    words = shlex.split(runs[0].command)
     own = [word for word in words[2:] if not word.startswith(("seed=", "name="))]
-    after = max(job.identity.seed for job in jobs) + 1
-    fresh = [f"name={jobs[0].config.name}_confirm", f"seed=range({after},{after + 10})"]
+    after = max(run.seed for run in runs) + 1
+    fresh = [f"name={runs[0].composed.name}_confirm", f"seed=range({after},{after + 10})"]
     return shlex.join([*words[:2], "-m", *own, *fresh])
 
 
@@ -284,12 +277,6 @@ def _corner(space: Space, end: Literal["low", "high"]) -> dict[str, Any]:
         key: getattr(d, end) if hasattr(d, end) else d.choices[0 if end == "low" else -1]  # type: ignore[attr-defined]
         for key, d in space.searched.items()
     }
-
-
-def _unforced(job: Job) -> Any:
-    config = job.config.copy()
-    config.force = False
-    return config
 
 
 def _finite(value: float | None) -> float | None:

@@ -18,7 +18,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 )
 
 from losslab.files import beside, read_json, read_text
-from losslab.recording import RunDirectory
+from losslab.recording import Run
 from losslab.tensorboard.events import EventFile, is_event_file, read_events
 from losslab.tensorboard.layout import run_layout
 from losslab.tensorboard.summaries import scalars, text
@@ -37,15 +37,13 @@ class RunWriter:
     are written: the table then has the union of all columns and every scalar as a metric.
 
     Args:
-        directory: The run's; earlier event files in it are replaced.
+        run: Earlier event files in its directory are replaced.
         hyper_parameters: Column to value, without the seed.
         group: The configuration's name; runs with the same one make one row, averaged.
     """
 
-    def __init__(
-        self, directory: RunDirectory, *, hyper_parameters: HyperParameters, group: str
-    ) -> None:
-        self._directory = directory
+    def __init__(self, run: Run, *, hyper_parameters: HyperParameters, group: str) -> None:
+        self._run = run
         self._hyper_parameters = hyper_parameters
         self._group = group
 
@@ -57,7 +55,7 @@ class RunWriter:
             records: Of a run that is resumed. What an earlier file shows beside scalars up to the
                 last of them is kept, too.
         """
-        self._start, folder = start, self._directory.path
+        self._start, folder = start, self._run.path
         earlier = sorted(filter(is_event_file, folder.iterdir()), key=lambda p: p.stat().st_mtime)
         kept = _shown(earlier[-1], up_to=records[-1]["examples"]) if records and earlier else []
         session = SessionStartInfo(group_name=self._group, start_time_secs=start)
@@ -77,7 +75,7 @@ class RunWriter:
                 [
                     _session(metadata.SESSION_START_INFO_TAG, data),
                     run_layout(),
-                    *(text(f"about/{key}", said) for key, said in about(self._directory).items()),
+                    *(text(f"about/{key}", said) for key, said in about(self._run).items()),
                 ],
                 wall_time=start,
             )
@@ -120,14 +118,15 @@ class RunWriter:
             self._events.close()
 
 
-def about(directory: RunDirectory) -> dict[str, str]:
+def about(run: Run) -> dict[str, str]:
     """Return configuration, command, and versions with commit, as Markdown, of those written."""
     texts = {}
-    if directory.config.exists():
-        config = read_text(directory.config)
+    files = run.files
+    if files.config.exists():
+        config = read_text(files.config)
         texts["config"] = _code("yaml", config)
-    if directory.manifest.exists():
-        manifest = read_json(directory.manifest)
+    if files.manifest.exists():
+        manifest = read_json(files.manifest)
         texts["command"] = _code("sh", manifest["command"])
         rows = [f"| {markdown(key)} | {markdown(str(value))} |" for key, value in manifest.items()
                 if key not in _NOT_VERSIONS]  # fmt: skip

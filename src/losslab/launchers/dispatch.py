@@ -1,0 +1,83 @@
+"""Dispatch runs to a launcher, and see how they ended."""
+
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.text import Text
+
+from losslab.experiment import IN_USE
+from losslab.experiment.make import make
+from losslab.launchers.base import Failed, Launcher, LauncherError
+from losslab.launchers.progress import SECONDS_BETWEEN_LOOKS, SweepProgress
+from losslab.recording import Run, make_room
+
+_NO_SPACE = 2**16  # bytes
+
+
+def make_launcher(config: DictConfig) -> Launcher:
+    """Return the launcher that a configuration chose; nothing is started yet.
+
+    Raises:
+        ValueError: A key is wrong, or what it needs is not installed.
+    """
+    launcher: Launcher = make(config.launcher, "launcher", kind=Launcher)
+    return launcher
+
+
+def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title: str) -> None:
+    """Do runs; how each ended is in its directory.
+
+    A run that another process is at is left to it. When all else is done, those runs are waited
+    for, and what a process did not finish before it ended is taken over.
+
+    Raises:
+        ValueError: There cannot be written.
+        LauncherError: Workers ended before their runs did.
+    """
+    if not runs:
+        return
+    make_room(runs)
+    ready, elsewhere, told = list(runs), list[Run](), False
+    with SweepProgress(runs, console=console, title=title):
+        while ready or elsewhere:
+            if ready:
+                elsewhere += _launch(launcher, ready)
+            if elsewhere and not told:
+                told = True
+                text = f"{title}: another process is at {len(elsewhere)} runs; waiting"
+                console.print(Text(text))
+            ready, waited_for, elsewhere = [], elsewhere, []
+            for run in waited_for:
+                if run.held:
+                    elsewhere.append(run)
+                # One that failed there would fail here.
+                elif not run.finished and run.status != "failed":
+                    ready.append(run)
+            if elsewhere and not ready:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _launch(launcher: Launcher, runs: Sequence[Run]) -> list[Run]:
+    """Do runs; return those that another process is at."""
+    try:
+        returned = launcher.launch(runs)
+    except LauncherError as error:
+        error.failed = outcome(runs)
+        raise
+    return [run for run, ended in zip(runs, returned, strict=True) if ended == IN_USE]
+
+
+def outcome(runs: Iterable[Run]) -> list[Failed]:
+    """Return the runs that are not finished, with the reason."""
+    return [Failed(run, run.reason or _reason(run)) for run in runs if not run.finished]
+
+
+def _reason(run: Run) -> str:
+    if run.held:
+        return "another process is at it"
+    reason = {"running": "stopped before its end", None: "did not start"}.get(run.status, "failed")
+    folder = next(f for f in (run.path, *run.path.parents) if f.is_dir())
+    return f"{reason}; its disk is full" if shutil.disk_usage(folder).free < _NO_SPACE else reason

@@ -1,0 +1,221 @@
+"""Read what runs left, whatever state their files are in."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from losslab.files import (
+    YAML_LOADER,
+    first_altered,
+    is_intact,
+    opened,
+    read_json,
+    read_text,
+    read_yaml,
+)
+from losslab.text import printable_values
+from losslab.types import Scalars
+
+Status = Literal["done", "diverged", "failed", "running", "damaged"]
+Arrays: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+_LARGEST_METRICS, _LARGEST_PREDICTIONS = 2**29, 2**29  # bytes; read and scored in memory
+
+# A number beyond has no square: one like NaN.
+_LARGEST_NUMBER = 1e100
+_POSITIONS = {"step": 2**62, "examples": 2**62, "epoch": 1e9, "wall_s": 1e9}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run's files held when they were read."""
+
+    status: Status  # as its ``status.json`` says, or ``damaged`` when its files cannot be read
+    reason: str = ""  # why it failed or is damaged, one line; else empty
+    config: Mapping[str, Any] = field(default_factory=dict)  # resolved
+    manifest: Mapping[str, Any] = field(default_factory=dict)  # versions, device, commit
+    # tag to final number; what is not finite is absent
+    summary: Scalars = field(default_factory=dict)
+    # the records of ``metrics.jsonl`` that hold validation metrics, in order
+    evaluations: tuple[Scalars, ...] = ()
+
+
+def read_results(path: Path) -> Results:
+    """Read a run's directory.
+
+    Never fails: what cannot be read makes the run ``damaged``, with the reason.
+    """
+    try:
+        state = read_json(path / "status.json")
+        status: Any = state.get("status")
+        if status not in ("done", "diverged", "failed", "running"):
+            raise ValueError(f"status.json says {status!r}")
+        if not is_intact(state):
+            raise ValueError("status.json was altered")
+        reason = _one_line(str(state.get("error") or ""))
+        if status not in ("done", "diverged"):
+            # It may have stopped between any two files; its config says what it was to be.
+            config = _read_yaml(path / "config.yaml") if (path / "config.yaml").exists() else {}
+            return Results(status, reason, config)
+        _check_predictions(path / "predictions.safetensors")
+        altered = first_altered(path, state.get("sha256"))
+        if altered:
+            raise ValueError(f"{altered} was cut off or altered since the run ended")
+        return Results(
+            status,
+            reason,
+            config=_read_yaml(path / "config.yaml"),
+            manifest=read_json(path / "manifest.json"),
+            summary=_finite(path / "summary.json", read_json(path / "summary.json")),
+            evaluations=_read_evaluations(path / "metrics.jsonl"),
+        )
+    except Exception as error:  # whatever an altered file makes its readers raise
+        return Results("damaged", _one_line(str(error)))
+
+
+def read_predictions(path: Path, part: str) -> Arrays | None:
+    """Return final logits ``(N, K)`` and labels ``(N,)`` of ``val`` or ``test``.
+
+    Args:
+        path: Of a finished run's ``predictions.safetensors``.
+        part: Which.
+
+    Returns:
+        ``None`` where it has stored none.
+
+    Raises:
+        ValueError: The file cannot be read.
+    """
+    names = (f"{part}/logits", f"{part}/labels")
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            if any(name not in tensors.keys() for name in names):  # noqa: SIM118
+                return None
+            logits, labels = (tensors.get_tensor(name) for name in names)
+        return logits.astype(np.float64), labels.astype(np.int64)
+    except Exception as error:  # of a file without a checksum, written by an older version
+        raise ValueError(f"{path} cannot be read: {_one_line(str(error))}") from None
+
+
+def read_scalars(path: Path) -> Iterator[tuple[Scalars, Scalars]]:
+    """Yield of each record of ``metrics.jsonl`` its position, and tag to number.
+
+    What follows a half-written record of a run under way is left out.
+    """
+    for line in read_text(path, most=_LARGEST_METRICS).splitlines() if path.exists() else ():
+        try:
+            record = _finite(path, _mapping(path, json.loads(line)))
+            position = {key: record.pop(key) for key in _POSITIONS}
+        except (ValueError, KeyError, RecursionError):
+            return
+        yield position, record
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested keys joined by dots; a list is one value.
+
+    >>> flatten({"optimizer": {"lr": 0.1}, "seed": 0})
+    {'optimizer.lr': 0.1, 'seed': 0}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.load(read_yaml(path), Loader=YAML_LOADER)
+    except FileNotFoundError:
+        raise ValueError(f"{path.name} is missing") from None
+    except Exception as error:  # PyYAML has many of its own, and lets others through
+        raise ValueError(f"{path.name} cannot be read: {_one_line(str(error))}") from None
+    if not _is_plain(value):
+        raise ValueError(f"{path.name} holds what no configuration does")
+    return _mapping(path, printable_values(value))
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | float) or _is_whole(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and abs(value) < 2**64
+
+
+def _mapping(path: Path, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} holds no mapping")
+    return value
+
+
+def _finite(path: Path, record: Mapping[str, Any]) -> Scalars:
+    for tag, number in record.items():
+        right = isinstance(number, float) or (_is_whole(number) and not isinstance(number, bool))
+        if tag in _POSITIONS:
+            right = right and 0 <= number <= _POSITIONS[tag]
+        if not right:
+            raise ValueError(f"{path.name} says {tag}={str(number)[:40]}")
+    return {tag: float(number) for tag, number in record.items() if abs(number) <= _LARGEST_NUMBER}
+
+
+def _read_evaluations(path: Path) -> tuple[Scalars, ...]:
+    try:
+        text = read_text(path, most=_LARGEST_METRICS)
+    except FileNotFoundError:
+        raise ValueError(f"{path.name} is missing") from None
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from None
+    if text and not text.endswith("\n"):
+        raise ValueError(f"{path.name} ends in half a record")
+    # The records without validation are many, and nobody here reads them.
+    lines = [line for line in text.splitlines() if '"val/' in line]
+    try:
+        records = [_mapping(path, json.loads(line)) for line in lines]
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path.name} holds a record that cannot be read") from None
+    return tuple(_finite(path, record) for record in records)
+
+
+def _check_predictions(path: Path) -> None:
+    """Check all that scoring them relies on; the logits themselves are left unread."""
+    try:
+        with opened(path, most=_LARGEST_PREDICTIONS):
+            pass
+        with safe_open(path, framework="numpy") as tensors:
+            names = set(tensors.keys())
+            for split in ("val", "test"):
+                if not {f"{split}/logits", f"{split}/labels"} <= names:
+                    continue
+                logits = tensors.get_slice(f"{split}/logits")
+                labels, shape = tensors.get_tensor(f"{split}/labels"), logits.get_shape()
+                if logits.get_dtype() not in ("F16", "F32", "F64"):
+                    raise ValueError(f"{split} has logits of type {logits.get_dtype()}")
+                if len(shape) != 2 or 0 in shape or labels.shape != (shape[0],):
+                    raise ValueError(f"{split} has logits {shape} and labels {[*labels.shape]}")
+                if not ((labels >= 0) & (labels < shape[1])).all():
+                    raise ValueError(f"{split} has labels beyond its {shape[1]} classes")
+    except FileNotFoundError:
+        return
+    except Exception as error:  # of whatever type safetensors and numpy choose
+        raise ValueError(f"{path.name} cannot be read: {_one_line(str(error))}") from None
+
+
+def _one_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # The last line of a traceback has the error's name and message.
+    return "" if not lines else lines[-1] if lines[0].startswith("Traceback") else lines[0]

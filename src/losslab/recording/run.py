@@ -1,0 +1,363 @@
+"""A run: which one it is, its directory and state, and what it left there."""
+
+import errno
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args
+
+from losslab.files import (
+    LOCK_FILE,
+    checksum,
+    first_altered,
+    is_intact,
+    lock,
+    read_json,
+    sealed,
+    write_json,
+)
+from losslab.recording.placement import locate, place
+from losslab.recording.results import (
+    Arrays,
+    Results,
+    Status,
+    read_predictions,
+    read_results,
+    read_scalars,
+)
+from losslab.types import Scalars
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FINISHED: tuple[Status, ...] = ("done", "diverged")
+"""Never run again unless forced: divergence is a result, too."""
+
+
+class Files(NamedTuple):
+    """The files of a run's directory."""
+
+    config: Path  # the resolved configuration
+    manifest: Path  # versions, commit, machine, command, start and end
+    metrics: Path  # one JSON object a record
+    curves: Path  # what diagnostics saw that is a figure rather than a number, likewise
+    summary: Path  # tag to final number
+    model: Path  # the final weights
+    about_model: Path  # what is needed to use the final weights
+    loss: Path  # the loss's own parameters and buffers, if it has any
+    predictions: Path  # logits and labels of validation and test
+    checkpoint: Path  # there while the run is under way
+    log: Path  # what the run logged, with the traceback if it failed
+    status: Path
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """Those whose checksums are kept once the run is finished."""
+        return self[: self.index(self.checkpoint)]
+
+
+_SHOWN = ("test/accuracy", "test/nll")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Run:
+    """One run, planned, under way or ended, in ``outputs/<name>/<group>/seed=<n>/``.
+
+    Two are equal that have the same place. What it was composed of is known only where it is
+    planned; it travels to other processes and machines, and is not composed again there.
+
+    Attributes:
+        root: The folder of all runs of that name.
+        group: Readable and unique name of the configuration without its seed.
+        seed: The run's seed.
+        digest: Eight hex digits of the hash of what can change a result, without the seed.
+        composed: Its configuration, not yet resolved, as its cache may lie elsewhere there.
+        choices: Config group to choice.
+        command: What does this very run again, as typed into a shell.
+        found: The directory of a run that was found there.
+    """
+
+    root: Path
+    group: str
+    seed: int
+    digest: str = field(default="", compare=False)
+    composed: Any = field(default=None, compare=False)
+    choices: dict[str, str] = field(default_factory=dict, compare=False)
+    command: str = field(default="", compare=False)
+    found: Path | None = field(default=None, compare=False)
+
+    @classmethod
+    def at(cls, path: Path, *, group: str | None = None) -> Self:
+        """Return the run whose directory is ``path``; it need not exist yet.
+
+        Args:
+            path: ``.../<group>/seed=<n>``.
+            group: What to call its configuration; the folder's name if not given.
+        """
+        number = re.fullmatch("seed=([0-9]{1,19})", path.name)
+        return cls(
+            root=path.parents[1] if len(path.parents) > 1 else path.parent,
+            group=path.parent.name if group is None else group,
+            seed=int(number.group(1)) if number else -1,
+            found=path,
+        )
+
+    def __repr__(self) -> str:
+        """Name, status, and the numbers by which most are compared."""
+        scores = self.summary if self.finished else {}
+        shown = [f"{tag} {scores[tag]:.4f}" for tag in _SHOWN if tag in scores]
+        return f"<Run {self.name}: {', '.join([self.status or 'planned', *shown])}>"
+
+    @property
+    def name(self) -> str:
+        """``<group>/seed=<n>``, wherever its directory is."""
+        return f"{self.group}/{self.found.name if self.found else f'seed={self.seed}'}"
+
+    @property
+    def loss(self) -> str:
+        """The config name of its loss, with which the folder's name begins."""
+        return self.group.rsplit("/", 1)[-1].split("-")[0]
+
+    @property
+    def path(self) -> Path:
+        """Its directory, ``<root>/<group>/seed=<n>``, or deeper where there are thousands."""
+        return self.found or locate(locate(self.root, self.group), f"seed={self.seed}")
+
+    @property
+    def files(self) -> Files:
+        """The files in its directory, whether they are there or not."""
+        path = self.path
+        return Files(
+            config=path / "config.yaml",
+            manifest=path / "manifest.json",
+            metrics=path / "metrics.jsonl",
+            curves=path / "curves.jsonl",
+            summary=path / "summary.json",
+            model=path / "model.safetensors",
+            about_model=path / "model.json",
+            loss=path / "loss.safetensors",
+            predictions=path / "predictions.safetensors",
+            checkpoint=path / "checkpoint.pt",
+            log=path / "log.txt",
+            status=path / "status.json",
+        )
+
+    # What it is now
+
+    @property
+    def status(self) -> Status | None:
+        """The last status written, ``None`` if there is none that can be read.
+
+        Once :attr:`results` were read it is theirs, so that it goes with the numbers.
+        """
+        if "results" in vars(self):
+            return self.results.status
+        return _known(self._read_status().get("status"))
+
+    @property
+    def reason(self) -> str:
+        """Why it failed or is damaged; else empty."""
+        if "results" in vars(self):
+            return self.results.reason
+        return str(self._read_status().get("error") or "")
+
+    @property
+    def finished(self) -> bool:
+        """Whether its numbers count: it is done, or it diverged, which is a result."""
+        return self.status in FINISHED
+
+    @property
+    def pending(self) -> bool:
+        """Whether a planned run is to be done: it is not finished, or ``force=true``."""
+        return bool(self.composed["force"]) or not self.finished
+
+    @property
+    def ends_as(self) -> Status | None:
+        """How a run ended that was killed within :meth:`finish`, all its results there."""
+        status = self._read_status()
+        altered = first_altered(self.path, status.get("sha256"))
+        return None if altered else _known(status.get("ends_as"))
+
+    @property
+    def altered(self) -> str | None:
+        """The first result that is not what it was when the run ended, ``None`` if all are."""
+        before = self._read_status()
+        name = first_altered(self.path, before.get("sha256"))
+        # Not where another process has begun to run it again meanwhile.
+        return name if self._read_status() == before else None
+
+    @property
+    def held(self) -> bool:
+        """Whether a process that is alive has the directory."""
+        if not self.path.is_dir():
+            return False
+        with self.lock() as mine:
+            return not mine
+
+    @contextmanager
+    def lock(self) -> Iterator[bool]:
+        """Hold the directory; gives False at once if another process has it.
+
+        It is :func:`losslab.files.lock`, on the directory itself.
+        """
+        path = self.path
+        path.mkdir(parents=True, exist_ok=True)
+        with lock(path) as mine:
+            yield mine
+
+    # What it left
+
+    @cached_property
+    def results(self) -> Results:
+        """What its files hold, read and checked when it is first asked for."""
+        return read_results(self.path)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Its resolved configuration, as its directory holds it."""
+        return self.results.config
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """Versions, commit, device, command."""
+        return self.results.manifest
+
+    @property
+    def summary(self) -> Scalars:
+        """Tag to final number; what is not finite is absent."""
+        return self.results.summary
+
+    @property
+    def evaluations(self) -> tuple[Scalars, ...]:
+        """The records of ``metrics.jsonl`` that hold validation metrics, in order."""
+        return self.results.evaluations
+
+    def curves(self, *tags: str) -> "pd.DataFrame":
+        """Return what the run recorded while it trained, see :func:`curves_table`."""
+        return curves_table([self], *tags)
+
+    def predictions(self, part: str = "test") -> Arrays:
+        """Return final logits ``(N, K)`` float64 and labels ``(N,)`` of ``val`` or ``test``.
+
+        Raises:
+            ValueError: It is not finished or has stored none.
+        """
+        found = read_predictions(self.files.predictions, part) if self.finished else None
+        if found is None:
+            raise ValueError(
+                f"{self.path} has no predictions for {part!r}; give a finished run, and val or test"
+            )
+        return found
+
+    def read(self, path: Path) -> bytes:
+        """Return the content of one of the results.
+
+        Raises:
+            ValueError: It is not what it was when the run ended.
+        """
+        content = path.read_bytes()
+        checksums = self._read_status().get("sha256")
+        expected = checksums.get(path.name) if isinstance(checksums, Mapping) else None
+        if expected not in (None, hashlib.sha256(content).hexdigest()):
+            raise ValueError(
+                f"{path} was cut off or altered since its run ended; put the original back, or "
+                "train that run again with force=true"
+            )
+        return content
+
+    # For whoever does it
+
+    def set_status(self, status: Status, *, error: str | None = None) -> None:
+        """Write the status of a run that is not finished."""
+        self._write_status({"status": status} | ({} if error is None else {"error": error}))
+
+    def finish(self, status: Status) -> None:
+        """End a run whose results are written: forget its checkpoint, write the status.
+
+        A run that is killed within this is ended by calling it again with :attr:`ends_as`.
+        """
+        files = self.files
+        kept = {path.name: checksum(path) for path in files.results if path.is_file()}
+        self._write_status({"status": "running", "ends_as": status, "sha256": kept})
+        files.checkpoint.unlink(missing_ok=True)
+        self._write_status({"status": status, "sha256": kept})
+
+    def clear(self) -> None:
+        """Remove what an earlier run left, status first: half a run must not look finished."""
+        self.files.status.unlink(missing_ok=True)
+        for path in self.path.iterdir():
+            if path.name != LOCK_FILE and (not path.is_dir() or path.is_symlink()):
+                path.unlink()
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half written, links that lead elsewhere, and pipes."""
+        for path in self.path.iterdir():
+            if path.match(".*.tmp") or path.is_symlink() or not (path.is_file() or path.is_dir()):
+                path.unlink()
+
+    def _read_status(self) -> dict[str, Any]:
+        try:
+            status = read_json(self.files.status)
+        except ValueError:
+            return {}
+        return status if is_intact(status) else {}
+
+    def _write_status(self, value: dict[str, Any]) -> None:
+        write_json(self.files.status, sealed(value))
+
+
+def curves_table(runs: Iterable[Run], *tags: str) -> "pd.DataFrame":
+    """Return what runs recorded while they trained, a row a number.
+
+    Args:
+        runs: Under way or ended.
+        *tags: Such as ``"val/accuracy"``; all if none is given.
+
+    Returns:
+        Columns ``name``, ``group``, ``loss``, ``seed``, ``step``, ``examples``, ``epoch``,
+        ``wall_s``, ``tag`` and ``value``.
+    """
+    import pandas as pd  # half a second
+
+    rows = [
+        (run.name, run.group, run.loss, run.seed, *position.values(), tag, value)
+        for run in runs
+        for position, numbers in read_scalars(run.files.metrics)
+        for tag, value in numbers.items()
+        if not tags or tag in tags
+    ]
+    columns = ["name", "group", "loss", "seed", "step", "examples", "epoch", "wall_s"]
+    return pd.DataFrame(rows, columns=[*columns, "tag", "value"])
+
+
+def make_room(runs: Iterable[Run]) -> None:
+    """Make the folders in which the runs' own will be, before the first one runs.
+
+    Raises:
+        ValueError: They cannot be made, or not be written into.
+    """
+    seeds: dict[Path, dict[str, list[str]]] = {}
+    for run in runs:
+        seeds.setdefault(run.root, {}).setdefault(run.group, []).append(f"seed={run.seed}")
+    folder = Path()
+    try:
+        for folder, groups in seeds.items():
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            place(folder, groups)
+            for group, names in groups.items():
+                place(locate(folder, group), names, only_spread=True)
+    except OSError as error:
+        raise ValueError(
+            f"cannot write into {folder} ({error.strerror}); give another output_dir=..."
+        ) from error
+
+
+def _known(status: object) -> Status | None:
+    return next((known for known in get_args(Status) if known == status != "damaged"), None)
