@@ -63,7 +63,7 @@ def test_a_run_gives_its_curves_predictions_and_model(losslab):
     logits, labels = run.predictions("val")
     assert lab.metrics.accuracy(logits, labels) == pytest.approx(run.summary["val/accuracy"])
     data = lab.data.load("synthetic")
-    assert run.model()(data.val.images).detach().numpy() == pytest.approx(logits, abs=1e-5)
+    assert lab.load_model(run)(data.val.images).detach().numpy() == pytest.approx(logits, abs=1e-5)
     assert lab.evaluate(run)["test"]["accuracy"] == pytest.approx(run.summary["test/accuracy"])
     assert "test/accuracy" in repr(run)
     with pytest.raises(ValueError, match="no predictions for 'train'"):

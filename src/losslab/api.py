@@ -19,6 +19,7 @@ from losslab.files import read_json
 from losslab.launchers import Failed, outcome
 from losslab.recording import Run as Run
 from losslab.recording import curves_table, read_predictions
+from losslab.recording.results import Results
 from losslab.report.statistics import FloatArray, IntArray
 from losslab.study.run import open_study
 from losslab.study.train import one, plan_sweep
@@ -90,7 +91,7 @@ def train(
         run = one(composer, overrides, console=_console(progress))
     for failed in outcome([run]):
         raise RuntimeError(_told(failed))
-    return run
+    return _found(run)
 
 
 def sweep(
@@ -129,7 +130,8 @@ def sweep(
     failed = outcome(runs)
     if failed and len(failed) == len(runs):
         raise RuntimeError(f"no run finished: {_told(failed[0])}")
-    return runs
+    reasons = {each.run: each.reason for each in failed}
+    return [_found(run, reasons.get(run, "")) for run in runs]
 
 
 def study(
@@ -363,6 +365,14 @@ def _console(progress: bool) -> Console:
 
 def _told(failed: Failed) -> str:
     return f"not finished: {failed.run.path} ({failed.reason})"
+
+
+def _found(run: Run, reason: str = "") -> Run:
+    """Return a run whose directory a notebook may look at from anywhere."""
+    found = replace(run, found=run.path.resolve())
+    if found.status is None:  # it did not even start
+        vars(found)["results"] = Results("failed", reason)
+    return found
 
 
 def _runs(runs: Runs) -> Sequence[Run]:

@@ -69,7 +69,7 @@ def test_moved_and_copied_images_are_the_same_run(losslab, images):
     assert [run.name for run in losslab.runs()] == ["seed=0", "seed=1"]
 
 
-def test_what_was_read_is_in_the_log_and_told_on_request(losslab, images, forget):
+def test_what_was_read_is_in_the_log_and_told_on_request(losslab, images):
     (losslab.folder / "images/train/.DS_Store").write_text("")
     losslab.train(*images)
     (run,) = losslab.runs()
@@ -90,7 +90,7 @@ def test_what_was_read_is_in_the_log_and_told_on_request(losslab, images, forget
         (losslab.folder / "images" / part / "a").rename(
             losslab.folder / "images" / part / "a\n\x1b[31m"
         )
-    forget()
+    data.forget()
     code, out, err = losslab.call("data", "image_folder", "data.root=images")
     assert out.splitlines()[1] == r"train: 36 images (a \x1b[31m: 18, b: 18)"
 
