@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,11 @@ def check_file(path: Path) -> None:
     """
     if not path.is_file() or path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"{path} is not a choice; give a file of at most {_MOST_BYTES} bytes")
-    with suppress(YAMLError):  # Hydra says so if it is chosen
+    try:
         _check_content(path)
+    except YAMLError as error:  # Hydra says what is wrong if the file is chosen
+        if "nesting depth" in str(error):  # libyaml's own limit, before an event says so
+            raise ValueError(_too_much(path)) from None
 
 
 def _check_content(path: Path) -> None:
@@ -53,10 +55,14 @@ def _check_content(path: Path) -> None:
             elif isinstance(event, ScalarEvent) and event.anchor:
                 sizes[event.anchor] = 1
             if total > _MOST_VALUES or len(open_nodes) > _DEEPEST:
-                raise ValueError(
-                    f"{path}: give at most {_MOST_VALUES} values, references counted as what they "
-                    f"stand for, and at most {_DEEPEST} levels"
-                )
+                raise ValueError(_too_much(path))
+
+
+def _too_much(path: Path) -> str:
+    return (
+        f"{path}: give at most {_MOST_VALUES} values, references counted as what they stand for, "
+        f"and at most {_DEEPEST} levels"
+    )
 
 
 def check_references(values: Mapping[str, Any]) -> None:
