@@ -181,7 +181,8 @@ def evaluate_run(
     Raises:
         ValueError: As :func:`load_model`; an override is wrong; or images or classes do not fit.
     """
-    saved = load_model(run)
+    with Composer(config_dir):  # which trusts the modules there
+        saved = load_model(run)
     config = _configuration(_found(run), overrides, config_dir)
     settings: Trainer = make(config.trainer, "trainer", kind=Trainer)
     device = resolve_device(settings.device)
