@@ -73,8 +73,8 @@ def _study(name: str, results: dict[str, Any]) -> dict[str, Any]:
     claims = results["claims"]
     return {
         "link": _link(name, name),
-        "title": results["title"],
-        "command": results["command"],
+        "title": _text(results["title"]),
+        "command": _text(results["command"]),
         "about": Markdown(f"{_link(results['title'], name)} {markdown(results['question'])}"),
         "count": count([claim["verdict"] for claim in claims]),
         "claims": _table(claims),
@@ -138,13 +138,23 @@ def _table(claims: list[dict[str, Any]]) -> Table:
         for claim in claims
     ]
     if not any("what" in claim for claim in claims):
-        return Table(tuple(columns), tuple(map(tuple, rows)), text_columns=4)
+        return Table(tuple(columns), _texts(rows), text_columns=4)
     columns = [*columns[:3], "what was measured", "predicted", *columns[3:]]
     rows = [
         [*row[:3], claim.get("what") or "", claim.get("predicted", ""), *row[3:]]
         for claim, row in zip(claims, rows, strict=True)
     ]
-    return Table(tuple(columns), tuple(map(tuple, rows)), text_columns=6)
+    return Table(tuple(columns), _texts(rows), text_columns=6)
+
+
+def _texts(rows: list[list[Any]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(map(_text, row)) for row in rows)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
 
 
 def _verdict(claim: dict[str, Any]) -> str:
