@@ -4,7 +4,7 @@ from math import prod
 
 from torch import nn
 
-from losslab.models.base import Classifier, Shape, check_width
+from losslab.models.base import Classifier, Shape, check_sizes
 
 
 class Linear(Classifier):
@@ -62,7 +62,7 @@ class MLP(Classifier):
         output_scale: float = 1.0,
         output_bias: float = 0.0,
     ) -> None:
-        check_width(width)
+        check_sizes(input_shape, smallest=1, width=width, model="mlp")
         if depth < 1:
             raise ValueError(f"depth={depth}; give 1 or more hidden layers, or use model=linear")
         if normalization not in ("none", "layer"):
