@@ -24,23 +24,13 @@ _WORDS = ("class_names", "notes")
 
 
 def cached(
-    read: Callable[[], Source],
-    *,
-    cache_dir: str | Path | None,
-    name: str,
-    fingerprint: str,
+    read: Callable[[], Source], *, cache_dir: str | Path | None, name: str, fingerprint: str
 ) -> Source:
-    """Return what ``read`` gives, from ``cache_dir`` if it was read before.
+    """Return what ``read`` gives, from ``cache_dir`` if ``fingerprint`` was read before.
 
     A cached file that is altered or cut off is noticed by its SHA-256, kept in a file beside it,
     and read anew with a warning in the log. Files are written beside and renamed, so any number
     of processes may do this at once. A cache that cannot be written is a warning, no error.
-
-    Args:
-        read: Reads the data set from its own files.
-        cache_dir: The cache; ``~`` is the home folder; ``None`` for no cache.
-        name: The data set, the beginning of the file's name.
-        fingerprint: Anything that differs when the content may differ.
     """
     if cache_dir is None:
         return read()
