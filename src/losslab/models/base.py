@@ -20,7 +20,8 @@ class Classifier(nn.Module):
     e^bias / (e^bias + K − 1) for every example.
 
     Args:
-        features: From images ``(N, C, H, W)`` to ``(N, D)``.
+        features: From images ``(N, C, H, W)`` to ``(N, D)``; the models of this package build it
+            from ``input_shape``, ``(C, H, W)``.
         num_features: D.
         num_classes: K, at least 2.
         output_scale: Factor on the initial weights and biases of ``output``, above 0.

@@ -12,12 +12,9 @@ class SmallCNN(Classifier):
     An image of 28x28 becomes 24, 12, 10, 5 pixels wide. Pooling comes before ReLU: the maximum
     and a monotone function may change places, and so ReLU has a quarter of the work.
 
-    Args:
-        input_shape: ``(C, H, W)``, at least 12x12 pixels.
-        num_classes: K.
-        width: Channels of the first convolution; the second has twice as many.
-        normalization: ``none``, ``batch``, ``group`` or ``layer``, after each convolution.
-        output_scale, output_bias: Of the last layer, as :class:`Classifier`.
+    Images have at least 12x12 pixels. The first convolution has ``width`` channels, from 1 up, the
+    second twice as many. ``normalization`` (``none``, ``batch``, ``group``, ``layer``) follows each
+    convolution. The other arguments are those of :class:`Classifier`.
 
     >>> import torch
     >>> model = SmallCNN((1, 28, 28), 10)
@@ -58,12 +55,9 @@ class DeepCNN(Classifier):
     The pairs have ``width``, ``2 width`` and ``4 width`` channels. Convolutions start from He's
     initialisation (normal, fan-in), so that the network learns without normalisation, too.
 
-    Args:
-        input_shape: ``(C, H, W)``, at least 8x8 pixels.
-        num_classes: K.
-        width: Channels of the first pair, from 1 up.
-        normalization: ``none``, ``batch``, ``group`` or ``layer``, after each convolution.
-        output_scale, output_bias: Of the last layer, as :class:`Classifier`.
+    Images have at least 8x8 pixels; ``width`` is from 1 up. ``normalization`` (``none``, ``batch``,
+    ``group``, ``layer``) follows each convolution. The other arguments are those of
+    :class:`Classifier`.
 
     Source: Simonyan and Zisserman 2015, https://arxiv.org/abs/1409.1556 (the pairs of 3x3).
 
@@ -130,13 +124,9 @@ class ResNet20(Classifier):
     them. Convolutions start from He's initialisation (normal, fan-out). With the paper's width of
     16 and 10 classes there are 269,722 parameters.
 
-    Args:
-        input_shape: ``(C, H, W)``, at least 8x8 pixels.
-        num_classes: K.
-        width: Channels of the first stage, from 1 up.
-        normalization: ``batch`` (the paper's), ``group`` or ``layer``; without one the residual
-            sums grow with depth, so ``none`` is refused.
-        output_scale, output_bias: Of the last layer, as :class:`Classifier`.
+    Images have at least 8x8 pixels; ``width`` is from 1 up. ``normalization`` is ``batch`` (the
+    paper's), ``group`` or ``layer``; without one the residual sums grow with depth, so ``none`` is
+    refused. The other arguments are those of :class:`Classifier`.
 
     Source: He, Zhang, Ren, Sun 2016, https://arxiv.org/abs/1512.03385, section 4.2.
 
