@@ -44,10 +44,6 @@ def cached(
     return source
 
 
-def _checksum_path(path: Path) -> Path:
-    return path.with_suffix(".sha256")
-
-
 def _load(path: Path, name: str) -> Source | None:
     try:
         content = read_bytes(path)
@@ -57,7 +53,7 @@ def _load(path: Path, name: str) -> Source | None:
         logger.warning("cannot read the cache %s (%s): reading the data anew", path, error)
         return None
     try:
-        if read_text(_checksum_path(path)).split()[0] != hashlib.sha256(content).hexdigest():
+        if read_text(path.with_suffix(".sha256")).split()[0] != hashlib.sha256(content).hexdigest():
             raise ValueError("its checksum differs")
         stored = load(content)
         names, notes = (tuple(json.loads(stored[key].numpy().tobytes())) for key in _WORDS)
@@ -78,7 +74,7 @@ def _store(source: Source, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The checksum first: a reader that finds the tensors finds their checksum, too.
-        write_atomically(_checksum_path(path), checksum)
+        write_atomically(path.with_suffix(".sha256"), checksum)
         write_atomically(path, content)
     except OSError as error:
         logger.warning(

@@ -109,11 +109,8 @@ def _download(fetch: Callable[..., object], root: Path, name: str, instead: str)
 def _quiet_and_impatient() -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)
-    try:
-        with contextlib.ExitStack() as stack:
-            if not sys.stderr.isatty():
-                # The progress bar: a log file has no use for it.
-                stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-            yield
-    finally:
-        socket.setdefaulttimeout(before)
+    with contextlib.ExitStack() as stack:
+        stack.callback(socket.setdefaulttimeout, before)
+        if not sys.stderr.isatty():  # a log file has no use for the progress bar
+            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        yield

@@ -50,8 +50,7 @@ class Family(Published):
     def read(self, root: Path, files: list[Path]) -> Source:  # noqa: ARG002
         """Read images and labels of both parts."""
         train_images, train_labels, test_images, test_labels = map(_content, files, self.sha256)
-        train = _images(train_images), _labels(train_labels)
-        test = _images(test_images), _labels(test_labels)
+        train, test = _part(train_images, train_labels), _part(test_images, test_labels)
         return Source(self.name, *train, *test, len(self.class_names), self.class_names)
 
 
@@ -131,11 +130,7 @@ def _content(file: Path, sha256: str) -> bytes:
     return content
 
 
-def _images(content: bytes) -> Tensor:
-    pixels = np.frombuffer(content, dtype=np.uint8, offset=IMAGES_HEADER)
-    return torch.from_numpy(pixels.copy()).reshape(-1, 1, SIDE, SIDE)
-
-
-def _labels(content: bytes) -> Tensor:
-    classes = np.frombuffer(content, dtype=np.uint8, offset=LABELS_HEADER)
-    return torch.from_numpy(classes.astype(np.int64))
+def _part(images: bytes, labels: bytes) -> tuple[Tensor, Tensor]:
+    pixels = np.frombuffer(images, dtype=np.uint8, offset=IMAGES_HEADER)
+    classes = np.frombuffer(labels, dtype=np.uint8, offset=LABELS_HEADER).astype(np.int64)
+    return torch.from_numpy(pixels.copy()).reshape(-1, 1, SIDE, SIDE), torch.from_numpy(classes)

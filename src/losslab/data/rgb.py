@@ -43,16 +43,6 @@ def decode(
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Read images as RGB: ``(N, 3, H, W)`` uint8, and notes on how they were read."""
     notes: Counter[str] = Counter()
-    with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
-        # It is of a small file whose image would fill the memory.
-        pixels = _decode(files, image_size, background, notes)
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    return images, tuple(f"{count} images {what}" for what, count in sorted(notes.items()))
-
-
-def _decode(
-    files: Sequence[Path], image_size: int | None, background: int, notes: Counter[str]
-) -> np.ndarray:
     pixels: np.ndarray | None = None
     for position, file in enumerate(files):
         image = _open(file, background, notes)
@@ -68,7 +58,8 @@ def _decode(
             image = image.resize(size, Image.Resampling.BILINEAR)
         pixels[position] = np.asarray(image)
     assert pixels is not None, "there is at least one file"
-    return pixels
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return images, tuple(f"{count} images {what}" for what, count in sorted(notes.items()))
 
 
 def _room(count: int, size: tuple[int, int]) -> np.ndarray:
@@ -83,8 +74,13 @@ def _room(count: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
+    known = [name for name in FORMATS if name in Image.OPEN]
     try:
-        with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as opened:
+        # The warning is of a small file whose image would fill the memory.
+        with (
+            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+            Image.open(file, formats=known) as opened,
+        ):
             if getattr(opened, "n_frames", 1) > 1:
                 notes["have several frames; the first is used"] += 1
             # Pillow takes a transparent colour of other depths than 8 bits for one of 8.
