@@ -46,15 +46,7 @@ class Augmentation:
         return torch.stack([coin if self.flip else torch.zeros_like(coin), *shift])
 
     def apply(self, images: Tensor, draw: Tensor) -> Tensor:
-        """Return the changed images.
-
-        Args:
-            images: ``(N, C, H, W)`` of any dtype and memory format.
-            draw: ``(3, N)``, on the same device.
-
-        Returns:
-            ``(N, C, H, W)`` of the same dtype, in ``channels_last`` memory format.
-        """
+        """Change ``(N, C, H, W)`` images as :meth:`draw` says; the result is ``channels_last``."""
         num_examples, _, height, width = images.shape
         flipped, top, left = draw.unsqueeze(-1)
         padded = pad(images, (self.padding,) * 4).permute(0, 2, 3, 1)

@@ -24,23 +24,13 @@ _WORDS = ("class_names", "notes")
 
 
 def cached(
-    read: Callable[[], Source],
-    *,
-    cache_dir: str | Path | None,
-    name: str,
-    fingerprint: str,
+    read: Callable[[], Source], *, cache_dir: str | Path | None, name: str, fingerprint: str
 ) -> Source:
-    """Return what ``read`` gives, from ``cache_dir`` if it was read before.
+    """Return what ``read`` gives, from ``cache_dir`` if ``fingerprint`` was read before.
 
     A cached file that is altered or cut off is noticed by its SHA-256, kept in a file beside it,
     and read anew with a warning in the log. Files are written beside and renamed, so any number
     of processes may do this at once. A cache that cannot be written is a warning, no error.
-
-    Args:
-        read: Reads the data set from its own files.
-        cache_dir: The cache; ``~`` is the home folder; ``None`` for no cache.
-        name: The data set, the beginning of the file's name.
-        fingerprint: Anything that differs when the content may differ.
     """
     if cache_dir is None:
         return read()
@@ -54,10 +44,6 @@ def cached(
     return source
 
 
-def _checksum_path(path: Path) -> Path:
-    return path.with_suffix(".sha256")
-
-
 def _load(path: Path, name: str) -> Source | None:
     try:
         content = read_bytes(path)
@@ -67,7 +53,7 @@ def _load(path: Path, name: str) -> Source | None:
         logger.warning("cannot read the cache %s (%s): reading the data anew", path, error)
         return None
     try:
-        if read_text(_checksum_path(path)).split()[0] != hashlib.sha256(content).hexdigest():
+        if read_text(path.with_suffix(".sha256")).split()[0] != hashlib.sha256(content).hexdigest():
             raise ValueError("its checksum differs")
         stored = load(content)
         names, notes = (tuple(json.loads(stored[key].numpy().tobytes())) for key in _WORDS)
@@ -88,7 +74,7 @@ def _store(source: Source, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The checksum first: a reader that finds the tensors finds their checksum, too.
-        write_atomically(_checksum_path(path), checksum)
+        write_atomically(path.with_suffix(".sha256"), checksum)
         write_atomically(path, content)
     except OSError as error:
         logger.warning(

@@ -4,16 +4,67 @@ import contextlib
 import tarfile
 import tempfile
 import warnings
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from losslab.data.download import damaged, published, torchvision
+from losslab.data.download import Published, damaged, torchvision
 from losslab.data.source import Source
 
-_FOLDERS = {"CIFAR10": "cifar-10-batches-py", "CIFAR100": "cifar-100-python"}
-_ARCHIVES = {"CIFAR10": "cifar-10-python.tar.gz", "CIFAR100": "cifar-100-python.tar.gz"}
+
+@dataclass(frozen=True)
+class Cifar(Published):
+    """One of the two, in one archive or in the folder ``unpacked``."""
+
+    unpacked: str
+
+    def find(self, root: Path) -> tuple[list[Path], list[str]]:
+        """Look for the folder, then for the archive."""
+        folder, archive = root / self.unpacked, root / self.archives[0]
+        if folder.is_dir():
+            return sorted(folder.iterdir()), []
+        return ([archive], []) if archive.is_file() else ([], [archive.name])
+
+    def read(self, root: Path, files: list[Path]) -> Source:  # noqa: ARG002
+        """Read both parts, unpacked into a temporary folder if need be."""
+        dataset = torchvision(self.torchvision_name)
+        from torchvision.datasets.utils import check_integrity
+
+        packed = self.archives[0]
+
+        def check(file: Path, md5: str) -> None:
+            if not check_integrity(file, md5):
+                raise damaged(file, "its checksum differs", delete=f"{self.unpacked} and {packed}")
+
+        with contextlib.ExitStack() as stack:
+            if not (root / self.unpacked).is_dir():
+                unpacked = stack.enter_context(tempfile.TemporaryDirectory())
+                check(root / packed, dataset.tgz_md5)
+                with tarfile.open(root / packed) as archive:
+                    archive.extractall(unpacked, filter="data")
+                root = Path(unpacked)
+            # Before anything is unpickled.
+            meta = (dataset.meta["filename"], dataset.meta["md5"])
+            for name, md5 in (*dataset.train_list, *dataset.test_list, meta):
+                check(root / self.unpacked / name, md5)
+            # numpy warns of how Python 2 pickled the arrays in these files.
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", message=r"dtype\(\): align")
+            parts = [dataset(root, train=train) for train in (True, False)]
+        train, test = (
+            (
+                torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(),
+                torch.tensor(part.targets, dtype=torch.int64),
+            )
+            for part in parts
+        )
+        names = tuple(parts[0].classes)
+        return Source(self.name, *train, *test, len(names), names)
+
+
+CIFAR10 = Cifar("cifar10", "CIFAR10", "", ("cifar-10-python.tar.gz",), "cifar-10-batches-py")
+CIFAR100 = Cifar("cifar100", "CIFAR100", "", ("cifar-100-python.tar.gz",), "cifar-100-python")
 
 
 def cifar10(
@@ -34,7 +85,7 @@ def cifar10(
 
     Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
     """
-    return _source("CIFAR10", root, allow_download=download, cache_dir=cache_dir)
+    return CIFAR10.source(root, download=download, cache_dir=cache_dir)
 
 
 def cifar100(
@@ -44,64 +95,4 @@ def cifar100(
 
     The folder is ``cifar-100-python``, the archive ``cifar-100-python.tar.gz``.
     """
-    return _source("CIFAR100", root, allow_download=download, cache_dir=cache_dir)
-
-
-def _source(
-    torchvision_name: str, root: str | Path, *, allow_download: bool, cache_dir: str | Path | None
-) -> Source:
-    archive = _ARCHIVES[torchvision_name]
-
-    def find(root: Path) -> tuple[list[Path], list[str]]:
-        folder = root / _FOLDERS[torchvision_name]
-        if folder.is_dir():
-            return sorted(folder.iterdir()), []
-        return ([root / archive], []) if (root / archive).is_file() else ([], [archive])
-
-    return published(
-        torchvision_name.lower(),
-        root=root,
-        folder="",
-        archives=[archive],
-        find=find,
-        fetch=torchvision_name,
-        read=partial(_read, torchvision_name),
-        allow_download=allow_download,
-        cache_dir=cache_dir,
-    )
-
-
-def _read(torchvision_name: str, root: Path, _: list[Path]) -> Source:
-    dataset = torchvision(torchvision_name)
-    from torchvision.datasets.utils import check_integrity
-
-    folder, packed = _FOLDERS[torchvision_name], _ARCHIVES[torchvision_name]
-
-    def check(file: Path, md5: str) -> None:
-        if not check_integrity(file, md5):
-            raise damaged(file, "its checksum differs", delete=f"{folder} and {packed}")
-
-    with contextlib.ExitStack() as stack:
-        if not (root / folder).is_dir():
-            unpacked = stack.enter_context(tempfile.TemporaryDirectory())
-            check(root / packed, dataset.tgz_md5)
-            with tarfile.open(root / packed) as archive:
-                archive.extractall(unpacked, filter="data")
-            root = Path(unpacked)
-        # Before anything is unpickled.
-        meta = (dataset.meta["filename"], dataset.meta["md5"])
-        for name, md5 in (*dataset.train_list, *dataset.test_list, meta):
-            check(root / folder / name, md5)
-        # numpy warns of how Python 2 pickled the arrays in these files.
-        stack.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", message=r"dtype\(\): align")
-        parts = [dataset(root, train=train) for train in (True, False)]
-    train, test = (
-        (
-            torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(),
-            torch.tensor(part.targets, dtype=torch.int64),
-        )
-        for part in parts
-    )
-    names = tuple(parts[0].classes)
-    return Source(torchvision_name.lower(), *train, *test, len(names), names)
+    return CIFAR100.source(root, download=download, cache_dir=cache_dir)

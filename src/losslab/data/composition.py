@@ -35,13 +35,6 @@ def draw_rows(
     of a class are dealt like cards, in random order and all of them before any comes again. A
     smaller size gives the beginning of what a larger one gives.
 
-    Args:
-        labels: ``(M,)`` int64 in ``[0, num_classes)``, at least one of each class.
-        num_classes: K.
-        digits: D, from 1 up.
-        size: N, from 1 up.
-        stream: From names to a fresh generator for that purpose.
-
     Returns:
         The images of each row, ``(N, D)`` int64 positions from left to right, and the labels of
         the rows, ``(N,)`` int64 in ``[0, K^D)``.
@@ -80,23 +73,10 @@ def side_by_side(
     split_seed: int,
     size: int | float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Compose a part from its own images alone.
+    """Compose ``(N, C, H, D W)`` images and ``(N,)`` labels of a part from its own images alone.
 
-    Args:
-        images: ``(M, C, H, W)``.
-        labels: ``(M,)`` int64.
-        part: ``train``, ``validation`` or ``test``.
-        class_names: K names.
-        digits: D.
-        split_seed: Of the draw; each part has streams of its own.
-        size: As ``train_size`` of :func:`losslab.data.build`; a fraction is of the default, which
-            is M or :data:`LEAST_PER_CLASS` rows of each class, whichever is more.
-
-    Returns:
-        Images ``(N, C, H, D W)`` and labels ``(N,)``.
-
-    Raises:
-        ValueError: A class of which the part has no image, or a size out of range.
+    A fraction as ``size`` is of the default: M rows or :data:`LEAST_PER_CLASS` of each class,
+    whichever is more.
     """
     empty = (torch.bincount(labels, minlength=len(class_names)) == 0).nonzero()
     if len(empty) > 0:
@@ -120,12 +100,7 @@ def side_by_side(
 
 
 def check_digits(digits: int, *, flip: bool) -> None:
-    """Check what can be checked before any data is read.
-
-    Raises:
-        ValueError: ``digits`` is no whole number from 1 to :data:`MOST_DIGITS`, or images would
-            be mirrored, which makes another class of a row.
-    """
+    """Check what can be checked before any data is read."""
     if type(digits) is not int or not 1 <= digits <= MOST_DIGITS:
         raise ValueError(
             f"digits={digits}; give a whole number of images side by side, from 1 to {MOST_DIGITS}"
@@ -139,9 +114,6 @@ def check_digits(digits: int, *, flip: bool) -> None:
 
 def composed_names(names: Sequence[str], digits: int) -> tuple[str, ...]:
     """Return the K^D names in the order of the labels.
-
-    Raises:
-        ValueError: More than :data:`MOST_CLASSES`.
 
     >>> composed_names("01", 2), composed_names(("cat", "dog"), 2)[1]
     (('00', '01', '10', '11'), 'cat+dog')

@@ -37,19 +37,11 @@ def load(
 
     The ranges of all options are checked before anything is read.
 
-    Args:
-        source: Gives the source, e.g. :func:`losslab.data.mnist5k`. Or a name, such as
-            ``"mnist5k"`` (see ``losslab list data``): every option is then optional, and what is
-            not given is what the file of that name in ``conf/data`` says.
-        dataset: The name; two data sets of one name are taken for the same data.
-        val_size: As :func:`build`.
-        split_seed: As :func:`build`.
-        train_size: As :func:`build`.
-        num_classes: As :func:`build`.
-        digits: As :func:`build`.
-        label_noise: As :func:`build`.
-        augmentation: As :func:`build`.
-        **arguments: What ``source`` takes, such as ``root`` or ``cache_dir``.
+    ``source`` gives the source, e.g. :func:`losslab.data.mnist5k`, from ``arguments`` such as
+    ``root`` or ``cache_dir``. Or it is a name, such as ``"mnist5k"`` (see ``losslab list data``):
+    every option is then optional, and what is not given is what the file of that name in
+    ``conf/data`` says. Two data sets of one name, ``dataset``, are taken for the same data. All
+    other options are those of :func:`build`.
 
     Raises:
         ValueError: The name is unknown, an option is out of range, or the data cannot be read.

@@ -6,7 +6,10 @@ import socket
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -27,49 +30,47 @@ def torchvision(name: str) -> Any:
     return getattr(datasets, name)
 
 
-def published(
-    name: str,
-    *,
-    root: str | Path,
-    folder: str,
-    archives: Sequence[str],
-    find: Callable[[Path], tuple[list[Path], list[str]]],
-    fetch: str,
-    read: Callable[[Path, list[Path]], Source],
-    allow_download: bool,
-    cache_dir: str | Path | None,
-) -> Source:
-    """Read a published data set; download it first if need be.
+@dataclass(frozen=True)
+class Published(ABC):
+    """A published data set under a torchvision root.
 
-    Args:
+    Attributes:
         name: losslab's name.
-        root: A torchvision root; ``~`` is the home folder.
+        torchvision_name: Of torchvision's class, which downloads it.
         folder: Below the root, where the archives belong.
         archives: Their file names.
-        find: From the root to the files that are there and the archives that are missing.
-        fetch: torchvision's class that downloads them.
-        read: From the root and the files.
-        allow_download: Whether to download what is missing.
-        cache_dir: Where the tensors are kept for the next read; ``None`` keeps nothing.
-
-    Raises:
-        ValueError: Files that are missing, or a download that failed.
     """
-    root = expanded(root).absolute()
-    files, missing = find(root)
-    if missing:
-        instead = (
-            f"use data=mnist5k (needs no download), or put {', '.join(archives)} under "
-            f"{root / folder} and say data={name} data.root=..."
-        )
-        if not allow_download:
-            where = f"{missing[0]} is not under {root / folder} and download=false"
-            raise ValueError(f"{name}: {where}; {instead}")
-        _download(torchvision(fetch), root, name, instead)
-        files, _ = find(root)
-    return cached(
-        lambda: read(root, files), cache_dir=cache_dir, name=name, fingerprint=stamp(files)
-    )
+
+    name: str
+    torchvision_name: str
+    folder: str
+    archives: tuple[str, ...]
+
+    @abstractmethod
+    def find(self, root: Path) -> tuple[list[Path], list[str]]:
+        """Return the files that are there and the archives that are missing."""
+
+    @abstractmethod
+    def read(self, root: Path, files: list[Path]) -> Source:
+        """Verify and read what was found."""
+
+    def source(self, root: str | Path, *, download: bool, cache_dir: str | Path | None) -> Source:
+        """Find, download if need be and allowed, read; or take it from the cache."""
+        root = expanded(root).absolute()
+        files, missing = self.find(root)
+        if missing:
+            place = root / self.folder
+            instead = (
+                f"use data=mnist5k (needs no download), or put {', '.join(self.archives)} under "
+                f"{place} and say data={self.name} data.root=..."
+            )
+            if not download:
+                where = f"{missing[0]} is not under {place} and download=false"
+                raise ValueError(f"{self.name}: {where}; {instead}")
+            _download(torchvision(self.torchvision_name), root, self.name, instead)
+            files, _ = self.find(root)
+        read = partial(self.read, root, files)
+        return cached(read, cache_dir=cache_dir, name=self.name, fingerprint=stamp(files))
 
 
 def damaged(file: Path, reason: str, *, delete: str = "it") -> ValueError:
@@ -108,11 +109,8 @@ def _download(fetch: Callable[..., object], root: Path, name: str, instead: str)
 def _quiet_and_impatient() -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)
-    try:
-        with contextlib.ExitStack() as stack:
-            if not sys.stderr.isatty():
-                # The progress bar: a log file has no use for it.
-                stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-            yield
-    finally:
-        socket.setdefaulttimeout(before)
+    with contextlib.ExitStack() as stack:
+        stack.callback(socket.setdefaulttimeout, before)
+        if not sys.stderr.isatty():  # a log file has no use for the progress bar
+            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        yield

@@ -14,12 +14,9 @@ import torch
 from losslab.data.cache import cached, stamp
 from losslab.data.rgb import decode, endings
 from losslab.data.source import Source
-from losslab.data.splits import stratified_order
+from losslab.data.splits import set_apart
 from losslab.files import expanded
-from losslab.seeding import generator
 
-# The test part must never change, or results of different days could not be compared.
-TEST_SEED = 5000
 # What programs leave beside images, besides hidden files; in lower case.
 _NOT_DATA = {
     *("__macosx", "__pycache__", "@eadir", "#recycle", "$recycle.bin", "lost+found"),
@@ -240,21 +237,17 @@ def _is_read_anyway(link: str, folders: set[str]) -> bool:
 
 def _read(train: Classes, test: Classes, *, image_size: int | None, background: int) -> Source:
     class_names = tuple(train)
-    index = {name: label for label, name in enumerate(class_names)}
     files, labels = [], []
-    for part in (train, test):
-        for name, images in part.items():
-            files += images
-            labels += [index[name]] * len(images)
+    for name, images in (*train.items(), *test.items()):
+        files += images
+        labels += [class_names.index(name)] * len(images)
     pixels, notes = decode(files, image_size=image_size, background=background)
     target = torch.tensor(labels)
     if test:
         num_train = sum(len(images) for images in train.values())
         first, second = torch.arange(num_train), torch.arange(num_train, len(files))
     else:
-        order = stratified_order(target, generator(TEST_SEED, "image_folder", "test"))
-        num_test = max(1, round(len(files) / 10))
-        first, second = order[num_test:].sort().values, order[:num_test].sort().values
+        first, second = set_apart(target, max(1, round(len(files) / 10)), "image_folder")
     trained = {_digest(image) for image in pixels[first]}
     both = sum(_digest(image) in trained for image in pixels[second])
     if both:

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losslab.data.download import damaged, published
+from losslab.data.download import Published, damaged
 from losslab.data.source import Source
 
 FILES = (
     *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 )
+ARCHIVES = tuple(f"{name}.gz" for name in FILES)
 SIDE = 28
 IMAGES_HEADER = 16
 LABELS_HEADER = 8
@@ -24,26 +25,40 @@ LARGEST = IMAGES_HEADER + 60_000 * SIDE * SIDE
 
 
 @dataclass(frozen=True)
-class Family:
+class Family(Published):
     """One of the data sets that come in MNIST's four files.
 
     Attributes:
-        name: losslab's name.
-        torchvision_name: torchvision's class, and its folder under a root.
         sha256: Of the uncompressed content of :data:`FILES`: the archives exist in several
             compressions, the content in one.
         class_names: Ten names.
     """
 
-    name: str
-    torchvision_name: str
     sha256: tuple[str, ...]
     class_names: tuple[str, ...]
+
+    def find(self, root: Path) -> tuple[list[Path], list[str]]:
+        """Look for each file in the folder and in the root, compressed or not."""
+        found, missing = [], []
+        for name in FILES:
+            below = (f"{self.folder}/{name}", f"{self.folder}/{name}.gz", name, f"{name}.gz")
+            places = [root / place for place in below if (root / place).is_file()]
+            found += places[:1]
+            missing += [] if places else [f"{name}.gz"]
+        return found, missing
+
+    def read(self, root: Path, files: list[Path]) -> Source:  # noqa: ARG002
+        """Read images and labels of both parts."""
+        train_images, train_labels, test_images, test_labels = map(_content, files, self.sha256)
+        train, test = _part(train_images, train_labels), _part(test_images, test_labels)
+        return Source(self.name, *train, *test, len(self.class_names), self.class_names)
 
 
 MNIST = Family(
     "mnist",
     "MNIST",
+    "MNIST/raw",
+    ARCHIVES,
     (
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
         "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -55,6 +70,8 @@ MNIST = Family(
 FASHION_MNIST = Family(
     "fashion_mnist",
     "FashionMNIST",
+    "FashionMNIST/raw",
+    ARCHIVES,
     (
         "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
         "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
@@ -86,7 +103,7 @@ def mnist(
 
     Source: LeCun, Bottou, Bengio, Haffner 1998.
     """
-    return _source(MNIST, root, allow_download=download, cache_dir=cache_dir)
+    return MNIST.source(root, download=download, cache_dir=cache_dir)
 
 
 def fashion_mnist(
@@ -98,46 +115,7 @@ def fashion_mnist(
 
     Source: Xiao, Rasul, Vollgraf 2017, https://arxiv.org/abs/1708.07747.
     """
-    return _source(FASHION_MNIST, root, allow_download=download, cache_dir=cache_dir)
-
-
-def _source(
-    family: Family, root: str | Path, *, allow_download: bool, cache_dir: str | Path | None
-) -> Source:
-    folder = f"{family.torchvision_name}/raw"
-
-    def find(root: Path) -> tuple[list[Path], list[str]]:
-        found, missing = [], []
-        for name in FILES:
-            below = (f"{folder}/{name}", f"{folder}/{name}.gz", name, f"{name}.gz")
-            places = [root / place for place in below if (root / place).is_file()]
-            found += places[:1]
-            missing += [] if places else [f"{name}.gz"]
-        return found, missing
-
-    def read(_: Path, files: list[Path]) -> Source:
-        train_images, train_labels, test_images, test_labels = map(_content, files, family.sha256)
-        return Source(
-            family.name,
-            _images(train_images),
-            _labels(train_labels),
-            _images(test_images),
-            _labels(test_labels),
-            len(family.class_names),
-            family.class_names,
-        )
-
-    return published(
-        family.name,
-        root=root,
-        folder=folder,
-        archives=[f"{name}.gz" for name in FILES],
-        find=find,
-        fetch=family.torchvision_name,
-        read=read,
-        allow_download=allow_download,
-        cache_dir=cache_dir,
-    )
+    return FASHION_MNIST.source(root, download=download, cache_dir=cache_dir)
 
 
 def _content(file: Path, sha256: str) -> bytes:
@@ -152,11 +130,7 @@ def _content(file: Path, sha256: str) -> bytes:
     return content
 
 
-def _images(content: bytes) -> Tensor:
-    pixels = np.frombuffer(content, dtype=np.uint8, offset=IMAGES_HEADER)
-    return torch.from_numpy(pixels.copy()).reshape(-1, 1, SIDE, SIDE)
-
-
-def _labels(content: bytes) -> Tensor:
-    classes = np.frombuffer(content, dtype=np.uint8, offset=LABELS_HEADER)
-    return torch.from_numpy(classes.astype(np.int64))
+def _part(images: bytes, labels: bytes) -> tuple[Tensor, Tensor]:
+    pixels = np.frombuffer(images, dtype=np.uint8, offset=IMAGES_HEADER)
+    classes = np.frombuffer(labels, dtype=np.uint8, offset=LABELS_HEADER).astype(np.int64)
+    return torch.from_numpy(pixels.copy()).reshape(-1, 1, SIDE, SIDE), torch.from_numpy(classes)

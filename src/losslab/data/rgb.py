@@ -22,6 +22,11 @@ _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 # Of TIFF.
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 _SAMPLE_FORMAT, _SIGNED = 339, 2
+# Pillow's decoders answer broken files with these, among them SyntaxError for PNG.
+_UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError),
+    *(OverflowError, MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
 _PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
 
 
@@ -36,30 +41,8 @@ def endings() -> tuple[str, ...]:
 def decode(
     files: Sequence[Path], *, image_size: int | None, background: int
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """Read images as RGB.
-
-    Args:
-        files: At least one.
-        image_size: Height and width of all, or ``None`` where they have one size.
-        background: Grey level behind transparent pixels.
-
-    Returns:
-        ``(N, 3, H, W)`` uint8, and what is to be told of how they were read.
-
-    Raises:
-        ValueError: One cannot be read, or is of another size.
-    """
+    """Read images as RGB: ``(N, 3, H, W)`` uint8, and notes on how they were read."""
     notes: Counter[str] = Counter()
-    with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
-        # It is of a small file whose image would fill the memory.
-        pixels = _decode(files, image_size, background, notes)
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    return images, tuple(f"{count} images {what}" for what, count in sorted(notes.items()))
-
-
-def _decode(
-    files: Sequence[Path], image_size: int | None, background: int, notes: Counter[str]
-) -> np.ndarray:
     pixels: np.ndarray | None = None
     for position, file in enumerate(files):
         image = _open(file, background, notes)
@@ -75,7 +58,8 @@ def _decode(
             image = image.resize(size, Image.Resampling.BILINEAR)
         pixels[position] = np.asarray(image)
     assert pixels is not None, "there is at least one file"
-    return pixels
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return images, tuple(f"{count} images {what}" for what, count in sorted(notes.items()))
 
 
 def _room(count: int, size: tuple[int, int]) -> np.ndarray:
@@ -90,17 +74,24 @@ def _room(count: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
+    known = [name for name in FORMATS if name in Image.OPEN]
     try:
-        with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as opened:
+        # The warning is of a small file whose image would fill the memory.
+        with (
+            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+            Image.open(file, formats=known) as opened,
+        ):
             if getattr(opened, "n_frames", 1) > 1:
                 notes["have several frames; the first is used"] += 1
             # Pillow takes a transparent colour of other depths than 8 bits for one of 8.
             other_depth = ";" in str(opened.tile) and opened.mode != "P"
-            image = _upright(opened, notes)
+            if opened.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                notes["were turned upright, as their EXIF data say"] += 1
+            opened.load()
+            image = ImageOps.exif_transpose(opened)
             if "transparency" in image.info and other_depth:
                 raise ValueError(f"mode {opened.mode}, not of 8 bits, with a transparent colour")
             return _as_rgb(image, opened, background, notes)
-    # Pillow's decoders answer broken files with these, among them SyntaxError for PNG.
     except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(
@@ -108,28 +99,10 @@ def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
         ) from error
 
 
-_UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError),
-    *(OverflowError, MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning),
-)
-
-
-def _upright(opened: Image.Image, notes: Counter[str]) -> Image.Image:
-    turned = opened.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    if turned:
-        notes["were turned upright, as their EXIF data say"] += 1
-    opened.load()
-    return ImageOps.exif_transpose(opened)
-
-
 def _as_rgb(
     image: Image.Image, opened: Image.Image, background: int, notes: Counter[str]
 ) -> Image.Image:
-    """Return an image of any mode as RGB.
-
-    Raises:
-        ValueError: It has a mode whose range is unknown.
-    """
+    """Return an image as RGB, of any mode whose range of brightness is known."""
     # Pillow takes signed bytes for unsigned ones.
     if _SIGNED in getattr(opened, "tag_v2", {}).get(_SAMPLE_FORMAT, ()):
         raise ValueError(f"mode {image.mode}, signed; save it as 8-bit grey or RGB")

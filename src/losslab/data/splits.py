@@ -17,10 +17,6 @@ def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     the classes in their proportions to within about one example, exactly one of each in every run
     of K where the classes are equally large, and a shorter prefix is always part of a longer one.
 
-    Args:
-        labels: ``(N,)`` int64.
-        generator: A CPU generator; the order is the same on every device.
-
     Returns:
         ``(N,)`` int64, a permutation of ``0 .. N - 1``.
 
@@ -53,15 +49,7 @@ def resolve_size(
 ) -> int:
     """Return ``size`` as a count: an integer as it is, a fraction below one of ``available``.
 
-    Args:
-        size: An integer count, or a fraction in ``(0, 1)``.
-        available: How many examples there are to choose from.
-        name: What the message calls ``size``.
-        least: The smallest count that makes sense.
-        most: The largest count that is possible; ``None`` for all that are available.
-
-    Raises:
-        ValueError: As :func:`check_size`, or outside ``least .. most``.
+    ``ValueError`` as :func:`check_size`, or outside ``least .. most`` (default: all).
 
     >>> resolve_size(500, 4000, name="val_size"), resolve_size(0.1, 4000, name="val_size")
     (500, 400)
@@ -99,15 +87,6 @@ def symmetric_noise(
 
     Exactly ``round(share * N)`` labels change. With the same generator a smaller share changes a
     subset of what a larger one changes, to the same classes.
-
-    Args:
-        labels: ``(N,)`` int64.
-        share: In ``[0, 1)``.
-        num_classes: K, at least 2.
-        generator: A CPU generator.
-
-    Returns:
-        ``(N,)`` int64.
 
     >>> noisy = symmetric_noise(torch.zeros(10, dtype=torch.int64), share=0.4, num_classes=3,
     ...                         generator=torch.Generator().manual_seed(0))

@@ -11,20 +11,15 @@ from losslab.losses.base import Loss, Reduction, checked
 class Focal(Loss):
     """Focal loss: −(1 − p_y)^γ log p_y, without the class weights α of its source.
 
-    Cross-entropy that attends less to what is already right; γ = 0 gives :class:`CrossEntropy`.
+    Cross-entropy that attends less to what is already right; ``gamma`` = 0 gives
+    :class:`CrossEntropy`, and 2 is usual.
 
-    - Gradient with respect to the logits, with c_i = (1 − p_i)^γ − γ p_i (1 − p_i)^(γ−1) log p_i:
-      c_y (p − y) for class indices, cross-entropy's times c_y; in general ⟨y, c⟩ p − y ∘ c.
-    - Range: [0, ∞), in nats. Not bounded.
-    - Not convex in the logits for γ > 0; convex for γ = 0.
-    - Shapes: logits ``(N, K)``; target ``(N,)`` int64, or ``(N, K)`` probabilities for the
-      expectation over labels drawn from y, −Σ_i y_i (1 − p_i)^γ log p_i, whose least value is not
-      at p = y; result ``()`` or ``(N,)``.
-    - ``ValueError``: γ is negative or not finite, or shapes, types or labels do not fit.
-
-    Args:
-        gamma: γ ≥ 0; 2 is usual.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+    - Gradient: with c_i = (1 − p_i)^γ − γ p_i (1 − p_i)^(γ−1) log p_i it is c_y (p − y) for class
+      indices, cross-entropy's times c_y; in general ⟨y, c⟩ p − y ∘ c.
+    - Range: [0, ∞), in nats. Convex in the logits only for γ = 0.
+    - Soft targets give −Σ_i y_i (1 − p_i)^γ log p_i, whose least value is not at p = y.
+    - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
+    - ``ValueError``: as :class:`Loss`, and for γ < 0 or not finite.
 
     Source: Lin et al. 2017, *Focal loss for dense object detection*.
 
@@ -49,13 +44,11 @@ class Squentropy(Loss):
     The second term holds the scores of the wrong classes near 0, which fixes the shift that
     softmax leaves free.
 
-    - Gradient with respect to the logits: (p − y) + (2/(K − 1)) (1 − y) ∘ z.
-    - Range: [0, ∞). Not bounded.
-    - Convex in the logits.
-    - Shapes: logits ``(N, K)``; target ``(N,)`` int64, or ``(N, K)`` probabilities for the
-      expectation over labels drawn from y, −Σ_i y_i log p_i + (1/(K − 1)) Σ_i (1 − y_i) z_i²;
-      result ``()`` or ``(N,)``.
-    - ``ValueError``: shapes, types or labels do not fit.
+    - Gradient: (p − y) + (2/(K − 1)) (1 − y) ∘ z.
+    - Range: [0, ∞). Convex in the logits.
+    - Soft targets give −Σ_i y_i log p_i + (1/(K − 1)) Σ_i (1 − y_i) z_i².
+    - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
+    - ``ValueError``: as :class:`Loss`.
 
     Source: Hui, Belkin and Wright 2023, *Cut your losses with squentropy*.
 
@@ -72,17 +65,16 @@ class Squentropy(Loss):
 class MeanAbsoluteError(Loss):
     """Absolute error after softmax: Σ_i |p_i − y_i|, for class indices 2 (1 − p_y).
 
-    Summed over the classes, no 1/K, as in the literature on label noise; the mean is over the
-    batch.
+    Summed over the classes, no 1/K, as in the literature on label noise.
 
-    - Gradient with respect to the logits: 2 p_y (p − y) for class indices; p ∘ (s − ⟨p, s⟩1) with
-      s = sign(p − y) for soft targets. It vanishes where p_y does: the badly wrong examples, the
-      mislabelled and the merely hard alike, are not learned.
-    - Range: [0, 2]; 0 at p = y. Bounded, and its sum over all K labels is constant, 2 (K − 1).
-    - Not convex in the logits.
-    - Shapes: logits ``(N, K)``; target ``(N,)`` int64, or ``(N, K)`` probabilities for the distance
-      itself (not its expectation over labels drawn from y); result ``()`` or ``(N,)``.
-    - ``ValueError``: shapes, types or labels do not fit.
+    - Gradient: 2 p_y (p − y) for class indices; p ∘ (s − ⟨p, s⟩1) with s = sign(p − y) for soft
+      targets. It vanishes where p_y does: the badly wrong examples, the mislabelled and the merely
+      hard alike, are not learned.
+    - Range: [0, 2]; 0 at p = y. Its sum over all K labels is constant, 2 (K − 1). Not convex in
+      the logits.
+    - Soft targets give the distance itself, not its expectation over labels drawn from y.
+    - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
+    - ``ValueError``: as :class:`Loss`.
 
     Source: Ghosh, Kumar and Sastry 2017, *Robust loss functions under label noise for deep neural
     networks*.
@@ -101,20 +93,14 @@ class GeneralizedCrossEntropy(Loss):
     """Generalised cross-entropy: (1 − p_y^q)/q, between cross-entropy and absolute error.
 
     q → 0 gives :class:`CrossEntropy`; q = 1 gives 1 − p_y, half of :class:`MeanAbsoluteError` for
-    class indices.
+    class indices; 0.7 is usual.
 
-    - Gradient with respect to the logits: p_y^q (p − y) for class indices, cross-entropy's times
-      p_y^q; in general ⟨y, p^q⟩ p − y ∘ p^q.
-    - Range: [0, 1/q]; 0 at p_y = 1. Bounded.
-    - Not convex in the logits.
-    - Shapes: logits ``(N, K)``; target ``(N,)`` int64, or ``(N, K)`` probabilities for the
-      expectation over labels drawn from y, Σ_i y_i (1 − p_i^q)/q, whose least value is not at
-      p = y; result ``()`` or ``(N,)``.
-    - ``ValueError``: q is outside (0, 1], or shapes, types or labels do not fit.
-
-    Args:
-        q: In (0, 1]; 0.7 is usual.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+    - Gradient: p_y^q (p − y) for class indices, cross-entropy's times p_y^q; in general
+      ⟨y, p^q⟩ p − y ∘ p^q.
+    - Range: [0, 1/q]; 0 at p_y = 1. Not convex in the logits.
+    - Soft targets give Σ_i y_i (1 − p_i^q)/q, whose least value is not at p = y.
+    - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
+    - ``ValueError``: as :class:`Loss`, and for q outside (0, 1].
 
     Source: Zhang and Sabuncu 2018, *Generalized cross entropy loss for training deep neural
     networks with noisy labels*.
@@ -141,13 +127,11 @@ class MulticlassHinge(Loss):
     averages. It asks only that the true class lead every other by a margin of 1 and reads no
     probability from the scores.
 
-    - Gradient with respect to the logits: 1 for each class i ≠ y with z_i > z_y − 1, minus their
-      number for y; elsewhere 0 (also at the kink, where any slope from 0 to 1 is a subgradient).
-    - Range: [0, ∞); 0 where every margin is at least 1. Not bounded.
-    - Convex in the logits, piecewise linear.
-    - Shapes: logits ``(N, K)``; target ``(N,)`` int64; result ``()`` or ``(N,)``.
-    - ``ValueError``: the target is soft (a margin needs one true class), or shapes, types or labels
-      do not fit.
+    - Gradient: 1 for each class i ≠ y with z_i > z_y − 1, minus their number for y; elsewhere 0
+      (also at the kink, where any slope from 0 to 1 is a subgradient).
+    - Range: [0, ∞); 0 where every margin is at least 1. Convex in the logits, piecewise linear.
+    - Shapes: logits ``(N, K)``, target ``(N,)``, result ``()`` or ``(N,)``.
+    - ``ValueError``: as :class:`Loss`, and for soft targets, since a margin needs one true class.
 
     Source: Weston and Watkins 1999, *Support vector machines for multi-class pattern recognition*;
     cs231n, *Linear classification*.

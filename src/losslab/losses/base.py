@@ -14,13 +14,16 @@ HALF_PRECISION = (torch.float16, torch.bfloat16)
 class Loss(nn.Module, ABC):
     """A loss with torch's manners: ``loss(logits, target)``.
 
-    To add one, write :meth:`per_example`; the rest of losslab needs nothing else.
+    To add one, write :meth:`per_example`; the rest of losslab needs nothing else. In the
+    docstrings z are the logits, p = softmax(z), y the target distribution, one-hot for a class
+    index; gradients are those of one example with respect to its logits.
 
-    Args:
-        reduction: ``"mean"`` or ``"sum"`` over the batch, or ``"none"`` for ``(N,)``.
-
-    Raises:
-        ValueError: ``reduction`` is none of these.
+    - Shapes: logits ``(N, K)`` floating point, K ≥ 2; target ``(N,)`` int64 class indices or
+      ``(N, K)`` floating-point probabilities, for which the formula is the same where the loss
+      says nothing else. Rows are not checked to sum to 1: the processor would wait for the GPU.
+    - Result: float32 for half-precision logits, else of their type; ``()`` for ``reduction``
+      ``"mean"`` (NaN for an empty batch, as in torch) or ``"sum"``, ``(N,)`` for ``"none"``.
+    - ``ValueError``: another reduction, or shapes, types or labels that do not fit.
 
     >>> import torch
     >>> class Linear(Loss):
@@ -37,21 +40,10 @@ class Loss(nn.Module, ABC):
 
     @abstractmethod
     def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of each example.
-
-        Args:
-            logits: ``(N, K)`` floating point.
-            target: ``(N,)`` int64 class indices or ``(N, K)`` floating-point probabilities.
-
-        Returns:
-            ``(N,)``, float32 for half-precision logits, else of the logits' type.
-        """
+        """Return the loss of each example, ``(N,)``."""
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return :meth:`per_example`, reduced: ``()``, or ``(N,)`` for ``"none"``.
-
-        An empty batch has the sum 0 and, as in torch, the mean NaN.
-        """
+        """Return :meth:`per_example`, reduced: ``()``, or ``(N,)`` for ``"none"``."""
         return reduce(self.per_example(logits, target), self.reduction)
 
     def extra_repr(self) -> str:
@@ -88,21 +80,7 @@ def positive(name: str, value: float) -> float:
 
 
 def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Check shapes and types; return both ready to compute with.
-
-    Half-precision logits become float32, so that sums accumulate there. Values are not looked at:
-    that would make the processor wait for the GPU in every step.
-
-    Args:
-        logits: ``(N, K)`` floating point, K ≥ 2.
-        target: ``(N,)`` int64 class indices, or ``(N, K)`` floating-point probabilities.
-
-    Returns:
-        Logits ``(N, K)`` and target, a soft target in the type of the logits.
-
-    Raises:
-        ValueError: A shape or a type is not one of these.
-    """
+    """Check shapes and types; return the logits, at least float32, and the target to match."""
     shape = tuple(logits.shape)
     if logits.dim() != 2 or shape[1] < 2:
         raise ValueError(

@@ -1,11 +1,6 @@
 """The losses as pure functions: ``(N, K)`` logits and a target give ``(N,)``.
 
-The classes of the same names have the derivations, ranges and sources; here is the arithmetic.
-z are the logits, p = softmax(z), y the target distribution.
-
-Everywhere ``target`` is ``(N,)`` int64 class indices or ``(N, K)`` floating-point probabilities
-that sum to 1 along a row (not checked: that would read values back from the device). Half-precision
-logits are computed in float32. Wrong shapes, types and labels raise ``ValueError``.
+The classes of the same names say more; :class:`losslab.losses.Loss` has the shapes and symbols.
 """
 
 from typing import Literal

@@ -28,16 +28,11 @@ class CrossEntropy(Loss):
 
     No half, no 1/K, natural logarithm. With label smoothing ε, y becomes (1 − ε) y + ε/K.
 
-    - Gradient with respect to the logits: p − y. It is largest where the network is most wrong.
-    - Range: [0, ∞), in nats; for soft or smoothed targets at least H(y). Not bounded.
+    - Gradient: p − y. It is largest where the network is most wrong.
+    - Range: [0, ∞), in nats; for soft or smoothed targets at least H(y).
     - Convex in the logits: the Hessian diag(p) − ppᵀ has no negative eigenvalue.
-    - Shapes: logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities, for which the
-      formula is the same; result ``()`` or ``(N,)``.
-    - ``ValueError``: ε is out of range, or shapes, types or labels do not fit.
-
-    Args:
-        label_smoothing: ε in [0, 1).
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+    - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
+    - ``ValueError``: as :class:`Loss`, and for ε, ``label_smoothing``, outside [0, 1).
 
     Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, §6.2.2.3; smoothing: Szegedy et
     al. 2016, *Rethinking the Inception architecture*, §7.
@@ -85,13 +80,11 @@ class KLDivergence(Loss):
     indices H(y) = 0 and the values are equal to the bit. torch's reduction ``"batchmean"`` is
     ``"mean"`` here.
 
-    - Gradient with respect to the logits: p − y.
-    - Range: [0, ∞), in nats; 0 at p = y, where rounding may leave it at −10⁻⁷ in float32. Not
-      bounded.
-    - Convex in the logits.
-    - Shapes: logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities, for which the
-      formula is the same; result ``()`` or ``(N,)``.
-    - ``ValueError``: shapes, types or labels do not fit.
+    - Gradient: p − y.
+    - Range: [0, ∞), in nats; 0 at p = y, where rounding may leave it at −10⁻⁷ in float32. Convex in
+      the logits.
+    - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
+    - ``ValueError``: as :class:`Loss`.
 
     Source: Kullback and Leibler 1951, *On information and sufficiency*.
 
@@ -112,12 +105,11 @@ class NegativeLogLikelihood(Loss):
     the one is minimising the other, which is :class:`CrossEntropy` with one-hot targets. Unlike
     ``torch.nn.NLLLoss`` it takes logits and applies log-softmax itself.
 
-    - Gradient with respect to the logits: p − y, y one-hot.
-    - Range: [0, ∞), in nats. Not bounded.
-    - Convex in the logits.
-    - Shapes: logits ``(N, K)``; target ``(N,)`` int64, or ``(N, K)`` probabilities as observed
-      label frequencies: −Σ_i y_i log p_i; result ``()`` or ``(N,)``.
-    - ``ValueError``: shapes, types or labels do not fit.
+    - Gradient: p − y, y one-hot.
+    - Range: [0, ∞), in nats. Convex in the logits.
+    - Soft targets are observed label frequencies: −Σ_i y_i log p_i.
+    - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
+    - ``ValueError``: as :class:`Loss`.
 
     Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, §5.5.
 
@@ -139,17 +131,12 @@ class UnnormalizedCrossEntropy(Loss):
     A demonstration of what softmax is for, not a way to train: nothing lowers the scores of the
     wrong classes, so saying yes to every class is best. exp(z) is softmax without its division.
 
-    - Gradient with respect to the logits: −y for exp, however right the network is already;
-      −y ∘ (1 − σ(z)) for sigmoid.
-    - Range: (−∞, ∞) for exp, −z_y itself, without a minimum; [0, ∞) for sigmoid. Not bounded.
-    - Convex in the logits (for exp linear).
-    - Shapes: logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities, for which the
-      formula is the same; result ``()`` or ``(N,)``.
-    - ``ValueError``: the activation is unknown, or shapes, types or labels do not fit.
-
-    Args:
-        activation: ``"exp"`` or ``"sigmoid"``; with softmax it would be :class:`CrossEntropy`.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+    - Gradient: −y for exp, however right the network is already; −y ∘ (1 − σ(z)) for sigmoid.
+    - Range: (−∞, ∞) for exp, −z_y itself, without a minimum; [0, ∞) for sigmoid. Convex in the
+      logits (for exp linear).
+    - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
+    - ``ValueError``: as :class:`Loss`, and for an ``activation`` that is neither ``"exp"`` nor
+      ``"sigmoid"``.
 
     Source: A. Garg 2020, *Cross entropy*, on why a score must be made a distribution.
 

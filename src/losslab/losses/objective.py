@@ -38,9 +38,8 @@ class MAP(nn.Module):
     prior nor losslab's weight decay acts on them.
 
     Args:
-        likelihood: A loss of this library, or any module that gives ``(N,)``, such as
-            ``nn.CrossEntropyLoss(reduction="none")``. A library loss's own ``reduction`` is not
-            used.
+        likelihood: A :class:`Loss`, whose own ``reduction`` is not used, or any module that gives
+            ``(N,)``, such as ``nn.CrossEntropyLoss(reduction="none")``.
         prior: A prior of this library, or any function from parameters to a scalar tensor.
         num_train: N ≥ 1, the number of training examples.
         reduction: Acts on l_i + prior(W)/N: ``"mean"``, ``"sum"`` or ``"none"``.
@@ -103,13 +102,7 @@ class MAP(nn.Module):
         return values
 
     def forward(self, logits: Tensor, target: Tensor, parameters: Iterable[Tensor]) -> Tensor:
-        """Return l_i + prior(W)/N, reduced: ``()``, or ``(N,)`` for ``"none"``.
-
-        Args:
-            logits: ``(N, K)``.
-            target: ``(N,)`` int64 or ``(N, K)`` probabilities.
-            parameters: W, such as ``model.parameters()``.
-        """
+        """Return l_i + prior(W)/N, reduced; W, ``parameters``, is e.g. ``model.parameters()``."""
         penalty = self.prior(parameters) / self.num_train
         return reduce(self.per_example(logits, target) + penalty, self.reduction)
 

@@ -28,19 +28,17 @@ class SquaredError(Loss):
     targets 0 and M in place of their −1 and 1: for k = 1 it is M²/4 times Σ_i max(0, 1 − t_i s_i)²
     with t = 2y − 1 and s = 2z/M − 1.
 
-    - Gradient with respect to the logits, with u_i = 2 (1 + (k − 1) y_i) (a_i − M y_i), over K for
+    - Gradient: with u_i = 2 (1 + (k − 1) y_i) (a_i − M y_i), over K for
       ``"mean"``: raw u; sigmoid u ∘ a ∘ (1 − a); softmax p ∘ (u − ⟨p, u⟩1). With k = M = 1 and
       r = p − y the last is 2 p ∘ (r − ⟨p, r⟩1): it vanishes where p is confident, right or wrong.
       One-sided: u_y where z_y < M and u_i where z_i > 0 (i ≠ y), else 0.
-    - Range with k = M = 1 for ``"sum"``: raw [0, ∞); softmax [0, 2]; sigmoid [0, K]. Bounded after
-      softmax or sigmoid, not on raw scores. 0 at a = M y; one-sided wherever z_y ≥ M and the
-      others are ≤ 0.
+    - Range with k = M = 1 for ``"sum"``: raw [0, ∞); softmax [0, 2]; sigmoid [0, K]. 0 at a = M y;
+      one-sided wherever z_y ≥ M and the others are ≤ 0.
     - Convex in the logits: on raw scores only, one-sided, too. After softmax it is concave where a
       confident network is wrong.
-    - Shapes: logits ``(N, K)``; target ``(N,)`` int64 or ``(N, K)`` probabilities, for which the
-      formula is the same; result ``()`` or ``(N,)``.
-    - ``ValueError``: an argument is out of range, one-sided with a soft target (the right side
-      needs one true class), or shapes, types or labels do not fit.
+    - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
+    - ``ValueError``: as :class:`Loss`, and for an argument out of range, and for one-sided with a
+      soft target, since the right side needs one true class.
 
     Args:
         activation: ``"softmax"``, ``"sigmoid"`` or ``"none"`` (raw scores).
@@ -48,7 +46,6 @@ class SquaredError(Loss):
         true_class_weight: k > 0.
         true_class_target: M > 0.
         one_sided: Whether scores beyond their targets cost nothing; with ``"none"`` only.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Source: Brier 1950, *Verification of forecasts expressed in terms of probability*; k and M: Hui
     and Belkin 2021, *Evaluation of neural architectures trained with square loss vs cross-entropy

@@ -24,18 +24,14 @@ def fit_temperature(logits: Array, labels: Array) -> float | None:
     for all classes, so no prediction changes, only its confidence: T > 1 lowers it, T < 1 raises
     it.
 
-    The limits go with the logits, so that those of any loss can be fitted and T of c·z is c times
-    T of z: 0.01 s ≤ T ≤ 100 s, s the root mean square over the examples of the standard deviation
-    over the classes. The lower one comes out where every label has the largest logit (NLL falls
-    until T = 0), the upper one where the logits are no better than equal ones.
+    The limits scale with the logits, so that T of c·z is c times T of z: 0.01 s ≤ T ≤ 100 s, s the
+    root mean square over the examples of the standard deviation over the classes. The result is
+    the lower one where every label has the largest logit (NLL falls until T = 0), the upper one
+    where the logits are no better than equal ones.
 
-    Args:
-        logits: ``(N, K)``, of torch or numpy.
-        labels: ``(N,)`` class indices, of examples that were not trained on.
-
-    Returns:
-        T, in units of the logits; ``None`` where no T is better than another: a logit is not
-        finite, or in every row all are equal.
+    ``(N, K)`` logits, of torch or numpy, and ``(N,)`` labels of examples that were not trained on
+    give T in units of the logits, or ``None`` where no T is better than another: a logit is not
+    finite, or in every row all are equal.
 
     Source: Guo, Pleiss, Sun and Weinberger 2017, *On calibration of modern neural networks*.
 
@@ -79,10 +75,8 @@ def adaptive_ece(logits: Array, labels: Array, *, bins: int = ECE_BINS) -> float
     Examples of exactly equal confidence, such as the 1.0 of a saturated softmax, each count with
     their mean accuracy: no order among them is the right one.
 
-    Args:
-        logits: ``(N, K)``, of torch or numpy; a non-finite one gives NaN.
-        labels: ``(N,)`` class indices.
-        bins: From 1 up.
+    ``(N, K)`` logits, of torch or numpy, and ``(N,)`` labels; ``bins`` from 1 up. A
+    non-finite logit gives NaN.
 
     Source: Nguyen and O'Connor 2015, *Posterior calibration and exploratory analysis for natural
     language processing models* (the adaptive bins).

@@ -1,9 +1,11 @@
 """Accuracy, NLL, Brier score and expected calibration error of logits and labels.
 
-Plain functions of torch tensors or numpy arrays (anything with the array API), on any device.
-Probabilities are the softmax of the network's outputs under every loss, also under those that
-were trained on raw scores, so that the numbers are comparable. All sums are in float64: adding
-60,000 float32 numbers would lose digits that intervals need.
+Plain functions of torch tensors or numpy arrays (anything with the array API), on any device:
+logits ``(N, K)`` and labels ``(N,)``, class indices. ``reduction`` is ``mean`` or ``sum``, giving
+``()``, or ``none``, giving ``(N,)``; another is a ``ValueError``. Probabilities are the softmax of
+the network's outputs under every loss, also under those that were trained on raw scores, so that
+the numbers are comparable. All sums are in float64: adding 60,000 float32 numbers would lose digits
+that intervals need.
 """
 
 from dataclasses import dataclass
@@ -28,12 +30,8 @@ Reduction = Literal["mean", "sum", "none"]
 def accuracy(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array:
     """Return the share of examples whose largest logit is the label's.
 
-    A NaN counts as the largest, as in torch and numpy, so a diverged run has an accuracy.
-
-    Args:
-        logits: ``(N, K)``.
-        labels: ``(N,)`` class indices.
-        reduction: ``mean`` gives ``()``; ``none`` gives ``(N,)``, 1.0 where right, else 0.0.
+    ``(N, K)`` and ``(N,)`` to ``()`` in [0, 1], or for ``none`` to ``(N,)``, 1.0 where right, else
+    0.0. A NaN counts as the largest, as in torch and numpy, so a diverged run has an accuracy.
 
     >>> import numpy as np
     >>> accuracy(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0])).item()
@@ -43,12 +41,9 @@ def accuracy(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> 
 
 
 def nll(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array:
-    """Return the negative log likelihood −log p_y of the labels, in nats.
+    """Return the negative log likelihood −log p_y of the labels, in nats, in [0, ∞).
 
-    Args:
-        logits: ``(N, K)``; non-finite ones give a non-finite result.
-        labels: ``(N,)`` class indices.
-        reduction: ``mean``, ``sum`` or ``none``, ``(N,)``.
+    ``(N, K)`` and ``(N,)`` to ``()`` or ``(N,)``; non-finite logits give a non-finite result.
 
     >>> import numpy as np
     >>> round(nll(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0])).item(), 4)
@@ -60,10 +55,7 @@ def nll(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array
 def brier(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array:
     """Return the Brier score Σ_k (p_k − y_k)² for one-hot y, in [0, 2] (Brier 1950).
 
-    Args:
-        logits: ``(N, K)``; non-finite ones give NaN.
-        labels: ``(N,)`` class indices.
-        reduction: ``mean``, ``sum`` or ``none``, ``(N,)``.
+    ``(N, K)`` and ``(N,)`` to ``()`` or ``(N,)``; non-finite logits give NaN.
 
     >>> import numpy as np
     >>> brier(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([0, 1]), reduction="none").round(3)
@@ -80,10 +72,7 @@ def ece(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array
     numbers whose mean is the ECE, and whose scatter is, to first order, how it would scatter over
     other test parts.
 
-    Args:
-        logits: ``(N, K)``; non-finite ones give NaN.
-        labels: ``(N,)`` class indices.
-        reduction: ``mean``, ``sum`` or ``none``, ``(N,)``.
+    ``(N, K)`` and ``(N,)`` to ``()`` or ``(N,)``; non-finite logits give NaN.
 
     >>> import numpy as np
     >>> round(ece(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([0, 1])).item(), 2)
@@ -122,12 +111,7 @@ class ClassificationSums:
 
     @classmethod
     def of(cls, logits: Array, labels: Array) -> "ClassificationSums":
-        """Return the sums over one batch.
-
-        Args:
-            logits: ``(N, K)``; non-finite ones give non-finite NLL, Brier score and ECE.
-            labels: ``(N,)`` class indices.
-        """
+        """Return the sums over one batch; non-finite logits make all but the accuracy so."""
         xp = array_namespace(logits)
         found = _per_example(logits, labels)
         ones = xp.ones_like(found.correct)

@@ -20,7 +20,8 @@ class Classifier(nn.Module):
     e^bias / (e^bias + K − 1) for every example.
 
     Args:
-        features: From images ``(N, C, H, W)`` to ``(N, D)``.
+        features: From images ``(N, C, H, W)`` to ``(N, D)``; the models of this package build it
+            from ``input_shape``, ``(C, H, W)``.
         num_features: D.
         num_classes: K, at least 2.
         output_scale: Factor on the initial weights and biases of ``output``, above 0.
@@ -61,40 +62,31 @@ class Classifier(nn.Module):
 def normalization_layer(name: str, channels: int) -> nn.Module:
     """Return a layer that normalises ``(N, C, H, W)``.
 
-    Args:
-        name: ``none``; ``batch`` (Ioffe and Szegedy 2015); ``group``, 8 groups of channels, or
-            fewer where 8 does not divide C (Wu and He 2018); ``layer``, one group.
-        channels: C.
-
-    Raises:
-        ValueError: Another name.
+    ``batch`` is of Ioffe and Szegedy 2015; ``group``, of Wu and He 2018, has 8 groups of channels,
+    or fewer where 8 does not divide C; ``layer`` is one group.
 
     >>> normalization_layer("group", 16).num_groups
     8
     """
-    if name == "none":
-        return nn.Identity()
-    if name == "batch":
-        return nn.BatchNorm2d(channels)
-    if name == "group":
-        groups = max(n for n in range(1, GROUPS + 1) if channels % n == 0)
-        return nn.GroupNorm(groups, channels)
-    if name == "layer":
-        return nn.GroupNorm(1, channels)
+    match name:
+        case "none":
+            return nn.Identity()
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "group":
+            return nn.GroupNorm(max(n for n in range(1, GROUPS + 1) if channels % n == 0), channels)
+        case "layer":
+            return nn.GroupNorm(1, channels)
     raise ValueError(f"normalization={name!r}; give one of none, batch, group, layer")
 
 
-def check_width(width: int) -> None:
-    """Raise a ``ValueError`` for a width below 1."""
+def check_sizes(input_shape: Shape, *, smallest: int, width: int, model: str) -> None:
+    """Raise a ``ValueError`` for a width below 1, or images that are too small for ``model``."""
     if width < 1:
         raise ValueError(f"width={width}; give a number of channels or units from 1 up")
-
-
-def check_image_size(input_shape: Shape, *, smallest: int, model: str) -> None:
-    """Raise a ``ValueError`` for images that are too small for ``model``."""
-    _, height, width = input_shape
-    if min(height, width) < smallest:
+    _, height, columns = input_shape
+    if min(height, columns) < smallest:
         raise ValueError(
             f"{model} needs images of at least {smallest}x{smallest}, these are "
-            f"{height}x{width}; use model=mlp or model=linear, or larger images"
+            f"{height}x{columns}; use model=mlp or model=linear, or larger images"
         )

@@ -4,7 +4,7 @@ from math import prod
 
 from torch import nn
 
-from losslab.models.base import Classifier, Shape, check_width
+from losslab.models.base import Classifier, Shape, check_sizes
 
 
 class Linear(Classifier):
@@ -12,10 +12,7 @@ class Linear(Classifier):
 
     With cross-entropy this is multinomial logistic regression, convex in its weights.
 
-    Args:
-        input_shape: ``(C, H, W)``.
-        num_classes: K.
-        output_scale, output_bias: Of the last layer, as :class:`Classifier`.
+    The arguments are those of :class:`Classifier`.
 
     >>> import torch
     >>> Linear((1, 8, 8), 3)(torch.zeros(2, 1, 8, 8)).shape
@@ -36,15 +33,9 @@ class Linear(Classifier):
 class MLP(Classifier):
     """``depth`` hidden layers of ``width`` units with ReLU, then a linear layer.
 
-    Batch normalisation is not offered: it fails on a last batch of one example.
-
-    Args:
-        input_shape: ``(C, H, W)``.
-        num_classes: K.
-        width: Units of each hidden layer, from 1 up.
-        depth: Hidden layers, from 1 up.
-        normalization: ``none`` or ``layer``, before each ReLU.
-        output_scale, output_bias: Of the last layer, as :class:`Classifier`.
+    Batch normalisation is not offered: it fails on a last batch of one example. ``width`` and
+    ``depth`` are from 1 up; ``normalization``, ``none`` or ``layer``, comes before each ReLU. The
+    other arguments are those of :class:`Classifier`.
 
     >>> import torch
     >>> MLP((1, 8, 8), 3, width=16)(torch.zeros(2, 1, 8, 8)).shape
@@ -62,7 +53,7 @@ class MLP(Classifier):
         output_scale: float = 1.0,
         output_bias: float = 0.0,
     ) -> None:
-        check_width(width)
+        check_sizes(input_shape, smallest=1, width=width, model="mlp")
         if depth < 1:
             raise ValueError(f"depth={depth}; give 1 or more hidden layers, or use model=linear")
         if normalization not in ("none", "layer"):
