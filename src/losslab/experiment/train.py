@@ -190,7 +190,7 @@ def _images(
 ) -> list[Any]:
     """Return the images of the run as it is now, for TensorBoard."""
     # matplotlib takes a second to import: only for those who ask for images.
-    from losslab.figures.run_images import Recorded, label_image, run_images, worst_mistakes
+    from losslab.figures.run_images import Recorded, run_images
     from losslab.tensorboard import image
 
     logits, labels = _arrays(validation)
@@ -204,9 +204,8 @@ def _images(
     )
     name, of_loss = identity.group.rpartition("-")[0], OmegaConf.to_container(config.loss)
     assert isinstance(of_loss, dict)
-    images = run_images([run], name=name, loss=loss, prior=of_loss.get("prior"))
-    mistakes = worst_mistakes(run, parts.dataset.val.images.cpu().numpy())
-    images["worst_mistakes/val"] = label_image(mistakes, f"{name}, seed {run.seed}")
+    shown = parts.dataset.val.images.cpu().numpy()
+    images = run_images([run], name=name, loss=loss, prior=of_loss.get("prior"), images=shown)
     return [image(tag, *each) for tag, each in images.items()]
 
 
