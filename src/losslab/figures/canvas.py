@@ -47,7 +47,8 @@ _SMALL = {
 }
 
 # Decorators of what draws. From the defaults, not from a matplotlibrc in the working folder, which
-# may have labels typeset by LaTeX.
+# may have labels typeset by LaTeX. Not of what saves: matplotlib makes the labels of a logarithmic
+# axis then, and they need parse_math.
 styled = matplotlib.style.context(["default", _SETTINGS])
 small = matplotlib.style.context(["default", _SETTINGS | _SMALL])
 

@@ -25,10 +25,10 @@ _PLAIN_MARKERS = ("o", "s", "^", "D", "v", "h", "8")
 _LABELS, _DECADES, _TICKS = 5, 6, 30
 
 
-@styled
 def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
     """Draw all into a folder, each as ``<name>.png``; return the files."""
-    return [save(draw_panels(each), folder / f"{each.name}.png") for each in drawings]
+    draw = styled(draw_panels)
+    return [save(draw(each), folder / f"{each.name}.png") for each in drawings]
 
 
 def draw_panels(drawing: Drawing) -> Figure:

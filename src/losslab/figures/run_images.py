@@ -128,12 +128,11 @@ def run_images(
     }
 
 
-@small
 def label_image(figure: Figure, name: str) -> Image:
     """Return a figure as PNG that says whose it is, the same to the byte for the same drawing."""
     # As TensorBoard shows many side by side; what does not fit is in the run's name beside it.
     lines = [name[:64], name[64:128]] if len(name) > 64 else [name]
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=7, color=MUTED)
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=7, color=MUTED, parse_math=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=SMALL_DPI, metadata={"Software": None})
     width, height = (round(inches * SMALL_DPI) for inches in figure.get_size_inches())

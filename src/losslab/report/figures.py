@@ -159,7 +159,6 @@ def waterfall(findings: Findings) -> Figure:
     return figure
 
 
-@styled
 def accuracy_by_value(findings: Findings) -> Figure:
     """Validation accuracy of every arm over the whole grid, with the chosen points marked."""
     plan = findings.plan
@@ -191,7 +190,6 @@ def accuracy_by_value(findings: Findings) -> Figure:
     )
 
 
-@styled
 def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
     """Draw accuracy against the learning rate where a curve has two points; return the files."""
     curves: dict[str, list[Configuration]] = {}
@@ -218,6 +216,7 @@ def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
     return [save(figure, path)]
 
 
+@styled
 def _draw_by_value(
     panels: Sequence[tuple[str, list[Curve], tuple[float, ...]]],
     *,
@@ -232,8 +231,7 @@ def _draw_by_value(
     drawing = Drawing(
         panels=[
             Panel(
-                title=title, curves=curves, x_log=log, percent="whole",
-                ticks="values", marks=marks,
+                title=title, curves=curves, x_log=log, percent="whole", ticks="values", marks=marks
             )
             for title, curves, marks in panels
         ],
@@ -294,11 +292,9 @@ def accuracy_by_condition(findings: Findings) -> Figure:
             )
         )  # fmt: skip
     width = 2.4 + 4 * len(panels)
-    drawing = Drawing(
-        panels=panels, size=(width, 4.6), share=True, legend_below=True,
-        title_width=40,
-    )  # fmt: skip
-    return draw_panels(drawing)
+    return draw_panels(
+        Drawing(panels=panels, size=(width, 4.6), share=True, legend_below=True, title_width=40)
+    )
 
 
 @styled
@@ -332,11 +328,10 @@ def learning_curves(findings: Findings) -> Figure:
         )
         for index, (title, curves) in enumerate(drawn.items())
     ]  # fmt: skip
-    drawing = Drawing(
-        panels=panels, size=(2 + 3.6 * len(panels), 4.6), share=True,
-        legend_below=True, title_width=36,
-    )  # fmt: skip
-    return draw_panels(drawing)
+    width = 2 + 3.6 * len(panels)
+    return draw_panels(
+        Drawing(panels=panels, size=(width, 4.6), share=True, legend_below=True, title_width=36)
+    )
 
 
 @styled
