@@ -170,7 +170,7 @@ def _weights(model: nn.Module) -> dict[str, Any]:
 def _images(run: Run, parts: Parts, validation: Evaluation, curves: Curves) -> list[Any]:
     """Return the images of the run as it is now, for TensorBoard."""
     # matplotlib takes a second to import: only for those who ask for images.
-    from losslab.figures.run_images import Recorded, label_image, run_images, worst_mistakes
+    from losslab.figures.run_images import Recorded, run_images
     from losslab.tensorboard import image
 
     logits, labels = _arrays(validation)
@@ -184,9 +184,9 @@ def _images(run: Run, parts: Parts, validation: Evaluation, curves: Curves) -> l
     )
     name, of_loss = run.group.rpartition("-")[0], OmegaConf.to_container(run.composed.loss)
     assert isinstance(of_loss, dict)
-    images = run_images([recorded], name=name, loss=run.choices["loss"], prior=of_loss.get("prior"))
-    mistakes = worst_mistakes(recorded, parts.dataset.val.images.cpu().numpy())
-    images["worst_mistakes/val"] = label_image(mistakes, f"{name}, seed {run.seed}")
+    shown = parts.dataset.val.images.cpu().numpy()
+    loss, prior = run.choices["loss"], of_loss.get("prior")
+    images = run_images([recorded], name=name, loss=loss, prior=prior, images=shown)
     return [image(tag, *each) for tag, each in images.items()]
 
 

@@ -1,5 +1,6 @@
-"""Draw panels with curves: one drawing for reports, demonstrations and TensorBoard."""
+"""Draw panels with curves, alike for reports, measures and TensorBoard."""
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,11 +8,12 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from losslab.figures.canvas import MUTED, new_figure, percent_axis, round_steps, save, styled, wrap
+from losslab.figures.canvas import MUTED, new_figure, round_steps, save, styled, wrap
 from losslab.figures.drawing import Curve, Drawing, Field, Panel
 from losslab.figures.styles import LOSS_STYLES, Style, styles_of
 
@@ -25,17 +27,12 @@ _LABELS, _DECADES, _TICKS = 5, 6, 30
 
 def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
     """Draw all into a folder, each as ``<name>.png``; return the files."""
-    return [save(draw_panels(each), folder / f"{each.name}.png") for each in drawings]
+    draw = styled(draw_panels)
+    return [save(draw(each), folder / f"{each.name}.png") for each in drawings]
 
 
-@styled
 def draw_panels(drawing: Drawing) -> Figure:
-    """Draw a figure of panels."""
-    return plain_panels(drawing)
-
-
-def plain_panels(drawing: Drawing) -> Figure:
-    """Draw as :func:`draw_panels`, with the settings that hold."""
+    """Draw a figure of panels, with the settings that hold."""
     panels = drawing.panels
     columns = min(drawing.columns or len(panels), len(panels))
     rows = -(-len(panels) // columns)
@@ -95,7 +92,7 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int) -> None:
         axis.set_xticks([], minor=True)
     if panel.percent == "whole":
         axis.set_ylim(0, 1.02)
-        percent_axis(axis.yaxis)
+        _percent_axis(axis.yaxis)
     elif panel.percent == "shown":
         axis.yaxis.set_major_locator(round_steps())
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
@@ -163,22 +160,27 @@ def _field(axis: Axes, field: Field) -> None:
     bar = axis.figure.colorbar(shades, ax=axis, label=field.label, shrink=0.8)
     if field.shares:
         axis.clabel(lines, levels=levels[3:-1:2], fmt=lambda z: f"{100 * z:.0f}", fontsize=7)
-        percent_axis(bar.ax.yaxis)
+        _percent_axis(bar.ax.yaxis)
     else:
         bar.ax.yaxis.set_ticks(levels[::2], [f"{level:.2g}" for level in levels[::2]])
         bar.ax.yaxis.set_ticks([], minor=True)
 
 
+def _percent_axis(axis: Axis) -> None:
+    axis.set_ticks([0, 0.2, 0.4, 0.6, 0.8, 1.0], labels=["0", "20", "40", "60", "80", "100"])
+
+
 def _styles(curves: list[Curve]) -> list[Style]:
-    named = styles_of({str(index): curve.loss for index, curve in enumerate(curves)})
-    plain = not any(curve.loss for curve in curves)
-    styles = []
-    for index, curve in enumerate(curves):
-        style = LOSS_STYLES.get(curve.loss or "", named[str(index)])
-        if plain:
-            style = style._replace(marker=_PLAIN_MARKERS[index % len(_PLAIN_MARKERS)])
-        styles.append(curve.style or style)
-    return styles
+    styles = [*styles_of({str(place): curve.loss for place, curve in enumerate(curves)}).values()]
+    if not any(curve.loss for curve in curves):
+        styles = [
+            style._replace(marker=marker)
+            for style, marker in zip(styles, itertools.cycle(_PLAIN_MARKERS), strict=False)
+        ]
+    return [
+        curve.style or LOSS_STYLES.get(curve.loss or "", style)
+        for curve, style in zip(curves, styles, strict=True)
+    ]
 
 
 def logarithmic(values: Sequence[float]) -> bool:
@@ -188,17 +190,14 @@ def logarithmic(values: Sequence[float]) -> bool:
 
 def _tick_values(axis: Axes, values: Sequence[float], *, log: bool) -> None:
     """Set a tick for each value, labelled as far as there is room: the decades of many."""
-    ticks = sorted(set(values))
-    if log:
+    ticks = labelled = sorted(set(values))
+    if len(ticks) > (_TICKS if log else _LABELS):
+        return  # matplotlib's own are better than a forest of them
+    if len(ticks) > _LABELS:
         decades = [tick for tick in ticks if math.log10(tick).is_integer()]
         # Eight decades in a small panel would run into one another.
         decades = decades[:: max(1, -(-len(decades) // _DECADES))]
-        some, room = decades if len(decades) > 1 else ticks[::2], _TICKS
-    else:
-        some, room = ticks, _LABELS
-    if len(ticks) > room:
-        return  # matplotlib's own are better than a forest of them
-    labelled = some if len(ticks) > _LABELS else ticks
+        labelled = decades if len(decades) > 1 else ticks[::2]
     axis.set_xticks(labelled, [f"{tick:g}" for tick in labelled])
     axis.set_xticks([tick for tick in ticks if tick not in labelled], minor=True)
     axis.xaxis.set_minor_formatter(NullFormatter())

@@ -1,24 +1,20 @@
-"""What a run recorded, as small images: for TensorBoard, 350 pixels wide.
+"""What a run recorded, as small images for TensorBoard."""
 
-Of one run or of all seeds of a configuration: counts of the seeds are added, curves drawn one a
-seed; filters and the plane of the loss are those of the first seed.
-"""
-
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from safetensors import safe_open
+from safetensors.numpy import load_file
 
-from losslab.figures.canvas import INK, MUTED, PALE, SMALL_WIDTH, Image, image, new_figure, small
+from losslab.figures.canvas import INK, MUTED, PALE, SMALL_DPI, SMALL_WIDTH, new_figure, small
 from losslab.figures.drawing import Curve, Drawing, Field, Panel
-from losslab.figures.panels import plain_panels
+from losslab.figures.panels import draw_panels
 from losslab.figures.styles import LOSS_STYLES, PURPLE, SOLID, Style
 from losslab.files import read_json
 from losslab.metrics import ClassificationSums, reliability
@@ -27,47 +23,44 @@ from losslab.recording import Run, read_records
 Array = npt.NDArray[Any]
 Columns = Mapping[str, list[float]]
 
-MOST_NAMED = 20
-"""Classes that a confusion matrix has names and numbers for."""
+MOST_NAMED = 20  # classes with names and numbers in a confusion matrix
 MOST_FILTERS, WORST = 64, 15
 _BINS = 50
-# Of normalisation layers: they are no weights.
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of normalisation layers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """What one run recorded, in numpy.
-
-    Attributes:
-        seed: Of the run.
-        logits: ``(N, K)`` of the validation part.
-        labels: ``(N,)`` of it.
-        weights: By name, without the statistics of normalisation.
-        curves: As in ``curves.jsonl``, the last of each.
-        class_names: K names.
-        test_logits: ``(M, K)``, if known.
-        test_labels: ``(M,)`` likewise.
-    """
+    """What one run recorded, in numpy."""
 
     seed: int
-    logits: Array
-    labels: Array
-    weights: Mapping[str, Array]
-    curves: Mapping[str, Columns]
-    class_names: Sequence[str]
-    test_logits: Array = field(default_factory=lambda: np.zeros((0, 1)))
-    test_labels: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    logits: Array  # (N, K) of the validation part
+    labels: Array  # (N,)
+    weights: Mapping[str, Array]  # by name, without the statistics of normalisation
+    curves: Mapping[str, Columns]  # as in ``curves.jsonl``, the last of each
+    class_names: Sequence[str]  # K names
+    test_logits: Array = field(default_factory=lambda: np.zeros((0, 1)))  # (M, K), if known
+    test_labels: Array = field(default_factory=lambda: np.zeros(0, np.int64))  # (M,)
+
+
+class Image(NamedTuple):
+    """A figure as TensorBoard takes it; width and height in pixels."""
+
+    png: bytes
+    width: int
+    height: int
 
 
 def read_recorded(run: Run) -> Recorded | None:
     """Read a finished run; ``None`` without predictions and weights for numpy."""
     files = run.files
     try:
-        predictions = _read_tensors(files.predictions)
-        weights = _read_tensors(files.model)
-        test, val = ([predictions[f"{part}/{name}"] for name in ("logits", "labels")]
-                     for part in ("test", "val"))  # fmt: skip
+        predictions, weights = load_file(files.predictions), load_file(files.model)
+        logits, labels, test_logits, test_labels = (
+            predictions[f"{part}/{name}"]
+            for part in ("val", "test")
+            for name in ("logits", "labels")
+        )
     except (OSError, KeyError, TypeError):  # numpy has no bfloat16
         return None
     curves: dict[str, Columns] = {}
@@ -76,42 +69,42 @@ def read_recorded(run: Run) -> Recorded | None:
     try:
         names = list(map(str, read_json(files.about_model)["class_names"]))
     except (ValueError, KeyError, TypeError):  # of an earlier version
-        names = list(map(str, range(val[0].shape[1])))
+        names = list(map(str, range(logits.shape[1])))
     return Recorded(
         seed=run.seed,
-        logits=val[0],
-        labels=val[1].astype(np.int64),
+        logits=logits,
+        labels=labels.astype(np.int64),
         weights={k: v for k, v in weights.items() if not k.endswith(_STATISTICS)},
         curves=curves,
         class_names=names,
-        test_logits=test[0],
-        test_labels=test[1].astype(np.int64),
+        test_logits=test_logits,
+        test_labels=test_labels.astype(np.int64),
     )
 
 
-def _read_tensors(path: Path) -> dict[str, Array]:
-    with safe_open(path, framework="numpy") as file:
-        names = file.keys()  # there is no other way to go through them
-        return {name: file.get_tensor(name) for name in names}
-
-
 def run_images(
-    runs: Sequence[Recorded], *, name: str, loss: str, prior: Mapping[str, Any] | None = None
+    runs: Sequence[Recorded],
+    *,
+    name: str,
+    loss: str,
+    prior: Mapping[str, Any] | None = None,
+    images: Array | None = None,
 ) -> dict[str, Image]:
-    """Draw all that there are numbers for.
+    """Return by tag an image of all that there are numbers for.
+
+    Counts of the seeds are added, curves drawn one a seed; filters, the plane of the loss and
+    mistakes are those of the first seed.
 
     Args:
         runs: The seeds of one configuration, all with finite logits.
         name: The configuration's, which each image is labelled with.
         loss: Config name, for its colour.
         prior: The configuration of the prior of the weights, if any.
-
-    Returns:
-        Tag to image.
+        images: ``(N, C, H, W)`` uint8, the first seed's validation part, to show its mistakes.
     """
     seeds = f"{len(runs)} seeds" if len(runs) > 1 else f"seed {runs[0].seed}"
     style = LOSS_STYLES.get(loss, Style(PURPLE, "o", SOLID))
-    figures = {
+    figures: dict[str, Figure | None] = {
         "confusion_matrix/val": confusion_matrix(runs),
         "reliability/val": reliability_diagram(runs, style=style),
         "gradient_profile/train": _curve_a_seed(
@@ -127,6 +120,7 @@ def run_images(
             x_label="0: initial weights, 1: final weights", y_label="mean loss", marks=(0, 1),
         ),
         "loss_surface/plane": loss_plane(runs[0]),
+        "worst_mistakes/val": None if images is None else worst_mistakes(runs[0], images),
     }  # fmt: skip
     return {
         tag: label_image(figure, f"{name}, {seeds}") for tag, figure in figures.items() if figure
@@ -134,11 +128,14 @@ def run_images(
 
 
 def label_image(figure: Figure, name: str) -> Image:
-    """Return a figure as an image that says whose it is."""
+    """Return a figure as PNG that says whose it is, the same to the byte for the same drawing."""
     # As TensorBoard shows many side by side; what does not fit is in the run's name beside it.
     lines = [name[:64], name[64:128]] if len(name) > 64 else [name]
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=7, color=MUTED)
-    return image(figure)
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=7, color=MUTED, parse_math=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=SMALL_DPI, metadata={"Software": None})
+    width, height = (round(inches * SMALL_DPI) for inches in figure.get_size_inches())
+    return Image(buffer.getvalue(), width, height)
 
 
 @small
@@ -182,9 +179,7 @@ def reliability_diagram(runs: Sequence[Recorded], *, style: Style) -> Figure:
     sums = [ClassificationSums.of(run.logits.astype(np.float64), run.labels) for run in runs]
     ece = np.mean([each.scalars()["ece"] for each in sums])
     bins = reliability(sum(sums[1:], sums[0]))
-    curve = Curve(
-        label="", x=bins["confidence"], y=bins["accuracy"], weights=bins["count"], style=style
-    )
+    curve = Curve(x=bins["confidence"], y=bins["accuracy"], weights=bins["count"], style=style)
     return _panel(
         [curve], title=f"Reliability, validation part: ECE {ece:.3f}", y_label="accuracy",
         x_label="confidence; dots: number of examples", diagonal=True, height=3.4,
@@ -199,7 +194,7 @@ def _curve_a_seed(
     if not columns:
         return None
     curves = [
-        Curve(label="", x=each[x], y=each[y], weights=each.get("count"),
+        Curve(x=each[x], y=each[y], weights=each.get("count"),
               style=style._replace(line=SOLID, marker=""))
         for each in columns
     ]  # fmt: skip
@@ -217,7 +212,7 @@ def loss_plane(run: Recorded) -> Figure | None:
     if np.count_nonzero(positive) < 4:
         return None
     x, y, z = ([*np.array(columns[key])[positive].tolist()] for key in ("x", "y", "loss"))
-    cross = Curve(label="", x=[0.0], y=[0.0], line=False, style=Style("white", "P", SOLID))
+    cross = Curve(x=[0.0], y=[0.0], line=False, style=Style("white", "P", SOLID))
     return _panel(
         [cross], title=f"Loss around final weights, seed {run.seed}", y_label="another",
         x_label="a random direction, 1: as long as the weights", height=3.1,
@@ -227,8 +222,7 @@ def loss_plane(run: Recorded) -> Figure | None:
 
 def _panel(curves: list[Curve], *, height: float = 2.7, **more: Any) -> Figure:
     panels = [Panel(curves=curves, **more)]
-    size = (SMALL_WIDTH, height)
-    return plain_panels(Drawing(name="", caption="", panels=panels, size=size, title_width=60))
+    return draw_panels(Drawing(panels=panels, size=(SMALL_WIDTH, height), title_width=60))
 
 
 @small
@@ -255,11 +249,9 @@ def weight_density(
 
 
 def prior_density(prior: Mapping[str, Any], x: Array) -> tuple[str, Array]:
-    """Return a prior in words and its density, of the same shape as ``x``; nothing for others.
+    """Return a prior in words and its density at ``x``, from its configuration.
 
-    Args:
-        prior: Its configuration, such as that of ``losslab.losses.GaussianPrior``.
-        x: Weights.
+    Empty for a prior that is neither Gaussian nor Laplace.
     """
     kind = str(prior.get("_target_", "")).rpartition(".")[2]
     if kind == "GaussianPrior":
@@ -279,8 +271,6 @@ def first_layer(run: Recorded) -> Figure | None:
     if filters is None:
         return None
     shown = filters[:MOST_FILTERS]
-    if shown.shape[1] != 3:
-        shown = shown.mean(axis=1, keepdims=True)
     largest = float(np.abs(shown).max()) or 1.0
     number = f"{len(shown)} of {len(filters)}" if len(filters) > len(shown) else f"{len(shown)}"
     axis, figure, _ = _tiles((shown / largest + 1) / 2, columns=min(8, len(shown)))
@@ -314,22 +304,14 @@ def first_layer_filters(weights: Mapping[str, Array]) -> Array | None:
 
 @small
 def worst_mistakes(run: Recorded, images: Array) -> Figure:
-    """Draw the images that were given to a wrong class with most confidence.
-
-    Args:
-        run: Whose validation part ``images`` are.
-        images: ``(N, C, H, W)`` uint8.
-    """
+    """Draw the images ``(N, C, H, W)`` uint8 that were most confidently given a wrong class."""
     wide = run.logits.astype(np.float64)
     shares = np.exp(wide - wide.max(axis=1, keepdims=True))
     confidence, predicted = shares.max(axis=1) / shares.sum(axis=1), wide.argmax(axis=1)
     wrong = np.flatnonzero(predicted != run.labels)
     # Stable, so that of equal confidences the same ones come first on every machine.
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
-    shown = images[worst] / 255
-    if shown.shape[1] != 3:
-        shown = shown.mean(axis=1, keepdims=True)
-    axis, figure, places = _tiles(shown, columns=5, below=0.42)
+    axis, figure, places = _tiles(images[worst] / 255, columns=5, below=0.42)
     for place, (x, y) in zip(worst, places, strict=True):
         names = (run.class_names[index][:8] for index in (run.labels[place], predicted[place]))
         axis.text(
@@ -345,18 +327,15 @@ def worst_mistakes(run: Recorded, images: Array) -> Figure:
 def _tiles(
     images: Array, *, columns: int, below: float = 0.0
 ) -> tuple[Axes, Figure, list[tuple[float, float]]]:
-    """Lay images ``(M, C, H, W)`` in [0, 1], C one or three, out in rows, in one picture.
-
-    Args:
-        images: M from 0 up.
-        columns: Side by side.
-        below: Room below each, of its height.
+    """Lay images ``(M, C, H, W)`` in [0, 1] out in rows, with room below each, of its height.
 
     Returns:
         The axes, the figure, and the middle of the lower edge of each image.
     """
+    if images.shape[1] != 3:
+        images = images.mean(axis=1, keepdims=True)
     count, channels, height, width = images.shape
-    rows, columns = max(1, -(-count // max(columns, 1))), max(columns, 1)
+    rows = max(1, -(-count // columns))
     gap = max(1, round(width / 12))
     step_y, step_x = round(height * (1 + below)) + gap, width + gap
     canvas = np.ones((rows * step_y, columns * step_x, channels))

@@ -30,11 +30,11 @@ def make_launcher(config: DictConfig) -> Launcher:
 def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title: str) -> None:
     """Do runs; how each ended is in its directory.
 
-    A run that another process is at is left to it. When all else is done, those runs are waited
-    for, and what a process did not finish before it ended is taken over.
+    A run that another process has is left to it. When all others are done, this waits for those
+    runs, and takes over what a process did not finish before it ended.
 
     Raises:
-        ValueError: There cannot be written.
+        ValueError: The output folder cannot be written.
         LauncherError: Workers ended before their runs did.
     """
     if not runs:
@@ -47,13 +47,13 @@ def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title
                 elsewhere += _launch(launcher, ready)
             if elsewhere and not told:
                 told = True
-                text = f"{title}: another process is at {len(elsewhere)} runs; waiting"
+                text = f"{title}: another process is running {len(elsewhere)} of them; waiting"
                 console.print(Text(text))
             ready, waited_for, elsewhere = [], elsewhere, []
             for run in waited_for:
                 if run.held:
                     elsewhere.append(run)
-                # One that failed there would fail here.
+                # One that failed there would fail here, too.
                 elif not run.finished and run.status != "failed":
                     ready.append(run)
             if elsewhere and not ready:
@@ -61,7 +61,7 @@ def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title
 
 
 def _launch(launcher: Launcher, runs: Sequence[Run]) -> list[Run]:
-    """Do runs; return those that another process is at."""
+    """Do runs; return those that another process has."""
     try:
         returned = launcher.launch(runs)
     except LauncherError as error:
@@ -77,7 +77,7 @@ def outcome(runs: Iterable[Run]) -> list[Failed]:
 
 def _reason(run: Run) -> str:
     if run.held:
-        return "another process is at it"
+        return "another process is running it"
     reason = {"running": "stopped before its end", None: "did not start"}.get(run.status, "failed")
     folder = next(f for f in (run.path, *run.path.parents) if f.is_dir())
     return f"{reason}; its disk is full" if shutil.disk_usage(folder).free < _NO_SPACE else reason

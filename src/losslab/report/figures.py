@@ -6,35 +6,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from losslab.figures import Curve, Drawing, Panel, Style, styles_of
-from losslab.figures.canvas import save
+from losslab.figures.canvas import INK, MUTED, PALE, new_figure, round_steps, save, styled, wrap
 from losslab.figures.panels import draw_panels, logarithmic
-from losslab.figures.rows import Row, Rows, draw_forest, draw_levels
-from losslab.figures.waterfall import WaterfallStep, draw_waterfall
+from losslab.figures.styles import BLUE, GREY, VERMILLION
 from losslab.files import is_generated
 from losslab.report import formatting as show
 from losslab.report.claims import Judgement
 from losslab.report.findings import ACCURACY, METRICS, Configuration, Findings, Sweep
-from losslab.report.plan import Arm, Claim, Plan, Rate, Side, in_condition
+from losslab.report.over_seeds import means_over_seeds
+from losslab.report.plan import Arm, Plan, Rate, Side, in_condition
 from losslab.report.statistics import Interval
 from losslab.report.sweep_report import FIGURE, RATE, curve_name
-from losslab.tensorboard.over_seeds import Seed, means_over_seeds
 
-_TAG = "val/accuracy"
+# Beyond this many smallest effects a linear axis would hide the smallest effect itself.
+_LINEAR_UP_TO = 12
 
 
 def draw_study(findings: Findings, folder: Path) -> list[Path]:
-    """Draw what there is something to draw for.
-
-    Args:
-        findings: What was measured.
-        folder: Where the PNG files go; made if need be.
-
-    Returns:
-        The files written.
-    """
+    """Draw all that there are numbers for into a folder; return the files."""
     confirmed = any(measured.estimate for measured in findings.measured.values())
     level = accuracy_by_condition if findings.plan.conditions else accuracy
     figures: list[tuple[str, bool, Callable[[Findings], Figure]]] = [
@@ -52,59 +46,117 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
     return [folder / name for name, wanted, _ in figures if wanted]
 
 
+@styled
 def accuracy(findings: Findings) -> Figure:
     """Test accuracy at the reference's best value and at each arm's own, side by side."""
     plan = findings.plan
     styles, reference = arm_styles(plan.arms), findings.chosen(plan.reference)
-    groups = []
-    for rate in plan.rates:
+    columns, count = len(plan.rates), len(styles)
+    figure, axes = new_figure(2 + 4 * columns, 1.6 + 0.5 * count, columns=columns, share=True)
+    for axis, rate in zip(axes, plan.rates, strict=True):
+        for place, (arm, style) in enumerate(styles.items()):
+            _level(axis, place, findings, Side(arm, rate), style=style)
         at = f", {reference:g}" if reference is not None and rate == "reference" else ""
-        rows = [_level(findings, arm, rate, style=style) for arm, style in styles.items()]
-        groups.append(Rows(rows=rows, title=at_rate(plan, rate) + at))
-    return draw_levels(groups, x_label="test accuracy (%), mean over seeds and 95% interval")
+        axis.set_title(wrap(at_rate(plan, rate) + at, 34))
+        axis.grid(axis="x")
+    axes[0].margins(x=0.06)
+    axes[0].xaxis.set_major_locator(round_steps())
+    _name_rows(axes, [wrap(arm.label) for arm in plan.arms.values()])
+    label = "test accuracy (%), mean over seeds and 95% interval"
+    figure.supxlabel(label, fontsize=10, color=INK)
+    return figure
 
 
-def _level(findings: Findings, arm: str, rate: Rate, *, style: Style) -> Row:
-    plan, measured = findings.plan, findings.measured[arm, rate, ACCURACY]
-    row, found = Row(label=plan.arms[arm].label, style=style), measured.estimate
+def _level(axis: Axes, place: int, findings: Findings, side: Side, *, style: Style) -> None:
+    measured = findings.measured[side.arm, side.rate, ACCURACY]
+    found = measured.estimate
     if found is None:
         # An arm may have no multiple of its own.
-        absent = measured.planned == 0 and rate == "scaled" and plan.confirm
-        return Row(label=row.label, style=style, text="" if absent else "not measured yet")
+        absent = measured.planned == 0 and side.rate == "scaled" and findings.plan.confirm
+        _beside(axis, place, "" if absent else "not measured yet", color=MUTED)
+        return
     text = show.number(ACCURACY, found.mean)
     if found.interval:
         text += f"  {show.interval(ACCURACY, found.interval)}"
-    value = findings.chosen(arm)
-    note = f"\nat {value:g}" if rate == "own" and value is not None else ""
-    low, high = _ends(found.interval, found.mean, factor=100)
-    text += f", n = {found.n}{note}"
-    return Row(label=row.label, style=style, mean=100 * found.mean, low=low, high=high, text=text)
+    text += f", n = {found.n}"
+    value = findings.chosen(side.arm)
+    if side.rate == "own" and value is not None:
+        text += f"\nat {value:g}"
+    ends = _ends(found.interval, found.mean, factor=100)
+    _estimate(axis, place, 100 * found.mean, ends, style=style)
+    _beside(axis, place, text)
 
 
+def _estimate(
+    axis: Axes, place: int, mean: float, ends: tuple[float, float], *, style: Style
+) -> None:
+    axis.plot(ends, [place] * 2, color=style.color, lw=2.2, solid_capstyle="butt")
+    axis.plot(mean, place, style.marker, color=style.color, ms=8, mew=0.6)
+
+
+def _beside(
+    axis: Axes,
+    place: int,
+    text: str,
+    *,
+    up: float = 0,
+    va: str = "center",
+    color: str = INK,
+    weight: str = "normal",
+) -> None:
+    """Write at the right of a row, ``up`` points above its middle."""
+    axis.annotate(
+        text, (1.02, place), xycoords=("axes fraction", "data"), xytext=(0, up),
+        textcoords="offset points", va=va, color=color, fontweight=weight, fontsize=9,
+    )  # fmt: skip
+
+
+def _name_rows(axes: Sequence[Axes], names: Sequence[str], size: float = 10) -> None:
+    """Name the rows of estimates, top to bottom, at the left of the first axes."""
+    axes[0].set_yticks(range(len(names)), names, fontsize=size, color=INK)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    for axis in axes:
+        axis.tick_params(axis="y", length=0)
+        axis.spines["left"].set_visible(False)
+
+
+@styled
 def waterfall(findings: Findings) -> Figure:
     """The level at the first stop, every change with its interval, and the last level."""
-    steps = []
+    figure, (axis,) = new_figure(10, 5)
+    base, lowest = 0.0, 100.0
+    labels: list[str] = []
     for found in findings.steps:
         if found.level is None:
             continue
-        value = found.level.mean if found.change is None else found.change.difference
-        interval = (found.level if found.change is None else found.change).interval
-        low, high = _ends(interval, value, factor=100)
-        steps.append(
-            WaterfallStep(
-                label=found.step.label,
-                value=100 * value,
-                low=low,
-                high=high,
-                text=show.number(ACCURACY, value, signed=found.change is not None),
-                change=found.change is not None,
-            )
-        )
-    return draw_waterfall(
-        steps,
-        y_label="test accuracy (%), mean over seeds\nchanges in percentage points, bars: "
-        "95% interval",
+        x, change = len(labels), found.change
+        labels.append(wrap(found.step.label, 18))
+        value = found.level.mean if change is None else change.difference
+        ends = _ends((found.level if change is None else change).interval, value, factor=100)
+        start = 0.0 if change is None else base
+        color = GREY if change is None else BLUE if value >= 0 else VERMILLION
+        axis.bar(x, 100 * value, bottom=start, color=color, width=0.62)
+        if change is not None:
+            axis.plot([x - 1.31, x + 0.31], [base, base], color=MUTED, lw=0.8)
+        low, level, high = (start + each for each in (ends[0], 100 * value, ends[1]))
+        axis.errorbar(
+            x, level, yerr=[[level - low], [high - level]], color=INK, capsize=3.5, capthick=1.3,
+            lw=1.3,
+        )  # fmt: skip
+        axis.annotate(
+            show.number(ACCURACY, value, signed=change is not None), (x, max(high, base)),
+            xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9, color=INK,
+        )  # fmt: skip
+        lowest = min(lowest, low, base if x else low)
+        base = level
+    axis.set_xticks(range(len(labels)), labels, fontsize=9)
+    axis.set_ylim(max(0.0, lowest - 3), min(100.0, base + 5))
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    axis.set_ylabel(
+        "test accuracy (%), mean over seeds\nchanges in percentage points, bars: 95% interval"
     )
+    axis.grid(axis="y")
+    return figure
 
 
 def accuracy_by_value(findings: Findings) -> Figure:
@@ -139,7 +191,7 @@ def accuracy_by_value(findings: Findings) -> Figure:
 
 
 def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
-    """Draw accuracy against the learning rate where a curve has two; return the files."""
+    """Draw accuracy against the learning rate where a curve has two points; return the files."""
     curves: dict[str, list[Configuration]] = {}
     for configuration in found.configurations:
         rate = configuration.varied.get(RATE)
@@ -164,6 +216,7 @@ def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
     return [save(figure, path)]
 
 
+@styled
 def _draw_by_value(
     panels: Sequence[tuple[str, list[Curve], tuple[float, ...]]],
     *,
@@ -176,12 +229,9 @@ def _draw_by_value(
     columns = min(columns, len(panels))
     log = logarithmic([x for _, curves, _ in panels for curve in curves for x in curve.x])
     drawing = Drawing(
-        name="",
-        caption="",
         panels=[
             Panel(
-                title=title, x_label="", y_label="", curves=curves, x_log=log, percent="whole",
-                ticks="values", marks=marks,
+                title=title, curves=curves, x_log=log, percent="whole", ticks="values", marks=marks
             )
             for title, curves, marks in panels
         ],
@@ -209,6 +259,7 @@ def _by_value(
     )  # fmt: skip
 
 
+@styled
 def accuracy_by_condition(findings: Findings) -> Figure:
     """Test accuracy over the conditions, a curve an arm, a panel a rate."""
     plan = findings.plan
@@ -241,13 +292,12 @@ def accuracy_by_condition(findings: Findings) -> Figure:
             )
         )  # fmt: skip
     width = 2.4 + 4 * len(panels)
-    drawing = Drawing(
-        name="", caption="", panels=panels, size=(width, 4.6), share=True, legend_below=True,
-        title_width=40,
-    )  # fmt: skip
-    return draw_panels(drawing)
+    return draw_panels(
+        Drawing(panels=panels, size=(width, 4.6), share=True, legend_below=True, title_width=40)
+    )
 
 
+@styled
 def learning_curves(findings: Findings) -> Figure:
     """Validation accuracy against epoch: a panel a rate, or a panel a condition."""
     plan = findings.plan
@@ -278,64 +328,87 @@ def learning_curves(findings: Findings) -> Figure:
         )
         for index, (title, curves) in enumerate(drawn.items())
     ]  # fmt: skip
-    drawing = Drawing(
-        name="", caption="", panels=panels, size=(2 + 3.6 * len(panels), 4.6), share=True,
-        legend_below=True, title_width=36,
-    )  # fmt: skip
-    return draw_panels(drawing)
+    width = 2 + 3.6 * len(panels)
+    return draw_panels(
+        Drawing(panels=panels, size=(width, 4.6), share=True, legend_below=True, title_width=36)
+    )
 
 
+@styled
 def claims(findings: Findings) -> Figure:
     """Every claim's difference beside the differences that it predicts, a group a metric."""
     by_metric: dict[str, list[Judgement]] = {}
     for judgement in findings.differences:
         by_metric.setdefault(judgement.claim.metric, []).append(judgement)
+    heights = [len(judgements) for judgements in by_metric.values()]
+    figure, axes = new_figure(10, sum(1.0 + 0.62 * count for count in heights), heights=heights)
     styles = arm_styles(findings.plan.families)
-    groups = []
-    for metric, judgements in by_metric.items():
-        factor, _ = show.scale(metric)
-        unit = show.unit(metric, difference=True).strip()
-        unit = f" ({'percentage points' if unit == 'pp' else unit})" if unit else ""
-        groups.append(
-            Rows(
-                rows=[_claim(findings, each, styles=styles, factor=factor) for each in judgements],
-                x_label=f"difference in {show.metric_name(metric)}{unit} and 95% interval",
-                smallest=factor * max(each.claim.smallest_effect for each in judgements),
-            )
-        )
-    return draw_forest(groups)
+    for axis, judgements in zip(axes, by_metric.values(), strict=True):
+        _forest(axis, judgements, findings=findings, styles=styles)
+    return figure
 
 
 def _drawable(judgement: Judgement) -> bool:
     return judgement.comparison is not None and judgement.comparison.interval is not None
 
 
-def _claim(
-    findings: Findings, judgement: Judgement, *, styles: Mapping[str, Style], factor: float
-) -> Row:
-    claim, found = judgement.claim, judgement.comparison
-    lines = [judgement.reason] if judgement.reason else []
-    if found is not None:
-        lines.insert(0, f"{show.difference(claim.metric, found)}, n = {found.n}")
-    if findings.at_edge(claim):
-        lines.append("best value at the edge of its grid")
-    interval = None if found is None else found.interval
-    low, high = (None, None) if interval is None else (factor * end for end in interval)
-    return Row(
-        label=claim.statement,
-        style=styles[claim.sides[0].arm.partition("@")[0]],
-        mean=None if found is None or interval is None else factor * found.difference,
-        low=low,
-        high=high,
-        heading=judgement.verdict,
-        text="\n".join(lines),
-        predicted=_predicted(claim, factor=factor),
+def _forest(
+    axis: Axes, judgements: Sequence[Judgement], *, findings: Findings, styles: Mapping[str, Style]
+) -> None:
+    """Draw the differences in one metric: an interval within the shade is as predicted."""
+    metric = judgements[0].claim.metric
+    factor, _ = show.scale(metric)
+    smallest = factor * max(each.claim.smallest_effect for each in judgements)
+    reach = 2 * smallest
+    axis.axvline(0, color=MUTED, lw=1, zorder=1)
+    for place, judgement in enumerate(judgements):
+        claim, found = judgement.claim, judgement.comparison
+        lines = [judgement.reason] if judgement.reason else []
+        if found is not None:
+            lines.insert(0, f"{show.difference(metric, found)}, n = {found.n}")
+            if found.interval is not None:
+                ends = _ends(found.interval, found.difference, factor=factor)
+                style = styles[claim.sides[0].arm.partition("@")[0]]
+                _estimate(axis, place, factor * found.difference, ends, style=style)
+                reach = max(reach, *map(abs, ends))
+        if findings.at_edge(claim):
+            lines.append("best value at the edge of its grid")
+        middle = 6.0 * max(0, len(lines) - 1)
+        _beside(axis, place, judgement.verdict, up=middle + 1, va="bottom", weight="bold")
+        _beside(axis, place, "\n".join(lines), up=middle - 1, va="top", color=MUTED)
+    linear = _scale(axis, reach=reach, smallest=smallest)
+    for place, judgement in enumerate(judgements):
+        left, right = (
+            factor * end if math.isfinite(end) else limit
+            for end, limit in zip(judgement.claim.predicted, axis.get_xlim(), strict=True)
+        )
+        shade = Rectangle((left, place - 0.38), right - left, 0.76, color=PALE, lw=0, zorder=0)
+        axis.add_patch(shade)
+    _name_rows([axis], [wrap(each.claim.statement, 50) for each in judgements], 9)
+    unit = show.unit(metric, difference=True).strip()
+    unit = f" ({'percentage points' if unit == 'pp' else unit})" if unit else ""
+    beyond = "" if linear else f"; logarithmic beyond ±{2 * smallest:g}"
+    axis.set_xlabel(
+        f"difference in {show.metric_name(metric)}{unit} and 95% interval\n"
+        f"shaded: what the claim predicts{beyond}"
     )
 
 
-def _predicted(claim: Claim, *, factor: float) -> tuple[float | None, float | None]:
-    low, high = (factor * end if math.isfinite(end) else None for end in claim.predicted)
-    return low, high
+def _scale(axis: Axes, *, reach: float, smallest: float) -> bool:
+    """Set an axis that shows the smallest effect, however far it reaches; return if linear."""
+    if reach <= _LINEAR_UP_TO * smallest:
+        axis.set_xlim(-1.1 * reach, 1.1 * reach)
+        axis.xaxis.set_major_locator(round_steps())
+        return True
+    axis.set_xscale("symlog", linthresh=2 * smallest, linscale=1)
+    decades = range(math.floor(math.log10(smallest)), math.ceil(math.log10(reach)) + 1)
+    positive = [m * 10.0**decade for decade in decades for m in (1, 3)]
+    positive = [tick for tick in positive if smallest <= tick <= 1.4 * reach]
+    ticks = [*(-tick for tick in reversed(positive)), 0.0, *positive]
+    axis.set_xticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
+    axis.set_xticks([], minor=True)
+    axis.set_xlim(-1.4 * reach, 1.4 * reach)
+    return False
 
 
 def arm_styles(arms: Mapping[str, Arm]) -> dict[str, Style]:
@@ -360,12 +433,11 @@ def _mean_curve(findings: Findings, side: Side, *, style: Style) -> tuple[int, C
     """Return over how many seeds, and their mean accuracy against epoch."""
     planned = [findings.runs.get(run.run) for run in findings.plan.confirming(side)]
     runs = [run for run in planned if run and run.finished]
-    seeds = [Seed(run.evaluations, run.status == "diverged") for run in runs]
-    means = means_over_seeds(seeds, [_TAG], over="epoch")
+    means = means_over_seeds(runs, ["val/accuracy"], over="epoch")
     if not means.tags:
         return None
     mean, low, high = means.values.tolist()
-    return len(seeds), Curve(
+    return len(runs), Curve(
         label=findings.plan.arms[side.arm].label, x=means.x.tolist(), y=mean, low=low, high=high,
         style=style, mark_every=max(1, len(mean) // 8),
     )  # fmt: skip

@@ -1,31 +1,50 @@
-"""Give TensorBoard each configuration over its seeds: means, images, precision and recall."""
+"""What TensorBoard cannot do itself: a configuration over its seeds, as a run beside the others.
+
+Its curves are means, with the tags ``<tag>/mean``, ``<tag>/lo`` and ``<tag>/hi`` over examples,
+which the margin charts of the Custom Scalars page draw; its images are those of all seeds.
+"""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
+from scipy import special
 
-from losslab.files import check_generated
+from losslab.files import beside, check_generated, is_generated
+from losslab.metrics import RANGES
 from losslab.recording import Run
-from losslab.tensorboard import image, precision_recall_curves
-from losslab.tensorboard.over_seeds import FOLDER, Seed, remove_others, write_configuration
+from losslab.report.statistics import FloatArray
+from losslab.tensorboard import (
+    INTERVAL,
+    LAYOUT_TAGS,
+    EventFile,
+    image,
+    precision_recall_curves,
+    scalars,
+    seeds_layout,
+)
 
+FOLDER = "over_seeds"
+"""Beside the configurations; no run is in it, as runs are in folders ``seed=<n>``."""
+
+_LEVEL = 0.95
+_SUFFIX = ".over_seeds"
 _SHOWN = ("model.safetensors", "predictions.safetensors", "curves.jsonl")
 
 
 def write_over_seeds(
     root: Path, runs: Sequence[Run], console: Console | None = None
 ) -> Path | None:
-    """Write all configurations with a finished run.
+    """Write means, images, precision and recall of all configurations with a finished run.
 
-    Written again for the same runs, the files are left as they are; those of configurations that
-    are no longer there are removed.
+    Files of the same runs are left as they are; those of configurations that are gone are removed.
 
     Args:
         root: The folder of a study or a sweep, of a configuration or of a run.
@@ -45,23 +64,111 @@ def write_over_seeds(
     folder = above / FOLDER
     for group in groups:
         check_generated(folder / group, below=above)
-    written = []
-    shown = Console(quiet=True) if console is None else console
-    for group, members in track(
-        groups.items(), "Images for TensorBoard", console=shown, transient=True,
-        disable=not shown.is_terminal,
-    ):  # fmt: skip
-        path = write_configuration(
-            folder / group,
-            [Seed(run.evaluations, run.status == "diverged") for run in members],
-            start=_start(members[0]),
-            show=partial(_shown, members),
-            shown_of=_digest(members),
+    console = console or Console(quiet=True)
+    found = [
+        _write(folder / group, members)
+        for group, members in track(
+            groups.items(), "Images for TensorBoard", console=console, transient=True,
+            disable=not console.is_terminal,
         )
-        written += [path] if path else []
+    ]  # fmt: skip
+    written = [path for path in found if path]
     if above == root.resolve():
-        remove_others(folder, written)
+        _remove_others(folder, written)
     return folder if written else None
+
+
+def _write(folder: Path, runs: Sequence[Run]) -> Path | None:
+    """Write a configuration's file unless it is there; ``None`` without a tag of the layout."""
+    means = means_over_seeds(runs, LAYOUT_TAGS)
+    if not means.tags:
+        return None
+    start, layout = _start(runs[0]), seeds_layout()
+    # Named after what is in it, so that what has not changed need not be written again, and what
+    # has is a new file to a TensorBoard that is running.
+    digest = hashlib.sha256(f"{start} {means.tags}".encode() + layout.SerializeToString())
+    for part in (means.x, means.seconds, means.values):
+        digest.update(part.tobytes())
+    digest.update(_digest(runs))
+    path = folder / f"events.out.tfevents.{start:.0f}.{digest.hexdigest()[:16]}{_SUFFIX}"
+    if path.exists():
+        return path
+    shown = _shown(runs)
+    folder.mkdir(parents=True, exist_ok=True)
+    with beside(path) as temporary:
+        file = EventFile(temporary, wall_time=start)
+        file.add([layout], wall_time=start)
+        rows = zip(means.x.tolist(), means.seconds.tolist(), means.values.T.tolist(), strict=True)
+        for examples, seconds, row in rows:
+            values = dict(zip(means.tags, row, strict=True))
+            known = {tag: value for tag, value in values.items() if math.isfinite(value)}
+            file.add(scalars(known), step=int(examples), wall_time=start + seconds)
+        file.add(shown, step=int(means.x[-1]), wall_time=start + float(means.seconds[-1]))
+        file.close()
+    return path
+
+
+def _remove_others(folder: Path, written: Collection[Path]) -> None:
+    for path in filter(is_generated, set(folder.rglob(f"*{_SUFFIX}")) - set(written)):
+        path.unlink(missing_ok=True)  # by another report meanwhile
+        with suppress(OSError):  # it is not empty
+            path.parent.rmdir()
+
+
+class Means(NamedTuple):
+    """The curves of one configuration."""
+
+    x: FloatArray  # (E,) training examples seen, or epochs, ascending
+    seconds: FloatArray  # (E,) since the start, mean over seeds
+    tags: tuple[str, ...]  # T names: of each tag its mean, then the ends of its interval
+    values: FloatArray  # (T, E), NaN where there is none
+
+
+def means_over_seeds(runs: Sequence[Run], tags: Sequence[str], *, over: str = "examples") -> Means:
+    """Return mean and Student's t interval (95%) of each tag over the seeds of a configuration.
+
+    A run that diverged keeps its last number to the end: left out, it would make the mean better
+    just where it fails. Where a single seed has a number, the ends of the interval are the mean:
+    a margin chart shows an error unless all three have the same steps.
+
+    Args:
+        runs: The finished ones of one configuration.
+        tags: Which to average; one that no run recorded is absent.
+        over: The horizontal axis, ``examples`` or ``epoch``.
+    """
+    records = [[record for record in run.evaluations if over in record] for run in runs]
+    seen = set().union(*(record for each in records for record in each))
+    recorded = [tag for tag in tags if tag in seen]
+    x = np.unique([record[over] for each in records for record in each])
+    # (seeds, tags and seconds, places)
+    table = np.full((len(runs), len(recorded) + 1, len(x)), np.nan)
+    for row, run, each in zip(table, runs, records, strict=True):
+        for record in each:
+            place = np.searchsorted(x, record[over])
+            row[:, place] = [record.get(tag, np.nan) for tag in (*recorded, "wall_s")]
+        if run.status == "diverged":
+            for numbers in row:
+                known = np.flatnonzero(~np.isnan(numbers))
+                if len(known):
+                    numbers[known[-1] + 1 :] = numbers[known[-1]]
+    present = ~np.isnan(table)
+    n = present.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(present, table, 0).sum(axis=0) / n
+        squares = np.where(present, (table - mean) ** 2, 0).sum(axis=0)
+        error = np.sqrt(squares / (n - 1) / n)
+        half = np.where(n == 1, 0.0, error * special.stdtrit(n - 1, (1 + _LEVEL) / 2))
+    values = np.empty((len(recorded), 3, len(x)))
+    for index, tag in enumerate(recorded):
+        lowest, highest = RANGES.get(tag.partition("/")[2], (-np.inf, np.inf))
+        low, high = mean[index] - half[index], mean[index] + half[index]
+        values[index] = mean[index], np.maximum(low, lowest), np.minimum(high, highest)
+    return Means(
+        x=x,
+        seconds=np.nan_to_num(mean[-1]),
+        tags=tuple(f"{tag}/{part}" for tag in recorded for part in INTERVAL),
+        values=values.reshape(3 * len(recorded), len(x)),
+    )
 
 
 def _shown(runs: Sequence[Run]) -> list[Any]:

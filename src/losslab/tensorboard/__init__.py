@@ -1,12 +1,12 @@
-"""All that TensorBoard sees: event files, the summaries in them, layout, HParams, means over seeds.
+"""All that TensorBoard sees: event files, the summaries in them, layout and HParams.
 
 Written with TensorBoard's own protocol buffers and record writer; nothing here needs torch. Runs
-write through :class:`RunWriter`, reports through :mod:`losslab.tensorboard.over_seeds`, which is
-not imported here, because SciPy takes a second. Images come from :mod:`losslab.figures` as PNG.
+write through :class:`RunWriter`; reports write the means over seeds. Images come from
+:mod:`losslab.figures` as PNG.
 """
 
-from losslab.tensorboard.events import EventFile, is_event_file, read_events
-from losslab.tensorboard.layout import HIGH, LAYOUT_TAGS, LOW, MEAN, run_layout, seeds_layout
+from losslab.tensorboard.events import EventFile, read_events
+from losslab.tensorboard.layout import INTERVAL, LAYOUT_TAGS, run_layout, seeds_layout
 from losslab.tensorboard.run_writer import RunWriter
 from losslab.tensorboard.summaries import (
     histogram,
@@ -15,27 +15,22 @@ from losslab.tensorboard.summaries import (
     precision_recall,
     precision_recall_curves,
     scalars,
-    tensor,
     text,
 )
 
 __all__ = [
-    "HIGH",
+    "INTERVAL",
     "LAYOUT_TAGS",
-    "LOW",
-    "MEAN",
     "EventFile",
     "RunWriter",
     "histogram",
     "histograms",
     "image",
-    "is_event_file",
     "precision_recall",
     "precision_recall_curves",
     "read_events",
     "run_layout",
     "scalars",
     "seeds_layout",
-    "tensor",
     "text",
 ]

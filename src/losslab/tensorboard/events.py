@@ -16,14 +16,10 @@ _HEADER, _FOOTER = struct.Struct("<QI"), struct.Struct("<I")
 
 
 class EventFile:
-    """Write events into a new file.
+    """Write events into a new file, which TensorBoard finds by ``tfevents`` in its name.
 
-    TensorBoard's record writer and not its ``SummaryWriter``, whose thread takes turns with
+    With TensorBoard's record writer and not its ``SummaryWriter``, whose thread takes turns with
     training for the interpreter, which a short run feels.
-
-    Args:
-        path: Replaced if it is there. TensorBoard finds it by the word ``tfevents`` in its name.
-        wall_time: Unix time of the first event, in seconds.
     """
 
     def __init__(self, path: Path, *, wall_time: float) -> None:
@@ -48,11 +44,6 @@ class EventFile:
     def close(self) -> None:
         """Flush and close."""
         self._records.close()
-
-
-def is_event_file(path: Path) -> bool:
-    """Return whether TensorBoard takes a file for one of its own."""
-    return "tfevents" in path.name
 
 
 def read_events(path: Path) -> Iterator[Event]:

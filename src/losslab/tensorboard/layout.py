@@ -33,35 +33,30 @@ _MECHANISMS = {
 LAYOUT_TAGS = (*_METRICS.values(), *_MECHANISMS.values())
 """What the charts show, and what is averaged over seeds."""
 
-MEAN, LOW, HIGH = "mean", "lo", "hi"
+INTERVAL = ("mean", "lo", "hi")
 """Last part of the tags of a mean over seeds and of the ends of its interval."""
 
 
 def run_layout() -> "Summary.Value":
     """Return the charts of the runs: the metrics, then the mechanisms."""
     return _summary(
-        [
-            _category("Losses side by side", _METRICS, margin=False),
-            _category("Why", _MECHANISMS, margin=False),
-        ]
+        layout_pb2.Category(title=title, chart=[_lines(*item) for item in charts.items()])
+        for title, charts in (("Losses side by side", _METRICS), ("Why", _MECHANISMS))
     )
 
 
 def seeds_layout() -> "Summary.Value":
     """Return the charts of the means over seeds, with their intervals as margins."""
     return _summary(
-        [
-            _category("Mean over seeds with 95% interval", _METRICS, margin=True),
-            _category("Why: mean over seeds with 95% interval", _MECHANISMS, margin=True),
-        ]
+        # TensorBoard 2.21 lays out margin charts from the last to the first, charts of lines not.
+        layout_pb2.Category(
+            title=title, chart=[_margin(*item) for item in reversed(charts.items())]
+        )
+        for title, charts in (
+            ("Mean over seeds with 95% interval", _METRICS),
+            ("Why: mean over seeds with 95% interval", _MECHANISMS),
+        )
     )
-
-
-def _category(title: str, charts: dict[str, str], *, margin: bool) -> layout_pb2.Category:
-    # TensorBoard 2.21 lays out margin charts from the last to the first, charts of lines not.
-    items = reversed(charts.items()) if margin else charts.items()
-    chart = _margin if margin else _lines
-    return layout_pb2.Category(title=title, chart=[chart(*item) for item in items])
 
 
 def _lines(title: str, tag: str) -> layout_pb2.Chart:
@@ -71,10 +66,9 @@ def _lines(title: str, tag: str) -> layout_pb2.Chart:
 
 
 def _margin(title: str, tag: str) -> layout_pb2.Chart:
-    series = layout_pb2.MarginChartContent.Series(
-        value=f"{tag}/{MEAN}", lower=f"{tag}/{LOW}", upper=f"{tag}/{HIGH}"
-    )
-    return layout_pb2.Chart(title=title, margin=layout_pb2.MarginChartContent(series=[series]))
+    names = ("value", "lower", "upper")
+    series = {name: f"{tag}/{part}" for name, part in zip(names, INTERVAL, strict=True)}
+    return layout_pb2.Chart(title=title, margin={"series": [series]})
 
 
 def _summary(categories: Iterable[layout_pb2.Category]) -> "Summary.Value":

@@ -19,7 +19,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 
 from losslab.files import beside, read_json, read_text
 from losslab.recording import Run
-from losslab.tensorboard.events import EventFile, is_event_file, read_events
+from losslab.tensorboard.events import EventFile, read_events
 from losslab.tensorboard.layout import run_layout
 from losslab.tensorboard.summaries import scalars, text
 from losslab.text import markdown, printable
@@ -56,7 +56,7 @@ class RunWriter:
                 last of them is kept, too.
         """
         self._start, folder = start, self._run.path
-        earlier = sorted(filter(is_event_file, folder.iterdir()), key=lambda p: p.stat().st_mtime)
+        earlier = sorted(folder.glob("*tfevents*"), key=lambda p: p.stat().st_mtime)
         kept = _shown(earlier[-1], up_to=records[-1]["examples"]) if records and earlier else []
         session = SessionStartInfo(group_name=self._group, start_time_secs=start)
         for name, value in self._hyper_parameters.items():

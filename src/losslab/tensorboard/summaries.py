@@ -22,9 +22,7 @@ from losslab.metrics import nll
 FloatArray = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.int64]
 
-MOST_CURVES = 20
-"""Classes that have a precision-recall curve each; of more only all together."""
-
+_MOST_CURVES = 20  # classes that have a precision-recall curve each; of more only all together
 _BINS = 50
 _MOST_VALUES = 100_000  # of a tensor, for its histogram
 
@@ -35,14 +33,7 @@ def scalars(values: Mapping[str, float]) -> list["Summary.Value"]:
 
 
 def image(tag: str, png: bytes, width: int, height: int) -> "Summary.Value":
-    """Return an image.
-
-    Args:
-        tag: Its name.
-        png: The encoded file.
-        width: In pixels.
-        height: In pixels.
-    """
+    """Return an encoded image; width and height in pixels."""
     content = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=3)
     return Summary.Value(tag=tag, image=content)
 
@@ -50,12 +41,12 @@ def image(tag: str, png: bytes, width: int, height: int) -> "Summary.Value":
 def histograms(
     logits: FloatArray, labels: Counts, weights: Mapping[str, FloatArray]
 ) -> list["Summary.Value"]:
-    """Return histograms of a run's outputs and weights.
+    """Return histograms of a run's outputs and of its weights but those of one dimension.
 
     Args:
         logits: ``(N, K)`` of the validation part, finite.
         labels: ``(N,)`` of it.
-        weights: By name; those of one dimension, such as biases, are left out.
+        weights: By name.
     """
     p_true = np.exp(-nll(logits.astype(np.float64), labels, reduction="none"))
     return [
@@ -78,13 +69,7 @@ def _binned(
 
 
 def histogram(tag: str, counts: Counts, edges: FloatArray) -> "Summary.Value":
-    """Return a histogram.
-
-    Args:
-        tag: Its name.
-        counts: ``(B,)``, how many values each bin holds.
-        edges: ``(B + 1,)``, ascending.
-    """
+    """Return a histogram from the counts ``(B,)`` between edges ``(B + 1,)``."""
     middles = (edges[1:] + edges[:-1]) / 2
     proto = HistogramProto(
         min=edges[0],
@@ -120,7 +105,7 @@ def precision_recall_curves(
     shares /= shares.sum(axis=1, keepdims=True)
     one_hot = np.eye(len(class_names), dtype=bool)[labels]
     groups: Mapping[str, Any] = {"all classes": slice(None)}
-    if len(class_names) <= MOST_CURVES:
+    if len(class_names) <= _MOST_CURVES:
         groups = {f"class {name}": index for index, name in enumerate(class_names)}
     curves = []
     for title, chosen in groups.items():
@@ -143,10 +128,10 @@ def precision_recall(
 
     Args:
         tag: Its name.
-        positives: ``(P,)`` scores of the examples of that class, P from 1 up.
+        positives: ``(P,)`` scores of the examples of that class, P ≥ 1.
         negatives: ``(N,)`` scores of the others.
         title: Shown above it.
-        points: T from 2 up.
+        points: At least 2.
     """
     # An example is taken for the class where its score is at least the threshold.
     at = np.quantile(positives, np.linspace(0, 1, points), method="higher")
@@ -154,16 +139,9 @@ def precision_recall(
         len(values) - np.searchsorted(np.sort(values), at, side="left")
         for values in (positives, negatives)
     )
-    table = np.array(
-        [
-            true,
-            false,
-            len(negatives) - false,
-            len(positives) - true,
-            true / (true + false),
-            true / len(positives),
-        ]
-    )
+    true_negatives, false_negatives = len(negatives) - false, len(positives) - true
+    precision, recall = true / (true + false), true / len(positives)
+    table = np.array([true, false, true_negatives, false_negatives, precision, recall])
     about = pr_curve_metadata.create_summary_metadata(
         display_name=title, description="", num_thresholds=points
     )

@@ -8,7 +8,7 @@ from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from losslab.report import build, load_runs
-from losslab.tensorboard.over_seeds import FOLDER, Seed, means_over_seeds
+from losslab.report.over_seeds import FOLDER, means_over_seeds
 from report.factory import write_run
 
 CURVES = {0: (0.1, 0.5, 0.8), 1: (0.2, 0.7, 0.7), 2: (0.1, 0.6, 0.9)}
@@ -108,8 +108,7 @@ def test_a_diverged_run_counts_to_the_end_and_an_unfinished_one_not_at_all(sweep
     write_curve(sweep, "mse-0a", 8, (0.2, 0.1), status="diverged")
     write_curve(sweep, "mse-0a", 9, (1.0, 1.0, 1.0), status="failed")
     runs = [run for run in load_runs(sweep) if run.finished]
-    seeds = [Seed(run.evaluations, run.status == "diverged") for run in runs]
-    means = means_over_seeds(seeds, ["val/accuracy", "val/nll"])
+    means = means_over_seeds(runs, ["val/accuracy", "val/nll"])
     assert means.x.tolist() == [0, 100, 200]
     assert means.seconds.tolist() == pytest.approx([0, 0.5, 0.875])
     assert means.tags == tuple(f"val/accuracy/{part}" for part in ("mean", "lo", "hi"))
@@ -121,7 +120,7 @@ def test_runs_that_cannot_be_written_to_are_reported_on(sweep, tmp_path, monkeyp
         raise PermissionError(13, "Permission denied", str(self))
 
     with monkeypatch.context() as patch:
-        patch.setattr("losslab.tensorboard.over_seeds.EventFile", refuse)
+        patch.setattr("losslab.report.over_seeds.EventFile", refuse)
         results = build(sweep, out=tmp_path)
     assert results.census.complete
     assert files(sweep) == {}
