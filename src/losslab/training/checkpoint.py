@@ -1,4 +1,4 @@
-"""What a stopped run needs to go on and end with the numbers it would have had."""
+"""What a stopped run needs to resume and end with the numbers it would have had."""
 
 import hashlib
 import io
@@ -18,8 +18,8 @@ _DIGEST_SIZE = hashlib.sha256().digest_size
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Replace ``path`` by ``state``; a kill at any moment leaves the old or the new one.
 
-    The file is the SHA-256 of what ``torch.save`` writes, then that: a zip's own checksums leave
-    out its headers.
+    The file is the SHA-256 of what ``torch.save`` writes, then that: the checksums inside a zip do
+    not cover its headers.
     """
     content = pack(state)
     write_atomically(path, hashlib.sha256(content).digest() + content)
@@ -40,14 +40,11 @@ def unpack(content: bytes) -> Any:
 def pack_weights(state: Mapping[str, Tensor]) -> bytes:
     """Return a ``state_dict`` in the safetensors format.
 
-    Weights that lie in the same memory, as tied ones do, are written once a name, so that a file
-    has every name that the model has.
+    Weights that share memory, as tied ones do, are written once for each of their names.
     """
+    dense = torch.contiguous_format
     return to_safetensors(
-        {
-            name: value.detach().clone(memory_format=torch.contiguous_format)
-            for name, value in state.items()
-        }
+        {name: v.detach().clone(memory_format=dense) for name, v in state.items()}
     )
 
 

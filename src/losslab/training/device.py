@@ -1,4 +1,4 @@
-"""Where a run computes, and how exactly it repeats."""
+"""Where a run computes, and whether it repeats to the bit."""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def resolve_device(name: str) -> torch.device:
 
 @contextmanager
 def process_kept() -> Iterator[None]:
-    """Give torch's global switches back as they were, whatever a run sets meanwhile."""
+    """Restore torch's global switches afterwards, whatever a run sets meanwhile."""
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -49,11 +49,7 @@ def process_kept() -> Iterator[None]:
 
 
 def configure_process(*, threads: int, deterministic: bool) -> None:
-    """Set torch's global switches for one run.
-
-    Called at the start of every run, because a serial sweep trains many in one process and the
-    last one's settings must not leak into the next.
-    """
+    """Set torch's global switches at the start of a run, whatever the last one in here set."""
     torch.set_num_threads(threads)
     if deterministic:
         # cuBLAS reads this when its first handle is made.
