@@ -16,7 +16,7 @@ class Calibration(Diagnostic):
     T minimises the NLL of the validation part (:func:`losslab.metrics.fit_temperature`), so the
     test part does not choose it. Probabilities are the softmax of the outputs under every loss. Of
     raw scores, which squared error draws to 0 and 1, it is far from confident (e/(e + K − 1) at
-    best, 0.23 for K = 10) until T of about 0.1 repairs it; so compare losses after scaling, too.
+    best, 0.23 for K = 10) until T of about 0.1 repairs it.
 
     Each without and with ``_scaled``:
 
@@ -27,11 +27,11 @@ class Calibration(Diagnostic):
     ``temperature`` is T, in units of the logits: above 1 for an overconfident network. The curves
     ``reliability`` and ``reliability_scaled`` are confidence, accuracy and count by bin.
 
-    Reading: accuracy does not change with T. What scaling cannot repair is left in ``_scaled``.
-    Cost: 30 softmaxes of the validation part and four of the test part, once.
+    Reading: accuracy does not change with T. What scaling cannot repair is left in ``_scaled``, so
+    compare losses there, too.
 
     Raises:
-        ValueError: ``every`` is not ``None``: test predictions exist once, at the end.
+        ValueError: ``every`` is not ``None``.
 
     Source: Guo et al. 2017, *On calibration of modern neural networks*.
     """
@@ -40,9 +40,7 @@ class Calibration(Diagnostic):
 
     def __post_init__(self) -> None:
         if self.every is not None:
-            raise ValueError(
-                f"every={self.every}; give null: test predictions exist once, at the end"
-            )
+            raise ValueError(f"every={self.every}; give null: test predictions come at the end")
 
     def measure(self, view: View) -> Finding:
         """Return the scores of the test part; nothing where a logit is not finite."""

@@ -37,11 +37,11 @@ class Landscape(Diagnostic):
     - ``line/relative_barrier`` and ``line/relative_rise``: these over the fall L(0) − L(1), to
       compare losses of different scales; absent where there is no fall.
 
-    Reading: a plateau at the start of the line, or a barrier, is what holds a loss up.
+    Reading: a plateau at the start of the line, or a barrier, slows training down.
 
     Batch normalisation takes its statistics from the probe itself, as in training: the running
     ones fit the final weights only. The prior is not in the loss. Points where the loss is not
-    finite are left out. The directions are the same for every loss and seed, up to W's norms.
+    finite are left out.
 
     Cost: 3/2 ``intervals`` + 1 + ``grid``² forward passes of the probe, 250 by default.
 
@@ -102,7 +102,7 @@ def filter_normalized(model: nn.Module, purpose: str) -> dict[str, Tensor]:
 
     A filter is the weights w of one output channel or unit; parameters of one dimension (biases,
     normalisation) and those that are not trained have none. ``purpose`` names the direction, which
-    is the same for every run.
+    is the same for every run up to ‖w‖.
 
     >>> model = nn.Linear(3, 2)
     >>> direction = filter_normalized(model, "direction 1")

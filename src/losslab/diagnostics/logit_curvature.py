@@ -25,9 +25,8 @@ class LogitCurvature(Diagnostic):
       one's smallest eigenvalue;
     - ``largest/mean`` and ``largest/extreme``: the mean and the greatest of each one's largest.
 
-    A negative eigenvalue is one below −1e-6 times the largest absolute eigenvalue of the probe:
-    above that it is flat for this purpose, or rounding. The first 64 examples are measured; with
-    more than 128 classes the numbers are absent.
+    Negative means below −1e-6 times the largest absolute eigenvalue of the probe; the rest is
+    rounding. The first 64 examples are measured; with more than 128 classes nothing is.
 
     Reading: cross-entropy has no negative ones, since diag(p) − ppᵀ is positive semi-definite, and
     its curvature vanishes as it fits. Squared error on raw scores keeps 2/K in every direction

@@ -17,11 +17,11 @@ class DiagnosticRunner:
     """The diagnostics of one run, each at its own cadence, all on the same probe batch.
 
     Make it before training starts: the weights at that time are the initial ones. Nothing is
-    measured where a logit of the probe is infinite or NaN. The model is left as it was.
+    measured where a logit of the probe is infinite or NaN.
 
     Args:
         diagnostics: By name, which is the second part of their tags.
-        model: Trained elsewhere.
+        model: Its mode is restored after each measurement.
         objective: What training minimises.
         probe: The fixed batch, such as :func:`probe_of` the training part.
 
@@ -45,7 +45,7 @@ class DiagnosticRunner:
     def after_epoch(
         self, epochs_done: int, recorded: Scalars, epoch: TrainingEpoch | None, last: bool
     ) -> Finding:
-        """Return what is found by the diagnostics that are due: after the ``last`` epoch, all."""
+        """Return the findings of the diagnostics that are due; after the last epoch, of all."""
         due = [
             name
             for name, diagnostic in self.diagnostics.items()
@@ -54,7 +54,7 @@ class DiagnosticRunner:
         return self._measure(due, recorded=recorded, epoch=epoch)
 
     def after_training(self, recorded: Scalars, *, val: Predictions, test: Predictions) -> Finding:
-        """Return what is found by the diagnostics that measure once, after training."""
+        """Return the findings of the diagnostics that measure once, after training."""
         due = [name for name, diagnostic in self.diagnostics.items() if diagnostic.every is None]
         return self._measure(due, recorded=recorded, val=val, test=test)
 
@@ -77,14 +77,9 @@ class DiagnosticRunner:
                 if not bool(view.logits.isfinite().all()):
                     return found  # the run is about to be found diverged
                 for name in due:
-                    try:
-                        finding = _checked(self.diagnostics[name].measure(view))
-                    except Exception as error:  # whatever a custom diagnostic raises
-                        raise ValueError(
-                            f"diagnostics.{name}: it fails ({type(error).__name__}: {error})"
-                        ) from error
-                    found.scalars.update({f"why/{name}/{k}": v for k, v in finding.scalars.items()})
-                    found.curves.update({f"why/{name}/{k}": v for k, v in finding.curves.items()})
+                    scalars, curves = _finding(name, self.diagnostics[name], view)
+                    found.scalars.update({f"why/{name}/{key}": v for key, v in scalars.items()})
+                    found.curves.update({f"why/{name}/{key}": v for key, v in curves.items()})
         finally:
             self.model.train(was_training)
         return found
@@ -107,14 +102,19 @@ def check_cadences(diagnostics: Mapping[str, Diagnostic]) -> None:
             )
 
 
-def _checked(finding: Finding) -> Finding:
-    """Check that a finding can be recorded."""
-    if not isinstance(finding, Finding):
-        raise TypeError(f"it gives {type(finding).__name__}; give Finding(scalars, curves)")
-    for name, value in finding.scalars.items():
-        if not isinstance(value, int | float):
-            raise TypeError(f"{name!r} is {type(value).__name__}; give a number, e.g. .item()")
-    json.dumps(finding.curves, allow_nan=False)
+def _finding(name: str, diagnostic: Diagnostic, view: View) -> Finding:
+    """Return what a diagnostic finds, checked, since a custom one may do anything."""
+    try:
+        finding = diagnostic.measure(view)
+        if not isinstance(finding, Finding):
+            raise TypeError(f"it gives {type(finding).__name__}; give Finding(scalars, curves)")
+        for key, value in finding.scalars.items():
+            if not isinstance(value, int | float):
+                raise TypeError(f"{key!r} is {type(value).__name__}; give a number, e.g. .item()")
+        json.dumps(finding.curves, allow_nan=False)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"diagnostics.{name}: it fails ({reason})") from error
     return finding
 
 

@@ -1,7 +1,4 @@
-"""The training loop: one step, evaluation, and the run from first to last step.
-
-:func:`fit` is the loop for anybody's model, loss and tensors.
-"""
+"""The training loop; :func:`fit` runs it on anybody's model, loss and tensors."""
 
 from losslab.training.checkpoint import load_checkpoint, pack, pack_weights, save_checkpoint, unpack
 from losslab.training.device import configure_process, process_kept, resolve_device

@@ -42,10 +42,9 @@ def pack_weights(state: Mapping[str, Tensor]) -> bytes:
 
     Weights that share memory, as tied ones do, are written once for each of their names.
     """
-    dense = torch.contiguous_format
-    return to_safetensors(
-        {name: v.detach().clone(memory_format=dense) for name, v in state.items()}
-    )
+    layout = torch.contiguous_format
+    copies = {name: v.detach().clone(memory_format=layout) for name, v in state.items()}
+    return to_safetensors(copies)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -55,20 +54,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ValueError: The file is cut off or altered.
     """
     try:
-        stored, reason = read_bytes(path), "its checksum differs"
-    except ValueError as error:
-        stored, reason = b"", str(error)
-    digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
-    if hashlib.sha256(content).digest() == digest:
-        try:
-            state = unpack(content)
-        except Exception as error:  # whatever torch makes of something else
-            reason = str(error)
-        else:
-            if isinstance(state, dict) and "step" in state:
-                return state
-            reason = "it holds something else"
-    raise ValueError(
-        f"checkpoint {path} is cut off or altered ({reason}); delete it to train this run from "
-        "its start"
-    )
+        stored = read_bytes(path)
+        digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("its checksum differs")
+        state = unpack(content)
+        if not isinstance(state, dict) or "step" not in state:
+            raise ValueError("it holds something else")
+    except OSError:
+        raise
+    except Exception as error:  # whatever torch raises for another file
+        raise ValueError(
+            f"checkpoint {path} is cut off or altered ({error}); delete it to train this run from "
+            "its start"
+        ) from error
+    return state

@@ -11,10 +11,7 @@ def resolve_device(name: str) -> torch.device:
     """Return the device of that name; ``auto`` is CUDA, else MPS, else CPU.
 
     Raises:
-        ValueError: The device is unknown or not there.
-
-    >>> resolve_device("cpu")
-    device(type='cpu')
+        ValueError: It is unknown, or this machine has none.
     """
     present = ["cpu"]
     if torch.backends.mps.is_available():
@@ -23,10 +20,8 @@ def resolve_device(name: str) -> torch.device:
         present[:0] = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     chosen = present[0] if name == "auto" else name
     if chosen not in present:
-        raise ValueError(
-            f"trainer.device={name} is not on this machine; allowed here: auto, "
-            f"{', '.join(present)}"
-        )
+        allowed = ", ".join(["auto", *present])
+        raise ValueError(f"trainer.device={name} is not on this machine; allowed here: {allowed}")
     return torch.device(chosen)
 
 
@@ -38,14 +33,14 @@ def process_kept() -> Iterator[None]:
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
+    cudnn_before = cudnn.deterministic, cudnn.benchmark
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-        cudnn.deterministic, cudnn.benchmark = before
+        cudnn.deterministic, cudnn.benchmark = cudnn_before
 
 
 def configure_process(*, threads: int, deterministic: bool) -> None:

@@ -117,23 +117,15 @@ class Loop:
             if self.diverged:
                 return
         predictions = Predictions(torch.cat(logits), torch.cat(labels))
-        examples = len(predictions.labels)
-        speed = examples / (time.perf_counter() - started)
-        trained = TrainingEpoch(
-            predictions,
-            clean_labels=self.train.clean_labels(self.seed, epoch)[:examples],
-            batch_size=self.train.batch_size,
-            first_step=self.steps_done - steps,
-        )
+        speed = len(predictions.labels) / (time.perf_counter() - started)
+        clean_labels = self.train.clean_labels(self.seed, epoch)[: len(predictions.labels)]
+        first_step = self.steps_done - steps
+        trained = TrainingEpoch(predictions, clean_labels, self.train.batch_size, first_step)
         scalars = _tagged("train", ClassificationSums.of(*predictions))
         self._end_epoch(epoch + 1, scalars, trained, examples_per_s=speed)
 
     def _end_epoch(
-        self,
-        epochs_done: int,
-        scalars: Scalars,
-        trained: TrainingEpoch | None = None,
-        **speed: float,
+        self, done: int, scalars: Scalars, trained: TrainingEpoch | None = None, **speed: float
     ) -> None:
         """Evaluate, run the diagnostics and record what they find."""
         finding, shown = Finding({}, {}), None
@@ -141,10 +133,9 @@ class Loop:
             self.validation = evaluate(self.step.model, self.val, autocast=self.step.autocast)
             scalars = scalars | _tagged("val", self.validation.sums)
         if self.diagnose is not None:
-            latest = self.scalars | scalars
-            finding = self.diagnose(epochs_done, latest, trained, self._is_over())
+            finding = self.diagnose(done, self.scalars | scalars, trained, self._is_over())
         if self.draw is not None and self.validation is not None:
-            shown = self.draw(epochs_done, self.validation, finding.curves, self._is_over())
+            shown = self.draw(done, self.validation, finding.curves, self._is_over())
         self.record(scalars | finding.scalars, curves=finding.curves, shown=shown, **speed)
 
     @torch.no_grad()
@@ -170,7 +161,7 @@ class Loop:
 
     @property
     def epochs_done(self) -> float:
-        """Passes over the training part, with the fraction of the last one."""
+        """Passes over the training part, including a fraction."""
         return self.steps_done / len(self.train)
 
     def record(
@@ -187,16 +178,11 @@ class Loop:
             scalars = scalars | {"time/examples_per_s": examples_per_s}
         epochs, rest = divmod(self.steps_done, len(self.train))
         examples = epochs * self.train.num_examples + rest * self.train.batch_size
-        position = {"step": self.steps_done, "examples": examples, "epoch": self.epochs_done}
-        self.history.append(position | scalars)
+        step, epoch = self.steps_done, self.epochs_done
+        self.history.append({"step": step, "examples": examples, "epoch": epoch} | scalars)
         if self.recorder is not None:
             self.recorder.record(
-                scalars,
-                step=self.steps_done,
-                examples=examples,
-                epoch=self.epochs_done,
-                curves=curves,
-                shown=shown,
+                scalars, step=step, examples=examples, epoch=epoch, curves=curves, shown=shown
             )
 
 

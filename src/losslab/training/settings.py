@@ -51,14 +51,12 @@ class Trainer:
     def __post_init__(self) -> None:
         cadences = ("pictures_every", "histograms_every")
         for name, value in vars(self).items():
+            if value is None and name in ("epochs", "steps", *cadences):
+                continue
             if name in ("deterministic", "channels_last"):
                 if type(value) is not bool:
                     raise ValueError(f"trainer.{name}={value}; give true or false")
-            elif name in ("device", "precision") or (
-                value is None and name in ("epochs", "steps", *cadences)
-            ):
-                continue
-            elif type(value) is not int or value < 1:
+            elif name not in ("device", "precision") and (type(value) is not int or value < 1):
                 none = ", or null for none" if name in cadences else ""
                 raise ValueError(f"trainer.{name}={value}; give a whole number from 1 up{none}")
         if self.threads > MOST_THREADS:
