@@ -27,7 +27,7 @@ from torchvision.transforms import v2
 
 from losslab.data import BatchLoader, Part
 from losslab.data import Dataset as Parted
-from losslab.diagnostics import Examination, probe_of
+from losslab.diagnostics import DiagnosticRunner, probe_of
 from losslab.experiment import Composer, choices_of, complete, plan_run
 from losslab.experiment.build import Parts, build
 from losslab.experiment.compose import without_hydra
@@ -104,12 +104,11 @@ def measure_loops(setting: str, epochs: int) -> dict[str, str | float]:
 def unrecorded(parts: Parts, epochs: int) -> None:
     """Train with the default diagnostics and without a run directory."""
     step, train = parts.step(), parts.loader("train")
-    diagnostics = Examination(
+    diagnostic_runner = DiagnosticRunner(
         parts.diagnostics,
         model=step.model,
         objective=step.objective,
         probe=probe_of(train.in_order(), parts.trainer.probe_size),
-        initial=step.model.state_dict(),
     )
     fit(
         step.model,
@@ -119,7 +118,7 @@ def unrecorded(parts: Parts, epochs: int) -> None:
         val=parts.loader("val"),
         epochs=epochs,
         schedule=parts.schedule,
-        examine=diagnostics.during,
+        diagnose=diagnostic_runner.after_epoch,
     )
     evaluate(step.model, parts.loader("test"))
 

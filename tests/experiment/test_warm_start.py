@@ -64,14 +64,14 @@ def test_it_starts_where_the_source_ended(losslab, source):
 
 def test_diagnostics_get_those_weights_as_the_initial_ones(losslab, source, warm, monkeypatch):
     seen = {}
-    examination = train.Examination
+    runner = train.DiagnosticRunner
 
     def spied(*arguments, **options):
-        made = examination(*arguments, **options)
-        seen.update(made._initial)
+        made = runner(*arguments, **options)
+        seen.update(made.initial)
         return made
 
-    monkeypatch.setattr(train, "Examination", spied)
+    monkeypatch.setattr(train, "DiagnosticRunner", spied)
     losslab.train(*warm)
     weights = load_file(source / "model.safetensors")
     assert seen.keys() == weights.keys()

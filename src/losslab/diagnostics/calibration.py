@@ -4,20 +4,19 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from losslab.diagnostics.view import View
+from losslab.diagnostics.view import Diagnostic, View
 from losslab.metrics import ClassificationSums, adaptive_ece, fit_temperature, reliability
 from losslab.types import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
+class Calibration(Diagnostic):
     """Calibration of the test predictions, as they are and with logits divided by T.
 
     T minimises the NLL of the validation part (:func:`losslab.metrics.fit_temperature`), so the
-    test part is not looked at to choose it. Probabilities are the softmax of the outputs under
-    every loss. Of raw scores, which squared error draws to 0 and 1, it is far from confident
-    (e/(e + K − 1) at best, 0.23 for K = 10) until T of about 0.1 repairs it; so compare losses
-    after scaling, too.
+    test part does not choose it. Probabilities are the softmax of the outputs under every loss. Of
+    raw scores, which squared error draws to 0 and 1, it is far from confident (e/(e + K − 1) at
+    best, 0.23 for K = 10) until T of about 0.1 repairs it.
 
     Each without and with ``_scaled``:
 
@@ -26,17 +25,13 @@ class Calibration:
     - ``nll``: mean −log p_y, in nats; ``brier``: mean Σ_k (p_k − y_k)², in [0, 2].
 
     ``temperature`` is T, in units of the logits: above 1 for an overconfident network. The curves
-    ``reliability`` and ``reliability_scaled`` have confidence, accuracy and count by bin.
+    ``reliability`` and ``reliability_scaled`` are confidence, accuracy and count by bin.
 
-    Reading: accuracy does not change with T. What scaling cannot repair is left in ``_scaled``.
-
-    Cost: 30 softmaxes of the validation part and four of the test part, once.
-
-    Attributes:
-        every: Always ``None``: once, after the final evaluation.
+    Reading: accuracy does not change with T. What scaling cannot repair is left in ``_scaled``, so
+    compare losses there, too.
 
     Raises:
-        ValueError: Another cadence.
+        ValueError: ``every`` is not ``None``.
 
     Source: Guo et al. 2017, *On calibration of modern neural networks*.
     """
@@ -45,9 +40,7 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if self.every is not None:
-            raise ValueError(
-                f"every={self.every}; give null: test predictions are there once, at the end"
-            )
+            raise ValueError(f"every={self.every}; give null: test predictions come at the end")
 
     def measure(self, view: View) -> Finding:
         """Return the scores of the test part; nothing where a logit is not finite."""

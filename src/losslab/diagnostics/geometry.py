@@ -1,19 +1,17 @@
 """The geometry of the classes before the last layer: how near it is to neural collapse."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-from losslab.diagnostics.view import View
+from losslab.diagnostics.view import Diagnostic, View, floats
 from losslab.types import Finding
 
 LEAST_SINGULAR_VALUE = 1e-6
 """Relative to the largest; below it a direction of the class means is rounding of float32."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Geometry:
+class Geometry(Diagnostic):
     """Class means of the last layer's inputs h, and the spread about them.
 
     With μ_c the mean of class c, μ the mean of the K class means, Σ_W the mean over the examples
@@ -27,55 +25,39 @@ class Geometry:
     the probe, where the class means coincide, and for a model without a module ``.output``.
 
     Reading: as a network fits beyond zero training error, the first falls to 0 and the cosines
-    all become −1/(K − 1), the equal angles of a simplex. It is their spread that tells: the mean
-    is about there from the start, since the centred means sum to 0, and for two classes it is −1
-    always. Compare losses on the same probe, not with numbers of whole training sets: with few
-    examples a class the means hold some of the spread, which makes the ratio smaller.
-
-    Cost: O(P·D·K) for D features; no D × D matrix is formed.
+    all become −1/(K − 1), the equal angles of a simplex. Watch their spread: the mean is about
+    there from the start, since the centred means sum to 0. Compare losses on the same probe, not
+    with numbers of whole training sets: means of few examples make the ratio smaller.
 
     Source: Papyan, Han and Donoho 2020, *Prevalence of neural collapse during the terminal phase
     of deep learning training*.
-
-    Attributes:
-        every: Epochs between two looks.
     """
-
-    every: int | None = 1
 
     def measure(self, view: View) -> Finding:
         """Return a ratio in [0, ∞), a mean cosine in [−1, 1] and its spread in [0, 1]."""
         features, num_classes = view.features, view.logits.shape[1]
-        if features is None or not bool(features.isfinite().all()):
-            return Finding({}, {})
         counts = view.labels.bincount(minlength=num_classes)
-        if int(counts.min()) < 2:
+        if features is None or not bool(features.isfinite().all()) or int(counts.min()) < 2:
             return Finding({}, {})
-        members = torch.nn.functional.one_hot(view.labels, num_classes).to(features.dtype)
+        members = one_hot(view.labels, num_classes).to(features.dtype)
         means = (members.T @ features) / counts.unsqueeze(1)
         centred = means - means.mean(0)
         norms = centred.norm(dim=1, keepdim=True)
         if not bool((norms > 0).all()):
             return Finding({}, {})
-        pairs = torch.triu_indices(num_classes, num_classes, offset=1)
         directions = centred / norms
-        cosines = (directions @ directions.T)[pairs[0], pairs[1]]
+        row, column = torch.triu_indices(num_classes, num_classes, offset=1)
+        cosines = (directions @ directions.T)[row, column]
         numbers = {
-            "within_over_between": _ratio(features - means[view.labels], centred),
+            "within_over_between": within_over_between(features - means[view.labels], centred),
             "cosine": cosines.mean(),
             "cosine/std": cosines.std(correction=0),
         }
-        values = torch.stack(list(numbers.values())).tolist()
-        return Finding(dict(zip(numbers, values, strict=True)), {})
+        return Finding(floats(numbers), {})
 
 
-def _ratio(residuals: Tensor, centred: Tensor) -> Tensor:
-    """Return tr(Σ_W Σ_B⁺)/K.
-
-    Args:
-        residuals: ``(P, D)`` h − μ_c.
-        centred: ``(K, D)`` μ_c − μ.
-    """
+def within_over_between(residuals: Tensor, centred: Tensor) -> Tensor:
+    """Return tr(Σ_W Σ_B⁺)/K of residuals h − μ_c ``(P, D)`` and μ_c − μ ``(K, D)``."""
     # With centred = U S Vᵀ, Σ_B is V S² Vᵀ/K, so Σ_B⁺/K is V S⁻² Vᵀ.
     _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
     kept = singular > LEAST_SINGULAR_VALUE * singular[0]

@@ -2,35 +2,29 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from losslab.diagnostics.view import View
+from losslab.diagnostics.view import Diagnostic, View, floats
 from losslab.types import Finding
 
 MOST = 8
-"""Layers shown; of a deeper network so many evenly spaced ones, the first and the last among
-them, so that TensorBoard stays readable and quick."""
+"""Layers shown, evenly spaced from the first to the last, to keep TensorBoard readable."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layers:
+class Layers(Diagnostic):
     """‖W‖₂ and ‖∂L/∂W‖₂ of each layer's parameters W, L the mean loss over the probe.
 
     ``weight_norm/<layer>`` and ``grad_norm/<layer>``, named after the module, such as
-    ``features.0``. A layer is a module that has a parameter with two axes or more; its bias
-    belongs to it, and normalisation layers are none. At most 8 are shown (:data:`MOST`). The
-    gradient is without the prior's, and absent for a layer that the loss does not reach.
+    ``features.0``. A layer is a module that has a parameter with two axes or more, together with
+    its bias; normalisation layers are none. At most 8 are shown (:data:`MOST`). The gradient is
+    without the prior's, and absent for a layer that the loss does not reach.
 
-    Reading: where mechanisms A or C hold, the gradients of all layers are small together. A
-    gradient that falls from the last layer to the first is the network's doing, not the loss's.
-
-    Cost: one backward pass through the network for the probe, by far the dearest of the cheap
-    diagnostics.
-
-    Attributes:
-        every: Epochs between two looks.
+    Reading: under mechanisms A (attenuation by softmax) and C (scale of the gradient) the
+    gradients of all layers are small together. A gradient that falls from the last layer to the
+    first is the network's doing, not the loss's. Cost: one backward pass through the network for
+    the probe, the most expensive of the cheap diagnostics.
     """
 
     every: int | None = 2
@@ -45,22 +39,16 @@ class Layers:
             reached = [gradients[name] for name in parameters if name in gradients]
             if reached:
                 norms[f"grad_norm/{layer}"] = get_total_norm(reached)
-        if not norms:
-            return Finding({}, {})
-        values = torch.stack(list(norms.values())).tolist()
-        return Finding(dict(zip(norms, values, strict=True)), {})
+        return Finding(floats(norms), {})
 
 
 def _layers(model: nn.Module) -> dict[str, list[str]]:
     """Return the names of the parameters by layer, of the layers to show."""
     grouped: dict[str, list[str]] = {}
-    matrices = set()
-    for name, parameter in model.named_parameters():
-        layer = name.rpartition(".")[0] or name
-        grouped.setdefault(layer, []).append(name)
-        if parameter.dim() >= 2:
-            matrices.add(layer)
-    names = [layer for layer in grouped if layer in matrices]
+    for name, _ in model.named_parameters():
+        grouped.setdefault(name.rpartition(".")[0] or name, []).append(name)
+    dims = {name: parameter.dim() for name, parameter in model.named_parameters()}
+    names = [layer for layer, own in grouped.items() if any(dims[name] >= 2 for name in own)]
     if len(names) > MOST:
         last = len(names) - 1
         names = [names[round(i * last / (MOST - 1))] for i in range(MOST)]

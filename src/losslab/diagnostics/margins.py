@@ -1,16 +1,12 @@
 """By how much the right score leads, and how large the scores are."""
 
 import math
-from dataclasses import dataclass
 
-import torch
-
-from losslab.diagnostics.view import View
+from losslab.diagnostics.view import Diagnostic, View, floats
 from losslab.types import Finding
 
 
-@dataclass(frozen=True, kw_only=True)
-class Margins:
+class Margins(Diagnostic):
     """The margin z_y − max_{i≠y} z_i of each probe example, and the scale of the logits.
 
     - ``margin``: the mean over the probe;
@@ -18,20 +14,13 @@ class Margins:
     - ``share/negative``: margin < 0, another class leads;
     - ``logits/norm``: the mean of ‖z‖₂;
     - ``logits/largest``: the mean of max_i |z_i|;
-    - ``logits/spread``: the standard deviation of z over the K classes, mean over the probe.
-      Unlike the two before, it does not see a shift of all scores, which softmax ignores.
+    - ``logits/spread``: the standard deviation of z over the K classes, mean over the probe. It
+      does not see a shift of all scores, which softmax ignores.
 
     Reading: cross-entropy asks for ever larger margins and the logits grow without end; squared
     error on raw scores asks for a margin of 1 and no more; after softmax its gradient dies out
     with 1 − p_y, and the logits stay smaller.
-
-    Cost: O(P·K).
-
-    Attributes:
-        every: Epochs between two looks.
     """
-
-    every: int | None = 1
 
     def measure(self, view: View) -> Finding:
         """Return a share in [0, 1] and the others in units of the logits."""
@@ -45,5 +34,4 @@ class Margins:
             "logits/largest": z.abs().amax(1).mean(),
             "logits/spread": z.std(dim=1, correction=0).mean(),
         }
-        values = torch.stack(list(numbers.values())).tolist()
-        return Finding(dict(zip(numbers, values, strict=True)), {})
+        return Finding(floats(numbers), {})

@@ -1,6 +1,7 @@
-"""What every diagnostic looks at: one fixed batch under the present weights."""
+"""What every diagnostic has in common, and what it is given: a batch under the present weights."""
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,29 +10,28 @@ import torch
 from torch import Tensor, nn
 
 from losslab.losses import MAP
-from losslab.types import Batch, Predictions, Scalars, TrainingEpoch
+from losslab.types import Batch, Finding, Predictions, Scalars, TrainingEpoch
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
     """A fixed probe batch of training examples under the present weights, computed once.
 
-    The model is in evaluation mode, in float32 and without augmentation, so that two losses are
-    compared on the same inputs. Nothing here changes weights, their ``.grad`` or a random stream.
+    The model is in float32 and the probe without augmentation, so that losses are compared on the
+    same inputs. Nothing here changes weights, their ``.grad`` or a random stream.
 
-    What follows from the logits alone is small and is computed on the CPU in float64: in float32
-    a probability of the true class above 1 − 3e-8 is 1, and what is left of a gradient there
-    would be rounding; and not every device has float64.
+    What follows from the logits alone is computed on the CPU in float64: in float32 a probability
+    above 1 − 3e-8 is 1, which leaves only rounding of a gradient.
 
     Attributes:
         model: In evaluation mode.
-        objective: What training lowers; ``objective.per_example`` is the loss.
+        objective: What training minimises; ``objective.per_example`` is the loss.
         probe: P training examples with the labels that are trained on.
         initial: The weights before the first step, by name.
-        recorded: The latest numbers of the run, by tag.
-        epoch: Of the training batches; ``None`` before the first step.
-        val: Predictions of the validation part, at the end of the run only.
-        test: Predictions of the test part, at the end of the run only.
+        recorded: The run's latest numbers, by tag.
+        epoch: The epoch's training batches; ``None`` before the first step.
+        val: Predictions of the validation part, only at the end of the run.
+        test: Likewise of the test part.
     """
 
     model: nn.Module
@@ -45,21 +45,15 @@ class View:
 
     @cached_property
     def _graph(self) -> tuple[Tensor, Tensor | None]:
-        """Return logits ``(P, K)`` with their graph, and the features ``(P, D)`` before them.
-
-        Both are on the device, in the model's type.
-        """
-        features: list[Tensor] = []
-        output = getattr(self.model, "output", None)
-        if not isinstance(output, nn.Module):  # a model of one's own may have no last layer
+        """Logits ``(P, K)`` with their graph and the features ``(P, D)``, on the device."""
+        last_layer = getattr(self.model, "output", None)
+        if not isinstance(last_layer, nn.Module):  # a custom model may have none
             return self.model(self.probe.images), None
-        handle = output.register_forward_pre_hook(lambda _, inputs: features.extend(inputs[:1]))
-        try:
+        inputs: list[Tensor] = []
+        with last_layer.register_forward_pre_hook(lambda _, given: inputs.extend(given[:1])):
             logits = self.model(self.probe.images)
-        finally:
-            handle.remove()
-        # It may be unused, or be given something else than one vector an example.
-        found = [f for f in features[:1] if f.shape[:1] == logits.shape[:1]]
+        # It may be unused, or be given something other than one vector for each example.
+        found = [x for x in inputs[:1] if x.shape[:1] == logits.shape[:1]]
         return logits, found[0].detach().flatten(1) if found else None
 
     @cached_property
@@ -79,10 +73,7 @@ class View:
 
     @cached_property
     def features(self) -> Tensor | None:
-        """``(P, D)`` float64 on the CPU, what the last layer is given.
-
-        ``None`` for a model without a module ``.output``, or one that does not use it.
-        """
+        """``(P, D)`` float64 on the CPU, the input of the model's ``.output``, if it uses one."""
         features = self._graph[1]
         return None if features is None else features.cpu().double()
 
@@ -111,13 +102,33 @@ class View:
 
     @cached_property
     def parameter_gradients(self) -> dict[str, Tensor]:
-        """Gradient of the mean loss over the probe, by parameter, on the device.
-
-        Without the prior's.
-        """
+        """Gradient of the mean loss, without the prior, by parameter, on the device."""
         named = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         mean = self.objective.per_example(self._graph[0], self.probe.labels).mean()
         gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
             mean, list(named.values()), retain_graph=True, allow_unused=True
         )
         return {n: g for n, g in zip(named, gradients, strict=True) if g is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnostic(ABC):
+    """Measures what a view shows; a custom one needs ``every`` and ``measure``, not this class.
+
+    Attributes:
+        every: Epochs between two measurements, of which the first is before training and the last
+            at its end; ``None`` for a single one after the final evaluation.
+    """
+
+    every: int | None = 1
+
+    @abstractmethod
+    def measure(self, view: View) -> Finding:
+        """Return numbers and curves, which are recorded as ``why/<diagnostic>/<name>``."""
+
+
+def floats(numbers: Mapping[str, Tensor]) -> Scalars:
+    """Return tensors ``()`` as numbers, with one copy from their device."""
+    if not numbers:
+        return {}
+    return dict(zip(numbers, torch.stack(list(numbers.values())).tolist(), strict=True))

@@ -14,7 +14,7 @@ from torch.nn.utils import get_total_norm
 
 from losslab.data import Dataset, Part
 from losslab.data.batches import EVALUATION_BATCH_SIZE
-from losslab.diagnostics import Examination, probe_of
+from losslab.diagnostics import DiagnosticRunner, probe_of
 from losslab.experiment.arguments import is_number, needed
 from losslab.experiment.make import first_words
 from losslab.losses import MAP
@@ -101,7 +101,7 @@ def dry_run(parts: "Parts") -> None:
         with _saying("data: no batch can be made of it"):
             batch = next(parts.loader("train").epoch(0, 0))
             probe = probe_of(parts.loader("train").in_order(), min(settings.probe_size, EXAMPLES))
-        examination = Examination(
+        diagnostic_runner = DiagnosticRunner(
             {
                 name: getattr(d, "smallest", lambda d=d: d)()
                 for name, d in parts.diagnostics.items()
@@ -109,7 +109,6 @@ def dry_run(parts: "Parts") -> None:
             model=model,
             objective=objective,
             probe=probe,
-            initial=model.state_dict(),
         )
 
         def validate(part: str) -> Evaluation:
@@ -131,9 +130,9 @@ def dry_run(parts: "Parts") -> None:
         trained = Predictions(logits, batch.labels)
         recorded |= step_scalars | _tagged("train", ClassificationSums.of(*trained))
         epoch = TrainingEpoch(trained, batch.labels, batch_size=len(logits), first_step=0)
-        examination.during(0, recorded, None, False)
-        examination.during(1, recorded, epoch, True)
-        examination.after(
+        diagnostic_runner.after_epoch(0, recorded, None, False)
+        diagnostic_runner.after_epoch(1, recorded, epoch, True)
+        diagnostic_runner.after_training(
             recorded,
             val=Predictions(val.logits, val.labels),
             test=Predictions(test.logits, test.labels),

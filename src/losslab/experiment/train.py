@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from losslab.diagnostics import Examination, probe_of
+from losslab.diagnostics import DiagnosticRunner, probe_of
 from losslab.experiment.build import Parts
 from losslab.experiment.identity import over_seeds
 from losslab.experiment.saved_model import about_model
@@ -54,12 +54,11 @@ def train(run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool) -
     )
     recorder = Recorder(run, views=[writer], after_step=None if state is None else state["step"])
     loaders = {part: parts.loader(part) for part in ("train", "val", "test")}
-    examination = Examination(
+    diagnostic_runner = DiagnosticRunner(
         parts.diagnostics,
         model=model,
         objective=step.objective,
         probe=probe_of(loaders["train"].in_order(), settings.probe_size),
-        initial=model.state_dict(),
     )
     at_the_end: Curves = {}
     draw_images = partial(_images, run, parts)
@@ -99,7 +98,7 @@ def train(run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool) -
                 save=lambda checkpoint: save_checkpoint(
                     files.checkpoint, checkpoint | {"records": recorder.marks()}
                 ),
-                examine=examination.during,
+                diagnose=diagnostic_runner.after_epoch,
                 draw=draw,
                 on_epoch=show_epoch,
             )
@@ -121,7 +120,7 @@ def train(run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool) -
         if loop.diverged:  # nothing is left to look at
             loop.record(seen)
         else:
-            finding = examination.after(
+            finding = diagnostic_runner.after_training(
                 loop.scalars,
                 val=Predictions(val.logits, val.labels),
                 test=Predictions(test.logits, test.labels),

@@ -1,22 +1,12 @@
-"""The training loop: one step, evaluation, and the run from first to last step.
+"""The training loop; :func:`fit` runs it on anybody's model, loss and tensors."""
 
-:func:`fit` is the loop for anybody's model, loss and tensors.
-"""
-
-from losslab.training.checkpoint import (
-    load_checkpoint,
-    pack,
-    pack_weights,
-    save_checkpoint,
-    unpack,
-)
+from losslab.training.checkpoint import load_checkpoint, pack, pack_weights, save_checkpoint, unpack
 from losslab.training.device import configure_process, process_kept, resolve_device
-from losslab.training.evaluate import Evaluation, evaluate
 from losslab.training.fit import fit
 from losslab.training.loop import Loop
 from losslab.training.schedules import Constant, Cosine, OneCycle, Schedule
 from losslab.training.settings import PRECISIONS, Trainer
-from losslab.training.step import TrainingStep, forward
+from losslab.training.step import Evaluation, TrainingStep, evaluate, forward
 
 __all__ = [
     "PRECISIONS",

@@ -1,4 +1,4 @@
-"""What a stopped run needs to go on and end with the numbers it would have had."""
+"""What a stopped run needs to resume and end with the numbers it would have had."""
 
 import hashlib
 import io
@@ -18,8 +18,8 @@ _DIGEST_SIZE = hashlib.sha256().digest_size
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Replace ``path`` by ``state``; a kill at any moment leaves the old or the new one.
 
-    The file is the SHA-256 of what ``torch.save`` writes, then that: a zip's own checksums leave
-    out its headers.
+    The file is the SHA-256 of what ``torch.save`` writes, then that: the checksums inside a zip do
+    not cover its headers.
     """
     content = pack(state)
     write_atomically(path, hashlib.sha256(content).digest() + content)
@@ -40,15 +40,11 @@ def unpack(content: bytes) -> Any:
 def pack_weights(state: Mapping[str, Tensor]) -> bytes:
     """Return a ``state_dict`` in the safetensors format.
 
-    Weights that lie in the same memory, as tied ones do, are written once a name, so that a file
-    has every name that the model has.
+    Weights that share memory, as tied ones do, are written once for each of their names.
     """
-    return to_safetensors(
-        {
-            name: value.detach().clone(memory_format=torch.contiguous_format)
-            for name, value in state.items()
-        }
-    )
+    layout = torch.contiguous_format
+    copies = {name: v.detach().clone(memory_format=layout) for name, v in state.items()}
+    return to_safetensors(copies)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -58,20 +54,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ValueError: The file is cut off or altered.
     """
     try:
-        stored, reason = read_bytes(path), "its checksum differs"
-    except ValueError as error:
-        stored, reason = b"", str(error)
-    digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
-    if hashlib.sha256(content).digest() == digest:
-        try:
-            state = unpack(content)
-        except Exception as error:  # whatever torch makes of something else
-            reason = str(error)
-        else:
-            if isinstance(state, dict) and "step" in state:
-                return state
-            reason = "it holds something else"
-    raise ValueError(
-        f"checkpoint {path} is cut off or altered ({reason}); delete it to train this run from "
-        "its start"
-    )
+        stored = read_bytes(path)
+        digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("its checksum differs")
+        state = unpack(content)
+        if not isinstance(state, dict) or "step" not in state:
+            raise ValueError("it holds something else")
+    except OSError:
+        raise
+    except Exception as error:  # whatever torch raises for another file
+        raise ValueError(
+            f"checkpoint {path} is cut off or altered ({error}); delete it to train this run from "
+            "its start"
+        ) from error
+    return state

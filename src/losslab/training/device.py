@@ -1,4 +1,4 @@
-"""Where a run computes, and how exactly it repeats."""
+"""Where a run computes, and whether it repeats to the bit."""
 
 import os
 from collections.abc import Iterator
@@ -11,10 +11,7 @@ def resolve_device(name: str) -> torch.device:
     """Return the device of that name; ``auto`` is CUDA, else MPS, else CPU.
 
     Raises:
-        ValueError: The device is unknown or not there.
-
-    >>> resolve_device("cpu")
-    device(type='cpu')
+        ValueError: It is unknown, or this machine has none.
     """
     present = ["cpu"]
     if torch.backends.mps.is_available():
@@ -23,37 +20,31 @@ def resolve_device(name: str) -> torch.device:
         present[:0] = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     chosen = present[0] if name == "auto" else name
     if chosen not in present:
-        raise ValueError(
-            f"trainer.device={name} is not on this machine; allowed here: auto, "
-            f"{', '.join(present)}"
-        )
+        allowed = ", ".join(["auto", *present])
+        raise ValueError(f"trainer.device={name} is not on this machine; allowed here: {allowed}")
     return torch.device(chosen)
 
 
 @contextmanager
 def process_kept() -> Iterator[None]:
-    """Give torch's global switches back as they were, whatever a run sets meanwhile."""
+    """Restore torch's global switches afterwards, whatever a run sets meanwhile."""
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
+    cudnn_before = cudnn.deterministic, cudnn.benchmark
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-        cudnn.deterministic, cudnn.benchmark = before
+        cudnn.deterministic, cudnn.benchmark = cudnn_before
 
 
 def configure_process(*, threads: int, deterministic: bool) -> None:
-    """Set torch's global switches for one run.
-
-    Called at the start of every run, because a serial sweep trains many in one process and the
-    last one's settings must not leak into the next.
-    """
+    """Set torch's global switches at the start of a run, whatever the last one in here set."""
     torch.set_num_threads(threads)
     if deterministic:
         # cuBLAS reads this when its first handle is made.

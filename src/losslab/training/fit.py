@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from losslab.data import BatchLoader, Part
 from losslab.losses import MAP, FlatPrior
 from losslab.recording import Recorder
-from losslab.training.loop import Examine, Loop, look_at_nothing
+from losslab.training.loop import Diagnose, Loop
 from losslab.training.schedules import Constant, Schedule
 from losslab.training.settings import PRECISIONS, Trainer
 from losslab.training.step import TrainingStep
@@ -35,10 +35,10 @@ def fit(
     seed: int = 0,
     precision: str = "float32",
     log_every: int = 50,
-    examine: Examine = look_at_nothing,
+    diagnose: Diagnose | None = None,
     recorder: Recorder | None = None,
 ) -> "pd.DataFrame":
-    """Train a model in place, on the device of its parameters; nothing is written.
+    """Train a model in place, on the device of its parameters; write no file.
 
     It is the loop of ``losslab train``: the same batches and updates give the same weights. It ends
     early where the objective is infinite or NaN (``history.attrs["diverged"]``).
@@ -46,13 +46,13 @@ def fit(
     Args:
         model: Gives logits ``(N, K)``.
         loss: ``loss(logits, labels)`` gives one value an example, ``(N,)``, and their mean is
-            lowered: a loss of :mod:`losslab.losses`, a :class:`~losslab.losses.MAP` with a prior, a
-            loss of torch with ``reduction="none"``, or a function.
+            minimised: a loss of :mod:`losslab.losses`, a :class:`~losslab.losses.MAP` with a prior,
+            a loss of torch with ``reduction="none"``, or a function.
         optimizer: Over the parameters of the model, and of the loss if it has any. Its learning
-            rates are the same afterwards.
-        train: To learn from, in a new random order each epoch; such as
-            ``dataset.tensors("train")``, or a :class:`~losslab.data.BatchLoader` on the model's
-            device, which has a batch size of its own and may augment.
+            rates are restored afterwards.
+        train: In a new random order each epoch: ``dataset.tensors("train")``, say, or a
+            :class:`~losslab.data.BatchLoader` on the model's device, which has its own batch size
+            and may augment.
         val: Evaluated before the first and after each epoch.
         epochs: Passes over ``train``; or give ``steps``.
         steps: Updates.
@@ -62,14 +62,13 @@ def fit(
         seed: Of the order of the examples, and of what the model draws while it trains.
         precision: ``float32``, or ``bfloat16`` for the forward pass (autocast).
         log_every: Updates between two records of objective and norms.
-        examine: Called before the first epoch and after each, such as
-            ``losslab.diagnostics.Examination(...).during``.
+        diagnose: Called before the first epoch and after each, such as
+            ``losslab.diagnostics.DiagnosticRunner(...).after_epoch``.
         recorder: Writes the history into a run directory, too.
 
     Returns:
-        A row a record: ``step``, ``examples``, ``epoch``, and of what was recorded then
-        ``train/objective``, ``train/accuracy``, ``val/accuracy``, ``val/nll``, ``optim/lr`` and so
-        on; NaN elsewhere.
+        A row for each record: ``step``, ``examples``, ``epoch``, and of what was recorded then
+        ``train/objective``, ``val/accuracy``, ``optim/lr`` and so on; NaN elsewhere.
 
     Raises:
         ValueError: A value is out of range, or the loss does not give one value an example.
@@ -81,13 +80,9 @@ def fit(
     ...     model = nn.Sequential(nn.Flatten(), nn.Linear(256, 4))
     >>> def squared_error(logits, labels):
     ...     return (logits - nn.functional.one_hot(labels, 4)).square().sum(dim=1)
+    >>> optimizer, val = torch.optim.SGD(model.parameters(), lr=0.01), data.tensors("val")
     >>> history = fit(
-    ...     model,
-    ...     squared_error,
-    ...     torch.optim.SGD(model.parameters(), lr=0.01),
-    ...     train=data.tensors("train"),
-    ...     val=data.tensors("val"),
-    ...     epochs=2,
+    ...     model, squared_error, optimizer, train=data.tensors("train"), val=val, epochs=2
     ... )
     >>> bool(history["val/accuracy"].max() > 0.9)
     True
@@ -103,24 +98,18 @@ def fit(
     )
     parameters = list(model.parameters())
     device = parameters[0].device
-    examples = _loader(train, batch_size=batch_size, device=device)
+    train = _loader(train, batch_size, device)
     if not isinstance(loss, MAP):
-        loss = MAP(loss, FlatPrior(), num_train=examples.num_examples)  # type: ignore[arg-type]
+        loss = MAP(loss, FlatPrior(), num_train=train.num_examples)  # type: ignore[arg-type]
     loop = Loop(
-        step=TrainingStep(
-            model=model,
-            objective=loss.to(device),
-            optimizer=optimizer,
-            parameters=parameters,
-            autocast=PRECISIONS[precision],
-        ),
+        step=TrainingStep(model, loss.to(device), optimizer, parameters, PRECISIONS[precision]),
         schedule=schedule,
         settings=settings,
-        train=examples,
-        val=None if val is None else _loader(val, batch_size=batch_size, device=device),
+        train=train,
+        val=None if val is None else _loader(val, batch_size, device),
         seed=seed,
         recorder=recorder,
-        examine=examine,
+        diagnose=diagnose,
     )
     was_training = model.training
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -136,7 +125,7 @@ def fit(
     return history
 
 
-def _loader(examples: Examples, *, batch_size: int, device: torch.device) -> BatchLoader:
+def _loader(examples: Examples, batch_size: int, device: torch.device) -> BatchLoader:
     if isinstance(examples, BatchLoader):
         return examples
     inputs, labels = examples

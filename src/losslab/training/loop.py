@@ -1,9 +1,10 @@
-"""A run from its first to its last step."""
+"""The training loop, from a run's first step to its last."""
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import torch
@@ -15,74 +16,34 @@ from losslab.losses import CrossEntropy, Terms
 from losslab.metrics import ClassificationSums
 from losslab.recording import Recorder
 from losslab.seeding import derive
-from losslab.training.evaluate import Evaluation, evaluate
 from losslab.training.schedules import Schedule
 from losslab.training.settings import Trainer
-from losslab.training.step import TrainingStep
+from losslab.training.step import Evaluation, TrainingStep, evaluate
 from losslab.types import Batch, Curves, Finding, Predictions, Scalars, TrainingEpoch
 
-# Looking at the objective on a GPU waits for it, so not in every step. A constant, because the
-# step at which a run is found to have diverged is part of its result; the cadence of logging
-# must not be.
+# Reading the objective from a GPU waits for it, so not in every step. A constant, because the step
+# at which a run is found to have diverged is part of its result; the cadence of logging is not.
 STEPS_BETWEEN_DIVERGENCE_CHECKS = 50
 
-
-Examine = Callable[[int, Scalars, TrainingEpoch | None, bool], Finding]
+Diagnose = Callable[[int, Scalars, TrainingEpoch | None, bool], Finding]
 """From epochs done, latest numbers, the epoch's batches and whether it was the last one."""
 
-
 Draw = Callable[[int, Evaluation, Curves, bool], list[Any]]
-"""From epochs done, the validation part's evaluation, what diagnostics saw and whether it was the
-last epoch to values of a TensorBoard summary."""
-
-
-def look_at_nothing(
-    epochs_done: int, recorded: Scalars, epoch: TrainingEpoch | None, last: bool
-) -> Finding:
-    """Have no diagnostics."""
-    del epochs_done, recorded, epoch, last
-    return Finding({}, {})
-
-
-def _draw_nothing(
-    epochs_done: int, validation: Evaluation, curves: Curves, last: bool
-) -> list[Any]:
-    """Have no images."""
-    del epochs_done, validation, curves, last
-    return []
-
-
-def _do_not_save(state: dict[str, Any]) -> None:
-    """Keep no checkpoint."""
-    del state
-
-
-def _ignore(epoch: int, epochs: int, scalars: Scalars) -> None:
-    """Show no progress."""
+"""From epochs done, the validation part's evaluation, the diagnostics' curves and whether it was
+the last epoch to values of a TensorBoard summary."""
 
 
 @dataclass
 class Loop:
     """Train until the last step, or until the objective is infinite or NaN.
 
-    After every epoch the validation part is evaluated, the running metrics of the epoch's
-    training batches and what the diagnostics see are recorded and a checkpoint is offered.
+    Before the first epoch and after each, the validation part is evaluated, ``diagnose`` and
+    ``draw`` are called and what they give is recorded. Then ``on_epoch`` is told the epoch, the
+    number of epochs and the latest numbers, and ``save`` is given what :meth:`restore` needs.
 
     Attributes:
-        step: One update.
-        schedule: From progress to the factor on the optimizer's learning rate.
-        settings: Sizes and cadences.
-        train: The training batches.
-        val: The validation part, if any.
-        seed: Of the batch order.
-        recorder: Where the numbers go, besides ``history``.
-        save: Called with everything that :meth:`restore` needs.
-        examine: The diagnostics, called before the first epoch and after each.
-        draw: Gives images and histograms of the run, called likewise.
-        on_epoch: Called with the epoch, the number of epochs and its numbers, to show progress.
-        steps_done: Updates made.
         diverged: Whether the objective stopped being a finite number; training then ends.
-        scalars: The latest ``train/...``, ``val/...`` and ``optim/...`` numbers.
+        scalars: The latest number of each tag.
         validation: Of the present weights, ``None`` where they were not evaluated.
         history: The records of this process, in order.
     """
@@ -94,10 +55,10 @@ class Loop:
     val: BatchLoader | None
     seed: int
     recorder: Recorder | None = None
-    save: Callable[[dict[str, Any]], None] = _do_not_save
-    examine: Examine = look_at_nothing
-    draw: Draw = _draw_nothing
-    on_epoch: Callable[[int, int, Scalars], None] = _ignore
+    save: Callable[[dict[str, Any]], None] | None = None
+    diagnose: Diagnose | None = None
+    draw: Draw | None = None
+    on_epoch: Callable[[int, int, Scalars], None] | None = None
     steps_done: int = 0
     diverged: bool = False
     scalars: Scalars = field(default_factory=dict)
@@ -109,129 +70,98 @@ class Loop:
         self._base_rates = [group["lr"] for group in self.step.optimizer.param_groups]
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``, which an earlier run of the same configuration saved."""
-        self.step.model.load_state_dict(state["model"])
-        self.step.objective.load_state_dict(state.get("loss", {}))
-        self.step.optimizer.load_state_dict(state["optimizer"])
-        self.steps_done = state["step"]
-        self.scalars = state["scalars"]
+        """Resume from ``state``, which an earlier run of the same configuration saved."""
+        self.step.load_state(state)
+        self.steps_done, self.scalars = state["step"], state["scalars"]
 
     def run(self) -> None:
-        """Train; :attr:`diverged`, :attr:`steps_done` and :attr:`scalars` then tell how it went."""
+        """Train; :attr:`diverged`, :attr:`steps_done` and :attr:`scalars` then tell the result."""
         epochs = math.ceil(self.total_steps / len(self.train))
         if self.steps_done == 0:
-            self._record_epoch(self._validate(), epochs_done=0)
+            self._end_epoch(0, {})
         self.step.model.train()
-        # Rounded up: a run of so many steps may have its last checkpoint within an epoch.
+        # Rounded up: trainer.steps may end a run, and its last checkpoint, within an epoch.
         for epoch in range(math.ceil(self.steps_done / len(self.train)), epochs):
             with torch.random.fork_rng(devices=[]):
-                # For what draws by itself, dropout in a model of one's own, say.
+                # For a model that draws by itself, such as one with dropout.
                 torch.manual_seed(derive(self.seed, "training", epoch))
                 self._train_epoch(epoch)
             if self.recorder is not None:
                 self.recorder.flush()
             if self.diverged:
                 return
-            self.on_epoch(epoch + 1, epochs, self.scalars)
-            last = self.steps_done == self.total_steps  # nothing is left to go on with
-            if not last and (epoch + 1) % self.settings.checkpoint_every == 0:
+            if self.on_epoch is not None:
+                self.on_epoch(epoch + 1, epochs, self.scalars)
+            due = (epoch + 1) % self.settings.checkpoint_every == 0
+            if self.save is not None and due and not self._is_over():
                 self.save(self.step.state() | {"step": self.steps_done, "scalars": self.scalars})
 
     def _train_epoch(self, epoch: int) -> None:
         started, logits, labels = time.perf_counter(), [], []
         self.validation = None
         steps = min(len(self.train), self.total_steps - self.steps_done)
-        for batch, _ in zip(self.train.epoch(self.seed, epoch), range(steps), strict=False):
-            self._set_learning_rate()
+        for batch in islice(self.train.epoch(self.seed, epoch), steps):
+            factor = self.schedule(self.steps_done / self.total_steps)
+            for group, rate in zip(self.step.optimizer.param_groups, self._base_rates, strict=True):
+                group["lr"] = rate * factor
             batch_logits, terms = self.step.update(batch)
             self.steps_done += 1
-            # Metrics are computed from these once an epoch: doing it in every step costs 3%.
+            # Metrics are computed from these once an epoch: in every step it would cost 3%.
             logits.append(batch_logits)
             labels.append(batch.labels)
-            last = self.steps_done == self.total_steps
-            self.diverged = (
-                last
-                or len(logits) == steps
-                or self.steps_done % STEPS_BETWEEN_DIVERGENCE_CHECKS == 0
-            ) and not math.isfinite(terms.total.item())
-            if last or self.diverged or self.steps_done % self.settings.log_every == 0:
+            checked = len(logits) == steps or self.steps_done % STEPS_BETWEEN_DIVERGENCE_CHECKS == 0
+            self.diverged = checked and not math.isfinite(terms.total.item())
+            logged = self.steps_done % self.settings.log_every == 0
+            if logged or self._is_over() or self.diverged:
                 self.record(self._step_scalars(batch, batch_logits, terms))
             if self.diverged:
                 return
-        examples = sum(len(part) for part in labels)
-        seconds = time.perf_counter() - started
-        trained = TrainingEpoch(
-            Predictions(torch.cat(logits), torch.cat(labels)),
-            clean_labels=self.train.clean_labels(self.seed, epoch)[:examples],
-            batch_size=self.train.batch_size,
-            first_step=self.steps_done - steps,
-        )
-        scalars = _tagged("train", ClassificationSums.of(*trained.predictions))
-        self._record_epoch(
-            scalars | self._validate(),
-            epochs_done=epoch + 1,
-            trained=trained,
-            examples_per_s=examples / seconds,
-        )
+        predictions = Predictions(torch.cat(logits), torch.cat(labels))
+        speed = len(predictions.labels) / (time.perf_counter() - started)
+        clean_labels = self.train.clean_labels(self.seed, epoch)[: len(predictions.labels)]
+        first_step = self.steps_done - steps
+        trained = TrainingEpoch(predictions, clean_labels, self.train.batch_size, first_step)
+        scalars = _tagged("train", ClassificationSums.of(*predictions))
+        self._end_epoch(epoch + 1, scalars, trained, examples_per_s=speed)
 
-    def _record_epoch(
-        self,
-        scalars: Scalars,
-        *,
-        epochs_done: int,
-        trained: TrainingEpoch | None = None,
-        examples_per_s: float | None = None,
+    def _end_epoch(
+        self, done: int, scalars: Scalars, trained: TrainingEpoch | None = None, **speed: float
     ) -> None:
-        last = self.steps_done == self.total_steps
-        finding = self.examine(epochs_done, self.scalars | scalars, trained, last)
-        shown = None
-        if self.validation is not None:
-            shown = self.draw(epochs_done, self.validation, finding.curves, last)
-        self.record(
-            scalars | finding.scalars,
-            curves=finding.curves,
-            shown=shown,
-            examples_per_s=examples_per_s,
-        )
-
-    def _set_learning_rate(self) -> None:
-        factor = self.schedule(self.steps_done / self.total_steps)
-        for group, rate in zip(self.step.optimizer.param_groups, self._base_rates, strict=True):
-            group["lr"] = rate * factor
+        """Evaluate, run the diagnostics and record what they find."""
+        finding, shown = Finding({}, {}), None
+        if self.val is not None:
+            self.validation = evaluate(self.step.model, self.val, autocast=self.step.autocast)
+            scalars = scalars | _tagged("val", self.validation.sums)
+        if self.diagnose is not None:
+            finding = self.diagnose(done, self.scalars | scalars, trained, self._is_over())
+        if self.draw is not None and self.validation is not None:
+            shown = self.draw(done, self.validation, finding.curves, self._is_over())
+        self.record(scalars | finding.scalars, curves=finding.curves, shown=shown, **speed)
 
     @torch.no_grad()
     def _step_scalars(self, batch: Batch, logits: Tensor, terms: Terms) -> Scalars:
         gradients = [p.grad for p in self.step.parameters if p.grad is not None]
-        norms = torch.stack([get_total_norm(gradients), get_total_norm(self.step.parameters)])
-        likelihood = torch.stack([terms.total, terms.likelihood, terms.prior]).detach()
-        total, mean_likelihood, prior, gradient, weight = torch.cat([likelihood, norms]).tolist()
-        return self._decomposition(batch, logits) | {
-            "train/objective": total,
-            "train/likelihood": mean_likelihood,
-            "train/prior": prior,
-            "optim/lr": self.step.optimizer.param_groups[0]["lr"],
-            "optim/grad_norm": gradient,
-            "optim/weight_norm": weight,
+        numbers = {
+            "train/objective": terms.total,
+            "train/likelihood": terms.likelihood,
+            "train/prior": terms.prior,
+            "optim/grad_norm": get_total_norm(gradients),
+            "optim/weight_norm": get_total_norm(self.step.parameters),
         }
-
-    def _decomposition(self, batch: Batch, logits: Tensor) -> Scalars:
-        """Return H(y, p), H(y) and KL(y‖p) of the batch, where the loss is made of them."""
         likelihood = self.step.objective.likelihood
-        if not isinstance(likelihood, CrossEntropy):
-            return {}
-        parts = likelihood.decompose(logits, batch.labels)
-        means = torch.stack(list(parts)).mean(dim=1).tolist()
-        return {f"train/{name}": value for name, value in zip(parts._fields, means, strict=True)}
+        if isinstance(likelihood, CrossEntropy):  # H(y, p), H(y) and KL(y‖p) of the batch
+            parts = likelihood.decompose(logits, batch.labels)
+            numbers |= {f"train/{name}": part.mean() for name, part in parts._asdict().items()}
+        values = torch.stack(list(numbers.values())).tolist()  # one copy from the device
+        rate: float = self.step.optimizer.param_groups[0]["lr"]
+        return dict(zip(numbers, values, strict=True)) | {"optim/lr": rate}
 
-    def _validate(self) -> Scalars:
-        if self.val is None:
-            return {}
-        self.validation = evaluate(self.step.model, self.val, autocast=self.step.autocast)
-        return _tagged("val", self.validation.sums)
+    def _is_over(self) -> bool:
+        return self.steps_done == self.total_steps
 
     @property
     def epochs_done(self) -> float:
-        """Passes over the training part, with the fraction of the last one."""
+        """Passes over the training part, including a fraction."""
         return self.steps_done / len(self.train)
 
     def record(
@@ -242,22 +172,17 @@ class Loop:
         shown: list[Any] | None = None,
         examples_per_s: float | None = None,
     ) -> None:
-        """Record numbers, columns of numbers and images at the present step."""
+        """Record numbers, columns of numbers and figures at the present step."""
         self.scalars |= scalars
-        per_epoch = len(self.train)
-        whole, rest = divmod(self.steps_done, per_epoch)
-        speed = {} if examples_per_s is None else {"time/examples_per_s": examples_per_s}
-        examples = whole * self.train.num_examples + rest * self.train.batch_size
-        position = {"step": self.steps_done, "examples": examples, "epoch": self.epochs_done}
-        self.history.append(position | scalars | speed)
+        if examples_per_s is not None:
+            scalars = scalars | {"time/examples_per_s": examples_per_s}
+        epochs, rest = divmod(self.steps_done, len(self.train))
+        examples = epochs * self.train.num_examples + rest * self.train.batch_size
+        step, epoch = self.steps_done, self.epochs_done
+        self.history.append({"step": step, "examples": examples, "epoch": epoch} | scalars)
         if self.recorder is not None:
             self.recorder.record(
-                scalars | speed,
-                step=self.steps_done,
-                examples=examples,
-                epoch=self.epochs_done,
-                curves=curves,
-                shown=shown,
+                scalars, step=step, examples=examples, epoch=epoch, curves=curves, shown=shown
             )
 
 

@@ -15,21 +15,20 @@ class Trainer:
     Attributes:
         batch_size: Examples a step.
         epochs: Passes over the training part.
-        steps: Number of steps instead of epochs; ``None`` to count epochs.
+        steps: Number of steps instead of epochs.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:<index>`` or ``mps``.
-        precision: ``float32``, or ``bfloat16`` for the forward pass (autocast); losses, metrics
-            and weights stay float32.
+        precision: ``float32``, or ``bfloat16`` for the forward pass (autocast) alone.
         threads: CPU threads of one run. With one, a run gives the same numbers alone and in a
             sweep, and a sweep fills the cores with runs.
         deterministic: Whether the same command gives the same weights to the bit.
-        channels_last: Memory layout of pictures and convolutions; faster on CPUs and recent GPUs.
+        channels_last: Memory layout of images; faster on CPUs and recent GPUs.
         log_every: Steps between two records of the objective and the norms.
         checkpoint_every: Epochs between two checkpoints.
-        pictures_every: Epochs between two series of this run's images in TensorBoard, the last one
-            at the end, with precision-recall curves; ``None`` for none. A report draws the images
-            of each configuration from what its runs recorded.
-        histograms_every: Likewise of histograms of outputs and weights.
-        probe_size: Training examples that the diagnostics look at, always the same ones.
+        pictures_every: Epochs between two sets of this run's figures in TensorBoard, the last at
+            the end, with precision-recall curves; ``None`` for none. Reports draw the figures of
+            each configuration without it.
+        histograms_every: Likewise for histograms of outputs and weights.
+        probe_size: Training examples that the diagnostics measure, always the same ones.
 
     Raises:
         ValueError: A value out of range.
@@ -50,20 +49,18 @@ class Trainer:
     probe_size: int = 256
 
     def __post_init__(self) -> None:
-        counts = ("batch_size", "epochs", "steps", "threads", "log_every", "checkpoint_every")
         cadences = ("pictures_every", "histograms_every")
-        for name in (*counts, *cadences, "probe_size"):
-            value = getattr(self, name)
+        for name, value in vars(self).items():
             if value is None and name in ("epochs", "steps", *cadences):
                 continue
-            if type(value) is not int or value < 1:
+            if name in ("deterministic", "channels_last"):
+                if type(value) is not bool:
+                    raise ValueError(f"trainer.{name}={value}; give true or false")
+            elif name not in ("device", "precision") and (type(value) is not int or value < 1):
                 none = ", or null for none" if name in cadences else ""
                 raise ValueError(f"trainer.{name}={value}; give a whole number from 1 up{none}")
         if self.threads > MOST_THREADS:
             raise ValueError(f"trainer.threads={self.threads}; give 1 to {MOST_THREADS}")
-        for name in ("deterministic", "channels_last"):
-            if type(getattr(self, name)) is not bool:
-                raise ValueError(f"trainer.{name}={getattr(self, name)}; give true or false")
         if self.epochs is None and self.steps is None:
             raise ValueError("trainer.epochs and trainer.steps are both null; give one of them")
         if self.precision not in PRECISIONS:
@@ -72,11 +69,7 @@ class Trainer:
             )
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """Return the number of steps of the whole run.
-
-        >>> Trainer(batch_size=64, epochs=3).total_steps(10)
-        30
-        """
+        """Return the number of steps of the whole run."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None

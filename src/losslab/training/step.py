@@ -1,13 +1,15 @@
-"""One update of the weights."""
+"""One update of the weights, and the evaluation of a whole part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from losslab.data import BatchLoader
 from losslab.losses import MAP, Terms
+from losslab.metrics import ClassificationSums
 from losslab.types import Batch
 
 
@@ -25,12 +27,7 @@ def forward(model: nn.Module, images: Tensor, autocast: torch.dtype | None) -> T
 class TrainingStep:
     """Forward, objective, backward, update.
 
-    Attributes:
-        model: In training mode, on the device.
-        objective: Mean likelihood term plus prior.
-        optimizer: Over ``parameters`` and those of the objective itself, if it has any.
-        parameters: The model's: what the prior and the norms are about.
-        autocast: Type of the forward pass, ``None`` for float32.
+    ``parameters`` are the model's; the optimizer updates those of the objective, too.
     """
 
     model: nn.Module
@@ -45,6 +42,12 @@ class TrainingStep:
         loss = self.objective.state_dict()
         return state | {"loss": loss} if loss else state
 
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Load what :meth:`state` returned."""
+        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state.get("loss", {}))
+        self.optimizer.load_state_dict(state["optimizer"])
+
     def update(self, batch: Batch) -> tuple[Tensor, Terms]:
         """Update the weights once; return the logits ``(N, K)`` float32 and the terms before it."""
         logits = forward(self.model, batch.images, self.autocast)
@@ -53,3 +56,28 @@ class TrainingStep:
         torch.autograd.backward(terms.total)
         self.optimizer.step()
         return logits.detach(), terms
+
+
+class Evaluation(NamedTuple):
+    """The metrics of a part, and the logits ``(N, K)`` float32 that they come from."""
+
+    sums: ClassificationSums
+    logits: Tensor
+    labels: Tensor
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, loader: BatchLoader, *, autocast: torch.dtype | None = None
+) -> Evaluation:
+    """Run ``model`` in evaluation mode over all examples in order; its mode is restored."""
+    was_training = model.training
+    model.eval()
+    logits, labels = [], []
+    with torch.autocast(loader.device.type, dtype=autocast, enabled=autocast is not None):
+        for batch in loader.in_order():
+            logits.append(model(batch.images))
+            labels.append(batch.labels)
+    model.train(was_training)
+    all_logits, all_labels = torch.cat(logits).float(), torch.cat(labels)
+    return Evaluation(ClassificationSums.of(all_logits, all_labels), all_logits, all_labels)

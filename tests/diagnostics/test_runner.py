@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from losslab.diagnostics import Examination, View, probe_of
+from losslab.diagnostics import DiagnosticRunner, View, probe_of
 from losslab.types import Batch, Finding, Predictions
 from viewing import view
 
@@ -18,36 +18,32 @@ class Spy:
         return Finding({"seen": float(len(self.views))}, {})
 
 
-def examination(**diagnostics) -> Examination:
+def runner(**diagnostics) -> DiagnosticRunner:
     seen = view()
-    return Examination(
-        diagnostics,
-        model=seen.model.train(),
-        objective=seen.objective,
-        probe=seen.probe,
-        initial=seen.initial,
+    return DiagnosticRunner(
+        diagnostics, model=seen.model.train(), objective=seen.objective, probe=seen.probe
     )
 
 
 def test_each_looks_at_its_own_cadence():
     often, seldom, once = Spy(1), Spy(3), Spy(None)
-    examine = examination(often=often, seldom=seldom, once=once)
+    runs = runner(often=often, seldom=seldom, once=once)
     for epoch in range(6):
-        examine.during(epoch, {}, None, epoch == 5)
+        runs.after_epoch(epoch, {}, None, epoch == 5)
     assert [len(spy.views) for spy in (often, seldom, once)] == [6, 3, 0]
     part = Predictions(torch.zeros(2, 4), torch.tensor([0, 1]))
-    assert examine.after({}, val=part, test=part).scalars == {"why/once/seen": 1.0}
+    assert runs.after_training({}, val=part, test=part).scalars == {"why/once/seen": 1.0}
     assert once.views[0].test is part
     assert [len(spy.views) for spy in (often, seldom)] == [6, 3]
 
 
 def test_it_leaves_the_mode_and_the_random_stream_as_they_were():
     spy = Spy(1)
-    examine = examination(spy=spy)
+    runs = runner(spy=spy)
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    examine.during(0, {}, None, False)
+    runs.after_epoch(0, {}, None, False)
     assert torch.rand(1) == expected
     assert spy.views[0].model.training  # again, after it looked
 
@@ -55,7 +51,7 @@ def test_it_leaves_the_mode_and_the_random_stream_as_they_were():
 @pytest.mark.parametrize("every", [0, -1, 1.5, True, "often"])
 def test_a_cadence_is_a_whole_number(every):
     with pytest.raises(ValueError, match=f"diagnostics.spy.every={every}; give a whole number"):
-        examination(spy=Spy(every))
+        runner(spy=Spy(every))
 
 
 def test_a_view_changes_nothing():
@@ -70,10 +66,9 @@ def test_a_view_changes_nothing():
 
 def test_nothing_is_seen_of_weights_that_are_not_finite():
     spy = Spy(1)
-    examine = examination(spy=spy)
-    seen_model = examine._model
-    seen_model.output.bias.data[0] = float("nan")
-    assert examine.during(0, {}, None, False) == Finding({}, {})
+    runs = runner(spy=spy)
+    runs.model.output.bias.data[0] = float("nan")
+    assert runs.after_epoch(0, {}, None, False) == Finding({}, {})
     assert spy.views == []
 
 

@@ -1,0 +1,129 @@
+"""Run each diagnostic when it is due."""
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from losslab.diagnostics.view import Diagnostic, View
+from losslab.losses import MAP
+from losslab.types import Batch, Finding, Predictions, Scalars, TrainingEpoch
+
+
+class DiagnosticRunner:
+    """The diagnostics of one run, each at its own cadence, all on the same probe batch.
+
+    Make it before training starts: the weights at that time are the initial ones. Nothing is
+    measured where a logit of the probe is infinite or NaN.
+
+    Args:
+        diagnostics: By name, which is the second part of their tags.
+        model: Its mode is restored after each measurement.
+        objective: What training minimises.
+        probe: The fixed batch, such as :func:`probe_of` the training part.
+
+    Raises:
+        ValueError: A cadence is not a whole number from 1 up, or a diagnostic fails.
+    """
+
+    def __init__(
+        self,
+        diagnostics: Mapping[str, Diagnostic],
+        *,
+        model: nn.Module,
+        objective: MAP,
+        probe: Batch,
+    ) -> None:
+        check_cadences(diagnostics)
+        self.diagnostics = diagnostics
+        self.model, self.objective, self.probe = model, objective, probe
+        self.initial = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def after_epoch(
+        self, epochs_done: int, recorded: Scalars, epoch: TrainingEpoch | None, last: bool
+    ) -> Finding:
+        """Return the findings of the diagnostics that are due; after the last epoch, of all."""
+        due = [
+            name
+            for name, diagnostic in self.diagnostics.items()
+            if diagnostic.every is not None and (last or epochs_done % diagnostic.every == 0)
+        ]
+        return self._measure(due, recorded=recorded, epoch=epoch)
+
+    def after_training(self, recorded: Scalars, *, val: Predictions, test: Predictions) -> Finding:
+        """Return the findings of the diagnostics that measure once, after training."""
+        due = [name for name, diagnostic in self.diagnostics.items() if diagnostic.every is None]
+        return self._measure(due, recorded=recorded, val=val, test=test)
+
+    def _measure(self, due: list[str], **given: Any) -> Finding:
+        found = Finding({}, {})
+        if not due:
+            return found
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                view = View(
+                    model=self.model,
+                    # A copy: a loss may keep statistics, which only training may change.
+                    objective=copy.deepcopy(self.objective).eval().requires_grad_(False),
+                    probe=self.probe,
+                    initial=self.initial,
+                    **given,
+                )
+                if not bool(view.logits.isfinite().all()):
+                    return found  # the run is about to be found diverged
+                for name in due:
+                    scalars, curves = _finding(name, self.diagnostics[name], view)
+                    found.scalars.update({f"why/{name}/{key}": v for key, v in scalars.items()})
+                    found.curves.update({f"why/{name}/{key}": v for key, v in curves.items()})
+        finally:
+            self.model.train(was_training)
+        return found
+
+
+def check_cadences(diagnostics: Mapping[str, Diagnostic]) -> None:
+    """Raise ``ValueError`` for a cadence that is no whole number from 1 up, or a missing method."""
+    for name, diagnostic in diagnostics.items():
+        for needed in ("every", "measure"):
+            if not hasattr(diagnostic, needed):
+                raise ValueError(
+                    f"diagnostics.{name}: {type(diagnostic).__name__} has no {needed!r}; give it "
+                    "`every`, a whole number of epochs or None, and `measure(view)`"
+                )
+        every = diagnostic.every
+        if every is not None and (type(every) is not int or every < 1):
+            raise ValueError(
+                f"diagnostics.{name}.every={every}; give a whole number of epochs from 1 up, or "
+                "null for once at the end"
+            )
+
+
+def _finding(name: str, diagnostic: Diagnostic, view: View) -> Finding:
+    """Return what a diagnostic finds, checked, since a custom one may do anything."""
+    try:
+        finding = diagnostic.measure(view)
+        if not isinstance(finding, Finding):
+            raise TypeError(f"it gives {type(finding).__name__}; give Finding(scalars, curves)")
+        for key, value in finding.scalars.items():
+            if not isinstance(value, int | float):
+                raise TypeError(f"{key!r} is {type(value).__name__}; give a number, e.g. .item()")
+        json.dumps(finding.curves, allow_nan=False)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"diagnostics.{name}: it fails ({reason})") from error
+    return finding
+
+
+def probe_of(batches: Iterable[Batch], size: int) -> Batch:
+    """Return the first ``size`` examples of ``batches`` as one batch."""
+    taken: list[Batch] = []
+    for batch in batches:
+        taken.append(Batch(*(part[:size] for part in batch)))
+        size -= len(taken[-1].labels)
+        if size == 0:
+            break
+    return Batch(*map(torch.cat, zip(*taken, strict=True)))
