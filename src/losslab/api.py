@@ -21,8 +21,8 @@ from losslab.recording import Run as Run
 from losslab.recording import curves_table, read_predictions
 from losslab.recording.results import Results
 from losslab.report.statistics import FloatArray, IntArray
-from losslab.study.run import open_study
-from losslab.study.train import one, plan_sweep
+from losslab.study.session import open_study
+from losslab.sweepers.train import plan_sweep, train_one
 from losslab.text import Console
 from losslab.training import process_kept
 from losslab.types import Scalars
@@ -88,7 +88,7 @@ def train(
     """
     overrides = [*map(quoted, words), *to_words(options)]
     with _opened(config_dir) as composer:
-        run = one(composer, overrides, console=_console(progress))
+        run = train_one(composer, overrides, console=_console(progress))
     for failed in outcome([run]):
         raise RuntimeError(_told(failed))
     return _found(run)
@@ -124,9 +124,7 @@ def sweep(
     """
     overrides = [*map(quoted, words), *to_words(options, swept=True)]
     with _opened(config_dir) as composer:
-        planned = plan_sweep(composer, overrides, console=_console(progress))
-        with planned.launcher:
-            runs = planned.sweeper.run(planned)
+        runs = plan_sweep(composer, overrides, console=_console(progress)).run()
     failed = outcome(runs)
     if failed and len(failed) == len(runs):
         raise RuntimeError(f"no run finished: {_told(failed[0])}")
@@ -162,8 +160,7 @@ def study(
         planned, session = open_study(
             composer, name, overrides, console=_console(progress), command=command
         )
-        with session.launcher:
-            failed = planned.run(session)
+        failed = planned.run(session)
     found = {str(f.run.path): f.reason for f in failed}
     return replace(load_study(session.root), failed=found)
 

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
 from losslab.experiment import Composer, train
-from losslab.study.points import Points, Session
+from losslab.study.session import Session, Template
 from running import TINY, read, records, results, status
 
 CNN = ("model=small_cnn", "model.width=4", "model.normalization=batch")
@@ -190,9 +190,9 @@ def test_tensorboards_table_has_no_column_for_it(losslab, warm):
 def test_a_study_may_name_such_a_folder(losslab, source):
     overrides = ["data=synthetic", *CNN, f"init_from={source}"]
     with Composer() as composer:
-        points = Points(Session(composer, "mine", [], None, ""), overrides)
+        template = Template(Session(composer, "mine", [], None, ""), overrides)
         by_override, by_value = (
-            points.run(values, 0) for values in ({}, {"init_from": str(source)})
+            template.run(values, 0) for values in ({}, {"init_from": str(source)})
         )
         for run in (by_override, by_value):
             again = shlex.split(run.command)[2:]  # after `losslab train`

@@ -10,8 +10,8 @@ from rich.console import Console
 from losslab.experiment import Composer
 from losslab.experiment.make import make
 from losslab.report import load_plan, parse_plan
-from losslab.study import Session, Study
-from losslab.study.run import SIZES, sized
+from losslab.study import Study
+from losslab.study.session import SIZES, Session, sized
 from running import read
 
 CONF = Path(__file__).parents[2] / "conf" / "study"

@@ -18,8 +18,8 @@ from losslab.recording import Run
 from losslab.report import claims
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import Claim
+from losslab.study.measure import value_of
 from losslab.study.prior_as_written import PriorAsWritten
-from losslab.study.reading import value_of
 from weight_prior import weight_decay
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "weight_prior"

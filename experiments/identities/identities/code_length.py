@@ -16,8 +16,7 @@ from identities import exact, figure
 from losslab.figures import Curve, Panel
 from losslab.losses import information
 from losslab.report.measurement import Measurement, TableOfNumbers
-from losslab.study.measure import Runs
-from losslab.study.reading import predictions, value_of
+from losslab.study.measure import Runs, predictions, value_of
 
 PRECISION = 20
 """Bits of a table's total."""

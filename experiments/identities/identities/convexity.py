@@ -15,8 +15,7 @@ from losslab.losses import CrossEntropy, Loss, SquaredError, information
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.seeding import generator
-from losslab.study.measure import Runs
-from losslab.study.reading import predictions, untrained, value_of
+from losslab.study.measure import Runs, predictions, untrained, value_of
 
 LOSSES: dict[str, Loss] = {
     "cross_entropy": CrossEntropy(),

@@ -13,9 +13,7 @@ from losslab.figures import Curve, Panel
 from losslab.losses import information
 from losslab.recording import Run
 from losslab.report.measurement import Measurement
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import curve_over_seeds, over_seeds, pairs
-from losslab.study.reading import final, value_of
+from losslab.study.measure import Runs, curve_over_seeds, final, over_seeds, pairs, value_of
 
 _LOSSES = {"softmax": "cross_entropy", "hinge": "multiclass_hinge"}
 _LABELS = {"softmax": "cross-entropy", "hinge": "multi-class hinge"}

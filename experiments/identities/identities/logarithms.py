@@ -14,9 +14,7 @@ from losslab.losses import CrossEntropy
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.seeding import generator
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import over_seeds
-from losslab.study.reading import predictions, untrained
+from losslab.study.measure import Runs, over_seeds, predictions, untrained
 
 _FLOATS = {"float32": torch.float32, "float64": torch.float64}
 _PRECISIONS = {"single": torch.float32, "double": torch.float64}

@@ -7,9 +7,17 @@ from losslab.figures import Curve, Drawing, Panel
 from losslab.recording import Run
 from losslab.report.formatting import quantity as measured
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import curve_over_seeds, over_seeds, pairs
-from losslab.study.reading import diverged, final, of_config, predictions, record
+from losslab.study.measure import (
+    Runs,
+    curve_over_seeds,
+    diverged,
+    final,
+    of_config,
+    over_seeds,
+    pairs,
+    predictions,
+    record,
+)
 
 _LABELS = {
     "exp": "q = exp(z)",

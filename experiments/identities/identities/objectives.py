@@ -17,9 +17,7 @@ from losslab.figures import Curve, Drawing, Panel
 from losslab.losses import CrossEntropy, KLDivergence, information
 from losslab.report.measurement import Measurement
 from losslab.seeding import generator
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import pairs
-from losslab.study.reading import final_weights, predictions, record, untrained
+from losslab.study.measure import Runs, final_weights, pairs, predictions, record, untrained
 
 Objective = Callable[[Tensor], Tensor]
 

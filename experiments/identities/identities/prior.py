@@ -7,9 +7,7 @@ from losslab.figures import Curve, Panel
 from losslab.losses import MAP, CrossEntropy, GaussianPrior
 from losslab.report.measurement import Measurement
 from losslab.seeding import generator
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import over_seeds, pairs
-from losslab.study.reading import diverged, final, record
+from losslab.study.measure import Runs, diverged, final, over_seeds, pairs, record
 
 _SIGNS = {
     "right_sign": "−log P − log g(W)",

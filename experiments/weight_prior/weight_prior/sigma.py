@@ -10,9 +10,7 @@ from losslab.figures import Drawing, Panel
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import curve_over_seeds, over_seeds
-from losslab.study.reading import final, value_of
+from losslab.study.measure import Runs, curve_over_seeds, final, over_seeds, value_of
 
 STD, SIZE = "loss.prior.std", "data.train_size"
 

@@ -6,9 +6,7 @@ from losslab.figures import Drawing, Panel
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import curve_over_seeds, over_seeds
-from losslab.study.reading import diverged, final, record
+from losslab.study.measure import Runs, curve_over_seeds, diverged, final, over_seeds, record
 
 
 def sign(runs: Runs) -> Measurement:

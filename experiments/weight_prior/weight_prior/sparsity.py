@@ -9,9 +9,15 @@ from losslab.figures import Curve, Drawing, Panel
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.report.statistics import FloatArray
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import curve_over_seeds, over_seeds
-from losslab.study.reading import final, final_weights, of_config, value_of
+from losslab.study.measure import (
+    Runs,
+    curve_over_seeds,
+    final,
+    final_weights,
+    of_config,
+    over_seeds,
+    value_of,
+)
 from weight_prior.sigma import SIZE, STD
 
 SCALE = "loss.prior.scale"

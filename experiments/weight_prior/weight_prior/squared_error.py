@@ -12,9 +12,7 @@ from losslab.losses import MAP, FlatPrior, SquaredError
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.report.statistics import FloatArray
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import over_seeds, pairs
-from losslab.study.reading import final_weights, of_config, predictions
+from losslab.study.measure import Runs, final_weights, of_config, over_seeds, pairs, predictions
 from weight_prior.weight_decay import CLASSES, EXAMPLES, path, relative_difference
 
 

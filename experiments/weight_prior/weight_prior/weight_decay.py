@@ -26,9 +26,7 @@ from losslab.models import MLP
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.report.statistics import FloatArray
 from losslab.seeding import generator
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import over_seeds, pairs
-from losslab.study.reading import final_weights, of_config
+from losslab.study.measure import Runs, final_weights, of_config, over_seeds, pairs
 
 EXAMPLES, CLASSES, BATCH = 40, 3, 8
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from losslab.text import printable
 
 if TYPE_CHECKING:
-    from losslab.study import Failed
+    from losslab.launchers import Failed
 
 FAILED_RUNS = 1
 HELP = ("-h", "--help", "help")
@@ -61,7 +61,7 @@ def find_own_modules() -> None:
 
 def outcome(work: "Callable[[], list[Failed]]") -> int:
     """Do a command's runs, name those that did not finish, and return the exit code."""
-    from losslab.study import LauncherError
+    from losslab.launchers import LauncherError
 
     code = 0
     try:

@@ -8,7 +8,7 @@ from losslab.cli.command import HELP, find_own_modules, new_parser, outcome, par
 from losslab.text import Console
 
 if TYPE_CHECKING:
-    from losslab.study import Failed
+    from losslab.launchers import Failed
 
 
 def run(arguments: list[str]) -> int:
@@ -34,7 +34,7 @@ def run(arguments: list[str]) -> int:
         raise ValueError("name a study: losslab study NAME; see `losslab list study`")
     find_own_modules()
     from losslab.experiment import Composer
-    from losslab.study import only_in_repository, run_study, studies
+    from losslab.study.session import only_in_repository, open_study
 
     name, *overrides = given.words
     own = [] if given.config_dir is None else ["--config-dir", given.config_dir]
@@ -44,9 +44,12 @@ def run(arguments: list[str]) -> int:
         with Composer(given.config_dir) as composer:
             if name == "all" and (absent := only_in_repository(composer)):
                 say(f"left out, as only losslab's repository has them: {', '.join(absent)}")
-            for study in studies(composer) if name == "all" else [name]:
+            for study in composer.choices("study") if name == "all" else [name]:
                 command = shlex.join(["losslab", "study", study, *own, *overrides])
-                failed += run_study(composer, study, overrides, console=Console(), command=command)
+                planned, session = open_study(
+                    composer, study, overrides, console=Console(), command=command
+                )
+                failed += planned.run(session)
         return failed
 
     return outcome(run)

@@ -20,6 +20,6 @@ def run(arguments: list[str]) -> int:
     if tells(given):
         tell(given, words)
         return 0
-    from losslab.study.train import train
+    from losslab.sweepers.train import train
 
-    return outcome(lambda: train(given, words))
+    return outcome(lambda: train(given))

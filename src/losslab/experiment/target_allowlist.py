@@ -21,13 +21,13 @@ ALLOWED = (
     *("losslab.data", "losslab.models", "losslab.losses", "losslab.diagnostics"),
     *("losslab.training.settings", "losslab.training.schedules", "losslab.study"),
     *("losslab.launchers.local", "losslab.launchers.ray_cluster", "losslab.launchers.slurm"),
-    *("losslab.sweepers.grid", "losslab.sweepers.search"),
+    *("losslab.sweepers.base", "losslab.sweepers.search"),
     *("torch.nn", "torch.optim"),
 )
 """Where what is named may be defined."""
 
 # Of the packages above, what writes files where it is told to.
-_NOT_ALLOWED = ("losslab.data.cache", "losslab.data.download", "losslab.study.train")
+_NOT_ALLOWED = ("losslab.data.cache", "losslab.data.download")
 # Names by which those packages give what is in their modules.
 _SHORT = ("losslab.training.", "losslab.launchers.", "losslab.sweepers.")
 # Of torch: what holds weights, updates them or schedules that. Its other functions are parts of

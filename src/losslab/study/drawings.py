@@ -5,6 +5,7 @@ file, and ``labels`` of the sets, by default those of the study's arms.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,11 +15,12 @@ from losslab.figures import Curve, Drawing, Field, Panel
 from losslab.metrics import ECE_BINS
 from losslab.recording import Run, read_records
 from losslab.report.measurement import Measurement
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import curve_over_seeds
+from losslab.study.measure import Runs, curve_over_seeds
 
 FEWEST = 20
 """The fewest examples in a bin of a reliability diagram; below, accuracy is too uncertain."""
+
+Labels = Mapping[str, str] | None
 
 
 def over_training(
@@ -28,7 +30,7 @@ def over_training(
     name: str,
     title: str,
     y_label: str,
-    labels: Mapping[str, str] | None = None,
+    labels: Labels = None,
     logarithmic: bool = False,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Measurement:
@@ -38,27 +40,22 @@ def over_training(
     ``logarithmic`` axis has geometric means; intervals are cut at ``bounds``, which the number
     cannot leave.
     """
-    curves, losses = [], _losses(runs)
-    for arm, points in runs.items():
-        recorded = [_numbers(point, tag) for point in points]
+    curves = []
+    for look, members in _looks(runs, labels):
+        recorded = [_numbers(run, tag) for run in members]
         epochs = sorted(set(recorded[0]).intersection(*recorded[1:]))
         if epochs:
-            curve = curve_over_seeds(
-                _label(labels, arm),
-                epochs,
-                np.array([[values[epoch] for epoch in epochs] for values in recorded]),
-                logarithmic=logarithmic,
-                bounds=bounds,
-                loss=losses[arm],
+            values = np.array([[numbers[epoch] for epoch in epochs] for numbers in recorded])
+            curves.append(
+                curve_over_seeds(
+                    x=epochs, values=values, logarithmic=logarithmic, bounds=bounds, **look
+                )
             )
-            curves.append(curve)
     panel = Panel(title=title, x_label="epoch", y_label=y_label, curves=curves, y_log=logarithmic)
     return _drawing(name, title, [panel])
 
 
-def reliability(
-    runs: Runs, *, name: str = "reliability", labels: Mapping[str, str] | None = None
-) -> Measurement:
+def reliability(runs: Runs, *, name: str = "reliability", labels: Labels = None) -> Measurement:
     """Draw reliability diagrams of the test part, as it is and after one temperature.
 
     The bins of all seeds are pooled: Σ correct over Σ examples against Σ confidence over Σ
@@ -68,15 +65,14 @@ def reliability(
         "as trained": "why/calibration/reliability",
         "after one temperature": "why/calibration/reliability_scaled",
     }
-    losses = _losses(runs)
     panels = [
         Panel(
             title=f"Reliability {kind}",
             x_label="mean confidence in the bin",
             y_label="accuracy in the bin",
             curves=[
-                Curve(label=_label(labels, arm), loss=losses[arm], **_pooled_bins(points, curve))
-                for arm, points in runs.items()
+                Curve(**look, **_pooled_bins(members, curve))
+                for look, members in _looks(runs, labels)
             ],
             diagonal=True,
         )
@@ -89,25 +85,22 @@ def reliability(
     return _drawing(name, caption, panels)
 
 
-def line(runs: Runs, *, name: str = "line", labels: Mapping[str, str] | None = None) -> Measurement:
+def line(runs: Runs, *, name: str = "line", labels: Labels = None) -> Measurement:
     """Draw the loss on the line from the initial to the final weights, mean over seeds.
 
     Losses of different scales compare as shares of the fall, (L(a) − L(1)) / (L(0) − L(1)); a
     curve above the falling chord is not convex.
     """
-    curves, losses = [], _losses(runs)
-    for arm, points in runs.items():
-        columns = [column for p in points if (column := _last(p, "why/landscape/line"))]
+    curves = []
+    for look, members in _looks(runs, labels):
+        columns = [found[-1] for run in members if (found := _recorded(run, "why/landscape/line"))]
         places = [column["position"] for column in columns]
         if not places or any(place != places[0] for place in places):
             continue  # a loss that was not finite somewhere has no mean there
         values = np.array([column["loss"] for column in columns])
         first, last = (values[:, [places[0].index(end)]] for end in (0.0, 1.0))
-        curves.append(
-            curve_over_seeds(
-                _label(labels, arm), places[0], (values - last) / (first - last), loss=losses[arm]
-            )
-        )
+        shares = (values - last) / (first - last)
+        curves.append(curve_over_seeds(x=places[0], values=shares, **look))
     panel = Panel(
         title="Training loss on the line from start to end",
         x_label="position (0: initial weights, 1: final weights)",
@@ -117,32 +110,28 @@ def line(runs: Runs, *, name: str = "line", labels: Mapping[str, str] | None = N
     return _drawing(name, panel.title, [panel])
 
 
-def surface(
-    runs: Runs, *, name: str = "surface", labels: Mapping[str, str] | None = None
-) -> Measurement:
+def surface(runs: Runs, *, name: str = "surface", labels: Labels = None) -> Measurement:
     """Draw the accuracy of the probe on a plane around the final weights, a panel a set.
 
     Accuracy, because losses of different scales share no colour bar. One seed, the first: the
     directions are random, and surfaces of several seeds have no mean.
     """
-    panels = []
-    for arm, points in runs.items():
-        columns = _last(points[0], "why/landscape/surface")
-        if columns:
-            panels.append(
-                Panel(
-                    title=_label(labels, arm),
-                    x_label="step along direction 1, in lengths of the filters",
-                    y_label="step along direction 2, in lengths of the filters",
-                    curves=[],
-                    field=Field(
-                        x=columns["x"],
-                        y=columns["y"],
-                        z=columns["accuracy"],
-                        label="training accuracy of the probe (%)",
-                    ),
-                )
-            )
+    panels = [
+        Panel(
+            title=look["label"],
+            x_label="step along direction 1, in lengths of the filters",
+            y_label="step along direction 2, in lengths of the filters",
+            curves=[],
+            field=Field(
+                x=columns["x"],
+                y=columns["y"],
+                z=columns["accuracy"],
+                label="training accuracy of the probe (%)",
+            ),
+        )
+        for look, members in _looks(runs, labels)
+        for columns in _recorded(members[0], "why/landscape/surface")[-1:]
+    ]
     caption = "Training accuracy around the final weights, along two filter-normalised directions"
     return _drawing(name, caption, panels)
 
@@ -157,61 +146,49 @@ def profile(
     y_label: str,
     x: str = "p_true",
     y: str = "mean",
-    labels: Mapping[str, str] | None = None,
+    labels: Labels = None,
     logarithmic: bool = True,
 ) -> Measurement:
     """Draw columns ``x`` and ``y`` of a ``curve`` at the start, early and at the end of training.
 
     Points of all seeds are shown: bins of a profile lie at their own means.
     """
-    losses = _losses(runs)
+    panels = []
     moments = {"before training": 0.0, "after the first epochs": 0.25, "at the end": 1.0}
-    panels = [
-        Panel(
-            title=f"{title}, {moment}",
-            x_label=x_label,
-            y_label=y_label,
-            curves=[
-                Curve(
-                    label=_label(labels, arm),
-                    loss=losses[arm],
-                    line=False,
-                    **_points(points, curve, x, y, place),
-                )
-                for arm, points in runs.items()
-            ],
-            x_log=logarithmic,
-            y_log=logarithmic,
+    for moment, place in moments.items():
+        curves = []
+        for look, members in _looks(runs, labels):
+            recorded = [found for run in members if (found := _recorded(run, curve))]
+            then = [found[round(place * (len(found) - 1))] for found in recorded]
+            xs, ys = ([value for columns in then for value in columns[key]] for key in (x, y))
+            order = np.argsort(xs, kind="stable")
+            curves.append(
+                Curve(x=[xs[i] for i in order], y=[ys[i] for i in order], line=False, **look)
+            )
+        panels.append(
+            Panel(
+                title=f"{title}, {moment}",
+                x_label=x_label,
+                y_label=y_label,
+                curves=curves,
+                x_log=logarithmic,
+                y_log=logarithmic,
+            )
         )
-        for moment, place in moments.items()
-    ]
     return _drawing(name, title, panels)
 
 
-def _points(points: Sequence[Run], curve: str, x: str, y: str, place: float) -> dict[str, Any]:
-    xs: list[float] = []
-    ys: list[float] = []
-    for point in points:
-        records = [r for r in read_records(point.files.curves) if curve in r]
-        if records:
-            columns = records[round(place * (len(records) - 1))][curve]
-            xs += columns[x]
-            ys += columns[y]
-    order = sorted(range(len(xs)), key=xs.__getitem__)
-    return {"x": [xs[i] for i in order], "y": [ys[i] for i in order]}
+def _looks(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]:
+    """Return of each set its label and the loss whose colour it has, and its runs.
 
-
-def _losses(runs: Runs) -> dict[str, str | None]:
-    """Return of each set the loss whose colour it has; of several, the first has it."""
-    losses: dict[str, str | None] = {}
-    for arm, points in runs.items():
-        loss = points[0].choices["loss"]
-        losses[arm] = None if loss in losses.values() else loss
-    return losses
-
-
-def _label(labels: Mapping[str, str] | None, arm: str) -> str:
-    return (labels or {}).get(arm, arm)
+    Of several sets with the same loss the first has its colour.
+    """
+    looks: dict[str, dict[str, Any]] = {}
+    for name, members in runs.items():
+        loss = members[0].choices["loss"]
+        taken = any(look["loss"] == loss for look in looks.values())
+        looks[name] = {"label": (labels or {}).get(name, name), "loss": None if taken else loss}
+    return [(looks[name], members) for name, members in runs.items()]
 
 
 def _drawing(name: str, caption: str, panels: list[Panel]) -> Measurement:
@@ -221,31 +198,25 @@ def _drawing(name: str, caption: str, panels: list[Panel]) -> Measurement:
     return Measurement(drawings=drawings)
 
 
-def _numbers(point: Run, tag: str) -> dict[float, float]:
+def _numbers(run: Run, tag: str) -> dict[float, float]:
     """Return epoch to number, of those that are finite."""
-    records = read_records(point.files.metrics)
+    records = read_records(run.files.metrics)
     found = {float(r["epoch"]): float(r[tag]) for r in records if tag in r and "epoch" in r}
     return {epoch: value for epoch, value in found.items() if math.isfinite(value)}
 
 
-def _last(point: Run, curve: str) -> dict[str, list[float]] | None:
-    """Return the columns of a curve as a run last recorded it."""
-    records = [r for r in read_records(point.files.curves) if curve in r]
-    columns: dict[str, list[float]] | None = records[-1][curve] if records else None
-    return columns
+def _recorded(run: Run, curve: str) -> list[dict[str, list[float]]]:
+    """Return the columns of a curve, each time that a run recorded it."""
+    return [record[curve] for record in read_records(run.files.curves) if curve in record]
 
 
-def _pooled_bins(points: Sequence[Run], curve: str) -> dict[str, Any]:
+def _pooled_bins(runs: Sequence[Run], curve: str) -> dict[str, Any]:
     """Return confidence ``x`` and accuracy ``y`` in the bins of all runs together."""
-    sums: dict[int, list[float]] = {}
-    for columns in filter(None, (_last(point, curve) for point in points)):
+    sums: dict[int, Any] = defaultdict(lambda: np.zeros(3))
+    for columns in (columns for run in runs for columns in _recorded(run, curve)[-1:]):
         rows = zip(columns["confidence"], columns["accuracy"], columns["count"], strict=True)
         for confidence, accuracy, count in rows:
-            total = sums.setdefault(math.ceil(confidence * ECE_BINS), [0.0, 0.0, 0.0])
-            for place, value in enumerate((confidence * count, accuracy * count, count)):
-                total[place] += value
-    bins = [sums[place] for place in sorted(sums) if sums[place][2] >= FEWEST]
-    return {
-        "x": [confidence / count for confidence, _, count in bins],
-        "y": [correct / count for _, correct, count in bins],
-    }
+            totals = sums[math.ceil(confidence * ECE_BINS)]
+            totals += np.array([confidence * count, accuracy * count, count])
+    bins = [total / total[2] for _, total in sorted(sums.items()) if total[2] >= FEWEST]
+    return {"x": [float(mean[0]) for mean in bins], "y": [float(mean[1]) for mean in bins]}

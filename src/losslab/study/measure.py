@@ -1,85 +1,151 @@
-"""Measures: functions, named in a study, from finished runs to quantities, tables and figures."""
+"""What measures are made with: the numbers of finished runs, and means over their seeds."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from inspect import signature
+import json
+import math
+from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+import numpy as np
+from omegaconf import OmegaConf
+from safetensors.numpy import load
+from safetensors.torch import load as load_tensors
+from torch import Tensor, nn
 
-from losslab.experiment.arguments import check_arguments
-from losslab.experiment.make import make
-from losslab.recording import Run, manifest, write_atomically
-from losslab.report.measurement import Evidence, Measurement
-from losslab.report.plan import EVIDENCE_FILE, Claim
-from losslab.study.points import Session
+from losslab.data import Dataset
+from losslab.experiment.build import build
+from losslab.figures import Curve
+from losslab.recording import Run, read_records
+from losslab.report.measurement import Quantity
+from losslab.report.selectors import SELECTORS, split
+from losslab.report.statistics import FloatArray, t_interval
 
 Runs = dict[str, list[Run]]
-"""Name of a set to its runs, all finished."""
-
-Measure = Callable[..., Measurement]  # of Runs, and of labels where it takes them
+"""Name of a set to its runs, all finished: what a measure is called with."""
 
 
-def check_measures(measures: Mapping[str, Mapping[str, Any]], claims: Sequence[Claim]) -> None:
-    """Raise ``ValueError`` for a wrong measure, or a claim about an unknown one."""
-    for name, node in measures.items():
-        check_arguments(_partial(node), f"study.measures.{name}")
-    for claim in claims:
-        measure = claim.quantity.partition(".")[0]
-        if claim.quantity and measure not in measures:
-            raise ValueError(
-                f"claim {claim.id} is about the measure {measure!r}; the study has "
-                f"{', '.join(measures)}"
-            )
+def final(run: Run, tag: str) -> float:
+    """Return a run's final number, NaN where it has none (a diverged run's NLL, for one)."""
+    summary = json.loads(run.read(run.files.summary))
+    return float(summary.get(tag, math.nan))
 
 
-def write_evidence(
-    session: Session,
-    runs: Runs,
-    measures: Mapping[str, Mapping[str, Any]],
+def number(run: Run, metric: str) -> float:
+    """Return a run's metric, ``<tag>`` or ``<tag>@<selector>``; NaN where it has none."""
+    tag, selector = split(metric)
+    if not selector:
+        return final(run, tag)
+    _, values = record(run, tag)
+    return SELECTORS[selector].select(values) if values else math.nan
+
+
+def diverged(runs: Sequence[Run]) -> list[bool]:
+    """Return whether each run diverged: its objective was infinite or NaN."""
+    return [run.status == "diverged" for run in runs]
+
+
+def record(run: Run, tag: str) -> tuple[list[float], list[float]]:
+    """Return the steps at which a run recorded a number, and the numbers."""
+    found = [r for r in read_records(run.files.metrics) if tag in r]
+    return [float(r["step"]) for r in found], [float(r[tag]) for r in found]
+
+
+def predictions(run: Run, part: str = "test") -> tuple[Tensor, Tensor]:
+    """Return a run's final logits ``(N, K)`` float64 and the labels ``(N,)`` of a part."""
+    stored = load_tensors(run.read(run.files.predictions))
+    return stored[f"{part}/logits"].double(), stored[f"{part}/labels"]
+
+
+def final_weights(run: Run) -> FloatArray:
+    """Return all final weights and biases ``(P,)`` float64, in the order of their names."""
+    tensors = load(run.read(run.files.model))
+    return np.concatenate([tensors[name].ravel() for name in sorted(tensors)]).astype(np.float64)
+
+
+def untrained(run: Run) -> tuple[Dataset, nn.Module]:
+    """Return a run's data and its model with the initial weights of its seed, on the CPU."""
+    parts = build(run.composed)
+    return parts.dataset, parts.model.cpu()
+
+
+def value_of(run: Run, key: str) -> Any:
+    """Return what a planned run's configuration has at a dotted key."""
+    return OmegaConf.select(run.composed, key, throw_on_missing=True)
+
+
+def of_config(runs: Sequence[Run], key: str) -> float:
+    """Return the number that all runs have at a key of their configuration.
+
+    Raises:
+        ValueError: They differ.
+    """
+    values = {float(value_of(run, key)) for run in runs}
+    if len(values) != 1:
+        raise ValueError(f"the runs have {key}={sorted(values)}; give them all one value")
+    return values.pop()
+
+
+def pairs(one: Sequence[Run], other: Sequence[Run]) -> list[tuple[Run, Run]]:
+    """Pair two sets of runs by seed.
+
+    Raises:
+        ValueError: A set has several runs of a seed, or they have different seeds.
+    """
+    left, right = ({run.seed: run for run in runs} for runs in (one, other))
+    if left.keys() != right.keys() or not len(one) == len(left) == len(other):
+        raise ValueError(
+            f"runs of the seeds {[p.seed for p in one]} and {[p.seed for p in other]} make no "
+            "pairs; give both sets the same seeds and no grid"
+        )
+    return [(left[seed], right[seed]) for seed in sorted(left)]
+
+
+def over_seeds(values: Sequence[float] | FloatArray, what: str) -> Quantity:
+    """Return the mean of one number a seed with its 95% t interval.
+
+    A single seed says nothing about others: its interval is the whole line. If a number is infinite
+    (a count that never ended, say), the interval is the range of the numbers.
+
+    >>> over_seeds([1.0, 2.0, 3.0], "example").value
+    2.0
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if np.isinf(array).any():
+        low, high = float(array.min()), float(array.max())
+    else:
+        low, high = t_interval(array) or (-math.inf, math.inf)
+    return Quantity(value=float(array.mean()), low=low, high=high, n=len(array), what=what)
+
+
+def curve_over_seeds(
+    label: str,
+    x: Sequence[float],
+    values: FloatArray,
     *,
-    labels: Mapping[str, str],
-) -> None:
-    """Call the measures whose runs are finished; write ``evidence.json`` into the study's folder.
+    logarithmic: bool = False,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    loss: str | None = None,
+) -> Curve:
+    """Return means over seeds with 95% t intervals; one seed has no interval.
 
     Args:
-        session: The study's.
-        runs: All that the study planned; a measure whose sets are not all finished is left out.
-        measures: Name to a node whose ``_target_`` takes the :data:`Runs` of its ``needs`` and
-            gives a :class:`~losslab.report.measurement.Measurement`.
-        labels: Set to its name in reports, for measures that take ``labels`` and are given none.
+        label: Of the curve.
+        x: ``(V,)`` positions.
+        values: ``(S, V)`` one row a seed.
+        logarithmic: Whether to average logarithms, for a log axis.
+        bounds: The number's range, such as (0, 1) for a share; intervals are clipped there.
+        loss: As :class:`~losslab.figures.Curve`.
     """
-    complete = {
-        name: members
-        for name, members in runs.items()
-        if members and all(run.finished for run in members)
-    }
-    evidence = Evidence(
-        measurements={
-            name: measured
-            for name, node in measures.items()
-            if (measured := _measure(name, node, complete, labels)) is not None
-        },
-        manifest=manifest(command=session.command, device="cpu", threads=1, choices={}),
+    # A 0 has no place on a log axis, NaN draws nothing.
+    rows = np.log(np.where(values > 0, values, np.nan)) if logarithmic else values
+    back = np.exp if logarithmic else np.asarray
+    ends = np.array([t_interval(column) or (math.nan, math.nan) for column in rows.T])
+    low, high = np.clip(back(ends).T, *bounds).tolist()
+    several = len(values) > 1
+    return Curve(
+        label=label,
+        x=list(x),
+        y=back(rows.mean(axis=0)).tolist(),
+        low=low if several else None,
+        high=high if several else None,
+        loss=loss,
     )
-    session.root.mkdir(parents=True, exist_ok=True)
-    write_atomically(session.root / EVIDENCE_FILE, evidence.text())
-
-
-def _measure(
-    name: str, node: Mapping[str, Any], runs: Runs, labels: Mapping[str, str]
-) -> Measurement | None:
-    """Return what was measured, ``None`` if runs that it needs are missing."""
-    needs = node.get("needs", [])
-    if any(need not in runs for need in needs):
-        return None
-    measure: Measure = make(_partial(node), f"study.measures.{name}")
-    if "labels" in signature(measure).parameters and "labels" not in node:
-        measure = partial(measure, labels=labels)
-    return measure({need: runs[need] for need in needs})
-
-
-def _partial(node: Mapping[str, Any]) -> DictConfig:
-    """Return the node of a measure that waits for its runs."""
-    arguments = {key: value for key, value in node.items() if key != "needs"}
-    return OmegaConf.create(arguments | {"_partial_": True})

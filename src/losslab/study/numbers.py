@@ -4,8 +4,8 @@ Each takes the sets of runs that it is about. A metric is ``<tag>`` or ``<tag>@<
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,10 @@ from scipy import stats
 
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
-from losslab.report.selectors import SELECTORS, split
 from losslab.report.statistics import FloatArray
-from losslab.study.measure import Runs
-from losslab.study.over_seeds import over_seeds, pairs
-from losslab.study.reading import final, predictions, record, value_of
+from losslab.study.measure import Runs, number, over_seeds, pairs, predictions, value_of
 
 RESAMPLES = 2000
-
-
-def number(point: Run, metric: str) -> float:
-    """Return a run's metric, ``<tag>`` or ``<tag>@<selector>``; NaN where it has none."""
-    tag, selector = split(metric)
-    if not selector:
-        return final(point, tag)
-    _, values = record(point, tag)
-    return SELECTORS[selector].select(values) if values else math.nan
 
 
 def paired(runs: Runs, *, quantities: Mapping[str, Mapping[str, Any]]) -> Measurement:
@@ -64,16 +52,12 @@ def shares(
     measured = {}
     for name, about in quantities.items():
         values = [
-            np.array([number(point, metric) for point in runs[about[key]]])
+            np.array([number(run, metric) for run in runs[about[key]]])
             for key in ("from", "to", "whole")
         ]
         closed, gap = values[1] - values[0], values[2] - values[0]
-        measured[name] = _bootstrapped(_ratio_of_means, closed, gap, about["what"])
+        measured[name] = _ratio(np.mean, closed, gap, about["what"])
     return Measurement(quantities=measured)
-
-
-def _ratio_of_means(a: Any, b: Any, axis: int = -1) -> Any:
-    return np.mean(a, axis=axis) / np.mean(b, axis=axis)
 
 
 def disagreement(runs: Runs) -> Measurement:
@@ -82,29 +66,21 @@ def disagreement(runs: Runs) -> Measurement:
     The interval comes from leaving out one run at a time (the jackknife, Student's t): pairs of
     runs are not independent of one another.
     """
-    return Measurement(quantities={name: _disagreement(points) for name, points in runs.items()})
-
-
-def _disagreement(points: Sequence[Run]) -> Quantity:
-    classes = np.array([predictions(point)[0].argmax(1).numpy() for point in points])
-    n = len(points)
-    differ = np.zeros((n, n))
-    for i, j in combinations(range(n), 2):
-        differ[i, j] = differ[j, i] = np.mean(classes[i] != classes[j])
-    mean = differ.sum() / (n * (n - 1))
-    low, high = 0.0, 1.0  # a single pair of runs says nothing about others
-    if n > 2:
-        without = (differ.sum() - 2 * differ.sum(axis=1)) / ((n - 1) * (n - 2))
-        error = math.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
-        half = float(stats.t.ppf(0.975, n - 1)) * error
-        low, high = max(0.0, float(mean) - half), min(1.0, float(mean) + half)
-    return Quantity(
-        value=float(mean),
-        low=low,
-        high=high,
-        n=n,
-        what="share of test examples on which two runs from different starts disagree",
-    )
+    what = "share of test examples on which two runs from different starts disagree"
+    quantities = {}
+    for name, members in runs.items():
+        classes = np.array([predictions(run)[0].argmax(1).numpy() for run in members])
+        n = len(members)
+        differ = (classes[:, None] != classes).mean(axis=-1)
+        mean = differ.sum() / (n * (n - 1))
+        low, high = 0.0, 1.0  # a single pair of runs says nothing about others
+        if n > 2:
+            without = (differ.sum() - 2 * differ.sum(axis=1)) / ((n - 1) * (n - 2))
+            error = math.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
+            half = float(stats.t.ppf(0.975, n - 1)) * error
+            low, high = max(0.0, float(mean) - half), min(1.0, float(mean) + half)
+        quantities[name] = Quantity(value=float(mean), low=low, high=high, n=n, what=what)
+    return Measurement(quantities=quantities)
 
 
 def lost_classes(
@@ -120,22 +96,17 @@ def lost_classes(
         labels: Set to what people read, in the table.
         below: Recall, the share of a class's examples that are recognised.
     """
+    what = f"share of runs in which some class's recall on the test part is below {below:g}"
     quantities, rows = {}, []
-    for name, points in runs.items():
-        recalls = np.array([_recalls(point) for point in points])
-        lost = int((recalls < below).any(axis=1).sum())
-        interval = stats.binomtest(lost, len(points)).proportion_ci(method="exact")
-        quantities[name] = Quantity(
-            value=lost / len(points),
-            low=float(interval.low),
-            high=float(interval.high),
-            n=len(points),
-            what=f"share of runs in which some class's recall on the test part is below {below:g}",
-        )
-        classes = [f"{int((row < below).sum())}" for row in recalls if (row < below).any()]
-        rows.append(
-            [(labels or {}).get(name, name), f"{lost} of {len(points)}", ", ".join(classes) or "–"]
-        )
+    for name, members in runs.items():
+        n = len(members)
+        found = [int((_recalls(run) < below).sum()) for run in members]
+        lost = [classes for classes in found if classes]
+        share = stats.binomtest(len(lost), n).proportion_ci(method="exact")
+        low, high = float(share.low), float(share.high)
+        quantities[name] = Quantity(value=len(lost) / n, low=low, high=high, n=n, what=what)
+        label = (labels or {}).get(name, name)
+        rows.append([label, f"{len(lost)} of {n}", ", ".join(map(str, lost)) or "–"])
     table = TableOfNumbers(
         title=f"Runs that lost a class (recall below {below:.0%})",
         columns=["", "runs", "classes lost in each"],
@@ -144,8 +115,8 @@ def lost_classes(
     return Measurement(quantities=quantities, tables=[table])
 
 
-def _recalls(point: Run) -> FloatArray:
-    logits, labels = (part.numpy() for part in predictions(point))
+def _recalls(run: Run) -> FloatArray:
+    logits, labels = (part.numpy() for part in predictions(run))
     right = logits.argmax(1) == labels
     return np.array([right[labels == label].mean() for label in np.unique(labels)])
 
@@ -155,7 +126,7 @@ def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> M
 
     A value chosen from a grid has no interval: it is known to the grid's step.
     """
-    chosen = {name: float(value_of(points[0], parameter)) for name, points in runs.items()}
+    chosen = {name: float(value_of(members[0], parameter)) for name, members in runs.items()}
     return Measurement(
         quantities={
             name: Quantity(
@@ -175,11 +146,13 @@ def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
     The interval is the bias-corrected bootstrap's over seeds (Efron 1987, SciPy's ``BCa``); runs
     of the same seed are drawn together.
     """
-    values = {name: np.array([number(p, tag) for p in points]) for name, points in runs.items()}
+    values = {
+        name: np.array([number(run, tag) for run in members]) for name, members in runs.items()
+    }
     return Measurement(
         quantities={
-            name: _bootstrapped(
-                _ratio_of_spreads,
+            name: _ratio(
+                partial(np.std, ddof=1),
                 mine,
                 values[over],
                 f"standard deviation of {tag} over seeds, {name} over {over}",
@@ -190,24 +163,20 @@ def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
     )
 
 
-def _ratio_of_spreads(a: Any, b: Any, axis: int = -1) -> Any:
-    return np.std(a, axis=axis, ddof=1) / np.std(b, axis=axis, ddof=1)
+def _ratio(of: Callable[..., Any], a: FloatArray, b: FloatArray, what: str) -> Quantity:
+    """Return the ratio of a statistic of two samples of the same seeds, with its interval."""
 
+    def ratio(a: FloatArray, b: FloatArray, axis: int = -1) -> Any:
+        return of(a, axis=axis) / of(b, axis=axis)
 
-def _bootstrapped(statistic: Callable[..., Any], a: Any, b: Any, what: str) -> Quantity:
     found = stats.bootstrap(
         (a, b),
-        statistic,
+        ratio,
         paired=True,
         vectorized=True,
         n_resamples=RESAMPLES,
         method="BCa",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return Quantity(
-        value=float(statistic(a, b)),
-        low=float(found.low),
-        high=float(found.high),
-        n=len(a),
-        what=what,
-    )
+    low, high = float(found.low), float(found.high)
+    return Quantity(value=float(ratio(a, b)), low=low, high=high, n=len(a), what=what)

@@ -1,4 +1,4 @@
-"""S13: the seed document's sign of the prior, as a prior to show what it does."""
+"""The prior with the seed document's sign (experiments/science.md, S13), to show what it does."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,10 +17,7 @@ class PriorAsWritten:
     weight away from 0, the harder the larger it is: the objective has no minimum.
 
     Args:
-        std: σ > 0, finite.
-
-    Raises:
-        ValueError: If ``std`` is not above 0 and finite, or no parameters are given.
+        std: σ > 0, finite; else, or where no parameters are given, a ``ValueError``.
 
     Source: A. Garg 2020, *Cross entropy*, on maximum a posteriori.
 

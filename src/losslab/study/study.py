@@ -1,14 +1,23 @@
-"""A study: ``conf/study/NAME.yaml`` planned, its missing runs done, and reported."""
+"""A study: ``conf/study/NAME.yaml`` planned, its missing runs done, measured and reported."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from inspect import signature
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal
+
+from omegaconf import DictConfig
 
 from losslab import report
+from losslab.experiment.arguments import check_arguments
+from losslab.experiment.make import make
 from losslab.launchers import Failed
-from losslab.recording import Run, write_json
-from losslab.report.parsing import parse
+from losslab.recording import Run, locate, manifest, write_atomically, write_json
+from losslab.report.measurement import Evidence, Measurement
+from losslab.report.parsing import Strict, parse
 from losslab.report.plan import (
+    EVIDENCE_FILE,
     PLAN_FILE,
     Arm,
     Claim,
@@ -19,14 +28,46 @@ from losslab.report.plan import (
     Step,
     in_condition,
 )
-from losslab.study.cells import ArmSpec, Cell, ConditionSpec, SetSpec, check_arms, grid_of
-from losslab.study.measure import Runs, check_measures, write_evidence
-from losslab.study.points import Points, Session, do_runs
+from losslab.study.session import Session, Template
+
+if TYPE_CHECKING:
+    from losslab.study.measure import Runs
 
 RATES: tuple[Rate, ...] = ("reference", "scaled", "own")  # in the order of display
 CONFIRM_AT: tuple[Rate, ...] = ("own", "reference")
 
-Starts = dict[tuple[str | None, int], str]  # (arm, seed) to the run from which others may start
+
+@dataclass(frozen=True, kw_only=True)
+class ArmSpec(Strict):
+    """An entry under ``arms`` of a study."""
+
+    label: str  # what people read
+    overrides: list[str]  # that make it
+    loss: str | None = None  # whose colour it has; the arm's name if not given
+    values: list[float] | None = None  # a grid of its own
+    scale: float | None = None  # also confirmed at the reference's best value times this
+    start: str | None = None  # an arm from whose final weights it starts, seed by seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionSpec(Strict):
+    """An entry under ``conditions`` of a study."""
+
+    label: str  # what people read
+    overrides: list[str]  # that make it
+    position: float | None = None  # on the axis
+    # a grid for all arms, or one an arm
+    values: list[float] | dict[str, list[float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetSpec(Strict):
+    """An entry under ``runs`` of a study: runs that only measures use."""
+
+    seeds: list[int]
+    overrides: list[str] = field(default_factory=list)
+    grid: dict[str, list[Any]] = field(default_factory=dict)  # key to values
+
 
 # The types of a study's parts, which are mappings and lists in a configuration.
 _PARTS: dict[str, Any] = {
@@ -36,6 +77,33 @@ _PARTS: dict[str, Any] = {
     "runs": dict[str, SetSpec],
     "claims": list[Claim],
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One arm under one condition."""
+
+    name: str  # ``<arm>@<condition>``, or the arm alone in a study without conditions
+    arm: ArmSpec
+    loss: str  # whose colour it has
+    values: list[float]  # the grid
+    reference: str  # the cell of the reference arm under the same condition
+    start: str | None  # the cell from whose weights it starts; ``None`` for random ones
+    template: Template
+
+    def run(self, parameter: str, value: float, seed: int, *, start: str | None) -> Run:
+        """Return one planned run; ``start`` names the run of that seed from which it starts."""
+        values: dict[str, Any] = {parameter: value}
+        if start is not None:
+            group, name = start.split("/")
+            folder = locate(locate(self.template.session.root, group), name).parent
+            # The same text for all seeds, so that TensorBoard's table has one row for them.
+            values["init_from"] = f"{folder}/seed=${{seed}}"
+        return self.template.run(values, seed)
+
+
+Point = tuple[Cell, Rate | None, float]
+"""Where runs are made: of a cell at a value, at a rate or on the grid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +117,9 @@ class Study:
         title: Of the report.
         question: What it answers.
         base: Overrides of every run.
-        arms: :class:`~losslab.study.cells.ArmSpec` by name, in the order of display.
+        arms: :class:`ArmSpec` by name, in the order of display.
         axis: What the conditions vary, such as ``number of classes``.
-        conditions: :class:`~losslab.study.cells.ConditionSpec` by name, in the order of display.
+        conditions: :class:`ConditionSpec` by name, in the order of display.
             Every arm is tuned under every condition and then called ``<arm>@<condition>``.
         reference: The arm at whose best value the others are also confirmed.
         parameter: The key that is tuned, such as ``optimizer.lr``.
@@ -61,7 +129,7 @@ class Study:
         confirm_seeds: Of the comparison; none of the tuning seeds.
         confirm_at: Which values are confirmed: ``own``, ``reference`` or both.
         steps: Of a waterfall: :class:`~losslab.report.plan.Step`, each a side after another.
-        runs: :class:`~losslab.study.cells.SetSpec` by name: runs that only measures use.
+        runs: :class:`SetSpec` by name: runs that only measures use.
         measures: Name to a node whose ``_target_`` takes the sets that it ``needs``; those of arms
             are their confirming runs, ``<arm>`` at its own value and ``<arm>:reference``.
         claims: :class:`~losslab.report.plan.Claim` about differences or quantities.
@@ -95,25 +163,42 @@ class Study:
             raise ValueError("the study has neither arms nor measures; give one of them")
         if self.arms:
             self._check_comparison()
-        check_measures(self.measures, self.claims)
+        for name, node in self.measures.items():
+            check_arguments(_waiting(node), f"study.measures.{name}")
+        for claim in self.claims:
+            measure = claim.quantity.partition(".")[0]
+            if measure and measure not in self.measures:
+                raise ValueError(
+                    f"claim {claim.id} is about the measure {measure!r}; the study has "
+                    f"{', '.join(self.measures)}"
+                )
 
     def _check_comparison(self) -> None:
         for name in ("values", "tune_seeds", "confirm_seeds", "confirm_at"):
             given = getattr(self, name)
             if not given or len(set(given)) < len(given):
                 raise ValueError(f"study.{name}={given}; give a list of at least one, each once")
-        for name in ("tune_seeds", "confirm_seeds"):
-            if min(getattr(self, name)) < 0:
-                raise ValueError(f"study.{name}={getattr(self, name)}; give numbers from 0 up")
-        check_arms(self.arms, self.conditions)
-        for name, given, allowed in (
-            ("reference", [self.reference], self.arms),
-            ("confirm_at", self.confirm_at, CONFIRM_AT),
-        ):
-            if not set(given) <= set(allowed):
+            if name.endswith("_seeds") and min(given) < 0:
+                raise ValueError(f"study.{name}={given}; give numbers from 0 up")
+        for name, arm in self.arms.items():
+            starts = [key for key, each in self.arms.items() if each.start is None and key != name]
+            if arm.start is not None and arm.start not in starts:
                 raise ValueError(
-                    f"study.{name}={getattr(self, name)}; allowed are {', '.join(allowed)}"
+                    f"study.arms.{name}.start={arm.start}; give an arm that starts from random "
+                    f"weights: {', '.join(starts)}"
                 )
+        for kind in ("arms", "conditions"):
+            for name in getattr(self, kind):
+                if "@" in name:
+                    raise ValueError(f"study.{kind}.{name}: give a name without @")
+        if self.reference not in self.arms:
+            raise ValueError(
+                f"study.reference={self.reference}; allowed are {', '.join(self.arms)}"
+            )
+        if not set(self.confirm_at) <= set(CONFIRM_AT):
+            raise ValueError(
+                f"study.confirm_at={self.confirm_at}; allowed are {', '.join(CONFIRM_AT)}"
+            )
         if not self.parameter:
             raise ValueError("study.parameter is missing; give the key that is tuned")
         both = set(self.tune_seeds) & set(self.confirm_seeds)
@@ -124,40 +209,44 @@ class Study:
             )
 
     def cells(self, session: Session) -> dict[str, Cell]:
-        """Return every arm under every condition."""
-        cells = {}
-        for condition in self.conditions or [""]:
-            under = self.conditions.get(condition)
-            for arm, about in self.arms.items():
-                name = in_condition(arm, condition)
-                there = under.overrides if under else []
-                cells[name] = Cell(
-                    name=name,
-                    label=about.label,
-                    loss=about.loss or arm,
-                    reference=in_condition(self.reference, condition),
-                    values=grid_of(arm, about, under) or self.values,
-                    scale=about.scale,
-                    start=in_condition(about.start, condition) if about.start else None,
-                    points=Points(session, [*self.base, *there, *about.overrides]),
-                    root=session.root,
-                )
-        return cells
+        """Return every arm under every condition, composed."""
+        conditions = self.conditions or {"": ConditionSpec(label="", overrides=[])}
+        found = [
+            Cell(
+                name=in_condition(name, condition),
+                arm=arm,
+                loss=arm.loss or name,
+                values=_grid_of(name, arm, under) or self.values,
+                reference=in_condition(self.reference, condition),
+                start=in_condition(arm.start, condition) if arm.start else None,
+                template=Template(session, [*self.base, *under.overrides, *arm.overrides]),
+            )
+            for condition, under in conditions.items()
+            for name, arm in self.arms.items()
+        ]
+        return {cell.name: cell for cell in found}
 
-    def sets(self, session: Session) -> Runs:
-        """Return the sets of runs that only measures use."""
-        return {
-            name: Points(session, [*self.base, *about.overrides]).grid(about.grid, about.seeds)
-            for name, about in self.runs.items()
-        }
+    def sets(self, session: Session) -> "Runs":
+        """Return the sets of runs that only measures use, planned."""
+        sets: Runs = {}
+        for name, about in self.runs.items():
+            for key, values in {**about.grid, "seeds": about.seeds}.items():
+                if not values:
+                    raise ValueError(f"{key}={values}; give a list of at least one")
+            template = Template(session, [*self.base, *about.overrides])
+            sets[name] = [
+                template.run(dict(zip(about.grid, values, strict=True)), seed)
+                for *values, seed in product(*about.grid.values(), about.seeds)
+            ]
+        return sets
 
-    def plan(self, session: Session, cells: Mapping[str, Cell], sets: Runs) -> Plan:
+    def plan(self, session: Session, cells: Mapping[str, Cell], sets: "Runs") -> Plan:
         """Return what is known before the first run.
 
         Raises:
             ValueError: A claim or a step names something that the study lacks.
         """
-        rates = {*self.confirm_at, *(["scaled"] if any(c.scale for c in cells.values()) else [])}
+        rates = {*self.confirm_at, *("scaled" for cell in cells.values() if cell.arm.scale)}
         grid: dict[str, Any] = {
             "axis": self.axis,
             "reference": self.reference,
@@ -172,14 +261,13 @@ class Study:
             question=self.question,
             command=session.command,
             arms={
-                name: Arm(cell.label, cell.loss, name.partition("@")[2])
+                name: Arm(cell.arm.label, cell.loss, name.partition("@")[2])
                 for name, cell in cells.items()
             },
             conditions={
                 name: Condition(about.label, about.position)
                 for name, about in self.conditions.items()
             },
-            chosen={},
             runs=tuple(sorted({run.name for runs in sets.values() for run in runs})),
             claims=tuple(self.claims),
             steps=tuple(self.steps),
@@ -188,103 +276,114 @@ class Study:
 
     def run(self, session: Session) -> list[Failed]:
         """Do the missing runs and write the report; return the runs that failed."""
-        session.check_overrides(self._varied(session))
-        cells, sets = self.cells(session), self.sets(session)
-        # A claim that cannot be judged should not cost a training first.
-        plan = self.plan(session, cells, sets)
-        every = [run for runs in sets.values() for run in runs]
-        failed: list[Failed] = []
-        if every or not cells:
-            failed = do_runs(session, every, "runs", checked=lambda: _write(session, plan))
-        # Arms that start from another one's weights come after it.
-        stages = [
-            {name: cell for name, cell in cells.items() if (cell.start is None) is first}
-            for first in (True, False)
-        ]
-        for stage in filter(None, stages):
-            if cells and plan.tune and failed:
-                break
-            plan, tuned = self._tune(session, plan, stage)
-            plan, confirmed, compared = self._confirm(session, plan, stage)
-            sets |= confirmed
-            failed += [*tuned, *compared]
+        with session.launcher:
+            session.check_overrides(self._varied(session))
+            cells, sets = self.cells(session), self.sets(session)
+            # A claim that cannot be judged should not cost a training first.
+            plan = self.plan(session, cells, sets)
+            every = [run for runs in sets.values() for run in runs]
+            failed: list[Failed] = []
+            if every or not cells:
+                failed = session.do(every, "runs", checked=partial(_write, session, plan))
+            # Arms that start from another one's weights come after it.
+            for later in (False, True):
+                stage = [cell for cell in cells.values() if bool(cell.start) is later]
+                if not stage or (plan.tune and failed):
+                    continue
+                plan, confirmed, more = self._tune_and_confirm(session, plan, stage)
+                sets, failed = sets | confirmed, failed + more
         if self.measures:
-            labels = {name: plan.label(name) for name in cells}
-            write_evidence(session, sets, self.measures, labels=labels)
+            self._measure(session, sets, {name: plan.label(name) for name in cells})
         report.build(session.root, console=session.console)
         return failed
 
     def _varied(self, session: Session) -> set[str]:
         """Return the keys that the study itself sets, run by run."""
-        texts = [text for arm in self.arms.values() for text in arm.overrides]
-        texts += [text for condition in self.conditions.values() for text in condition.overrides]
-        made = session.composer.parse(texts)
-        of_arms = {override.key_or_group for override in made} | {self.parameter}
-        of_sets = {"loss"} | {key for about in self.runs.values() for key in about.grid}
-        return {"seed"} | (of_arms if self.arms else of_sets)
+        if not self.arms:
+            return {"seed", "loss"} | {key for about in self.runs.values() for key in about.grid}
+        made = [*self.arms.values(), *self.conditions.values()]
+        overrides = session.composer.parse([text for about in made for text in about.overrides])
+        return {"seed", self.parameter} | {override.key_or_group for override in overrides}
 
-    def _tune(
-        self, session: Session, plan: Plan, stage: Mapping[str, Cell]
-    ) -> tuple[Plan, list[Failed]]:
-        """Run the grid of some arms; return the plan with it and what was chosen."""
-        starts = _starts(plan)
-        runs: list[Run] = []
-        tune: list[PlannedRun] = []
-        for name, cell in stage.items():
-            if cell.start is None or cell.start in plan.chosen:
-                for value in cell.values:
-                    made = self._runs(cell, value, self.tune_seeds, starts)
-                    runs += made
-                    tune += [PlannedRun(name, value, run.seed, run.name) for run in made]
-        plan = replace(plan, tune=(*plan.tune, *tune))
-        failed = do_runs(session, runs, "tune", checked=lambda: _write(session, plan))
-        grid = report.tuning_points(plan, report.load_runs(session.root))
-        chosen = {arm: choice.value for arm, choice in report.select(grid).items()}
-        return replace(plan, chosen=chosen), failed
-
-    def _confirm(
-        self, session: Session, plan: Plan, stage: Mapping[str, Cell]
-    ) -> tuple[Plan, Runs, list[Failed]]:
-        """Run some arms on fresh seeds; return the plan with them, and them as sets."""
-        starts = _starts(plan)
-        confirmed: Runs = {}
-        confirm: list[PlannedRun] = []
-        for name, cell in stage.items():
-            for rate, value in self._values(cell, plan.chosen).items():
-                made = self._runs(cell, value, self.confirm_seeds, starts)
-                confirmed[name if rate == "own" else f"{name}:{rate}"] = made
-                confirm += [PlannedRun(name, value, run.seed, run.name, rate) for run in made]
-        plan = replace(plan, confirm=(*plan.confirm, *confirm))
-        runs = [run for made in confirmed.values() for run in made]
-        failed = do_runs(session, runs, "confirm", checked=lambda: _write(session, plan))
-        return plan, confirmed, failed
-
-    def _values(self, cell: Cell, chosen: Mapping[str, float]) -> dict[Rate, float]:
-        """Return the values at which an arm is confirmed, as far as they are known."""
-        values: dict[Rate, float] = {}
-        if cell.name not in chosen:
-            return values
-        if "own" in self.confirm_at:
-            values["own"] = chosen[cell.name]
-        if cell.reference in chosen:
-            if "reference" in self.confirm_at:
-                values["reference"] = chosen[cell.reference]
-            if cell.scale is not None:
-                values["scaled"] = chosen[cell.reference] * cell.scale
-        return values
-
-    def _runs(self, cell: Cell, value: float, seeds: Sequence[int], starts: Starts) -> list[Run]:
-        return [
-            cell.run(self.parameter, value, seed, start=starts.get((cell.start, seed)))
-            for seed in seeds
+    def _tune_and_confirm(
+        self, session: Session, plan: Plan, cells: Sequence[Cell]
+    ) -> tuple[Plan, "Runs", list[Failed]]:
+        """Run the grid of some arms, choose, and run them on fresh seeds."""
+        grid: list[Point] = [
+            (cell, None, value)
+            for cell in cells
+            if cell.start is None or cell.start in plan.chosen
+            for value in cell.values
         ]
+        plan, _, failed = self._do(session, plan, "tune", grid)
+        tuned = report.select(report.tuning_points(plan, report.load_runs(session.root)))
+        plan = replace(plan, chosen={arm: choice.value for arm, choice in tuned.items()})
+        chosen: list[Point] = []
+        for cell in cells:
+            own, reference = plan.chosen.get(cell.name), plan.chosen.get(cell.reference)
+            if own is not None and "own" in self.confirm_at:
+                chosen.append((cell, "own", own))
+            if own is not None and reference is not None:
+                if "reference" in self.confirm_at:
+                    chosen.append((cell, "reference", reference))
+                if cell.arm.scale is not None:
+                    chosen.append((cell, "scaled", reference * cell.arm.scale))
+        plan, confirmed, more = self._do(session, plan, "confirm", chosen)
+        return plan, confirmed, failed + more
+
+    def _do(
+        self, session: Session, plan: Plan, title: Literal["tune", "confirm"], points: list[Point]
+    ) -> tuple[Plan, "Runs", list[Failed]]:
+        """Do the runs of some points; return the plan with them, and them as sets."""
+        own = [run for run in plan.confirm if run.rate == "own"]
+        own += [run for run in plan.tune if run.value == plan.chosen.get(run.arm)]
+        starts = {(run.arm, run.seed): run.run for run in own}
+        seeds = self.tune_seeds if title == "tune" else self.confirm_seeds
+        runs: list[Run] = []
+        planned: list[PlannedRun] = []
+        sets: Runs = {}
+        for cell, rate, value in points:
+            made = [
+                cell.run(self.parameter, value, seed, start=starts.get((str(cell.start), seed)))
+                for seed in seeds
+            ]
+            runs += made
+            planned += [PlannedRun(cell.name, value, run.seed, run.name, rate) for run in made]
+            sets[cell.name if rate == "own" else f"{cell.name}:{rate}"] = made
+        more: dict[str, Any] = {title: (*getattr(plan, title), *planned)}
+        plan = replace(plan, **more)
+        failed = session.do(runs, title, checked=partial(_write, session, plan))
+        return plan, sets, failed
+
+    def _measure(self, session: Session, sets: "Runs", labels: Mapping[str, str]) -> None:
+        """Call the measures whose runs are all finished; write ``evidence.json``."""
+        complete = {
+            name: runs for name, runs in sets.items() if runs and all(run.finished for run in runs)
+        }
+        measured: dict[str, Measurement] = {}
+        for name, node in self.measures.items():
+            needs = node.get("needs", [])
+            if set(needs) <= complete.keys():
+                measure = make(_waiting(node), f"study.measures.{name}")
+                if "labels" in signature(measure).parameters and "labels" not in node:
+                    measure = partial(measure, labels=labels)
+                measured[name] = measure({need: complete[need] for need in needs})
+        about = manifest(command=session.command, device="cpu", threads=1, choices={})
+        session.root.mkdir(parents=True, exist_ok=True)
+        write_atomically(session.root / EVIDENCE_FILE, Evidence(measured, about).text())
 
 
-def _starts(plan: Plan) -> Starts:
-    """Return (arm, seed) to the run of the arm's chosen value, from which others may start."""
-    own = [run for run in plan.confirm if run.rate == "own"]
-    own += [run for run in plan.tune if run.value == plan.chosen.get(run.arm)]
-    return {(run.arm, run.seed): run.run for run in own}
+def _grid_of(name: str, arm: ArmSpec, under: ConditionSpec) -> list[float] | None:
+    """Return an arm's grid under a condition: the one for both, the arm's, or the condition's."""
+    if isinstance(under.values, Mapping):
+        return under.values.get(name) or arm.values
+    return arm.values or under.values
+
+
+def _waiting(node: Mapping[str, Any]) -> DictConfig:
+    """Return the node of a measure that waits for its runs."""
+    arguments = {key: value for key, value in node.items() if key != "needs"}
+    return DictConfig(arguments | {"_partial_": True})
 
 
 def _write(session: Session, plan: Plan) -> None:

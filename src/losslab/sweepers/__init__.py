@@ -1,7 +1,6 @@
 """Which runs a sweep is made of: a grid, or a search."""
 
-from losslab.sweepers.base import Sweep, Sweeper, axes, combinations, only_with_m
-from losslab.sweepers.grid import Grid
+from losslab.sweepers.base import Grid, Sweep, Sweeper, axes, combinations, only_with_m
 from losslab.sweepers.search import Optuna
 
 __all__ = ["Grid", "Optuna", "Sweep", "Sweeper", "axes", "combinations", "only_with_m"]

@@ -1,9 +1,10 @@
-"""The interface of a sweeper, and what it works with."""
+"""A sweep: its runs, planned and done; and the grid, the simplest sweeper."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import final
 
 from hydra.core.override_parser.types import Override
 from rich.console import Console
@@ -55,6 +56,11 @@ class Sweep:
                 runs[same] = run
         return list(runs.values())
 
+    def run(self) -> list[Run]:
+        """Do the whole sweep, see :meth:`Sweeper.run`."""
+        with self.launcher:
+            return self.sweeper.run(self)
+
     def do(self, runs: Sequence[Run], title: str) -> int:
         """Do those that are not finished; return how many there were."""
         pending = [run for run in runs if run.pending]
@@ -73,6 +79,21 @@ class Sweeper(ABC):
             ValueError: Something about it is wrong; nothing is written then.
             LauncherError: Workers ended before their runs did.
         """
+
+
+@final
+class Grid(Sweeper):
+    """Every combination of the values listed, as Hydra's basic sweeper makes them."""
+
+    def run(self, sweep: Sweep) -> list[Run]:
+        """Check all runs, then do those that are not finished."""
+        runs = sweep.plan(combinations(sweep.overrides))
+        if not sweep.do(runs, "sweep"):
+            sweep.console.print(
+                f"all {len(runs)} runs are already finished; force=true trains them again",
+                soft_wrap=True,
+            )
+        return runs
 
 
 def only_with_m(overrides: Iterable[Override]) -> None:

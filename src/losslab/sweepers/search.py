@@ -8,20 +8,29 @@ import hashlib
 import importlib.util
 import json
 import math
+import os
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
-from losslab.files import read_json
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from rich.table import Column, Table
+from rich.text import Text
+
+from losslab.files import lock, read_bytes, read_json
 from losslab.recording import Run, write_json
 from losslab.seeding import derive
-from losslab.sweepers.base import Sweep, Sweeper, Texts
-from losslab.sweepers.journal import open_journal
-from losslab.sweepers.space import Space, space_of
+from losslab.sweepers.base import Sweep, Sweeper, Texts, axes, combinations
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.distributions import BaseDistribution
     from optuna.storages import JournalStorage
     from optuna.trial import FrozenTrial
 
@@ -72,146 +81,203 @@ class Optuna(Sweeper):
     def run(self, sweep: Sweep) -> list[Run]:
         """Do the trials that are missing; show the best of each search."""
         space = space_of(sweep.overrides)
-        corners = [
-            sweep.plan(_texts(space, fixed, _corner(space, end)))
-            for fixed in space.compared
-            for end in ("low", "high")
-        ]
-        first = corners[0][0]
-        with open_journal(first.root / JOURNAL) as storage:
-            distinct: dict[str, tuple[int, list[Run]]] = {}  # 1 and 1.0 are one search
-            for number, runs in enumerate(corners[::2]):
-                distinct.setdefault(runs[0].digest, (number, runs))
+        first: dict[str, tuple[Run, str, Texts]] = {}  # 1 and 1.0 are one search
+        for name, fixed in zip(space.names, space.compared, strict=True):
+            # Both ends of every range are checked before anything runs.
+            low, _ = (sweep.plan(space.texts(fixed, corner)) for corner in space.corners())
+            first.setdefault(low[0].digest, (low[0], name, fixed))
+        root = next(iter(first.values()))[0].root
+        with open_journal(root / JOURNAL) as storage:
             searches = [
-                self._search(storage, sweep, space, number, runs[0])
-                for number, runs in distinct.values()
+                _Search(self, sweep, space, self._open(storage, space, run, name), name, fixed)
+                for run, name, fixed in first.values()
             ]
-            done = self._do(searches)
-            best = [search.best() for search in searches]
-            write_json(first.root / RESULTS, [search.results() for search in searches])
-        show(sweep, searches)
-        return list(dict.fromkeys([*done, *(run for runs in best for run in runs)]))
+            done: list[Run] = []
+            # The rounds of all searches are done together.
+            while rounds := [
+                (s, trial, s.runs(trial.params)) for s in searches for trial in s.ask()
+            ]:
+                every = [run for _, _, runs in rounds for run in runs]
+                last = max(trial.number for _, trial, _ in rounds) + 1
+                sweep.do(every, f"search, to trial {last} of {self.trials}")
+                for search, trial, runs in rounds:
+                    search.tell(trial, runs)
+                done += every
+            found = [search.results() for search in searches]
+            write_json(root / RESULTS, found)
+        best = [
+            search.runs(result["best"]["params"]) if result["best"] else []
+            for search, result in zip(searches, found, strict=True)
+        ]
+        show(sweep, found, best)
+        return list(dict.fromkeys([*done, *chain(*best)]))
 
-    def _search(
-        self, storage: "JournalStorage", sweep: Sweep, space: Space, number: int, first: Run
-    ) -> "_Search":
+    def _open(self, storage: "JournalStorage", space: "Space", first: Run, name: str) -> "Study":
+        """Open the study of one search, new or as an earlier command left it."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        settings = [self.metric, self.direction, self.startup_trials, self.seed]
         # Of all that the trials have in common: with another number of epochs it is another search.
+        settings = [self.metric, self.direction, self.startup_trials, self.seed]
         common = [first.digest, repr(space.searched), space.seeds, settings]
         digest = hashlib.sha256(json.dumps(common).encode()).hexdigest()[:8]
-        study = optuna.create_study(
+        return optuna.create_study(
             storage=storage,
-            study_name=f"{space.names[number] or 'search'} {digest}",
+            study_name=f"{name or 'search'} {digest}",
             direction=self.direction,
             load_if_exists=True,
         )
-        return _Search(self, sweep, space, number, study)
-
-    def _do(self, searches: Sequence["_Search"]) -> list[Run]:
-        """Go round until every search has its trials; the rounds of all are done together."""
-        done: list[Run] = []
-        while True:
-            rounds = [(search, trial) for search in searches for trial in search.round()]
-            if not rounds:
-                return done
-            runs = {(s.number, t.number): s.runs(t.params) for s, t in rounds}
-            every = [run for several in runs.values() for run in several]
-            last = max(trial.number for _, trial in rounds) + 1
-            searches[0].sweep.do(every, f"search, to trial {last} of {self.trials}")
-            for search, trial in rounds:
-                search.tell(trial, runs[search.number, trial.number])
-            done += every
 
 
+@dataclass(frozen=True)
+class Space:
+    """The three parts of a search's overrides.
+
+    Attributes:
+        searched: Key to where its values are drawn from: ``interval``, ``range``, ``choice``.
+        compared: The overrides of each search: single values, and one of every list ``a,b,c``.
+        names: What distinguishes each search from the others, e.g. ``loss=mse``.
+        seeds: The overrides that give the seeds over which a trial is averaged.
+    """
+
+    searched: dict[str, "BaseDistribution"]
+    compared: list[Texts]
+    names: list[str]
+    seeds: Texts
+
+    def texts(self, fixed: Texts, params: dict[str, Any]) -> list[Texts]:
+        """Return the overrides of a trial's runs, one a seed."""
+        own = [f"{key}={value}" for key, value in params.items()]
+        return [[*fixed, *own, seed] for seed in self.seeds]
+
+    def corners(self) -> Iterator[dict[str, Any]]:
+        """Yield the low ends of all ranges, and the high ones."""
+        for place, end in ((0, "low"), (-1, "high")):
+            yield {
+                key: d.choices[place] if hasattr(d, "choices") else getattr(d, end)
+                for key, d in self.searched.items()
+            }
+
+
+def space_of(overrides: Iterable[Override]) -> Space:
+    """Sort overrides into what is searched, what is compared, and the seeds.
+
+    Raises:
+        ValueError: Nothing is searched, or something that cannot be searched.
+    """
+    searched: dict[str, BaseDistribution] = {}
+    compared: list[Override] = []
+    seeds = ["seed=0"]
+    for override in overrides:
+        value = override.value()
+        listed = isinstance(value, ChoiceSweep) and value.simple_form  # a,b,c
+        if override.key_or_group == "seed":
+            (seeds,) = axes([override])
+        elif isinstance(value, ChoiceSweep | IntervalSweep | RangeSweep) and not listed:
+            searched[override.get_key_element()] = _distribution(override)
+        else:
+            compared.append(override)
+    if not searched:
+        raise ValueError(
+            "sweeper=optuna: nothing is searched; give an interval(...), range(...) or "
+            "choice(...), such as optimizer.lr=tag(log,interval(0.001,1))"
+        )
+    lists = [override for override in compared if override.is_sweep_override()]
+    names = [", ".join(texts) for texts in combinations(lists)]
+    return Space(searched, combinations(compared), names, seeds)
+
+
+def _distribution(override: Override) -> "BaseDistribution":
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    sweep: Any = override.value()
+    if not sweep.tags <= {"log"}:
+        raise ValueError(f"{override.input_line}: the only tag of a search is log")
+    log = "log" in sweep.tags
+    try:
+        if isinstance(sweep, ChoiceSweep):
+            return CategoricalDistribution(list(override.sweep_string_iterator()))
+        if isinstance(sweep, IntervalSweep):
+            bounds: tuple[Any, Any, Any] = (sweep.start, sweep.end, 0)
+        else:
+            values = [*sweep.range()]
+            bounds = (min(values), max(values), abs(sweep.step))
+        low, high, step = bounds
+        if isinstance(low, int):  # of a range, or int(interval(1,8))
+            return IntDistribution(low, int(high), log=log, step=step or 1)
+        even = float(step) if step and not log else None
+        return FloatDistribution(float(low), float(high), log=log, step=even)
+    except ValueError as error:
+        raise ValueError(f"{override.input_line}: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def open_journal(path: Path) -> Iterator["JournalStorage"]:
+    """Open the file in which Optuna keeps trials, for this process alone.
+
+    So trials that it lists as running are those of a command that was stopped.
+
+    Raises:
+        ValueError: Another command is searching there.
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lock(path) as mine:
+        if not mine:
+            raise ValueError(
+                f"another command is searching in {path.parent}; wait for it, or give another "
+                "name=..."
+            )
+        content = read_bytes(path)
+        if not content.endswith(b"\n"):  # half a line of a command that was killed
+            os.truncate(path, content.rfind(b"\n") + 1)
+        # Optuna's own lock is a file that stays when its process is killed.
+        within: Any = threading.Lock()
+        yield JournalStorage(JournalFileBackend(str(path), lock_obj=within))
+
+
+@dataclass(frozen=True)
 class _Search:
     """One search: of one loss, say."""
 
-    def __init__(
-        self, about: Optuna, sweep: Sweep, space: Space, number: int, study: "Study"
-    ) -> None:
-        self.about, self.sweep, self.number = about, sweep, number
-        self._space, self._study = space, study
-        self._left: set[int] = set()  # trials with a run that failed: for the next command
-        self._drop_unborn()
+    about: Optuna
+    sweep: Sweep
+    space: Space
+    study: "Study"
+    name: str
+    fixed: Texts
+    # Trials with a run that failed: for the next command.
+    left: set[int] = field(default_factory=set)
 
-    @property
-    def name(self) -> str:
-        return self._space.names[self.number]
-
-    def trials(self) -> list["FrozenTrial"]:
-        """Return all trials that count."""
+    def __post_init__(self) -> None:
         from optuna.trial import TrialState
 
-        found = self._study.get_trials(deepcopy=False)
-        return [trial for trial in found if trial.state is not TrialState.FAIL]
+        # A command that was stopped before all values of a trial were drawn left it useless.
+        for trial in self._trials("RUNNING"):
+            if trial.params.keys() != self.space.searched.keys():
+                self.study.tell(trial.number, state=TrialState.FAIL)
 
-    def finished(self) -> list["FrozenTrial"]:
-        return [trial for trial in self.trials() if trial.state.is_finished()]
+    def _trials(self, *states: str) -> list["FrozenTrial"]:
+        from optuna.trial import TrialState
 
-    def round(self) -> list["FrozenTrial"]:
-        """Return the trials to do now, asking for a new round if none is open."""
-        found = self.trials()
-        is_open = [t for t in found if not t.state.is_finished() and t.number not in self._left]
+        return self.study.get_trials(deepcopy=False, states=[TrialState[name] for name in states])
+
+    def _open(self) -> list["FrozenTrial"]:
+        return [t for t in self._trials("RUNNING") if t.number not in self.left]
+
+    def ask(self) -> list["FrozenTrial"]:
+        """Return the trials to do now, those of a new round if none is open."""
+        size, at_once = len(self._trials("RUNNING", "COMPLETE")), self.about.at_once
         # A command that was stopped while asking for a round left it incomplete.
-        size, at_once = len(found), self.about.at_once
-        wanted = min(-(-size // at_once) * at_once, self.about.trials)
-        if not is_open:
-            wanted = min((size // at_once + 1) * at_once, self.about.trials)
-        for index in range(size, wanted):
-            self._study.sampler = self._sampler(index)
-            self._study.ask(fixed_distributions=self._space.searched)
-        return [
-            t for t in self.trials() if not t.state.is_finished() and t.number not in self._left
-        ]
-
-    def runs(self, params: dict[str, Any]) -> list[Run]:
-        return self.sweep.plan(_texts(self._space, self._space.compared[self.number], params))
-
-    def tell(self, trial: "FrozenTrial", runs: Sequence[Run]) -> None:
-        """Tell the value of a trial, if all its runs have ended."""
-        if not all(run.finished for run in runs):
-            self._left.add(trial.number)
-        else:
-            values = [self._value(run) for run in runs]
-            self._study.tell(trial.number, sum(values) / len(values))
-
-    def best(self) -> list[Run]:
-        """Return the runs of the best trial, none if no trial is finished."""
-        return self.runs(self._study.best_trial.params) if self.finished() else []
-
-    def results(self) -> dict[str, Any]:
-        """Return what ``search.json`` holds."""
-        finished = self.finished()
-        best = self._study.best_trial if finished else None
-        return {
-            "search": self.name,
-            "study": self._study.study_name,
-            "metric": self.about.metric,
-            "direction": self.about.direction,
-            "trials": self.about.trials,
-            "finished": len(finished),
-            "best": None if best is None else {"params": best.params, "value": _finite(best.value)},
-            "values": [
-                {"trial": t.number, "params": t.params, "value": _finite(t.value)} for t in finished
-            ],
-        }
-
-    def _value(self, run: Run) -> float:
-        path, metric = run.files.summary, self.about.metric
-        summary = read_json(path)
-        if metric in summary:
-            return float(summary[metric])
-        if run.status != "diverged":
-            raise ValueError(f"sweeper.metric={metric} is not in {path}; give one that is")
-        # The metric of a diverged run is worse than any number.
-        return -math.inf if self.about.direction == "maximize" else math.inf
+        rounds = -(-size // at_once) if self._open() else size // at_once + 1
+        for index in range(size, min(rounds * at_once, self.about.trials)):
+            self.study.sampler = self._sampler(index)
+            self.study.ask(fixed_distributions=self.space.searched)
+        return self._open()
 
     def _sampler(self, index: int) -> Any:
-        import warnings
-
         from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import TPESampler
 
@@ -223,60 +289,66 @@ class _Search:
                 constant_liar=True,  # or the trials of a round would all be alike
             )
 
-    def _drop_unborn(self) -> None:
-        """Drop trials that were stopped before all their values were drawn."""
-        from optuna.trial import TrialState
+    def runs(self, params: dict[str, Any]) -> list[Run]:
+        return self.sweep.plan(self.space.texts(self.fixed, params))
 
-        for trial in self.trials():
-            if not trial.state.is_finished() and trial.params.keys() != self._space.searched.keys():
-                self._study.tell(trial.number, state=TrialState.FAIL)
+    def tell(self, trial: "FrozenTrial", runs: Sequence[Run]) -> None:
+        """Tell the value of a trial, if all its runs have ended."""
+        if not all(run.finished for run in runs):
+            self.left.add(trial.number)
+        else:
+            values = [self._value(run) for run in runs]
+            self.study.tell(trial.number, sum(values) / len(values))
+
+    def _value(self, run: Run) -> float:
+        path, metric = run.files.summary, self.about.metric
+        summary = read_json(path)
+        if metric in summary:
+            return float(summary[metric])
+        if run.status != "diverged":
+            raise ValueError(f"sweeper.metric={metric} is not in {path}; give one that is")
+        # The metric of a diverged run is worse than any number.
+        return -math.inf if self.about.direction == "maximize" else math.inf
+
+    def results(self) -> dict[str, Any]:
+        """Return what ``search.json`` holds."""
+        finished = self._trials("COMPLETE")
+        best = self.study.best_trial if finished else None
+        return {
+            "search": self.name,
+            "study": self.study.study_name,
+            "metric": self.about.metric,
+            "direction": self.about.direction,
+            "trials": self.about.trials,
+            "finished": len(finished),
+            "best": None if best is None else {"params": best.params, "value": _finite(best.value)},
+            "values": [
+                {"trial": t.number, "params": t.params, "value": _finite(t.value)} for t in finished
+            ],
+        }
 
 
-def show(sweep: Sweep, searches: Sequence[_Search]) -> None:
-    """Print the best of each search, and how to confirm it."""
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    found = [search.results() for search in searches]
+def show(sweep: Sweep, found: Sequence[dict[str, Any]], best: Sequence[Sequence[Run]]) -> None:
+    """Print the best of each search, and how to confirm it: chosen numbers flatter."""
     keys = list(dict.fromkeys(key for r in found if r["best"] for key in r["best"]["params"]))
     names = ("searched", "trials", *keys, f"best mean {found[0]['metric']}")
     table = Table(*(Column(Text(name)) for name in names))
     for result in found:
-        best = result["best"] or {"params": {}, "value": None}
+        params, value = (result["best"] or {"params": {}, "value": None}).values()
         table.add_row(
             Text(result["search"] or "–"),
             f"{result['finished']}/{result['trials']}",
-            *(Text(_short(best["params"].get(key))) for key in keys),
-            _short(best["value"]),
+            *(Text(_short(params.get(key))) for key in keys),
+            _short(value),
         )
     sweep.console.print(table)
-    for search, result in zip(searches, found, strict=True):
-        if result["best"]:
-            command = _confirmation(search.runs(result["best"]["params"]))
-            sweep.console.print(Text(f"Confirm on fresh seeds: {command}"), soft_wrap=True)
-
-
-def _confirmation(runs: Sequence[Run]) -> str:
-    """Return what does the best trial again, under a name of its own: chosen numbers flatter."""
-    words = shlex.split(runs[0].command)
-    own = [word for word in words[2:] if not word.startswith(("seed=", "name="))]
-    after = max(run.seed for run in runs) + 1
-    fresh = [f"name={runs[0].composed.name}_confirm", f"seed=range({after},{after + 10})"]
-    return shlex.join([*words[:2], "-m", *own, *fresh])
-
-
-def _texts(space: Space, fixed: Texts, params: dict[str, Any]) -> list[Texts]:
-    """Return the overrides of a trial's runs, one a seed."""
-    own = [f"{key}={value}" for key, value in params.items()]
-    return [[*fixed, *own, seed] for seed in space.seeds]
-
-
-def _corner(space: Space, end: Literal["low", "high"]) -> dict[str, Any]:
-    """Return one end of every range, so that both can be checked before anything runs."""
-    return {
-        key: getattr(d, end) if hasattr(d, end) else d.choices[0 if end == "low" else -1]  # type: ignore[attr-defined]
-        for key, d in space.searched.items()
-    }
+    for runs in filter(None, best):
+        words = shlex.split(runs[0].command)
+        own = [word for word in words[2:] if not word.startswith(("seed=", "name="))]
+        after = max(run.seed for run in runs) + 1
+        fresh = [f"name={runs[0].composed.name}_confirm", f"seed=range({after},{after + 10})"]
+        command = shlex.join([*words[:2], "-m", *own, *fresh])
+        sweep.console.print(Text(f"Confirm on fresh seeds: {command}"), soft_wrap=True)
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""``losslab train``: every run is checked before the first one starts."""
+"""One run, or a sweep, from the words of a command: what ``losslab train`` does."""
 
 import argparse
 import shlex
@@ -21,36 +21,41 @@ from losslab.experiment.make import make
 from losslab.files import read_json
 from losslab.launchers import Failed, make_launcher, outcome
 from losslab.recording import Run, make_room
-from losslab.sweepers import Sweep, Sweeper, axes, only_with_m
+from losslab.sweepers.base import Sweep, Sweeper, axes, only_with_m
 from losslab.text import Console
 
 
-def train(given: argparse.Namespace, arguments: list[str]) -> list[Failed]:
+def train(given: argparse.Namespace) -> list[Failed]:
     """Run one configuration, or with ``-m`` a sweep; return the runs that failed.
 
     Args:
-        given: ``arguments``, read by :func:`~losslab.experiment.hydra_app.flags`.
-        arguments: The same as words, flags first.
+        given: The command, read by :func:`~losslab.experiment.hydra_private.flags`.
 
     Raises:
         ValueError: Something about one of the runs is wrong; nothing is written then.
         LauncherError: Workers ended before their runs did.
     """
     check_flags(given)
-    arguments = [quoted(text) if text in given.overrides else text for text in arguments]
-    given.overrides = [quoted(text) for text in given.overrides]
+    overrides = [quoted(text) for text in given.overrides]
     console = Console()
     with Composer(given.config_dir) as composer:
         if given.multirun:
-            return _run_sweep(plan_sweep(composer, given.overrides, console=console))
-        run = one(composer, given.overrides, console=console)
-    failed = outcome([run])
-    if not failed:
-        _tell(run, console)
-    return failed
+            runs = plan_sweep(composer, overrides, console=console).run()
+            for folder in sorted({run.root for run in runs}):
+                text = Text(f"Next: losslab report {shlex.quote(str(folder))}")
+                console.print(text, soft_wrap=True)
+            return outcome(runs)
+        run = train_one(composer, overrides, console=console)
+    if run.finished:
+        summary = read_json(run.files.summary)
+        tags = ("test/accuracy", "test/nll", "test/brier", "test/ece")
+        numbers = ", ".join(f"{tag[5:]} {summary[tag]:.4f}" for tag in tags if tag in summary)
+        console.print(f"{run.status}: test {numbers}", highlight=False)
+        console.print(Text(str(run.path)), soft_wrap=True)
+    return outcome([run])
 
 
-def one(composer: Composer, overrides: Sequence[str], *, console: Console) -> Run:
+def train_one(composer: Composer, overrides: Sequence[str], *, console: Console) -> Run:
     """Do one run unless it is finished; how it ended is in its run directory.
 
     Raises:
@@ -70,7 +75,7 @@ def one(composer: Composer, overrides: Sequence[str], *, console: Console) -> Ru
 
 
 def plan_sweep(composer: Composer, words: Sequence[str], *, console: Console) -> Sweep:
-    """Return the sweep that the words of a command say; nothing is run.
+    """Return the sweep that the words of a command describe; nothing is run.
 
     Raises:
         ValueError: Something about them is wrong.
@@ -86,24 +91,3 @@ def plan_sweep(composer: Composer, words: Sequence[str], *, console: Console) ->
         launcher=make_launcher(config),
         console=console,
     )
-
-
-def _run_sweep(sweep: Sweep) -> list[Failed]:
-    with sweep.launcher:
-        runs = sweep.sweeper.run(sweep)
-    for folder in sorted({run.root for run in runs}):
-        sweep.console.print(
-            Text(f"Next: losslab report {shlex.quote(str(folder))}"), soft_wrap=True
-        )
-    return outcome(runs)
-
-
-def _tell(run: Run, console: Console) -> None:
-    summary = read_json(run.files.summary)
-    numbers = ", ".join(
-        f"{tag.split('/')[1]} {summary[tag]:.4f}"
-        for tag in ("test/accuracy", "test/nll", "test/brier", "test/ece")
-        if tag in summary
-    )
-    console.print(f"{run.status}: test {numbers}", highlight=False)
-    console.print(Text(str(run.path)), soft_wrap=True)

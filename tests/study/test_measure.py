@@ -7,7 +7,7 @@ import pytest
 
 from losslab.report.claims import verdict
 from losslab.report.statistics import Interval
-from losslab.study.over_seeds import curve_over_seeds, over_seeds
+from losslab.study.measure import curve_over_seeds, over_seeds
 
 
 def test_one_seed_decides_nothing():
