@@ -39,7 +39,8 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
     ``optimizer.lr``; metrics are tags, such as ``test/accuracy``, NaN where a run has none.
     """
     runs = list(runs)
-    varied = varied_keys([flatten(run.config) for run in runs if run.config])
+    flat = [flatten(run.config) for run in runs]
+    varied = varied_keys([config for config in flat if config])
     first = {
         "name": [run.name for run in runs],
         "group": [run.group for run in runs],
@@ -48,7 +49,6 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
         "status": [run.status for run in runs],
         "path": [str(run.path) for run in runs],
     }
-    flat = [flatten(run.config) for run in runs]
     tags = sorted(set().union(*(run.summary for run in runs)))
     options = {key: [config.get(key) for config in flat] for key in varied}
     numbers = {tag: [run.summary.get(tag, math.nan) for run in runs] for tag in tags}

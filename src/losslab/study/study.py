@@ -113,48 +113,31 @@ class Study:
     Arms are tuned on a grid and confirmed on fresh seeds. Measures are functions of the confirming
     runs, or of further sets of runs, or of nothing; they give quantities, tables and figures.
 
-    Attributes:
-        title: Of the report.
-        question: What it answers.
-        base: Overrides of every run.
-        arms: :class:`ArmSpec` by name, in the order of display.
-        axis: What the conditions vary, such as ``number of classes``.
-        conditions: :class:`ConditionSpec` by name, in the order of display.
-            Every arm is tuned under every condition and then called ``<arm>@<condition>``.
-        reference: The arm at whose best value the others are also confirmed.
-        parameter: The key that is tuned, such as ``optimizer.lr``.
-        values: Its grid.
-        select: The tag whose mean over the tuning seeds chooses a value.
-        tune_seeds: Of the grid.
-        confirm_seeds: Of the comparison; none of the tuning seeds.
-        confirm_at: Which values are confirmed: ``own``, ``reference`` or both.
-        steps: Of a waterfall: :class:`~losslab.report.plan.Step`, each a side after another.
-        runs: :class:`SetSpec` by name: runs that only measures use.
-        measures: Name to a node whose ``_target_`` takes the sets that it ``needs``; those of arms
-            are their confirming runs, ``<arm>`` at its own value and ``<arm>:reference``.
-        claims: :class:`~losslab.report.plan.Claim` about differences or quantities.
-
     Raises:
         ValueError: The parts do not fit together.
     """
 
-    title: str
-    question: str
-    base: list[str] = field(default_factory=list)
-    arms: dict[str, Any] = field(default_factory=dict)
-    axis: str = ""
+    title: str  # of the report
+    question: str  # what it answers
+    base: list[str] = field(default_factory=list)  # overrides of every run
+    arms: dict[str, Any] = field(default_factory=dict)  # ArmSpec by name, in the order of display
+    axis: str = ""  # what the conditions vary, such as ``number of classes``
+    # ConditionSpec by name, in the order of display; every arm is tuned under every condition, and
+    # then called ``<arm>@<condition>``
     conditions: dict[str, Any] = field(default_factory=dict)
-    reference: str = ""
-    parameter: str = ""
-    values: list[float] = field(default_factory=list)
-    select: str = "val/accuracy"
-    tune_seeds: list[int] = field(default_factory=list)
-    confirm_seeds: list[int] = field(default_factory=list)
+    reference: str = ""  # the arm at whose best value the others are also confirmed
+    parameter: str = ""  # the key that is tuned, such as ``optimizer.lr``
+    values: list[float] = field(default_factory=list)  # its grid
+    select: str = "val/accuracy"  # the tag whose mean over the tuning seeds chooses a value
+    tune_seeds: list[int] = field(default_factory=list)  # of the grid
+    confirm_seeds: list[int] = field(default_factory=list)  # fresh ones, of the comparison
     confirm_at: list[Rate] = field(default_factory=lambda: list(CONFIRM_AT))
-    steps: list[Any] = field(default_factory=list)
-    runs: dict[str, Any] = field(default_factory=dict)
+    steps: list[Any] = field(default_factory=list)  # Step, of a waterfall: a side after another
+    runs: dict[str, Any] = field(default_factory=dict)  # SetSpec by name: only for measures
+    # name to a node whose ``_target_`` takes the sets that it ``needs``; those of arms are their
+    # confirming runs, ``<arm>`` at its own value and ``<arm>:reference``
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    claims: list[Any] = field(default_factory=list)
+    claims: list[Any] = field(default_factory=list)  # Claim, about differences or quantities
 
     def __post_init__(self) -> None:
         for name, kind in _PARTS.items():
@@ -167,7 +150,7 @@ class Study:
             check_arguments(_waiting(node), f"study.measures.{name}")
         for claim in self.claims:
             measure = claim.quantity.partition(".")[0]
-            if measure and measure not in self.measures:
+            if claim.quantity and measure not in self.measures:
                 raise ValueError(
                     f"claim {claim.id} is about the measure {measure!r}; the study has "
                     f"{', '.join(self.measures)}"

@@ -20,21 +20,13 @@ Texts = list[str]
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A command ``losslab train -m``.
+    """A command ``losslab train -m``."""
 
-    Attributes:
-        composer: Open.
-        overrides: As typed, parsed.
-        sweeper: Decides which runs there are.
-        launcher: Does the runs.
-        console: For progress and results.
-    """
-
-    composer: Composer
-    overrides: Sequence[Override]
-    sweeper: "Sweeper"
-    launcher: Launcher
-    console: Console
+    composer: Composer  # open
+    overrides: Sequence[Override]  # as typed, parsed
+    sweeper: "Sweeper"  # decides which runs there are
+    launcher: Launcher  # does them
+    console: Console  # for progress and results
 
     def plan(self, points: Iterable[Texts]) -> list[Run]:
         """Compose and check runs, each once; nothing is written.

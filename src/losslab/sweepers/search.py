@@ -11,7 +11,6 @@ import math
 import os
 import shlex
 import threading
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,24 +47,16 @@ class Optuna(Sweeper):
     their mean. What a trial tries follows from its number and the trials before its round, so
     that a stopped search resumes as if it had never stopped.
 
-    Attributes:
-        trials: Of each search.
-        at_once: Trials of a search that are done together, before it learns from them.
-        metric: A tag of ``summary.json``.
-        direction: ``maximize`` or ``minimize``.
-        startup_trials: Drawn at random.
-        seed: Of the search.
-
     Raises:
         ValueError: Optuna is not installed, or a value is out of range.
     """
 
-    trials: int = 20
-    at_once: int = 4
-    metric: str = "val/accuracy"
+    trials: int = 20  # of each search
+    at_once: int = 4  # trials of a search that are done together, before it learns from them
+    metric: str = "val/accuracy"  # a tag of ``summary.json``
     direction: Literal["maximize", "minimize"] = "maximize"
-    startup_trials: int = 8
-    seed: int = 0
+    startup_trials: int = 8  # drawn at random
+    seed: int = 0  # of the search
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("optuna") is None:
@@ -131,19 +122,13 @@ class Optuna(Sweeper):
 
 @dataclass(frozen=True)
 class Space:
-    """The three parts of a search's overrides.
+    """The three parts of a search's overrides."""
 
-    Attributes:
-        searched: Key to where its values are drawn from: ``interval``, ``range``, ``choice``.
-        compared: The overrides of each search: single values, and one of every list ``a,b,c``.
-        names: What distinguishes each search from the others, e.g. ``loss=mse``.
-        seeds: The overrides that give the seeds over which a trial is averaged.
-    """
-
+    # Key to where its values are drawn from: ``interval``, ``range``, ``choice``.
     searched: dict[str, "BaseDistribution"]
-    compared: list[Texts]
-    names: list[str]
-    seeds: Texts
+    compared: list[Texts]  # of each search: single values, and one of every list ``a,b,c``
+    names: list[str]  # what distinguishes each search from the others, e.g. ``loss=mse``
+    seeds: Texts  # over which a trial is averaged
 
     def texts(self, fixed: Texts, params: dict[str, Any]) -> list[Texts]:
         """Return the overrides of a trial's runs, one a seed."""
@@ -269,25 +254,19 @@ class _Search:
 
     def ask(self) -> list["FrozenTrial"]:
         """Return the trials to do now, those of a new round if none is open."""
-        size, at_once = len(self._trials("RUNNING", "COMPLETE")), self.about.at_once
-        # A command that was stopped while asking for a round left it incomplete.
-        rounds = -(-size // at_once) if self._open() else size // at_once + 1
-        for index in range(size, min(rounds * at_once, self.about.trials)):
-            self.study.sampler = self._sampler(index)
-            self.study.ask(fixed_distributions=self.space.searched)
-        return self._open()
-
-    def _sampler(self, index: int) -> Any:
-        from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import TPESampler
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return TPESampler(
-                seed=derive(self.about.seed, "search", index) % 2**32,
-                n_startup_trials=self.about.startup_trials,
+        about, size = self.about, len(self._trials("RUNNING", "COMPLETE"))
+        # A command that was stopped while asking for a round left it incomplete.
+        rounds = -(-size // about.at_once) if self._open() else size // about.at_once + 1
+        for index in range(size, min(rounds * about.at_once, about.trials)):
+            self.study.sampler = TPESampler(
+                seed=derive(about.seed, "search", index) % 2**32,
+                n_startup_trials=about.startup_trials,
                 constant_liar=True,  # or the trials of a round would all be alike
             )
+            self.study.ask(fixed_distributions=self.space.searched)
+        return self._open()
 
     def runs(self, params: dict[str, Any]) -> list[Run]:
         return self.sweep.plan(self.space.texts(self.fixed, params))
