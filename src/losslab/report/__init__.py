@@ -19,7 +19,8 @@ from rich.text import Text
 from losslab.files import check_generated, write_atomically
 from losslab.recording import Run
 from losslab.report.claims_page import is_claims_page, write_claims_page
-from losslab.report.document import Document, to_console, to_markdown
+from losslab.report.document import to_console, to_markdown
+from losslab.report.estimates import Choice, select, tuning_points
 from losslab.report.findings import Census, Findings, Sweep, find, sweep
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import EVIDENCE_FILE, PLAN_FILE, Plan, load_plan, parse_plan
@@ -27,7 +28,6 @@ from losslab.report.results import study_data, sweep_data, to_json
 from losslab.report.runs import load_runs, runs_table
 from losslab.report.study_report import study_document
 from losslab.report.sweep_report import sweep_document
-from losslab.report.tuning import Choice, select, tuning_points
 
 __all__ = [
     "Choice",
@@ -46,17 +46,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Results:
-    """A report that was written.
+    """A report that was written."""
 
-    Attributes:
-        data: What ``results.json`` holds, before rounding.
-        census: The runs by state.
-        files: All that was written: ``report.md``, ``results.json``, figures.
-    """
-
-    data: Mapping[str, Any]
-    census: Census
-    files: tuple[Path, ...]
+    data: Mapping[str, Any]  # what ``results.json`` holds, before rounding
+    census: Census  # the runs by state
+    files: tuple[Path, ...]  # all that was written: ``report.md``, ``results.json``, figures
 
 
 def write(path: Path, *, console: Console, out: Path | None = None) -> None:
@@ -71,13 +65,13 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
     Raises:
         ValueError: As in :func:`build`, or committed results that cannot be read.
     """
-    held = _held(path)
-    if not held and is_claims_page(path):
+    roots = _studies_and_sweeps(path)
+    if not roots and is_claims_page(path):
         page = write_claims_page(path)
         console.print(Text(f"Written: {page}"), soft_wrap=True)
         return
-    wrong = []
-    for index, root in enumerate(held or [path]):
+    errors = []
+    for index, root in enumerate(roots or [path]):
         if index:
             console.print()
         try:
@@ -88,18 +82,17 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
                     check_generated(to := out / root.name, below=out)
             build(root, console=console, out=to)
         except ValueError as error:  # of one study: the others are reported on
-            wrong.append(str(error))
-    if wrong:
-        raise ValueError("; ".join(wrong))
+            errors.append(str(error))
+    if errors:
+        raise ValueError("; ".join(errors))
 
 
-def _held(path: Path) -> list[Path]:
+def _studies_and_sweeps(path: Path) -> list[Path]:
     """Return the studies and sweeps that a folder holds: the folder itself if it is one."""
+    runs = ("seed=*", "*/seed=*", "hash=*/*/seed=*", "*/hash=*/seed=*", "hash=*/*/*/seed=*")
 
     def is_one(folder: Path) -> bool:
-        runs = ("seed=*", "*/seed=*", "hash=*/*/seed=*", "*/hash=*/seed=*", "hash=*/*/*/seed=*")
-        names = (PLAN_FILE, EVIDENCE_FILE, *runs)
-        return any(any(folder.glob(name)) for name in names)
+        return any(any(folder.glob(name)) for name in (PLAN_FILE, EVIDENCE_FILE, *runs))
 
     if path.name.startswith("seed=") or is_one(path):
         return [path]
@@ -123,36 +116,44 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     """
     runs = load_runs(root)
     out = root if out is None else out
-    for name in ("report.md", "results.json", "figures"):
-        check_generated(out / name, below=out)
+    report, results, folder = out / "report.md", out / "results.json", out / "figures"
+    for path in (report, results, folder):
+        check_generated(path, below=out)
     _check_writable(out)
     if runs:
         _write_over_seeds(root, runs, console)
+    found: Findings | Sweep
     if any((root / name).exists() for name in (PLAN_FILE, EVIDENCE_FILE)):
-        findings = find(load_plan(root), runs, load_evidence(root))
-        figures = _draw(findings, out / "figures")
-        document = study_document(findings, {path.name for path in figures})
-        return _write(document, study_data(findings), findings, figures, out, console)
-    if not runs:
+        found = find(load_plan(root), runs, load_evidence(root))
+        figures = _draw(found, folder)
+        document, data = study_document(found, {path.name for path in figures}), study_data(found)
+    elif runs:
+        found = sweep(runs)
+        figures = _draw(found, folder)
+        document, data = sweep_document(found, {path.name for path in figures}), sweep_data(found)
+    else:
         raise ValueError(
             f"{root} holds no runs; give the folder of a study or a sweep, or start one: "
             "losslab train"
         )
-    from losslab.report.figures import draw_sweep  # as for a study
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(report, to_markdown(document))
+    write_atomically(results, to_json(data))
+    if console is not None:
+        to_console(document, console)
+        console.print(f"\nWritten: {report}", highlight=False, soft_wrap=True)
+    return Results(data, found.census, (report, results, *figures))
 
-    found = sweep(runs)
-    figures = draw_sweep(found, out / "figures")
-    document = sweep_document(found, {path.name for path in figures})
-    return _write(document, sweep_data(found), found, figures, out, console)
 
-
-def _draw(findings: Findings, folder: Path) -> list[Path]:
+def _draw(found: Findings | Sweep, folder: Path) -> list[Path]:
     # matplotlib takes seconds to import: only to draw.
     from losslab.figures.panels import draw_drawings
-    from losslab.report.figures import draw_study
+    from losslab.report.figures import draw_study, draw_sweep
 
-    drawings = [d for found in findings.measurements.values() for d in found.drawings]
-    study = draw_study(findings, folder) if findings.plan.arms else []
+    if isinstance(found, Sweep):
+        return [*draw_sweep(found, folder)]
+    drawings = [drawing for each in found.measurements.values() for drawing in each.drawings]
+    study = draw_study(found, folder) if found.plan.arms else []
     return [*study, *draw_drawings(drawings, folder)]
 
 
@@ -162,25 +163,6 @@ def _check_writable(folder: Path) -> None:
         there = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise ValueError(f"cannot write into {there}; give another folder with --to")
-
-
-def _write(
-    document: Document,
-    data: Mapping[str, Any],
-    found: Findings | Sweep,
-    figures: Sequence[Path],
-    out: Path,
-    console: Console | None,
-) -> Results:
-    """Write ``report.md`` and ``results.json``, each beside and renamed, and print."""
-    out.mkdir(parents=True, exist_ok=True)
-    report, results = out / "report.md", out / "results.json"
-    write_atomically(report, to_markdown(document))
-    write_atomically(results, to_json(data))
-    if console is not None:
-        to_console(document, console)
-        console.print(f"\nWritten: {report}", highlight=False, soft_wrap=True)
-    return Results(data, found.census, (report, results, *figures))
 
 
 def _write_over_seeds(root: Path, runs: Sequence[Run], console: Console | None) -> None:

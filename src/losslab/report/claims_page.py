@@ -36,33 +36,27 @@ def claims_page(folder: Path) -> str:
     Raises:
         ValueError: No results there, or a file that cannot be read.
     """
-    studies, synthesis, edges = [], None, False
+    studies, synthesis, unexplained = [], None, ""
     for path in sorted(folder.glob("*/results.json")):
-        name = path.parent.name
         try:
             results = read_json(path)
-            studies.append(_study(name, results))
-            edges |= any(claim.get("at_edge") for claim in results["claims"])
+            studies.append(_study(path.parent.name, results))
             if results.get("steps") and synthesis is None:
-                synthesis = _synthesis(folder, name, results)
+                synthesis = _synthesis(path.parent, results)
+                unexplained = _section(path.with_name(PAGE), "What stays unexplained")
         except Exception as error:  # whatever an altered file leads to
             raise ValueError(
                 f"{path} cannot be read ({' '.join(str(error).split())}); write it again with "
-                f"`losslab report outputs/{name} --to {path.parent}`"
+                f"`losslab report outputs/{path.parent.name} --to {path.parent}`"
             ) from error
     if not studies:
         raise ValueError(
             f"{folder} holds no results; write some with `losslab report outputs/NAME --to "
             f"{folder}/NAME`"
         )
-    unexplained = (
-        _section(folder / synthesis["name"] / PAGE, "What stays unexplained") if synthesis else ""
-    )
     content = {
-        "about": [study.pop("about") for study in studies],
         "studies": studies,
         "synthesis": synthesis,
-        "any_edge": edges,
         "edge": EDGE,
         "unexplained": Markdown(unexplained),
     }
@@ -71,51 +65,73 @@ def claims_page(folder: Path) -> str:
 
 def _study(name: str, results: dict[str, Any]) -> dict[str, Any]:
     claims = results["claims"]
+
+    def link(text: str) -> Markdown:
+        return Markdown(f"[{markdown(text)}]({quote(name)}/{PAGE})")
+
     return {
-        "link": _link(name, name),
+        "link": link(name),
         "title": _text(results["title"]),
         "command": _text(results["command"]),
-        "about": Markdown(f"{_link(results['title'], name)} {markdown(results['question'])}"),
+        "about": Markdown(f"{link(results['title'])} {markdown(results['question'])}"),
         "count": count([claim["verdict"] for claim in claims]),
-        "claims": _table(claims),
+        "claims": _claims(claims),
+        "at_edge": any(claim.get("at_edge") for claim in claims),
     }
 
 
-def _synthesis(folder: Path, name: str, results: dict[str, Any]) -> dict[str, Any]:
-    """Return the waterfall of the study that has one, and what its own page says of it."""
-    rows = [
-        (
-            step["label"],
-            show.estimate(ACCURACY, _estimate(step.get("level"))),
-            _change(step.get("change")),
-            str(step["level"]["n"]) if "level" in step else show.ABSENT,
+def _claims(claims: list[dict[str, Any]]) -> Table:
+    """Return one row a claim; quantities are of many kinds and say what they are."""
+    has_quantities = any("what" in claim for claim in claims)
+    rows = []
+    for claim in claims:
+        n, verdict = claim.get("n"), str(claim["verdict"])
+        row = {
+            "claim": claim["statement"],
+            "source": citation(claim["source"]),
+            "verdict": verdict + (f" {EDGE}" if claim.get("at_edge") else ""),
+        }
+        if has_quantities:
+            row["what was measured"] = claim.get("what") or ""
+            row["predicted"] = claim.get("predicted", "")
+        rows.append(
+            row | {"effect [95% interval]": claim["effect"], "n": "" if n is None else str(n)}
         )
-        for step in results["steps"]
-    ]
+    for row in rows:
+        for text in row.values():
+            _text(text)
+    return Table.of(rows, text_columns=6 if has_quantities else 4)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _synthesis(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
+    """Return the waterfall of the study that has one, and what its own page says of it."""
+    rows = []
+    for step in results["steps"]:
+        level, change, moved = step.get("level"), step.get("change"), ""
+        if level:
+            level = Estimate(level["n"], level["mean"], _interval(level), level["covers"])
+        if change:
+            moved = show.signed(ACCURACY, change["difference"], _interval(change))
+        rows.append(
+            {
+                "step": step["label"],
+                "test accuracy": show.estimate(ACCURACY, level),
+                "change [95% interval]": moved,
+                "n": str(level.n) if level else show.ABSENT,
+            }
+        )
     return {
-        "name": name,
-        "title": results["title"],
-        "said": Markdown(_section(folder / name / PAGE, "In short")),
-        "steps": Table(("step", "test accuracy", "change [95% interval]", "n"), tuple(rows)),
+        "name": folder.name,
+        "title": _text(results["title"]),
+        "said": Markdown(_section(folder / PAGE, "In short")),
+        "steps": Table.of(rows),
     }
-
-
-def _link(text: str, name: str) -> Markdown:
-    return Markdown(f"[{markdown(text)}]({quote(name)}/README.md)")
-
-
-def _estimate(level: dict[str, Any] | None) -> Estimate | None:
-    if level is None:
-        return None
-    return Estimate(level["n"], level["mean"], _interval(level), level["covers"])
-
-
-def _change(change: dict[str, Any] | None) -> str:
-    if change is None:
-        return ""
-    number = show.number(ACCURACY, change["difference"], signed=True)
-    unit = show.unit(ACCURACY, difference=True)
-    return f"{number}{unit} {show.interval(ACCURACY, _interval(change), signed=True)}"
 
 
 def _interval(measured: dict[str, Any]) -> Interval | None:
@@ -128,39 +144,3 @@ def _section(page: Path, heading: str) -> str:
         return ""
     _, _, rest = page.read_text(encoding="utf-8").partition(f"## {heading}\n")
     return rest.partition("\n## ")[0].strip()
-
-
-def _table(claims: list[dict[str, Any]]) -> Table:
-    """One row a claim; quantities are of many kinds and say what they are."""
-    columns = ["claim", "source", "verdict", "effect [95% interval]", "n"]
-    rows = [
-        [claim["statement"], citation(claim["source"]), _verdict(claim), claim["effect"], _n(claim)]
-        for claim in claims
-    ]
-    if not any("what" in claim for claim in claims):
-        return Table(tuple(columns), _texts(rows), text_columns=4)
-    columns = [*columns[:3], "what was measured", "predicted", *columns[3:]]
-    rows = [
-        [*row[:3], claim.get("what") or "", claim.get("predicted", ""), *row[3:]]
-        for claim, row in zip(claims, rows, strict=True)
-    ]
-    return Table(tuple(columns), _texts(rows), text_columns=6)
-
-
-def _texts(rows: list[list[Any]]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(map(_text, row)) for row in rows)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
-    return value
-
-
-def _verdict(claim: dict[str, Any]) -> str:
-    return str(claim["verdict"]) + (f" {EDGE}" if claim.get("at_edge") else "")
-
-
-def _n(claim: dict[str, Any]) -> str:
-    n = claim.get("n")
-    return "" if n is None else str(n)

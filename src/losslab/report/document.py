@@ -23,21 +23,26 @@ _TABLE = "\0table "  # marks a table's place in a terminal's text
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts.
+    """A table of texts."""
 
-    Attributes:
-        columns: Their headings; the first column is text, the others are numbers.
-        rows: One text a column.
-        text_columns: How many of the first columns are text.
-        terminal: Indices of the columns shown in a terminal, which is narrow; all if empty.
-        brief: What a terminal shows instead of the rows, with fewer words; the rows if empty.
-    """
-
-    columns: tuple[str, ...]
+    columns: tuple[str, ...]  # their headings
     rows: tuple[tuple[str, ...], ...]
-    text_columns: int = 1
-    terminal: tuple[int, ...] = ()
-    brief: tuple[tuple[str, ...], ...] = ()
+    text_columns: int = 1  # how many of the first columns are text; the others are numbers
+    terminal: tuple[int, ...] = ()  # the columns that a narrow terminal shows; all if empty
+    brief: tuple[tuple[str, ...], ...] = ()  # rows with fewer words for a terminal; else the rows
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[Mapping[str, str]],
+        *,
+        text_columns: int = 1,
+        terminal: Sequence[str] = (),
+    ) -> "Table":
+        """Make a table of rows ``{heading: text}``; a terminal shows the columns it names."""
+        columns = tuple(rows[0]) if rows else ()
+        shown = tuple(columns.index(name) for name in terminal) if rows else ()
+        return cls(columns, tuple(tuple(row.values()) for row in rows), text_columns, shown)
 
 
 @dataclass(frozen=True)

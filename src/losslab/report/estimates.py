@@ -1,4 +1,4 @@
-"""Estimates with intervals: of a metric over a side's seeds, and of the difference of two sides."""
+"""Estimates with intervals: of the tuning grid, of a side's metric, of the difference of sides."""
 
 import math
 from collections.abc import Sequence
@@ -7,10 +7,12 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from losslab import metrics
 from losslab.metrics import RANGES
 from losslab.recording import Run, read_predictions
+from losslab.report.plan import Plan
 from losslab.report.selectors import number
 from losslab.report.statistics import (
     FloatArray,
@@ -60,8 +62,8 @@ class Comparison:
     """Two sides on the seeds that both have, or how far they differ beyond two others."""
 
     n: int  # pairs
-    left: Estimate  # the left side on these seeds
-    right: Estimate  # the right side on these seeds
+    left: Estimate  # on these seeds
+    right: Estimate
     difference: float  # ``left - right``; less the difference of two others where those were given
     interval: Interval | None  # its 95% interval; ``None`` for fewer than two pairs
     covers: Covers  # which noise the interval holds
@@ -79,11 +81,7 @@ class Measured:
 
 
 class Sampler:
-    """Draws samples from the runs of a folder; each metric is computed once a run.
-
-    Args:
-        runs: As read.
-    """
+    """Draws samples from the runs of a folder; each metric is computed once a run."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = {run.name: run for run in runs if run.finished}
@@ -103,16 +101,13 @@ class Sampler:
         if part not in ("val", "test") or measure not in RANGES:
             return None
         stored = read_predictions(self._runs[name].files.predictions, part)
-        if stored is None:
-            return None
-        return getattr(metrics, measure)(*stored, reduction="none"), stored[1]
+        return stored and (getattr(metrics, measure)(*stored, reduction="none"), stored[1])
 
     def _sample(self, names: tuple[str, ...], metric: str) -> Sample:
         """Collect a metric, such as ``test/accuracy``, of the planned runs named."""
         kept, without, stored = [], [], []
-        for run in sorted(
-            (self._runs[name] for name in names if name in self._runs), key=lambda run: run.seed
-        ):
+        found = [self._runs[name] for name in names if name in self._runs]
+        for run in sorted(found, key=lambda run: run.seed):
             each = self._examples(run.name, metric)
             value = number(run, metric) if each is None else float(each[0].mean())
             if value is None or not math.isfinite(value):
@@ -169,20 +164,16 @@ def compare(
 ) -> Comparison | None:
     """Compare two samples on their common seeds, ``None`` if they have none in common.
 
-    Args:
-        left: One side.
-        right: The other.
-        beyond: Two more sides, whose difference is taken from theirs.
+    With ``beyond``, the difference of those two is taken from theirs.
     """
     samples = (left, right, *(beyond or ()))
     seeds = sorted(set.intersection(*(set(sample.seeds) for sample in samples)))
     if not seeds:
         return None
     samples = tuple(sample.on(seeds) for sample in samples)
-    signs = (1, -1, -1, 1)[: len(samples)]
 
     def difference(parts: Sequence[FloatArray]) -> FloatArray:
-        signed = [sign * part for sign, part in zip(signs, parts, strict=True)]
+        signed = [sign * part for sign, part in zip((1, -1, -1, 1), parts, strict=False)]
         total: FloatArray = np.sum(signed, axis=0)
         return total
 
@@ -201,3 +192,75 @@ def compare(
         covers=covers,
         p=sign_flip_p(values),
     )
+
+
+@dataclass(frozen=True)
+class TuningPoint:
+    """One arm at one value of the grid."""
+
+    arm: str  # its name
+    value: float  # of the parameter
+    planned: int  # runs
+    n: int  # runs that count
+    mean: float | None  # of the validation accuracy over seeds; ``None`` if no run has one
+    interval: Interval | None  # Student's t over seeds
+    diverged: int  # how many of the n
+    # what the choice goes by: the mean, −∞ when a run diverged before its first evaluation,
+    # ``None`` while a run is missing
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An arm's chosen value: of the highest mean, and of equal ones the smallest."""
+
+    value: float
+    mean: float  # validation accuracy over the tuning seeds
+    bracketed: bool  # whether it lies strictly inside the grid: beyond its edge may be a better one
+
+
+def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
+    """Average the grid over seeds, in the order of the arms, values ascending.
+
+    Diverged runs count with their last accuracy.
+    """
+    finished = {run.name: run for run in runs if run.finished}
+    grid = pd.DataFrame(plan.tune, columns=["arm", "value", "seed", "run", "rate"])
+    points = []
+    for (arm, value), planned in grid.groupby(["arm", "value"])["run"]:
+        found = [finished[name] for name in planned if name in finished]
+        finals = [number(run, plan.select) for run in found]
+        known = np.array([final for final in finals if final is not None], dtype=np.float64)
+        mean = float(known.mean()) if len(known) else None
+        score = mean if mean is not None and None not in finals else -math.inf
+        points.append(
+            TuningPoint(
+                arm=str(arm),
+                value=float(value),
+                planned=len(planned),
+                n=len(found),
+                mean=mean,
+                interval=within_range(t_interval(known), plan.select),
+                diverged=sum(run.status == "diverged" for run in found),
+                score=score if len(found) == len(planned) else None,
+            )
+        )
+    order = list(plan.arms)
+    return sorted(points, key=lambda point: (order.index(point.arm), point.value))
+
+
+def select(points: Sequence[TuningPoint]) -> dict[str, Choice]:
+    """Choose every arm's value by its mean validation accuracy over the tuning seeds.
+
+    An arm that lacks a tuning run (not started, failed, damaged) is absent, and so is one whose
+    runs all diverged before their first evaluation.
+    """
+    chosen = {}
+    for arm in dict.fromkeys(point.arm for point in points):
+        mine = [point for point in points if point.arm == arm]
+        # Means of the same numbers in another order differ in the last digit, and are ties.
+        complete = [round(point.score, 12) for point in mine if point.score is not None]
+        if len(complete) == len(mine) and max(complete) > -math.inf:
+            best = complete.index(max(complete))
+            chosen[arm] = Choice(mine[best].value, complete[best], 0 < best < len(mine) - 1)
+    return chosen

@@ -10,17 +10,20 @@ import pandas as pd
 from losslab.recording import Run, flatten
 from losslab.report.claims import Judgement, judge
 from losslab.report.estimates import (
+    Choice,
     Comparison,
     Estimate,
     Measured,
     Sampler,
+    TuningPoint,
     compare,
     estimate,
+    select,
+    tuning_points,
 )
 from losslab.report.measurement import Evidence, Measurement
 from losslab.report.plan import Claim, Plan, Rate, Side, Step
 from losslab.report.runs import varied_keys
-from losslab.report.tuning import Choice, TuningPoint, select, tuning_points
 
 ACCURACY = "test/accuracy"
 PROPER_SCORES = ("test/nll", "test/brier", "test/ece")
@@ -59,7 +62,7 @@ class FoundStep:
 class Findings:
     """What a study found."""
 
-    plan: Plan  # what was planned
+    plan: Plan
     runs: Mapping[str, Run]  # by name, all that the plan names and that exist
     tuning: tuple[TuningPoint, ...]  # the grid
     choices: Mapping[str, Choice]  # as chosen from the tuning runs that are there
@@ -93,11 +96,8 @@ class Findings:
             side.arm if side.rate == "own" else self.plan.reference_of(side.arm)
             for side in claim.sides
         }
-        return tuple(
-            arm
-            for arm in self.plan.arms
-            if arm in arms and arm in self.choices and not self.choices[arm].bracketed
-        )
+        edges = {arm for arm, choice in self.choices.items() if not choice.bracketed}
+        return tuple(arm for arm in self.plan.arms if arm in arms & edges)
 
     def at(self, condition: str) -> "Findings":
         """Return what was found under one condition, as of a study without conditions."""
@@ -119,6 +119,7 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
 
     walked = [sampler.sample(names(step.side), ACCURACY) for step in plan.steps]
     changes = [None, *(compare(after, before) for before, after in pairwise(walked))]
+    manifests = [run.manifest for run in planned.values()] if plan.arms else [evidence.manifest]
     return Findings(
         plan=plan,
         runs=planned,
@@ -136,10 +137,7 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
             for step, sample, change in zip(plan.steps, walked, changes, strict=False)
         ),
         census=take_census(expected, planned),
-        # Quantities alone may need no run: their machine is the one that measured.
-        environment=environment(
-            [run.manifest for run in planned.values()] if plan.arms else [evidence.manifest]
-        ),
+        environment=environment(manifests),
         measurements=evidence.measurements,
     )
 
@@ -176,15 +174,18 @@ def sweep(runs: Sequence[Run]) -> Sweep:
         for group, members in groups.items()
     }
     varied = varied_keys([config for config in configs.values() if config])
-    configurations = [
-        Configuration(
-            group=group,
-            loss=members[0].loss,
-            varied={key: configs[group][key] for key in varied if key in configs[group]},
-            measured=_measure(members),
+    configurations = []
+    for group, members in groups.items():
+        # A sampler for each, as the predictions of thousands of runs fill a memory.
+        sampler, names = Sampler(members), tuple(run.name for run in members)
+        configurations.append(
+            Configuration(
+                group=group,
+                loss=members[0].loss,
+                varied={key: configs[group][key] for key in varied if key in configs[group]},
+                measured={metric: sampler.measure(names, metric) for metric in METRICS},
+            )
         )
-        for group, members in groups.items()
-    ]
     by_name = {run.name: run for run in runs}
     return Sweep(
         configurations=tuple(sorted(configurations, key=_order)),
@@ -197,19 +198,12 @@ def sweep(runs: Sequence[Run]) -> Sweep:
     )
 
 
-def _measure(runs: Sequence[Run]) -> dict[str, Measured]:
-    # A sampler for each, as the predictions of thousands of runs fill a memory.
-    sampler, names = Sampler(runs), tuple(run.name for run in runs)
-    return {metric: sampler.measure(names, metric) for metric in METRICS}
-
-
 def _order(configuration: Configuration) -> tuple[Any, ...]:
     values = configuration.varied.values()
-    number = (int, float)
-    return (
-        configuration.loss,
-        *((0, value, "") if isinstance(value, number) else (1, 0, str(value)) for value in values),
+    numbers_first = (
+        (0, value, "") if isinstance(value, int | float) else (1, 0, str(value)) for value in values
     )
+    return (configuration.loss, *numbers_first)
 
 
 def _differs(configurations: Sequence[Configuration], key: str) -> bool:

@@ -9,13 +9,17 @@ from losslab.report.statistics import Interval
 
 METRIC_NAMES = {"accuracy": "accuracy", "nll": "NLL", "brier": "Brier score", "ece": "ECE"}
 METRIC_UNITS = {"accuracy": "%", "nll": "nats", "brier": "", "ece": "%", "share": "%"}
-_SCALES = {
-    "accuracy": (100.0, 1), "ece": (100.0, 2), "nll": (1.0, 3), "brier": (1.0, 3),
+_SCALES = {  # factor to the unit shown, decimals
+    "accuracy": (100.0, 1),
+    "ece": (100.0, 2),
+    "nll": (1.0, 3),
+    "brier": (1.0, 3),
     "share": (100.0, 1),
-}  # fmt: skip
+}
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 ABSENT = "–"
 
+# What reports call the numbers that diagnostics record.
 DIAGNOSTIC_NAMES: Mapping[str, str] = {
     "why/attenuation/ratio": "attenuation factor",
     "why/calibration/adaptive_ece": "test adaptive ECE",
@@ -43,7 +47,6 @@ DIAGNOSTIC_NAMES: Mapping[str, str] = {
     "why/weight_curvature/hessian/largest": "largest Hessian eigenvalue",
     "why/weight_curvature/hessian/trace": "trace of the Hessian",
 }
-"""What reports call the numbers that diagnostics record under ``why/``."""
 
 
 def metric_name(metric: str) -> str:
@@ -86,8 +89,7 @@ def unit(metric: str, *, difference: bool = False) -> str:
     (' %', ' pp', '')
     """
     name = METRIC_UNITS.get(_measure(metric), "")
-    if difference and name == "%":
-        name = "pp"
+    name = "pp" if difference and name == "%" else name
     return f" {name}" if name else ""
 
 
@@ -125,10 +127,17 @@ def estimate(metric: str, found: Estimate | None) -> str:
 
 def difference(metric: str, found: Comparison | None) -> str:
     """Return a signed difference with its unit and interval."""
-    if found is None:
-        return ABSENT
-    value = number(metric, found.difference, signed=True) + unit(metric, difference=True)
-    return f"{value} {interval(metric, found.interval, signed=True)}"
+    return signed(metric, found.difference, found.interval) if found else ABSENT
+
+
+def signed(metric: str, value: float, bounds: Interval | None) -> str:
+    """Return a difference's value with its unit and interval.
+
+    >>> signed("test/accuracy", 0.05, Interval(0.03, 0.07))
+    '+5.0 pp [+3.0, +7.0]'
+    """
+    text = number(metric, value, signed=True) + unit(metric, difference=True)
+    return f"{text} {interval(metric, bounds, signed=True)}"
 
 
 def mean_of(seeds: int) -> str:

@@ -23,21 +23,17 @@ _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 class Strict:
-    """Base of dataclasses that refuse unknown keys, which are slips of the pen."""
+    """Base of dataclasses that refuse unknown keys, which are typing errors."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
 
 def parse(kind: type[T], data: object, name: str = "") -> T:
-    """Return the data as a dataclass, or whatever else pydantic can make of them.
-
-    Args:
-        kind: Such as a dataclass of dataclasses.
-        data: Mappings, lists, texts and numbers.
-        name: Of the data, for errors.
+    """Return plain data as a dataclass, or whatever else pydantic can make of it.
 
     Raises:
-        ValueError: Where the first value lies that does not fit, what it is, what is allowed.
+        ValueError: Where the first value that does not fit lies (``name`` is that of the data),
+            what it is, and what is allowed.
 
     >>> parse(tuple[float, ...], [1, 2])
     (1.0, 2.0)

@@ -114,12 +114,8 @@ class Claim(Strict):
     @property
     def sides(self) -> tuple[Side, ...]:
         """All sides that it is about; none for a claim about a quantity."""
-        pairs = (
-            self.left,
-            self.right,
-            *((self.beyond.left, self.beyond.right) if self.beyond else ()),
-        )
-        return tuple(side for side in pairs if side)
+        beyond = (self.beyond.left, self.beyond.right) if self.beyond else ()
+        return tuple(side for side in (self.left, self.right, *beyond) if side)
 
     @property
     def predicted(self) -> Interval:
@@ -166,10 +162,8 @@ class Plan:
     parameter: str = ""  # the config key that the grid varies, such as ``optimizer.lr``
     values: tuple[float, ...] = ()  # the grid, ascending
     select: str = ""  # the validation accuracy's tag, by whose mean the value is chosen
-    rates: tuple[Rate, ...] = (
-        "reference",
-        "own",
-    )  # the values that arms are confirmed at, in the order of display
+    # the values that arms are confirmed at, in the order of display
+    rates: tuple[Rate, ...] = ("reference", "own")
     tune: tuple[PlannedRun, ...] = ()  # the grid's runs
     # arm to chosen value; arms not yet chosen are absent
     chosen: Mapping[str, float] = field(default_factory=dict)
@@ -179,7 +173,34 @@ class Plan:
     steps: tuple[Step, ...] = ()  # of a waterfall, empty for none
 
     def __post_init__(self) -> None:
-        _check(self)
+        """Raise ``ValueError`` where its parts do not fit one another."""
+        ids = [claim.id for claim in self.claims]
+        if len(ids) != len(set(ids)):
+            twice = next(name for name in ids if ids.count(name) > 1)
+            raise ValueError(f"two claims are called {twice}; give each a different id")
+        named = [run.arm for run in (*self.tune, *self.confirm)]
+        named += [side.arm for claim in self.claims for side in claim.sides]
+        named += [step.arm for step in self.steps]
+        if self.arms:
+            named += [in_condition(self.reference, name) for name in self.conditions or ("",)]
+            for name in ("reference", "parameter", "values"):
+                if not getattr(self, name):
+                    raise ValueError(f"the plan has no {name!r}; run the study again")
+            if not self.select.endswith("/accuracy"):
+                # The highest is chosen: right for accuracies, silently wrong for a loss.
+                raise ValueError(f"select={self.select!r}; give an accuracy, such as val/accuracy")
+        unknown = sorted(set(named) - set(self.arms))
+        if unknown:
+            raise ValueError(
+                f"the plan names {', '.join(unknown)}; its arms are {', '.join(self.arms)}"
+            )
+        for claim in self.claims:
+            for side in claim.sides:
+                if side.rate not in self.rates and side.arm != self.reference_of(side.arm):
+                    raise ValueError(
+                        f"claim {claim.id}: rate={side.rate}, at which no arm is confirmed; "
+                        f"give one of {', '.join(self.rates)}"
+                    )
 
     @property
     def parameter_name(self) -> str:
@@ -216,11 +237,8 @@ class Plan:
 
     def at(self, condition: str) -> "Plan":
         """Return the part of the study under one condition, as a study without conditions."""
-        arms = {
-            name: replace(arm, condition="")
-            for name, arm in self.arms.items()
-            if arm.condition == condition
-        }
+        under = {name: arm for name, arm in self.arms.items() if arm.condition == condition}
+        arms = {name: replace(arm, condition="") for name, arm in under.items()}
         return replace(
             self,
             arms=arms,
@@ -298,34 +316,3 @@ def parse_plan(data: Mapping[str, Any]) -> Plan:
     # Of a study of quantities alone an older version wrote these, too.
     old = {"manifest", "measurements"}
     return parse(Plan, {key: value for key, value in given.items() if key not in old})
-
-
-def _check(plan: Plan) -> None:
-    """Raise ``ValueError`` where the parts of a plan do not fit one another."""
-    ids = [claim.id for claim in plan.claims]
-    if len(ids) != len(set(ids)):
-        twice = next(name for name in ids if ids.count(name) > 1)
-        raise ValueError(f"two claims are called {twice}; give each a different id")
-    named = [run.arm for run in (*plan.tune, *plan.confirm)]
-    named += [side.arm for claim in plan.claims for side in claim.sides]
-    named += [step.arm for step in plan.steps]
-    if plan.arms:
-        named += [in_condition(plan.reference, condition) for condition in plan.conditions or ("",)]
-        lacks = [name for name in ("reference", "parameter", "values") if not getattr(plan, name)]
-        if lacks:
-            raise ValueError(f"the plan has no {lacks[0]!r}; run the study again")
-        if not plan.select.endswith("/accuracy"):
-            # The highest is chosen: right for accuracies, silently wrong for anything like a loss.
-            raise ValueError(f"select={plan.select!r}; give an accuracy, such as val/accuracy")
-    unknown = sorted(set(named) - set(plan.arms))
-    if unknown:
-        raise ValueError(
-            f"the plan names {', '.join(unknown)}; its arms are {', '.join(plan.arms)}"
-        )
-    for claim in plan.claims:
-        for side in claim.sides:
-            if side.rate not in plan.rates and side.arm != plan.reference_of(side.arm):
-                raise ValueError(
-                    f"claim {claim.id}: rate={side.rate}, at which no arm is confirmed; give one "
-                    f"of {', '.join(plan.rates)}"
-                )

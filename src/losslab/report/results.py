@@ -29,6 +29,7 @@ def study_data(findings: Findings) -> dict[str, Any]:
         "steps": [_step(step) for step in findings.steps] or None,
         "arms": {name: _arm(findings, name) for name in plan.arms},
     }
+    claims = (*findings.differences, *findings.quantities)
     return {
         "study": plan.study,
         "title": plan.title,
@@ -36,10 +37,7 @@ def study_data(findings: Findings) -> dict[str, Any]:
         "command": plan.command,
         "rule": RULE,
         **(compared if plan.arms else {}),
-        "claims": [
-            _claim(findings, judgement)
-            for judgement in (*findings.differences, *findings.quantities)
-        ],
+        "claims": [_claim(findings, judgement) for judgement in claims],
         "runs": _census(findings.census),
         "environment": findings.environment,
     }
@@ -50,9 +48,12 @@ def sweep_data(found: Sweep) -> dict[str, Any]:
     return {
         "varied": found.varied,
         "configurations": [
-            asdict(configuration)
-            | {"metrics": {tag: _measured(m) for tag, m in configuration.measured.items()}}
-            | {"measured": None}
+            {
+                "group": configuration.group,
+                "loss": configuration.loss,
+                "varied": configuration.varied,
+                "metrics": {tag: _measured(m) for tag, m in configuration.measured.items()},
+            }
             for configuration in found.configurations
         ],
         "runs": _census(found.census),
@@ -72,10 +73,8 @@ def to_json(data: Mapping[str, Any]) -> str:
     }
     <BLANKLINE>
     """
-    return (
-        json.dumps(printable_values(_clean(data)), indent=2, sort_keys=True, ensure_ascii=False)
-        + "\n"
-    )
+    clean = printable_values(_clean(data))
+    return json.dumps(clean, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _clean(value: Any) -> Any:
@@ -93,20 +92,17 @@ def _unknown(value: Any) -> bool:
 def _arm(findings: Findings, name: str) -> dict[str, Any]:
     choice = findings.choices.get(name)
     tuning = [asdict(point) for point in findings.tuning if point.arm == name]
+    confirmed: dict[str, dict[str, Any]] = {rate: {} for rate in findings.plan.rates}
+    for (arm, rate, metric), measured in findings.measured.items():
+        if arm == name:
+            confirmed[rate][metric] = _measured(measured)
     return {
         "label": findings.plan.label(name),
         "loss": findings.plan.arms[name].loss,
         "chosen": findings.chosen(name),
         "bracketed": choice.bracketed if choice else None,
         "tuning": [point | {"arm": None, "score": None} for point in tuning],
-        "confirmed": {
-            rate: {
-                metric: _measured(measured)
-                for (arm, at, metric), measured in findings.measured.items()
-                if (arm, at) == (name, rate)
-            }
-            for rate in findings.plan.rates
-        },
+        "confirmed": confirmed,
     }
 
 
@@ -119,9 +115,6 @@ def _measured(measured: Measured) -> dict[str, Any]:
     data = asdict(measured)
     found, without = data.pop("estimate"), data.pop("without")
     return data | {"not_finite": without} | (found or {"n": 0})
-
-
-_OF_A_DIFFERENCE = ("metric", "left", "right", "direction", "smallest_effect")
 
 
 def _claim(findings: Findings, judgement: Judgement) -> dict[str, Any]:
@@ -142,9 +135,10 @@ def _claim(findings: Findings, judgement: Judgement) -> dict[str, Any]:
             "predicted": show.predicted(claim.predicted),
             **(asdict(measured) if measured else {}),
         }
+    of_a_difference = ("metric", "left", "right", "direction", "smallest_effect")
     return {
         **found,
-        **{key: value for key, value in asdict(claim).items() if key in _OF_A_DIFFERENCE},
+        **{key: value for key, value in asdict(claim).items() if key in of_a_difference},
         "beyond": list(asdict(claim.beyond).values()) if claim.beyond else None,
         "effect": show.difference(claim.metric, compared),
         "n": compared and compared.n,

@@ -6,31 +6,22 @@ from typing import Any
 from losslab.report import formatting as show
 from losslab.report.claims import RULE, VERDICTS, Judgement
 from losslab.report.document import Document, Table
-from losslab.report.estimates import Measured
+from losslab.report.estimates import Comparison, Estimate, Measured, TuningPoint
 from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
-from losslab.report.measurement import TableOfNumbers
 from losslab.report.plan import Rate, Side
 from losslab.report.sources import citation
-from losslab.report.tuning import TuningPoint
 
-EDGE = "§"
-"""Marks a claim that rests on a best value at the edge of its grid."""
+EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
+_RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
+_PREDICTED: dict[str | None, str] = {"less": "< −", "greater": "> +", "equal": "within ±"}
 
 
 def study_document(findings: Findings, figures: Collection[str] = ()) -> Document:
-    """Lay out a study's findings.
-
-    Args:
-        findings: What was measured.
-        figures: File names of the figures of the study that were drawn.
-    """
+    """Lay out a study's findings; ``figures`` are the file names of those that were drawn."""
     plan = findings.plan
     edges = [plan.label(arm) for arm, choice in findings.choices.items() if not choice.bracketed]
-    parts = (
-        {condition.label: findings.at(name) for name, condition in plan.conditions.items()}
-        if plan.conditions
-        else {"": findings}
-    )
+    parts = {about.label: findings.at(name) for name, about in plan.conditions.items()}
+    tunings = [(label, _tuning(part)) for label, part in (parts or {"": findings}).items()]
     scores = plan.arms and not plan.conditions and "own" in plan.rates
     return Document(
         "study",
@@ -46,10 +37,10 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
             "rule": RULE,
             "discussed": [j for j in findings.quantities if j.claim.discussion],
             "measurements": list(findings.measurements.values()),
-            "as_table": _as_table,
+            "as_table": lambda table: Table(tuple(table.columns), tuple(map(tuple, table.rows))),
             "proper_scores": _proper_scores(findings) if scores else None,
             "select": show.metric_name(plan.select),
-            "tunings": [(label, _tuning(part)) for label, part in parts.items()] * bool(plan.arms),
+            "tunings": tunings if plan.arms else [],
             **runs_and_machine(findings.census, findings.environment, figures),
         },
     )
@@ -99,11 +90,9 @@ def count(verdicts: Sequence[str]) -> str:
 
 def measured_text(metric: str, measured: Measured) -> str:
     """Return an estimate with its interval, or why there is none."""
-    found = measured.estimate
-    if found is None:
-        return "not finite" if measured.without else show.ABSENT
-    mark = "" if found.covers == "seeds and test examples" else " ‡"
-    return show.estimate(metric, found) + mark
+    if measured.estimate is None and measured.without:
+        return "not finite"
+    return show.estimate(metric, measured.estimate) + _mark(measured.estimate)
 
 
 def n_text(measured: Measured) -> str:
@@ -148,118 +137,101 @@ def _answer(findings: Findings) -> Table:
 
 def _steps(findings: Findings) -> Table:
     rows = [
-        (
-            found.step.label,
-            f"{findings.plan.label(found.step.arm)} ({found.step.rate})",
-            show.estimate(ACCURACY, found.level),
-            show.difference(ACCURACY, found.change) if found.change else "",
-            show.p_value(found.change.p) if found.change else "",
-            str(found.level.n) if found.level else show.ABSENT,
-        )
+        {
+            "step": found.step.label,
+            "side": f"{findings.plan.label(found.step.arm)} ({found.step.rate})",
+            "test accuracy": show.estimate(ACCURACY, found.level),
+            "change from the row above": (
+                show.difference(ACCURACY, found.change) if found.change else ""
+            ),
+            "p": show.p_value(found.change.p) if found.change else "",
+            "n": str(found.level.n) if found.level else show.ABSENT,
+        }
         for found in findings.steps
     ]
-    columns = ("step", "side", "test accuracy", "change from the row above", "p", "n")
-    return Table(columns, tuple(rows), text_columns=2, terminal=(0, 2, 3, 5))
+    shown = ["step", "test accuracy", "change from the row above", "n"]
+    return Table.of(rows, text_columns=2, terminal=shown)
 
 
 def _differences(findings: Findings) -> Table:
-    columns = (
-        *("claim", "source", "verdict", "left − right", "n", "left", "right"),
-        *("difference", "predicted", "p", "p (Holm)"),
-    )
-    rows = tuple(_difference(findings, judgement) for judgement in findings.differences)
-    return Table(columns, rows, text_columns=4, terminal=(2, 0, 7, 4))
+    rows = [_difference(findings, judgement) for judgement in findings.differences]
+    return Table.of(rows, text_columns=4, terminal=["verdict", "claim", "difference", "n"])
 
 
-_RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
-_PREDICTED: dict[str | None, str] = {"less": "< −", "greater": "> +", "equal": "within ±"}
-
-
-def _difference(findings: Findings, judgement: Judgement) -> tuple[str, ...]:
-    claim, found = judgement.claim, judgement.comparison
+def _difference(findings: Findings, judgement: Judgement) -> dict[str, str]:
+    claim, found, metric = judgement.claim, judgement.comparison, judgement.claim.metric
 
     def sides(pair: Sequence[Side]) -> str:
         return " − ".join(f"{findings.plan.label(s.arm)} ({_RATES[s.rate]})" for s in pair)
 
-    mark = "" if found is None or found.covers == "seeds and test examples" else " ‡"
-    return (
-        claim.statement,
-        citation(claim.source),
-        _verdict(judgement) + (f" {EDGE}" if findings.at_edge(claim) else ""),
-        sides(claim.sides[:2])
-        + (f", beyond {sides(claim.sides[2:])}" if claim.beyond else "")
-        + f"; {show.metric_name(claim.metric)}",
-        show.ABSENT if found is None else str(found.n),
-        show.estimate(claim.metric, found.left if found else None),
-        show.estimate(claim.metric, found.right if found else None),
-        show.difference(claim.metric, found) + mark,
-        f"{_PREDICTED[claim.direction]}{show.number(claim.metric, claim.smallest_effect)}"
-        f"{show.unit(claim.metric, difference=True)}",
-        show.p_value(judgement.p),
-        show.p_value(judgement.p_holm),
-    )
+    beyond = f", beyond {sides(claim.sides[2:])}" if claim.beyond else ""
+    effect = show.number(metric, claim.smallest_effect) + show.unit(metric, difference=True)
+    return {
+        "claim": claim.statement,
+        "source": citation(claim.source),
+        "verdict": _verdict(judgement) + (f" {EDGE}" if findings.at_edge(claim) else ""),
+        "left − right": f"{sides(claim.sides[:2])}{beyond}; {show.metric_name(metric)}",
+        "n": show.ABSENT if found is None else str(found.n),
+        "left": show.estimate(metric, found.left if found else None),
+        "right": show.estimate(metric, found.right if found else None),
+        "difference": show.difference(metric, found) + _mark(found),
+        "predicted": _PREDICTED[claim.direction] + effect,
+        "p": show.p_value(judgement.p),
+        "p (Holm)": show.p_value(judgement.p_holm),
+    }
 
 
 def _verdict(judgement: Judgement) -> str:
     return judgement.verdict + (f" ({judgement.reason})" if judgement.reason else "")
 
 
+def _mark(found: Comparison | Estimate | None) -> str:
+    return "" if found is None or found.covers == "seeds and test examples" else " ‡"
+
+
 def _quantities(judgements: Sequence[Judgement]) -> Table:
-    columns = (
-        *("id", "claim", "source", "verdict", "what was measured"),
-        *("measured", "n", "predicted", "p (Holm)"),
-    )
-    rows = tuple(
-        (
-            judgement.claim.id,
-            judgement.claim.statement,
-            citation(judgement.claim.source),
-            _verdict(judgement),
-            judgement.quantity.what if judgement.quantity else "",
-            show.quantity(judgement.quantity),
-            str(judgement.quantity.n) if judgement.quantity else "",
-            show.predicted(judgement.claim.predicted),
-            show.p_value(judgement.p_holm),
-        )
+    rows = [
+        {
+            "id": judgement.claim.id,
+            "claim": judgement.claim.statement,
+            "source": citation(judgement.claim.source),
+            "verdict": _verdict(judgement),
+            "what was measured": judgement.quantity.what if judgement.quantity else "",
+            "measured": show.quantity(judgement.quantity),
+            "n": str(judgement.quantity.n) if judgement.quantity else "",
+            "predicted": show.predicted(judgement.claim.predicted),
+            "p (Holm)": show.p_value(judgement.p_holm),
+        }
         for judgement in judgements
-    )
-    return Table(columns, rows, text_columns=5, terminal=(3, 1, 5))
-
-
-def _as_table(table: TableOfNumbers) -> Table:
-    return Table(tuple(table.columns), tuple(map(tuple, table.rows)))
+    ]
+    return Table.of(rows, text_columns=5, terminal=["verdict", "claim", "measured"])
 
 
 def _proper_scores(findings: Findings) -> Table:
-    rows = [
-        (
-            described.label,
-            *(measured_text(tag, findings.measured[arm, "own", tag]) for tag in PROPER_SCORES),
-            n_text(findings.measured[arm, "own", PROPER_SCORES[0]]),
-        )
-        for arm, described in findings.plan.arms.items()
-    ]
-    columns = ("", *(show.metric_name(tag) for tag in PROPER_SCORES), "n")
+    rows = []
+    for arm, described in findings.plan.arms.items():
+        found = {tag: findings.measured[arm, "own", tag] for tag in PROPER_SCORES}
+        scores = {show.metric_name(tag): measured_text(tag, found[tag]) for tag in found}
+        rows.append({"": described.label} | scores | {"n": n_text(found[PROPER_SCORES[0]])})
     # All four are too wide for 80 columns.
-    return Table(columns, tuple(rows), terminal=(0, 1, 3, 4))
+    return Table.of(rows, terminal=["", "test NLL", "test ECE", "n"])
 
 
 def _tuning(findings: Findings) -> Table:
     plan = findings.plan
     values = sorted({point.value for point in findings.tuning})
     points = {(point.arm, point.value): point for point in findings.tuning}
-    rows: list[tuple[str, ...]] = []
-    brief: list[tuple[str, ...]] = []
+    rows: dict[bool, list[tuple[str, ...]]] = {True: [], False: []}
     for arm, described in plan.arms.items():
-        mine = [points.get((arm, value)) for value in values]
-        chosen = findings.chosen(arm)
-        for table, intervals in ((rows, True), (brief, False)):
+        mine, chosen = [points.get((arm, value)) for value in values], findings.chosen(arm)
+        for intervals, table in rows.items():
             cells = [_cell(plan.select, point, chosen, interval=intervals) for point in mine]
             table.append((described.label, *cells))
     unit = show.unit(plan.select).strip()
     seeds = max((point.planned for point in findings.tuning), default=0)
     first = f"{plan.parameter_name} → ({unit}, n = {seeds} each)"
-    return Table((first, *(f"{v:g}" for v in values)), tuple(rows), brief=tuple(brief))
+    columns = (first, *(f"{value:g}" for value in values))
+    return Table(columns, tuple(rows[True]), brief=tuple(rows[False]))
 
 
 def _cell(metric: str, point: TuningPoint | None, chosen: float | None, *, interval: bool) -> str:

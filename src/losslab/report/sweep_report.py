@@ -5,7 +5,7 @@ from typing import Any
 
 from losslab.report import formatting as show
 from losslab.report.document import Document, Table
-from losslab.report.findings import METRICS, Configuration, Sweep
+from losslab.report.findings import ACCURACY, METRICS, Configuration, Sweep
 from losslab.report.study_report import measured_text, n_text, runs_and_machine
 
 FIGURE = "accuracy_by_value.png"
@@ -31,27 +31,25 @@ def _varied(found: Sweep) -> str:
 
 
 def _table(found: Sweep) -> Table:
-    keys = found.shown
+    # Two keys can have the same heading: that of a part which is absent from some configurations.
+    columns = (
+        *("folder", "loss"),
+        *map(key_text, found.shown),
+        *("n", *map(show.metric_name, METRICS)),
+    )
     rows = [
         (
             configuration.group,
             configuration.loss,
-            *(value_text(configuration.varied.get(key)) for key in keys),
-            n_text(configuration.measured[METRICS[0]]),
+            *(value_text(configuration.varied.get(key)) for key in found.shown),
+            n_text(configuration.measured[ACCURACY]),
             *(measured_text(metric, configuration.measured[metric]) for metric in METRICS),
         )
         for configuration in found.configurations
     ]
-    columns = (
-        "folder",
-        "loss",
-        *map(key_text, keys),
-        "n",
-        *map(show.metric_name, METRICS),
-    )
-    n = 2 + len(keys)
+    n = 2 + len(found.shown)
     # The folder's name says what was varied, too, and is shorter than many columns.
-    what = range(1, n) if len(keys) <= _TERMINAL_KEYS else range(1)
+    what = range(1, n) if len(found.shown) <= _TERMINAL_KEYS else range(1)
     return Table(columns, tuple(rows), text_columns=n, terminal=(*what, n, n + 1, n + 2))
 
 
