@@ -25,17 +25,17 @@ _FROM_DATA = ("input_shape", "num_classes")
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run is made of.
+    """The parts of a run.
 
     Attributes:
-        dataset: Its pictures and labels.
-        model: On the CPU, with its initial weights: of the seed, or those of ``init_from``.
-        objective: What training lowers.
-        make_optimizer: From parameters to an optimizer.
-        schedule: From progress to the factor on the learning rate.
-        trainer: The settings of the loop.
+        dataset: Images and labels.
+        model: On the CPU, with its initial weights.
+        objective: What training minimises.
+        make_optimizer: Maps parameters to an optimizer.
+        schedule: Maps progress to a factor on the learning rate.
+        trainer: Settings of the loop.
         diagnostics: By name.
-        device: Where it computes.
+        device: Where training takes place.
     """
 
     dataset: Dataset
@@ -57,7 +57,7 @@ class Parts:
         """Return one update on the device, with a fresh optimizer."""
         self.move()
         parameters, own = list(self.model.parameters()), list(self.objective.parameters())
-        # Weight decay is about the model's weights, as a prior is.
+        # Weight decay, like a prior, is about the model's weights.
         groups = [{"params": parameters}, {"params": own, "weight_decay": 0.0}]
         return TrainingStep(
             model=self.model,
@@ -81,13 +81,13 @@ class Parts:
 
 
 def build(config: DictConfig) -> Parts:
-    """Instantiate all parts; nothing is written but the cache of the data.
+    """Instantiate all parts; only the cache of the data is written.
 
-    What can be checked without the data is checked before they are read, or downloaded.
+    What can be checked without the data is checked before they are read or downloaded.
 
     Raises:
-        ValueError: A value is out of range, something that is named is not there, two choices
-            do not go together, or the model and the loss cannot do their work.
+        ValueError: A value is out of range, a named thing does not exist, two choices exclude each
+            other, or the model or the loss fails.
     """
     trainer: Trainer = make(config.trainer, "trainer", kind=Trainer)
     device = resolve_device(trainer.device)
@@ -108,8 +108,7 @@ def build(config: DictConfig) -> Parts:
             f"examples of data={dataset.name}; give 1 to {num_train}"
         )
     objective = _objective(config, make_optimizer, num_train=num_train)
-    # Weights are drawn on the CPU from a stream of their own, so that they are the same for every
-    # loss and on every device.
+    # Drawn on the CPU from a separate stream: the same weights for every loss and device.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "weights"))
         model: nn.Module = make(
@@ -129,7 +128,7 @@ def _objective(config: DictConfig, make_optimizer: MakeOptimizer, *, num_train: 
     if OmegaConf.is_missing(node, "num_train"):
         node.num_train = num_train
     elif "num_train" in node:
-        # It is no part of a run's name, which it would have to be if it changed the result.
+        # Not part of a run's identity, so it must not change the result.
         raise ValueError(f"loss.num_train={node.num_train} follows from the data; leave it at ???")
     loss: nn.Module = make(node, "loss", kind=nn.Module)
     if isinstance(loss, Loss | MAP) and "reduction" in node:
@@ -139,7 +138,7 @@ def _objective(config: DictConfig, make_optimizer: MakeOptimizer, *, num_train: 
         )
     if not isinstance(loss, MAP):
         return MAP(loss, FlatPrior(), num_train=num_train)  # maximum likelihood is a flat prior
-    # Of the optimizer, not of the configuration: AdamW's default is not 0.
+    # The optimizer's, not the configuration's: AdamW's default is not 0.
     argument = inspect.signature(make_optimizer).parameters.get("weight_decay")
     decay = argument.default if argument else 0.0
     if not isinstance(loss.prior, FlatPrior) and decay != 0:

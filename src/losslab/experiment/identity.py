@@ -1,4 +1,4 @@
-"""Which run a configuration is: the hash of what can change its result, and its folder's name."""
+"""The identity of a run: a hash of all that can change its result, and its folder's name."""
 
 import hashlib
 import json
@@ -18,24 +18,16 @@ from losslab.experiment.warm_start import checksum
 from losslab.recording import Run, flatten
 from losslab.training.device import resolve_device
 
-# What cannot change a result: where things are, how often something is written, who launches.
-# Of a custom source, what it is given: only the folder of a cache cannot change what it reads.
-_WITH_EFFECT_ON_CUSTOM = ("data.root", "data.download")
+# What cannot change a result: where things are, and how often something is written.
 _WITHOUT_EFFECT = (
-    "name",
-    "output_dir",
-    "force",
-    "data.root",
-    "data.cache_dir",
-    "data.download",
-    "trainer.log_every",
-    "trainer.checkpoint_every",
-    "trainer.pictures_every",
-    "trainer.histograms_every",
+    *("name", "output_dir", "force", "data.root", "data.cache_dir", "data.download"),
+    *("trainer.log_every", "trainer.checkpoint_every"),
+    *("trainer.pictures_every", "trainer.histograms_every"),
 )
+# Arguments of a custom data source, which may read anything from there.
+_WITH_EFFECT_ON_CUSTOM = ("data.root", "data.download")
 _PLAIN_KEYS = ("seed", "init_from", "name", "output_dir", "force")
-# The experiment fills it in.
-_FILLED_IN = "loss.num_train"
+_FILLED_IN = "loss.num_train"  # by the experiment
 _START = "init_sha256"
 _LONGEST_DESCRIPTION = 100
 _LONGEST_NAME = 200  # bytes; file systems take 255
@@ -44,22 +36,19 @@ _LONGEST_NAME = 200  # bytes; file systems take 255
 def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> Run:
     """Return the run that a configuration describes; nothing is written.
 
-    It is composed once, where the command is given, and not again by each worker, which would
-    cost a second run of a sweep half as much again.
-
     Args:
         config: As composed, without Hydra's node.
         choices: Group to choice.
-        command: What does this very run again, as typed into a shell.
+        command: The shell command that reproduces this run.
 
     Raises:
-        ValueError: A key is unknown or has no value, the weights to start from are not there, or a
+        ValueError: A key is unknown or has no value, the weights to start from are missing, or a
             name leads out of the output folder.
     """
     _check_keys(config)
     config = normal(config)
     data = config.get(CONTENT) or content_of(config.data)
-    if data is not None and CONTENT not in config:  # which data it means: those that are now there
+    if data is not None and CONTENT not in config:  # the data that are there now
         config = config.copy()
         with open_dict(config):
             config[CONTENT] = data
@@ -81,11 +70,7 @@ def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> 
 
 
 def folder_of(config: DictConfig) -> Path:
-    """Return the folder of all runs of a name.
-
-    Raises:
-        ValueError: It leads out of the output folder.
-    """
+    """Return the folder of all runs of a name; raise ``ValueError`` outside the output folder."""
     name = str(config.name)
     words = set(name.split("/"))
     too_long = max(len(word.encode()) for word in words) > _LONGEST_NAME
@@ -98,7 +83,7 @@ def folder_of(config: DictConfig) -> Path:
 
 
 def _inside(path: Path, output_dir: str) -> Path:
-    # What is written there is also removed there.
+    # Files there are also removed.
     if not path.resolve().is_relative_to(Path(output_dir).expanduser().resolve()):
         raise ValueError(
             f"{path} leads out of output_dir={output_dir} over a symbolic link; give the folder "
@@ -133,9 +118,9 @@ def _check_keys(config: DictConfig) -> None:
 
 
 def resolved(config: DictConfig) -> str:
-    """Return the configuration as a run keeps it: YAML, with the checksum of where it starts.
+    """Return the configuration as a run keeps it: YAML, with the checksum of ``init_from``.
 
-    The weights of ``init_from`` may be gone when somebody asks whether this is the same run.
+    Those weights may be gone when a later command compares the two.
     """
     kept = config.copy()
     if config.init_from is not None:
@@ -146,7 +131,7 @@ def resolved(config: DictConfig) -> str:
 
 def kept_configuration(text: str) -> DictConfig:
     """Return the configuration that a run keeps; an altered one may raise anything."""
-    # Copies of copies would fill the memory; losslab writes no references.
+    # References to references would fill the memory; losslab writes none.
     assert not any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
     config = OmegaConf.create(text)
     assert isinstance(config, DictConfig)
@@ -154,10 +139,10 @@ def kept_configuration(text: str) -> DictConfig:
 
 
 def over_seeds(run: Run) -> str:
-    """Return what to call a planned run's configuration over all its seeds.
+    """Return the name that a planned run's configuration shares with its other seeds.
 
-    The group's name; but where each seed starts from the weights of its own
-    (``init_from=.../seed=${seed}``), it has a group of its own, and what they share is that word.
+    It is the group's name, unless each seed starts from weights of its own
+    (``init_from=.../seed=${seed}``) and so has its own group.
     """
     written: Any = OmegaConf.to_container(run.composed, resolve=False)
     if "${seed}" not in str(written["init_from"]):
@@ -167,16 +152,16 @@ def over_seeds(run: Run) -> str:
 
 
 def is_of(run: Run, kept: DictConfig) -> bool:
-    """Return whether a configuration that is kept in a run's directory is this run's."""
+    """Return whether a configuration kept in a run's directory is this run's."""
     return bool(_digest(normal(kept)) == run.digest and kept.seed == run.seed)
 
 
 def _digest(config: DictConfig, *, start: str | None = None) -> str:
-    """Return eight hex digits of SHA-256 of what can change a result, seed apart.
+    """Return eight hex digits of the SHA-256 of all that can change a result but the seed.
 
     Args:
         config: In its normal form, as composed or as :func:`resolved` keeps it.
-        start: Of a warm start, in place of the checksum of its weights.
+        start: Stands for the checksum of the weights of a warm start.
     """
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     without = {*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN}
@@ -190,12 +175,12 @@ def _digest(config: DictConfig, *, start: str | None = None) -> str:
         for parent in parents:
             node = node.get(parent) or {}
         node.pop(last, None)
-    # What the weights are, not where they lie; a fresh start needs no word.
+    # What the weights are, not where they lie.
     weights, kept = values.pop("init_from", None), values.pop(_START, None)
     if weights is not None:
         values[_START] = start or kept or checksum(weights)
-    # Which of several equal devices computes does not matter; which kind does, in the last bits.
-    # One that is named need not be here: who starts a sweep may have no GPU.
+    # The kind of device matters, in the last bits. It need not exist on this machine: who starts
+    # a sweep may have no GPU.
     device = str(config.trainer.device)
     kind = resolve_device(device).type if device == "auto" else device.partition(":")[0]
     values["trainer"]["device"] = kind
@@ -204,39 +189,28 @@ def _digest(config: DictConfig, *, start: str | None = None) -> str:
 
 
 def _description(config: DictConfig, choices: dict[str, str]) -> str:
-    """Return the loss, the other choices, the start, the rate and values that are not usual."""
-    usual = usual_choices()
+    """Return the loss, other unusual choices, a warm start, the rate and unusual values."""
+    usual, chosen = usual_choices(), {g: c for g, c in choices.items() if g in config}
     parts = [choices["loss"]]
-    parts += [
-        choice
-        for group, choice in choices.items()
-        if group in config and group != "loss" and choice != usual.get(group)
-    ]
+    parts += [c for group, c in chosen.items() if group != "loss" and c != usual.get(group)]
     if config.init_from is not None:
         parts.append("warm")
-    if "lr" in config.optimizer:  # an optimizer of one's own may have none
+    if "lr" in config.optimizer:  # a custom optimizer may have none
         parts.append(f"lr={config.optimizer.lr}")
-    for group, choice in choices.items():
-        if group not in config:
-            continue
+    for group, choice in chosen.items():
         usual_values = _usual_values(group, choice)
         for key, value in _flat(config[group]).items():
             full = f"{group}.{key}"
             # The device is in the hash alone: auto and what it stands for are the same run.
-            if full in ("optimizer.lr", "trainer.device", _FILLED_IN, *_WITHOUT_EFFECT):
-                continue
-            if value != usual_values.get(key, value):
-                parts.append(_part(full, value))
+            hidden = full in ("optimizer.lr", "trainer.device", _FILLED_IN, *_WITHOUT_EFFECT)
+            if not hidden and value != usual_values.get(key, value):
+                *above, last = full.split(".")
+                is_class = last == "_target_"  # shown as prior=GaussianPrior
+                parts.append(
+                    f"{above[-1]}={value.rpartition('.')[2]}" if is_class else f"{last}={value}"
+                )
     readable = "-".join(re.sub(r"[^\w.=+-]", "_", part) for part in parts)
     return readable[:_LONGEST_DESCRIPTION].rstrip("-.")
-
-
-def _part(key: str, value: str) -> str:
-    """Return a value as a folder's name has it, of a class its name: ``prior=GaussianPrior``."""
-    *parents, last = key.split(".")
-    if last == "_target_":
-        return f"{parents[-1]}={value.rpartition('.')[2]}"
-    return f"{last}={value}"
 
 
 @cache
@@ -246,6 +220,6 @@ def _usual_values(group: str, choice: str) -> dict[str, str]:
 
 
 def _flat(config: Container) -> dict[str, str]:
-    """Return dotted key to value as text; interpolations as they stand."""
+    """Return dotted key to value as text, interpolations unresolved."""
     container: Any = OmegaConf.to_container(config, resolve=False)
     return {key: str(value) for key, value in flatten(container).items()}

@@ -1,4 +1,4 @@
-"""One run: check it, open its directory, train, evaluate, write the results."""
+"""One run: check it, lock its directory, resume or start it, record how it ended."""
 
 import errno
 import logging
@@ -17,34 +17,22 @@ from losslab.experiment.dry_run import dry_run
 from losslab.experiment.identity import is_of, kept_configuration, resolved
 from losslab.experiment.log_file import logging_to
 from losslab.experiment.train import train
-from losslab.files import read_yaml
-from losslab.recording import (
-    Run,
-    Status,
-    check_marks,
-    make_room,
-    manifest,
-    write_atomically,
-    write_json,
-)
+from losslab.files import read_yaml, write_atomically, write_json
+from losslab.recording import Run, Status, check_marks, make_room, manifest
 from losslab.stopping import end_with_parent
 from losslab.training import load_checkpoint, resolve_device
 
 logger = logging.getLogger("losslab")
 
-
-# What is wrong with the disk and not with the run.
-_OF_THE_DISK = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE),
-}
-
-
 IN_USE = "in use"
-"""What :func:`perform` returns of a run that another process is at."""
+"""Returned by :func:`perform` for a run that another process holds."""
+
+# Faults of the disk rather than the run.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
 
 
 class RunInUseError(RuntimeError):
-    """Another process is at work on this run."""
+    """Another process holds this run."""
 
 
 def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None) -> None:
@@ -52,9 +40,9 @@ def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None)
 
     Args:
         run: Planned.
-        elsewhere: Whether it will be done on a machine that may have other devices.
-        built: What was built before and need not be again, as it differs in the seed alone, or
-            dry run again, as it differs in rates alone; this one is added.
+        elsewhere: Whether it will run on a machine that may have other devices.
+        built: What earlier calls built or dry ran. A run that differs in the seed alone is not
+            built again, one that differs in rates alone gets no second dry run. Updated.
 
     Raises:
         ValueError: In one line: what was given, what is allowed, what to do.
@@ -63,8 +51,10 @@ def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None)
     if run.pending:
         built = set() if built is None else built
         if run.digest not in built:
-            parts = build(_on_the_cpu(config) if elsewhere else config)
-            kind = _kind_of(config)
+            there = config.copy()
+            if elsewhere:
+                there.trainer.device = "cpu"
+            parts, kind = build(there), _kind_of(config)
             if kind not in built:
                 dry_run(parts)
             built |= {run.digest, kind}
@@ -80,7 +70,7 @@ def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None)
 
 
 def _kind_of(config: DictConfig) -> str:
-    """Return what a dry run depends on: no seed, and no rates or other numbers with a fraction."""
+    """Return what a dry run depends on: neither the seed nor numbers with a fraction, as rates."""
 
     def blank(node: Any) -> Any:
         if isinstance(node, dict):
@@ -91,17 +81,10 @@ def _kind_of(config: DictConfig) -> str:
     return repr({key: blank(node) for key, node in plain.items() if key in usual_choices()})
 
 
-def _on_the_cpu(config: DictConfig) -> DictConfig:
-    copy = config.copy()
-    copy.trainer.device = "cpu"
-    return copy
-
-
 def perform(run: Run, *, show: bool = False) -> str | None:
-    """Do as :func:`complete` does, but let an error become this run's status and log.
+    """Do as :func:`complete`, but leave an error to the run's status and log.
 
-    The other runs of a sweep go on: a launcher may stop at an error. Returns the status, or
-    :data:`IN_USE`.
+    A launcher might stop a whole sweep at an error. Returns the status, or :data:`IN_USE`.
     """
     end_with_parent()
     try:
@@ -113,18 +96,14 @@ def perform(run: Run, *, show: bool = False) -> str | None:
 
 
 def complete(run: Run, *, show: bool = False) -> Status:
-    """Do a run unless it is finished; resume it where a killed process stopped.
-
-    Args:
-        run: Planned.
-        show: Whether to show a progress bar of epochs.
+    """Train a planned run unless it is finished; resume it where a killed process stopped.
 
     Returns:
         ``done`` or ``diverged``.
 
     Raises:
-        RunInUseError: Another process has the run.
-        OSError: The disk is full, say. What was written is kept; the run goes on from there.
+        RunInUseError: Another process holds the run.
+        OSError: The disk is full, say; the run can be resumed from its last checkpoint.
         ValueError: As :func:`prepare`.
     """
     if not run.pending and (status := run.status):
@@ -135,21 +114,20 @@ def complete(run: Run, *, show: bool = False) -> Status:
         if not mine:
             raise RunInUseError(f"{run.path} is being run by another process")
         try:
-            return _hold(run, show=show)
+            return _resume_or_start(run, show=show)
         except OSError as error:
-            if error.errno in _OF_THE_DISK:
+            if error.errno in _DISK_ERRORS:
                 reason = f"{os.strerror(error.errno)}: make room, and the same command resumes"
                 with suppress(OSError):
                     run.set_status("running", error=reason)
             raise
 
 
-def _hold(run: Run, *, show: bool) -> Status:
-    """Do what this process has the lock of."""
+def _resume_or_start(run: Run, *, show: bool) -> Status:
     status, state = run.status, None
     run.tidy()
     if status is not None and not run.pending:
-        return status  # by somebody else, since we looked
+        return status  # another process has finished it since
     if status == "running" and not run.composed.force:
         ended = run.ends_as
         if ended is not None:
@@ -160,10 +138,10 @@ def _hold(run: Run, *, show: bool) -> Status:
         run.clear()
     run.set_status("running")
     with logging_to(run.files.log):
-        return _attempt(run, state=state, show=show)
+        return _train(run, state=state, show=show)
 
 
-def _attempt(run: Run, *, state: dict[str, Any] | None, show: bool) -> Status:
+def _train(run: Run, *, state: dict[str, Any] | None, show: bool) -> Status:
     config, files = run.composed, run.files
     about = manifest(
         command=run.command,
@@ -187,9 +165,9 @@ def _attempt(run: Run, *, state: dict[str, Any] | None, show: bool) -> Status:
             logger.info("data: %s", line)
         diverged = train(run, parts, state=state, show=show)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             logger.error("stopped: %s", error)
-            raise  # it is not failed, and goes on from its checkpoint
+            raise  # not failed: it can be resumed
         logger.error("failed\n%s", traceback.format_exc())
         run.set_status("failed", error=f"{type(error).__name__}: {error}")
         raise
@@ -201,11 +179,7 @@ def _attempt(run: Run, *, state: dict[str, Any] | None, show: bool) -> Status:
 
 
 def _load_checkpoint(run: Run) -> dict[str, Any] | None:
-    """Return where a run goes on, ``None`` where it has no checkpoint.
-
-    Raises:
-        ValueError: It is cut off or altered, or the records that go with it are.
-    """
+    """Return a run's checkpoint, if any; raise ``ValueError`` if it or its records are damaged."""
     checkpoint = run.files.checkpoint
     try:
         state = load_checkpoint(checkpoint)
@@ -215,7 +189,7 @@ def _load_checkpoint(run: Run) -> dict[str, Any] | None:
         check_marks(run, state.get("records"))
     except ValueError as error:
         if not checkpoint.exists():
-            return None  # another process ended the run meanwhile
+            return None  # another process has ended the run meanwhile
         raise ValueError(
             f"{run.path}: {error}, so its checkpoint is of no use; delete "
             f"{checkpoint.name} to train this run from its start"
@@ -226,7 +200,7 @@ def _load_checkpoint(run: Run) -> dict[str, Any] | None:
 def _check_same_configuration(run: Run) -> None:
     try:
         text = read_yaml(run.files.config)
-        assert "${" not in text  # all was resolved; what refers to itself could grow for ever
+        assert "${" not in text  # self-references could grow without end
         same = is_of(run, kept_configuration(text))
     except (FileNotFoundError, NotADirectoryError):
         return

@@ -1,4 +1,4 @@
-"""A finished run's model, to be used elsewhere: what is kept beside it, a loader, its metrics."""
+"""A finished run's model for use elsewhere: its description, loading it, evaluating it."""
 
 import json
 from collections.abc import Sequence
@@ -36,12 +36,7 @@ _TAKES = "evaluate takes data=..., data.KEY=..., trainer.device=... and trainer.
 
 
 def about_model(config: DictConfig, dataset: Dataset) -> str:
-    """Return ``model.json``: all that is needed to use a run's weights rightly.
-
-    Args:
-        config: Of the run.
-        dataset: What it was trained on.
-    """
+    """Return ``model.json``: all that is needed to use a run's weights correctly."""
     about = {
         "model": OmegaConf.to_container(config.model, resolve=True),
         "input_shape": dataset.input_shape,
@@ -57,10 +52,10 @@ def about_model(config: DictConfig, dataset: Dataset) -> str:
 
 
 class SavedModel(nn.Module):
-    """A trained model that is given raw images, as :func:`load_model` returns it.
+    """A trained model that takes raw images, as :func:`load_model` returns it.
 
     Attributes:
-        model: What was trained; it is given normalised images.
+        model: The trained module, which takes normalised images.
         input_shape: ``(C, H, W)``.
         class_names: K names, in the order of the logits.
         mean: One number a channel, full brightness being 1.
@@ -82,7 +77,7 @@ class SavedModel(nn.Module):
         self.register_buffer("_scale", scale)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits ``(N, K)``; their softmax are the probabilities.
+        """Return logits ``(N, K)``, whose softmax is the probabilities.
 
         Args:
             images: ``(N, C, H, W)``, uint8 from 0 to 255 or floating point from 0 to 1.
@@ -109,14 +104,14 @@ class SavedModel(nn.Module):
 def load_model(run: Run | str | Path) -> SavedModel:
     """Return a finished run's model on the CPU, in evaluation mode; raw images in, logits out.
 
-    No code but the model's own class is run; of a custom model its module must be in the working
+    No code but the model's own class is run. The module of a custom model must be in the working
     folder, as for training.
 
     Args:
-        run: It, or its directory, ``outputs/<name>/<group>/seed=<n>``.
+        run: A run or its directory, ``outputs/<name>/<group>/seed=<n>``.
 
     Raises:
-        ValueError: It is not a finished run, a file was altered, or what is needed is not there.
+        ValueError: The run is not finished, or a file was altered or is missing.
 
     >>> load_model("outputs")
     Traceback (most recent call last):
@@ -148,7 +143,7 @@ def _found(run: Run | str | Path) -> Run:
 
 
 def _about(run: Run) -> dict[str, Any]:
-    """Return what ``model.json`` holds, of an older run what it would."""
+    """Return what ``model.json`` holds, or would hold for a run of an older version."""
     try:
         content = run.read(run.files.about_model)
     except FileNotFoundError:
@@ -170,18 +165,18 @@ def evaluate_run(
     """Evaluate a finished run's model on its own data or on other data.
 
     Args:
-        run: It, or its directory.
+        run: A run or its directory.
         overrides: ``data=...`` or ``data.KEY=...``, and ``trainer.device=...``.
         config_dir: A folder with more choices, and the modules that they or the run name.
 
     Returns:
-        By part (``train``, ``val``, ``test``) its number of ``examples``, ``accuracy``, ``nll``,
-        ``brier`` and ``ece``. On the run's own data those of ``val`` and ``test`` are the run's.
+        For ``train``, ``val`` and ``test`` the number of ``examples``, ``accuracy``, ``nll``,
+        ``brier`` and ``ece``; on the run's own data equal to its summary.
 
     Raises:
         ValueError: As :func:`load_model`; an override is wrong; or images or classes do not fit.
     """
-    with Composer(config_dir):  # which trusts the modules there
+    with Composer(config_dir):  # allows the modules there
         saved = load_model(run)
     config = _configuration(_found(run), overrides, config_dir)
     settings: Trainer = make(config.trainer, "trainer", kind=Trainer)
@@ -207,7 +202,7 @@ def evaluate_run(
         loader = BatchLoader(
             getattr(dataset, name),
             batch_size=settings.batch_size,
-            mean=saved.mean,  # of what the run was trained on, whatever these images are
+            mean=saved.mean,  # of the training data, whatever these images are
             std=saved.std,
             device=device,
             channels_last=settings.channels_last,

@@ -1,12 +1,13 @@
 """The training of one run and the files that hold its result."""
 
-from functools import partial
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save as to_safetensors
-from torch import nn
 
 from losslab.diagnostics import DiagnosticRunner, probe_of
 from losslab.experiment.build import Parts
@@ -37,56 +38,27 @@ def train(run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool) -
     Args:
         run: Planned; its directory exists.
         parts: Built from its configuration.
-        state: A checkpoint to go on from.
+        state: A checkpoint to resume from.
         show: Whether to show a progress bar.
     """
-    # Half a second to import, and then only to train.
-    from losslab.tensorboard import RunWriter, histograms, precision_recall_curves
+    from losslab.tensorboard import RunWriter  # takes half a second to import
 
     config, settings, files = run.composed, parts.trainer, run.files
     configure_process(threads=settings.threads, deterministic=settings.deterministic)
-    step = parts.step()
-    model = step.model
-    writer = RunWriter(
-        run,
-        hyper_parameters=_hyper_parameters(config, run.choices),
-        group=f"{config.name}/{over_seeds(run)}",
-    )
-    recorder = Recorder(run, views=[writer], after_step=None if state is None else state["step"])
+    step, drawings = parts.step(), _Drawings(run, parts)
     loaders = {part: parts.loader(part) for part in ("train", "val", "test")}
     diagnostic_runner = DiagnosticRunner(
         parts.diagnostics,
-        model=model,
+        model=step.model,
         objective=step.objective,
         probe=probe_of(loaders["train"].in_order(), settings.probe_size),
     )
-    at_the_end: Curves = {}
-    draw_images = partial(_images, run, parts)
+    group = f"{config.name}/{over_seeds(run)}"
+    writer = RunWriter(run, hyper_parameters=_hyper_parameters(run), group=group)
+    recorder = Recorder(run, views=[writer], after_step=None if state is None else state["step"])
     success = False
     try:
-        with _progress_bar(show) as bar:
-            task = bar.add_task(run.group, total=None)
-
-            def show_epoch(epoch: int, epochs: int, scalars: Scalars) -> None:
-                accuracy = f"validation accuracy {scalars['val/accuracy']:.4f}"
-                bar.update(task, completed=epoch, total=epochs, description=accuracy)
-
-            def draw(
-                epochs_done: int, validation: Evaluation, curves: Curves, last: bool
-            ) -> list[Any]:
-                shown: list[Any] = []
-                if not bool(validation.logits.isfinite().all()):
-                    return shown  # the run is about to be found diverged
-                every = settings.histograms_every
-                if every is not None and (last or epochs_done % every == 0):
-                    shown += histograms(*_arrays(validation), _weights(model))
-                every = settings.pictures_every
-                if last:  # drawn with what the last diagnostics see
-                    at_the_end.update(curves)
-                elif every is not None and epochs_done and epochs_done % every == 0:
-                    shown += draw_images(validation, curves)
-                return shown
-
+        with _progress_bar(run.group, show=show) as show_epoch:
             loop = Loop(
                 step=step,
                 schedule=parts.schedule,
@@ -99,41 +71,34 @@ def train(run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool) -
                     files.checkpoint, checkpoint | {"records": recorder.marks()}
                 ),
                 diagnose=diagnostic_runner.after_epoch,
-                draw=draw,
+                draw=drawings.after_epoch,
                 on_epoch=show_epoch,
             )
             if state is not None:
                 loop.restore(state)
             loop.run()
-        # A run that diverged within an epoch was not validated since.
-        val = loop.validation or evaluate(model, loaders["val"], autocast=step.autocast)
-        test = evaluate(model, loaders["test"], autocast=step.autocast)
-        results = {"val": val, "test": test}
-        scalars = {
-            f"{part}/{name}": value
-            for part, result in results.items()
-            for name, value in result.sums.scalars().items()
-        }
-        # First of all: whatever a diagnostic does at the end, these are there.
-        _write_results(files, step, results, about=about_model(config, parts.dataset))
-        seen = {tag: value for tag, value in scalars.items() if tag.startswith("test/")}
-        if loop.diverged:  # nothing is left to look at
-            loop.record(seen)
+        # A run that diverged within an epoch has not been validated since.
+        val = loop.validation or evaluate(step.model, loaders["val"], autocast=step.autocast)
+        test = evaluate(step.model, loaders["test"], autocast=step.autocast)
+        # Before the last diagnostics, which may fail.
+        _write_results(files, step, val, test, about=about_model(config, parts.dataset))
+        tested = {f"test/{name}": value for name, value in test.sums.scalars().items()}
+        if loop.diverged:
+            loop.record(tested)
         else:
             finding = diagnostic_runner.after_training(
                 loop.scalars,
                 val=Predictions(val.logits, val.labels),
                 test=Predictions(test.logits, test.labels),
             )
-            shown: list[Any] = []
-            if settings.pictures_every is not None and bool(test.logits.isfinite().all()):
-                shown = draw_images(val, at_the_end | finding.curves)
-                shown += precision_recall_curves(*_arrays(test), parts.dataset.class_names)
-            loop.record(seen | finding.scalars, curves=finding.curves, shown=shown)
+            shown = drawings.after_training(val, test, finding.curves)
+            loop.record(tested | finding.scalars, curves=finding.curves, shown=shown)
+        validated = {f"val/{name}": value for name, value in val.sums.scalars().items()}
+        final = sorted((loop.scalars | validated).items())
         write_json(
             files.summary,
             {"step": loop.steps_done, "epoch": loop.epochs_done}
-            | {t: v for t, v in sorted((loop.scalars | scalars).items()) if v - v == 0},
+            | {tag: value for tag, value in final if math.isfinite(value)},
         )
         success = not loop.diverged
     finally:
@@ -142,11 +107,11 @@ def train(run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool) -
 
 
 def _write_results(
-    files: Files, step: TrainingStep, results: dict[str, Evaluation], *, about: str
+    files: Files, step: TrainingStep, val: Evaluation, test: Evaluation, *, about: str
 ) -> None:
     predictions = {
         f"{part}/{name}": getattr(result, name).contiguous()
-        for part, result in results.items()
+        for part, result in (("val", val), ("test", test))
         for name in ("logits", "labels")
     }
     write_atomically(files.predictions, to_safetensors(predictions))
@@ -157,46 +122,81 @@ def _write_results(
     write_atomically(files.model, pack_weights(step.model.state_dict()))
 
 
+class _Drawings:
+    """The images and histograms of a run, as values of a TensorBoard summary."""
+
+    def __init__(self, run: Run, parts: Parts) -> None:
+        self._run, self._parts, self._last_curves = run, parts, Curves()
+
+    def after_epoch(
+        self, epochs_done: int, validation: Evaluation, curves: Curves, last: bool
+    ) -> list[Any]:
+        """Return what is due; the images of the last epoch wait for the last diagnostics."""
+        from losslab.tensorboard import histograms
+
+        def due(every: int | None) -> bool:
+            return every is not None and (last or epochs_done % every == 0)
+
+        shown: list[Any] = []
+        if not bool(validation.logits.isfinite().all()):
+            return shown  # the run is about to be found diverged
+        if due(self._parts.trainer.histograms_every):
+            shown += histograms(*_arrays(validation), self._weights())
+        if last:
+            self._last_curves = curves
+        elif epochs_done and due(self._parts.trainer.pictures_every):
+            shown += self._images(validation, curves)
+        return shown
+
+    def after_training(self, val: Evaluation, test: Evaluation, curves: Curves) -> list[Any]:
+        """Return the final images; ``curves`` are those of the last diagnostics."""
+        from losslab.tensorboard import precision_recall_curves
+
+        if self._parts.trainer.pictures_every is None or not bool(test.logits.isfinite().all()):
+            return []
+        names = self._parts.dataset.class_names
+        images = self._images(val, self._last_curves | curves)
+        return images + precision_recall_curves(*_arrays(test), names)
+
+    def _weights(self) -> dict[str, Any]:
+        named = self._parts.model.named_parameters()
+        return {name: p.detach().float().cpu().numpy() for name, p in named}
+
+    def _images(self, validation: Evaluation, curves: Curves) -> list[Any]:
+        # matplotlib takes a second to import.
+        from losslab.figures.run_images import Recorded, run_images
+        from losslab.tensorboard import image
+
+        run, dataset = self._run, self._parts.dataset
+        logits, labels = _arrays(validation)
+        recorded = Recorded(
+            seed=run.seed,
+            logits=logits,
+            labels=labels,
+            weights=self._weights(),
+            curves=curves,
+            class_names=[str(name) for name in dataset.class_names],
+        )
+        name, loss = run.group.rpartition("-")[0], run.choices["loss"]
+        node: Any = OmegaConf.to_container(run.composed.loss)
+        shown, prior = dataset.val.images.cpu().numpy(), node.get("prior")
+        images = run_images([recorded], name=name, loss=loss, prior=prior, images=shown)
+        return [image(tag, *each) for tag, each in images.items()]
+
+
 def _arrays(evaluation: Evaluation) -> tuple[Any, Any]:
     """Return logits and labels in numpy."""
     return evaluation.logits.float().cpu().numpy(), evaluation.labels.cpu().numpy()
 
 
-def _weights(model: nn.Module) -> dict[str, Any]:
-    return {name: p.detach().float().cpu().numpy() for name, p in model.named_parameters()}
-
-
-def _images(run: Run, parts: Parts, validation: Evaluation, curves: Curves) -> list[Any]:
-    """Return the images of the run as it is now, for TensorBoard."""
-    # matplotlib takes a second to import: only for those who ask for images.
-    from losslab.figures.run_images import Recorded, run_images
-    from losslab.tensorboard import image
-
-    logits, labels = _arrays(validation)
-    recorded = Recorded(
-        seed=run.seed,
-        logits=logits,
-        labels=labels,
-        weights=_weights(parts.model),
-        curves=curves,
-        class_names=[str(name) for name in parts.dataset.class_names],
-    )
-    name, of_loss = run.group.rpartition("-")[0], OmegaConf.to_container(run.composed.loss)
-    assert isinstance(of_loss, dict)
-    shown = parts.dataset.val.images.cpu().numpy()
-    loss, prior = run.choices["loss"], of_loss.get("prior")
-    images = run_images([recorded], name=name, loss=loss, prior=prior, images=shown)
-    return [image(tag, *each) for tag, each in images.items()]
-
-
-def _hyper_parameters(config: DictConfig, choices: dict[str, str]) -> dict[str, bool | float | str]:
+def _hyper_parameters(run: Run) -> dict[str, bool | float | str]:
     """Return the columns of TensorBoard's table: the choices, and every value below a group.
 
     Without the seed, so that the seeds of a configuration make one row, and without what changes
     no result: diagnostics, cadences of recording, places.
     """
-    columns = {group: choice for group, choice in choices.items() if group != "diagnostics"}
-    container: Any = OmegaConf.to_container(config, resolve=True)
+    columns = {group: choice for group, choice in run.choices.items() if group != "diagnostics"}
+    container: Any = OmegaConf.to_container(run.composed, resolve=True)
     values = flatten({group: container.get(group) for group in columns})
     return columns | {
         key: value
@@ -205,14 +205,20 @@ def _hyper_parameters(config: DictConfig, choices: dict[str, str]) -> dict[str, 
     }
 
 
-def _progress_bar(show: bool) -> Progress:
+@contextmanager
+def _progress_bar(title: str, *, show: bool) -> Iterator[Callable[[int, int, Scalars], None]]:
+    """Show a bar of epochs in a terminal; gives what updates it."""
     console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("epochs"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not (show and console.is_terminal),
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+        *(TextColumn("epochs"), TimeRemainingColumn()),
     )
+    hidden = not (show and console.is_terminal)
+    with Progress(*columns, console=console, disable=hidden) as bar:
+        task = bar.add_task(title, total=None)
+
+        def show_epoch(epoch: int, epochs: int, scalars: Scalars) -> None:
+            accuracy = f"validation accuracy {scalars['val/accuracy']:.4f}"
+            bar.update(task, completed=epoch, total=epochs, description=accuracy)
+
+        yield show_epoch

@@ -1,4 +1,4 @@
-"""Warm starts: the final weights of another run in place of fresh ones."""
+"""Warm starts from the final weights of another run."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,18 +12,13 @@ from losslab.files import expanded
 from losslab.recording import Run
 
 FRESH = {"output_scale": 1.0, "output_bias": 0.0}
-"""Options of a model that change nothing but its fresh weights, as they do not."""
+"""Model options that change fresh weights only, at the values at which they change nothing."""
 
 _WHAT_FITS = "give the weights of a run with the same model, classes and size of pictures"
 
 
 def checksum(init_from: object) -> str:
-    """Return the SHA-256 of the weights that ``init_from`` names.
-
-    Which run a warm start is depends on what the weights are, not on where they lie.
-
-    Args:
-        init_from: A run directory, or a file of weights in the safetensors format.
+    """Return the SHA-256 of the weights in a run directory or safetensors file.
 
     Raises:
         ValueError: There is no such file, or it was altered since its run ended.
@@ -37,14 +32,13 @@ def warm_start(
     """Replace the weights of ``model`` by those that ``init_from`` names; no code is run.
 
     Args:
-        model: Of the same names and shapes.
+        model: With the same names and shapes.
         init_from: As in :func:`checksum`.
-        options: With which the model was made; those of fresh weights would have no effect.
+        options: With which the model was made.
 
     Raises:
-        ValueError: The file is missing or damaged, its weights do not fit (the first difference
-            is named), one is not a finite number, or an option is of :data:`FRESH` and not as
-            there.
+        ValueError: The file is missing or damaged, its weights do not fit or are not finite, or an
+            option would only change fresh weights, as those in :data:`FRESH`.
     """
     for option, plain in FRESH.items():
         given = (options or {}).get(option, plain)
@@ -63,15 +57,11 @@ def warm_start(
 
 
 def load_weights(model: nn.Module, file: Path, named: str) -> dict[str, Tensor]:
-    """Replace and return the weights of ``model`` by those of a file; no code is run.
-
-    Args:
-        model: Of the same names and shapes.
-        file: In the safetensors format; in a run directory it must be as the run left it.
-        named: What an error calls it.
+    """Load a safetensors file into ``model`` and return its weights; no code is run.
 
     Raises:
-        ValueError: It is damaged, or its weights do not fit.
+        ValueError: It is damaged, altered since its run ended, or does not fit; begins with
+            ``named``.
     """
     try:
         weights = load(_read(file))

@@ -1,8 +1,10 @@
-"""The interface of a launcher, and checks that all of them share."""
+"""The interface of a launcher, and what several of them share."""
 
 import importlib.util
+import os
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
@@ -12,27 +14,23 @@ from losslab.recording import Run
 
 
 class Failed(NamedTuple):
-    """A run that did not end, with the reason in one line; its log has the traceback."""
+    """A run that is not finished, and why in one line; its log has the traceback."""
 
     run: Run
     reason: str
 
 
 class LauncherError(RuntimeError):
-    """A launcher ended before its runs did.
-
-    Attributes:
-        failed: The runs that are not finished.
-    """
+    """Workers ended before their runs did."""
 
     failed: Sequence[Failed] = ()
 
 
 class Launcher(ABC):
-    """Does runs somewhere; a context manager, so that workers serve a whole sweep or study."""
+    """Trains runs somewhere; a context manager, so that workers serve a whole sweep or study."""
 
     device: Literal["cpu", "cuda"] | None = None
-    """What ``trainer.device=auto`` means where the runs are done; ``None`` on this machine."""
+    """What ``trainer.device=auto`` means for its workers; ``None`` for those on this machine."""
 
     def __enter__(self) -> Self:
         return self
@@ -47,17 +45,16 @@ class Launcher(ABC):
 
     @abstractmethod
     def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
-        """Do all runs, at least one; return what :func:`losslab.experiment.perform` did of each.
+        """Call :func:`losslab.experiment.perform` on each run and return what it returns.
 
         Raises:
             LauncherError: Workers ended before their runs did.
         """
 
     def on_its_device(self, config: DictConfig) -> DictConfig:
-        """Return a run's configuration for the machines of the launcher.
+        """Return a run's configuration for the launcher's machines.
 
-        What ``trainer.device=auto`` stands for is part of what a run is, so it has to be known
-        where the run is planned.
+        The meaning of ``trainer.device=auto`` is part of a run's identity, so planning needs it.
 
         Raises:
             ValueError: The run needs a GPU, and the launcher gives it none.
@@ -77,12 +74,7 @@ class Launcher(ABC):
 
 
 def require(module: str, *, launcher: str) -> None:
-    """Raise ``ValueError`` if a module is not installed.
-
-    Args:
-        module: Its name.
-        launcher: The choice that needs it, and the extra that installs it.
-    """
+    """Raise ``ValueError`` if a module is missing, which the extra ``launcher`` installs."""
     if importlib.util.find_spec(module) is None:
         raise ValueError(
             f"launcher={launcher} needs {module}, which is not installed; "
@@ -96,3 +88,13 @@ def check_counts(given: object, *names: str) -> None:
         value = getattr(given, name)
         if value < 1:
             raise ValueError(f"launcher.{name}={value}; give 1 or more")
+
+
+def variables() -> dict[str, str]:
+    """Return losslab's environment variables, which a notebook may change, for a worker."""
+    return {name: value for name, value in os.environ.items() if name.startswith("LOSSLAB_")}
+
+
+def add_to_path(path: Iterable[str]) -> None:
+    """Let a worker import what the process that launched it can."""
+    sys.path += [place for place in path if place not in sys.path]

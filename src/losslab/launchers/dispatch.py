@@ -1,4 +1,4 @@
-"""Dispatch runs to a launcher, and see how they ended."""
+"""Dispatch runs to a launcher, and report those that failed."""
 
 import shutil
 import time
@@ -18,23 +18,19 @@ _NO_SPACE = 2**16  # bytes
 
 
 def make_launcher(config: DictConfig) -> Launcher:
-    """Return the launcher that a configuration chose; nothing is started yet.
-
-    Raises:
-        ValueError: A key is wrong, or what it needs is not installed.
-    """
+    """Return the chosen launcher, not yet started; raise ``ValueError`` if it cannot work."""
     launcher: Launcher = make(config.launcher, "launcher", kind=Launcher)
     return launcher
 
 
 def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title: str) -> None:
-    """Do runs; how each ended is in its directory.
+    """Train runs; how each ended is in its directory.
 
-    A run that another process has is left to it. When all others are done, this waits for those
-    runs, and takes over what a process did not finish before it ended.
+    Runs that another process holds are left to it and waited for after all others. Those that it
+    does not finish are taken over.
 
     Raises:
-        ValueError: The output folder cannot be written.
+        ValueError: The output folder cannot be written to.
         LauncherError: Workers ended before their runs did.
     """
     if not runs:
@@ -61,7 +57,7 @@ def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title
 
 
 def _launch(launcher: Launcher, runs: Sequence[Run]) -> list[Run]:
-    """Do runs; return those that another process has."""
+    """Launch runs; return those that another process holds."""
     try:
         returned = launcher.launch(runs)
     except LauncherError as error:
@@ -71,7 +67,7 @@ def _launch(launcher: Launcher, runs: Sequence[Run]) -> list[Run]:
 
 
 def outcome(runs: Iterable[Run]) -> list[Failed]:
-    """Return the runs that are not finished, with the reason."""
+    """Return the runs that are not finished, with the reasons."""
     return [Failed(run, run.reason or _reason(run)) for run in runs if not run.finished]
 
 

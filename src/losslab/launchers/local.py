@@ -1,4 +1,4 @@
-"""Runs on this machine: in this process, or in one worker process per core."""
+"""Runs on this machine, in this process or in one worker process per core."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import final
 
 from losslab.experiment import perform
-from losslab.launchers.base import Launcher, LauncherError
+from losslab.launchers.base import Launcher, LauncherError, variables
 from losslab.recording import Run
 from losslab.stopping import end_with_parent
 
@@ -29,9 +29,6 @@ class Joblib(Launcher):
 
     Attributes:
         workers: How many; -1 for one per core.
-
-    Raises:
-        ValueError: ``workers`` is neither -1 nor a whole number from 1 up.
     """
 
     workers: int = -1
@@ -47,28 +44,25 @@ class Joblib(Launcher):
         """Do all runs; the processes stay for the next call."""
         import joblib
 
-        # A notebook may change them, and its workers outlive a sweep.
-        variables = {key: v for key, v in os.environ.items() if key.startswith("LOSSLAB_")}
         try:
-            # A run takes much longer than handing it out: no batches.
+            # No batches: a run takes much longer than dispatching it.
             parallel = joblib.Parallel(
                 n_jobs=self.workers,
                 backend="loky",
                 batch_size=1,
                 initializer=_begin,
-                # Of another folder or other variables than in an earlier round: other workers.
-                initargs=(str(Path.cwd()), variables),
+                # Workers outlive a sweep; a new folder or new variables get new ones.
+                initargs=(str(Path.cwd()), variables()),
             )
             return list(parallel(joblib.delayed(perform)(run) for run in runs))
         except BrokenProcessPool as error:
             raise LauncherError(
-                "a worker process was killed, as happens where memory runs out; finished runs "
-                "are kept, and the same command resumes (launcher.workers=1 for fewer "
-                "workers)"
+                "a worker process was killed, as happens when memory runs out; finished runs are "
+                "kept, and the same command resumes (launcher.workers=1 for fewer workers)"
             ) from error
 
 
-def _begin(folder: str, variables: dict[str, str]) -> None:
+def _begin(folder: str, environment: dict[str, str]) -> None:
     os.chdir(folder)
-    os.environ.update(variables)
+    os.environ.update(environment)
     end_with_parent()

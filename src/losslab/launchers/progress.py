@@ -1,17 +1,11 @@
-"""A live bar over a sweep, from the status files: it works with every launcher."""
+"""A live progress bar of a sweep, from status files, so that it works with every launcher."""
 
 import threading
 from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from losslab.recording import FINISHED, Run
@@ -22,17 +16,12 @@ SECONDS_BETWEEN_LOOKS = 0.5
 class SweepProgress:
     """Show runs done, failed and remaining, and the time left, while the context is open.
 
-    On anything but a terminal it prints one line at the beginning and one at the end.
-
-    Args:
-        runs: Those that are to be done now.
-        console: Where to show it.
-        title: What is being done, e.g. ``tuning``.
+    If ``console`` is not a terminal, print one line at the beginning and one at the end.
     """
 
     def __init__(self, runs: Sequence[Run], *, console: Console, title: str) -> None:
         self._pending = list(runs)
-        # A failed run that is tried again still says so until a worker takes it up.
+        # A failed run that is retried keeps this status until a worker starts it.
         self._stale = {run for run in runs if run.status == "failed"}
         self._total, self._failed = len(runs), 0
         self._console, self._title = console, title
@@ -86,11 +75,8 @@ class SweepProgress:
             elif status not in FINISHED:
                 still.append(run)
         self._pending = still
-        self._progress.update(
-            self._task,
-            completed=self._total - len(still),
-            runs=self._counts(),
-        )
+        completed = self._total - len(still)
+        self._progress.update(self._task, completed=completed, runs=self._counts())
 
     def _counts(self) -> str:
         done = self._total - len(self._pending) - self._failed

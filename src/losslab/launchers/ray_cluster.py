@@ -1,7 +1,7 @@
 """Runs on a Ray cluster, either a running one or one started on this machine.
 
-This uses Ray itself, not Hydra's plugin: the plugin composes each run's configuration again in its
-worker, starts a dashboard and writes into the home folder.
+Hydra's plugin is not used: it composes each run's configuration again in its worker, starts a
+dashboard and writes into the home folder.
 """
 
 import os
@@ -16,7 +16,14 @@ from types import TracebackType
 from typing import Any, Literal, final
 
 from losslab.experiment import perform
-from losslab.launchers.base import Launcher, LauncherError, check_counts, require
+from losslab.launchers.base import (
+    Launcher,
+    LauncherError,
+    add_to_path,
+    check_counts,
+    require,
+    variables,
+)
 from losslab.recording import Run
 
 
@@ -26,10 +33,9 @@ class Ray(Launcher):
     """One actor per worker: it imports torch once and keeps its share of a GPU while it lives.
 
     Attributes:
-        address: Of a running cluster, ``auto`` or ``HOST:PORT``. Its machines must see
-            losslab, the data and the output folder at the same paths. ``None`` starts one on this
-            machine and stops it at the end.
-        workers: Runs at once; ``None`` for as many as the cluster has room for.
+        address: Of a running cluster, ``auto`` or ``HOST:PORT``, whose machines have losslab, the
+            data and the output folder at the same paths. ``None`` starts one on this machine.
+        workers: Concurrent runs; ``None`` for as many as the cluster has room for.
         cpus: Of each run.
         gpus: Of each run; 0.25 for four on one GPU.
 
@@ -59,7 +65,7 @@ class Ray(Launcher):
         os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if self.address is None:
-            # Else Ray writes a token into the home folder.
+            # Otherwise Ray writes a token into the home folder.
             os.environ["RAY_AUTH_MODE"] = "token"
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         import ray
@@ -67,7 +73,7 @@ class Ray(Launcher):
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         try:
             if self.address is None:
-                # A short path: those of sockets in it have a limit.
+                # A short path, as the paths of its sockets have a limit.
                 self._temporary = Path(tempfile.mkdtemp(prefix="ray-"))
                 ray.init(
                     address="local",
@@ -115,7 +121,7 @@ class Ray(Launcher):
                 lost += 1
         if lost:
             raise LauncherError(
-                f"{lost} of {len(runs)} runs lost their Ray worker, as happens where memory runs "
+                f"{lost} of {len(runs)} runs lost their Ray worker, as happens when memory runs "
                 "out; finished runs are kept, and the same command resumes"
             )
         return returned
@@ -140,18 +146,17 @@ class Ray(Launcher):
         actor = ray.remote(
             num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=0
         )(_Worker)
-        settings = {name: v for name, v in os.environ.items() if name.startswith("LOSSLAB_")}
         while len(self._actors) < wanted:
-            self._actors.append(actor.remote(str(Path.cwd()), list(sys.path), settings))
+            self._actors.append(actor.remote(str(Path.cwd()), list(sys.path), variables()))
 
 
 class _Worker:
-    """Does runs in one of Ray's processes, as if in the folder where the command was started."""
+    """Trains runs in one of Ray's processes, in the folder where the command was started."""
 
-    def __init__(self, folder: str, path: list[str], settings: dict[str, str]) -> None:
+    def __init__(self, folder: str, path: list[str], environment: dict[str, str]) -> None:
         os.chdir(folder)
-        sys.path += [place for place in path if place not in sys.path]
-        os.environ.update(settings)
+        add_to_path(path)
+        os.environ.update(environment)
 
     def do(self, index: int, run: Run) -> tuple[int, str | None]:
         return index, perform(run)

@@ -1,7 +1,7 @@
 """Runs on a Slurm cluster, in job arrays that submitit submits.
 
-This uses submitit itself, not Hydra's plugin: the plugin makes every run a job, and a job's process
-takes ten seconds to import torch, for a run of perhaps one second.
+Hydra's plugin is not used: it makes every run a job, which takes ten seconds to import torch for a
+run of perhaps one second.
 """
 
 import io
@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
-from losslab.launchers.base import Launcher, LauncherError, check_counts, require
+from losslab.launchers.base import Launcher, LauncherError, add_to_path, check_counts, require
 from losslab.launchers.local import Joblib, Serial
 from losslab.recording import Run
 
-# submitit writes four files per job and one per array: no folder gets a thousand. Also, clusters
-# rarely allow arrays of more than a thousand.
+# submitit writes four files a job, so that no folder gets a thousand; clusters rarely allow larger
+# arrays than a thousand.
 _JOBS_PER_ARRAY = 200
-# Options are lines of a shell script and may come from somebody else's configuration.
+# Options are lines of a shell script and may come from someone else's configuration.
 _NOT_OPTIONS = (
     *("array", "chdir", "container", "error", "export", "export_file", "get_user_env", "input"),
     *("open_mode", "output", "wrap"),
@@ -36,15 +36,15 @@ _LOOKS_BETWEEN_QUESTIONS = 10
 @final
 @dataclass(frozen=True)
 class Slurm(Launcher):
-    """Jobs that do several runs each; the command waits for them.
+    """Jobs of several runs each; the command waits for them.
 
-    A job that runs out of time or is preempted is queued again and resumes from its runs' last
-    checkpoints. The cluster's machines must see losslab, the data and the output folder at the
+    A job that runs out of time or is preempted is queued again and resumes from the last
+    checkpoints. The cluster's machines must have losslab, the data and the output folder at the
     same paths as the machine on which the command is started.
 
     Attributes:
         runs_per_job: At most.
-        runs_at_once: How many of a job's runs are done side by side; they share its GPUs.
+        runs_at_once: Concurrent runs of a job; they share its GPUs.
         jobs_at_once: At most.
         minutes: The time limit of a job.
         cpus: Of each run.
@@ -98,15 +98,14 @@ class Slurm(Launcher):
         return "cuda" if self.gpus else "cpu"
 
     def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
-        """Submit jobs that do all runs and wait; submitit's files stay only if one was lost."""
+        """Submit jobs and wait; submitit's files stay only if a job was lost."""
         above = runs[0].root / ".submitit"
         above.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=above))
         count = -(-len(runs) // self.runs_per_job)
-        # Dealt out like cards, so that the slow runs of a sweep do not all fall to one job.
-        path = tuple(sys.path)
-        work = [_Work(tuple(runs[index::count]), self.runs_at_once, path) for index in range(count)]
-        submitted = self._submit(work, place)
+        # Dealt like cards, so that one job does not get all the slow runs of a sweep.
+        parts, path = [tuple(runs[index::count]) for index in range(count)], tuple(sys.path)
+        submitted = self._submit([_Work(part, self.runs_at_once, path) for part in parts], place)
         lost = [
             job.paths.stderr
             for job in submitted
@@ -126,7 +125,7 @@ class Slurm(Launcher):
         return returned
 
     def _submit(self, work: Sequence["_Work"], place: Path) -> list[Any]:
-        """Return submitit's jobs, all of them ended."""
+        """Submit jobs, wait until all have ended and return them."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         local = self.cluster == "local"
@@ -136,7 +135,7 @@ class Slurm(Launcher):
         try:
             for start in range(0, len(work), size):
                 executor = self._executor(place / str(start // size), options)
-                # submitit also prints what sbatch says, which is in the one line below.
+                # submitit also prints what sbatch says, which the one line below repeats.
                 with redirect_stderr(io.StringIO()), executor.batch():
                     array = [executor.submit(part) for part in work[start : start + size]]
                 submitted += array
@@ -179,12 +178,12 @@ class _Work:
     path: tuple[str, ...]
 
     def __call__(self) -> list[str | None]:
-        sys.path += [place for place in self.path if place not in sys.path]
+        add_to_path(self.path)
         launcher = Serial() if self.at_once == 1 else Joblib(workers=self.at_once)
         return list(launcher.launch(self.runs))
 
     def checkpoint(self) -> Any:
-        """Return what a job that is queued again does: the same, as finished runs are skipped."""
+        """Return what a requeued job does: the same, as finished runs are skipped."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -193,8 +192,7 @@ class _Work:
 def _wait(jobs: Sequence[Any], *, local: bool) -> None:
     """Wait until all jobs have left a result or are gone.
 
-    submitit itself asks ``sacct``, which many clusters have not set up; it would then wait for a
-    killed job forever.
+    submitit itself asks ``sacct``; where that is not set up, it waits for a killed job forever.
     """
     pending, absent, looks = list(jobs), set[str](), 0
     while pending:
@@ -211,7 +209,7 @@ def _wait(jobs: Sequence[Any], *, local: bool) -> None:
         if queued is None:
             continue
         missing = {job.job_id for job in pending} - queued
-        # Missing twice: on a shared file system a result may show up late.
+        # Missing twice: on a shared file system a result may appear late.
         pending = [job for job in pending if job.job_id not in missing & absent]
         absent = missing
 

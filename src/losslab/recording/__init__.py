@@ -1,7 +1,6 @@
-"""A run, its directory and what is written into it.
+"""A run and the files in its directory; ``metrics.jsonl`` is the truth, the others are views.
 
-``metrics.jsonl`` is the truth, TensorBoard's event file a view of it. Nothing here imports torch or
-TensorBoard, because looking at finished runs must be quick.
+Nothing here imports torch or TensorBoard, so that reading finished runs is quick.
 """
 
 from losslab.files import write_atomically, write_json
@@ -9,8 +8,8 @@ from losslab.recording.manifest import manifest
 from losslab.recording.placement import locate, place
 from losslab.recording.record_log import RecordLog, read_records
 from losslab.recording.recorder import Recorder, View, check_marks
-from losslab.recording.results import Status, flatten, read_predictions
-from losslab.recording.run import FINISHED, Files, Run, curves_table, make_room
+from losslab.recording.results import FINISHED, Status, flatten, read_predictions
+from losslab.recording.run import Files, Run, curves_table, make_room
 
 __all__ = [
     "FINISHED",

@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: versions, commit, machine, command."""
+"""The provenance of a run's numbers: versions, commit, machine, command."""
 
 import functools
 import os
@@ -12,14 +12,7 @@ PACKAGES = ("losslab", "torch", "torchvision", "numpy", "hydra-core", "omegaconf
 
 
 def manifest(*, command: str, device: str, threads: int, choices: dict[str, str]) -> dict[str, Any]:
-    """Return what is known of a run when it starts.
-
-    Args:
-        command: As typed.
-        device: Where it computes.
-        threads: CPU threads of the run.
-        choices: Config group to the choice made, e.g. ``{"loss": "mse"}``.
-    """
+    """Return what is known of a run when it starts; ``choices`` maps config group to choice."""
     return {
         "command": command,
         "choices": choices,
@@ -35,11 +28,11 @@ def manifest(*, command: str, device: str, threads: int, choices: dict[str, str]
 
 @functools.cache
 def _commit() -> dict[str, Any]:
-    """Return the commit of the checkout that this package lies in; nothing for a wheel."""
+    """Return the commit of the checkout that contains this package; nothing for a wheel."""
     here = Path(__file__).resolve()
     root = here.parents[3]
-    # Git runs programs that its settings name, such as core.fsmonitor. So only the checkout's own
-    # settings count, whose code runs here anyway; a folder above it may be somebody else's.
+    # Git runs programs that its settings name, such as core.fsmonitor. So only settings of the
+    # checkout count, whose code runs anyway; a folder above it may belong to someone else.
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
         "GIT_CONFIG_GLOBAL": os.devnull,
@@ -60,9 +53,9 @@ def _commit() -> dict[str, Any]:
         ).stdout.strip()
 
     try:
-        # A wheel in a virtual environment inside somebody's repository is not of that commit.
+        # Fails for a wheel in a virtual environment inside some other repository.
         git("ls-files", "--error-unmatch", str(here))
-        # What a study writes into experiments/ does not change what it computes.
+        # Results of studies in experiments/ do not change what is computed.
         changes = git("status", "--porcelain", "--", ":/src", ":/conf", ":/pyproject.toml")
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changes)}
     except (OSError, subprocess.CalledProcessError):

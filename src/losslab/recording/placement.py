@@ -1,9 +1,8 @@
 """Where a new run goes, so that no folder holds more than a thousand entries.
 
-File systems of clusters, shells and TensorBoard all slow down in folders of many thousands. Up to
-:data:`ROOM` entries lie side by side; what comes beyond lies in folders ``hash=00`` to
-``hash=ff`` among them, by the first two hex digits of the SHA-256 of its name. What is there
-already is found and stays where it is.
+Cluster file systems, shells and TensorBoard slow down in folders of many thousands. Up to
+:data:`ROOM` entries lie side by side; further ones lie in folders ``hash=00`` to ``hash=ff`` among
+them, by the first two hex digits of the SHA-256 of their names. Existing folders never move.
 """
 
 import hashlib
@@ -12,8 +11,7 @@ from pathlib import Path
 
 from losslab.files import lock
 
-ROOM = 700  # with the 256 others and the report's files less than a thousand
-SHARD = "hash="
+ROOM = 700  # with 256 folders of hashes and the report's files fewer than a thousand
 
 
 def locate(parent: Path, name: str) -> Path:
@@ -22,9 +20,8 @@ def locate(parent: Path, name: str) -> Path:
     >>> locate(Path("nowhere"), "mse-0123abcd").as_posix()
     'nowhere/mse-0123abcd'
     """
-    beside = parent / name
-    within = parent / _shard(name) / name
-    return within if not beside.exists() and within.exists() else beside
+    beside, spread = parent / name, _spread(parent, name)
+    return spread if not beside.exists() and spread.exists() else beside
 
 
 def place(
@@ -32,7 +29,7 @@ def place(
 ) -> None:
     """Make a folder for every name that has none: side by side, or spread if there are many.
 
-    One process at a time, so that two sweeps at once agree on where a run is.
+    One process at a time, so that two concurrent sweeps agree on where a run is.
 
     Args:
         parent: Made if it is missing.
@@ -45,11 +42,11 @@ def place(
     parent.mkdir(parents=True, exist_ok=True)
     with lock(parent, wait=True):
         missing = [name for name in names if not locate(parent, name).exists()]
-        spread = len(missing) + sum(1 for _ in parent.iterdir()) > room
-        for name in missing if spread or not only_spread else ():
-            made = parent / _shard(name) / name if spread else parent / name
+        full = len(missing) + sum(1 for _ in parent.iterdir()) > room
+        for name in missing if full or not only_spread else ():
+            made = _spread(parent, name) if full else parent / name
             made.mkdir(parents=True, exist_ok=True)
 
 
-def _shard(name: str) -> str:
-    return SHARD + hashlib.sha256(name.encode()).hexdigest()[:2]
+def _spread(parent: Path, name: str) -> Path:
+    return parent / f"hash={hashlib.sha256(name.encode()).hexdigest()[:2]}" / name

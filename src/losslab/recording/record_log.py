@@ -1,4 +1,4 @@
-"""metrics.jsonl and curves.jsonl: one JSON object a record, appended."""
+"""Append-only files of records, one JSON object a line: metrics.jsonl and curves.jsonl."""
 
 import hashlib
 import json
@@ -6,17 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from losslab.files import read_bytes, write_atomically
+from losslab.files import LARGEST, read_bytes, write_atomically
 
 
 class RecordLog:
-    """Append records to ``path``.
-
-    Args:
-        path: The file.
-        after_step: Keep only existing records up to this step (a resumed run repeats the later
-            ones); ``None`` starts the file afresh.
-    """
+    """Append records to ``path``; keeps those up to ``after_step``, which a resumed run is at."""
 
     def __init__(self, path: Path, *, after_step: int | None = None) -> None:
         self.kept = [] if after_step is None else read_records(path, up_to=after_step)
@@ -26,7 +20,7 @@ class RecordLog:
         self._file = path.open("ab")
 
     def mark(self) -> dict[str, Any]:
-        """Return size and SHA-256 of the file up to here, for :func:`check_mark`."""
+        """Return the file's present size and SHA-256, for :func:`check_mark`."""
         self.flush()
         return {"bytes": self._file.tell(), "sha256": self._so_far.hexdigest()}
 
@@ -45,15 +39,18 @@ class RecordLog:
         self._file.close()
 
 
-def read_records(path: Path, *, up_to: int | None = None) -> list[dict[str, Any]]:
-    """Return the records with ``step <= up_to``.
+def read_records(
+    path: Path, *, up_to: int | None = None, most: int = LARGEST
+) -> list[dict[str, Any]]:
+    """Return the records with ``step <= up_to``, up to the first line that is not a record.
 
-    The first line that is not a record, such as a half-written last one, ends the file.
+    Raises:
+        ValueError: The file has more than ``most`` bytes.
     """
     records: list[dict[str, Any]] = []
     if not path.exists():
         return records
-    for line in read_bytes(path).splitlines():
+    for line in read_bytes(path, most=most).splitlines():
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
@@ -66,11 +63,7 @@ def read_records(path: Path, *, up_to: int | None = None) -> list[dict[str, Any]
 
 
 def check_mark(path: Path, mark: object) -> None:
-    """Check that a file begins as it did when :meth:`RecordLog.mark` looked at it.
-
-    Raises:
-        ValueError: It is missing, cut off or altered; or the mark is not one.
-    """
+    """Raise ``ValueError`` unless a file still begins as when :meth:`RecordLog.mark` was called."""
     match mark:
         case {"bytes": int(size), "sha256": str(digest)} if size >= 0:
             pass

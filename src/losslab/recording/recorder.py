@@ -11,25 +11,20 @@ from losslab.recording.run import Run
 from losslab.types import Curves, Scalars
 
 SECONDS_BETWEEN_FLUSHES = 10.0
-"""At most: an epoch may take an hour, and somebody may be watching."""
+"""At most: an epoch may take an hour, and someone may be watching."""
 
 
 class View(Protocol):
-    """Shows the records of a run elsewhere while they are made."""
+    """Shows the records of a run elsewhere, such as in TensorBoard."""
 
     def open(self, *, start: float, records: Sequence[Mapping[str, Any]]) -> None:
-        """Start afresh, with the records that a resumed run keeps.
-
-        Args:
-            start: Unix time of the run's start, in seconds.
-            records: Of ``metrics.jsonl``.
-        """
+        """Start with the records that a resumed run keeps; ``start`` is in Unix time."""
 
     def add_record(self, record: Mapping[str, Any]) -> None:
         """Show one record of ``metrics.jsonl``."""
 
     def add_shown(self, position: Mapping[str, Any], shown: Sequence[Any]) -> None:
-        """Show images and histograms, at the position of a record."""
+        """Show images and histograms at the position of a record."""
 
     def flush(self) -> None:
         """Make everything so far visible."""
@@ -42,18 +37,13 @@ class Recorder:
     """The numbers of one run while it trains.
 
     Args:
-        run: Whose directory exists.
-        views: Where each record is shown, too.
-        after_step: Records up to this step are kept, for a run that is resumed; ``None`` for a
-            fresh one.
+        run: Its directory exists.
+        views: Where each record is also shown.
+        after_step: The step of a resumed run, which keeps the records up to it.
     """
 
     def __init__(
-        self,
-        run: Run,
-        *,
-        views: Sequence[View] = (),
-        after_step: int | None = None,
+        self, run: Run, *, views: Sequence[View] = (), after_step: int | None = None
     ) -> None:
         self._log = RecordLog(run.files.metrics, after_step=after_step)
         self._curves = RecordLog(run.files.curves, after_step=after_step)
@@ -78,11 +68,11 @@ class Recorder:
 
         Args:
             scalars: Tag to number; those that are not finite are left out.
-            step: Updates made so far.
+            step: Updates so far.
             examples: Training examples seen so far; the x-axis in TensorBoard.
-            epoch: Passes over the training part made so far, with its fraction.
+            epoch: Passes over the training part so far, with a fraction.
             curves: Name to columns of numbers, for ``curves.jsonl``.
-            shown: Images and histograms, as the views take them.
+            shown: Images and histograms for the views.
         """
         position = {
             "step": step,
@@ -102,7 +92,7 @@ class Recorder:
             self.flush()
 
     def marks(self) -> dict[str, Any]:
-        """Return what :func:`check_marks` needs to recognise the files."""
+        """Return checksums of the files so far, for :func:`check_marks`."""
         return {"metrics": self._log.mark(), "curves": self._curves.mark()}
 
     def flush(self) -> None:
@@ -114,11 +104,7 @@ class Recorder:
         self._flushed = time.monotonic()
 
     def close(self, *, success: bool) -> None:
-        """Close all files.
-
-        Args:
-            success: False for a run that failed or diverged.
-        """
+        """Close all files; ``success`` is false for a run that failed or diverged."""
         with ExitStack() as each:  # even if one of them cannot be written
             for view in self._views:
                 each.callback(view.close, success=success)
@@ -127,11 +113,7 @@ class Recorder:
 
 
 def check_marks(run: Run, marks: object) -> None:
-    """Check that a run's records are those of :meth:`Recorder.marks`, and maybe more.
-
-    Raises:
-        ValueError: A file is missing, cut off or altered, or the marks are damaged.
-    """
+    """Raise ``ValueError`` unless a run's files begin as when :meth:`Recorder.marks` was called."""
     known = marks if isinstance(marks, Mapping) else {}
     check_mark(run.files.metrics, known.get("metrics"))
     check_mark(run.files.curves, known.get("curves"))

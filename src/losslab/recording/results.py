@@ -1,7 +1,8 @@
-"""Read what runs left, whatever state their files are in."""
+"""Read the files of a run, whatever state they are in."""
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -20,50 +21,45 @@ from losslab.files import (
     read_text,
     read_yaml,
 )
+from losslab.recording.record_log import read_records
 from losslab.text import printable_values
 from losslab.types import Scalars
 
 Status = Literal["done", "diverged", "failed", "running", "damaged"]
+FINISHED: tuple[Status, ...] = ("done", "diverged")
+"""Not run again unless forced: divergence is a result, too."""
+
 Arrays: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64]]
 
-_LARGEST_METRICS, _LARGEST_PREDICTIONS = 2**29, 2**29  # bytes; read and scored in memory
-
-# A number beyond has no square: one like NaN.
-_LARGEST_NUMBER = 1e100
+_LARGEST_METRICS, _LARGEST_PREDICTIONS = 2**29, 2**29  # bytes; they are read into memory
+_LARGEST_NUMBER = 1e100  # beyond it squares overflow; treated like NaN
 _POSITIONS = {"step": 2**62, "examples": 2**62, "epoch": 1e9, "wall_s": 1e9}
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a run's files held when they were read."""
+    """What a run's files held when they were read; see the properties of a run."""
 
-    status: Status  # as its ``status.json`` says, or ``damaged`` when its files cannot be read
-    reason: str = ""  # why it failed or is damaged, one line; else empty
-    config: Mapping[str, Any] = field(default_factory=dict)  # resolved
-    manifest: Mapping[str, Any] = field(default_factory=dict)  # versions, device, commit
-    # tag to final number; what is not finite is absent
+    status: Status
+    reason: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
     summary: Scalars = field(default_factory=dict)
-    # the records of ``metrics.jsonl`` that hold validation metrics, in order
     evaluations: tuple[Scalars, ...] = ()
 
 
 def read_results(path: Path) -> Results:
-    """Read a run's directory.
-
-    Never fails: what cannot be read makes the run ``damaged``, with the reason.
-    """
+    """Read a run's directory; a run with a file that cannot be read is ``damaged``."""
     try:
         state = read_json(path / "status.json")
         status: Any = state.get("status")
-        if status not in ("done", "diverged", "failed", "running"):
+        if status not in (*FINISHED, "failed", "running"):
             raise ValueError(f"status.json says {status!r}")
         if not is_intact(state):
             raise ValueError("status.json was altered")
-        reason = _one_line(str(state.get("error") or ""))
-        if status not in ("done", "diverged"):
-            # It may have stopped between any two files; its config says what it was to be.
-            config = _read_yaml(path / "config.yaml") if (path / "config.yaml").exists() else {}
-            return Results(status, reason, config)
+        reason, config = _one_line(str(state.get("error") or "")), path / "config.yaml"
+        if status not in FINISHED:  # it may have stopped before any file was written
+            return Results(status, reason, _read_yaml(config) if config.exists() else {})
         _check_predictions(path / "predictions.safetensors")
         altered = first_altered(path, state.get("sha256"))
         if altered:
@@ -71,7 +67,7 @@ def read_results(path: Path) -> Results:
         return Results(
             status,
             reason,
-            config=_read_yaml(path / "config.yaml"),
+            config=_read_yaml(config),
             manifest=read_json(path / "manifest.json"),
             summary=_finite(path / "summary.json", read_json(path / "summary.json")),
             evaluations=_read_evaluations(path / "metrics.jsonl"),
@@ -81,14 +77,11 @@ def read_results(path: Path) -> Results:
 
 
 def read_predictions(path: Path, part: str) -> Arrays | None:
-    """Return final logits ``(N, K)`` and labels ``(N,)`` of ``val`` or ``test``.
+    """Return the final logits ``(N, K)`` and labels ``(N,)`` of ``val`` or ``test``, if stored.
 
     Args:
         path: Of a finished run's ``predictions.safetensors``.
         part: Which.
-
-    Returns:
-        ``None`` where it has stored none.
 
     Raises:
         ValueError: The file cannot be read.
@@ -96,28 +89,23 @@ def read_predictions(path: Path, part: str) -> Arrays | None:
     names = (f"{part}/logits", f"{part}/labels")
     if not path.exists():
         return None
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            if any(name not in tensors.keys() for name in names):  # noqa: SIM118
-                return None
-            logits, labels = (tensors.get_tensor(name) for name in names)
+    # A file without a checksum, from an older version, may hold anything.
+    with _naming(path), safe_open(path, framework="numpy") as tensors:
+        if any(name not in tensors.keys() for name in names):  # noqa: SIM118
+            return None
+        logits, labels = (tensors.get_tensor(name) for name in names)
         return logits.astype(np.float64), labels.astype(np.int64)
-    except Exception as error:  # of a file without a checksum, written by an older version
-        raise ValueError(f"{path} cannot be read: {_one_line(str(error))}") from None
 
 
 def read_scalars(path: Path) -> Iterator[tuple[Scalars, Scalars]]:
-    """Yield of each record of ``metrics.jsonl`` its position, and tag to number.
-
-    What follows a half-written record of a run under way is left out.
-    """
-    for line in read_text(path, most=_LARGEST_METRICS).splitlines() if path.exists() else ():
+    """Yield each record's position and its tags to numbers; a damaged record ends the file."""
+    for record in read_records(path, most=_LARGEST_METRICS):
         try:
-            record = _finite(path, _mapping(path, json.loads(line)))
-            position = {key: record.pop(key) for key in _POSITIONS}
-        except (ValueError, KeyError, RecursionError):
+            numbers = _finite(path, record)
+            position = {key: numbers.pop(key) for key in _POSITIONS}
+        except (ValueError, KeyError):
             return
-        yield position, record
+        yield position, numbers
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -133,13 +121,20 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+@contextmanager
+def _naming(file: Path | str) -> Iterator[None]:
+    """Turn whatever reading a file raises into one line that names it."""
     try:
-        value = yaml.load(read_yaml(path), Loader=YAML_LOADER)
+        yield
     except FileNotFoundError:
-        raise ValueError(f"{path.name} is missing") from None
-    except Exception as error:  # PyYAML has many of its own, and lets others through
-        raise ValueError(f"{path.name} cannot be read: {_one_line(str(error))}") from None
+        raise ValueError(f"{file} is missing") from None
+    except Exception as error:  # PyYAML, safetensors and numpy have many of their own
+        raise ValueError(f"{file} cannot be read: {_one_line(str(error))}") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    with _naming(path.name):
+        value = yaml.load(read_yaml(path), Loader=YAML_LOADER)
     if not _is_plain(value):
         raise ValueError(f"{path.name} holds what no configuration does")
     return _mapping(path, printable_values(value))
@@ -164,6 +159,7 @@ def _mapping(path: Path, value: object) -> dict[str, Any]:
 
 
 def _finite(path: Path, record: Mapping[str, Any]) -> Scalars:
+    """Return the finite numbers of a record, all of them checked."""
     for tag, number in record.items():
         right = isinstance(number, float) or (_is_whole(number) and not isinstance(number, bool))
         if tag in _POSITIONS:
@@ -174,26 +170,22 @@ def _finite(path: Path, record: Mapping[str, Any]) -> Scalars:
 
 
 def _read_evaluations(path: Path) -> tuple[Scalars, ...]:
-    try:
+    with _naming(path.name):
         text = read_text(path, most=_LARGEST_METRICS)
-    except FileNotFoundError:
-        raise ValueError(f"{path.name} is missing") from None
-    except ValueError as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from None
     if text and not text.endswith("\n"):
         raise ValueError(f"{path.name} ends in half a record")
-    # The records without validation are many, and nobody here reads them.
+    # Most records have no validation metrics, and reading them would take long.
     lines = [line for line in text.splitlines() if '"val/' in line]
-    try:
-        records = [_mapping(path, json.loads(line)) for line in lines]
-    except (ValueError, RecursionError):
-        raise ValueError(f"{path.name} holds a record that cannot be read") from None
-    return tuple(_finite(path, record) for record in records)
+    with _naming(path.name):
+        records = [json.loads(line) for line in lines]
+    return tuple(_finite(path, _mapping(path, record)) for record in records)
 
 
 def _check_predictions(path: Path) -> None:
-    """Check all that scoring them relies on; the logits themselves are left unread."""
-    try:
+    """Check all that scoring them relies on, without reading the logits."""
+    if not path.exists():
+        return
+    with _naming(path.name):
         with opened(path, most=_LARGEST_PREDICTIONS):
             pass
         with safe_open(path, framework="numpy") as tensors:
@@ -209,10 +201,6 @@ def _check_predictions(path: Path) -> None:
                     raise ValueError(f"{split} has logits {shape} and labels {[*labels.shape]}")
                 if not ((labels >= 0) & (labels < shape[1])).all():
                     raise ValueError(f"{split} has labels beyond its {shape[1]} classes")
-    except FileNotFoundError:
-        return
-    except Exception as error:  # of whatever type safetensors and numpy choose
-        raise ValueError(f"{path.name} cannot be read: {_one_line(str(error))}") from None
 
 
 def _one_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A run: which one it is, its directory and state, and what it left there."""
+"""A run: its identity, its directory, its state and its results."""
 
 import errno
 import hashlib
@@ -23,6 +23,7 @@ from losslab.files import (
 )
 from losslab.recording.placement import locate, place
 from losslab.recording.results import (
+    FINISHED,
     Arrays,
     Results,
     Status,
@@ -35,25 +36,22 @@ from losslab.types import Scalars
 if TYPE_CHECKING:
     import pandas as pd
 
-FINISHED: tuple[Status, ...] = ("done", "diverged")
-"""Never run again unless forced: divergence is a result, too."""
-
 
 class Files(NamedTuple):
     """The files of a run's directory."""
 
-    config: Path  # the resolved configuration
-    manifest: Path  # versions, commit, machine, command, start and end
-    metrics: Path  # one JSON object a record
-    curves: Path  # what diagnostics saw that is a figure rather than a number, likewise
-    summary: Path  # tag to final number
-    model: Path  # the final weights
-    about_model: Path  # what is needed to use the final weights
-    loss: Path  # the loss's own parameters and buffers, if it has any
-    predictions: Path  # logits and labels of validation and test
-    checkpoint: Path  # there while the run is under way
-    log: Path  # what the run logged, with the traceback if it failed
-    status: Path
+    config: Path = Path("config.yaml")  # the resolved configuration
+    manifest: Path = Path("manifest.json")  # versions, commit, machine, command, start and end
+    metrics: Path = Path("metrics.jsonl")
+    curves: Path = Path("curves.jsonl")  # what diagnostics found beside numbers
+    summary: Path = Path("summary.json")  # tag to final number
+    model: Path = Path("model.safetensors")
+    about_model: Path = Path("model.json")  # what is needed to use the weights
+    loss: Path = Path("loss.safetensors")  # the loss's own parameters and buffers, if any
+    predictions: Path = Path("predictions.safetensors")  # logits and labels of val and test
+    checkpoint: Path = Path("checkpoint.pt")  # only while the run is under way
+    log: Path = Path("log.txt")
+    status: Path = Path("status.json")
 
     @property
     def results(self) -> tuple[Path, ...]:
@@ -61,24 +59,21 @@ class Files(NamedTuple):
         return self[: self.index(self.checkpoint)]
 
 
-_SHOWN = ("test/accuracy", "test/nll")
-
-
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Run:
     """One run, planned, under way or ended, in ``outputs/<name>/<group>/seed=<n>/``.
 
-    Two are equal that have the same place. What it was composed of is known only where it is
-    planned; it travels to other processes and machines, and is not composed again there.
+    Runs in the same place are equal. A planned run holds its configuration and carries it to other
+    processes and machines, which need not compose it again.
 
     Attributes:
         root: The folder of all runs of that name.
         group: Readable and unique name of the configuration without its seed.
         seed: The run's seed.
-        digest: Eight hex digits of the hash of what can change a result, without the seed.
-        composed: Its configuration, not yet resolved, as its cache may lie elsewhere there.
+        digest: Eight hex digits of the hash of all that can change a result but the seed.
+        composed: Its configuration, unresolved, as the cache may be elsewhere on other machines.
         choices: Config group to choice.
-        command: What does this very run again, as typed into a shell.
+        command: The shell command that reproduces this run.
         found: The directory of a run that was found there.
     """
 
@@ -93,11 +88,11 @@ class Run:
 
     @classmethod
     def at(cls, path: Path, *, group: str | None = None) -> Self:
-        """Return the run whose directory is ``path``; it need not exist yet.
+        """Return the run whose directory is ``path``, ``.../<group>/seed=<n>``.
 
         Args:
-            path: ``.../<group>/seed=<n>``.
-            group: What to call its configuration; the folder's name if not given.
+            path: It need not exist yet.
+            group: The name of its configuration, by default the folder's.
         """
         number = re.fullmatch("seed=([0-9]{1,19})", path.name)
         return cls(
@@ -108,19 +103,19 @@ class Run:
         )
 
     def __repr__(self) -> str:
-        """Name, status, and the numbers by which most are compared."""
-        scores = self.summary if self.finished else {}
-        shown = [f"{tag} {scores[tag]:.4f}" for tag in _SHOWN if tag in scores]
+        """Name, status, and the most used metrics."""
+        scores, tags = self.summary if self.finished else {}, ("test/accuracy", "test/nll")
+        shown = [f"{tag} {scores[tag]:.4f}" for tag in tags if tag in scores]
         return f"<Run {self.name}: {', '.join([self.status or 'planned', *shown])}>"
 
     @property
     def name(self) -> str:
-        """``<group>/seed=<n>``, wherever its directory is."""
+        """``<group>/seed=<n>``."""
         return f"{self.group}/{self.found.name if self.found else f'seed={self.seed}'}"
 
     @property
     def loss(self) -> str:
-        """The config name of its loss, with which the folder's name begins."""
+        """The config name of its loss, the first word of its group."""
         return self.group.rsplit("/", 1)[-1].split("-")[0]
 
     @property
@@ -130,30 +125,15 @@ class Run:
 
     @property
     def files(self) -> Files:
-        """The files in its directory, whether they are there or not."""
+        """The files in its directory, whether they exist or not."""
         path = self.path
-        return Files(
-            config=path / "config.yaml",
-            manifest=path / "manifest.json",
-            metrics=path / "metrics.jsonl",
-            curves=path / "curves.jsonl",
-            summary=path / "summary.json",
-            model=path / "model.safetensors",
-            about_model=path / "model.json",
-            loss=path / "loss.safetensors",
-            predictions=path / "predictions.safetensors",
-            checkpoint=path / "checkpoint.pt",
-            log=path / "log.txt",
-            status=path / "status.json",
-        )
-
-    # What it is now
+        return Files(*(path / name for name in Files()))
 
     @property
     def status(self) -> Status | None:
         """The last status written, ``None`` if there is none that can be read.
 
-        Once :attr:`results` were read it is theirs, so that it goes with the numbers.
+        Once :attr:`results` were read it is theirs, so that it fits their numbers.
         """
         if "results" in vars(self):
             return self.results.status
@@ -161,7 +141,7 @@ class Run:
 
     @property
     def reason(self) -> str:
-        """Why it failed or is damaged; else empty."""
+        """Why it failed or is damaged, in one line; else empty."""
         if "results" in vars(self):
             return self.results.reason
         return str(self._read_status().get("error") or "")
@@ -173,27 +153,27 @@ class Run:
 
     @property
     def pending(self) -> bool:
-        """Whether a planned run is to be done: it is not finished, or ``force=true``."""
+        """Whether a planned run is yet to be trained: it is not finished, or ``force=true``."""
         return bool(self.composed["force"]) or not self.finished
 
     @property
     def ends_as(self) -> Status | None:
-        """How a run ended that was killed within :meth:`finish`, all its results there."""
+        """How a run ended that was killed within :meth:`finish`, its results complete."""
         status = self._read_status()
         altered = first_altered(self.path, status.get("sha256"))
         return None if altered else _known(status.get("ends_as"))
 
     @property
     def altered(self) -> str | None:
-        """The first result that is not what it was when the run ended, ``None`` if all are."""
+        """The first result that was altered since the run ended, ``None`` if none was."""
         before = self._read_status()
         name = first_altered(self.path, before.get("sha256"))
-        # Not where another process has begun to run it again meanwhile.
+        # Another process may have begun to run it again meanwhile.
         return name if self._read_status() == before else None
 
     @property
     def held(self) -> bool:
-        """Whether a process that is alive has the directory."""
+        """Whether a living process holds the directory."""
         if not self.path.is_dir():
             return False
         with self.lock() as mine:
@@ -201,25 +181,20 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """Hold the directory; gives False at once if another process has it.
-
-        It is :func:`losslab.files.lock`, on the directory itself.
-        """
+        """Hold the directory; gives False at once if another process does."""
         path = self.path
         path.mkdir(parents=True, exist_ok=True)
         with lock(path) as mine:
             yield mine
 
-    # What it left
-
     @cached_property
     def results(self) -> Results:
-        """What its files hold, read and checked when it is first asked for."""
+        """What its files hold, read and checked on first use."""
         return read_results(self.path)
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """Its resolved configuration, as its directory holds it."""
+        """Its resolved configuration."""
         return self.results.config
 
     @property
@@ -229,23 +204,23 @@ class Run:
 
     @property
     def summary(self) -> Scalars:
-        """Tag to final number; what is not finite is absent."""
+        """Tag to final number; those that are not finite are absent."""
         return self.results.summary
 
     @property
     def evaluations(self) -> tuple[Scalars, ...]:
-        """The records of ``metrics.jsonl`` that hold validation metrics, in order."""
+        """The records with validation metrics, in order."""
         return self.results.evaluations
 
     def curves(self, *tags: str) -> "pd.DataFrame":
-        """Return what the run recorded while it trained, see :func:`curves_table`."""
+        """Return what the run recorded in training, see :func:`curves_table`."""
         return curves_table([self], *tags)
 
     def predictions(self, part: str = "test") -> Arrays:
         """Return final logits ``(N, K)`` float64 and labels ``(N,)`` of ``val`` or ``test``.
 
         Raises:
-            ValueError: It is not finished or has stored none.
+            ValueError: It is not finished or stored none.
         """
         found = read_predictions(self.files.predictions, part) if self.finished else None
         if found is None:
@@ -258,7 +233,7 @@ class Run:
         """Return the content of one of the results.
 
         Raises:
-            ValueError: It is not what it was when the run ended.
+            ValueError: It was altered since the run ended.
         """
         content = path.read_bytes()
         checksums = self._read_status().get("sha256")
@@ -270,16 +245,14 @@ class Run:
             )
         return content
 
-    # For whoever does it
-
     def set_status(self, status: Status, *, error: str | None = None) -> None:
         """Write the status of a run that is not finished."""
         self._write_status({"status": status} | ({} if error is None else {"error": error}))
 
     def finish(self, status: Status) -> None:
-        """End a run whose results are written: forget its checkpoint, write the status.
+        """End a run whose results are written: remove its checkpoint, write the status.
 
-        A run that is killed within this is ended by calling it again with :attr:`ends_as`.
+        A run that is killed in here is ended by another call with :attr:`ends_as`.
         """
         files = self.files
         kept = {path.name: checksum(path) for path in files.results if path.is_file()}
@@ -288,14 +261,14 @@ class Run:
         self._write_status({"status": status, "sha256": kept})
 
     def clear(self) -> None:
-        """Remove what an earlier run left, status first: half a run must not look finished."""
+        """Remove the files of an earlier run, status first: half a run must not look finished."""
         self.files.status.unlink(missing_ok=True)
         for path in self.path.iterdir():
             if path.name != LOCK_FILE and (not path.is_dir() or path.is_symlink()):
                 path.unlink()
 
     def tidy(self) -> None:
-        """Remove what a killed process left half written, links that lead elsewhere, and pipes."""
+        """Remove half-written files of a killed process, symbolic links and pipes."""
         for path in self.path.iterdir():
             if path.match(".*.tmp") or path.is_symlink() or not (path.is_file() or path.is_dir()):
                 path.unlink()
@@ -312,7 +285,7 @@ class Run:
 
 
 def curves_table(runs: Iterable[Run], *tags: str) -> "pd.DataFrame":
-    """Return what runs recorded while they trained, a row a number.
+    """Return what runs recorded in training, a row a number.
 
     Args:
         runs: Under way or ended.
@@ -322,7 +295,7 @@ def curves_table(runs: Iterable[Run], *tags: str) -> "pd.DataFrame":
         Columns ``name``, ``group``, ``loss``, ``seed``, ``step``, ``examples``, ``epoch``,
         ``wall_s``, ``tag`` and ``value``.
     """
-    import pandas as pd  # half a second
+    import pandas as pd  # takes half a second
 
     rows = [
         (run.name, run.group, run.loss, run.seed, *position.values(), tag, value)
@@ -336,11 +309,7 @@ def curves_table(runs: Iterable[Run], *tags: str) -> "pd.DataFrame":
 
 
 def make_room(runs: Iterable[Run]) -> None:
-    """Make the folders in which the runs' own will be, before the first one runs.
-
-    Raises:
-        ValueError: They cannot be made, or not be written into.
-    """
+    """Make the parent folders of runs; raise ``ValueError`` if they cannot be written to."""
     seeds: dict[Path, dict[str, list[str]]] = {}
     for run in runs:
         seeds.setdefault(run.root, {}).setdefault(run.group, []).append(f"seed={run.seed}")
