@@ -208,10 +208,26 @@ class Composer:
             self._choices[group] = sorted(self.loader.get_group_options(group))
         return self._choices[group]
 
-    def file(self, group: str, choice: str) -> Path:
-        """Return the file of a choice."""
-        files = (folder / group / f"{choice}.yaml" for folder in self._folders)
-        return next(path for path in files if path.exists())
+    def groups(self) -> list[str]:
+        """Return the config groups, those of a run in the order of the defaults list first."""
+        folders = sorted(path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir())
+        return [*(group for group in usual_choices() if group in folders),
+                *(group for group in folders if group not in usual_choices())]  # fmt: skip
+
+    def descriptions(self, group: str) -> dict[str, str]:
+        """Return choice to its description: the first comment of its file.
+
+        >>> with Composer() as composer:
+        ...     print(composer.descriptions("schedule")["constant"])
+        The learning rate stays as it is
+        """
+        found = {}
+        for choice in self.choices(group):
+            files = (folder / group / f"{choice}.yaml" for folder in self._folders)
+            text = next(path for path in files if path.exists()).read_text("utf-8")
+            comments = re.findall(r"^# +(?!@package)(.*)", text, re.MULTILINE)
+            found[choice] = comments[0] if comments else ""
+        return found
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         assert self.hydra is not None
