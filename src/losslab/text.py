@@ -1,4 +1,4 @@
-"""Text from others, such as names, labels and errors, made safe to show."""
+"""Foreign text, such as names, labels and errors, made safe to show."""
 
 import re
 import sys

@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from losslab.cli.board import start_board
 from losslab.text import Console, printable, say
@@ -26,8 +26,8 @@ _CONFIG_DIR = "a folder with more choices and the code they name"
 
 def train(arguments: list[str]) -> int:
     """Train one run, or with ``-m`` a sweep."""
-    find_own_modules()
-    from losslab.experiment.hydra_app import tell, tells
+    _find_own_modules()
+    from losslab.experiment.hydra_app import only_prints, print_with_hydra
     from losslab.experiment.hydra_private import flags
 
     parser = flags()
@@ -38,8 +38,8 @@ def train(arguments: list[str]) -> int:
     for override in given.overrides:
         flags_first.remove(override)
     words = [*flags_first, *given.overrides]
-    if tells(given):
-        tell(given, words)
+    if only_prints(given):
+        print_with_hydra(given, words)
         return 0
     from losslab.study.train import train
 
@@ -60,7 +60,7 @@ def study(arguments: list[str]) -> int:
     given = _parse(parser, arguments)
     if not given.words or "=" in given.words[0]:
         raise ValueError("name a study: losslab study NAME; see `losslab list study`")
-    find_own_modules()
+    _find_own_modules()
     from losslab.experiment import Composer
     from losslab.study import only_in_repository, run_study, studies
 
@@ -103,8 +103,7 @@ def board(arguments: list[str]) -> int:
         "Start TensorBoard on the loopback address: scalars, histograms, one row per configuration "
         "in HParams, and after a report means over seeds and images. Unfinished runs update live.",
     )
-    where: Any = {"nargs": "?", "default": Path("outputs"), "type": Path}
-    parser.add_argument("path", help="with runs; outputs by default", **where)
+    parser.add_argument("path", type=Path, nargs="?", default="outputs", help="outputs if left out")
     parser.add_argument("--port", type=int, default=6006, help="0 for any that is free")
     given = _parse(parser, arguments)
     return start_board(given.path, given.port)
@@ -146,7 +145,7 @@ def data(arguments: list[str]) -> int:
     parser.add_argument("--config-dir", help=_CONFIG_DIR)
     parser.add_argument("words", nargs="*", help="CHOICE, and key=value as for losslab train")
     given = _parse(parser, arguments)
-    find_own_modules()
+    _find_own_modules()
     from losslab.experiment import Composer, quoted
     from losslab.experiment.data import load
 
@@ -169,7 +168,7 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", help="data=..., data.KEY=..., trainer.device=...")
     parser.add_argument("--config-dir", help=_CONFIG_DIR)
     given = _parse(parser, arguments)
-    find_own_modules()
+    _find_own_modules()
     from losslab.experiment import evaluate_run, quoted
 
     found = evaluate_run(given.run, [*map(quoted, given.overrides)], config_dir=given.config_dir)
@@ -221,10 +220,10 @@ def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Na
         raise ValueError(f"{reason}; see `{parser.prog} --help`") from None
 
 
-def find_own_modules() -> None:
-    """Let a configuration name modules in the working folder, last of all places.
+def _find_own_modules() -> None:
+    """Let a configuration name modules in the working folder, last on the path.
 
-    Only where a configuration is built: commands that only look run nothing that lies there.
+    Only for commands that build a configuration: the others import nothing from there.
     """
     from hydra.core.plugins import Plugins
 
@@ -236,7 +235,7 @@ def find_own_modules() -> None:
 
 
 def _outcome(work: "Callable[[], list[Failed]]") -> int:
-    """Do a command's runs, name those that did not finish, and return the exit code."""
+    """Do a command's runs, report those that did not finish, and return the exit code."""
     from losslab.study import LauncherError
 
     code = 0
