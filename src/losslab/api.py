@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from losslab import report
-from losslab.experiment import Composer, SavedModel, evaluate_run, quoted
-from losslab.experiment import load_model as load_saved_model
+from losslab.experiment import Composer, evaluate_run, quoted
+from losslab.experiment import load_model as load_model
 from losslab.files import read_json
 from losslab.launchers import Failed, outcome
 from losslab.recording import Run as Run
@@ -37,11 +37,11 @@ class StudyResult:
 
     Attributes:
         path: Its folder.
-        claims: A row a claim: ``id``, ``statement``, ``verdict``, ``effect``, ``p_holm``, ...
-        runs: A row a run, as :func:`load_runs` gives it; none where only results are committed.
+        claims: One row per claim: ``id``, ``statement``, ``verdict``, ``effect``, ``p_holm``, ...
+        runs: As :func:`load_runs` gives them; none where only results are committed.
         results: All of ``results.json``.
         figures: The files of its figures.
-        failed: Runs that did not end: path to reason.
+        failed: Path to reason, of the runs that failed.
     """
 
     path: Path
@@ -62,9 +62,8 @@ def train(
 ) -> Run:
     """Train one configuration, unless it is already finished, and return its run.
 
-    The same as ``losslab train``: its words, or the same as keywords, or both. The run is in
-    ``outputs/runs`` below the working folder, or where ``output_dir`` and ``name`` say. torch's
-    global settings are afterwards as they were.
+    The same as ``losslab train``, with its words, keywords, or both. The run is in
+    ``outputs/runs``, or where ``output_dir`` and ``name`` say. It restores torch's global settings.
 
     Args:
         *words: Such as ``"loss=mse"`` and ``"optimizer.lr=0.1"``.
@@ -73,7 +72,7 @@ def train(
         **options: Such as ``loss="mse"``, ``optimizer={"lr": 0.1}``, ``seed=0``, ``force=True``.
 
     Returns:
-        The run, ``done`` or ``diverged``: that is a result, too.
+        The run, ``done`` or ``diverged``, which is a result, too.
 
     Raises:
         ValueError: Something about it is wrong, in one line; nothing is written then.
@@ -104,7 +103,7 @@ def sweep(
 
     Args:
         *words: Such as ``"loss=cross_entropy,mse"`` and ``"launcher=serial"``.
-        config_dir: As for :func:`train`, as is ``progress``.
+        config_dir: As for :func:`train`.
         progress: Whether to show how far the sweep is.
         **options: As for :func:`train`; a list, tuple, range or array of values is swept, such as
             ``loss=["cross_entropy", "mse"]``, ``optimizer={"lr": [0.1, 0.3]}``, ``seed=range(3)``.
@@ -139,14 +138,14 @@ def study(
     progress: bool = False,
     **options: Any,
 ) -> StudyResult:
-    """Run what is missing of a study, write its report and return what it found.
+    """Run what is missing of a study, write its report and return its results.
 
-    The same as ``losslab study``; :func:`load_study` reads one that was run.
+    The same as ``losslab study``; :func:`load_study` reads a finished one.
 
     Args:
         name: Such as ``"why_squared_error"``; see ``losslab list study``.
         *words: For every run, and for the study itself where they begin with ``study.``.
-        config_dir: As for :func:`train`, as is ``progress``.
+        config_dir: As for :func:`train`.
         progress: Whether to show how far it is, and its report.
         **options: As for :func:`train`, such as ``study={"tune_seeds": [0, 1]}``.
 
@@ -166,7 +165,7 @@ def study(
 
 
 def load_study(path: str | Path) -> StudyResult:
-    """Return what a study found that was run, or whose results are committed.
+    """Return the results of a study that was run, or whose results are committed.
 
     Args:
         path: Its folder, such as ``outputs/why_squared_error`` or
@@ -193,7 +192,7 @@ def load_study(path: str | Path) -> StudyResult:
 
 
 def load_runs(runs: Runs) -> pd.DataFrame:
-    """Return a row a run, finished or not.
+    """Return a table with one row per run, finished or not.
 
     Args:
         runs: A folder such as ``"outputs/runs"``, or what :func:`train` or :func:`sweep` returned.
@@ -214,7 +213,7 @@ def load_runs(runs: Runs) -> pd.DataFrame:
 
 
 def load_curves(runs: Runs, *tags: str) -> pd.DataFrame:
-    """Return what runs recorded while they trained, a row a number.
+    """Return what runs recorded while they trained, one row per number.
 
     Args:
         runs: As for :func:`load_runs`; or (some rows of) its table.
@@ -232,7 +231,7 @@ def load_curves(runs: Runs, *tags: str) -> pd.DataFrame:
 
 
 def load_predictions(runs: Runs, part: str = "test") -> dict[str, tuple[FloatArray, IntArray]]:
-    """Return run name to final logits ``(N, K)`` and labels ``(N,)``, of the runs that have any.
+    """Return run name to final logits ``(N, K)`` and labels ``(N,)``, where a run has them.
 
     Args:
         runs: As for :func:`load_curves`.
@@ -246,19 +245,6 @@ def load_predictions(runs: Runs, part: str = "test") -> dict[str, tuple[FloatArr
     finished = [run for run in _runs(runs) if run.finished]
     found = {run.name: read_predictions(run.files.predictions, part) for run in finished}
     return {name: predictions for name, predictions in found.items() if predictions is not None}
-
-
-def load_model(run: Run | str | Path) -> SavedModel:
-    """Return a finished run's model on the CPU, in evaluation mode; raw images in, logits out.
-
-    Args:
-        run: It, or its directory. Of a custom model the module must be in the working folder, as
-            for training.
-
-    Raises:
-        ValueError: It is not a finished run, a file was altered, or what is needed is not there.
-    """
-    return load_saved_model(run)
 
 
 def evaluate(
@@ -289,14 +275,11 @@ def evaluate(
 
 
 def to_words(options: Mapping[str, Any], *, swept: bool = False) -> list[str]:
-    """Return keywords as the words of a command.
+    """Return keywords, nested or dotted, as the words of a command.
 
     Args:
-        options: Nested dictionaries, or dotted keys.
-        swept: Whether a list is of values to sweep over.
-
-    Raises:
-        ValueError: A value cannot be written in a configuration.
+        options: Key to value.
+        swept: Whether a list holds values to sweep over.
 
     >>> to_words({"loss": "mse", "optimizer": {"lr": 0.1}, "force": True, "init_from": None})
     ['loss=mse', 'optimizer.lr=0.1', 'force=true', 'init_from=null']
@@ -342,13 +325,13 @@ def _text(value: Any, key: str) -> str:
         return "[" + ",".join(_text(item, key) for item in value) + "]"
     raise ValueError(
         f"{key} is a {type(value).__name__}; give names, numbers, lists and dictionaries as in a "
-        "configuration; for objects of your own there is losslab.training.fit"
+        "configuration; for custom objects, use losslab.training.fit"
     )
 
 
 @contextmanager
 def _opened(config_dir: str | Path | None) -> Iterator[Composer]:
-    # A custom loss lies in the working folder, where `losslab train` finds it, too.
+    # A custom loss may be in the working folder, as for `losslab train`.
     here = str(Path.cwd())
     if "" not in sys.path and here not in sys.path:
         sys.path.append(here)
@@ -365,7 +348,7 @@ def _told(failed: Failed) -> str:
 
 
 def _found(run: Run, reason: str = "") -> Run:
-    """Return a run whose directory a notebook may look at from anywhere."""
+    """Return a run with an absolute path, so that a notebook may change its working folder."""
     found = replace(run, found=run.path.resolve())
     if found.status is None:  # it did not even start
         vars(found)["results"] = Results("failed", reason)

@@ -1,4 +1,4 @@
-"""Ending a command from outside, and its workers with it."""
+"""Stopping a command by a signal, and its workers with it."""
 
 import contextlib
 import multiprocessing
@@ -21,7 +21,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[list[int]]:
-    """Let SIGTERM end a command as Ctrl-C does: it closes files, stops workers and says so.
+    """Let SIGTERM end a command as Ctrl-C does.
 
     Gives a list that holds the signal's number after a signal, since a library may turn the
     exception into another error. A second signal, a second later or more, ends the process at once.
@@ -68,8 +68,8 @@ def terminated_as_interrupted() -> Iterator[list[int]]:
 def end_with_parent() -> None:
     """End this process when its parent has ended, if it is a worker; one call is enough.
 
-    The next command resumes its run, so that ending at any moment loses nothing. Without this, the
-    workers of a killed command would train on for hours, unnoticed.
+    Without this, the workers of a killed command would train on for hours, unnoticed. The next
+    command resumes their runs.
     """
     _watch_parent_of(os.getpid())
 

@@ -1,6 +1,7 @@
-"""Text from others, such as names, labels and errors, made safe to show."""
+"""Foreign text, such as names, labels and errors, made safe to show."""
 
 import re
+import sys
 import unicodedata
 from typing import Any
 
@@ -25,6 +26,11 @@ def printable(text: str) -> str:
     return "".join(
         ascii(c)[1:-1] if unicodedata.category(c) in _HIDDEN and c not in _KEPT else c for c in text
     )
+
+
+def say(text: str) -> None:
+    """Write a text as one line on standard error."""
+    sys.stderr.write(f"losslab: {printable(' '.join(text.split()))}\n")
 
 
 def printable_values(value: Any) -> Any:

@@ -179,7 +179,10 @@ BAD = [
     (net("Normed", *ONE_LEFT), ("the last of 129", "batches of 32", "change trainer.batch_size")),
     (net("Normed", "trainer.batch_size=1"), ("one example alone", "batches of 1 (")),
     (net("Squeezed", *ONE_LEFT), ("the last of 129", "data.train_size")),
-    (net("Squeezed", "data.source.num_test=1001"), ("the test part's 1001 in", "data.val_size")),
+    (
+        net("Squeezed", "data.source.num_test=1001"),
+        ("the last of 1001 in the test part", "data.val_size"),
+    ),
     (net("Forgets"), ("model: mean changes in training and is not saved", "persistent=True")),
     (net("Extra"), ("model: its state_dict cannot be saved",)),
     (net("Whole"), ("model: its logits are torch.int64",)),

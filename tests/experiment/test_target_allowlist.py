@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from bad import SYNTHETIC, check, synthetic
-from losslab.experiment.target_allowlist import VARIABLE, check_name, is_ones_own
+from losslab.experiment.target_allowlist import VARIABLE, check_name, is_custom_module
 from running import TINY, status
 
 LOSS = "~loss.label_smoothing loss._target_="
@@ -119,18 +119,18 @@ def test_a_plugin_in_the_working_folder_is_not_imported(losslab, monkeypatch):
 
 
 def test_a_module_of_ones_own_and_one_that_is_trusted(losslab, monkeypatch):
-    assert not is_ones_own("yaml")
+    assert not is_custom_module("yaml")
     with pytest.raises(ValueError, match=VARIABLE):
         check_name("yaml.Loader", "loss")
     monkeypatch.setenv(VARIABLE, "numpy, yaml")
     check_name("yaml.Loader", "loss")
     with pytest.raises(ValueError, match=VARIABLE):
-        check_name("yamlx.Loader" if is_ones_own("yamlx") else "json.loads", "loss")
-    assert not is_ones_own("own_package")
+        check_name("yamlx.Loader" if is_custom_module("yamlx") else "json.loads", "loss")
+    assert not is_custom_module("own_package")
     (losslab.folder / "own_package").mkdir()
     (losslab.folder / "own_package" / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(losslab.folder))
-    assert is_ones_own("own_package")
+    assert is_custom_module("own_package")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "a/./b", ".."])

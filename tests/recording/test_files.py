@@ -136,7 +136,7 @@ def locks_fail(monkeypatch):
             real(handle, operation)
 
         monkeypatch.setattr(fcntl, "flock", flock)
-        monkeypatch.setattr(files, "_told_of_no_locks", False)
+        files._warn_of_no_locks.cache_clear()
 
     real = fcntl.flock
     return fail

@@ -1,20 +1,19 @@
-"""The command line; each command is in a file of its name and imported when it is used."""
+"""The command line."""
 
 import difflib
 import os
 import signal
 import sys
 import traceback
-from importlib import import_module
 
 import losslab
-from losslab.cli.command import HELP, say
+from losslab.cli.commands import COMMANDS, complete
 from losslab.stopping import terminated_as_interrupted
+from losslab.text import say
 
 BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
-COMMANDS = ("train", "study", "report", "board", "list", "data", "evaluate")
 _KEPT = "; finished runs are kept, and the same command resumes"
 
 USAGE = """\
@@ -77,7 +76,7 @@ def _run(arguments: list[str]) -> int:
                 f"{text} cannot be read as text in {sys.getfilesystemencoding()}; "
                 "set PYTHONUTF8=1, or a locale with UTF-8"
             ) from None
-    if not arguments or arguments[0] in HELP:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
         sys.stdout.write(USAGE)
         return 0 if arguments else BAD_INPUT
     if arguments[0] == "--version":
@@ -85,9 +84,9 @@ def _run(arguments: list[str]) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name in ("-sc", "--shell-completion"):
-        return int(import_module("losslab.cli.complete").run(rest, COMMANDS))
+        return complete(rest, COMMANDS)
     if name not in COMMANDS:
         meant = difflib.get_close_matches(name, COMMANDS, n=1)
         nearest = f" (did you mean {meant[0]!r}?)" if meant else ""
         raise ValueError(f"unknown command {name!r}{nearest}; allowed are {', '.join(COMMANDS)}")
-    return int(import_module(f"losslab.cli.{name}").run(rest))
+    return COMMANDS[name](rest)

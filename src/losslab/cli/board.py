@@ -1,40 +1,30 @@
-"""``losslab board``."""
+"""TensorBoard on the runs."""
 
 import os
 import resource
 import socket
 from pathlib import Path
 
-from losslab.cli.command import new_parser, parse, say
+from losslab.text import say
 
 _FILES_BESIDE = 256  # what TensorBoard itself and its readers have open
 
 
-def run(arguments: list[str]) -> int:
-    """Start TensorBoard."""
-    parser = new_parser(
-        "board",
-        "Start TensorBoard on the loopback address: scalars, histograms, one row per configuration "
-        "in HParams, and after a report means over seeds and images. Runs under way grow live.",
-    )
-    parser.add_argument(
-        "path", type=Path, nargs="?", default=Path("outputs"), help="with runs; outputs by default"
-    )
-    parser.add_argument("--port", type=int, default=6006, help="0 for any that is free")
-    given = parse(parser, arguments)
-    if not given.path.is_dir():
-        raise ValueError(f"{given.path} is not a folder; give one with runs, e.g. outputs")
-    _check_port(given.port)
-    _allow_files(given.path)
+def start_board(folder: Path, port: int) -> int:
+    """Start TensorBoard on a folder of runs; return its exit code."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; give one with runs, e.g. outputs")
+    _check_port(port)
+    _allow_files(folder)
     from tensorboard import default, program
 
     board = program.TensorBoard(plugins=default.get_plugins())
-    # It has no authentication, so it listens on this machine only. Growing files are read on, so
-    # that runs under way are shown.
+    # It has no authentication, so it listens on this machine only. Files that grow are
+    # read again, so that unfinished runs update live.
     board.configure(
         [
-            *("tensorboard", "--logdir", str(given.path), "--host", "127.0.0.1"),
-            *("--port", str(given.port), "--reload_interval", "5", "--reload_multifile", "true"),
+            *("tensorboard", "--logdir", str(folder), "--host", "127.0.0.1"),
+            *("--port", str(port), "--reload_interval", "5", "--reload_multifile", "true"),
             # Of each image it would keep ten; a long run has more.
             *("--samples_per_plugin", "images=100", "--window_title", "losslab"),
         ]

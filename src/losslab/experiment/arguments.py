@@ -1,14 +1,13 @@
-"""Check a node against the signature of what it names: its keys, and the types of its values.
+"""Check a node's keys and values against the signature of its target, with pydantic.
 
-Python and torch notice a wrong one only while they compute, and then name no key. Pydantic says
-which values fit an annotation.
+Python and torch notice a wrong one only while they compute, and then name no key.
 """
 
 import inspect
 import json
 import math
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -48,13 +47,12 @@ def check_arguments(
     Args:
         node: With a ``_target_``; the nodes below it are checked, too.
         name: Its dotted key.
-        supplied: Arguments that follow from the data, so that the node must not have them.
-        recursive: Whether the nodes below it are made with it.
+        supplied: Arguments that follow from the data; the node must not have them.
+        recursive: Whether the nodes below it are instantiated with it.
 
     Raises:
-        ValueError: A target is not allowed or cannot be imported, a key is none of its arguments,
-            an argument has no value, or a value is not of its annotated type. Where there is no
-            annotation, or one that a file cannot give a value for, any value will do.
+        ValueError: A target is not allowed or cannot be imported, a key is unknown, an argument
+            has no value, or a value is not of its annotated type.
 
     >>> node = OmegaConf.create({"_target_": "losslab.losses.Focal", "gama": 1.0})
     >>> check_arguments(node, "loss")
@@ -70,13 +68,9 @@ def check_arguments(
 
 def is_number(value: object) -> bool:
     """Return whether a value from a file is a number that a float can hold."""
-    if type(value) not in (int, float):
+    if isinstance(value, bool):
         return False
-    try:
-        float(value)  # type: ignore[arg-type]
-    except OverflowError:
-        return False
-    return True
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)
 
 
 def _check(
@@ -121,8 +115,7 @@ def _check(
         _check(node, f"{name}.{key}")
     partials = [node for node in nodes.values() if node.get("_partial_") is True]
     if others and len(partials) == 1:
-        # What takes any argument gives those that it does not know to the partial in it, as
-        # losslab.data.load does.
+        # losslab.data.load, say, hands what it does not know to the partial in it.
         _check({"_target_": partials[0]["_target_"], "_partial_": True} | others, name)
     for p in () if partial else named:
         if p.default is p.empty and p.name not in own and p.name not in supplied:
@@ -133,18 +126,15 @@ def _check(
 
 
 def needed(name: str) -> str:
-    """Return what a part of a run has to be, with an example, where people often give another."""
+    """Return what a part of a run must be, with an example, where mistakes are common."""
     return f"; give {_NEEDED[name]}" if name in _NEEDED else ""
 
 
 def normal(config: DictConfig) -> DictConfig:
-    """Return a configuration in the one form that all equal ones have.
+    """Return a configuration in the one form that all equal ones share.
 
-    A number is of the type that its argument is annotated with, or that the argument's default
-    has: ``1`` becomes ``1.0`` where a float is meant, and ``-0.0`` becomes ``0.0``.
-
-    Raises:
-        ValueError: A target is not allowed or cannot be imported.
+    A number gets the type of its argument's annotation or default: ``1`` becomes ``1.0`` where a
+    float is meant, and ``-0.0`` becomes ``0.0``.
     """
     values: Any = OmegaConf.to_container(config, resolve=True)
     changes = list(_changes({key: v for key, v in values.items() if isinstance(v, dict)}, ""))
@@ -156,7 +146,7 @@ def normal(config: DictConfig) -> DictConfig:
 
 
 def _changes(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield the dotted key of each value that is not in its one form, and that form."""
+    """Yield the dotted key and the normal form of each value that is written otherwise."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from _changes(item, f"{name}[{index}]")
@@ -187,7 +177,7 @@ def _changes(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 @cache
 def _kinds(target: Any) -> dict[str, Any]:
-    """Return argument to type: as annotated, in a class above where it is passed on, or implied."""
+    """Return argument to type, annotated or implied by a default, base classes included."""
     kinds: dict[str, Any] = {}
     for part in reversed(target.__mro__) if inspect.isclass(target) else (target,):
         call = part.__dict__.get("__init__") if inspect.isclass(part) else part
@@ -200,11 +190,7 @@ def _kinds(target: Any) -> dict[str, Any]:
 
 
 def _target(values: Mapping[str, Any], name: str) -> Any:
-    """Return what a node names as its ``_target_``.
-
-    Raises:
-        ValueError: It names nothing, nothing that can be imported, or nothing that can be called.
-    """
+    """Return what a node names as its ``_target_``; refuse what cannot be imported or called."""
     path = values.get("_target_")
     if not isinstance(path, str) or not path:
         raise ValueError(
@@ -239,11 +225,7 @@ def _hints(target: Any) -> dict[str, Any]:
 
 
 def _converted(value: Any, hint: Any) -> Any:
-    """Return a value in the form that its annotation gives it, as a file has it.
-
-    Raises:
-        ValueError: It does not fit.
-    """
+    """Return a value as its annotation reads it; raise ``ValueError`` if it does not fit."""
     adapter = _adapter(hint)
     if adapter is None or value == "???" or next(targets(value, ""), None):
         return value
@@ -281,13 +263,6 @@ def _like(converted: Any, value: Any) -> Any:
     return value
 
 
-def _is_subclass(kind: type, parent: type) -> bool:
-    try:
-        return issubclass(kind, parent)
-    except TypeError:  # a protocol
-        return False
-
-
 def _described(hint: Any) -> str:
     kind, options = get_origin(hint) or hint, get_args(hint)
     if kind in (Union, UnionType):
@@ -300,8 +275,8 @@ def _described(hint: Any) -> str:
         return " or ".join(map(str, options))
     if kind is tuple and Ellipsis not in options:
         return f"a list [{', '.join(_described(option) for option in options)}]"
-    if kind is tuple or _is_subclass(list, kind):
+    if kind in (list, tuple, Sequence, Collection, Iterable):
         return f"a list, each item {_described(options[0])}" if options else "a list"
-    if _is_subclass(dict, kind):
+    if kind in (dict, Mapping):
         return "keys and values"
     return _NODE

@@ -5,72 +5,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from yaml import (
-    AliasEvent,
-    CollectionEndEvent,
-    CollectionStartEvent,
-    NodeEvent,
-    ScalarEvent,
-    YAMLError,
-)
+from yaml import YAMLError
 
-from losslab.files import YAML_LOADER
+from losslab.files import LARGEST_YAML, check_yaml, read_bytes
 
-_MOST_BYTES, _MOST_VALUES, _DEEPEST, _MOST_REFERENCES = 2**20, 10_000, 100, 12
+_MOST_REFERENCES = 12
 
 
 def check_file(path: Path) -> None:
-    """Refuse a choice that would fill the memory: what its references stand for counts each time.
-
-    Raises:
-        ValueError: It is not a regular file, or has too much in it.
-    """
-    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path} is not a choice; give a file of at most {_MOST_BYTES} bytes")
+    """Refuse a choice that is no regular file or would fill the memory."""
     try:
-        _check_content(path)
-    except YAMLError as error:  # Hydra says what is wrong if the file is chosen
-        if "nesting depth" in str(error):  # libyaml's own limit, before an event says so
-            raise ValueError(_too_much(path)) from None
-
-
-def _check_content(path: Path) -> None:
-    sizes: dict[str, int] = {}
-    open_nodes: list[tuple[str | None, int]] = []
-    total = 0
-    with path.open("rb") as file:
-        for event in yaml.parse(file, Loader=YAML_LOADER):
-            if isinstance(event, AliasEvent):
-                # Of what is not complete, it would be without end.
-                total += sizes.get(str(event.anchor), _MOST_VALUES)
-            elif isinstance(event, NodeEvent):
-                total += 1
-            if isinstance(event, CollectionStartEvent):
-                open_nodes.append((event.anchor, total))
-            elif isinstance(event, CollectionEndEvent):
-                anchor, before = open_nodes.pop()
-                if anchor:
-                    sizes[anchor] = total - before + 1
-            elif isinstance(event, ScalarEvent) and event.anchor:
-                sizes[event.anchor] = 1
-            if total > _MOST_VALUES or len(open_nodes) > _DEEPEST:
-                raise ValueError(_too_much(path))
-
-
-def _too_much(path: Path) -> str:
-    return (
-        f"{path}: give at most {_MOST_VALUES} values, references counted as what they stand for, "
-        f"and at most {_DEEPEST} levels"
-    )
+        check_yaml(read_bytes(path, most=LARGEST_YAML), references=True)
+    except YAMLError:
+        pass  # Hydra says what is wrong if the file is chosen
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be a choice: {error}") from None
 
 
 def check_references(values: Mapping[str, Any]) -> None:
-    """Refuse references to references to references, which grow without end.
-
-    Raises:
-        ValueError: There are too many references to what has references itself.
-    """
+    """Refuse references to references to references, which grow without end."""
     texts: list[tuple[set[str], str]] = []
 
     def visit(node: Any, names: tuple[str, ...]) -> None:

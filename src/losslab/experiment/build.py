@@ -13,8 +13,7 @@ from losslab.diagnostics import Diagnostic, check_cadences
 from losslab.experiment.arguments import check_arguments
 from losslab.experiment.data import CONTENT, load
 from losslab.experiment.dry_run import check_outputs, check_schedule
-from losslab.experiment.make import make
-from losslab.experiment.optimizer import MakeOptimizer, make_optimizer_factory
+from losslab.experiment.make import MakeOptimizer, make, make_optimizer_factory
 from losslab.experiment.warm_start import warm_start
 from losslab.losses import MAP, FlatPrior, Loss
 from losslab.seeding import derive

@@ -5,9 +5,9 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from hydra import initialize_config_dir
@@ -30,43 +30,32 @@ from losslab.recording import flatten
 # Studies that need code of their own lie with it in a checkout's notebook; a wheel has none.
 STUDY_FOLDERS = sorted(path.parent for path in CONFIG_FOLDER.parent.glob("experiments/*/study"))
 
-
 OF_A_SWEEP = ("launcher", "sweeper")
 """The groups that are no part of a run: who does it, and who asked for it."""
 
 _NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
-# What a file may not change of Hydra's node: how it is, and what to give instead.
+_BASIC = "hydra._internal.core_plugins.basic_"
+# What a file may not change below ``hydra``: its usual value, and what to give instead.
 _HYDRA: dict[str, tuple[Any, str]] = {
-    "launcher": (
-        {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"},
-        "give launcher=...",
-    ),
+    "launcher": ({"_target_": f"{_BASIC}launcher.BasicLauncher"}, "give launcher=..."),
     "sweeper": (
-        {
-            "_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
-            "max_batch_size": None,
-            "params": None,
-        },
+        {"_target_": f"{_BASIC}sweeper.BasicSweeper", "max_batch_size": None, "params": None},
         "give what is swept after -m, as in -m optimizer.lr=0.1,0.2, or sweeper=optuna",
     ),
     "mode": (None, "add -m for a sweep"),
-    "run": ({"dir": "${output_dir}/${name}"}, "give output_dir=... and name=..."),
-    "sweep": (
-        {"dir": "${output_dir}/${name}", "subdir": "."},
-        "give output_dir=... and name=...",
-    ),
+    "run.dir": ("${output_dir}/${name}", "give output_dir=... and name=..."),
+    "sweep.dir": ("${output_dir}/${name}", "give output_dir=... and name=..."),
+    "sweep.subdir": (".", "give output_dir=... and name=..."),
     "output_subdir": (None, "each run keeps its own config.yaml"),
     "searchpath": ([], "give --config-dir FOLDER"),
     "callbacks": ({}, "losslab runs none"),
     "verbose": (False, "see each run's log.txt"),
     "job_logging": (_NO_LOGGING, "see each run's log.txt"),
     "hydra_logging": (_NO_LOGGING, "see each run's log.txt"),
-}
-_HYDRA_JOB: dict[str, tuple[Any, str]] = {
-    "chdir": (None, "give output_dir=..."),
-    "env_set": ({}, "set it in your shell"),
-    "env_copy": ([], "set it in your shell"),
-    "name": ("losslab", "give name=..."),
+    "job.chdir": (None, "give output_dir=..."),
+    "job.env_set": ({}, "set it in your shell"),
+    "job.env_copy": ([], "set it in your shell"),
+    "job.name": ("losslab", "give name=..."),
 }
 
 
@@ -76,12 +65,11 @@ class Composer:
     Use it as a context manager: Hydra keeps global state meanwhile.
 
     Args:
-        config_dir: A folder of the user's own with more choices, e.g. ``my_conf/loss/mine.yaml``,
-            and the modules that they name. In a checkout, the folders in ``experiments`` that have
-            a study with code of its own are found in the same way.
+        config_dir: A folder with more choices, e.g. ``my_conf/loss/mine.yaml``, and the modules
+            that they name.
 
     Raises:
-        ValueError: ``config_dir`` is not a folder.
+        ValueError: ``config_dir`` is not a folder, or has a choice that would fill the memory.
     """
 
     def __init__(self, config_dir: str | None = None) -> None:
@@ -99,7 +87,7 @@ class Composer:
 
     @property
     def flags(self) -> list[str]:
-        """What a command needs before its overrides, to compose the same from any folder."""
+        """The flags with which a command composes the same from any working folder."""
         return [text for folder in self._own for text in ("--config-dir", str(folder))]
 
     def __enter__(self) -> "Composer":
@@ -116,12 +104,7 @@ class Composer:
         allow_modules_of(more)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
         data = sys.modules.get("losslab.experiment.data")  # which imports torch
         if data is not None:
@@ -131,15 +114,14 @@ class Composer:
         """Return the configuration, with Hydra's own node ``hydra``.
 
         Raises:
-            ValueError: An override is malformed, names a choice or key that is not there, or sets
-                something of Hydra's, which would have no effect: losslab itself launches, sweeps,
-                logs and names folders.
+            ValueError: An override is malformed, names an unknown choice or key, or sets something
+                of Hydra's that would have no effect.
         """
         parsed = self.parse(overrides)
         for override in parsed:
-            words = re.split("[/.]", override.key_or_group)
-            if words[0] == "hydra":  # before it is composed: a searchpath imports what it names
-                raise ValueError(_refused(words[1:], override.input_line or ""))
+            first, _, key = override.key_or_group.replace("/", ".").partition(".")
+            if first == "hydra":  # before it is composed: a searchpath imports what it names
+                raise ValueError(_refused(key, override.input_line or ""))
         check_choices(parsed, self.choices, usual_choices())
         try:
             config = self._compose(overrides)
@@ -153,12 +135,9 @@ class Composer:
         return config
 
     def vary(self, overrides: Sequence[str]) -> DictConfig:
-        """Return the same as :meth:`compose`, sooner where only values differ from the last time.
+        """Return the same as :meth:`compose`, faster where only values differ from the last call.
 
         Hydra reads twenty files for a configuration, and a sweep has thousands of them.
-
-        Raises:
-            ValueError: As :meth:`compose`.
         """
         parsed = self.parse(overrides)
         # What adds or removes keys goes in the order in which it was typed.
@@ -181,11 +160,7 @@ class Composer:
         return override.package is None and not key.startswith("hydra") and not self.choices(key)
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
-        """Return the parsed overrides.
-
-        Raises:
-            ValueError: One is malformed.
-        """
+        """Return the parsed overrides; raise ``ValueError`` if one is malformed."""
         parser = OverridesParser.create(config_loader=self.loader)
         parsed = []
         for text in overrides:
@@ -208,10 +183,26 @@ class Composer:
             self._choices[group] = sorted(self.loader.get_group_options(group))
         return self._choices[group]
 
-    def file(self, group: str, choice: str) -> Path:
-        """Return the file of a choice."""
-        files = (folder / group / f"{choice}.yaml" for folder in self._folders)
-        return next(path for path in files if path.exists())
+    def groups(self) -> list[str]:
+        """Return the config groups, those of a run in the order of the defaults list first."""
+        folders = sorted(path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir())
+        return [*(group for group in usual_choices() if group in folders),
+                *(group for group in folders if group not in usual_choices())]  # fmt: skip
+
+    def descriptions(self, group: str) -> dict[str, str]:
+        """Return choice to its description: the first comment of its file.
+
+        >>> with Composer() as composer:
+        ...     print(composer.descriptions("schedule")["constant"])
+        The learning rate stays as it is
+        """
+        found = {}
+        for choice in self.choices(group):
+            files = (folder / group / f"{choice}.yaml" for folder in self._folders)
+            text = next(path for path in files if path.exists()).read_text("utf-8")
+            comments = re.findall(r"^# +(?!@package)(.*)", text, re.MULTILINE)
+            found[choice] = comments[0] if comments else ""
+        return found
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         assert self.hydra is not None
@@ -232,36 +223,29 @@ class Composer:
         if match is None:
             return _first_line(error)
         key = match.group(1)
-        groups = [
-            text
-            for text, override in zip(overrides, self.parse(overrides), strict=True)
-            if override.is_add() or override.key_or_group in usual_choices()
-        ]
+        typed = zip(overrides, self.parse(overrides), strict=True)
         try:
-            config = self._compose(groups)
+            config = self._compose(
+                [text for text, o in typed if o.is_add() or o.key_or_group in usual_choices()]
+            )
         except (HydraException, OmegaConfBaseException):
             return _first_line(error)
-        hydra = key.startswith("hydra.")
-        sweep = {*leaves(config.launcher, "launcher."), *leaves(config.sweeper, "sweeper.")}
-        known = {*leaves(without_hydra(config)), *sweep}
-        if hydra:
-            known = {*leaves(config.hydra, "hydra.")}
-        where = f"with `losslab train --cfg {'hydra' if hydra else 'job'}`"
+        known = leaves(without_hydra(config))
+        known += [*leaves(config.launcher, "launcher."), *leaves(config.sweeper, "sweeper.")]
         if key in known:  # Hydra takes a value of null for a key that is not there
             return f"~{key} takes away what is null already; leave it out"
-        if key.startswith("study."):
-            where = "in the study's file in conf/study"
+        known = [word for word in known if not word.endswith("_")]  # but for _target_ and the like
         group, dot, rest = key.partition(".")
-        known = {word for word in known if not word.endswith("_")}  # but for _target_ and the like
-        instead = nearest(key, known if dot else known | usual_choices().keys())
         choice = config.hydra.runtime.choices.get(group) if dot else None
-        lacks = f": {group}={choice} has no {rest}" if choice else ""
-        if lacks:
-            # Of other groups, nothing is meant, however alike.
-            below = [word for word in known if word.startswith(f"{group}.")]
-            alike = nearest(rest, [word.removeprefix(f"{group}.") for word in below])
-            instead = alike.replace("mean '", f"mean '{group}.")
-        return f"unknown key {key!r}{lacks}{instead}; see every key {where}"
+        if choice:  # of other groups, nothing is meant, however alike
+            below = [word[len(group) + 1 :] for word in known if word.startswith(f"{group}.")]
+            instead = nearest(rest, below).replace("mean '", f"mean '{group}.")
+            instead = f": {group}={choice} has no {rest}{instead}"
+        else:
+            instead = nearest(key, known if dot else [*known, *usual_choices()])
+        in_file = key.startswith("study.")
+        where = "in the study's file in conf/study" if in_file else "with `losslab train --cfg job`"
+        return f"unknown key {key!r}{instead}; see every key {where}"
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -305,27 +289,22 @@ def usual_choices() -> dict[str, str]:
 
 def _check_hydra(hydra: Mapping[str, Any]) -> None:
     """Raise ``ValueError`` where a file sets something of Hydra's that a command would follow."""
-    for table, node, above in ((_HYDRA, hydra, []), (_HYDRA_JOB, hydra["job"], ["job"])):
-        for key, (usual, _) in table.items():
-            if node[key] != usual:
-                names, value = _differing([*above, key], node[key], usual)
-                raise ValueError(_refused(names, f"{'.'.join(['hydra', *names])}={value}"))
+    for key, (usual, _) in _HYDRA.items():
+        value = reduce(getitem, key.split("."), hydra)
+        if value != usual:
+            given, before = flatten({key: value}), flatten({key: usual})
+            name = next((name for name in given if given[name] != before.get(name)), key)
+            shown = given.get(name)
+            shown = "true" if shown is True else getattr(shown, "name", shown)
+            raise ValueError(_refused(name, f"hydra.{name}={shown}"))
 
 
-def _differing(names: list[str], value: Any, usual: Any) -> tuple[list[str], Any]:
-    """Return the first leaf that is not as usual: its keys, and its value as a file has it."""
-    for key, below in value.items() if isinstance(value, Mapping) else ():
-        before = usual.get(key) if isinstance(usual, Mapping) else None
-        if below != before:
-            return _differing([*names, str(key)], below, before)
-    return names, getattr(value, "name", str(value).lower() if value is True else value)
-
-
-def _refused(key: Sequence[str], given: str) -> str:
-    table = _HYDRA_JOB if key[0] == "job" else _HYDRA
-    name = "".join(key[1:2]) if key[0] == "job" else key[0]
-    _, instead = table.get(name, (None, "leave it out"))
-    return f"{given} has no effect: losslab launches, sweeps and logs itself; {instead}"
+def _refused(key: str, given: str) -> str:
+    advice = (text for name, (_, text) in _HYDRA.items() if f"{key}.".startswith(f"{name}."))
+    return (
+        f"{given} has no effect: losslab launches, sweeps and logs itself; "
+        f"{next(advice, 'leave it out')}"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The data of a run: read once a process, and known by their content."""
+"""A run's data: read once in a process, and identified by their content."""
 
 from functools import cache, lru_cache
 
@@ -8,14 +8,14 @@ from losslab.data import Dataset
 from losslab.data.source import EXAMPLE
 from losslab.experiment.make import make
 
-# Their content is always the same: it is checked when it is read, or drawn from a seed.
+# Their content never changes: it is checked when it is read, or drawn from a seed.
 _FIXED = {
     f"losslab.data.{name}"
     for name in ("cifar10", "cifar100", "fashion_mnist", "mnist", "mnist5k", "synthetic")
 }
 _LOAD = "losslab.data.load"
 CONTENT = "data_sha256"
-"""Key of a run's configuration with what :func:`content_of` says."""
+"""Key of a run's configuration that holds :func:`content_of`."""
 
 
 def is_custom(data: DictConfig) -> bool:
@@ -28,38 +28,27 @@ def _source(data: DictConfig) -> str | None:
 
 
 def content_of(data: DictConfig) -> str | None:
-    """Return the SHA-256 of data that may change: anybody's images, what a custom source gives.
+    """Return the SHA-256 of data that may change: a folder of images, or a custom source.
 
-    It is of what training sees, so a folder may be moved or copied. Asked again, a process gives
-    the same answer, whatever became of the files.
-
-    Raises:
-        ValueError: The data cannot be read.
+    It covers what training sees, so a folder may be moved or copied. A process remembers its
+    first answer, even if the files change.
     """
     return None if _source(data) in _FIXED else _content(OmegaConf.to_yaml(data, resolve=True))
 
 
 def load(data: DictConfig, *, content: str | None = None) -> Dataset:
-    """Return the data set of a configuration.
-
-    Args:
-        data: Its node.
-        content: What :func:`content_of` said, where the run is known already.
-
-    Raises:
-        ValueError: The data cannot be read, or are others meanwhile.
-    """
+    """Return a configuration's data set; refuse one that no longer has the expected content."""
     dataset, found = _load(OmegaConf.to_yaml(data, resolve=True), _source(data) not in _FIXED)
     if content is not None and found != content:
         raise ValueError(
             f"data={dataset.name}: the images or labels have changed since the command began, or "
-            "the source draws others each time; let it use a fixed seed, or run again"
+            "the source draws new ones each time; use a fixed seed in it, or run the command again"
         )
     return dataset
 
 
 def forget() -> None:
-    """Let the next command of this process look at the files anew."""
+    """Let the next command in this process read the files again."""
     _content.cache_clear()
     _load.cache_clear()
 

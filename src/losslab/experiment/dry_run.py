@@ -1,4 +1,4 @@
-"""What a run does, done once and small before a run is opened for it."""
+"""A dry run: all that a run does, once and on a few examples, before its directory is made."""
 
 import copy
 import math
@@ -43,14 +43,10 @@ _KNOWN_ARGUMENTS = {"lr", "momentum", "nesterov", "betas", "eps", "weight_decay"
 
 
 def check_schedule(schedule: Schedule) -> None:
-    """Ask a schedule for its first factors.
-
-    Raises:
-        ValueError: It raises, or gives no number from 0 up.
-    """
+    """Refuse a schedule that fails or gives no number from 0 up."""
     for progress in (0.0, 0.5):
-        then = needed("schedule").removeprefix("; ")
-        with _saying(f"schedule: it fails at progress {progress}", then=then):
+        needs = needed("schedule").removeprefix("; ")
+        with _reporting(f"schedule: it fails at progress {progress}", then=needs):
             factor = schedule(progress)
         if not is_number(factor) or not 0 <= factor < math.inf:
             raise ValueError(
@@ -59,12 +55,9 @@ def check_schedule(schedule: Schedule) -> None:
 
 
 def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
-    """Give a few training images to the model and its logits to the loss; change nothing.
+    """Refuse a model or loss that fails on a few images or gives a wrong shape.
 
-    Lazy modules get their weights here.
-
-    Raises:
-        ValueError: One of them raises, or gives the wrong shape or nothing to learn from.
+    Nothing changes, but that lazy modules get their weights here.
     """
     # Not as many examples as classes, or a wrong axis would go unnoticed.
     count = 3 if dataset.num_classes == 2 else 2
@@ -72,7 +65,7 @@ def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
     was_training = model.training
     model.eval()  # batch normalisation would count these images
     try:
-        with torch.no_grad(), _saying(f"model: it fails on pictures of shape {(*images.shape,)}"):
+        with torch.no_grad(), _reporting(f"model: it fails on images of shape {(*images.shape,)}"):
             logits = model(images)
     finally:
         model.train(was_training)
@@ -82,25 +75,22 @@ def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
 
 
 def dry_run(parts: "Parts") -> None:
-    """Evaluate, make a training step, save and let each diagnostic look, on a few examples.
+    """Evaluate, train a step, save and run each diagnostic; refuse parts that fail.
 
     In memory and on the CPU, so that the process that only starts a sweep needs no GPU. The parts
     are used up, since their weights change; random streams are left as they were.
-
-    Raises:
-        ValueError: One of the parts cannot do its work.
     """
-    full, settings, whole = parts, parts.trainer, parts.dataset
+    full, whole, autocast = parts, parts.dataset, PRECISIONS[parts.trainer.precision]
     few = replace(whole, train=_first(whole.train), val=_first(whole.val), test=_first(whole.test))
     parts = replace(parts, dataset=few, device=torch.device("cpu"))
-    autocast = PRECISIONS[settings.precision]
     model, objective = parts.model, parts.objective
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         parts.move()
         _check_state(parts)
-        with _saying("data: no batch can be made of it"):
+        with _reporting("data: no batch can be made of it"):
             batch = next(parts.loader("train").epoch(0, 0))
-            probe = probe_of(parts.loader("train").in_order(), min(settings.probe_size, EXAMPLES))
+            size = min(parts.trainer.probe_size, EXAMPLES)
+            probe = probe_of(parts.loader("train").in_order(), size)
         diagnostic_runner = DiagnosticRunner(
             {
                 name: getattr(d, "smallest", lambda d=d: d)()
@@ -112,7 +102,7 @@ def dry_run(parts: "Parts") -> None:
         )
 
         def validate(part: str) -> Evaluation:
-            with _saying("model: it fails in evaluation mode"):
+            with _reporting("model: it fails in evaluation mode"):
                 return evaluate(model, parts.loader(part), autocast=autocast)
 
         # As in a run first of all: what evaluation leaves in a model, training may stumble over.
@@ -144,14 +134,14 @@ def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[
     model, objective, dataset = parts.model, parts.objective, parts.dataset
     parameters, own = list(model.parameters()), list(objective.parameters())
     model.train()
-    with _saying("model: it fails in training mode"):
+    with _reporting("model: it fails in training mode"):
         logits = forward(model, batch.images, autocast)
     _check_logits(logits, batch.labels, dataset, " in training mode")
-    with _saying("loss: it fails"):
+    with _reporting("loss: it fails"):
         terms = objective.terms(logits, batch.labels, parameters)
     for name, output in {"model": logits, "loss": terms.total}.items():
         _check_leaves(name, output, {*map(id, parameters), *map(id, own)})
-    with _saying("model: no gradient can be computed"):
+    with _reporting("model: no gradient can be computed"):
         torch.autograd.backward(terms.total)
         gradients = [p.grad for p in parameters if p.grad is not None]
         norms = get_total_norm(gradients), get_total_norm([p.detach() for p in parameters])
@@ -163,7 +153,7 @@ def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[
         and factory.keywords.keys() <= _KNOWN_ARGUMENTS
         and all(_is_dense(tensor) for tensor in (*parameters, *own, *gradients))
     ):
-        with _saying(
+        with _reporting(
             f"optimizer: {getattr(getattr(factory, 'func', factory), '__name__', 'it')} fails",
             then="give one that takes all of the model's parameters and makes a step without a "
             "closure, e.g. optimizer=sgd",
@@ -182,20 +172,19 @@ def _check_batches_of_one(parts: "Parts", batch: Batch, autocast: torch.dtype | 
     """Try a batch of one example where a run has one: batch normalisation refuses it."""
     model, settings = parts.model, parts.trainer
     one = Batch(batch.images[:1], batch.labels[:1])
-    counts = {name: len(getattr(parts.dataset, name).labels) for name in ("train", "val", "test")}
-    size, count = settings.batch_size, counts.pop("train")
-    per_epoch = -(-count // size)
-    tried = []
-    if size == 1 or (count % size == 1 and settings.total_steps(per_epoch) >= per_epoch):
-        last = f"the last of {count} training examples in batches of {size}"
-        tried.append((True, last, "trainer.batch_size or data.train_size"))
-    for name, count in counts.items():
-        if count % EVALUATION_BATCH_SIZE == 1:
-            last = f"the last of the {name} part's {count} in batches of {EVALUATION_BATCH_SIZE}"
-            tried.append((False, last, "data.val_size"))
-    for training, last, keys in tried:
+    for name in ("train", "val", "test"):
+        count, training = len(getattr(parts.dataset, name).labels), name == "train"
+        size = settings.batch_size if training else EVALUATION_BATCH_SIZE
+        per_epoch = -(-count // size)
+        # A short run may end before the last batch of an epoch.
+        if count % size != 1 % size or (
+            training and size > 1 and settings.total_steps(per_epoch) < per_epoch
+        ):
+            continue
         model.train(training)
-        with _saying(f"model: it fails on one example alone, {last}", then=f"change {keys}"):
+        last = f"the last of {count} in the {name} part, in batches of {size}"
+        keys = "trainer.batch_size or data.train_size" if training else "data.val_size"
+        with _reporting(f"model: it fails on one example alone, {last}", then=f"change {keys}"):
             logits = forward(model, one.images, autocast)
             _check_logits(logits, one.labels, parts.dataset)
             parts.objective.terms(logits, one.labels, model.parameters())
@@ -205,7 +194,7 @@ def _check_state(parts: "Parts") -> None:
     if not any(p.requires_grad for m in (parts.model, parts.objective) for p in m.parameters()):
         raise ValueError("model: none of its parameters requires a gradient, so nothing is trained")
     for name, module in {"model": parts.model, "loss": parts.objective}.items():
-        with _saying(f"{name}: its state_dict cannot be saved and loaded"):
+        with _reporting(f"{name}: its state_dict cannot be saved and loaded"):
             state = module.state_dict()
             pack_weights(state)
             module.load_state_dict(unpack(pack(state)))
@@ -213,10 +202,10 @@ def _check_state(parts: "Parts") -> None:
 
 def _check_logits(logits: object, labels: Tensor, dataset: Dataset, where: str = "") -> None:
     expected = (len(labels), dataset.num_classes)
-    if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
-        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not isinstance(logits, Tensor) or given != expected:
         raise ValueError(
-            f"model: it gives {given} for {len(labels)} pictures of {dataset.num_classes} classes"
+            f"model: it gives {given} for {len(labels)} images of {dataset.num_classes} classes"
             f"{where}; give logits of shape {expected}"
         )
     if not logits.is_floating_point():
@@ -225,16 +214,8 @@ def _check_logits(logits: object, labels: Tensor, dataset: Dataset, where: str =
 
 def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module) -> None:
     name = type(objective.likelihood).__name__
-    try:
-        with torch.enable_grad():
-            terms = objective.terms(logits, labels, list(model.parameters()))
-    except ValueError as error:
-        raise ValueError(f"loss: {first_words(error)}") from error
-    except (Exception, SystemExit) as error:  # whatever a custom loss raises
-        raise ValueError(
-            f"loss: {name} fails on logits of shape {tuple(logits.shape)} "
-            f"({type(error).__name__}: {first_words(error)})"
-        ) from error
+    with torch.enable_grad(), _reporting(f"loss: {name} fails on logits {(*logits.shape,)}"):
+        terms = objective.terms(logits, labels, list(model.parameters()))
     if terms.per_example.shape != labels.shape:
         raise ValueError(
             f"loss: {name} gives shape {tuple(terms.per_example.shape)} for {len(labels)} "
@@ -266,7 +247,7 @@ def _check_leaves(name: str, output: Tensor, known: set[int]) -> None:
 
 
 def _unsaved_buffers(model: nn.Module, objective: MAP) -> dict[str, Tensor]:
-    """Return copies of the buffers that are in no checkpoint."""
+    """Return copies of the buffers that no checkpoint holds."""
     return {
         f"{owner}: {name}": buffer.clone()
         for owner, module in {"model": model, "loss": objective}.items()
@@ -288,10 +269,10 @@ def _tagged(part: str, sums: ClassificationSums) -> Scalars:
 
 
 @contextmanager
-def _saying(what: str, *, then: str = "") -> Iterator[None]:
-    """Say what failed in one line, whatever a custom part raises."""
+def _reporting(what: str, *, then: str = "") -> Iterator[None]:
+    """Report in one line what failed, whatever a custom part raises."""
     try:
         yield
     except (Exception, SystemExit) as error:
         reason = f"{what} ({type(error).__name__}: {first_words(error)})"
-        raise ValueError("; ".join([reason, then] if then else [reason])) from error
+        raise ValueError(f"{reason}; {then}" if then else reason) from error

@@ -1,7 +1,4 @@
-"""Hydra's flags that tell something and run nothing: help, ``--cfg``, ``--info``, completion.
-
-Imports no torch, since help, ``--cfg`` and TAB completion must be quick.
-"""
+"""Hydra's flags that only print: help, ``--cfg``, ``--info``, completion. Imports no torch."""
 
 import argparse
 import os
@@ -15,25 +12,16 @@ from omegaconf.errors import OmegaConfBaseException
 from losslab.experiment.compose import CONFIG_FOLDER, Composer
 from losslab.experiment.overrides import quoted
 
-# Flags with which Hydra tells something and runs nothing.
-_TELLING = ("help", "hydra_help", "cfg", "info", "shell_completion")
+_PRINTING = ("help", "hydra_help", "cfg", "info", "shell_completion")
 
 
-def tells(given: argparse.Namespace) -> bool:
-    """Return whether the flags ask Hydra to tell something and to run nothing."""
-    return any(getattr(given, flag) for flag in _TELLING)
+def only_prints(given: argparse.Namespace) -> bool:
+    """Return whether the flags ask Hydra only to print something."""
+    return any(getattr(given, flag) for flag in _PRINTING)
 
 
-def tell(given: argparse.Namespace, arguments: Sequence[str]) -> None:
-    """Let Hydra tell what the flags ask for.
-
-    Args:
-        given: ``arguments``, read by :func:`flags`.
-        arguments: The same as words, flags first.
-
-    Raises:
-        ValueError: Something about them is wrong.
-    """
+def print_with_hydra(given: argparse.Namespace, arguments: Sequence[str]) -> None:
+    """Let Hydra print what the flags ask for; ``arguments`` are the same as words, flags first."""
     check_flags(given)
     words = [quoted(text) if text in given.overrides else text for text in arguments]
     with Composer(given.config_dir) as composer:  # it allows what lies in --config-dir, too
@@ -42,37 +30,33 @@ def tell(given: argparse.Namespace, arguments: Sequence[str]) -> None:
     _run_hydra(words)
 
 
+_REFUSED = {
+    "config_path": "would hide every choice; add yours with --config-dir FOLDER",
+    "config_name": "is not allowed: choose with GROUP=CHOICE, and see `losslab list`",
+    "experimental_rerun": "is not allowed: run the command in the run's manifest.json, with "
+    "force=true",
+}
+
+
 def check_flags(given: argparse.Namespace) -> None:
-    """Raise ``ValueError`` for a flag of Hydra's that does not go with losslab."""
+    """Raise ``ValueError`` for a flag of Hydra's that losslab refuses."""
     if given.resolve and not (given.cfg or given.help):
         raise ValueError("--resolve goes with --cfg or --help; add one of them")
-    if given.config_name not in (None, "config"):
-        raise ValueError(
-            f"--config-name={given.config_name}; allowed is config: choose within it with "
-            "GROUP=CHOICE, and see `losslab list`"
-        )
-    if given.config_path is not None:
-        raise ValueError(
-            f"--config-path={given.config_path} would hide every choice; add yours with "
-            "--config-dir FOLDER"
-        )
-    if given.experimental_rerun is not None:
-        raise ValueError(
-            f"--experimental-rerun={given.experimental_rerun}; run the command that is in the "
-            "run's manifest.json, with force=true"
-        )
+    for flag, why in _REFUSED.items():
+        value = getattr(given, flag)
+        if value is not None and (flag, value) != ("config_name", "config"):
+            raise ValueError(f"--{flag.replace('_', '-')}={value} {why}")
 
 
 def _run_hydra(arguments: Sequence[str]) -> None:
     # hydra.main reads the command line itself.
     sys.argv = ["losslab", *arguments]
     wrap = hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")
-    run = wrap(lambda _: None)
     before = os.environ.get("HYDRA_FULL_ERROR")
     # Otherwise Hydra itself prints errors, over many lines, and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        run()
+        wrap(lambda _: None)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(str(error).splitlines()[0]) from error
     finally:

@@ -1,4 +1,4 @@
-"""The private names of Hydra that losslab needs, as there are no public ones for what they do."""
+"""The private names of Hydra that losslab needs; no public ones do the same."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,24 +13,19 @@ from omegaconf import DictConfig
 __all__ = ["add_folders", "apply_overrides", "flags", "import_target"]
 
 flags = get_args_parser
-"""Return the parser of Hydra's own flags, with overrides."""
+"""Return a parser of Hydra's own flags and of overrides."""
 
 import_target = _locate
 """Return what a dotted name leads to, as ``instantiate`` does; the public one logs errors, too."""
 
 
 def apply_overrides(overrides: Sequence[Override], config: DictConfig) -> None:
-    """Set values in a configuration that was composed, as Hydra does when it composes one."""
+    """Set values in a composed configuration, as Hydra does while it composes."""
     ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)
 
 
 def add_folders(loader: ConfigLoader, folders: Iterable[tuple[str, Path]]) -> None:
-    """Look for choices in more folders, as for that of ``--config-dir``.
-
-    Args:
-        loader: In use.
-        folders: Provider, which Hydra shows in its help, and folder.
-    """
+    """Search more folders for choices; each comes with its provider, which Hydra's help shows."""
     assert isinstance(loader, ConfigLoaderImpl)
     search_path, schema = loader.get_search_path(), SearchPathQuery(provider="schema")
     for provider, folder in folders:

@@ -11,7 +11,7 @@ logger = logging.getLogger("losslab")
 
 
 class _LogFile(logging.FileHandler):
-    """A log that is silent where its disk is full: what is wrong is said once, elsewhere."""
+    """A log that is silent when its disk is full, which is reported once, elsewhere."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         del record
@@ -26,7 +26,7 @@ class _LogFile(logging.FileHandler):
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Send losslab's log and all warnings into a run's own log file meanwhile."""
+    """Send losslab's log and all warnings to a run's own log file."""
     handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, level = logging.getLogger(), logger.level

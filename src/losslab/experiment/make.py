@@ -1,13 +1,21 @@
 """Make what a node of the configuration names; whatever goes wrong is a ``ValueError``."""
 
+import math
 import re
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from losslab.experiment.arguments import check_arguments, needed
+from losslab.experiment.arguments import check_arguments, is_number, needed
+
+if TYPE_CHECKING:
+    import torch
+
+MakeOptimizer = Callable[..., "torch.optim.Optimizer"]
 
 
 def make(
@@ -20,11 +28,10 @@ def make(
         name: Its dotted key.
         kind: What it must give.
         recursive: Whether the nodes below it are instantiated with it.
-        **arguments: That follow from the data, and that the node must not have.
+        **arguments: Those that follow from the data; the node must not have them.
 
     Raises:
-        ValueError: What :func:`~losslab.experiment.arguments.check_arguments` finds, or what the
-            target itself says; or it gives something else.
+        ValueError: Its arguments do not fit, the target refuses them, or it gives another kind.
     """
     check_arguments(node, name, supplied=arguments, recursive=recursive)
     try:
@@ -41,6 +48,43 @@ def make(
             f"{kind.__name__} is needed{needed(name)}"
         )
     return made
+
+
+def make_optimizer_factory(node: DictConfig) -> MakeOptimizer:
+    """Return a function from parameters to their optimizer, its values checked.
+
+    The first optimizer of a process imports torch's compiler, which takes seconds; a command that
+    only checks a sweep makes none.
+    """
+    limits = {"lr": (0.0, math.inf), "momentum": (0.0, 1.0), "weight_decay": (0.0, math.inf)}
+    for name, (least, limit) in limits.items():
+        if name not in node:
+            continue
+        value = node[name]
+        if not is_number(value) or not least <= value < limit or (name == "lr" and value == 0):
+            allowed = "above 0" if name == "lr" else f"from {least:g} up"
+            below = "" if math.isinf(limit) else f" and below {limit:g}"
+            raise ValueError(f"optimizer.{name}={value}; give a number {allowed}{below}")
+    if node.get("_partial_") is not True:
+        raise ValueError(
+            f"optimizer._partial_={node.get('_partial_')}; give true, since the parameters come "
+            "with the model"
+        )
+    implementations = [
+        name for name in ("fused", "foreach", "differentiable") if node.get(name) is True
+    ]
+    if len(implementations) > 1:
+        chosen = ", ".join(f"optimizer.{name}=true" for name in implementations)
+        raise ValueError(f"{chosen} exclude each other; choose one, e.g. optimizer.fused=false")
+    factory: partial[Any] = make(node, "optimizer", kind=partial)
+    try:
+        factory([])
+    except Exception as error:  # whatever torch's optimizers make of wrong values
+        # They check their values first, and miss the parameters last.
+        if "empty parameter list" not in str(error):
+            given = ", ".join(f"{name}={value}" for name, value in factory.keywords.items())
+            raise ValueError(f"optimizer: {first_words(error)} (given: {given})") from error
+    return factory
 
 
 def _reason(error: InstantiationException, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What is typed after a command: how to write it, and which choices there are."""
+"""Overrides as they are typed: their quoting, and the choices they name."""
 
 import difflib
 import re
@@ -9,22 +9,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-# Of which a run may have several: diagnostics=[margins,geometry].
-_SEVERAL = ("diagnostics",)
-
 
 def check_choices(
     overrides: Iterable[Override], choices: Callable[[str], list[str]], usual: Collection[str]
 ) -> None:
-    """Check what is chosen of each group.
+    """Refuse unknown choices, and too few or too many of a group.
 
     Args:
         overrides: Parsed.
         choices: From a group to the names that can be chosen.
-        usual: The groups that a run needs a choice of.
-
-    Raises:
-        ValueError: A choice is unknown, or there are too few or too many.
+        usual: The groups of which a run needs a choice.
     """
     for override in overrides:
         group, text = override.key_or_group, override.input_line
@@ -39,7 +33,7 @@ def check_choices(
             continue
         chosen = _chosen(override)
         if isinstance(override.value(), list) and group in usual:
-            if group not in _SEVERAL:
+            if group != "diagnostics":  # the only group with several: [margins,geometry]
                 raise ValueError(
                     f"{text}: a run has one {group}; give one, or sweep over them with "
                     f"-m {group}={','.join(chosen)}"
@@ -72,7 +66,7 @@ def quoted(override: str) -> str:
 
 
 def writing(text: str, parser: OverridesParser) -> str:
-    """Return how to write what Hydra cannot read: in quotes, where that is what it lacks."""
+    """Return advice on an override that Hydra cannot read: quotes, if these would help."""
     key, _, value = text.partition("=")
     if not value or re.search(r"""^[\[{,]|["'\\]|,$""", value):
         return "write key=value"
@@ -85,7 +79,7 @@ def writing(text: str, parser: OverridesParser) -> str:
 
 
 def _chosen(override: Override) -> list[str]:
-    """Return what an override of a group chooses: one name, those of a sweep, or of a list."""
+    """Return the choices that an override names: one, those of a sweep, or of a list."""
     if override.is_sweep_override():
         return [str(value) for value in override.sweep_string_iterator()]
     value = override.value()
@@ -102,7 +96,7 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     >>> nearest("SGD", ["adam", "sgd"]), nearest("lr", ["loss", "optimizer.lr"])
     (" (did you mean 'sgd'?)", " (did you mean 'optimizer.lr'?)")
     """
-    # Of a key that lies deeper, most people type the end.
+    # People often type only the end of a dotted key.
     words = sorted(allowed)
     found = [name for name in words if name.lower() == word.lower()]
     found += [name for name in words if "." not in word and name.endswith(f".{word}")]

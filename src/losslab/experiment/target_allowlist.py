@@ -1,7 +1,6 @@
-"""What a configuration may name as a ``_target_``, so that a file of somebody else runs no code.
+"""What a configuration may name as a ``_target_``, so that a file from a stranger runs no code.
 
-A configuration is text that people pass on. Without this list, one line in it could call any
-function of any installed package, ``os.system`` among them.
+Without this list, one line could call any installed function, ``os.system`` among them.
 """
 
 import importlib.machinery
@@ -41,11 +40,7 @@ _FUNCTIONS_OF_TORCH = ("torch.nn.functional", "torch.nn.init")
 
 
 def allow_modules_of(folders: Iterable[Path]) -> None:
-    """Allow and make importable what lies in folders, here and in the processes of launchers.
-
-    Args:
-        folders: Of a user who trusts the code in them, as whoever gives ``--config-dir`` does.
-    """
+    """Allow and make importable the modules in trusted folders, in workers, too."""
     places = [*_listed(FOLDERS, os.pathsep), *map(str, folders)]
     os.environ[FOLDERS] = os.pathsep.join(dict.fromkeys(places))
 
@@ -59,54 +54,44 @@ def _own_folders() -> list[Path]:
 def check_name(path: str, name: str) -> None:
     """Check a ``_target_`` before anything is imported for it.
 
-    Allowed are :data:`ALLOWED`, modules in the working folder and in :data:`FOLDERS`, where one's
-    own losses are, and what :data:`VARIABLE` lists.
-
-    Args:
-        path: Dotted.
-        name: The dotted key of its node.
-
-    Raises:
-        ValueError: It is none of these.
+    Allowed are :data:`ALLOWED`, modules in the working folder and in :data:`FOLDERS`, and what
+    :data:`VARIABLE` lists. ``name`` is the dotted key of the node.
     """
     listed = _is_below(path, (*ALLOWED, *_more())) or path.startswith(_SHORT)
     module = path.partition(".")[0]
     # Of what is not there, its import says so.
-    if not listed and not is_ones_own(module) and _find(module) is not None:
+    if not listed and not is_custom_module(module) and _find(module) is not None:
         raise ValueError(_refusal(path, name))
 
 
 def check_definition(target: Any, path: str, name: str) -> None:
-    """Check where the object is defined that a ``_target_`` led to.
-
-    A name may lead astray: ``my_loss.os.system`` begins in a module of one's own.
-
-    Raises:
-        ValueError: In none of the places that :func:`check_name` allows.
-    """
+    """Check where the object is defined: ``my_loss.os.system`` begins in a custom module."""
     module = getattr(target, "__module__", None)
     module = module if isinstance(module, str) else type(target).__module__
     allowed = _is_below(module, ALLOWED) and not _is_below(module, _NOT_ALLOWED)
     if module.startswith("torch.") and module not in _FUNCTIONS_OF_TORCH:
         bases = target.__mro__ if isinstance(target, type) else ()
         allowed &= any(f"{base.__module__}.{base.__qualname__}" in _OF_TORCH for base in bases)
-    if not (allowed or _is_below(module, _more()) or is_ones_own(module.partition(".")[0])):
+    if not (allowed or _is_below(module, _more()) or is_custom_module(module.partition(".")[0])):
         raise ValueError(_refusal(path, name))
 
 
-def is_ones_own(module: str) -> bool:
-    """Return whether a top-level module is a file or a package in one's own folders themselves.
+def is_custom_module(module: str) -> bool:
+    """Return whether a top-level module lies in one of the user's folders; import nothing.
 
-    Nothing is imported. Installed packages are not one's own, wherever they are installed.
+    Installed packages do not count, wherever they are installed.
     """
-    folders = _own_folders()  # before the search, which is on the path that they are put on
+    folders = _own_folders()  # first, as the search below uses the path that they are added to
     spec = _find(module)
     if spec is None or module in sys.stdlib_module_names:
         return False
     places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
-    return bool(places) and all(
-        place is not None and Path(place) in _places(folders, module) for place in places
-    )
+    own = [
+        folder / part
+        for folder in folders
+        for part in (f"{module}.py", f"{module}/__init__.py", module)
+    ]
+    return bool(places) and all(place is not None and Path(place) in own for place in places)
 
 
 def _find(module: str) -> importlib.machinery.ModuleSpec | None:
@@ -118,13 +103,8 @@ def _find(module: str) -> importlib.machinery.ModuleSpec | None:
     return importlib.machinery.PathFinder.find_spec(module, folders)
 
 
-def _places(folders: Iterable[Path], module: str) -> Iterator[Path]:
-    for folder in folders:
-        yield from (folder / f"{module}.py", folder / module / "__init__.py", folder / module)
-
-
 def targets(values: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Yield what is named anywhere in keys, values and lists, with the dotted key of its node."""
+    """Yield every ``_target_`` in keys, values and lists, with the dotted key of its node."""
     if isinstance(values, Mapping):
         for key, value in values.items():
             if key == "_target_" and isinstance(value, str):

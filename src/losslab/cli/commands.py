@@ -1,0 +1,258 @@
+"""The commands: each reads its arguments, does its work and returns the exit code.
+
+What is heavy is imported when its command runs.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from losslab.cli.board import start_board
+from losslab.text import Console, printable, say
+
+if TYPE_CHECKING:
+    from losslab.launchers import Failed
+
+_FAILED_RUNS = 1
+_MOST_NAMED = 3  # runs that did not even start; more are counted
+_CONFIG_DIR = "a folder with more choices and the code they name"
+
+
+def train(arguments: list[str]) -> int:
+    """Train one run, or with ``-m`` a sweep."""
+    _find_own_modules()
+    from losslab.experiment.hydra_app import only_prints, print_with_hydra
+    from losslab.experiment.hydra_private import flags
+
+    parser = flags()
+    parser.prog = "losslab train"
+    given = _parse(parser, arguments)
+    # Hydra reads no overrides after a flag that follows some.
+    flags_first = list(arguments)
+    for override in given.overrides:
+        flags_first.remove(override)
+    words = [*flags_first, *given.overrides]
+    if only_prints(given):
+        print_with_hydra(given, words)
+        return 0
+    from losslab.sweepers.train import train
+
+    return _outcome(lambda: train(given))
+
+
+def study(arguments: list[str]) -> int:
+    """Run a study, or all of them, and report."""
+    for text in arguments:
+        if text.startswith("-") and not text.startswith(("--config-dir", "-h", "--help")):
+            raise ValueError(
+                f"{text}: losslab study takes key=value and --config-dir DIR; other flags are for "
+                "losslab train"
+            )
+    parser = _parser("study", "Run what is missing of a study on all cores, then report.")
+    parser.add_argument("--config-dir", help=_CONFIG_DIR)
+    parser.add_argument("words", nargs="*", help="NAME or all, and key=value for every run")
+    given = _parse(parser, arguments)
+    if not given.words or "=" in given.words[0]:
+        raise ValueError("name a study: losslab study NAME; see `losslab list study`")
+    _find_own_modules()
+    from losslab.experiment import Composer
+    from losslab.study.session import only_in_repository, open_study
+
+    name, *overrides = given.words
+    own = [] if given.config_dir is None else ["--config-dir", given.config_dir]
+
+    def run() -> "list[Failed]":
+        failed = []
+        with Composer(given.config_dir) as composer:
+            if name == "all" and (absent := only_in_repository(composer)):
+                say(f"left out, as only losslab's repository has them: {', '.join(absent)}")
+            for study in composer.choices("study") if name == "all" else [name]:
+                command = shlex.join(["losslab", "study", study, *own, *overrides])
+                planned, session = open_study(
+                    composer, study, overrides, console=Console(), command=command
+                )
+                failed += planned.run(session)
+        return failed
+
+    return _outcome(run)
+
+
+def report(arguments: list[str]) -> int:
+    """Report on the runs that are there."""
+    parser = _parser(
+        "report",
+        "Report on the runs that are there, finished or not, and write the means over their seeds "
+        "for TensorBoard.",
+    )
+    parser.add_argument("path", type=Path, help="of a study, a sweep or all studies")
+    parser.add_argument("--to", type=Path, help="write report.md, results.json, figures there")
+    given = _parse(parser, arguments)
+    from losslab import report
+
+    report.write(given.path, console=Console(), out=given.to)
+    return 0
+
+
+def board(arguments: list[str]) -> int:
+    """Start TensorBoard."""
+    parser = _parser(
+        "board",
+        "Start TensorBoard on the loopback address: scalars, histograms, one row per configuration "
+        "in HParams, and after a report means over seeds and images. Unfinished runs update live.",
+    )
+    parser.add_argument("path", type=Path, nargs="?", default="outputs", help="outputs if left out")
+    parser.add_argument("--port", type=int, default=6006, help="0 for any that is free")
+    given = _parse(parser, arguments)
+    return start_board(given.path, given.port)
+
+
+def list_choices(arguments: list[str]) -> int:
+    """List what can be chosen."""
+    from losslab.experiment import Composer
+    from losslab.experiment.overrides import nearest
+
+    parser = _parser("list", "List what can be chosen.")
+    parser.add_argument("group", nargs="?", help="loss, data, model, optimizer, study, ...")
+    group = _parse(parser, arguments).group
+    console = Console()
+    with Composer() as composer:
+        known = composer.groups()
+        plurals = {"losses": "loss", "studies": "study"} | {f"{name}s": name for name in known}
+        wanted = group if group in known else plurals.get(group, group)
+        if wanted and wanted not in known:
+            raise ValueError(
+                f"unknown group {group!r}{nearest(group, known)}; allowed are {', '.join(known)}"
+            )
+        for name in [wanted] if wanted else known:
+            console.print(f"[bold]{name}=[/bold]", highlight=False)
+            lines = composer.descriptions(name)
+            width = max(map(len, lines))
+            for choice, line in lines.items():
+                text = f"  {choice:{width}}  {line}"
+                console.print(text, soft_wrap=True, highlight=False, markup=False)
+    return 0
+
+
+def data(arguments: list[str]) -> int:
+    """Print what is read of a data set."""
+    parser = _parser(
+        "data",
+        "Read the data and say how many images each class and part has, and what is skipped.",
+    )
+    parser.add_argument("--config-dir", help=_CONFIG_DIR)
+    parser.add_argument("words", nargs="*", help="CHOICE, and key=value as for losslab train")
+    given = _parse(parser, arguments)
+    _find_own_modules()
+    from losslab.experiment import Composer, quoted
+    from losslab.experiment.data import load
+
+    words = [word if "=" in word else f"data={word}" for word in given.words]
+    with Composer(given.config_dir) as composer:
+        config = composer.compose([quoted(word) for word in words])
+    for line in load(config.data).describe():
+        sys.stdout.write(printable(" ".join(line.splitlines())) + "\n")
+    return 0
+
+
+def evaluate(arguments: list[str]) -> int:
+    """Evaluate a finished run's model."""
+    parser = _parser(
+        "evaluate",
+        "Evaluate a finished run's final weights on each part of its own data, or of other data "
+        "with as many classes and images of the same shape; they are normalised as in training.",
+    )
+    parser.add_argument("run", help="directory of a finished run, .../seed=N")
+    parser.add_argument("overrides", nargs="*", help="data=..., data.KEY=..., trainer.device=...")
+    parser.add_argument("--config-dir", help=_CONFIG_DIR)
+    given = _parse(parser, arguments)
+    _find_own_modules()
+    from losslab.experiment import evaluate_run, quoted
+
+    found = evaluate_run(given.run, [*map(quoted, given.overrides)], config_dir=given.config_dir)
+    names = ("accuracy", "nll", "brier", "ece")
+    lines = ["".join(f"{word:>10}" for word in ("part", "examples", *names))]
+    for part, of in found.items():
+        lines.append(f"{part:>10}{of['examples']:10.0f}" + "".join(f"{of[n]:10.4f}" for n in names))
+    sys.stdout.write("\n".join([*lines, ""]))
+    return 0
+
+
+def complete(arguments: list[str], commands: Iterable[str]) -> int:
+    """Answer the shell when TAB is pressed; Hydra knows what follows ``losslab train``."""
+    if "COMP_LINE" in os.environ:
+        program, *words = os.environ["COMP_LINE"].split(" ")
+        if len(words) < 2:
+            sys.stdout.write(" ".join(commands) + "\n")
+        if len(words) < 2 or words[0] != "train":
+            return 0
+        os.environ["COMP_LINE"] = " ".join([program, *words[1:]])
+    return train(["-sc", *arguments])
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": train,
+    "study": study,
+    "report": report,
+    "board": board,
+    "list": list_choices,
+    "data": data,
+    "evaluate": evaluate,
+}
+
+
+def _parser(name: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"losslab {name}", description=description)
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """Read arguments; argparse itself would print its usage before the one line that says why."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return parser.parse_intermixed_args(arguments)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        reason = printed.getvalue().splitlines()[-1].partition("error: ")[2]
+        raise ValueError(f"{reason}; see `{parser.prog} --help`") from None
+
+
+def _find_own_modules() -> None:
+    """Let a configuration name modules in the working folder, last on the path.
+
+    Only for commands that build a configuration: the others import nothing from there.
+    """
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # before, as Hydra imports every plugin that it finds
+    # Processes that are started with `python -m` would look there first.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
+def _outcome(work: "Callable[[], list[Failed]]") -> int:
+    """Do a command's runs, report those that did not finish, and return the exit code."""
+    from losslab.launchers import LauncherError
+
+    code = 0
+    try:
+        failed = work()
+    except LauncherError as error:
+        say(str(error))
+        failed, code = list(error.failed), _FAILED_RUNS
+    unstarted = [each for each in failed if each.run.status is None]
+    for each in failed:
+        if each not in unstarted[_MOST_NAMED:]:
+            log = each.run.files.log
+            see = f"; see {log.name} there" if log.exists() else ""
+            say(f"not finished: {each.run.path} ({each.reason}){see}")
+    if len(unstarted) > _MOST_NAMED:
+        say(f"not finished: {len(unstarted) - _MOST_NAMED} more that did not start")
+    return _FAILED_RUNS if failed else code
