@@ -72,7 +72,7 @@ DAMAGES = {
     **{
         f"a deep config of {text}": (
             lambda run, text=text: (run / "config.yaml").write_text(text * 100_000),
-            "nest",
+            "100 levels",
         )
         for text in ("[", "{", "- ")
     },

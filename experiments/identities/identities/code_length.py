@@ -1,4 +1,4 @@
-"""S5: divergence is the code length lost by coding real labels with the predicted frequencies.
+"""KL divergence as lost information (S5 in science.md): code lengths of real labels.
 
 The code is a real one, arithmetic coding in exact integers. A message is a nested interval of
 [0, 1): each symbol keeps its share of what is left, so that the interval's width is the product of

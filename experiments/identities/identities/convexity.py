@@ -1,4 +1,4 @@
-"""S12: is cross-entropy symmetric, a distance, convex; in probabilities, logits and weights?"""
+"""Is cross-entropy symmetric, a distance, convex (S12 in science.md)?"""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""S14: the hinge beside softmax on a linear model, and why the direction of KL matters."""
+"""Further reading (S14 in science.md): hinge beside softmax, and the direction of KL."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""S9: softmax forgets a shift, products of likelihoods underflow, logarithms do not."""
+"""Why logarithms (S9 in science.md): products of likelihoods underflow."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""S8: what becomes of −log q_y when nothing makes q a distribution."""
+"""What becomes of −log q_y when nothing makes q a distribution (S8 in science.md)."""
 
 import numpy as np
 

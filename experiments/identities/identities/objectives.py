@@ -1,4 +1,4 @@
-"""S3, S6, S7, S10: cross-entropy, divergence and negative log-likelihood are one objective.
+"""Cross-entropy, KL and negative log-likelihood are one objective (S3, S6, S7, S10).
 
 H(p, q) = H(p) + KL(p‖q), and what is left of it for one-hot targets.
 """

@@ -1,4 +1,4 @@
-"""S2 and S4: where cross-entropy is lowest and where entropy is greatest, found by an optimiser."""
+"""Where cross-entropy is lowest and entropy greatest (S2 and S4), found by an optimiser."""
 
 from collections.abc import Callable
 from typing import NamedTuple

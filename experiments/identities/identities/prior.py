@@ -1,4 +1,4 @@
-"""S11 and S13: a prior holds the weights back, unless its sign is the wrong way round."""
+"""A prior holds the weights back, unless its sign is wrong (S11 and S13 in science.md)."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""S11: the prior's width against the size of the training part, on a grid of runs."""
+"""The prior's width (S11 in science.md) against the size of the training part."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""S13: the seed document's sign of the prior, as written and as it should be."""
+"""The seed document's sign of the prior (S13 in science.md), as written and corrected."""
 
 import numpy as np
 
