@@ -72,7 +72,7 @@ class Evidence:
         return found.quantities.get(quantity) if found else None
 
     def text(self) -> str:
-        """Return the file's content; infinities and NaN are text, which JSON lacks."""
+        """Return the file's content; infinities and NaN, which JSON lacks, are text."""
         return json.dumps(_plain(asdict(self)), indent=1, allow_nan=False) + "\n"
 
 
@@ -86,16 +86,13 @@ def load_evidence(root: Path) -> Evidence:
     if not path.exists():
         return Evidence()
     try:
-        data = _numbers(printable_values(read_json(path)))
+        data = printable_values(read_json(path))
         return parse(Evidence, {key: data[key] for key in ("measurements", "manifest")})
     except Exception as error:  # whatever an altered file leads to
         raise ValueError(
             f"{path} cannot be read ({' '.join(str(error).split())}); delete it and run its "
             "`losslab study` command again"
         ) from error
-
-
-_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def _plain(value: Any) -> Any:
@@ -106,11 +103,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     return value
-
-
-def _numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_numbers(item) for item in value]
-    return _SPECIAL.get(value, value) if isinstance(value, str) else value

@@ -1,15 +1,4 @@
-"""Intervals and p-values for runs that differ in their seed and share their test examples.
-
-What each interval covers:
-
-- :func:`t_interval`: the noise of seeds (initial weights, order of the batches), given this test
-  part and this training part. For the few tuning seeds, and where no predictions are stored.
-- :func:`two_way_interval`: the noise of seeds and that of which examples the test part happens
-  to hold, together. Not that of another training part, another data set or another network.
-
-The same runs give the same numbers: nothing here is random but the signs drawn for a p-value, and
-those come from a fixed stream.
-"""
+"""Intervals and p-values for runs that differ in their seed and share their test examples."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,11 +24,10 @@ class Interval(NamedTuple):
 
 
 def t_interval(values: FloatArray, *, level: float = LEVEL) -> Interval | None:
-    """Return Student's t interval of a mean, ``None`` for fewer than two values.
+    """Return Student's t interval of the mean of ``(S,)`` values, ``None`` for fewer than two.
 
-    Args:
-        values: ``(S,)`` one a seed.
-        level: Of confidence.
+    It covers the noise of seeds (initial weights, order of the batches), given the test and the
+    training part.
 
     >>> t_interval(np.array([0.90, 0.92, 0.94]))
     Interval(low=0.870..., high=0.969...)
@@ -55,24 +43,22 @@ def t_interval(values: FloatArray, *, level: float = LEVEL) -> Interval | None:
 def two_way_interval(contributions: FloatArray, *, level: float = LEVEL) -> Interval | None:
     """Return the interval of a mean over seeds and test examples, both drawn at random.
 
+    It does not cover another training part, data set or network.
     With s the standard deviation of the S seeds' means and d that of the N examples' means, the
     squared standard error is V = s²/S + d²/N, and the half-width t √V, Student's t with the degrees
     of freedom of Welch (1947) and Satterthwaite (1946), V² / ((s²/S)²/(S − 1) + (d²/N)²/(N − 1)).
     If the examples' means are all equal that is :func:`t_interval`.
 
-    Where the noise of a single answer (this seed on this example) has variance σ², both terms hold
-    σ²/(SN), which the mean's true variance holds once: the interval errs to the wide side, by
-    little. Checked on draws of 3, 5 and 10 seeds and 1,000 examples from 30 runs each of three
-    losses on MNIST digits: it covers the mean accuracy, and the difference of two, in 93% to 96%.
-    A crossed bootstrap with Student's t for S − 1 degrees of freedom is 1.3 times as wide at ten
-    seeds and more than twice as wide at three. No interval knows of a rare seed that fails unless
-    it was drawn: one such run in 30 whose NLL is ten times the others' left 78% for the difference
-    in NLL.
+    Noise of single answers (this seed on this example) is counted twice, so the interval errs to
+    the wide side, by little. On draws of 3, 5 and 10 seeds and 1,000 examples from 30 runs of three
+    losses on MNIST it covered the mean accuracy, and the difference of two, in 93% to 96%. No
+    interval knows of a rare seed that fails unless it was drawn: one run in 30 whose NLL is ten
+    times the others' left 78% for the difference in NLL.
 
     Args:
-        contributions: ``(S, N)``, see one number an example whose mean is the metric; or the
+        contributions: ``(S, N)`` numbers whose mean over examples is the metric, or the
             difference of two such on the same seeds and examples.
-        level: Of confidence.
+        level: Confidence.
 
     Returns:
         ``None`` for fewer than two seeds or examples.
@@ -95,15 +81,11 @@ def two_way_interval(contributions: FloatArray, *, level: float = LEVEL) -> Inte
 
 
 def sign_flip_p(differences: FloatArray) -> float:
-    """Return the two-sided p-value of paired differences: would any sign have done?
+    """Return the two-sided p-value of ``(S,)`` paired differences by flipping their signs.
 
-    If a pair's two sides were exchangeable, every difference could as well have the other sign.
-    The p-value is the share of all 2^S choices of signs whose mean is at least as far from zero as
-    the measured one (Fisher 1935); beyond 16 seeds it is estimated from 99,999 random choices.
-    The smallest that S seeds can give is 2 / 2^S: 0.0625 for five, 0.002 for ten.
-
-    Args:
-        differences: ``(S,)`` left minus right, one a seed.
+    It is the share of all 2^S choices of signs whose mean is at least as far from zero as the
+    measured one (Fisher 1935); beyond 16 seeds it is estimated from 99,999 random choices, drawn
+    from a fixed stream. The smallest that S seeds can give is 2 / 2^S: 0.0625 for five.
 
     >>> sign_flip_p(np.array([0.02, 0.01, 0.03, 0.02, 0.01]))
     0.0625
@@ -131,13 +113,7 @@ def range_p(value: float, interval: Interval, n: int, predicted: Interval) -> fl
 
     t = |value − end| / s with n − 1 degrees of freedom, the standard error s being the half of the
     95% interval towards that end over Student's quantile: p is below 0.05 just where the interval
-    does not reach the end.
-
-    Args:
-        value: The mean.
-        interval: Of the mean; the whole line for a single seed, which gives p = 1.
-        n: Seeds.
-        predicted: The range; an end that it lacks is infinite.
+    does not reach the end. A single seed, whose interval is the whole line, gives p = 1.
 
     >>> round(range_p(0.5, Interval(0.1, 0.9), 5, Interval(0.1, np.inf)), 12)
     0.05
@@ -154,9 +130,7 @@ def range_p(value: float, interval: Interval, n: int, predicted: Interval) -> fl
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Correct a family of p-values for their number (Holm 1979).
 
-    Args:
-        p_values: One a claim. ``None``, not measured yet, stays ``None`` and counts as a member:
-            otherwise a half-finished study would be judged more leniently than a finished one.
+    ``None``, not measured yet, stays ``None`` and counts as a member.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
