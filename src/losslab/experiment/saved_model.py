@@ -186,13 +186,13 @@ def evaluate_run(
     if (dataset.num_classes, dataset.input_shape) != wanted:
         raise ValueError(
             f"data={dataset.name} has {dataset.num_classes} classes and images of shape "
-            f"{dataset.input_shape}; {run} was trained for {wanted[0]} and {wanted[1]}"
+            f"{dataset.input_shape}; {_found(run).path} was trained for {wanted[0]} and {wanted[1]}"
         )
     names, known = dataset.class_names, saved.class_names
     if names != known and sorted(names) == sorted(known):
         raise ValueError(
             f"data={dataset.name} has the classes {', '.join(names)} in another order than "
-            f"{run}: {', '.join(known)}"
+            f"{_found(run).path}: {', '.join(known)}"
         )
     configure_process(threads=settings.threads, deterministic=settings.deterministic)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
