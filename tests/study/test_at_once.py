@@ -79,7 +79,7 @@ def test_a_sweep_waits_for_the_run_of_another_command(tmp_path):
         with command(tmp_path, "train", "-m", *TINY, "seed=0,1", *longer) as sweep:
             assert sweep.wait() == 0, sweep.err
             assert single.ended()
-            assert "another process is at 1 runs; waiting" in sweep.out
+            assert "another process is running 1 of them; waiting" in sweep.out
         assert single.wait() == 0
     assert begun(tmp_path / "outputs" / "runs") == [1, 1]
 
