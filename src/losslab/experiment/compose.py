@@ -126,7 +126,8 @@ class Composer:
         try:
             config = self._compose(overrides)
             values: Any = OmegaConf.to_container(config, resolve=False)
-        except (HydraException, OmegaConfBaseException) as error:
+        # OmegaConf raises TypeError for a name where a list has numbers.
+        except (HydraException, OmegaConfBaseException, TypeError) as error:
             raise ValueError(self._explain(error, overrides)) from error
         except YAMLError as error:  # it names the file
             raise ValueError(f"cannot read a choice ({' '.join(str(error).split())})") from error
@@ -217,6 +218,12 @@ class Composer:
         ambiguous = re.match("Ambiguous value for argument '(.+)'", str(error))
         if ambiguous:
             return f"{ambiguous.group(1)} has several values; sweep over them with -m"
+        not_a_number = re.match(r"Index '(.+)' \(str\) is not an int", str(error))
+        if not_a_number:
+            word = not_a_number.group(1)
+            keys = (override.key_or_group for override in self.parse(overrides))
+            key = next((key for key in keys if word in key.split(".")), word)
+            return f"{key!r}: {word!r} names an item of a list; give its number, 0 for the first"
         match = re.search(
             r"Could not (?:override|append|delete from config\.) '([\w.]+)'", str(error)
         )
