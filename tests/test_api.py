@@ -142,6 +142,16 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(losslab):
     assert list(losslab.folder.iterdir()) == []
 
 
+def test_altered_predictions_are_not_used(losslab):
+    run = lab.train(*TINY)
+    table = lab.load_runs("outputs/runs")
+    run.files.predictions.write_bytes(run.files.predictions.read_bytes()[:-1] + b"x")
+    assert lab.load_predictions(table) == {}
+    assert run.status == "done"  # as it was when it was returned
+    (now,) = lab.load_runs("outputs/runs")["status"]
+    assert now == "damaged"
+
+
 def test_values_are_written_as_hydra_reads_them(losslab):
     values = {
         "plain": "mse", "path": Path("/a/b c"), "word": "true", "number": "1e3", "empty": "",

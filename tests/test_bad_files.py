@@ -142,6 +142,16 @@ def test_a_report_where_nothing_can_be_written(losslab):
     check(losslab, ("report", "outputs", "--to", "/proc/1/nowhere"), ("/proc/1", "--to"))
 
 
+@pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl", "manifest.json"])
+def test_a_finished_run_without_one_of_its_files(losslab, name):
+    losslab.train()
+    (run,) = losslab.runs()
+    (run / name).unlink()
+    for command in (("train", *TINY), ("train", "-m", *TINY, "seed=0,1")):
+        check(losslab, command, (f"{name} is missing", "force=true"))
+    assert losslab.call("train", *TINY, "force=true").code == 0
+
+
 MNIST_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 

@@ -19,7 +19,7 @@ from losslab.files import read_json
 from losslab.launchers import Failed, outcome
 from losslab.recording import Run as Run
 from losslab.recording import curves_table, read_predictions
-from losslab.recording.results import Results
+from losslab.recording.results import Results, read_results
 from losslab.report.statistics import FloatArray, IntArray
 from losslab.study.session import open_study
 from losslab.sweepers.train import plan_sweep, train_one
@@ -293,7 +293,10 @@ def to_words(options: Mapping[str, Any], *, swept: bool = False) -> list[str]:
         if isinstance(value, Mapping) and value:
             words += [f"{key}.{word}" for word in to_words(value, swept=swept)]
         elif swept and _is_list(value):
-            words.append(f"{key}={','.join(_text(item, key) for item in value)}")
+            values = [_text(item, key) for item in value]
+            if not values:
+                raise ValueError(f"{key}=[]: give at least one value to sweep over")
+            words.append(f"{key}={','.join(values)}")
         else:
             words.append(f"{key}={_text(value, key)}")
     return words
@@ -350,14 +353,14 @@ def _told(failed: Failed) -> str:
 def _found(run: Run, reason: str = "") -> Run:
     """Return a run with an absolute path, so that a notebook may change its working folder."""
     found = replace(run, found=run.path.resolve())
-    if found.status is None:  # it did not even start
-        vars(found)["results"] = Results("failed", reason)
+    # Read now, as a later run may replace the files; one that did not even start has none.
+    vars(found)["results"] = read_results(found.path) if found.status else Results("failed", reason)
     return found
 
 
 def _runs(runs: Runs) -> Sequence[Run]:
     if isinstance(runs, pd.DataFrame):
-        return [Run.at(Path(row["path"]), group=row["group"]) for _, row in runs.iterrows()]
+        return [Run.load(Path(row["path"]), group=row["group"]) for _, row in runs.iterrows()]
     if isinstance(runs, Run):
         return [runs]
     return report.load_runs(Path(runs).expanduser()) if isinstance(runs, str | Path) else [*runs]

@@ -38,6 +38,9 @@ def content_of(data: DictConfig) -> str | None:
 
 def load(data: DictConfig, *, content: str | None = None) -> Dataset:
     """Return a configuration's data set; refuse one that no longer has the expected content."""
+    absent = sorted(str(key) for key in data if OmegaConf.is_missing(data, key))
+    if absent:
+        raise ValueError(f"data.{absent[0]} has no value; give data.{absent[0]}=...")
     dataset, found = _load(OmegaConf.to_yaml(data, resolve=True), _source(data) not in _FIXED)
     if content is not None and found != content:
         raise ValueError(

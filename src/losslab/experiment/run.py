@@ -64,7 +64,7 @@ def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None)
     altered = None if config.force else run.altered
     if altered:
         raise ValueError(
-            f"{run.path / altered} was cut off or altered since its run ended; put the "
+            f"{run.path / altered} is missing, cut off or altered since its run ended; put the "
             "original back, or add force=true to train this run again"
         )
 

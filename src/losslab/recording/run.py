@@ -58,6 +58,11 @@ class Files(NamedTuple):
         """Those whose checksums are kept once the run is finished."""
         return self[: self.index(self.checkpoint)]
 
+    @property
+    def needed(self) -> tuple[Path, ...]:
+        """Those without which a finished run tells nothing; larger ones may be deleted."""
+        return self.config, self.manifest, self.metrics, self.summary
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Run:
@@ -101,6 +106,13 @@ class Run:
             seed=int(number.group(1)) if number else -1,
             found=path,
         )
+
+    @classmethod
+    def load(cls, path: Path, *, group: str | None = None) -> Self:
+        """Return the run in ``path``, its files read and checked as they are now."""
+        run = cls.at(path, group=group)
+        _ = run.results
+        return run
 
     def __repr__(self) -> str:
         """Name, status, and the most used metrics."""
@@ -165,9 +177,12 @@ class Run:
 
     @property
     def altered(self) -> str | None:
-        """The first result that was altered since the run ended, ``None`` if none was."""
+        """The first result that was altered or lost since the run ended, ``None`` if none was."""
         before = self._read_status()
         name = first_altered(self.path, before.get("sha256"))
+        missing = [each.name for each in self.files.needed if not each.exists()]
+        if name is None and before.get("status") in FINISHED and missing:
+            name = missing[0]
         # Another process may have begun to run it again meanwhile.
         return name if self._read_status() == before else None
 
@@ -222,7 +237,10 @@ class Run:
         Raises:
             ValueError: It is not finished or stored none.
         """
-        found = read_predictions(self.files.predictions, part) if self.finished else None
+        finished = (
+            self.results.status in FINISHED
+        )  # and intact, which the status alone does not say
+        found = read_predictions(self.files.predictions, part) if finished else None
         if found is None:
             raise ValueError(
                 f"{self.path} has no predictions for {part!r}; give a finished run, and val or test"

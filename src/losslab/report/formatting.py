@@ -165,12 +165,16 @@ def quantity(found: Quantity | None) -> str:
 
     >>> quantity(Quantity(value=0.5, low=0.25, high=0.75, n=5, what=""))
     '0.5 [0.25, 0.75]'
+    >>> quantity(Quantity(value=-2323, low=-2351, high=-2295, n=5, what=""))
+    '-2323 [-2351, -2295]'
     """
-    if found is None:
-        return "missing"
-    if not found.sampled:
-        return f"{found.value:.4g}"
-    return f"{found.value:.3g} [{found.low:.3g}, {found.high:.3g}]"
+    if found is None or found.low is None or found.high is None:
+        return "missing" if found is None else f"{found.value:.4g}"
+    value, low, high = (
+        f"{x:.0f}" if 1000 <= abs(x) < 1e6 else f"{x:.3g}"
+        for x in (found.value, found.low, found.high)
+    )
+    return f"{value} [{low}, {high}]"
 
 
 def predicted(bounds: Interval) -> str:

@@ -26,9 +26,7 @@ def load_runs(root: Path) -> list[Run]:
     above = root
     while any(_short(path, above).count("/") == 0 for path in paths):
         above = above.parent
-    runs = [Run.at(path, group=_short(path, above).rpartition("/")[0]) for path in paths]
-    for run in runs:
-        _ = run.results  # as they are now
+    runs = [Run.load(path, group=_short(path, above).rpartition("/")[0]) for path in paths]
     return sorted(runs, key=lambda run: (run.group, run.seed))
 
 

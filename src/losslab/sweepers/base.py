@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
+from math import prod
 from typing import final
 
 from hydra.core.override_parser.types import Override
@@ -16,6 +17,9 @@ from losslab.recording import Run
 
 Texts = list[str]
 """The overrides of one run."""
+
+MOST_RUNS = 100_000
+"""Of a grid: planning them takes a quarter of an hour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,11 @@ class Sweep:
         for texts in points:
             full = self.composer.vary(texts)
             config = self.launcher.on_its_device(without_hydra(full))
+            if config.trainer.steps is not None and self._sweeps("trainer.epochs"):
+                raise ValueError(
+                    f"trainer.steps={config.trainer.steps} sets the length of every run, so that "
+                    "trainer.epochs has no effect; sweep over one of the two"
+                )
             command = command_for(texts, flags=self.composer.flags)
             run = plan_run(config, choices_of(full.hydra), command)
             # The same in other words, such as diagnostics=[a,b] and [b,a], is the same run.
@@ -47,6 +56,9 @@ class Sweep:
                 prepare(run, elsewhere=self.launcher.device is not None, built=built)
                 runs[same] = run
         return list(runs.values())
+
+    def _sweeps(self, key: str) -> bool:
+        return any(o.key_or_group == key and o.is_sweep_override() for o in self.overrides)
 
     def run(self) -> list[Run]:
         """Do the whole sweep, see :meth:`Sweeper.run`."""
@@ -113,7 +125,8 @@ def axes(overrides: Iterable[Override]) -> list[Texts]:
         if override.key_or_group.partition(".")[0] in OF_A_SWEEP:
             raise ValueError(f"{override.input_line}: it cannot be swept; give a single value")
         if override.is_discrete_sweep():
-            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            texts = islice(override.sweep_string_iterator(), MOST_RUNS + 1)
+            values = [f"{key}={value}" for value in texts]
         if not values:
             raise ValueError(
                 f"{override.input_line}: a grid needs a list of values; give a,b,c, "
@@ -124,5 +137,12 @@ def axes(overrides: Iterable[Override]) -> list[Texts]:
 
 
 def combinations(overrides: Iterable[Override]) -> list[Texts]:
-    """Return the overrides of every run of a grid."""
-    return [list(point) for point in product(*axes(overrides))]
+    """Return the overrides of every run of a grid; ``ValueError`` for too many."""
+    found = axes(overrides)
+    count = prod(map(len, found))
+    if count > MOST_RUNS:
+        raise ValueError(
+            f"the grid has {count} runs or more, of {MOST_RUNS} at most; list fewer values, or "
+            "sweep in parts"
+        )
+    return [list(point) for point in product(*found)]

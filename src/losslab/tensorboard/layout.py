@@ -18,14 +18,14 @@ _METRICS = {
     "ECE": "val/ece",
 }
 _MECHANISMS = {
-    "A. gradient over cross-entropy's, confidently wrong": "why/attenuation/ratio/confident_wrong",
-    "A. gradient over cross-entropy's, all": "why/attenuation/ratio",
-    "A. gradient energy from the confidently wrong": "why/logit_gradients/share/confident_wrong",
-    "A. share of saturated wrong predictions": "why/saturation/share/saturated_wrong",
-    "B. share of examples with negative curvature": "why/logit_curvature/share/negative_examples",
-    "C. mean gradient norm in the logits": "why/logit_gradients/norm",
-    "F. gradient energy from the too right": "why/logit_gradients/share/too_right",
-    "G. mean largest curvature in the logits": "why/logit_curvature/largest/mean",
+    "attenuation: ratio, confidently wrong": "why/attenuation/ratio/confident_wrong",
+    "attenuation: ratio to cross-entropy's gradient": "why/attenuation/ratio",
+    "attenuation: energy from the confidently wrong": "why/logit_gradients/share/confident_wrong",
+    "attenuation: share of saturated wrong predictions": "why/saturation/share/saturated_wrong",
+    "non-convexity: negative curvature": "why/logit_curvature/share/negative_examples",
+    "scale: mean gradient norm in the logits": "why/logit_gradients/norm",
+    "overshoot: gradient energy from the too right": "why/logit_gradients/share/too_right",
+    "sharpness: mean largest curvature in the logits": "why/logit_curvature/largest/mean",
     "margin of the right score": "why/margins/margin",
     "plateau at chance: 1 once it is left": "why/plateau/left",
 }
