@@ -94,17 +94,6 @@ def test_order_depends_on_seed_and_epoch_alone():
     assert labels(loader.epoch(5, 2)) == labels(small.epoch(5, 2))
 
 
-@pytest.mark.parametrize("augmentation", [None, Augmentation(flip=True, padding=2)])
-@pytest.mark.parametrize("start", [0, 1, 3, 4])
-def test_resuming_gives_the_tail_of_the_full_epoch(augmentation, start):
-    _, loader = make(augmentation=augmentation)
-    tail = itertools.islice(loader.epoch(1, 1), start, None)
-    resumed = loader.epoch(1, 1, start_step=start)
-    for one, other in zip(tail, resumed, strict=True):
-        assert torch.equal(one.images, other.images)
-        assert torch.equal(one.labels, other.labels)
-
-
 def test_evaluation_is_never_augmented():
     dataset, loader = make(augmentation=Augmentation(flip=True, padding=2))
     batch = next(loader.in_order())

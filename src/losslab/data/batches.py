@@ -74,44 +74,50 @@ class BatchLoader:
         """Return the number of batches in an epoch."""
         return -(-self.num_examples // self.batch_size)
 
-    def epoch(self, seed: int, epoch: int, *, start_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
         """Go once through all examples in a random order; none is left out.
 
         Args:
             seed: The run's seed.
             epoch: Which epoch; each has its own order.
-            start_step: How many batches to leave out at the beginning, for a run that resumes
-                in the middle of an epoch; the others are what they would have been.
         """
-        order = self._order(seed, epoch)
-        draw: Tensor | None = None
-        if self.augmentation is not None:
-            source = generator(seed, "augmentation", epoch)
-            draw = self.augmentation.draw(self.num_examples, source).to(self.device)
-        for step in range(start_step, len(self)):
-            examples = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            chosen = order[examples]
-            images = self._as_images(self._images.index_select(0, chosen))
-            if self.augmentation is not None and draw is not None:
-                images = self.augmentation.apply(images, draw[:, examples])
-            yield Batch(self._normalise(images), self._labels.index_select(0, chosen))
+        order, draws = self.order(seed, epoch), self.draws(seed, epoch)
+        for start in range(0, self.num_examples, self.batch_size):
+            examples = slice(start, start + self.batch_size)
+            draw = None if draws is None else draws[:, examples]
+            yield self.select(order[examples], draw)
+
+    def order(self, seed: int, epoch: int) -> Tensor:
+        """Return the examples in the order of an epoch, ``(N,)`` int64 on the device."""
+        order = torch.randperm(self.num_examples, generator=generator(seed, "order", epoch))
+        return order.to(self.device)
+
+    def draws(self, seed: int, epoch: int) -> Tensor | None:
+        """Return an epoch's draws of the augmentation, ``(3, N)`` in its order, if there is one."""
+        if self.augmentation is None:
+            return None
+        source = generator(seed, "augmentation", epoch)
+        return self.augmentation.draw(self.num_examples, source).to(self.device)
+
+    def select(self, chosen: Tensor, draw: Tensor | None = None) -> Batch:
+        """Return some examples, ``(B,)`` int64, changed as ``draw``, ``(3, B)``, says."""
+        images = self._as_images(self._images.index_select(0, chosen))
+        if self.augmentation is not None and draw is not None:
+            images = self.augmentation.apply(images, draw)
+        return Batch(self._normalise(images), self._labels.index_select(0, chosen))
 
     def clean_labels(self, seed: int, epoch: int) -> Tensor:
         """Return the labels before label noise, ``(N,)``, in the order of :meth:`epoch`.
 
         They are no part of a batch, since nothing may be learned from them.
         """
-        return self._clean_labels.index_select(0, self._order(seed, epoch))
+        return self._clean_labels.index_select(0, self.order(seed, epoch))
 
     def in_order(self, batch_size: int = EVALUATION_BATCH_SIZE) -> Iterator[Batch]:
         """Go once through all examples as they are stored, for evaluation."""
         for start in range(0, self.num_examples, batch_size):
             images = self._as_images(self._images[start : start + batch_size])
             yield Batch(self._normalise(images), self._labels[start : start + batch_size])
-
-    def _order(self, seed: int, epoch: int) -> Tensor:
-        order = torch.randperm(self.num_examples, generator=generator(seed, "order", epoch))
-        return order.to(self.device)
 
     def _as_images(self, stored: Tensor) -> Tensor:
         return stored.permute(0, 3, 1, 2) if self.channels_last else stored

@@ -6,6 +6,7 @@ from losslab.training.fit import fit
 from losslab.training.loop import Loop
 from losslab.training.schedules import Constant, Cosine, OneCycle, Schedule
 from losslab.training.settings import PRECISIONS, Trainer
+from losslab.training.stack import Stack
 from losslab.training.step import Evaluation, TrainingStep, evaluate, forward
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Loop",
     "OneCycle",
     "Schedule",
+    "Stack",
     "Trainer",
     "TrainingStep",
     "configure_process",

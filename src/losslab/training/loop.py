@@ -41,6 +41,10 @@ class Loop:
     ``draw`` are called and what they give is recorded. Then ``on_epoch`` is told the epoch, the
     number of epochs and the latest numbers, and ``save`` is given what :meth:`restore` needs.
 
+    :meth:`run` trains this run alone. A :class:`~losslab.training.Stack` trains many together: it
+    calls :meth:`start`, makes the updates itself, calls :meth:`look` where :attr:`is_due`, and
+    :meth:`end_epoch`.
+
     Attributes:
         diverged: Whether the objective stopped being a finite number; training then ends.
         scalars: The latest number of each tag.
@@ -76,67 +80,125 @@ class Loop:
 
     def run(self) -> None:
         """Train; :attr:`diverged`, :attr:`steps_done` and :attr:`scalars` then tell the result."""
-        epochs = math.ceil(self.total_steps / len(self.train))
-        if self.steps_done == 0:
-            self._end_epoch(0, {})
-        self.step.model.train()
-        # Rounded up: trainer.steps may end a run, and its last checkpoint, within an epoch.
-        for epoch in range(math.ceil(self.steps_done / len(self.train)), epochs):
-            with torch.random.fork_rng(devices=[]):
-                # For a model that draws by itself, such as one with dropout.
-                torch.manual_seed(derive(self.seed, "training", epoch))
-                self._train_epoch(epoch)
-            if self.recorder is not None:
-                self.recorder.flush()
-            if self.diverged:
-                return
-            if self.on_epoch is not None:
-                self.on_epoch(epoch + 1, epochs, self.scalars)
-            due = (epoch + 1) % self.settings.checkpoint_every == 0
-            if self.save is not None and due and not self._is_over():
-                self.save(self.step.state() | {"step": self.steps_done, "scalars": self.scalars})
+        self.start()
+        while not self.ended:
+            self._train_epoch()
 
-    def _train_epoch(self, epoch: int) -> None:
+    def _train_epoch(self) -> None:
         started, logits, labels = time.perf_counter(), [], []
-        self.validation = None
-        steps = min(len(self.train), self.total_steps - self.steps_done)
-        for batch in islice(self.train.epoch(self.seed, epoch), steps):
-            factor = self.schedule(self.steps_done / self.total_steps)
-            for group, rate in zip(self.step.optimizer.param_groups, self._base_rates, strict=True):
-                group["lr"] = rate * factor
-            batch_logits, terms = self.step.update(batch)
-            self.steps_done += 1
-            # Metrics are computed from these once an epoch: in every step it would cost 3%.
-            logits.append(batch_logits)
-            labels.append(batch.labels)
-            checked = len(logits) == steps or self.steps_done % STEPS_BETWEEN_DIVERGENCE_CHECKS == 0
-            self.diverged = checked and not math.isfinite(terms.total.item())
-            logged = self.steps_done % self.settings.log_every == 0
-            if logged or self._is_over() or self.diverged:
-                self.record(self._step_scalars(batch, batch_logits, terms))
-            if self.diverged:
-                return
-        predictions = Predictions(torch.cat(logits), torch.cat(labels))
-        speed = len(predictions.labels) / (time.perf_counter() - started)
-        clean_labels = self.train.clean_labels(self.seed, epoch)[: len(predictions.labels)]
-        first_step = self.steps_done - steps
-        trained = TrainingEpoch(predictions, clean_labels, self.train.batch_size, first_step)
-        scalars = _tagged("train", ClassificationSums.of(*predictions))
-        self._end_epoch(epoch + 1, scalars, trained, examples_per_s=speed)
+        with torch.random.fork_rng(devices=[]):
+            # For a model that draws by itself, such as one with dropout.
+            torch.manual_seed(derive(self.seed, "training", self.epoch))
+            for batch in islice(self.train.epoch(self.seed, self.epoch), self.steps_left_in_epoch):
+                for group, rate in zip(self.step.optimizer.param_groups, self.rates(), strict=True):
+                    group["lr"] = rate
+                batch_logits, terms = self.step.update(batch)
+                self.steps_done += 1
+                # Metrics are computed from these once an epoch: in every step it would cost 3%.
+                logits.append(batch_logits)
+                labels.append(batch.labels)
+                if self.is_due:
+                    self.look(batch, batch_logits, terms)
+                if self.diverged:
+                    break
+        trained = Predictions(torch.cat(logits), torch.cat(labels))
+        self.end_epoch(trained, seconds=time.perf_counter() - started)
 
-    def _end_epoch(
-        self, done: int, scalars: Scalars, trained: TrainingEpoch | None = None, **speed: float
+    def start(self, validation: Evaluation | None = None) -> None:
+        """Record what there is before the first step, unless the run resumes."""
+        if self.steps_done == 0:
+            self._record_epoch({}, validation=validation)
+        self.step.model.train()
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to train."""
+        return self.diverged or self._is_over()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next step, from 0 up."""
+        return self.steps_done // len(self.train)
+
+    @property
+    def steps_left_in_epoch(self) -> int:
+        """Steps until the end of the epoch, or of a run that ends before it."""
+        end = (self.epoch + 1) * len(self.train)
+        return min(end, self.total_steps) - self.steps_done
+
+    def rates(self, *, ahead: int = 0) -> list[float]:
+        """Return the learning rate of each parameter group in the next step, or ``ahead`` of it."""
+        factor = self.schedule((self.steps_done + ahead) / self.total_steps)
+        return [rate * factor for rate in self._base_rates]
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last step is looked at."""
+        return self._is_checked or self.steps_done % self.settings.log_every == 0
+
+    @property
+    def _is_checked(self) -> bool:
+        ends_epoch = self._is_over() or self.steps_done % len(self.train) == 0
+        return ends_epoch or self.steps_done % STEPS_BETWEEN_DIVERGENCE_CHECKS == 0
+
+    def look(self, batch: Batch, logits: Tensor, terms: Terms) -> None:
+        """Find out whether the run has diverged in the last step; record the step, if due."""
+        self.diverged = self._is_checked and not math.isfinite(terms.total.item())
+        if self.ended or self.steps_done % self.settings.log_every == 0:
+            self.record(self._step_scalars(batch, logits, terms))
+
+    def end_epoch(
+        self, trained: Predictions, *, seconds: float, validation: Evaluation | None = None
+    ) -> None:
+        """Record the epoch that has just ended and save a checkpoint, if due.
+
+        Args:
+            trained: Logits and labels of its batches.
+            seconds: It took.
+            validation: Of the present weights; by default they are evaluated here.
+        """
+        self.validation = None
+        if not self.diverged:
+            scalars = _tagged("train", ClassificationSums.of(*trained))
+            speed = len(trained.labels) / seconds
+            self._record_epoch(scalars, trained, validation=validation, examples_per_s=speed)
+        if self.recorder is not None:
+            self.recorder.flush()
+        if self.diverged:
+            return
+        done = math.ceil(self.epochs_done)
+        if self.on_epoch is not None:
+            self.on_epoch(done, math.ceil(self.total_steps / len(self.train)), self.scalars)
+        due = done % self.settings.checkpoint_every == 0
+        if self.save is not None and due and not self.ended:
+            self.save(self.step.state() | {"step": self.steps_done, "scalars": self.scalars})
+
+    def _record_epoch(
+        self,
+        scalars: Scalars,
+        trained: Predictions | None = None,
+        *,
+        validation: Evaluation | None,
+        **speed: float,
     ) -> None:
         """Evaluate, run the diagnostics and record what they find."""
-        finding, shown = Finding({}, {}), None
+        done, finding, shown = math.ceil(self.epochs_done), Finding({}, {}), None
         if self.val is not None:
-            self.validation = evaluate(self.step.model, self.val, autocast=self.step.autocast)
+            model, autocast = self.step.model, self.step.autocast
+            self.validation = validation or evaluate(model, self.val, autocast=autocast)
             scalars = scalars | _tagged("val", self.validation.sums)
         if self.diagnose is not None:
-            finding = self.diagnose(done, self.scalars | scalars, trained, self._is_over())
+            epoch = None if trained is None else self._training_epoch(trained)
+            finding = self.diagnose(done, self.scalars | scalars, epoch, self._is_over())
         if self.draw is not None and self.validation is not None:
             shown = self.draw(done, self.validation, finding.curves, self._is_over())
         self.record(scalars | finding.scalars, curves=finding.curves, shown=shown, **speed)
+
+    def _training_epoch(self, trained: Predictions) -> TrainingEpoch:
+        size, count = self.train.batch_size, len(trained.labels)
+        first_step = self.steps_done - math.ceil(count / size)
+        clean = self.train.clean_labels(self.seed, first_step // len(self.train))[:count]
+        return TrainingEpoch(trained, clean, size, first_step)
 
     @torch.no_grad()
     def _step_scalars(self, batch: Batch, logits: Tensor, terms: Terms) -> Scalars:

@@ -1,0 +1,283 @@
+import copy
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from cases import LOSSES
+from losslab import models
+from losslab.data import Augmentation, BatchLoader, Part
+from losslab.losses import MAP, CrossEntropy, FlatPrior, GaussianPrior, LaplacePrior, SquaredError
+from losslab.training import Constant, Cosine, Loop, Stack, Trainer, TrainingStep
+
+NUM_CLASSES, BATCH_SIZE = 3, 4
+MODELS = {
+    "linear": models.Linear,
+    "mlp": partial(models.MLP, width=5, normalization="layer"),
+    "small_cnn": partial(models.SmallCNN, width=2, normalization="batch"),
+    "deep_cnn": partial(models.DeepCNN, width=2, normalization="group"),
+    "resnet20": partial(models.ResNet20, width=2, normalization="batch"),
+}
+# Settings of each lane in turn; a step is small enough for rounding not to be blown up.
+OPTIMIZERS = {
+    "sgd": (
+        torch.optim.SGD,
+        [
+            {"lr": 0.002},
+            {"lr": 0.001, "momentum": 0.9, "weight_decay": 0.1},
+            {"lr": 0.002, "momentum": 0.5, "nesterov": True},
+            {"lr": 0.002, "momentum": 0.9, "dampening": 0.5},
+        ],
+    ),
+    "adam": (
+        torch.optim.Adam,
+        [
+            {"lr": 0.001, "eps": 1e-4},
+            {"lr": 0.002, "betas": (0.8, 0.99), "weight_decay": 0.1, "eps": 1e-4},
+            {"lr": 0.001, "amsgrad": True, "eps": 1e-4},
+        ],
+    ),
+    "adamw": (
+        torch.optim.AdamW,
+        [{"lr": 0.001, "eps": 1e-4}, {"lr": 0.002, "weight_decay": 0.2, "eps": 1e-4}],
+    ),
+}
+
+
+def part(seed: int = 0, *, count: int = 18, channels: int = 1, dtype=torch.float64) -> Part:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, channels, 12, 12, generator=generator, dtype=torch.float64)
+    labels = torch.randint(NUM_CLASSES, (count,), generator=generator)
+    return Part(images.to(dtype), labels, labels)
+
+
+class Custom(torch.nn.Module):
+    """A custom likelihood."""
+
+    def forward(self, logits, target):
+        return (logits - torch.nn.functional.one_hot(target, NUM_CLASSES)).abs().pow(1.5).sum(1)
+
+
+LIKELIHOODS = [case.make for case in LOSSES] + [partial(CrossEntropy, 0.2), Custom]
+PRIORS = [FlatPrior(), FlatPrior(), GaussianPrior(std=0.5), LaplacePrior(scale=0.5)]
+
+
+def make_loop(
+    lane: int,
+    *,
+    model="linear",
+    optimizer="sgd",
+    steps=20,
+    dtype=torch.float64,
+    train=None,
+    val=None,
+    likelihood=None,
+    device="cpu",
+    **more,
+) -> Loop:
+    torch.manual_seed(lane)
+    network = MODELS[model]((1, 12, 12), NUM_CLASSES).to(device, dtype)
+    kind, settings = OPTIMIZERS[optimizer]
+    parameters = list(network.parameters())
+    objective = MAP(
+        (likelihood or LIKELIHOODS[lane % len(LIKELIHOODS)])(),
+        PRIORS[lane % len(PRIORS)],
+        num_train=50,
+    )
+    settings = settings[lane % len(settings)]
+    step = TrainingStep(network, objective, kind(parameters, **settings), parameters)
+    loader = partial(BatchLoader, batch_size=BATCH_SIZE, device=device)
+    return Loop(
+        step=step,
+        schedule=Cosine() if lane % 2 else Constant(),
+        settings=Trainer(batch_size=BATCH_SIZE, steps=steps, log_every=7),
+        train=train or loader(part(dtype=dtype)),
+        val=val,
+        seed=lane,
+        **more,
+    )
+
+
+def distance(loop: Loop, other: Loop) -> float:
+    """Return the largest difference of weights and buffers, relative to the largest value."""
+    pairs = zip(
+        loop.step.model.state_dict().values(), other.step.model.state_dict().values(), strict=True
+    )
+    return max(
+        ((a - b).abs().max() / (1 + b.abs().max())).item() if a.numel() else 0.0 for a, b in pairs
+    )
+
+
+def without_times(record):
+    return {tag: value for tag, value in record.items() if not tag.startswith("time/")}
+
+
+def assert_alike(loops, others, *, within):
+    for one, other in zip(loops, others, strict=True):
+        assert one.diverged == other.diverged
+        assert distance(other, one) < within
+        for before, after in zip(one.history, other.history, strict=True):
+            expected = pytest.approx(without_times(before), rel=within, abs=within)
+            assert without_times(after) == expected
+
+
+def run_all(loops):
+    for loop in loops:
+        loop.run()
+    return loops
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("steps", [3, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_stack_trains_as_one_run_after_another(model, optimizer, steps):
+    make = partial(make_loop, model=model, optimizer=optimizer, steps=steps)
+    lanes = range(len(LIKELIHOODS))
+    stacked = [make(lane) for lane in lanes]
+    Stack(stacked, size=len(stacked) + 1).run()
+    assert_alike(run_all([make(lane) for lane in lanes]), stacked, within=1e-9)
+
+
+def test_float32_agrees_to_five_digits():
+    make = partial(make_loop, model="small_cnn", steps=60, dtype=torch.float32)
+    stacked = [make(lane) for lane in range(4)]
+    Stack(stacked, size=4).run()
+    assert_alike(run_all([make(lane) for lane in range(4)]), stacked, within=1e-5)
+
+
+def test_a_lane_has_the_same_bits_whatever_the_others_hold():
+    make = partial(make_loop, model="small_cnn", steps=10, dtype=torch.float32)
+    found = []
+    for others in ([], [1, 2, 3, 4, 5], [5, 3, 9], [7]):
+        mine = make(6)
+        place = len(others) // 2
+        Stack([*map(make, others[:place]), mine, *map(make, others[place:])], size=6).run()
+        found.append(mine)
+    for other in found[1:]:
+        assert distance(other, found[0]) == 0.0
+        assert list(map(without_times, other.history)) == list(map(without_times, found[0].history))
+
+
+def test_each_lane_has_its_own_data_augmentation_and_noise():
+    def loader(seed):
+        return BatchLoader(
+            replace(part(seed), images=(100 * part(seed).images).to(torch.uint8)),
+            batch_size=BATCH_SIZE,
+            mean=(0.1 * seed,),
+            std=(1.0 + seed,),
+            augmentation=Augmentation(flip=True, padding=2),
+        )
+
+    loaders = [loader(seed) for seed in range(2)]
+    val = BatchLoader(part(9, dtype=torch.float32), batch_size=BATCH_SIZE)
+
+    def make(lane):
+        return make_loop(lane, train=loaders[lane % 2], val=val, dtype=torch.float32, steps=12)
+
+    stacked = [make(lane) for lane in range(5)]
+    Stack(stacked, size=5).run()
+    assert_alike(run_all([make(lane) for lane in range(5)]), stacked, within=1e-5)
+    assert "val/accuracy" in stacked[0].scalars
+
+
+def test_one_lane_diverges_and_the_others_go_on():
+    def make(lane):
+        loop = make_loop(lane, likelihood=partial(SquaredError, "none"), steps=150)
+        loop.step.optimizer.param_groups[0]["lr"] *= 1e6 if lane == 1 else 1
+        return Loop(**{name: getattr(loop, name) for name in FIELDS})
+
+    alone, stacked = run_all([make(lane) for lane in range(3)]), [make(lane) for lane in range(3)]
+    Stack(stacked, size=4).run()
+    assert [loop.diverged for loop in stacked] == [False, True, False]
+    assert [loop.steps_done for loop in stacked] == [loop.steps_done for loop in alone]
+    assert_alike(alone[::2], stacked[::2], within=1e-9)
+    assert stacked[1].scalars.keys() == alone[1].scalars.keys()
+
+
+FIELDS = ("step", "schedule", "settings", "train", "val", "seed")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_lanes_resume_from_different_places(optimizer):
+    make = partial(make_loop, optimizer=optimizer, model="small_cnn", steps=13)
+    whole = [make(lane) for lane in range(3)]
+    Stack(whole, size=3).run()
+
+    resumed = []
+    for lane, epochs in enumerate((0, 1, 2)):
+        saved = []
+        before = make(lane, save=lambda state, saved=saved: saved.append(copy.deepcopy(state)))
+        Stack([before], size=3).run()
+        loop = make(lane)
+        if epochs:
+            loop.restore(saved[epochs - 1])
+        resumed.append(loop)
+    assert [loop.steps_done for loop in resumed] == [0, 5, 10]
+    Stack(resumed, size=3).run()
+    for one, other in zip(whole, resumed, strict=True):
+        assert distance(other, one) == 0.0
+
+
+class Drawing(torch.nn.Module):
+    """A model that draws while it trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(144, NUM_CLASSES)
+        )
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+def spoil(loop, what):
+    match what:
+        case "network":
+            loop.step = make_loop(0, model="mlp").step
+        case "size":
+            loop.train = BatchLoader(part(count=19), batch_size=BATCH_SIZE)
+        case "frozen":
+            loop.step.parameters[0].requires_grad_(False)
+        case "optimizer":
+            parameters = loop.step.parameters
+            loop.step = TrainingStep(
+                loop.step.model, loop.step.objective, torch.optim.RMSprop(parameters), parameters
+            )
+        case "groups":
+            loop.step.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))]})
+        case "bfloat16":
+            loop.step = TrainingStep(*vars(loop.step).values())
+            object.__setattr__(loop.step, "autocast", torch.bfloat16)
+        case "loss":
+            loop.step.objective.likelihood.temperature = torch.nn.Parameter(torch.zeros(()))
+    return loop
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("network", "models of different architecture"),
+        ("size", "training parts of different size"),
+        ("frozen", "frozen parameters"),
+        ("optimizer", "RMSprop"),
+        ("groups", "several groups"),
+        ("bfloat16", "precision bfloat16"),
+        ("loss", "a loss with parameters"),
+    ],
+)
+def test_what_cannot_be_stacked_is_refused(what, says):
+    with pytest.raises(ValueError, match=says):
+        Stack([make_loop(0), spoil(make_loop(1), what)], size=2)
+
+
+def test_a_model_that_draws_is_refused():
+    loop = make_loop(0)
+    model = Drawing().double()
+    parameters = list(model.parameters())
+    loop.step = TrainingStep(
+        model, loop.step.objective, torch.optim.SGD(parameters, lr=0.1), parameters
+    )
+    with pytest.raises(ValueError, match="Drawing cannot be stacked"):
+        Stack([loop], size=1)
