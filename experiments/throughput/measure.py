@@ -60,8 +60,9 @@ def measure_loops(setting: str, epochs: int) -> dict[str, str | float]:
         }
     configs = {name: without_hydra(node) for name, node in full.items()}
     config = configs["none"]
-    configure_process(threads=config.trainer.threads, deterministic=config.trainer.deterministic)
-    images = epochs * len(build(config).dataset.train.labels)
+    parts = build(config)
+    configure_process(parts.trainer)
+    images = epochs * len(parts.dataset.train.labels)
 
     def losslab_run(name: str) -> None:
         with tempfile.TemporaryDirectory() as folder:

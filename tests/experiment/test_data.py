@@ -108,7 +108,7 @@ def test_a_change_while_a_sweep_is_under_way_is_found_before_training(losslab, i
         run = experiment.plan_run(config, experiment.choices_of(full.hydra))
         add(losslab, "train/a/new.png", 0)
         data.forget()  # as in a worker process
-        assert experiment.perform(run) == "failed"
+        assert experiment.perform([run]) == ["failed"]
     assert "have changed since the command began" in run.reason
     kept = OmegaConf.load(run.files.config)
     assert kept.data_sha256 == run.composed.data_sha256

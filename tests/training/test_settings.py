@@ -39,7 +39,7 @@ def test_switches_are_true_or_false(name):
 
 
 def test_precision_and_length_are_checked():
-    with pytest.raises(ValueError, match=r"float16; allowed are float32, bfloat16"):
+    with pytest.raises(ValueError, match=r"float16; allowed are float32, tf32, bfloat16"):
         Trainer(batch_size=32, epochs=1, precision="float16")
     with pytest.raises(ValueError, match=r"both null"):
         Trainer(batch_size=32)
@@ -56,8 +56,13 @@ def test_a_device_that_is_not_there(name):
 def test_each_run_sets_the_process_anew(deterministic):
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     try:
-        configure_process(threads=2, deterministic=not deterministic)
-        configure_process(threads=1, deterministic=deterministic)
+        options = {"batch_size": 32, "epochs": 1}
+        other = Trainer(threads=2, deterministic=not deterministic, precision="tf32", **options)
+        configure_process(other)
+        assert torch.backends.cudnn.allow_tf32
+        configure_process(Trainer(deterministic=deterministic, **options))
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
         assert torch.get_num_threads() == 1
         assert torch.are_deterministic_algorithms_enabled() is deterministic
         assert torch.backends.cudnn.deterministic is deterministic

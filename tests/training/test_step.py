@@ -22,6 +22,19 @@ def make_step(objective, optimizer, **options):
     return TrainingStep(model, objective, optimizer(parameters), parameters, **options)
 
 
+def test_a_replayed_step_gives_the_same_bits():
+    found = []
+    for name in ("update", "replayed"):
+        objective = MAP(CrossEntropy(), GaussianPrior(std=0.5), num_train=20)
+        step = make_step(objective, lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9))
+        update = step.update if name == "update" else step.replayed()
+        outcomes = [update(batch()) for _ in range(3)]
+        found.append(
+            [step.model.weight, *(v for logits, terms in outcomes for v in (logits, *terms))]
+        )
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
 def batch() -> Batch:
     return Batch(torch.tensor(PIXELS, dtype=torch.float64), torch.tensor(LABELS))
 

@@ -52,7 +52,7 @@ class BatchLoader:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}; give a number of examples from 1 up")
-        self.batch_size = batch_size
+        self.part, self.batch_size = part, batch_size
         self.num_examples = len(part.labels)
         self.device = torch.device(device)
         self.channels_last = channels_last

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from losslab.experiment.overrides import command_for, quoted
     from losslab.experiment.run import IN_USE, RunInUseError, complete, perform, prepare
     from losslab.experiment.saved_model import SavedModel, evaluate_run, load_model
+    from losslab.experiment.stacking import stacks, with_engine
 
 __all__ = [
     "CONFIG_FOLDER",
@@ -30,6 +31,8 @@ __all__ = [
     "plan_run",
     "prepare",
     "quoted",
+    "stacks",
+    "with_engine",
 ]
 
 _MODULES = {
@@ -37,6 +40,7 @@ _MODULES = {
     "overrides": ("command_for", "quoted"),
     "identity": ("plan_run",),
     "run": ("IN_USE", "RunInUseError", "complete", "perform", "prepare"),
+    "stacking": ("stacks", "with_engine"),
     "saved_model": ("SavedModel", "evaluate_run", "load_model"),
 }
 __getattr__ = losslab.lazily(

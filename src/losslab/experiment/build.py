@@ -3,12 +3,14 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from losslab.data import BatchLoader, Dataset
+from losslab.data import BatchLoader, Dataset, Part
 from losslab.diagnostics import Diagnostic, check_cadences
 from losslab.experiment.arguments import check_arguments
 from losslab.experiment.data import CONTENT, load
@@ -68,15 +70,25 @@ class Parts:
 
     def loader(self, part: str) -> BatchLoader:
         """Return the batches of ``train``, ``val`` or ``test``, on the device."""
-        return BatchLoader(
-            getattr(self.dataset, part),
-            batch_size=self.trainer.batch_size,
-            mean=self.dataset.mean,
-            std=self.dataset.std,
-            device=self.device,
-            channels_last=self.trainer.channels_last,
-            augmentation=self.dataset.augmentation,
-        )
+        dataset, settings = self.dataset, self.trainer
+        examples: Part = getattr(dataset, part)
+        key = (id(examples), settings.batch_size, settings.channels_last, self.device)
+        # Runs that train together share them, and the images on the device.
+        loader = _LOADERS.get(key)
+        if loader is None:
+            _LOADERS[key] = loader = BatchLoader(
+                examples,
+                batch_size=settings.batch_size,
+                mean=dataset.mean,
+                std=dataset.std,
+                device=self.device,
+                channels_last=settings.channels_last,
+                augmentation=dataset.augmentation,
+            )
+        return loader
+
+
+_LOADERS: WeakValueDictionary[Any, BatchLoader] = WeakValueDictionary()
 
 
 def build(config: DictConfig) -> Parts:

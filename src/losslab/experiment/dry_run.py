@@ -22,7 +22,9 @@ from losslab.metrics import ClassificationSums
 from losslab.training import (
     PRECISIONS,
     Evaluation,
+    Loop,
     Schedule,
+    Stack,
     evaluate,
     forward,
     pack,
@@ -127,6 +129,9 @@ def dry_run(parts: "Parts") -> None:
             val=Predictions(val.logits, val.labels),
             test=Predictions(test.logits, test.labels),
         )
+        if parts.trainer.engine == "stacked":
+            loop = Loop(parts.step(), parts.schedule, parts.trainer, parts.loader("train"), None, 0)
+            Stack([loop], size=2)
 
 
 def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[Tensor, Scalars]:

@@ -27,8 +27,11 @@ _WITHOUT_EFFECT = (
 # Arguments of a custom data source, which may read anything from there.
 _WITH_EFFECT_ON_CUSTOM = ("data.root", "data.download")
 _PLAIN_KEYS = ("seed", "init_from", "name", "output_dir", "force")
+# The engine changes bits only where runs are stacked.
+_OF_STACKS = ("trainer.engine", "trainer.stack_size")
 _FILLED_IN = "loss.num_train"  # by the experiment
 _START = "init_sha256"
+_NOT_IN_NAMES = ("optimizer.lr", "trainer.device", "trainer.engine", _FILLED_IN, *_WITHOUT_EFFECT)
 _LONGEST_DESCRIPTION = 100
 _LONGEST_NAME = 200  # bytes; file systems take 255
 
@@ -169,6 +172,8 @@ def _digest(config: DictConfig, *, start: str | None = None) -> str:
         without -= {*_WITH_EFFECT_ON_CUSTOM}
     elif CONTENT in values:
         without.add("data.dataset")  # a name, by default the folder's place
+    if values["trainer"].get("engine") != "stacked":
+        without |= {*_OF_STACKS}
     for key in without:
         *parents, last = key.split(".")
         node: Any = values
@@ -201,8 +206,8 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
         usual_values = _usual_values(group, choice)
         for key, value in _flat(config[group]).items():
             full = f"{group}.{key}"
-            # The device is in the hash alone: auto and what it stands for are the same run.
-            hidden = full in ("optimizer.lr", "trainer.device", _FILLED_IN, *_WITHOUT_EFFECT)
+            # Device and engine are in the hash alone: auto and what it stands for are the same run.
+            hidden = full in _NOT_IN_NAMES
             if not hidden and value != usual_values.get(key, value):
                 *above, last = full.split(".")
                 is_class = last == "_target_"  # shown as prior=GaussianPrior

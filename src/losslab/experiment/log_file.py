@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from losslab.text import printable
 
 logger = logging.getLogger("losslab")
+_turn: ContextVar[Path | None] = ContextVar("turn", default=None)
 
 
 class _LogFile(logging.FileHandler):
@@ -25,12 +27,9 @@ class _LogFile(logging.FileHandler):
 
 
 @contextmanager
-def logging_to(path: Path) -> Iterator[None]:
-    """Send losslab's log and all warnings to a run's own log file."""
-    handler = _LogFile(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root, level = logging.getLogger(), logger.level
-    root.addHandler(handler)
+def logging_on() -> Iterator[None]:
+    """Let losslab's log and all warnings reach the open log files."""
+    level = logger.level
     logger.setLevel(logging.INFO)
     logging.captureWarnings(True)
     try:
@@ -38,5 +37,28 @@ def logging_to(path: Path) -> Iterator[None]:
     finally:
         logging.captureWarnings(False)
         logger.setLevel(level)
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Keep a run's own log file open; what is said while another run has its turn is not for it."""
+    handler = _LogFile(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(lambda _: _turn.get() in (None, path))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
         root.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def turn_of(path: Path) -> Iterator[None]:
+    """Give a run its turn, of several that train together: only its log is written."""
+    token = _turn.set(path)
+    try:
+        yield
+    finally:
+        _turn.reset(token)

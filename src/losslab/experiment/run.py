@@ -1,10 +1,11 @@
-"""One run: check it, lock its directory, resume or start it, record how it ended."""
+"""A run: check it, lock its directory, resume or start it, record how it ended."""
 
 import errno
 import logging
 import os
 import time
 import traceback
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -15,12 +16,12 @@ from losslab.experiment.build import build
 from losslab.experiment.compose import usual_choices
 from losslab.experiment.dry_run import dry_run
 from losslab.experiment.identity import is_of, kept_configuration, resolved
-from losslab.experiment.log_file import logging_to
+from losslab.experiment.log_file import logging_on, logging_to, turn_of
 from losslab.experiment.train import train
 from losslab.files import read_yaml, write_atomically, write_json
 from losslab.recording import Run, Status, check_marks, make_room, manifest
 from losslab.stopping import end_with_parent
-from losslab.training import load_checkpoint, resolve_device
+from losslab.training import Loop, load_checkpoint, resolve_device, train_together
 
 logger = logging.getLogger("losslab")
 
@@ -81,18 +82,19 @@ def _kind_of(config: DictConfig) -> str:
     return repr({key: blank(node) for key, node in plain.items() if key in usual_choices()})
 
 
-def perform(run: Run, *, show: bool = False) -> str | None:
-    """Do as :func:`complete`, but leave an error to the run's status and log.
+def perform(runs: Sequence[Run], *, show: bool = False) -> list[str | None]:
+    """Do as :func:`complete` for runs that train together; leave errors to their status and log.
 
-    A launcher might stop a whole sweep at an error. Returns the status, or :data:`IN_USE`.
+    A launcher might stop a whole sweep at an error. Returns each status, or :data:`IN_USE`.
     """
     end_with_parent()
-    try:
-        return complete(run, show=show)
-    except RunInUseError:
-        return IN_USE
-    except Exception:
-        return run.status
+    found: list[str | None] = []
+    for run, ended in zip(runs, _carry_out(runs, show=show), strict=True):
+        if isinstance(ended, RunInUseError):
+            found.append(IN_USE)
+        else:
+            found.append(run.status if isinstance(ended, Exception) else ended)
+    return found
 
 
 def complete(run: Run, *, show: bool = False) -> Status:
@@ -106,6 +108,47 @@ def complete(run: Run, *, show: bool = False) -> Status:
         OSError: The disk is full, say; the run can be resumed from its last checkpoint.
         ValueError: As :func:`prepare`.
     """
+    (ended,) = _carry_out([run], show=show)
+    if isinstance(ended, Exception):
+        raise ended
+    return ended
+
+
+def _carry_out(runs: Sequence[Run], *, show: bool) -> list[Status | Exception]:
+    """Take each run to its training, train them together, and take each to its end."""
+    attempts = [_attempt(run, show=show) for run in runs]
+    ended: dict[int, Status | Exception] = {}
+
+    def go_on(index: int, error: BaseException | None = None) -> Loop | None:
+        attempt = attempts[index]
+        try:
+            with turn_of(runs[index].files.log):
+                return next(attempt) if error is None else attempt.throw(error)
+        except StopIteration as end:
+            ended[index] = end.value
+        except Exception as failure:
+            ended[index] = failure
+        return None
+
+    try:
+        with logging_on():
+            found = {index: go_on(index) for index in range(len(runs))}
+            loops = {index: loop for index, loop in found.items() if loop is not None}
+            error: BaseException | None = None
+            try:
+                train_together(list(loops.values()))
+            except BaseException as failure:
+                error = failure
+            for index, loop in loops.items():
+                go_on(index, error or loop.error)
+    finally:
+        for attempt in attempts:
+            attempt.close()
+    return [ended[index] for index in range(len(runs))]
+
+
+def _attempt(run: Run, *, show: bool) -> Generator[Loop, None, Status]:
+    """Do all of :func:`complete` but the training of the loop that it yields."""
     if not run.pending and (status := run.status):
         return status
     _check_same_configuration(run)
@@ -114,7 +157,7 @@ def complete(run: Run, *, show: bool = False) -> Status:
         if not mine:
             raise RunInUseError(f"{run.path} is being run by another process")
         try:
-            return _resume_or_start(run, show=show)
+            return (yield from _resume_or_start(run, show=show))
         except OSError as error:
             if error.errno in _DISK_ERRORS:
                 reason = f"{os.strerror(error.errno)}: make room, and the same command resumes"
@@ -123,7 +166,7 @@ def complete(run: Run, *, show: bool = False) -> Status:
             raise
 
 
-def _resume_or_start(run: Run, *, show: bool) -> Status:
+def _resume_or_start(run: Run, *, show: bool) -> Generator[Loop, None, Status]:
     status, state = run.status, None
     run.tidy()
     if status is not None and not run.pending:
@@ -138,10 +181,10 @@ def _resume_or_start(run: Run, *, show: bool) -> Status:
         run.clear()
     run.set_status("running")
     with logging_to(run.files.log):
-        return _train(run, state=state, show=show)
+        return (yield from _train(run, state=state, show=show))
 
 
-def _train(run: Run, *, state: dict[str, Any] | None, show: bool) -> Status:
+def _train(run: Run, *, state: dict[str, Any] | None, show: bool) -> Generator[Loop, None, Status]:
     config, files = run.composed, run.files
     about = manifest(
         command=run.command,
@@ -163,7 +206,7 @@ def _train(run: Run, *, state: dict[str, Any] | None, show: bool) -> Status:
         parts = build(config)
         for line in parts.dataset.describe():
             logger.info("data: %s", line)
-        diverged = train(run, parts, state=state, show=show)
+        diverged = yield from train(run, parts, state=state, show=show)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             logger.error("stopped: %s", error)

@@ -194,7 +194,7 @@ def evaluate_run(
             f"data={dataset.name} has the classes {', '.join(names)} in another order than "
             f"{_found(run).path}: {', '.join(known)}"
         )
-    configure_process(threads=settings.threads, deterministic=settings.deterministic)
+    configure_process(settings)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
     saved.model.to(device, memory_format=layout)  # type: ignore[call-overload]
     found = {}

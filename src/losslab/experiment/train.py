@@ -1,7 +1,7 @@
 """The training of one run and the files that hold its result."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,8 +32,12 @@ _NO_COLUMNS = {
 }
 
 
-def train(run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool) -> bool:
+def train(
+    run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool
+) -> Generator[Loop, None, bool]:
     """Train, evaluate on validation and test, write the results; return whether it diverged.
+
+    Who calls it trains the loop that it yields, perhaps together with those of other runs.
 
     Args:
         run: Planned; its directory exists.
@@ -44,7 +48,7 @@ def train(run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool) -
     from losslab.tensorboard import RunWriter  # takes half a second to import
 
     config, settings, files = run.composed, parts.trainer, run.files
-    configure_process(threads=settings.threads, deterministic=settings.deterministic)
+    configure_process(settings)
     step, drawings = parts.step(), _Drawings(run, parts)
     loaders = {part: parts.loader(part) for part in ("train", "val", "test")}
     diagnostic_runner = DiagnosticRunner(
@@ -76,7 +80,7 @@ def train(run: Run, parts: Parts, *, state: dict[str, Any] | None, show: bool) -
             )
             if state is not None:
                 loop.restore(state)
-            loop.run()
+            yield loop
         # A run that diverged within an epoch has not been validated since.
         val = loop.validation or evaluate(step.model, loaders["val"], autocast=step.autocast)
         test = evaluate(step.model, loaders["test"], autocast=step.autocast)

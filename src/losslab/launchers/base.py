@@ -5,11 +5,14 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
+import torch
 from omegaconf import DictConfig
 
+from losslab.experiment import stacks, with_engine
 from losslab.recording import Run
 
 
@@ -43,9 +46,19 @@ class Launcher(ABC):
     ) -> None:
         """Stop the workers."""
 
-    @abstractmethod
     def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
-        """Call :func:`losslab.experiment.perform` on each run and return what it returns.
+        """Do all runs, those of a stack together; return what ``perform`` returns of each.
+
+        Raises:
+            LauncherError: Workers ended before their runs did.
+        """
+        work = stacks(runs)
+        ended = dict(zip(chain(*work), chain(*self.perform(work)), strict=True))
+        return [ended[run] for run in runs]
+
+    @abstractmethod
+    def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
+        """Call :func:`losslab.experiment.perform` on each item and return what it returns.
 
         Raises:
             LauncherError: Workers ended before their runs did.
@@ -54,23 +67,23 @@ class Launcher(ABC):
     def on_its_device(self, config: DictConfig) -> DictConfig:
         """Return a run's configuration for the launcher's machines.
 
-        The meaning of ``trainer.device=auto`` is part of a run's identity, so planning needs it.
+        What ``auto`` means as device and engine is part of a run's identity, so planning needs it.
 
         Raises:
             ValueError: The run needs a GPU, and the launcher gives it none.
         """
         wanted = str(config.trainer.device)
-        if self.device is None or wanted == self.device:
-            return config
+        if self.device is None:
+            cuda = wanted.startswith("cuda") or (wanted == "auto" and torch.cuda.is_available())
+            return with_engine(config, cuda=cuda)
         if self.device == "cpu" and wanted.startswith("cuda"):
             raise ValueError(
                 f"trainer.device={wanted}: the launcher gives no GPU; add launcher.gpus=1"
             )
-        if wanted != "auto":
-            return config
-        there = config.copy()
-        there.trainer.device = self.device
-        return there
+        if wanted == "auto":
+            config = config.copy()
+            config.trainer.device = wanted = self.device
+        return with_engine(config, cuda=wanted.startswith("cuda"))
 
 
 def require(module: str, *, launcher: str) -> None:

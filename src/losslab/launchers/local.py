@@ -17,9 +17,9 @@ from losslab.stopping import end_with_parent
 class Serial(Launcher):
     """One after another, in this process."""
 
-    def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
-        """Do all runs."""
-        return [perform(run) for run in runs]
+    def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
+        """Do one item after another."""
+        return list(map(perform, work))
 
 
 @final
@@ -40,8 +40,8 @@ class Joblib(Launcher):
                 "or -1 for one per core"
             )
 
-    def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
-        """Do all runs; the processes stay for the next call."""
+    def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
+        """Do all items; the processes stay for the next call."""
         import joblib
 
         try:
@@ -54,7 +54,7 @@ class Joblib(Launcher):
                 # Workers outlive a sweep; a new folder or new variables get new ones.
                 initargs=(str(Path.cwd()), variables()),
             )
-            return list(parallel(joblib.delayed(perform)(run) for run in runs))
+            return list(parallel(joblib.delayed(perform)(runs) for runs in work))
         except BrokenProcessPool as error:
             raise LauncherError(
                 "a worker process was killed, as happens when memory runs out; finished runs are "

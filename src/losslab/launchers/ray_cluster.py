@@ -101,17 +101,17 @@ class Ray(Launcher):
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
 
-    def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
-        """Do all runs; the actors stay for the next call."""
+    def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
+        """Do all items; the actors stay for the next call."""
         if not self._actors:
             self._start()
         from ray.exceptions import RayError
         from ray.util import ActorPool
 
-        self._start_actors(len(runs))
+        self._start_actors(len(work))
         pool, lost = ActorPool(self._actors), 0
-        returned: list[str | None] = [None] * len(runs)
-        for place in enumerate(runs):
+        returned: list[Sequence[str | None]] = [[None] * len(runs) for runs in work]
+        for place in enumerate(work):
             pool.submit(lambda actor, value: actor.do.remote(*value), place)
         while pool.has_next():  # type: ignore[no-untyped-call]
             try:
@@ -121,12 +121,12 @@ class Ray(Launcher):
                 lost += 1
         if lost:
             raise LauncherError(
-                f"{lost} of {len(runs)} runs lost their Ray worker, as happens when memory runs "
-                "out; finished runs are kept, and the same command resumes"
+                f"{lost} of {len(work)} runs or stacks lost their Ray worker, as happens when "
+                "memory runs out; finished runs are kept, and the same command resumes"
             )
         return returned
 
-    def _start_actors(self, runs: int) -> None:
+    def _start_actors(self, items: int) -> None:
         import ray
 
         has = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -142,7 +142,7 @@ class Ray(Launcher):
                 f"launcher.cpus={self.cpus} launcher.gpus={self.gpus}: the cluster has "
                 f"{has.get('CPU', 0):g} CPUs and {has.get('GPU', 0):g} GPUs; give what it has"
             )
-        wanted = min(runs, room, self.workers or room)
+        wanted = min(items, room, self.workers or room)
         actor = ray.remote(
             num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=0
         )(_Worker)
@@ -158,5 +158,5 @@ class _Worker:
         add_to_path(path)
         os.environ.update(environment)
 
-    def do(self, index: int, run: Run) -> tuple[int, str | None]:
-        return index, perform(run)
+    def do(self, index: int, runs: Sequence[Run]) -> tuple[int, list[str | None]]:
+        return index, perform(runs)

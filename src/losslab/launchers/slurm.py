@@ -97,14 +97,14 @@ class Slurm(Launcher):
         """What a job computes on."""
         return "cuda" if self.gpus else "cpu"
 
-    def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
+    def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
         """Submit jobs and wait; submitit's files stay only if a job was lost."""
-        above = runs[0].root / ".submitit"
+        above = work[0][0].root / ".submitit"
         above.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=above))
-        count = -(-len(runs) // self.runs_per_job)
+        count = -(-len(work) // self.runs_per_job)
         # Dealt like cards, so that one job does not get all the slow runs of a sweep.
-        parts, path = [tuple(runs[index::count]) for index in range(count)], tuple(sys.path)
+        parts, path = [tuple(work[index::count]) for index in range(count)], tuple(sys.path)
         submitted = self._submit([_Work(part, self.runs_at_once, path) for part in parts], place)
         lost = [
             job.paths.stderr
@@ -116,7 +116,7 @@ class Slurm(Launcher):
                 f"{len(lost)} of {count} jobs ended before their runs did, see {lost[0]}; finished "
                 "runs are kept, and the same command resumes"
             )
-        returned: list[str | None] = [None] * len(runs)
+        returned: list[Sequence[str | None]] = [[]] * len(work)
         for index, job in enumerate(submitted):
             returned[index::count] = job.result()
         shutil.rmtree(place)
@@ -171,16 +171,16 @@ class Slurm(Launcher):
 
 @dataclass(frozen=True)
 class _Work:
-    """The runs of one job."""
+    """The runs and stacks of one job."""
 
-    runs: tuple[Run, ...]
+    items: tuple[Sequence[Run], ...]
     at_once: int
     path: tuple[str, ...]
 
-    def __call__(self) -> list[str | None]:
+    def __call__(self) -> list[Sequence[str | None]]:
         add_to_path(self.path)
         launcher = Serial() if self.at_once == 1 else Joblib(workers=self.at_once)
-        return list(launcher.launch(self.runs))
+        return list(launcher.perform(self.items))
 
     def checkpoint(self) -> Any:
         """Return what a requeued job does: the same, as finished runs are skipped."""

@@ -68,7 +68,7 @@ def train_one(composer: Composer, overrides: Sequence[str], *, console: Console)
     prepare(run)
     if run.pending:
         make_room([run])
-        perform(run, show=not console.quiet)
+        perform([run], show=not console.quiet)
     else:
         console.print("this run is already finished; force=true trains it again", soft_wrap=True)
     return run

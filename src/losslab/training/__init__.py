@@ -2,6 +2,7 @@
 
 from losslab.training.checkpoint import load_checkpoint, pack, pack_weights, save_checkpoint, unpack
 from losslab.training.device import configure_process, process_kept, resolve_device
+from losslab.training.engines import train_together
 from losslab.training.fit import fit
 from losslab.training.loop import Loop
 from losslab.training.schedules import Constant, Cosine, OneCycle, Schedule
@@ -30,5 +31,6 @@ __all__ = [
     "process_kept",
     "resolve_device",
     "save_checkpoint",
+    "train_together",
     "unpack",
 ]

@@ -1,5 +1,6 @@
 """The training loop, from a run's first step to its last."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -18,8 +19,10 @@ from losslab.recording import Recorder
 from losslab.seeding import derive
 from losslab.training.schedules import Schedule
 from losslab.training.settings import Trainer
-from losslab.training.step import Evaluation, TrainingStep, evaluate
+from losslab.training.step import Evaluation, TrainingStep, Update, evaluate
 from losslab.types import Batch, Curves, Finding, Predictions, Scalars, TrainingEpoch
+
+logger = logging.getLogger("losslab")
 
 # Reading the objective from a GPU waits for it, so not in every step. A constant, because the step
 # at which a run is found to have diverged is part of its result; the cadence of logging is not.
@@ -50,6 +53,7 @@ class Loop:
         scalars: The latest number of each tag.
         validation: Of the present weights, ``None`` where they were not evaluated.
         history: The records of this process, in order.
+        error: What stopped this run while others that train with it went on.
     """
 
     step: TrainingStep
@@ -68,6 +72,7 @@ class Loop:
     scalars: Scalars = field(default_factory=dict)
     validation: Evaluation | None = None
     history: list[Scalars] = field(default_factory=list)
+    error: Exception | None = None
 
     def __post_init__(self) -> None:
         self.total_steps = self.settings.total_steps(len(self.train))
@@ -80,11 +85,16 @@ class Loop:
 
     def run(self) -> None:
         """Train; :attr:`diverged`, :attr:`steps_done` and :attr:`scalars` then tell the result."""
+        update: Update = self.step.update
+        if self.settings.engine in ("auto", "graph") and self.train.device.type == "cuda":
+            update = self.step.replayed()
+        elif self.settings.engine == "graph":
+            logger.warning("trainer.engine: eager, since only CUDA has graphs")
         self.start()
         while not self.ended:
-            self._train_epoch()
+            self._train_epoch(update)
 
-    def _train_epoch(self) -> None:
+    def _train_epoch(self, update: Update) -> None:
         started, logits, labels = time.perf_counter(), [], []
         with torch.random.fork_rng(devices=[]):
             # For a model that draws by itself, such as one with dropout.
@@ -92,7 +102,7 @@ class Loop:
             for batch in islice(self.train.epoch(self.seed, self.epoch), self.steps_left_in_epoch):
                 for group, rate in zip(self.step.optimizer.param_groups, self.rates(), strict=True):
                     group["lr"] = rate
-                batch_logits, terms = self.step.update(batch)
+                batch_logits, terms = update(batch)
                 self.steps_done += 1
                 # Metrics are computed from these once an epoch: in every step it would cost 3%.
                 logits.append(batch_logits)
@@ -113,7 +123,7 @@ class Loop:
     @property
     def ended(self) -> bool:
         """Whether there is nothing more to train."""
-        return self.diverged or self._is_over()
+        return self.diverged or self.error is not None or self._is_over()
 
     @property
     def epoch(self) -> int:

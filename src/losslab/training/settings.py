@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+PRECISIONS = {"float32": None, "tf32": None, "bfloat16": torch.bfloat16}
+ENGINES = ("auto", "eager", "graph", "stacked")
 MOST_THREADS = 1024  # torch takes any number, and the process dies of too many
 
 
@@ -17,7 +18,13 @@ class Trainer:
         epochs: Passes over the training part.
         steps: Number of steps instead of epochs.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:<index>`` or ``mps``.
-        precision: ``float32``, or ``bfloat16`` for the forward pass (autocast) alone.
+        precision: ``float32``; ``tf32``, whose products have ten bits on recent GPUs and which is
+            float32 elsewhere; or ``bfloat16`` for the forward pass (autocast) alone.
+        engine: ``eager``, one operation after another; ``graph``, the same replayed from a CUDA
+            graph, with the same bits; ``stacked``, all like runs of a sweep as one program, equal
+            to rounding; or ``auto``: on CUDA ``stacked`` in a sweep, where it can be, and ``graph``
+            otherwise, elsewhere ``eager``.
+        stack_size: Runs in a stack; ``None`` for as many as fit into 16 GiB, at most 64.
         threads: CPU threads of one run. With one, a run gives the same numbers alone and in a
             sweep, and a sweep fills the cores with runs.
         deterministic: Whether the same command gives the same weights to the bit.
@@ -39,6 +46,8 @@ class Trainer:
     steps: int | None = None
     device: str = "auto"
     precision: str = "float32"
+    engine: str = "auto"
+    stack_size: int | None = None
     threads: int = 1
     deterministic: bool = True
     channels_last: bool = True
@@ -51,22 +60,24 @@ class Trainer:
     def __post_init__(self) -> None:
         cadences = ("pictures_every", "histograms_every")
         for name, value in vars(self).items():
-            if value is None and name in ("epochs", "steps", *cadences):
+            if value is None and name in ("epochs", "steps", "stack_size", *cadences):
+                continue
+            if name in ("device", "precision", "engine"):
                 continue
             if name in ("deterministic", "channels_last"):
                 if type(value) is not bool:
                     raise ValueError(f"trainer.{name}={value}; give true or false")
-            elif name not in ("device", "precision") and (type(value) is not int or value < 1):
+            elif type(value) is not int or value < 1:
                 none = ", or null for none" if name in cadences else ""
                 raise ValueError(f"trainer.{name}={value}; give a whole number from 1 up{none}")
         if self.threads > MOST_THREADS:
             raise ValueError(f"trainer.threads={self.threads}; give 1 to {MOST_THREADS}")
         if self.epochs is None and self.steps is None:
             raise ValueError("trainer.epochs and trainer.steps are both null; give one of them")
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"trainer.precision={self.precision}; allowed are {', '.join(PRECISIONS)}"
-            )
+        for name, allowed in {"precision": PRECISIONS, "engine": ENGINES}.items():
+            given = getattr(self, name)
+            if given not in allowed:
+                raise ValueError(f"trainer.{name}={given}; allowed are {', '.join(allowed)}")
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Return the number of steps of the whole run."""

@@ -2,7 +2,8 @@
 
 import copy
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import NamedTuple
 
@@ -81,7 +82,8 @@ class Stack:
     def run(self) -> None:
         """Train all runs to their ends."""
         for loop, validation in zip(self.loops, self._validations(), strict=True):
-            loop.start(validation)
+            with errors_kept(loop):
+                loop.start(validation)
         while pending := [lane for lane, loop in enumerate(self.loops) if not loop.ended]:
             # Runs that resume may be at different places.
             left = {lane: self.loops[lane].steps_left_in_epoch for lane in pending}
@@ -109,21 +111,24 @@ class Stack:
         for step in range(steps):
             batch = slice(step * size, (step + 1) * size)
             draw = None if draws is None else draws[:, :, batch]
-            done = self._updates(order[:, batch], draw, numbers[step])
+            done = _Update(*self._updates(order[:, batch], draw, numbers[step]))
             logits.append(done.logits.clone())
             labels.append(done.labels.clone())
             for lane in running:
                 self.loops[lane].steps_done += 1
             for lane in [lane for lane in running if self.loops[lane].is_due]:
-                self._look(lane, done)
-                if self.loops[lane].diverged:
+                with errors_kept(self.loops[lane]):
+                    self._look(lane, done)
+                if self.loops[lane].diverged or self.loops[lane].error:
                     running.remove(lane)
         self._optimizer.count(running, steps)
         all_logits, all_labels = torch.cat(logits, dim=1), torch.cat(labels, dim=1)
         validations, seconds = self._validations(), time.perf_counter() - started
         for lane in active:
             loop, trained = self.loops[lane], Predictions(all_logits[lane], all_labels[lane])
-            loop.end_epoch(trained, seconds=seconds, validation=validations[lane])
+            if loop.error is None:
+                with errors_kept(loop):
+                    loop.end_epoch(trained, seconds=seconds, validation=validations[lane])
             if loop.ended:
                 self._release(lane)
 
@@ -255,6 +260,15 @@ class Stack:
                 f"model {type(self._network).__name__} cannot be stacked ({reason}); give "
                 "trainer.engine=eager"
             ) from error
+
+
+@contextmanager
+def errors_kept(loop: Loop) -> Iterator[None]:
+    """Let an error, such as that of a full disk, end this run alone."""
+    try:
+        yield
+    except Exception as error:
+        loop.error = error
 
 
 def _row(model: nn.Module) -> Tensor:

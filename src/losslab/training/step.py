@@ -1,6 +1,6 @@
 """One update of the weights, and the evaluation of a whole part."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,7 +10,11 @@ from torch import Tensor, nn
 from losslab.data import BatchLoader
 from losslab.losses import MAP, Terms
 from losslab.metrics import ClassificationSums
+from losslab.training.capture import capture
 from losslab.types import Batch
+
+Update = Callable[[Batch], tuple[Tensor, Terms]]
+"""Updates the weights once; gives the logits ``(N, K)`` float32 and the terms before it."""
 
 
 def forward(model: nn.Module, images: Tensor, autocast: torch.dtype | None) -> Tensor:
@@ -56,6 +60,37 @@ class TrainingStep:
         torch.autograd.backward(terms.total)
         self.optimizer.step()
         return logits.detach(), terms
+
+    def replayed(self) -> Update:
+        """Return :meth:`update`, forward and backward pass replayed from a CUDA graph, if possible.
+
+        The optimizer is not part of it, so that any one works and gives the same bits.
+        """
+
+        def differentiate(images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+            logits = forward(self.model, images, self.autocast)
+            terms = self.objective.terms(logits, labels, self.parameters)
+            # None for those that the objective does not depend on.
+            given = torch.autograd.grad(terms.total, trained, allow_unused=True)
+            gradients = list[Tensor | None](given)
+            used[:] = [p for p, g in zip(trained, gradients, strict=True) if g is not None]
+            found = [g for g in gradients if g is not None]
+            return (logits.detach(), *(term.detach() for term in terms), *found)
+
+        groups = self.optimizer.param_groups
+        trained = [p for group in groups for p in group["params"] if p.requires_grad]
+        used: list[Tensor] = []
+        changed = (*self.model.buffers(), *self.objective.buffers())
+        differentiate_fast = capture(differentiate, keep=[*trained, *changed])
+
+        def update(batch: Batch) -> tuple[Tensor, Terms]:
+            logits, *rest = differentiate_fast(*batch)
+            for p, gradient in zip(used, rest[4:], strict=True):
+                p.grad = gradient
+            self.optimizer.step()
+            return logits.clone(), Terms(*rest[:4])
+
+        return update
 
 
 class Evaluation(NamedTuple):

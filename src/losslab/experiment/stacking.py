@@ -1,0 +1,74 @@
+"""Which runs can train as one program."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from losslab.recording import Run
+from losslab.training.engines import MOST_LANES
+
+# What may differ between runs of a stack, beside all about the optimizer but its class.
+_EACH_ITS_OWN = (
+    "seed",
+    "init_from",
+    "loss",
+    "schedule",
+    "diagnostics",
+    "name",
+    "output_dir",
+    "force",
+)
+_EACH_ITS_OWN_BELOW = {
+    "data": ("label_noise",),
+    "model": ("output_scale", "output_bias"),
+    "trainer": ("log_every", "checkpoint_every", "pictures_every", "histograms_every"),
+}
+_OPTIMIZERS = ("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW")
+_MODELS = "losslab.models."
+
+
+def with_engine(config: DictConfig, *, cuda: bool) -> DictConfig:
+    """Return the configuration of a run of a sweep, with the engine that ``auto`` stands for.
+
+    Whether runs are stacked is part of their identity. ``auto`` stacks what is known to work.
+    """
+    if config.trainer.get("engine") != "auto" or not cuda:
+        return config
+    stacked = (
+        config.optimizer.get("_target_") in _OPTIMIZERS
+        and str(config.model.get("_target_")).startswith(_MODELS)
+        and config.trainer.precision != "bfloat16"
+    )
+    chosen = config.copy()
+    chosen.trainer.engine = "stacked" if stacked else "graph"
+    return chosen
+
+
+def stacks(runs: Iterable[Run]) -> list[list[Run]]:
+    """Return runs in groups, each of which one process trains: stacks, and single runs."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_key(run), []).append(run)
+    # One process opens the files of all of its runs.
+    return [
+        alike[start : start + MOST_LANES]
+        for alike in groups.values()
+        for start in range(0, len(alike), MOST_LANES)
+    ]
+
+
+def _key(run: Run) -> str:
+    """Return text that runs of one stack share."""
+    config = run.composed
+    if config.trainer.get("engine") != "stacked":
+        return str(run.path)
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    for key in _EACH_ITS_OWN:
+        values.pop(key, None)
+    for group, keys in _EACH_ITS_OWN_BELOW.items():
+        for key in keys:
+            values[group].pop(key, None)
+    values["optimizer"] = values["optimizer"]["_target_"]
+    return json.dumps(values, sort_keys=True, default=str)
