@@ -1,5 +1,8 @@
 """Safe arithmetic: extreme logits, half precision, autocast, empty batches, the GPU."""
 
+import warnings
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -93,19 +96,32 @@ def test_soft_target_of_another_precision(case):
     assert case.make()(logits.bfloat16(), target).dtype == torch.float32
 
 
+@contextmanager
+def waiting_refused():
+    """Let whatever waits for the GPU raise an error, with deterministic algorithms."""
+
+    def set_mode(mode):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "a prototype"
+            torch.cuda.set_sync_debug_mode(mode)
+
+    torch.use_deterministic_algorithms(True)
+    set_mode("error")
+    try:
+        yield
+    finally:
+        set_mode("default")
+        torch.use_deterministic_algorithms(False)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @every_loss
 def test_on_the_gpu_no_step_waits_and_repeats_to_the_bit(case):
     logits, labels = draw()
-    torch.use_deterministic_algorithms(True)
     device_logits, device_labels = logits.cuda(), labels.cuda()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with waiting_refused():
         first = gradient(case, device_logits, device_labels)
         second = gradient(case, device_logits, device_labels)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-        torch.use_deterministic_algorithms(False)
     assert torch.equal(first, second)
     assert_close(first.cpu(), gradient(case, logits, labels), rtol=1e-9, atol=1e-12)

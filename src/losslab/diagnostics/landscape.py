@@ -148,8 +148,8 @@ def _evaluate(view: View, places: Iterable[dict[str, Tensor]]) -> dict[str, list
     values = []
     for weights in places:
         logits = functional_call(view.model, weights | buffers, (view.probe.images,)).float()
-        losses = view.objective.per_example(logits, view.labels)
-        accuracy = (logits.argmax(1) == view.labels).to(losses.dtype).mean()
+        losses = view.objective.per_example(logits, view.probe.labels)
+        accuracy = (logits.argmax(1) == view.probe.labels).to(losses.dtype).mean()
         values.append(torch.stack([losses.mean(), accuracy]))
     loss, accuracies = torch.stack(values, dim=1).tolist()
     return {"loss": loss, "accuracy": accuracies}
