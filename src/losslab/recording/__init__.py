@@ -4,7 +4,7 @@ Nothing here imports torch or TensorBoard, so that reading finished runs is quic
 """
 
 from losslab.files import write_atomically, write_json
-from losslab.recording.manifest import manifest
+from losslab.recording.manifest import PACKAGES, manifest
 from losslab.recording.placement import locate, place
 from losslab.recording.record_log import RecordLog, read_records
 from losslab.recording.recorder import Recorder, View, check_marks
@@ -13,6 +13,7 @@ from losslab.recording.run import Files, Run, curves_table, make_room
 
 __all__ = [
     "FINISHED",
+    "PACKAGES",
     "Files",
     "RecordLog",
     "Recorder",

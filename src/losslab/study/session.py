@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
+from rich.text import Text
 
 from losslab.experiment import Composer, choices_of, command_for, plan_run, prepare, quoted
 from losslab.experiment.compose import without_hydra
 from losslab.experiment.identity import folder_of
 from losslab.experiment.make import make
 from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
-from losslab.recording import Run
+from losslab.recording import Run, manifest
+from losslab.study.shared_runs import SharedRuns
 from losslab.sweepers import only_with_m
 
 if TYPE_CHECKING:
@@ -47,6 +49,11 @@ class Session:
         return folder_of(self._common)
 
     @cached_property
+    def _shared(self) -> SharedRuns:
+        code = manifest(command="", device="", threads=1, choices={})
+        return SharedRuns(Path(self._common.output_dir).expanduser(), code)
+
+    @cached_property
     def launcher(self) -> Launcher:
         """It does the study's runs; :meth:`Study.run` opens and closes it."""
         return make_launcher(self._common)
@@ -76,7 +83,11 @@ class Session:
         for run in missing:
             prepare(run, elsewhere=self.launcher.device is not None, built=built)
         checked()
-        dispatch(self.launcher, missing, console=self.console, title=f"{self.name}: {title}")
+        left = [run for run in missing if not self._shared.take(run)]
+        if len(left) < len(missing):
+            taken = f"{title}: {len(missing) - len(left)} runs are another study's, too"
+            self.console.print(Text(f"{self.name}: {taken}"))
+        dispatch(self.launcher, left, console=self.console, title=f"{self.name}: {title}")
         return outcome(distinct)
 
 

@@ -1,0 +1,78 @@
+"""Finished runs that several studies need: trained once, and in each study's folder."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from losslab.experiment.identity import resolved
+from losslab.files import LOCK_FILE
+from losslab.recording import FINISHED, PACKAGES, Run, make_room, write_atomically
+
+# A study's place and name; all else must be the same for a run to be taken from another one.
+_CODE = ("commit", "dirty", "python", "platform", "cpu", *PACKAGES)
+
+
+class SharedRuns:
+    """The finished runs of an output folder, as they were when it was first asked for one.
+
+    A run of the same configuration and seed, trained by the same code on a machine of the same
+    kind, has the same numbers. Its files are linked, not copied, where the file system can do
+    that: deleting one study's folder takes nothing from another. Runs of changed code that is in
+    no commit are not shared.
+    """
+
+    def __init__(self, output_dir: Path, code: dict[str, Any]) -> None:
+        self._output_dir = output_dir
+        self._code = {key: code.get(key) for key in _CODE}
+        self._places: dict[tuple[str, str], list[Path]] | None = None
+
+    def take(self, run: Run) -> bool:
+        """Give a planned run the files of a finished one; return whether there was one."""
+        if self._code["dirty"] or run.composed["force"]:
+            return False
+        for path in self._equal_to(run):
+            other = Run.at(path)
+            status, about = other.status, other.manifest
+            same = {key: about.get(key) for key in _CODE} == self._code
+            if status not in FINISHED or not same or other.altered:
+                continue
+            make_room([run])
+            with run.lock() as mine:
+                if not mine or not run.pending:
+                    return False
+                run.clear()
+                for file in path.iterdir():
+                    if file.is_file() and file.name not in _ITS_OWN:
+                        _link(file, run.path / file.name)
+                write_atomically(run.files.config, resolved(run.composed))
+                run.finish(status)
+            return True
+        return False
+
+    def _equal_to(self, run: Run) -> list[Path]:
+        if self._places is None:
+            self._places = {}
+            for path in _run_folders(self._output_dir):
+                key = (path.parent.name.rpartition("-")[2], path.name)
+                self._places.setdefault(key, []).append(path)
+        found = self._places.get((run.digest, f"seed={run.seed}"), [])
+        return [path for path in found if path != run.path]
+
+
+_ITS_OWN = ("config.yaml", "status.json", "checkpoint.pt", LOCK_FILE)
+
+
+def _run_folders(folder: Path) -> Iterator[Path]:
+    for path, folders, _ in os.walk(folder):
+        runs = [name for name in folders if name.startswith("seed=")]
+        yield from (Path(path) / name for name in runs)
+        folders[:] = [name for name in folders if name not in runs and not name.startswith(".")]
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # other file systems, or one without links
+        shutil.copy2(source, target)
