@@ -7,7 +7,9 @@ import json
 import logging
 import multiprocessing
 import os
+import resource
 import stat
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -341,3 +343,14 @@ def _digest(value: Mapping[str, Any]) -> str:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def allow_open_files(wanted: int) -> int:
+    """Raise this process's limit on open files, as far as it may; return the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    # Room for more.
+    allowed = max(soft, wanted, 10_240) if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed

@@ -1,10 +1,10 @@
 """TensorBoard on the runs."""
 
 import os
-import resource
 import socket
 from pathlib import Path
 
+from losslab.files import allow_open_files
 from losslab.text import say
 
 _FILES_BESIDE = 256  # what TensorBoard itself and its readers have open
@@ -41,13 +41,8 @@ def _allow_files(folder: Path) -> None:
             raise ValueError(
                 f"{file} is not a regular file, TensorBoard would wait for it; remove it"
             )
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = len(files) + _FILES_BESIDE
-    if soft == resource.RLIM_INFINITY:
-        return
-    # Room for a sweep that grows.
-    allowed = max(soft, wanted, 10_240) if hard == resource.RLIM_INFINITY else hard
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    allowed = allow_open_files(wanted)
     if allowed < wanted:
         say(
             f"{len(files)} event files, of which this system lets TensorBoard open about "

@@ -18,7 +18,7 @@ from losslab.experiment.dry_run import dry_run
 from losslab.experiment.identity import is_of, kept_configuration, resolved
 from losslab.experiment.log_file import logging_on, logging_to, turn_of
 from losslab.experiment.train import train
-from losslab.files import read_yaml, write_atomically, write_json
+from losslab.files import allow_open_files, read_yaml, write_atomically, write_json
 from losslab.recording import Run, Status, check_marks, make_room, manifest
 from losslab.stopping import end_with_parent
 from losslab.training import Loop, load_checkpoint, resolve_device, train_together
@@ -28,6 +28,7 @@ logger = logging.getLogger("losslab")
 IN_USE = "in use"
 """Returned by :func:`perform` for a run that another process holds."""
 
+_FILES_OF_A_RUN = 16  # at most
 # Faults of the disk rather than the run.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
 
@@ -88,6 +89,8 @@ def perform(runs: Sequence[Run], *, show: bool = False) -> list[str | None]:
     A launcher might stop a whole sweep at an error. Returns each status, or :data:`IN_USE`.
     """
     end_with_parent()
+    if len(runs) > 1:
+        allow_open_files(_FILES_OF_A_RUN * len(runs))
     found: list[str | None] = []
     for run, ended in zip(runs, _carry_out(runs, show=show), strict=True):
         if isinstance(ended, RunInUseError):

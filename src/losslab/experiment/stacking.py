@@ -51,12 +51,12 @@ def stacks(runs: Iterable[Run]) -> list[list[Run]]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_key(run), []).append(run)
-    # One process opens the files of all of its runs.
-    return [
-        alike[start : start + MOST_LANES]
-        for alike in groups.values()
-        for start in range(0, len(alike), MOST_LANES)
-    ]
+    found = []
+    for alike in groups.values():
+        # One process opens the files of all of its runs.
+        size = alike[0].composed.trainer.get("stack_size") or MOST_LANES
+        found += [alike[start : start + size] for start in range(0, len(alike), size)]
+    return found
 
 
 def _key(run: Run) -> str:

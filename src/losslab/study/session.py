@@ -22,8 +22,9 @@ from losslab.sweepers import only_with_m
 if TYPE_CHECKING:
     from losslab.study.study import Study
 
-SIZES = ("committed", "full")
-"""Sizes of a study: what two cores do in minutes and the repository holds; more for a GPU."""
+SIZES = ("committed", "quick", "full")
+"""Sizes of a study: what two cores do in minutes and the repository holds; a first look in a
+minute; more for a GPU."""
 
 IN_REPOSITORY = ("identities", "weight_prior")
 """Studies with their own code, which is in ``experiments`` and not in a wheel."""
@@ -153,12 +154,14 @@ def open_study(
 
 
 def sized(node: DictConfig, name: str) -> DictConfig:
-    """Return a study's node at its size: ``full`` adds to ``base`` and replaces all else."""
+    """Return a study's node at its size: another one adds to ``base`` and replaces all else."""
     values: Any = OmegaConf.to_container(node)
-    size, full = values.pop("size", SIZES[0]), values.pop("full", None)
-    allowed = SIZES if full is not None else SIZES[:1]
-    if size not in allowed:
-        raise ValueError(f"study.size={size}; {name} comes in the sizes {' and '.join(allowed)}")
-    if size == "full":
-        values |= full | {"base": [*values.get("base", []), *full.get("base", [])]}
+    size = values.pop("size", SIZES[0])
+    found = {other: values.pop(other) for other in SIZES[1:] if other in values}
+    if size not in (allowed := [SIZES[0], *found]):
+        raise ValueError(f"study.size={size}; {name} comes in the sizes {', '.join(allowed)}")
+    if size in found:
+        changes = found[size]
+        base = [*values.get("base", []), *changes.get("base", [])]
+        values |= changes | {"base": base}
     return DictConfig(values)
