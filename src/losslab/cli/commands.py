@@ -61,10 +61,15 @@ def study(arguments: list[str]) -> int:
     if not given.words or "=" in given.words[0]:
         raise ValueError("name a study: losslab study NAME; see `losslab list study`")
     _find_own_modules()
+    from rich.text import Text
+
+    name, *overrides = given.words
+    console = Console()
+    # That takes seconds, most of them for importing torch.
+    console.print(Text(f"{name}: composing and checking the runs"))
     from losslab.experiment import Composer
     from losslab.study.session import only_in_repository, open_study
 
-    name, *overrides = given.words
     own = [] if given.config_dir is None else ["--config-dir", given.config_dir]
 
     def run() -> "list[Failed]":
@@ -75,7 +80,7 @@ def study(arguments: list[str]) -> int:
             for study in composer.choices("study") if name == "all" else [name]:
                 command = shlex.join(["losslab", "study", study, *own, *overrides])
                 planned, session = open_study(
-                    composer, study, overrides, console=Console(), command=command
+                    composer, study, overrides, console=console, command=command
                 )
                 failed += planned.run(session)
         return failed

@@ -134,6 +134,11 @@ def build(config: DictConfig) -> Parts:
     return Parts(dataset, model, objective, make_optimizer, schedule, trainer, diagnostics, device)
 
 
+def check_optimizer(config: DictConfig) -> None:
+    """Refuse values of the optimizer that are wrong, alone or beside the loss; as :func:`build`."""
+    _objective(config, make_optimizer_factory(config.optimizer), num_train=1)
+
+
 def _objective(config: DictConfig, make_optimizer: MakeOptimizer, *, num_train: int) -> MAP:
     node = config.loss.copy()
     if OmegaConf.is_missing(node, "num_train"):

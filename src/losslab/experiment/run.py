@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.experiment.build import build
+from losslab.experiment.build import build, check_optimizer
 from losslab.experiment.compose import usual_choices
 from losslab.experiment.dry_run import dry_run
 from losslab.experiment.identity import is_of, kept_configuration, resolved
@@ -43,8 +43,9 @@ def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None)
     Args:
         run: Planned.
         elsewhere: Whether it will run on a machine that may have other devices.
-        built: What earlier calls built or dry ran. A run that differs in the seed alone is not
-            built again, one that differs in rates alone gets no second dry run. Updated.
+        built: What earlier calls built or dry ran. Of a run that differs from one of them in the
+            seed, nothing is built again; in rates, the optimizer alone; in other numbers with a
+            fraction, all, but without a second dry run. Updated.
 
     Raises:
         ValueError: In one line: what was given, what is allowed, what to do.
@@ -56,10 +57,14 @@ def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None)
             there = config.copy()
             if elsewhere:
                 there.trainer.device = "cpu"
-            parts, kind = build(there), _kind_of(config)
-            if kind not in built:
-                dry_run(parts)
-            built |= {run.digest, kind}
+            kind, at_any_rate = _kind_of(config), _kind_of(config, of="optimizer")
+            if at_any_rate in built:
+                check_optimizer(there)
+            else:
+                parts = build(there)
+                if kind not in built:
+                    dry_run(parts)
+            built |= {run.digest, kind, at_any_rate}
         if not config.force and run.ends_as is None:
             _load_checkpoint(run)
     _check_same_configuration(run)
@@ -71,8 +76,8 @@ def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None)
         )
 
 
-def _kind_of(config: DictConfig) -> str:
-    """Return what a dry run depends on: neither the seed nor numbers with a fraction, as rates."""
+def _kind_of(config: DictConfig, *, of: str | None = None) -> str:
+    """Return a configuration as text without seed and numbers with a fraction, all or a group's."""
 
     def blank(node: Any) -> Any:
         if isinstance(node, dict):
@@ -80,7 +85,8 @@ def _kind_of(config: DictConfig) -> str:
         return float if isinstance(node, float) else node
 
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    return repr({key: blank(node) for key, node in plain.items() if key in usual_choices()})
+    groups = {key: node for key, node in plain.items() if key in (*usual_choices(), "init_from")}
+    return repr({key: blank(v) if of in (None, key) else v for key, v in groups.items()})
 
 
 def perform(runs: Sequence[Run], *, show: bool = False) -> list[str | None]:
@@ -204,7 +210,7 @@ def _train(run: Run, *, state: dict[str, Any] | None, show: bool) -> Generator[L
     logger.info("%s, seed %d", run.group, run.seed)
     began = time.perf_counter()
     try:
-        if not is_of(run, kept_configuration(kept)):
+        if config.init_from is not None and not is_of(run, kept_configuration(kept)):
             raise ValueError("the weights of init_from have changed since the command began")
         parts = build(config)
         for line in parts.dataset.describe():

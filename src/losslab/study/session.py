@@ -97,12 +97,13 @@ class Template:
 
     def __init__(self, session: Session, overrides: Sequence[str]) -> None:
         self._overrides = [f"name={session.name}", *map(quoted, overrides), *session.overrides]
-        self._full = session.composer.compose(self._overrides)
+        full = session.composer.compose(self._overrides)
+        self._config, self._choices = without_hydra(full), choices_of(full.hydra)
         self.session = session
 
     def run(self, values: Mapping[str, Any], seed: int) -> Run:
         """Return the planned run with these values, by dotted key, and this seed."""
-        config = without_hydra(self._full)
+        config = self._config.copy()
         with open_dict(config):
             for key, value in values.items():
                 if OmegaConf.is_dict(OmegaConf.select(config, key)):
@@ -112,7 +113,7 @@ class Template:
         own = [*(quoted(f"{key}={value}") for key, value in values.items()), f"seed={seed}"]
         return plan_run(
             self.session.launcher.on_its_device(config),
-            choices_of(self._full.hydra),
+            self._choices,
             command_for([*self._overrides, *own], flags=self.session.composer.flags),
         )
 
