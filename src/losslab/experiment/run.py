@@ -35,29 +35,32 @@ class RunInUseError(RuntimeError):
     """Another process holds this run."""
 
 
-def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None) -> None:
+def prepare(
+    run: Run, *, elsewhere: bool = False, built: dict[str, frozenset[str]] | None = None
+) -> None:
     """Check everything about a run that can be checked without training; write nothing.
 
     Args:
         run: Planned.
         elsewhere: Whether it will run on a machine that may have other devices.
         built: What earlier calls built or dry ran. A run that differs in the seed alone is not
-            built again, one that differs in rates alone gets no second dry run. Updated.
+            built again, one that differs in rates alone gets no second dry run. Updated with the
+            tags that the dry run recorded.
 
     Raises:
         ValueError: In one line: what was given, what is allowed, what to do.
     """
     config = run.composed
     if run.pending:
-        built = set() if built is None else built
+        built = {} if built is None else built
         if run.digest not in built:
             there = config.copy()
             if elsewhere:
                 there.trainer.device = "cpu"
             parts, kind = build(there), _kind_of(config)
             if kind not in built:
-                dry_run(parts)
-            built |= {run.digest, kind}
+                built[kind] = dry_run(parts)
+            built[run.digest] = built[kind]
         if not config.force and run.ends_as is None:
             _load_checkpoint(run)
     _check_same_configuration(run)

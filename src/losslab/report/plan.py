@@ -10,7 +10,7 @@ from losslab.files import read_json
 from losslab.report.parsing import Strict, parse
 from losslab.report.selectors import split
 from losslab.report.statistics import Interval
-from losslab.text import printable_values
+from losslab.text import nearest, printable_values
 
 PLAN_FILE = "study.json"
 EVIDENCE_FILE = "evidence.json"
@@ -192,7 +192,8 @@ class Plan:
         unknown = sorted(set(named) - set(self.arms))
         if unknown:
             raise ValueError(
-                f"the plan names {', '.join(unknown)}; its arms are {', '.join(self.arms)}"
+                f"the plan names {', '.join(unknown)}{nearest(unknown[0], self.arms)}; its arms "
+                f"are {', '.join(self.arms)}"
             )
         for claim in self.claims:
             for side in claim.sides:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from losslab.recording import Run
+from losslab.text import nearest
 
 
 class Selector(NamedTuple):
@@ -35,7 +36,10 @@ def split(metric: str) -> tuple[str, str]:
     """
     tag, _, selector = metric.partition("@")
     if selector and selector not in SELECTORS:
-        raise ValueError(f"metric {metric!r}; give one of {', '.join(SELECTORS)} behind the @")
+        raise ValueError(
+            f"metric {metric!r}{nearest(selector, SELECTORS)}; give one of {', '.join(SELECTORS)} "
+            "behind the @"
+        )
     return tag, selector
 
 

@@ -1,7 +1,8 @@
 """What one command does with a study: it opens it, and plans, checks and does its runs."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,9 @@ from losslab.experiment.identity import folder_of
 from losslab.experiment.make import make
 from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
 from losslab.recording import Run
+from losslab.report.selectors import split
 from losslab.sweepers import only_with_m
+from losslab.text import nearest
 
 if TYPE_CHECKING:
     from losslab.study.study import Study
@@ -36,6 +39,8 @@ class Session:
     overrides: Sequence[str]  # for every run, after those of the study itself
     console: Console  # for progress and the report
     command: str  # as typed, for the report
+    # as of :func:`~losslab.experiment.prepare`
+    _built: dict[str, frozenset[str]] = field(default_factory=dict)
 
     @cached_property
     def _common(self) -> DictConfig:
@@ -72,12 +77,35 @@ class Session:
         """
         distinct = list(dict.fromkeys(runs))
         missing = [run for run in distinct if run.pending]
-        built: set[str] = set()
-        for run in missing:
-            prepare(run, elsewhere=self.launcher.device is not None, built=built)
+        self._prepare(missing)
         checked()
         dispatch(self.launcher, missing, console=self.console, title=f"{self.name}: {title}")
         return outcome(distinct)
+
+    def _prepare(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            prepare(run, elsewhere=self.launcher.device is not None, built=self._built)
+
+    def check_metrics(self, metrics: Sequence[tuple[str, str]], runs: Sequence[Run]) -> None:
+        """Refuse a metric that none of these runs, one of each configuration, can record.
+
+        Args:
+            metrics: Who names each, such as ``claim level``, and the metric.
+            runs: Planned. Those not finished are dry run.
+        """
+        self._prepare(runs)
+        found = set[str]().union(*self._built.values())
+        for run in runs:
+            if run.finished:  # what it lacks, another seed may have
+                found.update(run.summary, (f"why/{name}/" for name in run.composed.diagnostics))
+        for where, metric in metrics:
+            tag, _ = split(metric)
+            below = "/".join([*tag.split("/")[:2], ""])
+            if tag not in found and below not in found:
+                raise ValueError(
+                    f"{where}: no run of the study records {tag!r}{nearest(tag, found)}; give "
+                    "another metric, or add the diagnostic that measures it to study.base"
+                )
 
 
 class Template:
@@ -130,7 +158,7 @@ def open_study(
             f"the study {name} has its own code and is in losslab's repository, not in this "
             f"installation; run it in a checkout, or add --config-dir with its experiments/{name}"
         )
-    overrides = [quoted(text) for text in overrides]
+    overrides = _numbered(composer, name, [quoted(text) for text in overrides])
     parsed = composer.parse(overrides)
     only_with_m(parsed)
     about_study = [o.input_line or "" for o in parsed if o.key_or_group.startswith("study.")]
@@ -139,6 +167,25 @@ def open_study(
     folder = name if node.get("size", SIZES[0]) == SIZES[0] else f"{name}_{node.size}"
     study: Study = make(sized(node, name), "study", recursive=False)
     return study, Session(composer, folder, for_runs, console, command)
+
+
+def _numbered(composer: Composer, name: str, overrides: Sequence[str]) -> list[str]:
+    """Return overrides in which ``study.claims.<id>`` is the claim's number in the list."""
+    found = [re.fullmatch(r"([+~]*study\.claims\.)([^.=]+)(.*)", text) for text in overrides]
+    if not any(found):
+        return list(overrides)
+    claims = composer.compose([f"+study={name}"]).study.get("claims", [])
+    numbers = {claim.id: str(number) for number, claim in enumerate(claims)}
+    for match in filter(None, found):
+        if match[2] not in {*numbers, *numbers.values()}:
+            raise ValueError(
+                f"{match[0]}: no claim {match[2]!r}{nearest(match[2], numbers)}; the claims of "
+                f"{name} are {', '.join(numbers)}"
+            )
+    return [
+        f"{match[1]}{numbers.get(match[2], match[2])}{match[3]}" if match else text
+        for text, match in zip(overrides, found, strict=True)
+    ]
 
 
 def sized(node: DictConfig, name: str) -> DictConfig:

@@ -29,6 +29,7 @@ from losslab.report.plan import (
     in_condition,
 )
 from losslab.study.session import Session, Template
+from losslab.text import nearest
 
 if TYPE_CHECKING:
     from losslab.study.measure import Runs
@@ -227,7 +228,7 @@ class Study:
         """Return what is known before the first run.
 
         Raises:
-            ValueError: A claim or a step names something that the study lacks.
+            ValueError: A claim, a step or a measure names something that the study lacks.
         """
         rates = {*self.confirm_at, *("scaled" for cell in cells.values() if cell.arm.scale)}
         grid: dict[str, Any] = {
@@ -238,6 +239,18 @@ class Study:
             "select": self.select,
             "rates": tuple(rate for rate in RATES if rate in rates),
         }
+        known = [
+            *sets,
+            *cells,
+            *(f"{cell}:{rate}" for cell in cells for rate in sorted(rates - {"own"})),
+        ]
+        for name, node in self.measures.items():
+            for word in [*node.get("needs", []), *_named(node)[0]]:
+                if word not in known:
+                    raise ValueError(
+                        f"study.measures.{name} is about {word!r}{nearest(str(word), known)}; the "
+                        f"study's sets of runs are {', '.join(known)}"
+                    )
         return Plan(
             study=session.name,
             title=self.title,
@@ -264,6 +277,7 @@ class Study:
             cells, sets = self.cells(session), self.sets(session)
             # A claim that cannot be judged should not cost a training first.
             plan = self.plan(session, cells, sets)
+            self._check_metrics(session, cells, sets)
             every = [run for runs in sets.values() for run in runs]
             failed: list[Failed] = []
             if every or not cells:
@@ -279,6 +293,20 @@ class Study:
             self._measure(session, sets, {name: plan.label(name) for name in cells})
         report.build(session.root, console=session.console)
         return failed
+
+    def _check_metrics(self, session: Session, cells: Mapping[str, Cell], sets: "Runs") -> None:
+        """Refuse a metric that no configuration can record, before the first run."""
+        metrics = [(f"claim {claim.id}", claim.metric) for claim in self.claims if claim.metric]
+        for name, node in self.measures.items():
+            metrics += [(f"study.measures.{name}", metric) for metric in _named(node)[1]]
+        if self.arms:
+            metrics.append(("study.select", self.select))
+        first = [
+            cell.run(self.parameter, cell.values[0], self.tune_seeds[0], start=None)
+            for cell in cells.values()
+        ]
+        if metrics:
+            session.check_metrics(metrics, first + [runs[0] for runs in sets.values()])
 
     def _varied(self, session: Session) -> set[str]:
         """Return the keys that the study itself sets, run by run."""
@@ -361,6 +389,19 @@ def _grid_of(name: str, arm: ArmSpec, under: ConditionSpec) -> list[float] | Non
     if isinstance(under.values, Mapping):
         return under.values.get(name) or arm.values
     return arm.values or under.values
+
+
+def _named(node: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the sets of runs and the metrics that a measure of losslab's own names."""
+    if not str(node.get("_target_")).startswith("losslab.study."):
+        return [], []
+    about = [node, *node.get("quantities", {}).values()]
+    given = [(key, value) for each in about for key, value in each.items()]
+    pairs = [value for key, value in given if key in ("left", "over") and isinstance(value, list)]
+    sets = [value for key, value in given if key in ("from", "to", "whole")]
+    sets += [value for key, value in given if key == "over" and isinstance(value, str)]
+    metrics = [value for key, value in given if key in ("tag", "metric")]
+    return sets + [pair[0] for pair in pairs], metrics + [pair[-1] for pair in pairs]
 
 
 def _waiting(node: Mapping[str, Any]) -> DictConfig:
