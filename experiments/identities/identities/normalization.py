@@ -73,7 +73,7 @@ def growth(runs: Runs) -> Measurement:
         ),
         "sigmoid_total": over_seeds(
             [predictions(p)[0].sigmoid().sum(1).mean().item() for p in runs["scores_sigmoid"]],
-            f"mean of Σ q_k over the test pictures, {_LABELS['sigmoid']}",
+            f"mean of Σ q_k over the test images, {_LABELS['sigmoid']}",
         ),
     }
     for name in ("exp", "sigmoid", "softmax"):
