@@ -8,6 +8,7 @@ import yaml
 
 from losslab.report.sources import citation
 
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 STUDIES = sorted((Path(__file__).parents[2] / "conf" / "study").glob("*.yaml"))
 BARE = re.compile(r"(\bS\d+|\bmechanisms? [A-G]|\b(condition|section) \d)\b(?!:)|§|\[")
 
@@ -29,6 +30,12 @@ BARE = re.compile(r"(\bS\d+|\bmechanisms? [A-G]|\b(condition|section) \d)\b(?!:)
 )
 def test_codes_are_named_once(source, expected):
     assert citation(source) == citation(citation(source)) == expected
+
+
+@pytest.mark.parametrize("page", sorted(EXPERIMENTS.glob("*/report.md")), ids=str)
+def test_no_generated_page_has_a_bare_code(page):
+    bare = r"\bS\d+\b(?!:)|\bmechanisms? [A-G]\b(?!:)|\((?:[A-G], )*[A-G](?:\)|: )"
+    assert re.findall(bare, page.read_text("utf-8")) == []
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

@@ -14,7 +14,7 @@ from losslab.report.statistics import Interval
 from losslab.report.study_report import EDGE, count
 from losslab.text import Markdown, markdown
 
-PAGE = "README.md"
+PAGE, WATERFALL = "README.md", "figures/waterfall.png"
 
 
 def is_claims_page(folder: Path) -> bool:
@@ -40,7 +40,7 @@ def claims_page(folder: Path) -> str:
     for path in sorted(folder.glob("*/results.json")):
         try:
             results = read_json(path)
-            studies.append(_study(path.parent.name, results))
+            studies.append(_study(path.parent, results))
             if results.get("steps") and synthesis is None:
                 synthesis = _synthesis(path.parent, results)
                 unexplained = _section(path.with_name(PAGE), "What stays unexplained")
@@ -63,11 +63,13 @@ def claims_page(folder: Path) -> str:
     return to_markdown(Document("claims_page", content))
 
 
-def _study(name: str, results: dict[str, Any]) -> dict[str, Any]:
-    claims = results["claims"]
+def _study(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
+    name, claims = folder.name, results["claims"]
+    # Of a study that nobody has written about there are only the generated files.
+    page = next((page for page in (PAGE, "report.md") if (folder / page).exists()), "results.json")
 
     def link(text: str) -> Markdown:
-        return Markdown(f"[{markdown(text)}]({quote(name)}/{PAGE})")
+        return Markdown(f"[{markdown(text)}]({quote(name)}/{page})")
 
     return {
         "link": link(name),
@@ -127,7 +129,7 @@ def _synthesis(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
             }
         )
     return {
-        "name": folder.name,
+        "waterfall": f"{folder.name}/{WATERFALL}" if (folder / WATERFALL).exists() else "",
         "title": _text(results["title"]),
         "said": Markdown(_section(folder / PAGE, "In short")),
         "steps": Table.of(rows),
