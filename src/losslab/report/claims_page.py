@@ -9,7 +9,6 @@ from losslab.report import formatting as show
 from losslab.report.document import Document, Table, to_markdown
 from losslab.report.estimates import Estimate
 from losslab.report.findings import ACCURACY
-from losslab.report.sources import citation
 from losslab.report.statistics import Interval
 from losslab.report.study_report import EDGE, count
 from losslab.text import Markdown, markdown
@@ -90,7 +89,7 @@ def _claims(claims: list[dict[str, Any]]) -> Table:
         n, verdict = claim.get("n"), str(claim["verdict"])
         row = {
             "claim": claim["statement"],
-            "source": citation(claim["source"]),
+            "source": claim["source"],
             "verdict": verdict + (f" {EDGE}" if claim.get("at_edge") else ""),
         }
         if has_quantities:

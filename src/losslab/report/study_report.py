@@ -9,7 +9,6 @@ from losslab.report.document import Document, Table
 from losslab.report.estimates import Comparison, Estimate, Measured, TuningPoint
 from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
 from losslab.report.plan import Rate, Side
-from losslab.report.sources import citation
 
 EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
 _RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
@@ -168,7 +167,7 @@ def _difference(findings: Findings, judgement: Judgement) -> dict[str, str]:
     effect = show.number(metric, claim.smallest_effect) + show.unit(metric, difference=True)
     return {
         "claim": claim.statement,
-        "source": citation(claim.source),
+        "source": claim.source,
         "verdict": _verdict(judgement) + (f" {EDGE}" if findings.at_edge(claim) else ""),
         "left − right": f"{sides(claim.sides[:2])}{beyond}; {show.metric_name(metric)}",
         "n": show.ABSENT if found is None else str(found.n),
@@ -194,7 +193,7 @@ def _quantities(judgements: Sequence[Judgement]) -> Table:
         {
             "id": judgement.claim.id,
             "claim": judgement.claim.statement,
-            "source": citation(judgement.claim.source),
+            "source": judgement.claim.source,
             "verdict": _verdict(judgement),
             "what was measured": judgement.quantity.what if judgement.quantity else "",
             "measured": show.quantity(judgement.quantity),
