@@ -53,12 +53,7 @@ def claims_page(folder: Path) -> str:
             f"{folder} holds no results; write some with `losslab report outputs/NAME --to "
             f"{folder}/NAME`"
         )
-    content = {
-        "studies": studies,
-        "synthesis": synthesis,
-        "edge": EDGE,
-        "unexplained": Markdown(unexplained),
-    }
+    content = {"studies": studies, "synthesis": synthesis, "edge": EDGE, "unexplained": unexplained}
     return to_markdown(Document("claims_page", content))
 
 
@@ -86,21 +81,17 @@ def _claims(claims: list[dict[str, Any]]) -> Table:
     has_quantities = any("what" in claim for claim in claims)
     rows = []
     for claim in claims:
-        n, verdict = claim.get("n"), str(claim["verdict"])
+        n, edge = claim.get("n"), f" {EDGE}" if claim.get("at_edge") else ""
         row = {
-            "claim": claim["statement"],
-            "source": claim["source"],
-            "verdict": verdict + (f" {EDGE}" if claim.get("at_edge") else ""),
+            "claim": _text(claim["statement"]),
+            "source": _text(claim["source"]),
+            "verdict": _text(claim["verdict"]) + edge,
         }
         if has_quantities:
-            row["what was measured"] = claim.get("what") or ""
-            row["predicted"] = claim.get("predicted", "")
-        rows.append(
-            row | {"effect [95% interval]": claim["effect"], "n": "" if n is None else str(n)}
-        )
-    for row in rows:
-        for text in row.values():
-            _text(text)
+            row["what was measured"] = _text(claim.get("what") or "")
+            row["predicted"] = _text(claim.get("predicted", ""))
+        row["effect [95% interval]"] = _text(claim["effect"])
+        rows.append(row | {"n": "" if n is None else str(n)})
     return Table.of(rows, text_columns=6 if has_quantities else 4)
 
 
@@ -130,7 +121,7 @@ def _synthesis(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     return {
         "waterfall": f"{folder.name}/{WATERFALL}" if (folder / WATERFALL).exists() else "",
         "title": _text(results["title"]),
-        "said": Markdown(_section(folder / PAGE, "In short")),
+        "said": _section(folder / PAGE, "In short"),
         "steps": Table.of(rows),
     }
 
@@ -139,9 +130,7 @@ def _interval(measured: dict[str, Any]) -> Interval | None:
     return Interval(*measured["interval"]) if "interval" in measured else None
 
 
-def _section(page: Path, heading: str) -> str:
+def _section(page: Path, heading: str) -> Markdown:
     """Return what stands below a heading of a page, without it; empty where it is not there."""
-    if not page.exists():
-        return ""
-    _, _, rest = page.read_text(encoding="utf-8").partition(f"## {heading}\n")
-    return rest.partition("\n## ")[0].strip()
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    return Markdown(text.partition(f"## {heading}\n")[2].partition("\n## ")[0].strip())

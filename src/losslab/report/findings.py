@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from losslab.figures import Drawing
 from losslab.recording import Run, flatten
 from losslab.report.claims import Judgement, judge
 from losslab.report.estimates import (
@@ -83,6 +84,11 @@ class Findings:
     def quantities(self) -> tuple[Judgement, ...]:
         """The claims about single quantities."""
         return tuple(judgement for judgement in self.judgements if not judgement.claim.sides)
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """The figures that measures gave."""
+        return [drawing for found in self.measurements.values() for drawing in found.drawings]
 
     def chosen(self, arm: str) -> float | None:
         """Return the value an arm's confirming runs use, or will use."""
