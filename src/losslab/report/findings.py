@@ -123,7 +123,7 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
     def names(side: Side) -> tuple[str, ...]:
         return tuple(run.run for run in plan.confirming(side))
 
-    walked = [sampler.sample(names(step.side), ACCURACY) for step in plan.steps]
+    walked = [sampler.sample(names(step), ACCURACY) for step in plan.steps]
     changes = [None, *(compare(after, before) for before, after in pairwise(walked))]
     manifests = [run.manifest for run in planned.values()] if plan.arms else [evidence.manifest]
     return Findings(

@@ -130,17 +130,10 @@ class Claim(Strict):
 
 
 @dataclass(frozen=True)
-class Step(Strict):
+class Step(Side):
     """One step of a waterfall: what changes from the one before, and the side it leads to."""
 
     label: str
-    arm: str
-    rate: Rate
-
-    @property
-    def side(self) -> Side:
-        """The side it leads to."""
-        return Side(self.arm, self.rate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +168,7 @@ class Plan:
     def __post_init__(self) -> None:
         """Raise ``ValueError`` where its parts do not fit one another."""
         ids = [claim.id for claim in self.claims]
-        if len(ids) != len(set(ids)):
-            twice = next(name for name in ids if ids.count(name) > 1)
+        for twice in (name for name in ids if ids.count(name) > 1):
             raise ValueError(f"two claims are called {twice}; give each a different id")
         named = [run.arm for run in (*self.tune, *self.confirm)]
         named += [side.arm for claim in self.claims for side in claim.sides]
@@ -300,11 +292,7 @@ def load_plan(root: Path) -> Plan:
 
 
 def parse_plan(data: Mapping[str, Any]) -> Plan:
-    """Turn the content of ``study.json`` into a plan.
-
-    Raises:
-        ValueError: A key is missing, or a value is not among those allowed.
-    """
+    """Turn the content of ``study.json`` into a plan; ``ValueError`` for what is not allowed."""
     arms = data.get("arms", {})
     if isinstance(arms, Mapping) and all(isinstance(about, Mapping) for about in arms.values()):
         arms = {
