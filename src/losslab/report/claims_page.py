@@ -30,11 +30,7 @@ def write_claims_page(folder: Path) -> Path:
 
 
 def claims_page(folder: Path) -> str:
-    """Return the page for a folder of studies, each with its ``results.json``.
-
-    Raises:
-        ValueError: No results there, or a file that cannot be read.
-    """
+    """Return the page for a folder of studies; ``ValueError`` without results that can be read."""
     studies, synthesis, unexplained = [], None, ""
     for path in sorted(folder.glob("*/results.json")):
         try:

@@ -77,11 +77,7 @@ class Evidence:
 
 
 def load_evidence(root: Path) -> Evidence:
-    """Read a study's evidence, empty without the file.
-
-    Raises:
-        ValueError: The file cannot be read.
-    """
+    """Read a study's evidence, empty without the file; ``ValueError`` if it cannot be read."""
     path = root / EVIDENCE_FILE
     if not path.exists():
         return Evidence()

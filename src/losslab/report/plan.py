@@ -270,11 +270,7 @@ def in_condition(arm: str, condition: str) -> str:
 
 
 def load_plan(root: Path) -> Plan:
-    """Read the plan of a study's folder.
-
-    Raises:
-        ValueError: No ``study.json``, or one that cannot be understood.
-    """
+    """Read the plan of a study's folder; ``ValueError`` without one that can be understood."""
     path, evidence = root / PLAN_FILE, root / EVIDENCE_FILE
     try:
         # Older versions kept a study of quantities alone, and the claims on them, in the evidence.

@@ -26,10 +26,7 @@ selector a metric is the final number."""
 
 
 def split(metric: str) -> tuple[str, str]:
-    """Return tag and selector of a metric.
-
-    Raises:
-        ValueError: An unknown selector.
+    """Return tag and selector of a metric; ``ValueError`` for an unknown selector.
 
     >>> split("val/accuracy@fall"), split("test/nll")
     (('val/accuracy', 'fall'), ('test/nll', ''))
@@ -44,12 +41,7 @@ def split(metric: str) -> tuple[str, str]:
 
 
 def number(run: Run, metric: str) -> float | None:
-    """Return a metric of a run, ``None`` where it was not recorded.
-
-    Args:
-        run: Finished or not.
-        metric: A tag, for its final number, or ``<tag>@<selector>``, see :data:`SELECTORS`.
-    """
+    """Return a metric of a run, finished or not; ``None`` where it was not recorded."""
     tag, selector = split(metric)
     recorded = [record[tag] for record in run.evaluations if tag in record]
     if selector:

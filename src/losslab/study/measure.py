@@ -70,11 +70,7 @@ def value_of(run: Run, key: str) -> Any:
 
 
 def of_config(runs: Sequence[Run], key: str) -> float:
-    """Return the number that all runs have at a key of their configuration.
-
-    Raises:
-        ValueError: They differ.
-    """
+    """Return the number that all runs have at a key of their configuration."""
     values = {float(value_of(run, key)) for run in runs}
     if len(values) != 1:
         raise ValueError(f"the runs have {key}={sorted(values)}; give them all one value")
@@ -82,11 +78,7 @@ def of_config(runs: Sequence[Run], key: str) -> float:
 
 
 def pairs(one: Sequence[Run], other: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Pair two sets of runs by seed.
-
-    Raises:
-        ValueError: A set has several runs of a seed, or they have different seeds.
-    """
+    """Pair two sets of runs by seed, of which each has the same, once."""
     left, right = ({run.seed: run for run in runs} for runs in (one, other))
     if left.keys() != right.keys() or not len(one) == len(left) == len(other):
         raise ValueError(

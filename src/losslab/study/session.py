@@ -68,12 +68,9 @@ class Session:
     def do(
         self, runs: Sequence[Run], title: str, *, checked: Callable[[], None] = lambda: None
     ) -> list[Failed]:
-        """Do the runs that are not finished; return those that failed.
+        """Do the planned runs that are not finished; return those that failed.
 
-        Args:
-            runs: Planned.
-            title: What is being done, for the progress bar.
-            checked: Called when all runs have been checked, before the first one starts.
+        ``checked`` is called when all have been checked, before the first one starts.
         """
         distinct = list(dict.fromkeys(runs))
         missing = [run for run in distinct if run.pending]
@@ -89,9 +86,7 @@ class Session:
     def check_metrics(self, metrics: Sequence[tuple[str, str]], runs: Sequence[Run]) -> None:
         """Refuse a metric that none of these runs, one of each configuration, can record.
 
-        Args:
-            metrics: Who names each, such as ``claim level``, and the metric.
-            runs: Planned. Those not finished are dry run.
+        Beside each metric is who names it, such as ``claim level``.
         """
         self._prepare(runs)
         found = set[str]().union(*self._built.values())
@@ -143,15 +138,8 @@ def open_study(
 ) -> tuple["Study", Session]:
     """Return a study, checked, and what its runs need; nothing is run.
 
-    Args:
-        composer: Open.
-        name: Of the study.
-        overrides: For every run, and for the study itself where they begin with ``study.``.
-        console: For progress and the report.
-        command: As typed, for the report.
-
-    Raises:
-        ValueError: No such study or key, or its parts do not fit.
+    Overrides are for every run, or for the study itself where they begin with ``study.``. No such
+    study or key, or parts that do not fit, are a ``ValueError``.
     """
     if name in only_in_repository(composer):
         raise ValueError(

@@ -320,26 +320,21 @@ class Study:
         self, session: Session, plan: Plan, cells: Sequence[Cell]
     ) -> tuple[Plan, "Runs", list[Failed]]:
         """Run the grid of some arms, choose, and run them on fresh seeds."""
-        grid: list[Point] = [
-            (cell, None, value)
-            for cell in cells
-            if cell.start is None or cell.start in plan.chosen
-            for value in cell.values
-        ]
+        ready = [cell for cell in cells if cell.start is None or cell.start in plan.chosen]
+        grid: list[Point] = [(cell, None, value) for cell in ready for value in cell.values]
         plan, _, failed = self._do(session, plan, "tune", grid)
         tuned = report.select(report.tuning_points(plan, report.load_runs(session.root)))
         plan = replace(plan, chosen={arm: choice.value for arm, choice in tuned.items()})
-        chosen: list[Point] = []
-        for cell in cells:
-            own, reference = plan.chosen.get(cell.name), plan.chosen.get(cell.reference)
-            if own is not None and "own" in self.confirm_at:
-                chosen.append((cell, "own", own))
-            if own is not None and reference is not None:
-                if "reference" in self.confirm_at:
-                    chosen.append((cell, "reference", reference))
-                if cell.arm.scale is not None:
-                    chosen.append((cell, "scaled", reference * cell.arm.scale))
-        plan, confirmed, more = self._do(session, plan, "confirm", chosen)
+        points: list[Point] = []
+        for cell in (cell for cell in cells if cell.name in plan.chosen):
+            reference = plan.chosen.get(cell.reference)
+            if "own" in self.confirm_at:
+                points.append((cell, "own", plan.chosen[cell.name]))
+            if reference is not None and "reference" in self.confirm_at:
+                points.append((cell, "reference", reference))
+            if reference is not None and cell.arm.scale is not None:
+                points.append((cell, "scaled", reference * cell.arm.scale))
+        plan, confirmed, more = self._do(session, plan, "confirm", points)
         return plan, confirmed, failed + more
 
     def _do(
@@ -349,22 +344,19 @@ class Study:
         own = [run for run in plan.confirm if run.rate == "own"]
         own += [run for run in plan.tune if run.value == plan.chosen.get(run.arm)]
         starts = {(run.arm, run.seed): run.run for run in own}
-        seeds = self.tune_seeds if title == "tune" else self.confirm_seeds
-        runs: list[Run] = []
         planned: list[PlannedRun] = []
         sets: Runs = {}
         for cell, rate, value in points:
-            made = [
-                cell.run(self.parameter, value, seed, start=starts.get((str(cell.start), seed)))
-                for seed in seeds
-            ]
-            runs += made
-            planned += [PlannedRun(cell.name, value, run.seed, run.name, rate) for run in made]
-            sets[cell.name if rate == "own" else f"{cell.name}:{rate}"] = made
+            for seed in self.tune_seeds if title == "tune" else self.confirm_seeds:
+                start = starts.get((str(cell.start), seed))
+                run = cell.run(self.parameter, value, seed, start=start)
+                sets.setdefault(f"{cell.name}:{rate or value}", []).append(run)
+                planned.append(PlannedRun(cell.name, value, run.seed, run.name, rate))
         more: dict[str, Any] = {title: (*getattr(plan, title), *planned)}
         plan = replace(plan, **more)
+        runs = [run for members in sets.values() for run in members]
         failed = session.do(runs, title, checked=partial(_write, session, plan))
-        return plan, sets, failed
+        return plan, {name.removesuffix(":own"): members for name, members in sets.items()}, failed
 
     def _measure(self, session: Session, sets: "Runs", labels: Mapping[str, str]) -> None:
         """Call the measures whose runs are all finished; write ``evidence.json``."""
