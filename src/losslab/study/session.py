@@ -88,7 +88,7 @@ class Session:
 
         Beside each metric is who names it, such as ``claim level``.
         """
-        self._prepare(runs)
+        self._prepare(run for run in runs if run.pending)
         found = set[str]().union(*self._built.values())
         for run in runs:
             if run.finished:  # what it lacks, another seed may have
