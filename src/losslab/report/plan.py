@@ -1,7 +1,7 @@
 """What a study set out to do: one plan, checked once, written to ``study.json`` and read back."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -95,21 +95,21 @@ class Claim(Strict):
     discussion: str = ""  # what a reader should take from it, such as the right formula
 
     def __post_init__(self) -> None:
+        for fault in self._faults():
+            raise ValueError(fault)
+
+    def _faults(self) -> Iterator[str]:
         if self.quantity:
             if self.at_least is None and self.at_most is None:
-                raise ValueError(
-                    f"claim {self.id} predicts nothing; give at_least, at_most or both"
-                )
+                yield f"claim {self.id} predicts nothing; give at_least, at_most or both"
             return
         for name in ("metric", "left", "right", "direction"):
             if not getattr(self, name):
-                raise ValueError(f"claim {self.id} has no {name}; give it one, or a quantity")
+                yield f"claim {self.id} has no {name}; give it one, or a quantity"
         split(self.metric)
         if not 0 < self.smallest_effect < math.inf:
-            raise ValueError(
-                f"claim {self.id}: smallest_effect={self.smallest_effect}; give a positive number, "
-                "the smallest difference that matters"
-            )
+            rule = "give a positive number, the smallest difference that matters"
+            yield f"claim {self.id}: smallest_effect={self.smallest_effect}; {rule}"
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -166,10 +166,13 @@ class Plan:
     steps: tuple[Step, ...] = ()  # of a waterfall, empty for none
 
     def __post_init__(self) -> None:
-        """Raise ``ValueError`` where its parts do not fit one another."""
+        for fault in self._faults():
+            raise ValueError(fault)
+
+    def _faults(self) -> Iterator[str]:
         ids = [claim.id for claim in self.claims]
-        for twice in (name for name in ids if ids.count(name) > 1):
-            raise ValueError(f"two claims are called {twice}; give each a different id")
+        for name in (name for name in ids if ids.count(name) > 1):
+            yield f"two claims are called {name}; give each a different id"
         named = [run.arm for run in (*self.tune, *self.confirm)]
         named += [side.arm for claim in self.claims for side in claim.sides]
         named += [step.arm for step in self.steps]
@@ -177,23 +180,18 @@ class Plan:
             named += [in_condition(self.reference, name) for name in self.conditions or ("",)]
             for name in ("reference", "parameter", "values"):
                 if not getattr(self, name):
-                    raise ValueError(f"the plan has no {name!r}; run the study again")
+                    yield f"the plan has no {name!r}; run the study again"
             if not self.select.endswith("/accuracy"):
                 # The highest is chosen: right for accuracies, silently wrong for a loss.
-                raise ValueError(f"select={self.select!r}; give an accuracy, such as val/accuracy")
-        unknown = sorted(set(named) - set(self.arms))
-        if unknown:
-            raise ValueError(
-                f"the plan names {', '.join(unknown)}{nearest(unknown[0], self.arms)}; its arms "
-                f"are {', '.join(self.arms)}"
-            )
+                yield f"select={self.select!r}; give an accuracy, such as val/accuracy"
+        if unknown := sorted(set(named) - set(self.arms)):
+            names = f"{', '.join(unknown)}{nearest(unknown[0], self.arms)}"
+            yield f"the plan names {names}; its arms are {', '.join(self.arms)}"
         for claim in self.claims:
             for side in claim.sides:
                 if side.rate not in self.rates and side.arm != self.reference_of(side.arm):
-                    raise ValueError(
-                        f"claim {claim.id}: rate={side.rate}, at which no arm is confirmed; "
-                        f"give one of {', '.join(self.rates)}"
-                    )
+                    rule = f"at which no arm is confirmed; give one of {', '.join(self.rates)}"
+                    yield f"claim {claim.id}: rate={side.rate}, {rule}"
 
     @property
     def parameter_name(self) -> str:

@@ -1,6 +1,6 @@
 """A study: ``conf/study/NAME.yaml`` planned, its missing runs done, measured and reported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
@@ -143,54 +143,44 @@ class Study:
     def __post_init__(self) -> None:
         for name, kind in _PARTS.items():
             object.__setattr__(self, name, parse(kind, getattr(self, name), f"study.{name}"))
-        if not self.arms and not self.measures:
-            raise ValueError("the study has neither arms nor measures; give one of them")
-        if self.arms:
-            self._check_comparison()
         for name, node in self.measures.items():
             check_arguments(_waiting(node), f"study.measures.{name}")
+        for fault in (*self._faults(), *(self._faults_of_arms() if self.arms else ())):
+            raise ValueError(fault)
+
+    def _faults(self) -> Iterator[str]:
+        if not self.arms and not self.measures:
+            yield "the study has neither arms nor measures; give one of them"
         for claim in self.claims:
             measure = claim.quantity.partition(".")[0]
             if claim.quantity and measure not in self.measures:
-                raise ValueError(
-                    f"claim {claim.id} is about the measure {measure!r}; the study has "
-                    f"{', '.join(self.measures)}"
-                )
+                known = ", ".join(self.measures)
+                yield f"claim {claim.id} is about the measure {measure!r}; the study has {known}"
 
-    def _check_comparison(self) -> None:
+    def _faults_of_arms(self) -> Iterator[str]:
         for name in ("values", "tune_seeds", "confirm_seeds", "confirm_at"):
             given = getattr(self, name)
             if not given or len(set(given)) < len(given):
-                raise ValueError(f"study.{name}={given}; give a list of at least one, each once")
-            if name.endswith("_seeds") and min(given) < 0:
-                raise ValueError(f"study.{name}={given}; give numbers from 0 up")
+                yield f"study.{name}={given}; give a list of at least one, each once"
+            if name.endswith("_seeds") and min(given, default=0) < 0:
+                yield f"study.{name}={given}; give numbers from 0 up"
+        random = [name for name, arm in self.arms.items() if arm.start is None]
         for name, arm in self.arms.items():
-            starts = [key for key, each in self.arms.items() if each.start is None and key != name]
-            if arm.start is not None and arm.start not in starts:
-                raise ValueError(
-                    f"study.arms.{name}.start={arm.start}; give an arm that starts from random "
-                    f"weights: {', '.join(starts)}"
-                )
+            if arm.start is not None and arm.start not in random:
+                allowed = f"give an arm that starts from random weights: {', '.join(random)}"
+                yield f"study.arms.{name}.start={arm.start}; {allowed}"
         for kind in ("arms", "conditions"):
-            for name in getattr(self, kind):
-                if "@" in name:
-                    raise ValueError(f"study.{kind}.{name}: give a name without @")
+            for name in (name for name in getattr(self, kind) if "@" in name):
+                yield f"study.{kind}.{name}: give a name without @"
         if self.reference not in self.arms:
-            raise ValueError(
-                f"study.reference={self.reference}; allowed are {', '.join(self.arms)}"
-            )
+            yield f"study.reference={self.reference}; allowed are {', '.join(self.arms)}"
         if not set(self.confirm_at) <= set(CONFIRM_AT):
-            raise ValueError(
-                f"study.confirm_at={self.confirm_at}; allowed are {', '.join(CONFIRM_AT)}"
-            )
+            yield f"study.confirm_at={self.confirm_at}; allowed are {', '.join(CONFIRM_AT)}"
         if not self.parameter:
-            raise ValueError("study.parameter is missing; give the key that is tuned")
-        both = set(self.tune_seeds) & set(self.confirm_seeds)
-        if both:
-            raise ValueError(
-                f"the seeds {sorted(both)} are in tune_seeds and confirm_seeds; a comparison needs "
-                "fresh ones"
-            )
+            yield "study.parameter is missing; give the key that is tuned"
+        if both := set(self.tune_seeds) & set(self.confirm_seeds):
+            rule = "in tune_seeds and confirm_seeds; a comparison needs fresh ones"
+            yield f"the seeds {sorted(both)} are {rule}"
 
     def cells(self, session: Session) -> dict[str, Cell]:
         """Return every arm under every condition, composed."""
