@@ -39,6 +39,7 @@ class Session:
     overrides: Sequence[str]  # for every run, after those of the study itself
     console: Console  # for progress and the report
     command: str  # as typed, for the report
+    left_out: Collection[str] = ()  # sets, arms and conditions that the command deletes
     # as of :func:`~losslab.experiment.prepare`
     _built: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -154,7 +155,8 @@ def open_study(
     node = composer.compose([f"+study={name}", *about_study]).study
     folder = name if node.get("size", SIZES[0]) == SIZES[0] else f"{name}_{node.size}"
     study: Study = make(sized(node, name), "study", recursive=False)
-    return study, Session(composer, folder, for_runs, console, command)
+    left_out = [o.key_or_group.rpartition(".")[2] for o in parsed if o.is_delete()]
+    return study, Session(composer, folder, for_runs, console, command, left_out)
 
 
 def _numbered(composer: Composer, name: str, overrides: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """A study: ``conf/study/NAME.yaml`` planned, its missing runs done, measured and reported."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -236,7 +237,7 @@ class Study:
         ]
         for name, node in self.measures.items():
             for word in [*node.get("needs", []), *_named(node)[0]]:
-                if word not in known:
+                if word not in known and not {*re.split("[@:]", str(word))} & {*session.left_out}:
                     raise ValueError(
                         f"study.measures.{name} is about {word!r}{nearest(str(word), known)}; the "
                         f"study's sets of runs are {', '.join(known)}"
