@@ -165,7 +165,7 @@ def _numbered(composer: Composer, name: str, overrides: Sequence[str]) -> list[s
     if not any(found):
         return list(overrides)
     claims = composer.compose([f"+study={name}"]).study.get("claims", [])
-    numbers = {claim.id: str(number) for number, claim in enumerate(claims)}
+    numbers = {str(claim.get("id")): str(number) for number, claim in enumerate(claims)}
     for match in filter(None, found):
         if match[2] not in {*numbers, *numbers.values()}:
             raise ValueError(

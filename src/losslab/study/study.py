@@ -219,7 +219,7 @@ class Study:
         """Return what is known before the first run.
 
         Raises:
-            ValueError: A claim, a step or a measure names something that the study lacks.
+            ValueError: A claim or a step names something that the study lacks.
         """
         rates = {*self.confirm_at, *("scaled" for cell in cells.values() if cell.arm.scale)}
         grid: dict[str, Any] = {
@@ -230,18 +230,6 @@ class Study:
             "select": self.select,
             "rates": tuple(rate for rate in RATES if rate in rates),
         }
-        known = [
-            *sets,
-            *cells,
-            *(f"{cell}:{rate}" for cell in cells for rate in sorted(rates - {"own"})),
-        ]
-        for name, node in self.measures.items():
-            for word in [*node.get("needs", []), *_named(node)[0]]:
-                if word not in known and not {*re.split("[@:]", str(word))} & {*session.left_out}:
-                    raise ValueError(
-                        f"study.measures.{name} is about {word!r}{nearest(str(word), known)}; the "
-                        f"study's sets of runs are {', '.join(known)}"
-                    )
         return Plan(
             study=session.name,
             title=self.title,
@@ -268,7 +256,7 @@ class Study:
             cells, sets = self.cells(session), self.sets(session)
             # A claim that cannot be judged should not cost a training first.
             plan = self.plan(session, cells, sets)
-            self._check_metrics(session, cells, sets)
+            self._check_names(session, plan, cells, sets)
             every = [run for runs in sets.values() for run in runs]
             failed: list[Failed] = []
             if every or not cells:
@@ -285,16 +273,26 @@ class Study:
         report.build(session.root, console=session.console)
         return failed
 
-    def _check_metrics(self, session: Session, cells: Mapping[str, Cell], sets: "Runs") -> None:
-        """Refuse a metric that no configuration can record, before the first run."""
+    def _check_names(
+        self, session: Session, plan: Plan, cells: Mapping[str, Cell], sets: "Runs"
+    ) -> None:
+        """Refuse sets of runs that there are not, and metrics that no configuration can record."""
+        known = [*sets, *cells]
+        known += [f"{cell}:{rate}" for cell in cells for rate in plan.rates if rate != "own"]
         metrics = [(f"claim {claim.id}", claim.metric) for claim in self.claims if claim.metric]
+        metrics += [("study.select", self.select)] * bool(self.arms)
         for name, node in self.measures.items():
-            metrics += [(f"study.measures.{name}", metric) for metric in _named(node)[1]]
-        if self.arms:
-            metrics.append(("study.select", self.select))
+            of_sets, of_metrics = _named(node)
+            metrics += [(f"study.measures.{name}", metric) for metric in of_metrics]
+            for word in map(str, [*node.get("needs", []), *of_sets]):
+                if word not in known and not {*re.split("[@:]", word)} & {*session.left_out}:
+                    raise ValueError(
+                        f"study.measures.{name} is about {word!r}{nearest(word, known)}; the "
+                        f"study's sets of runs are {', '.join(known)}"
+                    )
+        parameter, seeds = self.parameter, self.tune_seeds
         first = [
-            cell.run(self.parameter, cell.values[0], self.tune_seeds[0], start=None)
-            for cell in cells.values()
+            cell.run(parameter, cell.values[0], seeds[0], start=None) for cell in cells.values()
         ]
         if metrics:
             session.check_metrics(metrics, first + [runs[0] for runs in sets.values()])
