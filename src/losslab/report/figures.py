@@ -275,20 +275,17 @@ def learning_curves(findings: Findings) -> Figure:
     """Validation accuracy against epoch: a panel a rate, or a panel a condition."""
     plan = findings.plan
     rates: list[Rate] = [rate for rate in plan.rates if rate != "scaled"]
-    shown = [(at_rate(plan, rate), findings, rate) for rate in rates]
+    shown = [(at_rate(plan, rate), "", rate) for rate in rates]
     if plan.conditions:
         at: Rate = "own" if "own" in rates else rates[0]
-        shown = [
-            (f"{plan.axis}: {condition.label}", findings.at(name), at)
-            for name, condition in plan.conditions.items()
-        ]
+        shown = [(f"{plan.axis}: {c.label}", name, at) for name, c in plan.conditions.items()]
     drawn = {
         title: [
             curve
-            for arm, style in arm_styles(part.plan.arms).items()
-            if (curve := _mean_curve(part, Side(arm, rate), style=style))
+            for arm, style in arm_styles(plan.under(condition)).items()
+            if (curve := _mean_curve(findings, Side(arm, rate), style=style))
         ]
-        for title, part, rate in shown
+        for title, condition, rate in shown
     }
     seeds = max((n for curves in drawn.values() for n, _ in curves), default=0)
     panels = [

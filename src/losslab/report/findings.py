@@ -1,7 +1,7 @@
 """Everything that a report says, measured once; text, figures and data follow from it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -104,12 +104,6 @@ class Findings:
         }
         edges = {arm for arm, choice in self.choices.items() if not choice.bracketed}
         return tuple(arm for arm in self.plan.arms if arm in arms & edges)
-
-    def at(self, condition: str) -> "Findings":
-        """Return what was found under one condition, as of a study without conditions."""
-        plan = self.plan.at(condition)
-        tuning = tuple(point for point in self.tuning if point.arm in plan.arms)
-        return replace(self, plan=plan, tuning=tuning, judgements=())
 
 
 def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> Findings:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -226,22 +226,9 @@ class Plan:
             return about.label
         return f"{about.label}, {self.conditions[about.condition].label}"
 
-    def at(self, condition: str) -> "Plan":
-        """Return the part of the study under one condition, as a study without conditions."""
-        under = {name: arm for name, arm in self.arms.items() if arm.condition == condition}
-        arms = {name: replace(arm, condition="") for name, arm in under.items()}
-        return replace(
-            self,
-            arms=arms,
-            axis="",
-            conditions={},
-            reference=in_condition(self.reference, condition),
-            tune=tuple(run for run in self.tune if run.arm in arms),
-            chosen={arm: value for arm, value in self.chosen.items() if arm in arms},
-            confirm=tuple(run for run in self.confirm if run.arm in arms),
-            claims=(),
-            steps=(),
-        )
+    def under(self, condition: str) -> dict[str, Arm]:
+        """Return the arms under one condition."""
+        return {name: arm for name, arm in self.arms.items() if arm.condition == condition}
 
     def expected(self) -> list[str]:
         """Return the names of all runs planned so far, sorted, each once."""

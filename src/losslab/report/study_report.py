@@ -8,7 +8,7 @@ from losslab.report.claims import RULE, VERDICTS, Judgement
 from losslab.report.document import Document, Table
 from losslab.report.estimates import Comparison, Estimate, Measured
 from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
-from losslab.report.plan import Rate, Side
+from losslab.report.plan import Arm, Rate, Side
 
 EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
 _RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
@@ -19,8 +19,8 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
     """Lay out a study's findings; ``figures`` are the file names of those that were drawn."""
     plan = findings.plan
     edges = [plan.label(arm) for arm, choice in findings.choices.items() if not choice.bracketed]
-    parts = {about.label: findings.at(name) for name, about in plan.conditions.items()}
-    tunings = [(label, _tuning(part)) for label, part in (parts or {"": findings}).items()]
+    labels = {name: about.label for name, about in plan.conditions.items()} or {"": ""}
+    tunings = [(label, _tuning(findings, plan.under(name))) for name, label in labels.items()]
     scores = plan.arms and not plan.conditions and "own" in plan.rates
     return Document(
         "study",
@@ -211,8 +211,8 @@ def _proper_scores(findings: Findings) -> Table:
     return Table.of(rows, terminal=["", "test NLL", "test ECE", "n"])
 
 
-def _tuning(findings: Findings) -> Table:
-    plan, points = findings.plan, {(p.arm, p.value): p for p in findings.tuning}
+def _tuning(findings: Findings, arms: Mapping[str, Arm]) -> Table:
+    plan, points = findings.plan, {(p.arm, p.value): p for p in findings.tuning if p.arm in arms}
     values = sorted({value for _, value in points})
 
     def cell(arm: str, value: float, *, interval: bool) -> str:
@@ -228,11 +228,11 @@ def _tuning(findings: Findings) -> Table:
     full, brief = (
         tuple(
             (about.label, *(cell(arm, value, interval=interval) for value in values))
-            for arm, about in plan.arms.items()
+            for arm, about in arms.items()
         )
         for interval in (True, False)
     )
     unit = show.unit(plan.select).strip()
-    seeds = max((point.planned for point in findings.tuning), default=0)
+    seeds = max((point.planned for point in points.values()), default=0)
     first = f"{plan.parameter_name} → ({unit}, n = {seeds} each)"
     return Table((first, *(f"{value:g}" for value in values)), full, brief=brief)
