@@ -226,7 +226,7 @@ def _by_value(
 
 def _curve(points: Mapping[float, Estimate | TuningPoint], *, style: Style, **more: Any) -> Curve:
     """Return estimates by position as a curve with bars."""
-    means = [float(point.mean or 0.0) for point in points.values()]
+    means = [point.mean for point in points.values() if point.mean is not None]
     ends = [p.interval or (mean, mean) for p, mean in zip(points.values(), means, strict=True)]
     low, high = map(list, zip(*ends, strict=True))
     return Curve(x=list(points), y=means, low=low, high=high, bars=True, style=style, **more)
