@@ -251,7 +251,7 @@ BAD_INPUT = [
     bad("study why_squared_error seed=1", "seed=1", "study"),
     bad("study why_squared_error loss=mse", "loss=mse", "study"),
     bad("study why_squared_error optimizer.lr=1", "optimizer.lr=1", "study"),
-    bad("study why_squared_error study.claims.gap.metric=x", "study.claims.gap", "its number"),
+    bad("study why_squared_error study.claims.gap.metric=x", "no claim 'gap'", "naive-mse-softmax"),
     bad("study weight_prior study.runs.sigma.seeds=0", "seeds=0", "a list"),
     bad("study weight_prior study.runs.sigma.grid=0", "grid=0", "keys and values"),
     bad("study weight_prior study.runs.sigma.overrides=0", "overrides=0", "a list"),

@@ -144,7 +144,7 @@ def bare_loop(parts: Parts, epochs: int, rate: float) -> None:
 
 
 def data_loader_loop(parts: Parts, epochs: int, rate: float) -> None:
-    """Train as tutorials do: pictures, ToTensor, Normalize, a DataLoader without workers."""
+    """Train as tutorials do: images, ToTensor, Normalize, a DataLoader without workers."""
     data = parts.dataset
     transform = v2.Compose(
         [
@@ -155,7 +155,7 @@ def data_loader_loop(parts: Parts, epochs: int, rate: float) -> None:
     )
     loaders: dict[str, DataLoader[tuple[Tensor, int]]] = {
         part: DataLoader(
-            _Pictures(getattr(data, part), transform),
+            _Images(getattr(data, part), transform),
             batch_size=parts.trainer.batch_size,
             shuffle=part == "train",
         )
@@ -172,8 +172,8 @@ def data_loader_loop(parts: Parts, epochs: int, rate: float) -> None:
         _validate(model, images, labels)
 
 
-class _Pictures(Dataset[tuple[Tensor, int]]):
-    """Pictures as arrays, as torchvision's MNIST has them."""
+class _Images(Dataset[tuple[Tensor, int]]):
+    """Images as arrays, as torchvision's MNIST has them."""
 
     def __init__(self, part: Part, transform: v2.Compose) -> None:
         self._transform = transform

@@ -1,8 +1,10 @@
 """Foreign text, such as names, labels and errors, made safe to show."""
 
+import difflib
 import re
 import sys
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 import rich.console
@@ -31,6 +33,22 @@ def printable(text: str) -> str:
 def say(text: str) -> None:
     """Write a text as one line on standard error."""
     sys.stderr.write(f"losslab: {printable(' '.join(text.split()))}\n")
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """Return `` (did you mean ...?)`` with the allowed word that is most like ``word``, if any.
+
+    >>> nearest("mes", ["mse", "brier"])
+    " (did you mean 'mse'?)"
+    >>> nearest("SGD", ["adam", "sgd"]), nearest("lr", ["loss", "optimizer.lr"])
+    (" (did you mean 'sgd'?)", " (did you mean 'optimizer.lr'?)")
+    """
+    # People often type only the end of a dotted key.
+    words = sorted(allowed)
+    found = [name for name in words if name.lower() == word.lower()]
+    found += [name for name in words if "." not in word and name.endswith(f".{word}")]
+    found += difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def printable_values(value: Any) -> Any:

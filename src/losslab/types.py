@@ -61,7 +61,7 @@ class Finding(NamedTuple):
     Attributes:
         scalars: Name to number.
         curves: Name to columns of equal length, e.g. ``{"profile": {"p_true": [...], "norm":
-            [...]}}``: what is a picture rather than a number.
+            [...]}}``: what is a curve rather than a number.
     """
 
     scalars: Scalars

@@ -241,6 +241,18 @@ def test_a_run_without_it_gives_the_same_bits(losslab):
     assert results(with_it) == results(without)
 
 
+def test_it_tells_every_tag_that_a_run_records(losslab, monkeypatch):
+    module, told = sys.modules["losslab.experiment.run"], []
+    dry_run = module.dry_run
+    monkeypatch.setattr(module, "dry_run", lambda parts: told.append(dry_run(parts)) or told[0])
+    run = losslab.run("model=small_cnn", "diagnostics=all", "data.label_noise=0.4")
+    tags = read(run / "summary.json").keys() - {"step", "epoch"}
+    unknown = {f"{tag.rpartition('/')[0]}/" for tag in told[0] if tag.endswith("/")}
+    assert [t for t in tags - told[0] if not t.startswith(tuple(unknown))] == []
+    assert unknown <= {"why/weight_curvature/", "why/geometry/"}  # of few examples there is none
+    assert "why/attenuation/ratio/confident_wrong" in told[0]
+
+
 def test_it_is_done_once_for_all_rates_and_seeds(losslab, monkeypatch):
     calls = []
     monkeypatch.setattr(sys.modules["losslab.experiment.run"], "dry_run", calls.append)

@@ -3,13 +3,15 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from losslab.files import GENERATED
 from losslab.report.claims_page import PAGE, claims_page, write_claims_page
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = ROOT / "experiments"
 SOURCE = "experiments/science.md, statement S4: entropy is greatest for equal probabilities"
 RESULTS = sorted(EXPERIMENTS.glob("*/results.json"))
 
@@ -30,15 +32,39 @@ def test_every_committed_claim_is_on_the_page_with_its_verdict(path):
         assert any(statement in row and f"| {claim['verdict']} " in row for row in rows), statement
 
 
-@pytest.mark.parametrize("page", sorted(EXPERIMENTS.rglob("*.md")), ids=str)
+PAGES = [*EXPERIMENTS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob(".github/*.md")]
+
+
+def dead_links(page):
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    local = (unquote(target) for target in targets if not target.startswith(("http", "mailto")))
+    return [target for target in local if not (page.parent / target).exists()]
+
+
+@pytest.mark.parametrize("page", sorted(PAGES), ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_links_to_and_shows_is_there(page):
-    text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert target.startswith("http") or (page.parent / target).exists(), target
+    assert dead_links(page) == []
+
+
+def test_a_generated_page_links_only_to_what_is_there(tmp_path):
+    pages = {"written": "README.md", "reported": "report.md", "bare one": None}
+    for name, page in pages.items():
+        (tmp_path / name).mkdir()
+        results = {"title": name, "question": "Q?", "command": "c", "claims": [], "steps": []}
+        if name == "written":
+            results["steps"] = [{"label": "no figure was drawn"}]
+        (tmp_path / name / "results.json").write_text(json.dumps(results))
+        if page:
+            (tmp_path / name / page).write_text("# T")
+    page = write_claims_page(tmp_path)
+    assert dead_links(page) == []
+    text = page.read_text()
+    assert all(link in text for link in ("(written/README.md)", "(reported/report.md)"))
+    assert "(bare%20one/results.json)" in text
 
 
 def test_a_number_says_what_it_is_and_a_missing_one_is_no_none(tmp_path):
-    claim = {"source": "S4", "predicted": "at most 0"}
+    claim = {"source": SOURCE, "predicted": "at most 0"}
     measured = claim | {
         "statement": "One.", "verdict": "supported", "effect": "0.5", "n": 3, "what": "H, nats",
     }  # fmt: skip
@@ -82,6 +108,8 @@ def test_the_page_begins_with_the_waterfall_and_ends_with_what_is_unexplained(tm
     results = {"title": "T", "question": "Q?", "command": "c", "claims": [], "steps": steps}
     (tmp_path / "mechanisms").mkdir()
     (tmp_path / "mechanisms" / "results.json").write_text(json.dumps(results))
+    (tmp_path / "mechanisms" / "figures").mkdir()
+    (tmp_path / "mechanisms" / "figures" / "waterfall.png").write_bytes(b"")
     (tmp_path / "mechanisms" / "README.md").write_text(
         "# T\n\n## In short\n\nScale first.\n\n"
         "## What stays unexplained\n\nOne point.\n\n## More\n\nNo.\n"

@@ -7,6 +7,7 @@ import pytest
 from omegaconf import open_dict
 from rich.console import Console
 
+from bad import bad, check
 from losslab.experiment import Composer
 from losslab.experiment.make import make
 from losslab.report import load_plan, parse_plan
@@ -42,6 +43,41 @@ BAD_PARTS = [
     ({"arms": {}}, "the study has neither arms nor measures"),
     ({"claims": [NUMERIC]}, "claim c is about the measure 'm'"),
 ]
+
+
+NAMES_NOTHING = [
+    bad("claims.rwa.at_most=1", "no claim 'rwa'", "did you mean 'raw'"),
+    bad("claims.99.at_most=1", "no claim '99'; the claims of seed_variance are raw, softmax"),
+    bad("measures.spread.tag=test/acuracy", "study.measures.spread", "did you mean 'test/accur"),
+    bad("measures.spread.over=mze", "study.measures.spread", "did you mean 'mse'"),
+    bad(
+        "measures.spread.needs=[mze]",
+        "study.measures.spread",
+        "are cross_entropy, mse, mse_softmax",
+    ),
+    bad("select=vall/accuracy", "study.select", "did you mean 'val/accuracy'"),
+]
+
+
+@pytest.mark.parametrize("wrong", NAMES_NOTHING, ids=str)
+def test_what_names_nothing_is_found_before_the_first_run(losslab, wrong):
+    (override,) = wrong.command
+    command = ("study", "seed_variance", "data=synthetic", "model.width=2", f"study.{override}")
+    check(losslab, command, wrong.says)
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        ("val/acuracy", ("claim turns: no run", "'val/acuracy'", "did you mean 'val/accuracy'")),
+        ("test/accuracy@fal", ("'test/accuracy@fal'", "did you mean 'fall'")),
+        ("why/marginss/margin", ("claim turns", "did you mean 'why/margins/margin'")),
+        ("why/landscape/line/rise", ("claim turns", "add the diagnostic")),
+    ],
+)
+def test_a_metric_that_no_run_can_record(losslab, metric, says):
+    tiny = ("data=synthetic", "model.width=2", f"study.claims.turns.metric={metric}")
+    check(losslab, ("study", "label_noise", *tiny), says)
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD_PARTS)

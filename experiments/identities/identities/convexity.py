@@ -215,11 +215,11 @@ def along_training(runs: Runs, *, examples: int) -> Measurement:
         quantities=_lowest(found, n, "test logits along training"),
         drawings=figure(
             "curvature_along_training",
-            "The Hessian of the loss in the logits of test pictures, at several stages of training "
+            "The Hessian of the loss in the logits of test images, at several stages of training "
             "with that loss. Cross-entropy has no negative eigenvalue; squared error after softmax "
-            "has, and on more of the pictures early in training.",
+            "has, and on more of the images early in training.",
             panel("Smallest eigenvalue", "smallest eigenvalue of the Hessian", lowest),
-            panel("Pictures with a negative one", "share of the pictures", shares),
+            panel("Images with a negative one", "share of the images", shares),
         ),
     )
 
@@ -253,7 +253,7 @@ def in_weights(runs: Runs, *, examples: int, positions: int) -> Measurement:
             Panel(
                 title=f"{label[0].upper()}{label[1:]}",
                 x_label="share of the second seed's weights",
-                y_label="cross-entropy on training pictures, nats",
+                y_label="cross-entropy on training images, nats",
                 curves=[
                     Curve(
                         label="cross-entropy",

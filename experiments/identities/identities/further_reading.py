@@ -13,7 +13,7 @@ from losslab.figures import Curve, Panel
 from losslab.losses import information
 from losslab.recording import Run
 from losslab.report.measurement import Measurement
-from losslab.study.measure import Runs, curve_over_seeds, final, over_seeds, pairs, value_of
+from losslab.study.measure import Runs, curve_over_seeds, number, over_seeds, pairs, value_of
 
 _LOSSES = {"softmax": "cross_entropy", "hinge": "multiclass_hinge"}
 _LABELS = {"softmax": "cross-entropy", "hinge": "multi-class hinge"}
@@ -34,16 +34,18 @@ def beside_softmax(runs: Runs) -> Measurement:
         rates: dict[float, list[Run]] = {}
         for run in sorted(runs[f"linear_{name}"], key=_rate):
             rates.setdefault(_rate(run), []).append(run)
-        best = max(rates, key=lambda rate: np.mean([final(p, "val/accuracy") for p in rates[rate]]))
-        accuracy = np.array([[final(p, "test/accuracy") for p in ps] for ps in rates.values()]).T
+        best = max(
+            rates, key=lambda rate: np.mean([number(p, "val/accuracy") for p in rates[rate]])
+        )
+        accuracy = np.array([[number(p, "test/accuracy") for p in ps] for ps in rates.values()]).T
         chosen[name] = rates[best]
         quantities[name] = over_seeds(
-            [final(point, "test/accuracy") for point in rates[best]],
+            [number(point, "test/accuracy") for point in rates[best]],
             f"test accuracy of the linear model, {label}, rate {best:g}",
         )
         curves.append(curve_over_seeds(label, list(rates), accuracy, loss=_LOSSES[name]))
     differences = [
-        final(hinge, "test/accuracy") - final(softmax, "test/accuracy")
+        number(hinge, "test/accuracy") - number(softmax, "test/accuracy")
         for hinge, softmax in pairs(chosen["hinge"], chosen["softmax"])
     ]
     quantities["difference"] = over_seeds(

@@ -59,7 +59,7 @@ def underflow(runs: Runs) -> Measurement:
         "trained": [-_LOSS(*predictions(point)) for point in points],
     }
     untrained, n = networks["untrained"], len(networks["untrained"][0])
-    zero = "pictures after which the product of likelihoods is 0, untrained networks"
+    zero = "images after which the product of likelihoods is 0, untrained networks"
     columns = list(product(networks, _FLOATS))
     rows = [
         [
@@ -76,19 +76,19 @@ def underflow(runs: Runs) -> Measurement:
         | {
             "logarithm": over_seeds(
                 [logs.float().sum().item() for logs in untrained],
-                f"sum of the log-likelihoods of {n} pictures in float32, untrained networks, nats",
+                f"sum of the log-likelihoods of {n} images in float32, untrained networks, nats",
             )
         },
         drawings=figure(
             "underflow",
-            "The likelihoods of real pictures: their product, multiplied out, is zero from the "
+            "The likelihoods of real images: their product, multiplied out, is zero from the "
             "marks on, in float32 and in float64; the sum of their logarithms goes on. One seed.",
             _panel("Before training", untrained[0][:400]),
             _panel("After training", networks["trained"][0]),
         ),
         tables=[
             TableOfNumbers(
-                title=f"Pictures, of {n}, after which the product of likelihoods is zero",
+                title=f"Images, of {n}, after which the product of likelihoods is zero",
                 columns=["seed", *(f"{when}, {kind}" for when, kind in columns)],
                 rows=rows,
             )
@@ -132,7 +132,7 @@ def _panel(title: str, logs: Tensor) -> Panel:
         if not math.isinf(zero):
             y = [total[int(zero) - 1]]
             curves.append(Curve(label=f"product is 0, {label}", x=[zero], y=y, line=False))
-    return Panel(title=title, x_label="pictures", y_label="log10 of the likelihood", curves=curves)
+    return Panel(title=title, x_label="images", y_label="log10 of the likelihood", curves=curves)
 
 
 def first_failure(_: Runs, *, largest_gap: int) -> Measurement:

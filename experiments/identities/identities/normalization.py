@@ -11,7 +11,7 @@ from losslab.study.measure import (
     Runs,
     curve_over_seeds,
     diverged,
-    final,
+    number,
     of_config,
     over_seeds,
     pairs,
@@ -65,7 +65,7 @@ def growth(runs: Runs) -> Measurement:
         ),
         "division_gain": over_seeds(
             [
-                final(softmax, "test/accuracy") - final(exp, "test/accuracy")
+                number(softmax, "test/accuracy") - number(exp, "test/accuracy")
                 for softmax, exp in pairs(runs["scores_softmax_slow"], runs["scores_exp"])
             ],
             "test accuracy with q = softmax(z) less that with q = exp(z), both at the small rate, "
@@ -73,7 +73,7 @@ def growth(runs: Runs) -> Measurement:
         ),
         "sigmoid_total": over_seeds(
             [predictions(p)[0].sigmoid().sum(1).mean().item() for p in runs["scores_sigmoid"]],
-            f"mean of Σ q_k over the test pictures, {_LABELS['sigmoid']}",
+            f"mean of Σ q_k over the test images, {_LABELS['sigmoid']}",
         ),
     }
     for name in ("exp", "sigmoid", "softmax"):
@@ -83,7 +83,7 @@ def growth(runs: Runs) -> Measurement:
 
 
 def _accuracy(points: list[Run], what: str) -> Quantity:
-    return over_seeds([final(point, "test/accuracy") for point in points], what)
+    return over_seeds([number(point, "test/accuracy") for point in points], what)
 
 
 def _log_score(point: Run) -> tuple[list[float], list[float]]:

@@ -222,7 +222,7 @@ def separate_ways(
         )
     entropy = information.entropy(y).mean().item()
     what = (
-        f"largest difference of weights after {steps} steps on {len(labels)} pictures, float64 "
+        f"largest difference of weights after {steps} steps on {len(labels)} images, float64 "
         f"(largest weight {weights['cross_entropy'].abs().max():.2g}, all began at 0)"
     )
     return Measurement(

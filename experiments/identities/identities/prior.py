@@ -7,7 +7,7 @@ from losslab.figures import Curve, Panel
 from losslab.losses import MAP, CrossEntropy, GaussianPrior
 from losslab.report.measurement import Measurement
 from losslab.seeding import generator
-from losslab.study.measure import Runs, diverged, final, over_seeds, pairs, record
+from losslab.study.measure import Runs, diverged, number, over_seeds, pairs, record
 
 _SIGNS = {
     "right_sign": "−log P − log g(W)",
@@ -24,7 +24,7 @@ def shrinkage(runs: Runs) -> Measurement:
         ``norm``: ‖W‖ under the narrow less ‖W‖ under the wide prior.
     """
     differences = [
-        final(narrow, "optim/weight_norm") - final(wide, "optim/weight_norm")
+        number(narrow, "optim/weight_norm") - number(wide, "optim/weight_norm")
         for narrow, wide in pairs(runs["narrow_prior"], runs["wide_prior"])
     ]
     what = "‖W‖ after training under the narrow prior less that under the wide one, paired"

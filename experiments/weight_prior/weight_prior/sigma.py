@@ -10,7 +10,7 @@ from losslab.figures import Drawing, Panel
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
-from losslab.study.measure import Runs, curve_over_seeds, final, over_seeds, value_of
+from losslab.study.measure import Runs, curve_over_seeds, number, over_seeds, value_of
 
 STD, SIZE = "loss.prior.std", "data.train_size"
 
@@ -48,7 +48,7 @@ class Sweep:
 
     def tag(self, size: int, tag: str) -> FloatArray:
         """Return ``(S, V)`` final numbers of a tag."""
-        return self.of(size, lambda point: final(point, tag))
+        return self.of(size, lambda point: number(point, tag))
 
 
 def sigma_sweep(runs: Runs) -> Measurement:
@@ -69,7 +69,7 @@ def sigma_sweep(runs: Runs) -> Measurement:
 
 def gap(point: Run, metric: str) -> float:
     """Return the final test minus training number, the latter over the last epoch's batches."""
-    return final(point, f"test/{metric}") - final(point, f"train/{metric}")
+    return number(point, f"test/{metric}") - number(point, f"train/{metric}")
 
 
 def _quantities(sweep: Sweep) -> dict[str, Quantity]:
@@ -149,7 +149,7 @@ def _drawings(sweep: Sweep) -> list[Drawing]:
         )
 
     def tag(name: str) -> Callable[[Run], float]:
-        return partial(final, tag=name)
+        return partial(number, metric=name)
 
     band = (
         "Mean over seeds and its 95% interval, wide where some seeds learn and others do not; N is "

@@ -6,7 +6,7 @@ from losslab.figures import Drawing, Panel
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
-from losslab.study.measure import Runs, curve_over_seeds, diverged, final, over_seeds, record
+from losslab.study.measure import Runs, curve_over_seeds, diverged, number, over_seeds, record
 
 
 def sign(runs: Runs) -> Measurement:
@@ -31,7 +31,7 @@ def sign(runs: Runs) -> Measurement:
             f"decades by which ‖W‖ grew from step {steps[0]:g} to {steps[-1]:g}; {label}",
         )
         curves.append(curve_over_seeds(label, steps, norms, logarithmic=True))
-        accuracy = np.mean([final(point, "test/accuracy") for point in points])
+        accuracy = np.mean([number(point, "test/accuracy") for point in points])
         runs_diverged = f"{sum(ended)} of {len(points)}"
         rows.append(
             [label, runs_diverged, f"{steps[-1]:g}", f"{norms[:, -1].max():.3g}", f"{accuracy:.3g}"]

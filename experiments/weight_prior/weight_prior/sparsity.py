@@ -12,8 +12,8 @@ from losslab.report.statistics import FloatArray
 from losslab.study.measure import (
     Runs,
     curve_over_seeds,
-    final,
     final_weights,
+    number,
     of_config,
     over_seeds,
     value_of,
@@ -54,7 +54,7 @@ def sparsity(runs: Runs, *, tolerance: float) -> Measurement:
         for name, family in families.items()
     }
     accuracy = {
-        name: np.array([final(p, "test/accuracy") for p in family[chosen[name]]])
+        name: np.array([number(p, "test/accuracy") for p in family[chosen[name]]])
         for name, family in families.items()
     }
     at = (
@@ -119,7 +119,7 @@ def _drawing(families: dict[str, Family], chosen: dict[str, float]) -> Drawing:
                 f"share below {SMALL:g} of the largest",
                 lambda p: small_share(final_weights(p)),
             ),
-            against_std("Test accuracy", "share correct", lambda p: final(p, "test/accuracy")),
+            against_std("Test accuracy", "share correct", lambda p: number(p, "test/accuracy")),
             Panel(
                 title="Sizes of the weights",
                 x_label="log10 of |w| / largest |w|",
@@ -149,7 +149,7 @@ def _table(families: dict[str, Family]) -> TableOfNumbers:
             numbers = (
                 np.mean([small_share(w) for w in weights]),
                 np.mean([np.linalg.norm(w) for w in weights]),
-                np.mean([final(p, "test/accuracy") for p in points]),
+                np.mean([number(p, "test/accuracy") for p in points]),
             )
             rows.append(
                 [LABELS[name], parameter(name, std), f"{std:.3g}", *(f"{n:.4g}" for n in numbers)]
@@ -194,7 +194,7 @@ def family_of(points: list[Run], std: Callable[[Run], float]) -> Family:
 def narrowest(family: Family, tolerance: float) -> float:
     """Return the least width whose mean validation accuracy is within ``tolerance`` of the best."""
     means = {
-        std: float(np.mean([final(p, "val/accuracy") for p in points]))
+        std: float(np.mean([number(p, "val/accuracy") for p in points]))
         for std, points in family.items()
     }
     return min(std for std, mean in means.items() if mean >= max(means.values()) - tolerance)

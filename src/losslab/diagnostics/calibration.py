@@ -37,6 +37,7 @@ class Calibration(Diagnostic):
     """
 
     every: None = None
+    sometimes = ("temperature", "ece_scaled", "adaptive_ece_scaled", "nll_scaled", "brier_scaled")
 
     def __post_init__(self) -> None:
         if self.every is not None:

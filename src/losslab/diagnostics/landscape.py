@@ -59,6 +59,7 @@ class Landscape(Diagnostic):
     """
 
     every: int | None = None
+    sometimes = ("line/barrier", "line/rise", "line/relative_barrier", "line/relative_rise")
     intervals: int = 16
     grid: int = 15
 

@@ -16,6 +16,8 @@ CONFIDENT = 0.9
 SATURATED = 1e-3
 """An example is saturated where p_y is below this, or above 1 less this."""
 
+GROUPS = ("confident_wrong", "uncertain", "confident_right")
+
 
 def confidence_groups(probabilities: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Return three ``(P,)`` masks that cover every example once.
@@ -28,11 +30,7 @@ def confidence_groups(probabilities: Tensor, labels: Tensor) -> dict[str, Tensor
     """
     confidence, predicted = probabilities.max(1)
     confident, right = confidence >= CONFIDENT, predicted == labels
-    return {
-        "confident_wrong": confident & ~right,
-        "uncertain": ~confident,
-        "confident_right": confident & right,
-    }
+    return dict(zip(GROUPS, (confident & ~right, ~confident, confident & right), strict=True))
 
 
 def profile(p_true: Tensor, values: Tensor) -> dict[str, list[float]]:
@@ -71,6 +69,8 @@ class LogitGradients(Diagnostic):
     vanishes at both ends (mechanism A, attenuation by softmax).
     """
 
+    sometimes = tuple(f"norm/{group}" for group in GROUPS)
+
     def measure(self, view: View) -> Finding:
         """Return shares in [0, 1] and norms in units of the loss."""
         norms = view.logit_gradients.norm(dim=1)
@@ -105,6 +105,8 @@ class Attenuation(Diagnostic):
 
     Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, §6.2.2.3.
     """
+
+    sometimes = tuple(f"ratio/{group}" for group in GROUPS)
 
     def measure(self, view: View) -> Finding:
         """Return ratios in [0, ∞), in units of the loss per nat."""

@@ -44,6 +44,7 @@ class Plateau(Diagnostic):
     """
 
     every: int | None = field(default=1, init=False)
+    sometimes = ("steps",)
 
     def measure(self, view: View) -> Finding:
         """Return a flag and a number of steps from 0 up; nothing before the first epoch."""
@@ -98,6 +99,8 @@ class FlippedLabels(Diagnostic):
     ``corrected`` high for long; both count against the training accuracy, so judge by the test
     part, whose labels are clean.
     """
+
+    sometimes = ("memorised", "corrected", "clean_accuracy")
 
     def measure(self, view: View) -> Finding:
         """Return shares in [0, 1]."""

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -118,9 +119,11 @@ class Diagnostic(ABC):
     Attributes:
         every: Epochs between two measurements, of which the first is before training and the last
             at its end; ``None`` for a single one after the final evaluation.
+        sometimes: Numbers that it measures only where there is something to measure.
     """
 
     every: int | None = 1
+    sometimes: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def measure(self, view: View) -> Finding:

@@ -17,7 +17,7 @@ from losslab.data.batches import EVALUATION_BATCH_SIZE
 from losslab.diagnostics import DiagnosticRunner, probe_of
 from losslab.experiment.arguments import is_number, needed
 from losslab.experiment.make import first_words
-from losslab.losses import MAP
+from losslab.losses import MAP, CrossEntropy, Decomposition
 from losslab.metrics import ClassificationSums
 from losslab.training import (
     PRECISIONS,
@@ -76,8 +76,11 @@ def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
     _check_loss(copy.deepcopy(objective), logits.requires_grad_(), labels, model)
 
 
-def dry_run(parts: "Parts") -> None:
+def dry_run(parts: "Parts") -> frozenset[str]:
     """Evaluate, train a step, save and run each diagnostic; refuse parts that fail.
+
+    Returns the tags that a run may record. Of a diagnostic that measures nothing on so few examples
+    the tags are unknown: then ``why/<diagnostic>/`` stands for all of them.
 
     In memory and on the CPU, so that the process that only starts a sweep needs no GPU. The parts
     are used up, since their weights change; random streams are left as they were.
@@ -122,16 +125,26 @@ def dry_run(parts: "Parts") -> None:
         trained = Predictions(logits, batch.labels)
         recorded |= step_scalars | _tagged("train", ClassificationSums.of(*trained))
         epoch = TrainingEpoch(trained, batch.labels, batch_size=len(logits), first_step=0)
-        diagnostic_runner.after_epoch(0, recorded, None, False)
-        diagnostic_runner.after_epoch(1, recorded, epoch, True)
-        diagnostic_runner.after_training(
-            recorded,
-            val=Predictions(val.logits, val.labels),
-            test=Predictions(test.logits, test.labels),
+        found = {"time/examples_per_s"}.union(
+            diagnostic_runner.after_epoch(0, recorded, None, False).scalars,
+            diagnostic_runner.after_epoch(1, recorded, epoch, True).scalars,
+            diagnostic_runner.after_training(
+                recorded,
+                val=Predictions(val.logits, val.labels),
+                test=Predictions(test.logits, test.labels),
+            ).scalars,
         )
         if parts.trainer.engine == "stacked":
             loop = Loop(parts.step(), parts.schedule, parts.trainer, parts.loader("train"), None, 0)
             Stack([loop], size=2)
+    if isinstance(objective.likelihood, CrossEntropy):
+        found |= {f"train/{name}" for name in Decomposition._fields}
+    for name, diagnostic in parts.diagnostics.items():
+        below = f"why/{name}/"
+        found |= {below + key for key in getattr(diagnostic, "sometimes", ())}
+        if not any(tag.startswith(below) for tag in found):
+            found.add(below)
+    return frozenset(found.union(recorded, _tagged("test", test.sums)))
 
 
 def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[Tensor, Scalars]:

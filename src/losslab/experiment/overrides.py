@@ -1,6 +1,5 @@
 """Overrides as they are typed: their quoting, and the choices they name."""
 
-import difflib
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -8,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+
+from losslab.text import nearest as nearest
 
 
 def check_choices(
@@ -86,22 +87,6 @@ def _chosen(override: Override) -> list[str]:
     if isinstance(value, list):  # several choices at once, as diagnostics=[a,b]
         return [str(part) for part in value]
     return [override.get_value_element_as_str()]
-
-
-def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Return `` (did you mean ...?)`` with the allowed word that is most like ``word``, if any.
-
-    >>> nearest("mes", ["mse", "brier"])
-    " (did you mean 'mse'?)"
-    >>> nearest("SGD", ["adam", "sgd"]), nearest("lr", ["loss", "optimizer.lr"])
-    (" (did you mean 'sgd'?)", " (did you mean 'optimizer.lr'?)")
-    """
-    # People often type only the end of a dotted key.
-    words = sorted(allowed)
-    found = [name for name in words if name.lower() == word.lower()]
-    found += [name for name in words if "." not in word and name.endswith(f".{word}")]
-    found += difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def command_for(overrides: Sequence[str], *, flags: Sequence[str] = ()) -> str:

@@ -37,7 +37,9 @@ class RunInUseError(RuntimeError):
     """Another process holds this run."""
 
 
-def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None) -> None:
+def prepare(
+    run: Run, *, elsewhere: bool = False, built: dict[str, frozenset[str]] | None = None
+) -> None:
     """Check everything about a run that can be checked without training; write nothing.
 
     Args:
@@ -45,14 +47,15 @@ def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None)
         elsewhere: Whether it will run on a machine that may have other devices.
         built: What earlier calls built or dry ran. Of a run that differs from one of them in the
             seed, nothing is built again; in rates, the optimizer alone; in other numbers with a
-            fraction, all, but without a second dry run. Updated.
+            fraction, all, but without a second dry run. Updated with the tags that the dry run
+            recorded.
 
     Raises:
         ValueError: In one line: what was given, what is allowed, what to do.
     """
     config = run.composed
     if run.pending:
-        built = set() if built is None else built
+        built = {} if built is None else built
         if run.digest not in built:
             there = config.copy()
             if elsewhere:
@@ -63,8 +66,9 @@ def prepare(run: Run, *, elsewhere: bool = False, built: set[str] | None = None)
             else:
                 parts = build(there)
                 if kind not in built:
-                    dry_run(parts)
-            built |= {run.digest, kind, at_any_rate}
+                    built[kind] = dry_run(parts)
+                built[at_any_rate] = built[kind]
+            built[run.digest] = built[at_any_rate]
         if not config.force and run.ends_as is None:
             _load_checkpoint(run)
     _check_same_configuration(run)

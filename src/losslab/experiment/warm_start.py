@@ -14,7 +14,7 @@ from losslab.recording import Run
 FRESH = {"output_scale": 1.0, "output_bias": 0.0}
 """Model options that change fresh weights only, at the values at which they change nothing."""
 
-_WHAT_FITS = "give the weights of a run with the same model, classes and size of pictures"
+_WHAT_FITS = "give the weights of a run with the same model, classes and size of images"
 
 
 def checksum(init_from: object) -> str:

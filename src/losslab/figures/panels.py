@@ -98,8 +98,7 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int) -> None:
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
     # A colour bar takes its room from the panel's.
     axis.set_title(wrap(panel.title, min(title_width, 44 if panel.field is None else 32)))
-    axis.set_xlabel(panel.x_label)
-    axis.set_ylabel(panel.y_label)
+    axis.set(xlabel=panel.x_label, ylabel=panel.y_label)
     axis.grid(axis="y")
 
 
@@ -129,12 +128,11 @@ def _curve(axis: Axes, curve: Curve, style: Style, *, within: bool) -> None:
             zorder=3,
         )  # fmt: skip
     if curve.low is not None and curve.high is not None:
+        interval = curve.x, curve.low, curve.high
         if curve.bars:
-            axis.vlines(curve.x, curve.low, curve.high, color=style.color, lw=1.4)
+            axis.vlines(*interval, color=style.color, lw=1.4)
         else:
-            axis.fill_between(
-                curve.x, curve.low, curve.high, color=style.color, alpha=0.15, linewidth=0
-            )
+            axis.fill_between(*interval, color=style.color, alpha=0.15, linewidth=0)
     for x, y in zip(curve.x, curve.y, strict=True):
         if x == curve.ring:
             axis.plot(x, y, "o", ms=12, mfc="none", mec=style.color, mew=1.6, clip_on=False)
@@ -173,10 +171,8 @@ def _percent_axis(axis: Axis) -> None:
 def _styles(curves: list[Curve]) -> list[Style]:
     styles = [*styles_of({str(place): curve.loss for place, curve in enumerate(curves)}).values()]
     if not any(curve.loss for curve in curves):
-        styles = [
-            style._replace(marker=marker)
-            for style, marker in zip(styles, itertools.cycle(_PLAIN_MARKERS), strict=False)
-        ]
+        markers = itertools.cycle(_PLAIN_MARKERS)
+        styles = [style._replace(marker=next(markers)) for style in styles]
     return [
         curve.style or LOSS_STYLES.get(curve.loss or "", style)
         for curve, style in zip(curves, styles, strict=True)

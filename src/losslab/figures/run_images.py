@@ -55,11 +55,10 @@ def read_recorded(run: Run) -> Recorded | None:
     """Read a finished run; ``None`` without predictions and weights for numpy."""
     files = run.files
     try:
-        predictions, weights = load_file(files.predictions), load_file(files.model)
-        logits, labels, test_logits, test_labels = (
-            predictions[f"{part}/{name}"]
+        stored, weights = load_file(files.predictions), load_file(files.model)
+        (logits, labels), (test_logits, test_labels) = (
+            (stored[f"{part}/logits"], stored[f"{part}/labels"].astype(np.int64))
             for part in ("val", "test")
-            for name in ("logits", "labels")
         )
     except (OSError, KeyError, TypeError):  # numpy has no bfloat16
         return None
@@ -73,12 +72,12 @@ def read_recorded(run: Run) -> Recorded | None:
     return Recorded(
         seed=run.seed,
         logits=logits,
-        labels=labels.astype(np.int64),
+        labels=labels,
         weights={k: v for k, v in weights.items() if not k.endswith(_STATISTICS)},
         curves=curves,
         class_names=names,
         test_logits=test_logits,
-        test_labels=test_labels.astype(np.int64),
+        test_labels=test_labels,
     )
 
 
@@ -90,17 +89,12 @@ def run_images(
     prior: Mapping[str, Any] | None = None,
     images: Array | None = None,
 ) -> dict[str, Image]:
-    """Return by tag an image of all that there are numbers for.
+    """Return by tag an image of all that there are numbers for, of the seeds of a configuration.
 
-    Counts of the seeds are added, curves drawn one a seed; filters, the plane of the loss and
-    mistakes are those of the first seed.
-
-    Args:
-        runs: The seeds of one configuration, all with finite logits.
-        name: The configuration's, which each image is labelled with.
-        loss: Config name, for its colour.
-        prior: The configuration of the prior of the weights, if any.
-        images: ``(N, C, H, W)`` uint8, the first seed's validation part, to show its mistakes.
+    Their logits are finite. Counts of the seeds are added, curves drawn one a seed; filters, the
+    plane of the loss and mistakes are those of the first seed. Each image is labelled with the
+    configuration's ``name`` and has the colour of its ``loss``; ``images`` ``(N, C, H, W)`` uint8
+    are the first seed's validation part, to show its mistakes.
     """
     seeds = f"{len(runs)} seeds" if len(runs) > 1 else f"seed {runs[0].seed}"
     style = LOSS_STYLES.get(loss, Style(PURPLE, "o", SOLID))
@@ -153,10 +147,7 @@ def confusion_matrix(runs: Sequence[Recorded]) -> Figure:
     axis.imshow(np.sqrt(rows), cmap="Blues", vmin=0, vmax=1, aspect="equal")
     right = np.trace(counts) / max(counts.sum(), 1)
     axis.set_title(f"Confusion, validation part: {right:.1%} right")
-    axis.set_xlabel("predicted class")
-    axis.set_ylabel("true class")
-    axis.set_xticks([])
-    axis.set_yticks([])
+    axis.set(xlabel="predicted class", ylabel="true class", xticks=[], yticks=[])
     if classes <= MOST_NAMED:
         size = 7 if classes <= 12 else 5
         axis.set_yticks(range(classes), [name[:9] for name in names], fontsize=size)
@@ -193,11 +184,8 @@ def _curve_a_seed(
     columns = [run.curves[tag] for run in runs if run.curves.get(tag, {}).get(y)]
     if not columns:
         return None
-    curves = [
-        Curve(x=each[x], y=each[y], weights=each.get("count"),
-              style=style._replace(line=SOLID, marker=""))
-        for each in columns
-    ]  # fmt: skip
+    line = style._replace(line=SOLID, marker="")
+    curves = [Curve(x=c[x], y=c[y], weights=c.get("count"), style=line) for c in columns]
     figure = _panel(curves, **labels)
     if "count" in columns[0]:
         figure.axes[0].set(xlim=(-0.02, 1.02), ylim=(0, None))
@@ -242,9 +230,7 @@ def weight_density(
     if name:
         axis.plot(np.linspace(-reach, reach, len(height)), height, color=style.color)
     axis.set_title(f"All weights; line: {name}" if name else "All weights")
-    axis.set_xlabel("weight")
-    axis.set_ylabel("density")
-    axis.set_ylim(bottom=0)
+    axis.set(xlabel="weight", ylabel="density", ylim=(0, None))
     return figure
 
 
@@ -313,11 +299,9 @@ def worst_mistakes(run: Recorded, images: Array) -> Figure:
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
     axis, figure, places = _tiles(images[worst] / 255, columns=5, below=0.42)
     for place, (x, y) in zip(worst, places, strict=True):
-        names = (run.class_names[index][:8] for index in (run.labels[place], predicted[place]))
-        axis.text(
-            x, y, f"{' as '.join(names)}\n{confidence[place]:.1%}", ha="center", va="top",
-            fontsize=6,
-        )  # fmt: skip
+        true, given = (run.class_names[i][:8] for i in (run.labels[place], predicted[place]))
+        said = f"{true} as {given}\n{confidence[place]:.1%}"
+        axis.text(x, y, said, ha="center", va="top", fontsize=6)
     axis.set_title(
         f"Worst mistakes of {len(wrong)}, validation part\ntrue as predicted class, confidence"
     )
@@ -329,8 +313,7 @@ def _tiles(
 ) -> tuple[Axes, Figure, list[tuple[float, float]]]:
     """Lay images ``(M, C, H, W)`` in [0, 1] out in rows, with room below each, of its height.
 
-    Returns:
-        The axes, the figure, and the middle of the lower edge of each image.
+    With the axes and the figure return the middle of the lower edge of each image.
     """
     if images.shape[1] != 3:
         images = images.mean(axis=1, keepdims=True)

@@ -5,18 +5,11 @@ losses share both marker and line, so that a grey print can be read too.
 """
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Any, NamedTuple
 
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE, GREY = (
-    "#000000",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
-    "#7F7F7F",
-)
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 
 
 class Style(NamedTuple):
@@ -55,32 +48,26 @@ LOSS_STYLES: Mapping[str, Style] = {
     "multiclass_hinge": Style(GREEN, "X", SOLID),
 }
 
-_OTHERS = tuple(
-    Style(color, marker, line)
-    for color, marker, line in zip(
+_OTHERS = [
+    Style(*each)
+    for each in zip(
         (PURPLE, SKY, GREY, ORANGE, GREEN, BLUE, VERMILLION) * 5,
         ("<", ">", "d", "v", "p", "h", "8") * 5,
         (SOLID, DASHED, DOTTED, DASH_DOT, LONG_DASH) * 7,
         strict=True,
     )
-)
+]
 
 
 def styles_of(losses: Mapping[str, str | None]) -> dict[str, Style]:
     """Give each name the style of its loss; what has none, or shares its loss, one of its own.
 
-    Args:
-        losses: Name to the config name of its loss.
-
     >>> styles_of({"raw": "mse"})["raw"].marker
     's'
     """
     styles: dict[str, Style] = {}
-    others = 0
+    others = cycle(_OTHERS)
     for name, loss in losses.items():
         style = LOSS_STYLES.get(loss or "")
-        if style is None or style in styles.values():
-            style = _OTHERS[others % len(_OTHERS)]
-            others += 1
-        styles[name] = style
+        styles[name] = next(others) if style is None or style in styles.values() else style
     return styles

@@ -21,7 +21,7 @@ from losslab.recording import Run
 from losslab.report.claims_page import is_claims_page, write_claims_page
 from losslab.report.document import to_console, to_markdown
 from losslab.report.estimates import Choice, select, tuning_points
-from losslab.report.findings import Census, Findings, Sweep, find, sweep
+from losslab.report.findings import Census, find, sweep
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import EVIDENCE_FILE, PLAN_FILE, Plan, load_plan, parse_plan
 from losslab.report.results import study_data, sweep_data, to_json
@@ -56,19 +56,12 @@ class Results:
 def write(path: Path, *, console: Console, out: Path | None = None) -> None:
     """Report on a study or a sweep, on each of those in a folder, or on a page of claims.
 
-    Args:
-        path: Such as ``outputs/why_squared_error``, ``outputs`` or ``experiments``.
-        console: Where to print.
-        out: Where the files go; beside the runs if not given. Where there are several studies
-            or sweeps, each has a folder of its own there.
-
-    Raises:
-        ValueError: As in :func:`build`, or committed results that cannot be read.
+    Files go beside the runs, or into ``out``; of several studies or sweeps each has a folder of its
+    own there. Raises ``ValueError`` as :func:`build`, or for committed results that cannot be read.
     """
     roots = _studies_and_sweeps(path)
     if not roots and is_claims_page(path):
-        page = write_claims_page(path)
-        console.print(Text(f"Written: {page}"), soft_wrap=True)
+        console.print(Text(f"Written: {write_claims_page(path)}"), soft_wrap=True)
         return
     errors = []
     for index, root in enumerate(roots or [path]):
@@ -103,12 +96,8 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     """Report what a folder of runs holds, finished or not.
 
     With a plan it is a study: the answer, its claims with verdicts, tuning, figures. Otherwise it
-    is a plain sweep: one row a configuration.
-
-    Args:
-        root: The folder, such as ``outputs/why_squared_error`` or ``outputs/runs``.
-        console: Where to print; ``None`` prints nothing.
-        out: Where ``report.md``, ``results.json`` and ``figures/`` go; ``root`` if not given.
+    is a plain sweep: one row a configuration. ``report.md``, ``results.json`` and ``figures/`` go
+    into ``out``, or ``root``; without a console nothing is printed.
 
     Raises:
         ValueError: No such folder, no runs in it, a plan that cannot be read, or a file or link
@@ -122,15 +111,20 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     _check_writable(out)
     if runs:
         _write_over_seeds(root, runs, console)
-    found: Findings | Sweep
+    # matplotlib takes seconds to import: only to draw.
+    from losslab.figures.panels import draw_drawings
+    from losslab.report.figures import draw_study, draw_sweep
+
     if any((root / name).exists() for name in (PLAN_FILE, EVIDENCE_FILE)):
         found = find(load_plan(root), runs, load_evidence(root))
-        figures = _draw(found, folder)
+        figures = draw_study(found, folder) if found.plan.arms else []
+        figures += draw_drawings(found.drawings, folder)
         document, data = study_document(found, {path.name for path in figures}), study_data(found)
+        census = found.census
     elif runs:
-        found = sweep(runs)
-        figures = _draw(found, folder)
-        document, data = sweep_document(found, {path.name for path in figures}), sweep_data(found)
+        swept = sweep(runs)
+        figures, census, data = draw_sweep(swept, folder), swept.census, sweep_data(swept)
+        document = sweep_document(swept, {path.name for path in figures})
     else:
         raise ValueError(
             f"{root} holds no runs; give the folder of a study or a sweep, or start one: "
@@ -142,19 +136,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     if console is not None:
         to_console(document, console)
         console.print(f"\nWritten: {report}", highlight=False, soft_wrap=True)
-    return Results(data, found.census, (report, results, *figures))
-
-
-def _draw(found: Findings | Sweep, folder: Path) -> list[Path]:
-    # matplotlib takes seconds to import: only to draw.
-    from losslab.figures.panels import draw_drawings
-    from losslab.report.figures import draw_study, draw_sweep
-
-    if isinstance(found, Sweep):
-        return [*draw_sweep(found, folder)]
-    drawings = [drawing for each in found.measurements.values() for drawing in each.drawings]
-    study = draw_study(found, folder) if found.plan.arms else []
-    return [*study, *draw_drawings(drawings, folder)]
+    return Results(data, census, (report, results, *figures))
 
 
 def _check_writable(folder: Path) -> None:

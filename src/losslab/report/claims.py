@@ -76,8 +76,7 @@ def judge(plan: Plan, sampler: Sampler, evidence: Evidence) -> tuple[Judgement, 
 
 
 def _quantity(claim: Claim, evidence: Evidence) -> Judgement:
-    found = evidence.quantity(claim.quantity)
-    p = None
+    found, p = evidence.quantity(claim.quantity), None
     if found and found.sampled:
         p = range_p(found.value, found.interval, found.n, claim.predicted)
     return Judgement(claim, quantity=found, p=p)
@@ -90,15 +89,11 @@ def _difference(claim: Claim, plan: Plan, sampler: Sampler) -> Judgement:
     left, right, *others = samples = [sampler.sample(names, claim.metric) for names in planned]
     found = compare(left, right, beyond=(others[0], others[1]) if others else None)
     total = len({name for names in planned for name in names})
-    missing = len({name for sample in samples for name in sample.missing})
-    without = len({name for sample in samples for name in sample.without})
-    reason = ""
-    if missing:
-        reason = f"{missing} of {total} runs missing"
-    elif without:
-        reason = f"not finite or not recorded in {without} of {total} runs"
-    elif found is None or found.interval is None:
-        reason = "fewer than two seeds in common"
+    reason = "" if found and found.interval else "fewer than two seeds in common"
+    if missing := {name for sample in samples for name in sample.missing}:
+        reason = f"{len(missing)} of {total} runs missing"
+    elif without := {name for sample in samples for name in sample.without}:
+        reason = f"not finite or not recorded in {len(without)} of {total} runs"
     return Judgement(claim, found, p=found.p if found else None, reason=reason)
 
 

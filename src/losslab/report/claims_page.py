@@ -9,12 +9,11 @@ from losslab.report import formatting as show
 from losslab.report.document import Document, Table, to_markdown
 from losslab.report.estimates import Estimate
 from losslab.report.findings import ACCURACY
-from losslab.report.sources import citation
 from losslab.report.statistics import Interval
 from losslab.report.study_report import EDGE, count
 from losslab.text import Markdown, markdown
 
-PAGE = "README.md"
+PAGE, WATERFALL = "README.md", "figures/waterfall.png"
 
 
 def is_claims_page(folder: Path) -> bool:
@@ -31,16 +30,12 @@ def write_claims_page(folder: Path) -> Path:
 
 
 def claims_page(folder: Path) -> str:
-    """Return the page for a folder of studies, each with its ``results.json``.
-
-    Raises:
-        ValueError: No results there, or a file that cannot be read.
-    """
+    """Return the page for a folder of studies; ``ValueError`` without results that can be read."""
     studies, synthesis, unexplained = [], None, ""
     for path in sorted(folder.glob("*/results.json")):
         try:
             results = read_json(path)
-            studies.append(_study(path.parent.name, results))
+            studies.append(_study(path.parent, results))
             if results.get("steps") and synthesis is None:
                 synthesis = _synthesis(path.parent, results)
                 unexplained = _section(path.with_name(PAGE), "What stays unexplained")
@@ -54,20 +49,17 @@ def claims_page(folder: Path) -> str:
             f"{folder} holds no results; write some with `losslab report outputs/NAME --to "
             f"{folder}/NAME`"
         )
-    content = {
-        "studies": studies,
-        "synthesis": synthesis,
-        "edge": EDGE,
-        "unexplained": Markdown(unexplained),
-    }
+    content = {"studies": studies, "synthesis": synthesis, "edge": EDGE, "unexplained": unexplained}
     return to_markdown(Document("claims_page", content))
 
 
-def _study(name: str, results: dict[str, Any]) -> dict[str, Any]:
-    claims = results["claims"]
+def _study(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
+    name, claims = folder.name, results["claims"]
+    # Of a study that nobody has written about there are only the generated files.
+    page = next((page for page in (PAGE, "report.md") if (folder / page).exists()), "results.json")
 
     def link(text: str) -> Markdown:
-        return Markdown(f"[{markdown(text)}]({quote(name)}/{PAGE})")
+        return Markdown(f"[{markdown(text)}]({quote(name)}/{page})")
 
     return {
         "link": link(name),
@@ -85,21 +77,17 @@ def _claims(claims: list[dict[str, Any]]) -> Table:
     has_quantities = any("what" in claim for claim in claims)
     rows = []
     for claim in claims:
-        n, verdict = claim.get("n"), str(claim["verdict"])
+        n, edge = claim.get("n"), f" {EDGE}" if claim.get("at_edge") else ""
         row = {
-            "claim": claim["statement"],
-            "source": citation(claim["source"]),
-            "verdict": verdict + (f" {EDGE}" if claim.get("at_edge") else ""),
+            "claim": _text(claim["statement"]),
+            "source": _text(claim["source"]),
+            "verdict": _text(claim["verdict"]) + edge,
         }
         if has_quantities:
-            row["what was measured"] = claim.get("what") or ""
-            row["predicted"] = claim.get("predicted", "")
-        rows.append(
-            row | {"effect [95% interval]": claim["effect"], "n": "" if n is None else str(n)}
-        )
-    for row in rows:
-        for text in row.values():
-            _text(text)
+            row["what was measured"] = _text(claim.get("what") or "")
+            row["predicted"] = _text(claim.get("predicted", ""))
+        row["effect [95% interval]"] = _text(claim["effect"])
+        rows.append(row | {"n": "" if n is None else str(n)})
     return Table.of(rows, text_columns=6 if has_quantities else 4)
 
 
@@ -127,9 +115,9 @@ def _synthesis(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
             }
         )
     return {
-        "name": folder.name,
+        "waterfall": f"{folder.name}/{WATERFALL}" if (folder / WATERFALL).exists() else "",
         "title": _text(results["title"]),
-        "said": Markdown(_section(folder / PAGE, "In short")),
+        "said": _section(folder / PAGE, "In short"),
         "steps": Table.of(rows),
     }
 
@@ -138,9 +126,7 @@ def _interval(measured: dict[str, Any]) -> Interval | None:
     return Interval(*measured["interval"]) if "interval" in measured else None
 
 
-def _section(page: Path, heading: str) -> str:
+def _section(page: Path, heading: str) -> Markdown:
     """Return what stands below a heading of a page, without it; empty where it is not there."""
-    if not page.exists():
-        return ""
-    _, _, rest = page.read_text(encoding="utf-8").partition(f"## {heading}\n")
-    return rest.partition("\n## ")[0].strip()
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    return Markdown(text.partition(f"## {heading}\n")[2].partition("\n## ")[0].strip())

@@ -75,10 +75,8 @@ def to_console(document: Document, console: Console) -> None:
         more = _more(len(lines) - TERMINAL_LINES)
         return "\n".join(f"- {line}" for line in [*lines[:TERMINAL_LINES], *more])
 
-    text = _fill(
-        document, file=False, table=place, listing=listing, figure=lambda *_: "", finalize=str
-    )
-    for line in filter(None, text.splitlines()):
+    parts = {"table": place, "listing": listing, "figure": lambda *_: ""}
+    for line in filter(None, _fill(document, file=False, finalize=str, **parts).splitlines()):
         if line.startswith(_TABLE):
             table = tables[int(line.removeprefix(_TABLE))]
             console.print(Padding(_rich(table), (0, 0, 0, 1)))
@@ -107,10 +105,8 @@ def _fill(document: Document, *, finalize: Callable[[str], str], **how: Any) -> 
 
 
 def _markdown(table: Table) -> Markdown:
-    rules = tuple(
-        ":--" if index < table.text_columns else "--:" for index in range(len(table.columns))
-    )
-    every = (table.columns, rules, *table.rows)
+    rules = [":--"] * table.text_columns + ["--:"] * (len(table.columns) - table.text_columns)
+    every = (table.columns, rules[: len(table.columns)], *table.rows)
     return Markdown("\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in every))
 
 
@@ -129,22 +125,21 @@ def _more(number: int) -> list[str]:
 
 
 def _rich(table: Table) -> RichTable:
-    shown = table.terminal or tuple(range(len(table.columns)))
+    shown = table.terminal or range(len(table.columns))
     rows = (table.brief or table.rows)[:TERMINAL_ROWS]
     drawn = RichTable(box=None, pad_edge=False, header_style="bold")
     for index in shown:
-        heading = table.columns[index]
-        text = index < table.text_columns
+        heading, text = table.columns[index], index < table.text_columns
         if not text:
-            width = max([len(row[index]) for row in rows] + [len(word) for word in heading.split()])
+            width = max(map(len, [*(row[index] for row in rows), *heading.split()]))
             heading = textwrap.fill(heading, width)
-        drawn.add_column(
-            escape(heading),
-            justify="left" if text else "right",
-            overflow="fold",
-            # A number with its interval on two lines cannot be read down a column.
-            no_wrap=not text,
-        )
+        # A number with its interval on two lines cannot be read down a column.
+        how: dict[str, Any] = {
+            "no_wrap": not text,
+            "overflow": "fold",
+            "justify": "left" if text else "right",
+        }
+        drawn.add_column(escape(heading), **how)
     for row in rows:
         drawn.add_row(*(escape(row[index]) for index in shown))
     return drawn

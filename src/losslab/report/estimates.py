@@ -134,10 +134,8 @@ def _same(labels: Sequence[IntArray]) -> bool:
 
 def estimate(sample: Sample) -> Estimate | None:
     """Return the mean over seeds with its interval, ``None`` without a single run."""
-    return _estimate(sample) if sample.seeds else None
-
-
-def _estimate(sample: Sample) -> Estimate:
+    if not sample.seeds:
+        return None
     interval, covers = _interval(sample.values, sample.examples)
     mean = float(sample.values.mean())
     return Estimate(len(sample.seeds), mean, within_range(interval, sample.metric), covers)
@@ -168,9 +166,10 @@ def compare(
     """
     samples = (left, right, *(beyond or ()))
     seeds = sorted(set.intersection(*(set(sample.seeds) for sample in samples)))
-    if not seeds:
-        return None
     samples = tuple(sample.on(seeds) for sample in samples)
+    of_left, of_right = estimate(samples[0]), estimate(samples[1])
+    if of_left is None or of_right is None:
+        return None
 
     def difference(parts: Sequence[FloatArray]) -> FloatArray:
         signed = [sign * part for sign, part in zip((1, -1, -1, 1), parts, strict=False)]
@@ -185,8 +184,8 @@ def compare(
     interval, covers = _interval(values, paired)
     return Comparison(
         n=len(seeds),
-        left=_estimate(samples[0]),
-        right=_estimate(samples[1]),
+        left=of_left,
+        right=of_right,
         difference=float(values.mean()),
         interval=interval,
         covers=covers,
@@ -229,10 +228,10 @@ def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
     points = []
     for (arm, value), planned in grid.groupby(["arm", "value"])["run"]:
         found = [finished[name] for name in planned if name in finished]
-        finals = [number(run, plan.select) for run in found]
-        known = np.array([final for final in finals if final is not None], dtype=np.float64)
+        finals = pd.Series([number(run, plan.select) for run in found], dtype=np.float64)
+        known = finals.dropna().to_numpy()
         mean = float(known.mean()) if len(known) else None
-        score = mean if mean is not None and None not in finals else -math.inf
+        score = mean if mean is not None and len(known) == len(found) else -math.inf
         points.append(
             TuningPoint(
                 arm=str(arm),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +18,8 @@ from losslab.figures.styles import BLUE, GREY, VERMILLION
 from losslab.files import is_generated
 from losslab.report import formatting as show
 from losslab.report.claims import Judgement
-from losslab.report.findings import ACCURACY, METRICS, Configuration, Findings, Sweep
+from losslab.report.estimates import Estimate, TuningPoint
+from losslab.report.findings import ACCURACY, Findings, Sweep
 from losslab.report.over_seeds import means_over_seeds
 from losslab.report.plan import Arm, Plan, Rate, Side, in_condition
 from losslab.report.statistics import Interval
@@ -31,31 +33,70 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
     """Draw all that there are numbers for into a folder; return the files."""
     confirmed = any(measured.estimate for measured in findings.measured.values())
     level = accuracy_by_condition if findings.plan.conditions else accuracy
-    figures: list[tuple[str, bool, Callable[[Findings], Figure]]] = [
-        ("accuracy.png", confirmed, level),
-        ("waterfall.png", any(step.change for step in findings.steps), waterfall),
-        ("accuracy_by_value.png", any(point.mean for point in findings.tuning), accuracy_by_value),
-        ("learning_curves.png", confirmed, learning_curves),
-        ("claims.png", any(map(_drawable, findings.differences)), claims),
-    ]
-    for name, wanted, draw in figures:
+    figures: dict[str, tuple[bool, Callable[[Findings], Figure]]] = {
+        "accuracy.png": (confirmed, level),
+        "waterfall.png": (any(step.change for step in findings.steps), waterfall),
+        "accuracy_by_value.png": (any(point.mean for point in findings.tuning), accuracy_by_value),
+        "learning_curves.png": (confirmed, learning_curves),
+        "claims.png": (any(judged.interval for judged in findings.differences), claims),
+    }
+    for name, (wanted, draw) in figures.items():
         if wanted:
             save(draw(findings), folder / name)
-        elif is_generated(folder / name):  # of an earlier report, on other runs
-            (folder / name).unlink()
-    return [folder / name for name, wanted, _ in figures if wanted]
+        else:
+            _remove(folder / name)
+    return [folder / name for name, (wanted, _) in figures.items() if wanted]
+
+
+def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
+    """Draw accuracy against the learning rate where a curve has two points; return the files."""
+    curves: dict[str, dict[float, Estimate]] = {}
+    losses = {}
+    for configuration in found.configurations:
+        rate, level = configuration.varied.get(RATE), configuration.measured[ACCURACY].estimate
+        if isinstance(rate, int | float) and level:
+            name = curve_name(found, configuration)
+            curves.setdefault(name, {})[float(rate)] = level
+            losses[name] = configuration.loss
+    if all(len(points) < 2 for points in curves.values()):
+        _remove(folder / FIGURE)
+        return []
+    styles = styles_of(losses)
+    panels = [
+        Panel(title=name, curves=[_curve(dict(sorted(points.items())), style=styles[name])])
+        for name, points in curves.items()
+    ]
+    note = "mean over seeds, bars: 95% interval"
+    figure = _by_value(panels, x_label="learning rate", y_label="test accuracy (%)", note=note)
+    return [save(figure, folder / FIGURE)]
+
+
+def _remove(path: Path) -> None:
+    """Remove the figure of an earlier report, on other runs."""
+    if is_generated(path):
+        path.unlink()
 
 
 @styled
 def accuracy(findings: Findings) -> Figure:
     """Test accuracy at the reference's best value and at each arm's own, side by side."""
-    plan = findings.plan
-    styles, reference = arm_styles(plan.arms), findings.chosen(plan.reference)
-    columns, count = len(plan.rates), len(styles)
+    plan, reference = findings.plan, findings.chosen(findings.plan.reference)
+    columns, count = len(plan.rates), len(plan.arms)
     figure, axes = new_figure(2 + 4 * columns, 1.6 + 0.5 * count, columns=columns, share=True)
     for axis, rate in zip(axes, plan.rates, strict=True):
-        for place, (arm, style) in enumerate(styles.items()):
-            _level(axis, place, findings, Side(arm, rate), style=style)
+        for place, (arm, style) in enumerate(arm_styles(plan.arms).items()):
+            measured = findings.measured[arm, rate, ACCURACY]
+            if (found := measured.estimate) is None:
+                # An arm may have no multiple of its own.
+                absent = measured.planned == 0 and rate == "scaled" and plan.confirm
+                _beside(axis, place, "" if absent else "not measured yet", color=MUTED)
+                continue
+            text = show.number(ACCURACY, found.mean)
+            text += f"  {show.interval(ACCURACY, found.interval)}" if found.interval else ""
+            value = findings.chosen(arm) if rate == "own" else None
+            at = "" if value is None else f"\nat {value:g}"
+            _estimate(axis, place, found.mean, found.interval, factor=100, style=style)
+            _beside(axis, place, f"{text}, n = {found.n}{at}")
         at = f", {reference:g}" if reference is not None and rate == "reference" else ""
         axis.set_title(wrap(at_rate(plan, rate) + at, 34))
         axis.grid(axis="x")
@@ -67,43 +108,18 @@ def accuracy(findings: Findings) -> Figure:
     return figure
 
 
-def _level(axis: Axes, place: int, findings: Findings, side: Side, *, style: Style) -> None:
-    measured = findings.measured[side.arm, side.rate, ACCURACY]
-    found = measured.estimate
-    if found is None:
-        # An arm may have no multiple of its own.
-        absent = measured.planned == 0 and side.rate == "scaled" and findings.plan.confirm
-        _beside(axis, place, "" if absent else "not measured yet", color=MUTED)
-        return
-    text = show.number(ACCURACY, found.mean)
-    if found.interval:
-        text += f"  {show.interval(ACCURACY, found.interval)}"
-    text += f", n = {found.n}"
-    value = findings.chosen(side.arm)
-    if side.rate == "own" and value is not None:
-        text += f"\nat {value:g}"
-    ends = _ends(found.interval, found.mean, factor=100)
-    _estimate(axis, place, 100 * found.mean, ends, style=style)
-    _beside(axis, place, text)
-
-
 def _estimate(
-    axis: Axes, place: int, mean: float, ends: tuple[float, float], *, style: Style
+    axis: Axes, place: int, mean: float, bounds: Interval | None, *, factor: float, style: Style
 ) -> None:
+    ends = [factor * end for end in bounds or (mean, mean)]
     axis.plot(ends, [place] * 2, color=style.color, lw=2.2, solid_capstyle="butt")
-    axis.plot(mean, place, style.marker, color=style.color, ms=8, mew=0.6)
+    axis.plot(factor * mean, place, style.marker, color=style.color, ms=8, mew=0.6)
 
 
 def _beside(
-    axis: Axes,
-    place: int,
-    text: str,
-    *,
-    up: float = 0,
-    va: str = "center",
-    color: str = INK,
+    axis: Axes, place: int, text: str, *, up: float = 0, va: str = "center", color: str = INK,
     weight: str = "normal",
-) -> None:
+) -> None:  # fmt: skip
     """Write at the right of a row, ``up`` points above its middle."""
     axis.annotate(
         text, (1.02, place), xycoords=("axes fraction", "data"), xytext=(0, up),
@@ -131,14 +147,14 @@ def waterfall(findings: Findings) -> Figure:
             continue
         x, change = len(labels), found.change
         labels.append(wrap(found.step.label, 18))
-        value = found.level.mean if change is None else change.difference
-        ends = _ends((found.level if change is None else change).interval, value, factor=100)
-        start = 0.0 if change is None else base
+        start, value, bounds = 0.0, found.level.mean, found.level.interval
+        if change is not None:
+            start, value, bounds = base, change.difference, change.interval
+            axis.plot([x - 1.31, x + 0.31], [base, base], color=MUTED, lw=0.8)
         color = GREY if change is None else BLUE if value >= 0 else VERMILLION
         axis.bar(x, 100 * value, bottom=start, color=color, width=0.62)
-        if change is not None:
-            axis.plot([x - 1.31, x + 0.31], [base, base], color=MUTED, lw=0.8)
-        low, level, high = (start + each for each in (ends[0], 100 * value, ends[1]))
+        low, high = (start + 100 * end for end in bounds or (value, value))
+        level = start + 100 * value
         axis.errorbar(
             x, level, yerr=[[level - low], [high - level]], color=INK, capsize=3.5, capthick=1.3,
             lw=1.3,
@@ -161,25 +177,24 @@ def waterfall(findings: Findings) -> Figure:
 
 def accuracy_by_value(findings: Findings) -> Figure:
     """Validation accuracy of every arm over the whole grid, with the chosen points marked."""
-    plan = findings.plan
-    styles = arm_styles(plan.families)
-    points: dict[str, list[tuple[float, float, Interval | None]]] = {}
+    plan, styles = findings.plan, arm_styles(findings.plan.families)
+    points: dict[str, dict[float, TuningPoint]] = {}
     for point in findings.tuning:
         if point.mean is not None:
-            points.setdefault(point.arm, []).append((point.value, point.mean, point.interval))
+            points.setdefault(point.arm, {})[point.value] = point
     panels = []
-    for arm in plan.arms:
-        if arm not in points:
-            continue
-        beside, chosen = plan.reference_of(arm), findings.chosen(plan.reference_of(arm))
+    for arm in filter(points.get, plan.arms):
         style = styles[arm.partition("@")[0]]
-        curves = [_by_value(points[arm], style=style, ring=findings.chosen(arm))]
+        curves = [_curve(points[arm], style=style, ring=findings.chosen(arm))]
+        beside = plan.reference_of(arm)
         if beside != arm and beside in points:
-            grey = _by_value(points[beside], style=Style("#BFBFBF", "", "-"))
+            grey = _curve(points[beside], style=Style("#BFBFBF", "", "-"))
             curves.insert(0, replace(grey, low=None, high=None))
-        panels.append((plan.label(arm), curves, () if chosen is None else (chosen,)))
+        chosen = findings.chosen(beside)
+        marks = () if chosen is None else (chosen,)
+        panels.append(Panel(title=plan.label(arm), curves=curves, marks=marks))
     seeds = max((point.planned for point in findings.tuning), default=0)
-    return _draw_by_value(
+    return _by_value(
         panels,
         x_label=plan.parameter_name,
         y_label=f"{show.metric_name(plan.select)} (%)",
@@ -190,80 +205,37 @@ def accuracy_by_value(findings: Findings) -> Figure:
     )
 
 
-def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
-    """Draw accuracy against the learning rate where a curve has two points; return the files."""
-    curves: dict[str, list[Configuration]] = {}
-    for configuration in found.configurations:
-        rate = configuration.varied.get(RATE)
-        if isinstance(rate, int | float) and configuration.measured[METRICS[0]].estimate:
-            curves.setdefault(curve_name(found, configuration), []).append(configuration)
-    path = folder / FIGURE
-    if all(len(members) < 2 for members in curves.values()):
-        if is_generated(path):
-            path.unlink()
-        return []
-    styles = styles_of({name: members[0].loss for name, members in curves.items()})
-    panels = []
-    for name, members in curves.items():
-        estimates = [(float(m.varied[RATE]), m.measured[METRICS[0]].estimate) for m in members]
-        points = [(rate, e.mean, e.interval) for rate, e in estimates if e is not None]
-        curve = _by_value(sorted(points, key=lambda point: point[0]), style=styles[name])
-        panels.append((name, [curve], ()))
-    figure = _draw_by_value(
-        panels, x_label="learning rate", y_label="test accuracy (%)",
-        note="mean over seeds, bars: 95% interval", columns=3,
-    )  # fmt: skip
-    return [save(figure, path)]
-
-
 @styled
-def _draw_by_value(
-    panels: Sequence[tuple[str, list[Curve], tuple[float, ...]]],
-    *,
-    x_label: str,
-    y_label: str,
-    note: str,
-    columns: int,
+def _by_value(
+    panels: Sequence[Panel], *, x_label: str, y_label: str, note: str, columns: int = 3
 ) -> Figure:
-    """Draw each title's curves and marks in a panel, all with the same axes, ``note`` below."""
+    """Draw accuracy over the values of a parameter, all panels with the same axes."""
     columns = min(columns, len(panels))
-    log = logarithmic([x for _, curves, _ in panels for curve in curves for x in curve.x])
+    log = logarithmic([x for panel in panels for curve in panel.curves for x in curve.x])
     drawing = Drawing(
-        panels=[
-            Panel(
-                title=title, curves=curves, x_log=log, percent="whole", ticks="values", marks=marks
-            )
-            for title, curves, marks in panels
-        ],
+        panels=[replace(p, x_log=log, percent="whole", ticks="values") for p in panels],
         columns=columns,
         size=(1.6 + 2.8 * columns, 1.2 + 2.3 * -(-len(panels) // columns)),
         x_label=f"{x_label}{' (logarithmic)' * log}\n{note}",
         y_label=y_label,
         share=True,
         title_width=28,
-    )  # fmt: skip
+    )
     return draw_panels(drawing)
 
 
-def _by_value(
-    points: Sequence[tuple[float, float, Interval | None]],
-    *,
-    style: Style,
-    label: str = "",
-    ring: float | None = None,
-) -> Curve:
-    low, high = zip(*(_ends(interval, mean) for _, mean, interval in points), strict=True)
-    return Curve(
-        label=label, x=[x for x, _, _ in points], y=[mean for _, mean, _ in points], low=[*low],
-        high=[*high], bars=True, style=style, ring=ring,
-    )  # fmt: skip
+def _curve(points: Mapping[float, Estimate | TuningPoint], *, style: Style, **more: Any) -> Curve:
+    """Return estimates by position as a curve with bars."""
+    means = [point.mean for point in points.values() if point.mean is not None]
+    ends = [p.interval or (mean, mean) for p, mean in zip(points.values(), means, strict=True)]
+    low, high = map(list, zip(*ends, strict=True))
+    return Curve(x=list(points), y=means, low=low, high=high, bars=True, style=style, **more)
 
 
 @styled
 def accuracy_by_condition(findings: Findings) -> Figure:
     """Test accuracy over the conditions, a curve an arm, a panel a rate."""
-    plan = findings.plan
-    styles = arm_styles(plan.families)
+    plan, styles = findings.plan, arm_styles(findings.plan.families)
     known = [condition.position for condition in plan.conditions.values()]
     at = [position for position in known if position is not None]
     scaled = len(at) == len(known)
@@ -276,14 +248,18 @@ def accuracy_by_condition(findings: Findings) -> Figure:
         curves = []
         places = _side_by_side(at, len(styles), decades=decades)
         for (arm, style), row in zip(styles.items(), places, strict=True):
-            found = [
-                (place, findings.measured[in_condition(arm, condition), rate, ACCURACY].estimate)
+            points = {
+                place: found
                 for place, condition in zip(row, plan.conditions, strict=True)
-            ]
-            points = [(place, e.mean, e.interval) for place, e in found if e is not None]
+                if (
+                    found := findings.measured[
+                        in_condition(arm, condition), rate, ACCURACY
+                    ].estimate
+                )
+            }
             if points:
                 line = style if scaled else style._replace(line="none")
-                curves.append(_by_value(points, style=line, label=plan.families[arm].label))
+                curves.append(_curve(points, style=line, label=plan.families[arm].label))
         panels.append(
             Panel(
                 title=at_rate(plan, rate), x_label=plan.axis, curves=curves, x_log=decades,
@@ -291,10 +267,7 @@ def accuracy_by_condition(findings: Findings) -> Figure:
                 percent="shown", ticks=ticks,
             )
         )  # fmt: skip
-    width = 2.4 + 4 * len(panels)
-    return draw_panels(
-        Drawing(panels=panels, size=(width, 4.6), share=True, legend_below=True, title_width=40)
-    )
+    return _side_by_side_panels(panels, 2.4 + 4 * len(panels), title_width=40)
 
 
 @styled
@@ -302,22 +275,17 @@ def learning_curves(findings: Findings) -> Figure:
     """Validation accuracy against epoch: a panel a rate, or a panel a condition."""
     plan = findings.plan
     rates: list[Rate] = [rate for rate in plan.rates if rate != "scaled"]
-    shown: list[tuple[str, Findings, Rate]] = [
-        (at_rate(plan, rate), findings, rate) for rate in rates
-    ]
+    shown = [(at_rate(plan, rate), "", rate) for rate in rates]
     if plan.conditions:
         at: Rate = "own" if "own" in rates else rates[0]
-        shown = [
-            (f"{plan.axis}: {condition.label}", findings.at(name), at)
-            for name, condition in plan.conditions.items()
-        ]
+        shown = [(f"{plan.axis}: {c.label}", name, at) for name, c in plan.conditions.items()]
     drawn = {
         title: [
             curve
-            for arm, style in arm_styles(part.plan.arms).items()
-            if (curve := _mean_curve(part, Side(arm, rate), style=style))
+            for arm, style in arm_styles(plan.under(condition)).items()
+            if (curve := _mean_curve(findings, Side(arm, rate), style=style))
         ]
-        for title, part, rate in shown
+        for title, condition, rate in shown
     }
     seeds = max((n for curves in drawn.values() for n, _ in curves), default=0)
     panels = [
@@ -328,9 +296,13 @@ def learning_curves(findings: Findings) -> Figure:
         )
         for index, (title, curves) in enumerate(drawn.items())
     ]  # fmt: skip
-    width = 2 + 3.6 * len(panels)
+    return _side_by_side_panels(panels, 2 + 3.6 * len(panels), title_width=36)
+
+
+def _side_by_side_panels(panels: list[Panel], width: float, *, title_width: int) -> Figure:
+    size = (width, 4.6)
     return draw_panels(
-        Drawing(panels=panels, size=(width, 4.6), share=True, legend_below=True, title_width=36)
+        Drawing(panels=panels, size=size, share=True, legend_below=True, title_width=title_width)
     )
 
 
@@ -348,10 +320,6 @@ def claims(findings: Findings) -> Figure:
     return figure
 
 
-def _drawable(judgement: Judgement) -> bool:
-    return judgement.comparison is not None and judgement.comparison.interval is not None
-
-
 def _forest(
     axis: Axes, judgements: Sequence[Judgement], *, findings: Findings, styles: Mapping[str, Style]
 ) -> None:
@@ -366,11 +334,10 @@ def _forest(
         lines = [judgement.reason] if judgement.reason else []
         if found is not None:
             lines.insert(0, f"{show.difference(metric, found)}, n = {found.n}")
-            if found.interval is not None:
-                ends = _ends(found.interval, found.difference, factor=factor)
+            if bounds := found.interval:
                 style = styles[claim.sides[0].arm.partition("@")[0]]
-                _estimate(axis, place, factor * found.difference, ends, style=style)
-                reach = max(reach, *map(abs, ends))
+                _estimate(axis, place, found.difference, bounds, factor=factor, style=style)
+                reach = max(reach, *(abs(factor * end) for end in bounds))
         if findings.at_edge(claim):
             lines.append("best value at the edge of its grid")
         middle = 6.0 * max(0, len(lines) - 1)
@@ -422,11 +389,6 @@ def at_rate(plan: Plan, rate: Rate) -> str:
         return f"Each at its own best {plan.parameter_name}"
     reference = f"{plan.reference_label}’s best {plan.parameter_name}"
     return f"All at {reference}" if rate == "reference" else f"At a multiple of {reference}"
-
-
-def _ends(interval: Interval | None, mean: float, *, factor: float = 1.0) -> tuple[float, float]:
-    low, high = interval or (mean, mean)
-    return factor * low, factor * high
 
 
 def _mean_curve(findings: Findings, side: Side, *, style: Style) -> tuple[int, Curve] | None:

@@ -1,12 +1,13 @@
 """Everything that a report says, measured once; text, figures and data follow from it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import pandas as pd
 
+from losslab.figures import Drawing
 from losslab.recording import Run, flatten
 from losslab.report.claims import Judgement, judge
 from losslab.report.estimates import (
@@ -84,6 +85,11 @@ class Findings:
         """The claims about single quantities."""
         return tuple(judgement for judgement in self.judgements if not judgement.claim.sides)
 
+    @property
+    def drawings(self) -> list[Drawing]:
+        """The figures that measures gave."""
+        return [drawing for found in self.measurements.values() for drawing in found.drawings]
+
     def chosen(self, arm: str) -> float | None:
         """Return the value an arm's confirming runs use, or will use."""
         if arm in self.plan.chosen:
@@ -99,12 +105,6 @@ class Findings:
         edges = {arm for arm, choice in self.choices.items() if not choice.bracketed}
         return tuple(arm for arm in self.plan.arms if arm in arms & edges)
 
-    def at(self, condition: str) -> "Findings":
-        """Return what was found under one condition, as of a study without conditions."""
-        plan = self.plan.at(condition)
-        tuning = tuple(point for point in self.tuning if point.arm in plan.arms)
-        return replace(self, plan=plan, tuning=tuning, judgements=())
-
 
 def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> Findings:
     """Measure all that a study's runs can tell."""
@@ -117,7 +117,7 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
     def names(side: Side) -> tuple[str, ...]:
         return tuple(run.run for run in plan.confirming(side))
 
-    walked = [sampler.sample(names(step.side), ACCURACY) for step in plan.steps]
+    walked = [sampler.sample(names(step), ACCURACY) for step in plan.steps]
     changes = [None, *(compare(after, before) for before, after in pairwise(walked))]
     manifests = [run.manifest for run in planned.values()] if plan.arms else [evidence.manifest]
     return Findings(

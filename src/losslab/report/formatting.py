@@ -7,15 +7,15 @@ from losslab.report.measurement import Quantity
 from losslab.report.selectors import SELECTORS, split
 from losslab.report.statistics import Interval
 
-METRIC_NAMES = {"accuracy": "accuracy", "nll": "NLL", "brier": "Brier score", "ece": "ECE"}
-METRIC_UNITS = {"accuracy": "%", "nll": "nats", "brier": "", "ece": "%", "share": "%"}
-_SCALES = {  # factor to the unit shown, decimals
-    "accuracy": (100.0, 1),
-    "ece": (100.0, 2),
-    "nll": (1.0, 3),
-    "brier": (1.0, 3),
-    "share": (100.0, 1),
+# Of each measure what people call it, its unit, the factor to that unit, and the decimals shown.
+_MEASURES = {
+    "accuracy": ("accuracy", "%", 100.0, 1),
+    "nll": ("NLL", "nats", 1.0, 3),
+    "brier": ("Brier score", "", 1.0, 3),
+    "ece": ("ECE", "%", 100.0, 2),
 }
+_SHARE = ("", "%", 100.0, 1)
+_OTHER = ("", "", 1.0, 0)  # no decimals, but three significant digits
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 ABSENT = "–"
 
@@ -58,8 +58,8 @@ def metric_name(metric: str) -> str:
     tag, selector = split(metric)
     part, _, measure = tag.partition("/")
     name = DIAGNOSTIC_NAMES.get(tag, tag)
-    if measure in METRIC_NAMES and part in PART_NAMES:
-        name = f"{PART_NAMES[part]} {METRIC_NAMES[measure]}"
+    if measure in _MEASURES and part in PART_NAMES:
+        name = f"{PART_NAMES[part]} {_MEASURES[measure][0]}"
     return f"{name}, {SELECTORS[selector].words}" if selector else name
 
 
@@ -79,7 +79,7 @@ def number(metric: str, value: float, *, signed: bool = False) -> str:
 
 def scale(metric: str) -> tuple[float, int]:
     """Return the factor to the unit shown and the decimals; 0: three significant digits."""
-    return _SCALES.get(_measure(metric), (1.0, 0))
+    return _measure(metric)[2:]
 
 
 def unit(metric: str, *, difference: bool = False) -> str:
@@ -88,18 +88,16 @@ def unit(metric: str, *, difference: bool = False) -> str:
     >>> unit("test/accuracy"), unit("test/accuracy", difference=True), unit("test/brier")
     (' %', ' pp', '')
     """
-    name = METRIC_UNITS.get(_measure(metric), "")
+    name = _measure(metric)[1]
     name = "pp" if difference and name == "%" else name
     return f" {name}" if name else ""
 
 
-def _measure(metric: str) -> str:
-    """Return which of :data:`METRIC_UNITS` a tag is of: ``why/calibration/ece_scaled`` is one."""
+def _measure(metric: str) -> tuple[str, str, float, int]:
+    """Return what :data:`_MEASURES` has of a tag; ``why/calibration/ece_scaled`` is an ECE."""
     tag = split(metric)[0]
-    if is_share(tag):
-        return "share"
-    name = tag.rsplit("/", 1)[-1]
-    return name.removeprefix("adaptive_").removesuffix("_scaled")
+    name = tag.rsplit("/", 1)[-1].removeprefix("adaptive_").removesuffix("_scaled")
+    return _SHARE if is_share(tag) else _MEASURES.get(name, _OTHER)
 
 
 def interval(metric: str, bounds: Interval | None, *, signed: bool = False) -> str:
@@ -121,8 +119,8 @@ def estimate(metric: str, found: Estimate | None) -> str:
     """
     if found is None:
         return ABSENT
-    text = number(metric, found.mean) + unit(metric)
-    return text if found.interval is None else f"{text} {interval(metric, found.interval)}"
+    bounds = f" {interval(metric, found.interval)}" if found.interval else ""
+    return number(metric, found.mean) + unit(metric) + bounds
 
 
 def difference(metric: str, found: Comparison | None) -> str:

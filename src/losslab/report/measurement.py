@@ -77,11 +77,7 @@ class Evidence:
 
 
 def load_evidence(root: Path) -> Evidence:
-    """Read a study's evidence, empty without the file.
-
-    Raises:
-        ValueError: The file cannot be read.
-    """
+    """Read a study's evidence, empty without the file; ``ValueError`` if it cannot be read."""
     path = root / EVIDENCE_FILE
     if not path.exists():
         return Evidence()
@@ -101,5 +97,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+        return str(value).replace("inf", "Infinity").replace("nan", "NaN")
     return value

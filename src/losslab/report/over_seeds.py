@@ -6,13 +6,14 @@ which the margin charts of the Custom Scalars page draw; its images are those of
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.progress import track
 from scipy import special
@@ -20,7 +21,7 @@ from scipy import special
 from losslab.files import beside, check_generated, is_generated
 from losslab.metrics import RANGES
 from losslab.recording import Run
-from losslab.report.statistics import FloatArray
+from losslab.report.statistics import LEVEL, FloatArray
 from losslab.tensorboard import (
     INTERVAL,
     LAYOUT_TAGS,
@@ -34,7 +35,6 @@ from losslab.tensorboard import (
 FOLDER = "over_seeds"
 """Beside the configurations; no run is in it, as runs are in folders ``seed=<n>``."""
 
-_LEVEL = 0.95
 _SUFFIX = ".over_seeds"
 _SHOWN = ("model.safetensors", "predictions.safetensors", "curves.jsonl")
 
@@ -45,14 +45,7 @@ def write_over_seeds(
     """Write means, images, precision and recall of all configurations with a finished run.
 
     Files of the same runs are left as they are; those of configurations that are gone are removed.
-
-    Args:
-        root: The folder of a study or a sweep, of a configuration or of a run.
-        runs: What it holds.
-        console: Where to show progress: images take half a second a configuration.
-
-    Returns:
-        The folder, ``None`` where no run is finished.
+    Images take half a second a configuration. Returns the folder, ``None`` without finished runs.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -65,16 +58,20 @@ def write_over_seeds(
     for group in groups:
         check_generated(folder / group, below=above)
     console = console or Console(quiet=True)
-    found = [
+    shown: dict[str, Any] = {
+        "console": console,
+        "transient": True,
+        "disable": not console.is_terminal,
+    }
+    written = {
         _write(folder / group, members)
-        for group, members in track(
-            groups.items(), "Images for TensorBoard", console=console, transient=True,
-            disable=not console.is_terminal,
-        )
-    ]  # fmt: skip
-    written = [path for path in found if path]
+        for group, members in track(groups.items(), "Images for TensorBoard", **shown)
+    } - {None}
     if above == root.resolve():
-        _remove_others(folder, written)
+        for path in filter(is_generated, set(folder.rglob(f"*{_SUFFIX}")) - written):
+            path.unlink(missing_ok=True)  # by another report meanwhile
+            with suppress(OSError):  # it is not empty
+                path.parent.rmdir()
     return folder if written else None
 
 
@@ -89,7 +86,9 @@ def _write(folder: Path, runs: Sequence[Run]) -> Path | None:
     digest = hashlib.sha256(f"{start} {means.tags}".encode() + layout.SerializeToString())
     for part in (means.x, means.seconds, means.values):
         digest.update(part.tobytes())
-    digest.update(_digest(runs))
+    drawn = [run.path / name for run in runs for name in _SHOWN]
+    hashes = (hashlib.sha256(path.read_bytes()).digest() for path in drawn if path.exists())
+    digest.update(hashlib.sha256(b"".join(hashes)).digest())
     path = folder / f"events.out.tfevents.{start:.0f}.{digest.hexdigest()[:16]}{_SUFFIX}"
     if path.exists():
         return path
@@ -108,13 +107,6 @@ def _write(folder: Path, runs: Sequence[Run]) -> Path | None:
     return path
 
 
-def _remove_others(folder: Path, written: Collection[Path]) -> None:
-    for path in filter(is_generated, set(folder.rglob(f"*{_SUFFIX}")) - set(written)):
-        path.unlink(missing_ok=True)  # by another report meanwhile
-        with suppress(OSError):  # it is not empty
-            path.parent.rmdir()
-
-
 class Means(NamedTuple):
     """The curves of one configuration."""
 
@@ -127,47 +119,41 @@ class Means(NamedTuple):
 def means_over_seeds(runs: Sequence[Run], tags: Sequence[str], *, over: str = "examples") -> Means:
     """Return mean and Student's t interval (95%) of each tag over the seeds of a configuration.
 
-    A run that diverged keeps its last number to the end: left out, it would make the mean better
-    just where it fails. Where a single seed has a number, the ends of the interval are the mean:
-    a margin chart shows an error unless all three have the same steps.
-
-    Args:
-        runs: The finished ones of one configuration.
-        tags: Which to average; one that no run recorded is absent.
-        over: The horizontal axis, ``examples`` or ``epoch``.
+    Over the ``examples`` or the ``epoch``; a tag that no run recorded is absent. A run that
+    diverged keeps its last number to the end: left out, it would make the mean better just where it
+    fails. Where a single seed has a number, the ends of the interval are the mean: a margin chart
+    shows an error unless all three have the same steps.
     """
     records = [[record for record in run.evaluations if over in record] for run in runs]
     seen = set().union(*(record for each in records for record in each))
-    recorded = [tag for tag in tags if tag in seen]
+    tags = [tag for tag in tags if tag in seen]
     x = np.unique([record[over] for each in records for record in each])
-    # (seeds, tags and seconds, places)
-    table = np.full((len(runs), len(recorded) + 1, len(x)), np.nan)
-    for row, run, each in zip(table, runs, records, strict=True):
-        for record in each:
-            place = np.searchsorted(x, record[over])
-            row[:, place] = [record.get(tag, np.nan) for tag in (*recorded, "wall_s")]
-        if run.status == "diverged":
-            for numbers in row:
-                known = np.flatnonzero(~np.isnan(numbers))
-                if len(known):
-                    numbers[known[-1] + 1 :] = numbers[known[-1]]
-    present = ~np.isnan(table)
+    tables = [
+        pd.DataFrame(each, columns=[over, *tags, "wall_s"]).astype(float)
+        .drop_duplicates(over, keep="last").set_index(over).reindex(x)
+        for each in records
+    ]  # fmt: skip
+    numbers = np.array(
+        [
+            table.where(table.bfill().notna(), table.ffill()) if run.status == "diverged" else table
+            for run, table in zip(runs, tables, strict=True)
+        ]
+    )  # (seeds, places, tags and seconds)
+    present = ~np.isnan(numbers)
     n = present.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(present, table, 0).sum(axis=0) / n
-        squares = np.where(present, (table - mean) ** 2, 0).sum(axis=0)
+        mean = np.where(present, numbers, 0).sum(axis=0) / n
+        squares = np.where(present, (numbers - mean) ** 2, 0).sum(axis=0)
         error = np.sqrt(squares / (n - 1) / n)
-        half = np.where(n == 1, 0.0, error * special.stdtrit(n - 1, (1 + _LEVEL) / 2))
-    values = np.empty((len(recorded), 3, len(x)))
-    for index, tag in enumerate(recorded):
-        lowest, highest = RANGES.get(tag.partition("/")[2], (-np.inf, np.inf))
-        low, high = mean[index] - half[index], mean[index] + half[index]
-        values[index] = mean[index], np.maximum(low, lowest), np.minimum(high, highest)
+        half = np.where(n == 1, 0.0, error * special.stdtrit(n - 1, (1 + LEVEL) / 2))
+    ranges = [RANGES.get(tag.partition("/")[2], (-np.inf, np.inf)) for tag in tags]
+    low, high = np.array([*ranges, (-np.inf, np.inf)]).T
+    values = np.stack([mean, np.maximum(mean - half, low), np.minimum(mean + half, high)])
     return Means(
         x=x,
-        seconds=np.nan_to_num(mean[-1]),
-        tags=tuple(f"{tag}/{part}" for tag in recorded for part in INTERVAL),
-        values=values.reshape(3 * len(recorded), len(x)),
+        seconds=np.nan_to_num(mean[:, -1]),
+        tags=tuple(f"{tag}/{part}" for tag in tags for part in INTERVAL),
+        values=values[:, :, :-1].transpose(2, 0, 1).reshape(3 * len(tags), len(x)),
     )
 
 
@@ -180,11 +166,13 @@ def _shown(runs: Sequence[Run]) -> list[Any]:
     if not recorded:
         return []
     group = runs[0].group.rpartition("/")[2]
+    loss = runs[0].config.get("loss")
+    prior = loss.get("prior") if isinstance(loss, Mapping) else None
     images = run_images(
         recorded,
         name=group.rpartition("-")[0] or group,
         loss=group.partition("-")[0],
-        prior=_mapping(_mapping(runs[0].config, "loss"), "prior"),
+        prior=prior if isinstance(prior, Mapping) else {},
     )
     shown = [image(tag, *each) for tag, each in images.items()]
     tested = [each for each in recorded if np.isfinite(each.test_logits).all()]
@@ -193,21 +181,6 @@ def _shown(runs: Sequence[Run]) -> list[Any]:
         labels = np.concatenate([each.test_labels for each in tested])
         shown += precision_recall_curves(logits, labels, tested[0].class_names)
     return shown
-
-
-def _mapping(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = config.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _digest(runs: Sequence[Run]) -> bytes:
-    """Return the SHA-256 of what the images are drawn from."""
-    digest = hashlib.sha256()
-    for run in runs:
-        for path in (run.path / name for name in _SHOWN):
-            if path.exists():
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.digest()
 
 
 def _start(run: Run) -> float:

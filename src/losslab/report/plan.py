@@ -1,8 +1,8 @@
 """What a study set out to do: one plan, checked once, written to ``study.json`` and read back."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -10,7 +10,7 @@ from losslab.files import read_json
 from losslab.report.parsing import Strict, parse
 from losslab.report.selectors import split
 from losslab.report.statistics import Interval
-from losslab.text import printable_values
+from losslab.text import nearest, printable_values
 
 PLAN_FILE = "study.json"
 EVIDENCE_FILE = "evidence.json"
@@ -95,21 +95,21 @@ class Claim(Strict):
     discussion: str = ""  # what a reader should take from it, such as the right formula
 
     def __post_init__(self) -> None:
+        for fault in self._faults():
+            raise ValueError(fault)
+
+    def _faults(self) -> Iterator[str]:
         if self.quantity:
             if self.at_least is None and self.at_most is None:
-                raise ValueError(
-                    f"claim {self.id} predicts nothing; give at_least, at_most or both"
-                )
+                yield f"claim {self.id} predicts nothing; give at_least, at_most or both"
             return
         for name in ("metric", "left", "right", "direction"):
             if not getattr(self, name):
-                raise ValueError(f"claim {self.id} has no {name}; give it one, or a quantity")
+                yield f"claim {self.id} has no {name}; give it one, or a quantity"
         split(self.metric)
         if not 0 < self.smallest_effect < math.inf:
-            raise ValueError(
-                f"claim {self.id}: smallest_effect={self.smallest_effect}; give a positive number, "
-                "the smallest difference that matters"
-            )
+            rule = "give a positive number, the smallest difference that matters"
+            yield f"claim {self.id}: smallest_effect={self.smallest_effect}; {rule}"
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -130,17 +130,10 @@ class Claim(Strict):
 
 
 @dataclass(frozen=True)
-class Step(Strict):
+class Step(Side):
     """One step of a waterfall: what changes from the one before, and the side it leads to."""
 
     label: str
-    arm: str
-    rate: Rate
-
-    @property
-    def side(self) -> Side:
-        """The side it leads to."""
-        return Side(self.arm, self.rate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +166,13 @@ class Plan:
     steps: tuple[Step, ...] = ()  # of a waterfall, empty for none
 
     def __post_init__(self) -> None:
-        """Raise ``ValueError`` where its parts do not fit one another."""
+        for fault in self._faults():
+            raise ValueError(fault)
+
+    def _faults(self) -> Iterator[str]:
         ids = [claim.id for claim in self.claims]
-        if len(ids) != len(set(ids)):
-            twice = next(name for name in ids if ids.count(name) > 1)
-            raise ValueError(f"two claims are called {twice}; give each a different id")
+        for name in (name for name in ids if ids.count(name) > 1):
+            yield f"two claims are called {name}; give each a different id"
         named = [run.arm for run in (*self.tune, *self.confirm)]
         named += [side.arm for claim in self.claims for side in claim.sides]
         named += [step.arm for step in self.steps]
@@ -185,22 +180,18 @@ class Plan:
             named += [in_condition(self.reference, name) for name in self.conditions or ("",)]
             for name in ("reference", "parameter", "values"):
                 if not getattr(self, name):
-                    raise ValueError(f"the plan has no {name!r}; run the study again")
+                    yield f"the plan has no {name!r}; run the study again"
             if not self.select.endswith("/accuracy"):
                 # The highest is chosen: right for accuracies, silently wrong for a loss.
-                raise ValueError(f"select={self.select!r}; give an accuracy, such as val/accuracy")
-        unknown = sorted(set(named) - set(self.arms))
-        if unknown:
-            raise ValueError(
-                f"the plan names {', '.join(unknown)}; its arms are {', '.join(self.arms)}"
-            )
+                yield f"select={self.select!r}; give an accuracy, such as val/accuracy"
+        if unknown := sorted(set(named) - set(self.arms)):
+            names = f"{', '.join(unknown)}{nearest(unknown[0], self.arms)}"
+            yield f"the plan names {names}; its arms are {', '.join(self.arms)}"
         for claim in self.claims:
             for side in claim.sides:
                 if side.rate not in self.rates and side.arm != self.reference_of(side.arm):
-                    raise ValueError(
-                        f"claim {claim.id}: rate={side.rate}, at which no arm is confirmed; "
-                        f"give one of {', '.join(self.rates)}"
-                    )
+                    rule = f"at which no arm is confirmed; give one of {', '.join(self.rates)}"
+                    yield f"claim {claim.id}: rate={side.rate}, {rule}"
 
     @property
     def parameter_name(self) -> str:
@@ -235,22 +226,9 @@ class Plan:
             return about.label
         return f"{about.label}, {self.conditions[about.condition].label}"
 
-    def at(self, condition: str) -> "Plan":
-        """Return the part of the study under one condition, as a study without conditions."""
-        under = {name: arm for name, arm in self.arms.items() if arm.condition == condition}
-        arms = {name: replace(arm, condition="") for name, arm in under.items()}
-        return replace(
-            self,
-            arms=arms,
-            axis="",
-            conditions={},
-            reference=in_condition(self.reference, condition),
-            tune=tuple(run for run in self.tune if run.arm in arms),
-            chosen={arm: value for arm, value in self.chosen.items() if arm in arms},
-            confirm=tuple(run for run in self.confirm if run.arm in arms),
-            claims=(),
-            steps=(),
-        )
+    def under(self, condition: str) -> dict[str, Arm]:
+        """Return the arms under one condition."""
+        return {name: arm for name, arm in self.arms.items() if arm.condition == condition}
 
     def expected(self) -> list[str]:
         """Return the names of all runs planned so far, sorted, each once."""
@@ -277,11 +255,7 @@ def in_condition(arm: str, condition: str) -> str:
 
 
 def load_plan(root: Path) -> Plan:
-    """Read the plan of a study's folder.
-
-    Raises:
-        ValueError: No ``study.json``, or one that cannot be understood.
-    """
+    """Read the plan of a study's folder; ``ValueError`` without one that can be understood."""
     path, evidence = root / PLAN_FILE, root / EVIDENCE_FILE
     try:
         # Older versions kept a study of quantities alone, and the claims on them, in the evidence.
@@ -299,11 +273,7 @@ def load_plan(root: Path) -> Plan:
 
 
 def parse_plan(data: Mapping[str, Any]) -> Plan:
-    """Turn the content of ``study.json`` into a plan.
-
-    Raises:
-        ValueError: A key is missing, or a value is not among those allowed.
-    """
+    """Turn the content of ``study.json`` into a plan; ``ValueError`` for what is not allowed."""
     arms = data.get("arms", {})
     if isinstance(arms, Mapping) and all(isinstance(about, Mapping) for about in arms.values()):
         arms = {

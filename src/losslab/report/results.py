@@ -10,7 +10,6 @@ from losslab.report import formatting as show
 from losslab.report.claims import RULE, Judgement
 from losslab.report.estimates import Measured
 from losslab.report.findings import Census, Findings, FoundStep, Sweep
-from losslab.report.sources import citation
 from losslab.text import printable_values
 
 DIGITS = 6
@@ -122,7 +121,7 @@ def _claim(findings: Findings, judgement: Judgement) -> dict[str, Any]:
     found = {
         "id": claim.id,
         "statement": claim.statement,
-        "source": citation(claim.source),
+        "source": claim.source,
         "verdict": judgement.verdict,
         "reason": judgement.reason or None,
         "p_holm": judgement.p_holm,

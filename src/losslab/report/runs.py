@@ -76,12 +76,8 @@ def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 def _run_folders(root: Path) -> Iterator[Path]:
     """Yield the run directories below a folder, without looking into them."""
     for folder, below, _ in os.walk(root):
-        # An empty one is a run that has not begun.
-        yield from (
-            Path(folder, name)
-            for name in below
-            if name.startswith("seed=") and any(Path(folder, name).iterdir())
-        )
+        runs = [Path(folder, name) for name in below if name.startswith("seed=")]
+        yield from (run for run in runs if any(run.iterdir()))  # an empty one has not begun
         below[:] = [name for name in below if not name.startswith("seed=")]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from losslab.recording import Run
+from losslab.text import nearest
 
 
 class Selector(NamedTuple):
@@ -25,27 +26,22 @@ selector a metric is the final number."""
 
 
 def split(metric: str) -> tuple[str, str]:
-    """Return tag and selector of a metric.
-
-    Raises:
-        ValueError: An unknown selector.
+    """Return tag and selector of a metric; ``ValueError`` for an unknown selector.
 
     >>> split("val/accuracy@fall"), split("test/nll")
     (('val/accuracy', 'fall'), ('test/nll', ''))
     """
     tag, _, selector = metric.partition("@")
     if selector and selector not in SELECTORS:
-        raise ValueError(f"metric {metric!r}; give one of {', '.join(SELECTORS)} behind the @")
+        raise ValueError(
+            f"metric {metric!r}{nearest(selector, SELECTORS)}; give one of {', '.join(SELECTORS)} "
+            "behind the @"
+        )
     return tag, selector
 
 
 def number(run: Run, metric: str) -> float | None:
-    """Return a metric of a run, ``None`` where it was not recorded.
-
-    Args:
-        run: Finished or not.
-        metric: A tag, for its final number, or ``<tag>@<selector>``, see :data:`SELECTORS`.
-    """
+    """Return a metric of a run, finished or not; ``None`` where it was not recorded."""
     tag, selector = split(metric)
     recorded = [record[tag] for record in run.evaluations if tag in record]
     if selector:

@@ -55,13 +55,8 @@ def two_way_interval(contributions: FloatArray, *, level: float = LEVEL) -> Inte
     interval knows of a rare seed that fails unless it was drawn: one run in 30 whose NLL is ten
     times the others' left 78% for the difference in NLL.
 
-    Args:
-        contributions: ``(S, N)`` numbers whose mean over examples is the metric, or the
-            difference of two such on the same seeds and examples.
-        level: Confidence.
-
-    Returns:
-        ``None`` for fewer than two seeds or examples.
+    ``contributions`` are ``(S, N)`` numbers whose mean over examples is the metric, or the
+    difference of two such on the same seeds and examples; ``None`` for fewer than two of either.
 
     >>> two_way_interval(np.array([[1.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]]))
     Interval(low=-0.126..., high=1.376...)

@@ -6,10 +6,9 @@ from typing import Any
 from losslab.report import formatting as show
 from losslab.report.claims import RULE, VERDICTS, Judgement
 from losslab.report.document import Document, Table
-from losslab.report.estimates import Comparison, Estimate, Measured, TuningPoint
+from losslab.report.estimates import Comparison, Estimate, Measured
 from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
-from losslab.report.plan import Rate, Side
-from losslab.report.sources import citation
+from losslab.report.plan import Arm, Rate, Side
 
 EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
 _RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
@@ -20,8 +19,8 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
     """Lay out a study's findings; ``figures`` are the file names of those that were drawn."""
     plan = findings.plan
     edges = [plan.label(arm) for arm, choice in findings.choices.items() if not choice.bracketed]
-    parts = {about.label: findings.at(name) for name, about in plan.conditions.items()}
-    tunings = [(label, _tuning(part)) for label, part in (parts or {"": findings}).items()]
+    labels = {name: about.label for name, about in plan.conditions.items()} or {"": ""}
+    tunings = [(label, _tuning(findings, plan.under(name))) for name, label in labels.items()]
     scores = plan.arms and not plan.conditions and "own" in plan.rates
     return Document(
         "study",
@@ -121,64 +120,59 @@ def _answer(findings: Findings) -> Table:
         condition = plan.conditions.get(described.condition)
         cells = [described.label] if condition is None else [condition.label, described.label]
         for rate in plan.rates:
-            there = findings.measured[arm, rate, ACCURACY]
+            there, value = findings.measured[arm, rate, ACCURACY], findings.chosen(arm)
             if rate == "own":
-                value = findings.chosen(arm)
                 cells.append(show.ABSENT if value is None else f"{value:g}")
             cells += [measured_text(ACCURACY, there), n_text(there)]
         rows.append(tuple(cells))
     first = (plan.axis, "") if plan.conditions else ("",)
     columns = (*first, *(heading for rate in plan.rates for heading in headings[rate]))
     # Three rates with their n are too wide for 80 columns.
-    wide = len(plan.rates) > 2
-    narrow = [index for index, name in enumerate(columns) if name != "n"] if wide else []
+    narrow = [i for i, name in enumerate(columns) if name != "n" and len(plan.rates) > 2]
     return Table(columns, tuple(rows), text_columns=len(first), terminal=tuple(narrow))
 
 
 def _steps(findings: Findings) -> Table:
     rows = [
         {
-            "step": found.step.label,
-            "side": f"{findings.plan.label(found.step.arm)} ({found.step.rate})",
-            "test accuracy": show.estimate(ACCURACY, found.level),
-            "change from the row above": (
-                show.difference(ACCURACY, found.change) if found.change else ""
-            ),
-            "p": show.p_value(found.change.p) if found.change else "",
-            "n": str(found.level.n) if found.level else show.ABSENT,
+            "step": step.label,
+            "side": f"{findings.plan.label(step.arm)} ({step.rate})",
+            "test accuracy": show.estimate(ACCURACY, level),
+            "change from the row above": show.difference(ACCURACY, change) if change else "",
+            "p": show.p_value(change.p) if change else "",
+            "n": str(level.n) if level else show.ABSENT,
         }
-        for found in findings.steps
+        for step, level, change in ((each.step, each.level, each.change) for each in findings.steps)
     ]
     shown = ["step", "test accuracy", "change from the row above", "n"]
     return Table.of(rows, text_columns=2, terminal=shown)
 
 
 def _differences(findings: Findings) -> Table:
-    rows = [_difference(findings, judgement) for judgement in findings.differences]
-    return Table.of(rows, text_columns=4, terminal=["verdict", "claim", "difference", "n"])
-
-
-def _difference(findings: Findings, judgement: Judgement) -> dict[str, str]:
-    claim, found, metric = judgement.claim, judgement.comparison, judgement.claim.metric
+    plan, rows = findings.plan, []
 
     def sides(pair: Sequence[Side]) -> str:
-        return " − ".join(f"{findings.plan.label(s.arm)} ({_RATES[s.rate]})" for s in pair)
+        return " − ".join(f"{plan.label(side.arm)} ({_RATES[side.rate]})" for side in pair)
 
-    beyond = f", beyond {sides(claim.sides[2:])}" if claim.beyond else ""
-    effect = show.number(metric, claim.smallest_effect) + show.unit(metric, difference=True)
-    return {
-        "claim": claim.statement,
-        "source": citation(claim.source),
-        "verdict": _verdict(judgement) + (f" {EDGE}" if findings.at_edge(claim) else ""),
-        "left − right": f"{sides(claim.sides[:2])}{beyond}; {show.metric_name(metric)}",
-        "n": show.ABSENT if found is None else str(found.n),
-        "left": show.estimate(metric, found.left if found else None),
-        "right": show.estimate(metric, found.right if found else None),
-        "difference": show.difference(metric, found) + _mark(found),
-        "predicted": _PREDICTED[claim.direction] + effect,
-        "p": show.p_value(judgement.p),
-        "p (Holm)": show.p_value(judgement.p_holm),
-    }
+    for judgement in findings.differences:
+        claim, found, metric = judgement.claim, judgement.comparison, judgement.claim.metric
+        beyond = f", beyond {sides(claim.sides[2:])}" if claim.beyond else ""
+        effect = show.number(metric, claim.smallest_effect) + show.unit(metric, difference=True)
+        row = {
+            "claim": claim.statement,
+            "source": claim.source,
+            "verdict": _verdict(judgement) + (f" {EDGE}" if findings.at_edge(claim) else ""),
+            "left − right": f"{sides(claim.sides[:2])}{beyond}; {show.metric_name(metric)}",
+            "n": show.ABSENT if found is None else str(found.n),
+            "left": show.estimate(metric, found.left if found else None),
+            "right": show.estimate(metric, found.right if found else None),
+            "difference": show.difference(metric, found) + _mark(found),
+            "predicted": _PREDICTED[claim.direction] + effect,
+            "p": show.p_value(judgement.p),
+            "p (Holm)": show.p_value(judgement.p_holm),
+        }
+        rows.append(row)
+    return Table.of(rows, text_columns=4, terminal=["verdict", "claim", "difference", "n"])
 
 
 def _verdict(judgement: Judgement) -> str:
@@ -194,7 +188,7 @@ def _quantities(judgements: Sequence[Judgement]) -> Table:
         {
             "id": judgement.claim.id,
             "claim": judgement.claim.statement,
-            "source": citation(judgement.claim.source),
+            "source": judgement.claim.source,
             "verdict": _verdict(judgement),
             "what was measured": judgement.quantity.what if judgement.quantity else "",
             "measured": show.quantity(judgement.quantity),
@@ -217,29 +211,28 @@ def _proper_scores(findings: Findings) -> Table:
     return Table.of(rows, terminal=["", "test NLL", "test ECE", "n"])
 
 
-def _tuning(findings: Findings) -> Table:
-    plan = findings.plan
-    values = sorted({point.value for point in findings.tuning})
-    points = {(point.arm, point.value): point for point in findings.tuning}
-    rows: dict[bool, list[tuple[str, ...]]] = {True: [], False: []}
-    for arm, described in plan.arms.items():
-        mine, chosen = [points.get((arm, value)) for value in values], findings.chosen(arm)
-        for intervals, table in rows.items():
-            cells = [_cell(plan.select, point, chosen, interval=intervals) for point in mine]
-            table.append((described.label, *cells))
+def _tuning(findings: Findings, arms: Mapping[str, Arm]) -> Table:
+    plan, points = findings.plan, {(p.arm, p.value): p for p in findings.tuning if p.arm in arms}
+    values = sorted({value for _, value in points})
+
+    def cell(arm: str, value: float, *, interval: bool) -> str:
+        point = points.get((arm, value))
+        if point is None:
+            return ""
+        text = show.ABSENT if point.mean is None else show.number(plan.select, point.mean)
+        if interval and point.interval is not None:
+            text += f" {show.interval(plan.select, point.interval)}"
+        text += "†" * bool(point.diverged) + "*" * (value == findings.chosen(arm))
+        return text + (f" {point.n}/{point.planned}" if point.n < point.planned else "")
+
+    full, brief = (
+        tuple(
+            (about.label, *(cell(arm, value, interval=interval) for value in values))
+            for arm, about in arms.items()
+        )
+        for interval in (True, False)
+    )
     unit = show.unit(plan.select).strip()
-    seeds = max((point.planned for point in findings.tuning), default=0)
+    seeds = max((point.planned for point in points.values()), default=0)
     first = f"{plan.parameter_name} → ({unit}, n = {seeds} each)"
-    columns = (first, *(f"{value:g}" for value in values))
-    return Table(columns, tuple(rows[True]), brief=tuple(rows[False]))
-
-
-def _cell(metric: str, point: TuningPoint | None, chosen: float | None, *, interval: bool) -> str:
-    if point is None:
-        return ""
-    text = show.ABSENT if point.mean is None else show.number(metric, point.mean)
-    if interval and point.interval is not None:
-        text += f" {show.interval(metric, point.interval)}"
-    text += "†" if point.diverged else ""
-    text += "*" if point.value == chosen else ""
-    return text + (f" {point.n}/{point.planned}" if point.n < point.planned else "")
+    return Table((first, *(f"{value:g}" for value in values)), full, brief=brief)

@@ -15,28 +15,9 @@ _TERMINAL_KEYS = 3
 
 def sweep_document(found: Sweep, figures: Collection[str] = ()) -> Document:
     """Lay out a sweep: one table, its figure, and what is missing."""
-    return Document(
-        "sweep",
-        {
-            "varied": _varied(found),
-            "configurations": _table(found),
-            **runs_and_machine(found.census, found.environment, figures),
-        },
-    )
-
-
-def _varied(found: Sweep) -> str:
-    losses = {configuration.loss for configuration in found.configurations}
-    return ", ".join(["loss"] * (len(losses) > 1) + [key_text(key) for key in found.shown])
-
-
-def _table(found: Sweep) -> Table:
+    several = len({configuration.loss for configuration in found.configurations}) > 1
     # Two keys can have the same heading: that of a part which is absent from some configurations.
-    columns = (
-        *("folder", "loss"),
-        *map(key_text, found.shown),
-        *("n", *map(show.metric_name, METRICS)),
-    )
+    columns = ("folder", "loss", *map(key_text, found.shown), "n", *map(show.metric_name, METRICS))
     rows = [
         (
             configuration.group,
@@ -50,7 +31,14 @@ def _table(found: Sweep) -> Table:
     n = 2 + len(found.shown)
     # The folder's name says what was varied, too, and is shorter than many columns.
     what = range(1, n) if len(found.shown) <= _TERMINAL_KEYS else range(1)
-    return Table(columns, tuple(rows), text_columns=n, terminal=(*what, n, n + 1, n + 2))
+    content = {
+        "varied": ", ".join(["loss"] * several + [key_text(key) for key in found.shown]),
+        "configurations": Table(
+            columns, tuple(rows), text_columns=n, terminal=(*what, n, n + 1, n + 2)
+        ),
+        **runs_and_machine(found.census, found.environment, figures),
+    }
+    return Document("sweep", content)
 
 
 def key_text(key: str) -> str:

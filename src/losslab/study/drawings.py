@@ -15,7 +15,7 @@ from losslab.figures import Curve, Drawing, Field, Panel
 from losslab.metrics import ECE_BINS
 from losslab.recording import Run, read_records
 from losslab.report.measurement import Measurement
-from losslab.study.measure import Runs, curve_over_seeds
+from losslab.study.measure import Runs, curve_over_seeds, record
 
 FEWEST = 20
 """The fewest examples in a bin of a reliability diagram; below, accuracy is too uncertain."""
@@ -42,15 +42,13 @@ def over_training(
     """
     curves = []
     for look, members in _looks(runs, labels):
-        recorded = [_numbers(run, tag) for run in members]
-        epochs = sorted(set(recorded[0]).intersection(*recorded[1:]))
+        recorded = [dict(zip(*record(run, tag, over="epoch"), strict=True)) for run in members]
+        finite = [{epoch for epoch, y in each.items() if math.isfinite(y)} for each in recorded]
+        epochs = sorted(set.intersection(*finite))
         if epochs:
-            values = np.array([[numbers[epoch] for epoch in epochs] for numbers in recorded])
-            curves.append(
-                curve_over_seeds(
-                    x=epochs, values=values, logarithmic=logarithmic, bounds=bounds, **look
-                )
-            )
+            values = np.array([[each[epoch] for epoch in epochs] for each in recorded])
+            shown: dict[str, Any] = {"logarithmic": logarithmic, "bounds": bounds}
+            curves.append(curve_over_seeds(x=epochs, values=values, **shown, **look))
     panel = Panel(title=title, x_label="epoch", y_label=y_label, curves=curves, y_log=logarithmic)
     return _drawing(name, title, [panel])
 
@@ -116,22 +114,20 @@ def surface(runs: Runs, *, name: str = "surface", labels: Labels = None) -> Meas
     Accuracy, because losses of different scales share no colour bar. One seed, the first: the
     directions are random, and surfaces of several seeds have no mean.
     """
-    panels = [
-        Panel(
-            title=look["label"],
-            x_label="step along direction 1, in lengths of the filters",
-            y_label="step along direction 2, in lengths of the filters",
-            curves=[],
-            field=Field(
-                x=columns["x"],
-                y=columns["y"],
-                z=columns["accuracy"],
-                label="training accuracy of the probe (%)",
-            ),
-        )
-        for look, members in _looks(runs, labels)
-        for columns in _recorded(members[0], "why/landscape/surface")[-1:]
-    ]
+    panels = []
+    for look, members in _looks(runs, labels):
+        for columns in _recorded(members[0], "why/landscape/surface")[-1:]:
+            x, y, z = (columns[key] for key in ("x", "y", "accuracy"))
+            step = "step along direction {}, in lengths of the filters"
+            panels.append(
+                Panel(
+                    title=look["label"],
+                    x_label=step.format(1),
+                    y_label=step.format(2),
+                    curves=[],
+                    field=Field(x=x, y=y, z=z, label="training accuracy of the probe (%)"),
+                )
+            )
     caption = "Training accuracy around the final weights, along two filter-normalised directions"
     return _drawing(name, caption, panels)
 
@@ -155,26 +151,22 @@ def profile(
     """
     panels = []
     moments = {"before training": 0.0, "after the first epochs": 0.25, "at the end": 1.0}
+    shown: dict[str, Any] = {
+        "x_label": x_label,
+        "y_label": y_label,
+        "x_log": logarithmic,
+        "y_log": logarithmic,
+    }
     for moment, place in moments.items():
         curves = []
         for look, members in _looks(runs, labels):
             recorded = [found for run in members if (found := _recorded(run, curve))]
             then = [found[round(place * (len(found) - 1))] for found in recorded]
-            xs, ys = ([value for columns in then for value in columns[key]] for key in (x, y))
-            order = np.argsort(xs, kind="stable")
-            curves.append(
-                Curve(x=[xs[i] for i in order], y=[ys[i] for i in order], line=False, **look)
-            )
-        panels.append(
-            Panel(
-                title=f"{title}, {moment}",
-                x_label=x_label,
-                y_label=y_label,
-                curves=curves,
-                x_log=logarithmic,
-                y_log=logarithmic,
-            )
-        )
+            points = [point for c in then for point in zip(c[x], c[y], strict=True)]
+            points.sort(key=lambda point: point[0])
+            xs, ys = ([point[axis] for point in points] for axis in (0, 1))
+            curves.append(Curve(x=xs, y=ys, line=False, **look))
+        panels.append(Panel(title=f"{title}, {moment}", curves=curves, **shown))
     return _drawing(name, title, panels)
 
 
@@ -183,12 +175,13 @@ def _looks(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]
 
     Of several sets with the same loss the first has its colour.
     """
-    looks: dict[str, dict[str, Any]] = {}
+    looks, taken = [], set()
     for name, members in runs.items():
         loss = members[0].choices["loss"]
-        taken = any(look["loss"] == loss for look in looks.values())
-        looks[name] = {"label": (labels or {}).get(name, name), "loss": None if taken else loss}
-    return [(looks[name], members) for name, members in runs.items()]
+        colour = None if loss in taken else loss
+        looks.append(({"label": (labels or {}).get(name, name), "loss": colour}, members))
+        taken.add(loss)
+    return looks
 
 
 def _drawing(name: str, caption: str, panels: list[Panel]) -> Measurement:
@@ -196,13 +189,6 @@ def _drawing(name: str, caption: str, panels: list[Panel]) -> Measurement:
     shown = [panel for panel in panels if panel.curves or panel.field]
     drawings = [Drawing(name=name, caption=caption, panels=shown)] if shown else []
     return Measurement(drawings=drawings)
-
-
-def _numbers(run: Run, tag: str) -> dict[float, float]:
-    """Return epoch to number, of those that are finite."""
-    records = read_records(run.files.metrics)
-    found = {float(r["epoch"]): float(r[tag]) for r in records if tag in r and "epoch" in r}
-    return {epoch: value for epoch, value in found.items() if math.isfinite(value)}
 
 
 def _recorded(run: Run, curve: str) -> list[dict[str, list[float]]]:

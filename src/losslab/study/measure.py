@@ -23,17 +23,14 @@ Runs = dict[str, list[Run]]
 """Name of a set to its runs, all finished: what a measure is called with."""
 
 
-def final(run: Run, tag: str) -> float:
-    """Return a run's final number, NaN where it has none (a diverged run's NLL, for one)."""
-    summary = json.loads(run.read(run.files.summary))
-    return float(summary.get(tag, math.nan))
-
-
 def number(run: Run, metric: str) -> float:
-    """Return a run's metric, ``<tag>`` or ``<tag>@<selector>``; NaN where it has none."""
+    """Return a run's metric, ``<tag>`` or ``<tag>@<selector>``; NaN where it has none.
+
+    Without a selector it is the final number; a diverged run has no final NLL, for one.
+    """
     tag, selector = split(metric)
     if not selector:
-        return final(run, tag)
+        return float(json.loads(run.read(run.files.summary)).get(tag, math.nan))
     _, values = record(run, tag)
     return SELECTORS[selector].select(values) if values else math.nan
 
@@ -43,10 +40,10 @@ def diverged(runs: Sequence[Run]) -> list[bool]:
     return [run.status == "diverged" for run in runs]
 
 
-def record(run: Run, tag: str) -> tuple[list[float], list[float]]:
-    """Return the steps at which a run recorded a number, and the numbers."""
-    found = [r for r in read_records(run.files.metrics) if tag in r]
-    return [float(r["step"]) for r in found], [float(r[tag]) for r in found]
+def record(run: Run, tag: str, *, over: str = "step") -> tuple[list[float], list[float]]:
+    """Return the steps, or epochs, at which a run recorded a number, and the numbers."""
+    found = [r for r in read_records(run.files.metrics) if tag in r and over in r]
+    return [float(r[over]) for r in found], [float(r[tag]) for r in found]
 
 
 def predictions(run: Run, part: str = "test") -> tuple[Tensor, Tensor]:
@@ -73,11 +70,7 @@ def value_of(run: Run, key: str) -> Any:
 
 
 def of_config(runs: Sequence[Run], key: str) -> float:
-    """Return the number that all runs have at a key of their configuration.
-
-    Raises:
-        ValueError: They differ.
-    """
+    """Return the number that all runs have at a key of their configuration."""
     values = {float(value_of(run, key)) for run in runs}
     if len(values) != 1:
         raise ValueError(f"the runs have {key}={sorted(values)}; give them all one value")
@@ -85,11 +78,7 @@ def of_config(runs: Sequence[Run], key: str) -> float:
 
 
 def pairs(one: Sequence[Run], other: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Pair two sets of runs by seed.
-
-    Raises:
-        ValueError: A set has several runs of a seed, or they have different seeds.
-    """
+    """Pair two sets of runs by seed, of which each has the same, once."""
     left, right = ({run.seed: run for run in runs} for runs in (one, other))
     if left.keys() != right.keys() or not len(one) == len(left) == len(other):
         raise ValueError(
@@ -125,15 +114,10 @@ def curve_over_seeds(
     bounds: tuple[float, float] = (-math.inf, math.inf),
     loss: str | None = None,
 ) -> Curve:
-    """Return means over seeds with 95% t intervals; one seed has no interval.
+    """Return means of ``(S, V)`` values, a row a seed, with 95% t intervals; one seed has none.
 
-    Args:
-        label: Of the curve.
-        x: ``(V,)`` positions.
-        values: ``(S, V)`` one row a seed.
-        logarithmic: Whether to average logarithms, for a log axis.
-        bounds: The number's range, such as (0, 1) for a share; intervals are clipped there.
-        loss: As :class:`~losslab.figures.Curve`.
+    Averages logarithms where ``logarithmic``, for a log axis; clips intervals at the ``bounds`` of
+    the number, such as (0, 1) for a share.
     """
     # A 0 has no place on a log axis, NaN draws nothing.
     rows = np.log(np.where(values > 0, values, np.nan)) if logarithmic else values

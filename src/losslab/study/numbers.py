@@ -72,14 +72,14 @@ def disagreement(runs: Runs) -> Measurement:
         classes = np.array([predictions(run)[0].argmax(1).numpy() for run in members])
         n = len(members)
         differ = (classes[:, None] != classes).mean(axis=-1)
-        mean = differ.sum() / (n * (n - 1))
-        low, high = 0.0, 1.0  # a single pair of runs says nothing about others
+        mean = float(differ.sum() / (n * (n - 1)))
+        half = 1.0  # a single pair of runs says nothing about others
         if n > 2:
             without = (differ.sum() - 2 * differ.sum(axis=1)) / ((n - 1) * (n - 2))
             error = math.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
             half = float(stats.t.ppf(0.975, n - 1)) * error
-            low, high = max(0.0, float(mean) - half), min(1.0, float(mean) + half)
-        quantities[name] = Quantity(value=float(mean), low=low, high=high, n=n, what=what)
+        low, high = max(0.0, mean - half), min(1.0, mean + half)
+        quantities[name] = Quantity(value=mean, low=low, high=high, n=n, what=what)
     return Measurement(quantities=quantities)
 
 
@@ -127,17 +127,11 @@ def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> M
     A value chosen from a grid has no interval: it is known to the grid's step.
     """
     chosen = {name: float(value_of(members[0], parameter)) for name, members in runs.items()}
-    return Measurement(
-        quantities={
-            name: Quantity(
-                value=value / chosen[over],
-                n=len(runs[name]),
-                what=f"chosen {parameter} ({value:g}) over that of {over} ({chosen[over]:g})",
-            )
-            for name, value in chosen.items()
-            if name != over
-        }
-    )
+    reference, quantities = chosen.pop(over), {}
+    for name, value in chosen.items():
+        what = f"chosen {parameter} ({value:g}) over that of {over} ({reference:g})"
+        quantities[name] = Quantity(value=value / reference, n=len(runs[name]), what=what)
+    return Measurement(quantities=quantities)
 
 
 def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
@@ -146,21 +140,12 @@ def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
     The interval is the bias-corrected bootstrap's over seeds (Efron 1987, SciPy's ``BCa``); runs
     of the same seed are drawn together.
     """
-    values = {
-        name: np.array([number(run, tag) for run in members]) for name, members in runs.items()
-    }
-    return Measurement(
-        quantities={
-            name: _ratio(
-                partial(np.std, ddof=1),
-                mine,
-                values[over],
-                f"standard deviation of {tag} over seeds, {name} over {over}",
-            )
-            for name, mine in values.items()
-            if name != over
-        }
-    )
+    values = {name: np.array([number(run, tag) for run in each]) for name, each in runs.items()}
+    reference, spread, quantities = values.pop(over), partial(np.std, ddof=1), {}
+    for name, mine in values.items():
+        what = f"standard deviation of {tag} over seeds, {name} over {over}"
+        quantities[name] = _ratio(spread, mine, reference, what)
+    return Measurement(quantities=quantities)
 
 
 def _ratio(of: Callable[..., Any], a: FloatArray, b: FloatArray, what: str) -> Quantity:
@@ -169,14 +154,7 @@ def _ratio(of: Callable[..., Any], a: FloatArray, b: FloatArray, what: str) -> Q
     def ratio(a: FloatArray, b: FloatArray, axis: int = -1) -> Any:
         return of(a, axis=axis) / of(b, axis=axis)
 
-    found = stats.bootstrap(
-        (a, b),
-        ratio,
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        method="BCa",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    low, high = float(found.low), float(found.high)
+    how = {"n_resamples": RESAMPLES, "method": "BCa", "rng": np.random.default_rng(0)}
+    found = stats.bootstrap((a, b), ratio, paired=True, vectorized=True, **how)
+    low, high = map(float, found.confidence_interval)
     return Quantity(value=float(ratio(a, b)), low=low, high=high, n=len(a), what=what)

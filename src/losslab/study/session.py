@@ -1,7 +1,8 @@
 """What one command does with a study: it opens it, and plans, checks and does its runs."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,10 @@ from losslab.experiment.identity import folder_of
 from losslab.experiment.make import make
 from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
 from losslab.recording import Run, manifest
+from losslab.report.selectors import split
 from losslab.study.shared_runs import SharedRuns
 from losslab.sweepers import only_with_m
+from losslab.text import nearest
 
 if TYPE_CHECKING:
     from losslab.study.study import Study
@@ -39,6 +42,9 @@ class Session:
     overrides: Sequence[str]  # for every run, after those of the study itself
     console: Console  # for progress and the report
     command: str  # as typed, for the report
+    left_out: Collection[str] = ()  # sets, arms and conditions that the command deletes
+    # as of :func:`~losslab.experiment.prepare`
+    _built: dict[str, frozenset[str]] = field(default_factory=dict)
 
     @cached_property
     def _common(self) -> DictConfig:
@@ -71,18 +77,13 @@ class Session:
     def do(
         self, runs: Sequence[Run], title: str, *, checked: Callable[[], None] = lambda: None
     ) -> list[Failed]:
-        """Do the runs that are not finished; return those that failed.
+        """Do the planned runs that are not finished; return those that failed.
 
-        Args:
-            runs: Planned.
-            title: What is being done, for the progress bar.
-            checked: Called when all runs have been checked, before the first one starts.
+        ``checked`` is called when all have been checked, before the first one starts.
         """
         distinct = list(dict.fromkeys(runs))
         missing = [run for run in distinct if run.pending]
-        built: set[str] = set()
-        for run in missing:
-            prepare(run, elsewhere=self.launcher.device is not None, built=built)
+        self._prepare(missing)
         checked()
         left = [run for run in missing if not self._shared.take(run)]
         if len(left) < len(missing):
@@ -90,6 +91,29 @@ class Session:
             self.console.print(Text(f"{self.name}: {taken}"))
         dispatch(self.launcher, left, console=self.console, title=f"{self.name}: {title}")
         return outcome(distinct)
+
+    def _prepare(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            prepare(run, elsewhere=self.launcher.device is not None, built=self._built)
+
+    def check_metrics(self, metrics: Sequence[tuple[str, str]], runs: Sequence[Run]) -> None:
+        """Refuse a metric that none of these runs, one of each configuration, can record.
+
+        Beside each metric is who names it, such as ``claim level``.
+        """
+        self._prepare(run for run in runs if run.pending)
+        found = set[str]().union(*self._built.values())
+        for run in runs:
+            if run.finished:  # what it lacks, another seed may have
+                found.update(run.summary, (f"why/{name}/" for name in run.composed.diagnostics))
+        for where, metric in metrics:
+            tag, _ = split(metric)
+            below = "/".join([*tag.split("/")[:2], ""])
+            if tag not in found and below not in found:
+                raise ValueError(
+                    f"{where}: no run of the study records {tag!r}{nearest(tag, found)}; give "
+                    "another metric, or add the diagnostic that measures it to study.base"
+                )
 
 
 class Template:
@@ -128,22 +152,15 @@ def open_study(
 ) -> tuple["Study", Session]:
     """Return a study, checked, and what its runs need; nothing is run.
 
-    Args:
-        composer: Open.
-        name: Of the study.
-        overrides: For every run, and for the study itself where they begin with ``study.``.
-        console: For progress and the report.
-        command: As typed, for the report.
-
-    Raises:
-        ValueError: No such study or key, or its parts do not fit.
+    Overrides are for every run, or for the study itself where they begin with ``study.``. No such
+    study or key, or parts that do not fit, are a ``ValueError``.
     """
     if name in only_in_repository(composer):
         raise ValueError(
             f"the study {name} has its own code and is in losslab's repository, not in this "
             f"installation; run it in a checkout, or add --config-dir with its experiments/{name}"
         )
-    overrides = [quoted(text) for text in overrides]
+    overrides = _numbered(composer, name, [quoted(text) for text in overrides])
     parsed = composer.parse(overrides)
     only_with_m(parsed)
     about_study = [o.input_line or "" for o in parsed if o.key_or_group.startswith("study.")]
@@ -151,7 +168,27 @@ def open_study(
     node = composer.compose([f"+study={name}", *about_study]).study
     folder = name if node.get("size", SIZES[0]) == SIZES[0] else f"{name}_{node.size}"
     study: Study = make(sized(node, name), "study", recursive=False)
-    return study, Session(composer, folder, for_runs, console, command)
+    left_out = [o.key_or_group.rpartition(".")[2] for o in parsed if o.is_delete()]
+    return study, Session(composer, folder, for_runs, console, command, left_out)
+
+
+def _numbered(composer: Composer, name: str, overrides: Sequence[str]) -> list[str]:
+    """Return overrides in which ``study.claims.<id>`` is the claim's number in the list."""
+    found = [re.fullmatch(r"([+~]*study\.claims\.)([^.=]+)(.*)", text) for text in overrides]
+    if not any(found):
+        return list(overrides)
+    claims = composer.compose([f"+study={name}"]).study.get("claims", [])
+    numbers = {str(claim.get("id")): str(number) for number, claim in enumerate(claims)}
+    for match in filter(None, found):
+        if match[2] not in {*numbers, *numbers.values()}:
+            raise ValueError(
+                f"{match[0]}: no claim {match[2]!r}{nearest(match[2], numbers)}; the claims of "
+                f"{name} are {', '.join(numbers)}"
+            )
+    return [
+        f"{match[1]}{numbers.get(match[2], match[2])}{match[3]}" if match else text
+        for text, match in zip(overrides, found, strict=True)
+    ]
 
 
 def sized(node: DictConfig, name: str) -> DictConfig:

@@ -1,6 +1,7 @@
 """A study: ``conf/study/NAME.yaml`` planned, its missing runs done, measured and reported."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
@@ -29,6 +30,7 @@ from losslab.report.plan import (
     in_condition,
 )
 from losslab.study.session import Session, Template
+from losslab.text import nearest
 
 if TYPE_CHECKING:
     from losslab.study.measure import Runs
@@ -142,54 +144,44 @@ class Study:
     def __post_init__(self) -> None:
         for name, kind in _PARTS.items():
             object.__setattr__(self, name, parse(kind, getattr(self, name), f"study.{name}"))
-        if not self.arms and not self.measures:
-            raise ValueError("the study has neither arms nor measures; give one of them")
-        if self.arms:
-            self._check_comparison()
         for name, node in self.measures.items():
             check_arguments(_waiting(node), f"study.measures.{name}")
+        for fault in (*self._faults(), *(self._faults_of_arms() if self.arms else ())):
+            raise ValueError(fault)
+
+    def _faults(self) -> Iterator[str]:
+        if not self.arms and not self.measures:
+            yield "the study has neither arms nor measures; give one of them"
         for claim in self.claims:
             measure = claim.quantity.partition(".")[0]
             if claim.quantity and measure not in self.measures:
-                raise ValueError(
-                    f"claim {claim.id} is about the measure {measure!r}; the study has "
-                    f"{', '.join(self.measures)}"
-                )
+                known = ", ".join(self.measures)
+                yield f"claim {claim.id} is about the measure {measure!r}; the study has {known}"
 
-    def _check_comparison(self) -> None:
+    def _faults_of_arms(self) -> Iterator[str]:
         for name in ("values", "tune_seeds", "confirm_seeds", "confirm_at"):
             given = getattr(self, name)
             if not given or len(set(given)) < len(given):
-                raise ValueError(f"study.{name}={given}; give a list of at least one, each once")
-            if name.endswith("_seeds") and min(given) < 0:
-                raise ValueError(f"study.{name}={given}; give numbers from 0 up")
+                yield f"study.{name}={given}; give a list of at least one, each once"
+            if name.endswith("_seeds") and min(given, default=0) < 0:
+                yield f"study.{name}={given}; give numbers from 0 up"
+        random = [name for name, arm in self.arms.items() if arm.start is None]
         for name, arm in self.arms.items():
-            starts = [key for key, each in self.arms.items() if each.start is None and key != name]
-            if arm.start is not None and arm.start not in starts:
-                raise ValueError(
-                    f"study.arms.{name}.start={arm.start}; give an arm that starts from random "
-                    f"weights: {', '.join(starts)}"
-                )
+            if arm.start is not None and arm.start not in random:
+                allowed = f"give an arm that starts from random weights: {', '.join(random)}"
+                yield f"study.arms.{name}.start={arm.start}; {allowed}"
         for kind in ("arms", "conditions"):
-            for name in getattr(self, kind):
-                if "@" in name:
-                    raise ValueError(f"study.{kind}.{name}: give a name without @")
+            for name in (name for name in getattr(self, kind) if "@" in name):
+                yield f"study.{kind}.{name}: give a name without @"
         if self.reference not in self.arms:
-            raise ValueError(
-                f"study.reference={self.reference}; allowed are {', '.join(self.arms)}"
-            )
+            yield f"study.reference={self.reference}; allowed are {', '.join(self.arms)}"
         if not set(self.confirm_at) <= set(CONFIRM_AT):
-            raise ValueError(
-                f"study.confirm_at={self.confirm_at}; allowed are {', '.join(CONFIRM_AT)}"
-            )
+            yield f"study.confirm_at={self.confirm_at}; allowed are {', '.join(CONFIRM_AT)}"
         if not self.parameter:
-            raise ValueError("study.parameter is missing; give the key that is tuned")
-        both = set(self.tune_seeds) & set(self.confirm_seeds)
-        if both:
-            raise ValueError(
-                f"the seeds {sorted(both)} are in tune_seeds and confirm_seeds; a comparison needs "
-                "fresh ones"
-            )
+            yield "study.parameter is missing; give the key that is tuned"
+        if both := set(self.tune_seeds) & set(self.confirm_seeds):
+            rule = "in tune_seeds and confirm_seeds; a comparison needs fresh ones"
+            yield f"the seeds {sorted(both)} are {rule}"
 
     def cells(self, session: Session) -> dict[str, Cell]:
         """Return every arm under every condition, composed."""
@@ -264,6 +256,7 @@ class Study:
             cells, sets = self.cells(session), self.sets(session)
             # A claim that cannot be judged should not cost a training first.
             plan = self.plan(session, cells, sets)
+            self._check_names(session, plan, cells, sets)
             every = [run for runs in sets.values() for run in runs]
             failed: list[Failed] = []
             if every or not cells:
@@ -280,6 +273,30 @@ class Study:
         report.build(session.root, console=session.console)
         return failed
 
+    def _check_names(
+        self, session: Session, plan: Plan, cells: Mapping[str, Cell], sets: "Runs"
+    ) -> None:
+        """Refuse sets of runs that there are not, and metrics that no configuration can record."""
+        known = [*sets, *cells]
+        known += [f"{cell}:{rate}" for cell in cells for rate in plan.rates if rate != "own"]
+        metrics = [(f"claim {claim.id}", claim.metric) for claim in self.claims if claim.metric]
+        metrics += [("study.select", self.select)] * bool(self.arms)
+        for name, node in self.measures.items():
+            of_sets, of_metrics = _named(node)
+            metrics += [(f"study.measures.{name}", metric) for metric in of_metrics]
+            for word in map(str, [*node.get("needs", []), *of_sets]):
+                if word not in known and not {*re.split("[@:]", word)} & {*session.left_out}:
+                    raise ValueError(
+                        f"study.measures.{name} is about {word!r}{nearest(word, known)}; the "
+                        f"study's sets of runs are {', '.join(known)}"
+                    )
+        parameter, seeds = self.parameter, self.tune_seeds
+        first = [
+            cell.run(parameter, cell.values[0], seeds[0], start=None) for cell in cells.values()
+        ]
+        if metrics:
+            session.check_metrics(metrics, first + [runs[0] for runs in sets.values()])
+
     def _varied(self, session: Session) -> set[str]:
         """Return the keys that the study itself sets, run by run."""
         if not self.arms:
@@ -292,26 +309,21 @@ class Study:
         self, session: Session, plan: Plan, cells: Sequence[Cell]
     ) -> tuple[Plan, "Runs", list[Failed]]:
         """Run the grid of some arms, choose, and run them on fresh seeds."""
-        grid: list[Point] = [
-            (cell, None, value)
-            for cell in cells
-            if cell.start is None or cell.start in plan.chosen
-            for value in cell.values
-        ]
+        ready = [cell for cell in cells if cell.start is None or cell.start in plan.chosen]
+        grid: list[Point] = [(cell, None, value) for cell in ready for value in cell.values]
         plan, _, failed = self._do(session, plan, "tune", grid)
         tuned = report.select(report.tuning_points(plan, report.load_runs(session.root)))
         plan = replace(plan, chosen={arm: choice.value for arm, choice in tuned.items()})
-        chosen: list[Point] = []
-        for cell in cells:
-            own, reference = plan.chosen.get(cell.name), plan.chosen.get(cell.reference)
-            if own is not None and "own" in self.confirm_at:
-                chosen.append((cell, "own", own))
-            if own is not None and reference is not None:
-                if "reference" in self.confirm_at:
-                    chosen.append((cell, "reference", reference))
-                if cell.arm.scale is not None:
-                    chosen.append((cell, "scaled", reference * cell.arm.scale))
-        plan, confirmed, more = self._do(session, plan, "confirm", chosen)
+        points: list[Point] = []
+        for cell in (cell for cell in cells if cell.name in plan.chosen):
+            reference = plan.chosen.get(cell.reference)
+            if "own" in self.confirm_at:
+                points.append((cell, "own", plan.chosen[cell.name]))
+            if reference is not None and "reference" in self.confirm_at:
+                points.append((cell, "reference", reference))
+            if reference is not None and cell.arm.scale is not None:
+                points.append((cell, "scaled", reference * cell.arm.scale))
+        plan, confirmed, more = self._do(session, plan, "confirm", points)
         return plan, confirmed, failed + more
 
     def _do(
@@ -321,22 +333,19 @@ class Study:
         own = [run for run in plan.confirm if run.rate == "own"]
         own += [run for run in plan.tune if run.value == plan.chosen.get(run.arm)]
         starts = {(run.arm, run.seed): run.run for run in own}
-        seeds = self.tune_seeds if title == "tune" else self.confirm_seeds
-        runs: list[Run] = []
         planned: list[PlannedRun] = []
         sets: Runs = {}
         for cell, rate, value in points:
-            made = [
-                cell.run(self.parameter, value, seed, start=starts.get((str(cell.start), seed)))
-                for seed in seeds
-            ]
-            runs += made
-            planned += [PlannedRun(cell.name, value, run.seed, run.name, rate) for run in made]
-            sets[cell.name if rate == "own" else f"{cell.name}:{rate}"] = made
+            for seed in self.tune_seeds if title == "tune" else self.confirm_seeds:
+                start = starts.get((str(cell.start), seed))
+                run = cell.run(self.parameter, value, seed, start=start)
+                sets.setdefault(f"{cell.name}:{rate or value}", []).append(run)
+                planned.append(PlannedRun(cell.name, value, run.seed, run.name, rate))
         more: dict[str, Any] = {title: (*getattr(plan, title), *planned)}
         plan = replace(plan, **more)
+        runs = [run for members in sets.values() for run in members]
         failed = session.do(runs, title, checked=partial(_write, session, plan))
-        return plan, sets, failed
+        return plan, {name.removesuffix(":own"): members for name, members in sets.items()}, failed
 
     def _measure(self, session: Session, sets: "Runs", labels: Mapping[str, str]) -> None:
         """Call the measures whose runs are all finished; write ``evidence.json``."""
@@ -361,6 +370,19 @@ def _grid_of(name: str, arm: ArmSpec, under: ConditionSpec) -> list[float] | Non
     if isinstance(under.values, Mapping):
         return under.values.get(name) or arm.values
     return arm.values or under.values
+
+
+def _named(node: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the sets of runs and the metrics that a measure of losslab's own names."""
+    if not str(node.get("_target_")).startswith("losslab.study."):
+        return [], []
+    about = [node, *node.get("quantities", {}).values()]
+    given = [(key, value) for each in about for key, value in each.items()]
+    pairs = [value for key, value in given if key in ("left", "over") and isinstance(value, list)]
+    sets = [value for key, value in given if key in ("from", "to", "whole")]
+    sets += [value for key, value in given if key == "over" and isinstance(value, str)]
+    metrics = [value for key, value in given if key in ("tag", "metric")]
+    return sets + [pair[0] for pair in pairs], metrics + [pair[-1] for pair in pairs]
 
 
 def _waiting(node: Mapping[str, Any]) -> DictConfig:

@@ -39,7 +39,7 @@ class Sweep:
             ValueError: Something about one of them is wrong.
         """
         runs: dict[object, Run] = {}
-        built: set[str] = set()
+        built: dict[str, frozenset[str]] = {}
         for texts in points:
             full = self.composer.vary(texts)
             config = self.launcher.on_its_device(without_hydra(full))

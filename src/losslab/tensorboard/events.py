@@ -1,18 +1,16 @@
 """One event file: TensorBoard's own records, without a thread beside training."""
 
-import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+from tensorboard.compat.tensorflow_stub.errors import DataLossError, OutOfRangeError
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from losslab.files import read_bytes
-
 _VERSION = "brain.Event:2"
-_HEADER, _FOOTER = struct.Struct("<QI"), struct.Struct("<I")
 
 
 class EventFile:
@@ -48,17 +46,8 @@ class EventFile:
 
 def read_events(path: Path) -> Iterator[Event]:
     """Yield the events of a file up to the first that is cut off or damaged."""
-    content = read_bytes(path)
-    position = 0
-    while position + _HEADER.size <= len(content):
-        size, size_checksum = _HEADER.unpack_from(content, position)
-        if masked_crc32c(content[position : position + 8]) != size_checksum:
-            return
-        start = position + _HEADER.size
-        position = start + size + _FOOTER.size
-        record = content[start : start + size]
-        if position > len(content):
-            return
-        if (masked_crc32c(record),) != _FOOTER.unpack_from(content, start + size):
-            return
-        yield Event.FromString(record)
+    reader = PyRecordReader_New(str(path))
+    with suppress(OutOfRangeError, DataLossError):
+        while True:
+            reader.GetNext()
+            yield Event.FromString(reader.record())

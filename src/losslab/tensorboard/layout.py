@@ -4,7 +4,7 @@ Every run holds the same layout, and TensorBoard makes one of equal ones. A char
 it that recorded its tag.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
@@ -30,6 +30,8 @@ _MECHANISMS = {
     "plateau at chance: 1 once it is left": "why/plateau/left",
 }
 
+_OVER = "over seeds with 95% interval"
+
 LAYOUT_TAGS = (*_METRICS.values(), *_MECHANISMS.values())
 """What the charts show, and what is averaged over seeds."""
 
@@ -39,39 +41,36 @@ INTERVAL = ("mean", "lo", "hi")
 
 def run_layout() -> "Summary.Value":
     """Return the charts of the runs: the metrics, then the mechanisms."""
-    return _summary(
-        layout_pb2.Category(title=title, chart=[_lines(*item) for item in charts.items()])
-        for title, charts in (("Losses side by side", _METRICS), ("Why", _MECHANISMS))
-    )
+
+    def lines(title: str, tag: str) -> layout_pb2.Chart:
+        # A regular expression that only its own tag fits.
+        content = layout_pb2.MultilineChartContent(tag=[f"^{tag}$"])
+        return layout_pb2.Chart(title=title, multiline=content)
+
+    return _layout(lines, {"Losses side by side": _METRICS, "Why": _MECHANISMS})
 
 
 def seeds_layout() -> "Summary.Value":
     """Return the charts of the means over seeds, with their intervals as margins."""
-    return _summary(
-        # TensorBoard 2.21 lays out margin charts from the last to the first, charts of lines not.
-        layout_pb2.Category(
-            title=title, chart=[_margin(*item) for item in reversed(charts.items())]
-        )
-        for title, charts in (
-            ("Mean over seeds with 95% interval", _METRICS),
-            ("Why: mean over seeds with 95% interval", _MECHANISMS),
-        )
+
+    def margin(title: str, tag: str) -> layout_pb2.Chart:
+        names = ("value", "lower", "upper")
+        series = {name: f"{tag}/{part}" for name, part in zip(names, INTERVAL, strict=True)}
+        return layout_pb2.Chart(title=title, margin={"series": [series]})
+
+    # TensorBoard 2.21 lays out margin charts from the last to the first, charts of lines not.
+    categories = {f"Mean {_OVER}": _METRICS, f"Why: mean {_OVER}": _MECHANISMS}
+    return _layout(margin, {name: dict(reversed(c.items())) for name, c in categories.items()})
+
+
+def _layout(
+    draw: Callable[[str, str], layout_pb2.Chart], categories: Mapping[str, Mapping[str, str]]
+) -> "Summary.Value":
+    layout = layout_pb2.Layout(
+        category=[
+            layout_pb2.Category(title=title, chart=[draw(*item) for item in charts.items()])
+            for title, charts in categories.items()
+        ]
     )
-
-
-def _lines(title: str, tag: str) -> layout_pb2.Chart:
-    # A regular expression that only its own tag fits.
-    content = layout_pb2.MultilineChartContent(tag=[f"^{tag}$"])
-    return layout_pb2.Chart(title=title, multiline=content)
-
-
-def _margin(title: str, tag: str) -> layout_pb2.Chart:
-    names = ("value", "lower", "upper")
-    series = {name: f"{tag}/{part}" for name, part in zip(names, INTERVAL, strict=True)}
-    return layout_pb2.Chart(title=title, margin={"series": [series]})
-
-
-def _summary(categories: Iterable[layout_pb2.Category]) -> "Summary.Value":
-    layout = layout_pb2.Layout(category=categories)
     about = metadata.create_summary_metadata()
     return tensor(metadata.CONFIG_SUMMARY_TAG, layout.SerializeToString(), about)

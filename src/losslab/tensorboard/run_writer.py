@@ -35,11 +35,8 @@ class RunWriter:
     ``add_hparams`` would make a second run, and an experiment record names one fixed set of
     columns, so that losses with other hyper-parameters lose theirs. Only the two session records
     are written: the table then has the union of all columns and every scalar as a metric.
-
-    Args:
-        run: Earlier event files in its directory are replaced.
-        hyper_parameters: Column to value, without the seed.
-        group: The configuration's name; runs with the same one make one row, averaged.
+    ``hyper_parameters`` are column to value, without the seed; runs with the same ``group``, the
+    configuration's name, make one row, averaged.
     """
 
     def __init__(self, run: Run, *, hyper_parameters: HyperParameters, group: str) -> None:
@@ -48,12 +45,10 @@ class RunWriter:
         self._group = group
 
     def open(self, *, start: float, records: Sequence[Mapping[str, Any]]) -> None:
-        """Write the file anew, so that no event is there twice.
+        """Write the file anew, in place of earlier ones, so that no event is there twice.
 
-        Args:
-            start: Unix time, in seconds.
-            records: Of a run that is resumed. What an earlier file shows beside scalars up to the
-                last of them is kept, too.
+        At the Unix time ``start`` in seconds, with the records of a run that is resumed. What an
+        earlier file shows beside scalars up to the last of them is kept, too.
         """
         self._start, folder = start, self._run.path
         earlier = sorted(folder.glob("*tfevents*"), key=lambda p: p.stat().st_mtime)
@@ -92,15 +87,13 @@ class RunWriter:
 
     def add_record(self, record: Mapping[str, Any]) -> None:
         """Write the tags of one record of ``metrics.jsonl`` as scalars over examples seen."""
-        self._add(record, scalars({tag: value for tag, value in record.items() if "/" in tag}))
+        tags = {tag: value for tag, value in record.items() if "/" in tag}
+        self.add_shown(record, scalars(tags))
 
     def add_shown(self, position: Mapping[str, Any], shown: Sequence["Summary.Value"]) -> None:
-        """Write images and histograms at the same place as a record."""
-        self._add(position, shown)
-
-    def _add(self, position: Mapping[str, Any], values: Sequence["Summary.Value"]) -> None:
+        """Write values, such as images and histograms, at the place of a record."""
         at = self._start + position["wall_s"]
-        self._events.add(values, step=position["examples"], wall_time=at)
+        self._events.add(shown, step=position["examples"], wall_time=at)
 
     def flush(self) -> None:
         """Write out what is held; done after each epoch, since a killed run loses it."""
@@ -108,8 +101,7 @@ class RunWriter:
 
     def close(self, *, success: bool) -> None:
         """End the session and close the file."""
-        status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
-        now = time.time()
+        status, now = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE, time.time()
         session = SessionEndInfo(status=status, end_time_secs=now)
         end = _session(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=session))
         try:
@@ -120,11 +112,9 @@ class RunWriter:
 
 def about(run: Run) -> dict[str, str]:
     """Return configuration, command, and versions with commit, as Markdown, of those written."""
-    texts = {}
-    files = run.files
+    texts, files = {}, run.files
     if files.config.exists():
-        config = read_text(files.config)
-        texts["config"] = _code("yaml", config)
+        texts["config"] = _code("yaml", read_text(files.config))
     if files.manifest.exists():
         manifest = read_json(files.manifest)
         texts["command"] = _code("sh", manifest["command"])

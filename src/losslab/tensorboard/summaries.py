@@ -5,17 +5,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tensorboard.compat.proto import types_pb2
 from tensorboard.compat.proto.summary_pb2 import (
     DATA_CLASS_TENSOR,
     HistogramProto,
     Summary,
     SummaryMetadata,
 )
-from tensorboard.compat.proto.tensor_pb2 import TensorProto
-from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.plugins.pr_curve import metadata as pr_curve_metadata
 from tensorboard.plugins.text import metadata as text_metadata
+from tensorboard.util.tensor_util import make_tensor_proto
 
 from losslab.metrics import nll
 
@@ -43,29 +41,18 @@ def histograms(
 ) -> list["Summary.Value"]:
     """Return histograms of a run's outputs and of its weights but those of one dimension.
 
-    Args:
-        logits: ``(N, K)`` of the validation part, finite.
-        labels: ``(N,)`` of it.
-        weights: By name.
+    Of finite logits ``(N, K)`` and labels ``(N,)`` of the validation part, and weights by name.
     """
     p_true = np.exp(-nll(logits.astype(np.float64), labels, reduction="none"))
-    return [
-        histogram("logits/val", *_binned(logits)),
-        histogram("p_true/val", *_binned(p_true, limits=(0.0, 1.0))),
-        *(
-            histogram(f"weights/{name}", *_binned(value))
-            for name, value in weights.items()
-            if value.ndim > 1
-        ),
-    ]
-
-
-def _binned(
-    values: FloatArray, *, limits: tuple[float, float] | None = None
-) -> tuple[Counts, FloatArray]:
-    flat = values.ravel()
-    some = flat[:: len(flat) // _MOST_VALUES + 1].astype(np.float64)
-    return np.histogram(some[np.isfinite(some)], bins=_BINS, range=limits)
+    values = {"logits/val": logits, "p_true/val": p_true}
+    values |= {f"weights/{name}": value for name, value in weights.items() if value.ndim > 1}
+    found = []
+    for tag, each in values.items():
+        some = each.ravel()[:: each.size // _MOST_VALUES + 1].astype(np.float64)
+        limits = (0.0, 1.0) if tag == "p_true/val" else None
+        counts, edges = np.histogram(some[np.isfinite(some)], bins=_BINS, range=limits)
+        found.append(histogram(tag, counts, edges))
+    return found
 
 
 def histogram(tag: str, counts: Counts, edges: FloatArray) -> "Summary.Value":
@@ -88,7 +75,7 @@ def histogram(tag: str, counts: Counts, edges: FloatArray) -> "Summary.Value":
 def text(tag: str, markdown: str) -> "Summary.Value":
     """Return a text, shown as Markdown."""
     about = text_metadata.create_summary_metadata(display_name="", description="")
-    return tensor(tag, _strings(markdown.encode()), about)
+    return tensor(tag, markdown.encode(), about)
 
 
 def precision_recall_curves(
@@ -96,10 +83,7 @@ def precision_recall_curves(
 ) -> list["Summary.Value"]:
     """Return a precision-recall curve a class; of more than 20 classes one of all together.
 
-    Args:
-        logits: ``(N, K)`` of the test part, finite.
-        labels: ``(N,)`` of it.
-        class_names: K names.
+    Of finite logits ``(N, K)`` and labels ``(N,)`` of the test part.
     """
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
@@ -120,18 +104,11 @@ def precision_recall_curves(
 def precision_recall(
     tag: str, positives: FloatArray, negatives: FloatArray, *, title: str, points: int = 101
 ) -> "Summary.Value":
-    """Return the precision-recall curve of one class against the others.
+    """Return the precision-recall curve of one class, from its examples' scores and all others'.
 
     Its points are at equal steps of recall, whatever the scale of the scores: softmax of raw
     outputs that squared error draws to 0 and 1 never comes near 1. (TensorBoard's tooltip takes
     the thresholds to be equally spaced; read its threshold as 1 - recall.)
-
-    Args:
-        tag: Its name.
-        positives: ``(P,)`` scores of the examples of that class, P ≥ 1.
-        negatives: ``(N,)`` scores of the others.
-        title: Shown above it.
-        points: At least 2.
     """
     # An example is taken for the class where its score is at least the threshold.
     at = np.quantile(positives, np.linspace(0, 1, points), method="higher")
@@ -139,26 +116,15 @@ def precision_recall(
         len(values) - np.searchsorted(np.sort(values), at, side="left")
         for values in (positives, negatives)
     )
-    true_negatives, false_negatives = len(negatives) - false, len(positives) - true
     precision, recall = true / (true + false), true / len(positives)
-    table = np.array([true, false, true_negatives, false_negatives, precision, recall])
+    counts = [true, false, len(negatives) - false, len(positives) - true]
     about = pr_curve_metadata.create_summary_metadata(
         display_name=title, description="", num_thresholds=points
     )
-    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in table.shape])
-    content = table.astype("<f4").tobytes()
-    proto = TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape=shape, tensor_content=content)
-    return tensor(tag, proto, about)
+    return tensor(tag, np.array([*counts, precision, recall], dtype=np.float32), about)
 
 
-def tensor(tag: str, content: TensorProto | bytes, about: SummaryMetadata) -> "Summary.Value":
-    """Return whatever a plugin reads, a tensor or bytes, with the plugin's own metadata."""
+def tensor(tag: str, content: FloatArray | bytes, about: SummaryMetadata) -> "Summary.Value":
+    """Return whatever a plugin reads, with the plugin's own metadata."""
     about.data_class = DATA_CLASS_TENSOR
-    proto = _strings(content) if isinstance(content, bytes) else content
-    return Summary.Value(tag=tag, tensor=proto, metadata=about)
-
-
-def _strings(content: bytes) -> TensorProto:
-    return TensorProto(
-        dtype=types_pb2.DT_STRING, tensor_shape=TensorShapeProto(), string_val=[content]
-    )
+    return Summary.Value(tag=tag, tensor=make_tensor_proto(content), metadata=about)
