@@ -113,6 +113,7 @@ def test_a_diverged_run_counts_to_the_end_and_an_unfinished_one_not_at_all(sweep
     assert means.seconds.tolist() == pytest.approx([0, 0.5, 0.875])
     assert means.tags == tuple(f"val/accuracy/{part}" for part in ("mean", "lo", "hi"))
     assert means.values[0, 2] == pytest.approx((0.8 + 0.7 + 0.9 + 0.1) / 4)
+    assert means_over_seeds([], ["val/accuracy"]).tags == ()  # of an arm that is not confirmed yet
 
 
 def test_runs_that_cannot_be_written_to_are_reported_on(sweep, tmp_path, monkeypatch):

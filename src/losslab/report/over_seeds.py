@@ -133,12 +133,11 @@ def means_over_seeds(runs: Sequence[Run], tags: Sequence[str], *, over: str = "e
         .drop_duplicates(over, keep="last").set_index(over).reindex(x)
         for each in records
     ]  # fmt: skip
-    numbers = np.array(
-        [
-            table.where(table.bfill().notna(), table.ffill()) if run.status == "diverged" else table
-            for run, table in zip(runs, tables, strict=True)
-        ]
-    )  # (seeds, places, tags and seconds)
+    tables = [
+        table.where(table.bfill().notna(), table.ffill()) if run.status == "diverged" else table
+        for run, table in zip(runs, tables, strict=True)
+    ]
+    numbers = np.array(tables).reshape(len(runs), len(x), len(tags) + 1)
     present = ~np.isnan(numbers)
     n = present.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
