@@ -14,7 +14,7 @@ def main() -> None:
     for asked in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(asked) is not signal.SIG_IGN:  # as in a script's background
             # While modules are imported, and at the very end, there is nothing to lose.
-            signal.signal(asked, lambda number, _: os._exit(128 + number))
+            signal.signal(asked, lambda number, _: _stop(number))
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -27,8 +27,15 @@ def main() -> None:
 
     try:
         command()
-    except KeyboardInterrupt as stop:  # as it ended anyway
-        os._exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
+    except KeyboardInterrupt as stop:  # as it began, or ended anyway
+        _stop(signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+
+
+def _stop(number: int) -> None:
+    stopping = sys.modules.get("losslab.stopping")
+    if stopping is None or not stopping.told:
+        os.write(2, b"losslab: stopped\n")
+    os._exit(128 + number)
 
 
 def _stream(number: int, before: io.TextIOWrapper | None) -> io.TextIOWrapper:
@@ -41,9 +48,10 @@ def _stream(number: int, before: io.TextIOWrapper | None) -> io.TextIOWrapper:
 
 
 class _Output(io.FileIO):
-    """Output that nobody reads any more is dropped, as in ``losslab report outputs | head``.
+    """Output that cannot be written is dropped; the command itself continues.
 
-    The command itself continues: reading its first lines is no request to stop a sweep.
+    Reading only its first lines, as in ``losslab report outputs | head``, is no request to stop a
+    sweep. A full disk is, but its runs may lie on another one; the command tells of it at its end.
     """
 
     def write(self, data: object) -> int:
@@ -51,7 +59,9 @@ class _Output(io.FileIO):
             return super().write(data)  # type: ignore[arg-type]
         except OSError as error:
             if not isinstance(error, BrokenPipeError) and self.fileno() != 2:
-                raise
+                from losslab.stopping import unwritten
+
+                unwritten.append(error)
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             return super().write(data)  # type: ignore[arg-type]
 

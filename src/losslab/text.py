@@ -31,8 +31,23 @@ def printable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Write a text as one line on standard error."""
-    sys.stderr.write(f"losslab: {printable(' '.join(text.split()))}\n")
+    """Write a text as one line on standard error, its longest words shortened."""
+    line = re.sub(r"\S{300,}", lambda word: f"{word[0][:100]}...{word[0][-40:]}", text)
+    sys.stderr.write(f"losslab: {printable(' '.join(line.split()))}\n")
+
+
+def out_of_memory(error: BaseException) -> str:
+    """Return one line about memory that an error is about; empty for other errors.
+
+    >>> out_of_memory(RuntimeError("can't allocate memory: tried to allocate 64000000000 bytes"))
+    'out of memory: 64 GB were asked for; make the model, the batch or the data smaller'
+    """
+    message = str(error)
+    if not (isinstance(error, MemoryError) or _MEMORY.search(message)):
+        return ""
+    asked = re.search(r"allocate (\d+) bytes", message)
+    much = f"{int(asked[1]) / 1e9:,.3g} GB were asked for; " if asked else ""
+    return f"out of memory: {much}make the model, the batch or the data smaller"
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
@@ -58,6 +73,9 @@ def printable_values(value: Any) -> Any:
     if isinstance(value, list):
         return [printable_values(item) for item in value]
     return printable(value) if isinstance(value, str) else value
+
+
+_MEMORY = re.compile("allocate memory|out of memory|bad_alloc|failed to map segment")
 
 
 class Markdown(str):

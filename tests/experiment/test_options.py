@@ -7,6 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
+from losslab.experiment import Composer, choices_of, plan_run
+from losslab.experiment.compose import without_hydra
 from running import read, records, status
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -143,3 +145,25 @@ def test_more_classes(losslab):
 def test_real_digits(losslab):
     run = losslab.run("data=mnist5k", "trainer.batch_size=64", "trainer.epochs=1")
     assert read(run / "summary.json")["test/accuracy"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        (("+optimizer.maximize=false",), ()),
+        (("+optimizer.dampening=0",), ()),
+        (("~optimizer.momentum",), ("optimizer.momentum=0",)),
+        (("~optimizer.weight_decay",), ()),
+        (("~trainer.log_every",), ()),
+        (("loss=map_gaussian", "~loss.likelihood.label_smoothing"), ("loss=map_gaussian",)),
+    ],
+    ids=" ".join,
+)
+def test_an_argument_with_its_default_is_no_other_run(words, same):
+    found = []
+    with Composer() as composer:
+        for overrides in (words, same):
+            full = composer.compose(["data=synthetic", "model=linear", *overrides])
+            found.append(plan_run(without_hydra(full), choices_of(full.hydra)))
+    assert found[0] == found[1]
+    assert found[0].digest == found[1].digest

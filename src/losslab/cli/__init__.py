@@ -8,9 +8,10 @@ import traceback
 
 import losslab
 from losslab.cli.commands import COMMANDS, complete
-from losslab.stopping import terminated_as_interrupted
-from losslab.text import say
+from losslab.stopping import terminated_as_interrupted, told, unwritten
+from losslab.text import out_of_memory, say
 
+FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
@@ -49,21 +50,27 @@ def main() -> None:
             code = int(end.code or 0)
         except Exception as error:
             # If a signal was the cause, whatever a library turned it into.
-            if not asked and not isinstance(error, ValueError | OSError | MemoryError):
+            known = isinstance(error, ValueError | OSError)
+            message = str(error) if known else out_of_memory(error)
+            if not asked and not (known or message):
                 raise
             if full_error:
                 traceback.print_exc()
             if not asked:
-                say(str(error) or type(error).__name__)
+                say(message or type(error).__name__)
             code = BAD_INPUT
+        kept = _KEPT if sys.argv[1:2] in (["train"], ["study"]) else ""
         if asked or code == INTERRUPTED:
-            runs = sys.argv[1:2] in (["train"], ["study"])
-            say(f"stopped{_KEPT if runs else ''}")
+            told.append(INTERRUPTED)
+            say(f"stopped{kept}")
             code = TERMINATED if asked and asked[0] == signal.SIGTERM else INTERRUPTED
         try:
             sys.stdout.flush()
         except OSError:  # reported already; Python itself would report it again as it exits
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if unwritten:
+            say(f"the output could not be written ({unwritten[0].strerror}){kept}")
+            code = code or FAILED
     raise SystemExit(code)
 
 

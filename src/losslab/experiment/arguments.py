@@ -189,6 +189,17 @@ def _kinds(target: Any) -> dict[str, Any]:
     return kinds
 
 
+@cache
+def defaults(path: str) -> dict[str, Any]:
+    """Return argument to default of what a ``_target_`` names, those that a file can hold."""
+    try:
+        parameters = inspect.signature(_target({"_target_": path}, "")).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    plain = (bool, int, float, str, NoneType)
+    return {p.name: p.default for p in parameters if isinstance(p.default, plain)}
+
+
 def _target(values: Mapping[str, Any], name: str) -> Any:
     """Return what a node names as its ``_target_``; refuse what cannot be imported or called."""
     path = values.get("_target_")

@@ -3,13 +3,14 @@
 import copy
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache, reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -33,6 +34,7 @@ STUDY_FOLDERS = sorted(path.parent for path in CONFIG_FOLDER.parent.glob("experi
 OF_A_SWEEP = ("launcher", "sweeper")
 """The groups that are no part of a run: who does it, and who asked for it."""
 
+_ABSENT = object()
 _NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
 _BASIC = "hydra._internal.core_plugins.basic_"
 # What a file may not change below ``hydra``: its usual value, and what to give instead.
@@ -133,7 +135,29 @@ class Composer:
             raise ValueError(f"cannot read a choice ({' '.join(str(error).split())})") from error
         _check_hydra(values.pop("hydra"))
         check_references(values)
+        self._check_global(config, {override.key_or_group for override in parsed})
         return config
+
+    def _check_global(self, config: DictConfig, typed: Collection[str]) -> None:
+        """Refuse what a custom choice sets beside its own group and other files set again."""
+        values: Any = OmegaConf.to_container(config, resolve=False)
+        composed = flatten(values)
+        chosen = config.hydra.runtime.choices.items()
+        for path in (own / str(g) / f"{choice}.yaml" for own in self._own for g, choice in chosen):
+            text = path.read_text("utf-8") if path.is_file() else ""
+            if not re.search(r"^# *@package +_global_", text, re.MULTILINE):
+                continue
+            node = yaml.safe_load(text)
+            for key, value in flatten(node if isinstance(node, dict) else {}).items():
+                over = {".".join(key.split(".")[:n]) for n in range(1, key.count(".") + 2)}
+                if over & {"defaults", *typed} or composed.get(key, _ABSENT) == value:
+                    continue
+                if key.startswith("hydra."):
+                    raise ValueError(_refused(key.removeprefix("hydra."), f"{path}: {key}"))
+                raise ValueError(
+                    f"{path} sets {key}, which has no effect, since a file that is composed after "
+                    f"it sets {key}, too; type {key}=..."
+                )
 
     def vary(self, overrides: Sequence[str]) -> DictConfig:
         """Return the same as :meth:`compose`, faster where only values differ from the last call.

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import yaml
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
 
-from losslab.experiment.arguments import normal
+from losslab.experiment.arguments import defaults, normal
 from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, usual_choices
 from losslab.experiment.data import CONTENT, content_of, is_custom
 from losslab.experiment.overrides import nearest
@@ -49,7 +50,7 @@ def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> 
             name leads out of the output folder.
     """
     _check_keys(config)
-    config = normal(config)
+    config = normal(_with_usual_arguments(normal(config), choices))
     data = config.get(CONTENT) or content_of(config.data)
     if data is not None and CONTENT not in config:  # the data that are there now
         config = config.copy()
@@ -70,6 +71,41 @@ def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> 
     )
     _inside(run.path, config.output_dir)
     return run
+
+
+def _with_usual_arguments(config: DictConfig, choices: Mapping[str, str]) -> DictConfig:
+    """Return a configuration with the arguments that the chosen files have, where it is the same.
+
+    An argument with its default, typed in addition (``+optimizer.maximize=false``), is left out;
+    one that was taken away (``~optimizer.momentum``) is there with its default.
+    """
+    container: Any = OmegaConf.to_container(config, resolve=False)
+    changed = {}
+    for group, choice in choices.items():
+        node, usual = container.get(group), _choice_file(group, choice)
+        if usual and isinstance(node, dict) and (found := _as_usual(node, usual)) != node:
+            changed[group] = found
+    return DictConfig(container | changed) if changed else config
+
+
+def _as_usual(node: dict[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    target = node.get("_target_")
+    if target is not None and target != usual.get("_target_"):
+        return node
+    known = defaults(target) if isinstance(target, str) else {}
+    kept: dict[str, Any] = {}
+    for key in [*node, *(key for key in usual if key not in node and key in known)]:
+        value = node.get(key, known.get(key))
+        if isinstance(value, dict) and isinstance(usual.get(key), Mapping):
+            value = _as_usual(value, usual[key])
+        if key in usual or key not in known or not _same(value, known[key]):
+            kept[key] = value
+    return kept
+
+
+def _same(value: object, default: object) -> bool:
+    # To Python, true is 1.
+    return value == default and isinstance(value, bool) is isinstance(default, bool)
 
 
 def folder_of(config: DictConfig) -> Path:
@@ -219,9 +255,14 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
 
 
 @cache
-def _usual_values(group: str, choice: str) -> dict[str, str]:
+def _choice_file(group: str, choice: str) -> dict[str, Any]:
     path = CONFIG_FOLDER / group / f"{choice}.yaml"
-    return _flat(OmegaConf.load(path)) if path.exists() else {}
+    found: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) if path.exists() else {}
+    return found
+
+
+def _usual_values(group: str, choice: str) -> dict[str, str]:
+    return {key: str(value) for key, value in flatten(_choice_file(group, choice)).items()}
 
 
 def _flat(config: Container) -> dict[str, str]:

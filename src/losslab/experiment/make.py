@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from losslab.experiment.arguments import check_arguments, is_number, needed
+from losslab.text import out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,7 @@ def make_optimizer_factory(node: DictConfig) -> MakeOptimizer:
 def _reason(error: InstantiationException, name: str) -> str:
     cause = error.__cause__ or error
     reason = first_words(cause).partition(" full_key:")[0]
-    if not isinstance(cause, ValueError | InstantiationException):
+    if not (isinstance(cause, ValueError | InstantiationException) or out_of_memory(cause)):
         reason = f"{type(cause).__name__}: {reason}"
     key = re.search(r"full_key: (\S+)", str(error))
     where = key.group(1) if key else name
@@ -101,5 +102,5 @@ def _reason(error: InstantiationException, name: str) -> str:
 
 def first_words(error: BaseException) -> str:
     """Return an error's message in one line, without the stack that torch's C++ part adds."""
-    message = str(error).partition("\nException raised from")[0]
+    message = out_of_memory(error) or str(error).partition("\nException raised from")[0]
     return " ".join(message.split()) or type(error).__name__

@@ -10,7 +10,7 @@ from typing import final
 from losslab.experiment import perform
 from losslab.launchers.base import Launcher, LauncherError, variables
 from losslab.recording import Run
-from losslab.stopping import end_with_parent
+from losslab.stopping import end_with_parent, interrupts_for_this_process
 
 
 @final
@@ -54,7 +54,8 @@ class Joblib(Launcher):
                 # Workers outlive a sweep; a new folder or new variables get new ones.
                 initargs=(str(Path.cwd()), variables()),
             )
-            return list(parallel(joblib.delayed(perform)(runs) for runs in work))
+            with interrupts_for_this_process():
+                return list(parallel(joblib.delayed(perform)(runs) for runs in work))
         except BrokenProcessPool as error:
             raise LauncherError(
                 "a worker process was killed, as happens when memory runs out; finished runs are "
