@@ -15,7 +15,7 @@ import pandas as pd
 from losslab import report
 from losslab.experiment import Composer, evaluate_run, quoted
 from losslab.experiment import load_model as load_model
-from losslab.files import read_json
+from losslab.files import as_path, read_json
 from losslab.launchers import Failed, outcome
 from losslab.recording import Run as Run
 from losslab.recording import curves_table, read_predictions
@@ -85,7 +85,7 @@ def train(
     Traceback (most recent call last):
     ValueError: unknown loss 'mes' (did you mean 'mse'?); allowed are ...
     """
-    overrides = [*map(quoted, words), *to_words(options)]
+    overrides = _overrides(words, options)
     with _opened(config_dir) as composer:
         run = train_one(composer, overrides, console=_console(progress))
     for failed in outcome([run]):
@@ -121,7 +121,7 @@ def sweep(
     >>> [(run.loss, run.seed) for run in runs]
     [('mse', 0), ('mse', 1), ('brier', 0), ('brier', 1)]
     """
-    overrides = [*map(quoted, words), *to_words(options, swept=True)]
+    overrides = _overrides(words, options, swept=True)
     with _opened(config_dir) as composer:
         runs = plan_sweep(composer, overrides, console=_console(progress)).run()
     failed = outcome(runs)
@@ -153,7 +153,7 @@ def study(
         ValueError: No such study or key, or its parts do not fit.
         RuntimeError: The launcher's workers ended before their runs did.
     """
-    overrides = [*words, *to_words(options)]
+    overrides = _overrides((name, *words), options)[1:]
     command = shlex.join(["losslab", "study", name, *overrides])
     with _opened(config_dir) as composer:
         planned, session = open_study(
@@ -174,7 +174,7 @@ def load_study(path: str | Path) -> StudyResult:
     Raises:
         ValueError: It has no ``results.json`` that can be read.
     """
-    folder = Path(path).expanduser()
+    folder = as_path(path).expanduser()
     try:
         results = read_json(folder / "results.json")
     except ValueError as error:
@@ -268,10 +268,23 @@ def evaluate(
     Raises:
         ValueError: It is not a finished run, a word is wrong, or images or classes do not fit.
     """
-    overrides = [*map(quoted, words), *to_words(options)]
+    overrides = _overrides(words, options)
     folder = None if config_dir is None else str(config_dir)
     with process_kept():
         return evaluate_run(run, overrides, config_dir=folder)
+
+
+def _overrides(
+    words: Sequence[object], options: Mapping[str, Any], *, swept: bool = False
+) -> list[str]:
+    """Return words and keywords as the words of a command, quoted."""
+    wrong = [word for word in words if not isinstance(word, str)]
+    if wrong:
+        raise ValueError(
+            f"{wrong[0]!r} is a {type(wrong[0]).__name__}; give text, such as 'loss=mse', or "
+            "keywords, such as seed=5"
+        )
+    return [*(quoted(str(word)) for word in words), *to_words(options, swept=swept)]
 
 
 def to_words(options: Mapping[str, Any], *, swept: bool = False) -> list[str]:
@@ -359,6 +372,13 @@ def _found(run: Run, reason: str = "") -> Run:
 
 
 def _runs(runs: Runs) -> Sequence[Run]:
+    each = [runs] if isinstance(runs, str | Path | Run | pd.DataFrame) else runs
+    kinds = str | Path | Run | pd.DataFrame
+    if not isinstance(each, Iterable) or not all(isinstance(one, kinds) for one in each):
+        raise ValueError(
+            f"{runs!r} is no folder of runs; give one, such as 'outputs/runs', runs, or a table of "
+            "them"
+        )
     if isinstance(runs, pd.DataFrame):
         return [Run.load(Path(row["path"]), group=row["group"]) for _, row in runs.iterrows()]
     if isinstance(runs, Run):

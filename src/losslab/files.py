@@ -345,6 +345,13 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def as_path(given: object) -> Path:
+    """Return a path that a caller gave; raise ``ValueError`` for what is none."""
+    if not isinstance(given, str | Path):
+        raise ValueError(f"{given!r} is no path; give a folder's, such as 'outputs/runs'")
+    return Path(given)
+
+
 def allow_open_files(wanted: int) -> int:
     """Raise this process's limit on open files, as far as it may; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

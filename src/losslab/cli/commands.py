@@ -61,27 +61,26 @@ def study(arguments: list[str]) -> int:
     if not given.words or "=" in given.words[0]:
         raise ValueError("name a study: losslab study NAME; see `losslab list study`")
     _find_own_modules()
-    from rich.text import Text
+    from losslab.experiment import Composer
 
     name, *overrides = given.words
     console = Console()
-    # That takes seconds, most of them for importing torch.
-    console.print(Text(f"{name}: composing and checking the runs"))
-    from losslab.experiment import Composer
-    from losslab.study.session import only_in_repository, open_study
-
     own = [] if given.config_dir is None else ["--config-dir", given.config_dir]
 
     def run() -> "list[Failed]":
         failed = []
         with Composer(given.config_dir) as composer:
+            # For seconds, of which importing torch takes most.
+            with console.status("composing"):
+                from losslab.study.session import only_in_repository, open_study
             if name == "all" and (absent := only_in_repository(composer)):
                 say(f"left out, as only losslab's repository has them: {', '.join(absent)}")
             for study in composer.choices("study") if name == "all" else [name]:
                 command = shlex.join(["losslab", "study", study, *own, *overrides])
-                planned, session = open_study(
-                    composer, study, overrides, console=console, command=command
-                )
+                with console.status(f"{study}: composing"):
+                    planned, session = open_study(
+                        composer, study, overrides, console=console, command=command
+                    )
                 failed += planned.run(session)
         return failed
 

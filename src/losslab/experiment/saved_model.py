@@ -21,6 +21,7 @@ from losslab.experiment.identity import kept_configuration
 from losslab.experiment.make import make
 from losslab.experiment.overrides import nearest
 from losslab.experiment.warm_start import load_weights
+from losslab.files import as_path
 from losslab.recording import Run
 from losslab.training import (
     PRECISIONS,
@@ -118,6 +119,11 @@ def load_model(run: Run | str | Path) -> SavedModel:
     ValueError: outputs is not a finished run; give its directory, .../seed=<n>
     """
     found = _found(run)
+    if found.status is None and found.files.model.is_file():
+        raise ValueError(
+            f"{found.files.status} is missing or altered, so that nothing vouches for the weights "
+            "beside it; put the original back, or train that run again"
+        )
     if not found.finished:
         raise ValueError(f"{found.path} is not a finished run; give its directory, .../seed=<n>")
     about = _about(found)
@@ -139,7 +145,7 @@ def load_model(run: Run | str | Path) -> SavedModel:
 
 
 def _found(run: Run | str | Path) -> Run:
-    return run if isinstance(run, Run) else Run.at(Path(run).expanduser())
+    return run if isinstance(run, Run) else Run.at(as_path(run).expanduser())
 
 
 def _about(run: Run) -> dict[str, Any]:
