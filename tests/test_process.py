@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -70,15 +71,44 @@ def test_a_pipe_that_nobody_reads(runs, stream):
     assert stream == "stderr" or (runs / "runs" / "report.md").exists()
 
 
-def test_what_cannot_be_shown_or_read_is_one_line(runs):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "runs"),
+        ("list",),
+        ("train", "--help"),
+        ("train", *TINY, "name=kept"),
+        ("--help",),
+    ],
+)
+def test_output_to_a_full_disk(runs, arguments):
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        report = start(runs, "report", "runs", stdout=full)
-    assert "No space left" in report.communicate()[1]
-    assert report.returncode == 2
+        command = start(runs, *arguments, stdout=full)
+    (line,) = command.communicate()[1].splitlines()
+    assert line == (
+        "losslab: the output could not be written (No space left on device); finished runs are kept"
+    )
+    assert command.returncode == 1
+    assert arguments[-1] != "name=kept" or list(runs.glob("outputs/kept/*/*/summary.json"))
+
+
+def test_a_name_that_the_locale_cannot_read(runs):
     train = start(runs, "train", "name=Größe", env=os.environ | NARROW)
     (line,) = train.communicate()[1].splitlines()
     assert "PYTHONUTF8=1" in line
     assert train.returncode == 2
+
+
+@pytest.mark.parametrize("gigabytes", [0.5, 2])
+def test_too_little_memory(tmp_path, gigabytes):
+    limit = int(gigabytes * 2**30)
+    train = start(
+        tmp_path,
+        *("train", *TINY),
+        before=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    (line,) = train.communicate()[1].splitlines()
+    assert (line.startswith("losslab: memory ran out"), train.returncode) == (True, 2), line
 
 
 @pytest.mark.slow
@@ -132,6 +162,36 @@ def test_a_signal_at_any_moment(runs, name):
         assert ended or command.returncode in (128 + number, -number), err
         lines = err.removeprefix("TensorBoard caught SIGTERM; exiting...\n")
         assert ended or name in ("board", "sweep") or lines in ("", STOPPED, "losslab: stopped\n")
+
+
+def is_importing(pid):
+    caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    return int(caught, 16) >> (signal.SIGTERM - 1) & 1
+
+
+def is_starting_workers(pid):
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum("LokyProcess" in Path(f"/proc/{c}/cmdline").read_text() for c in started) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "moment", "line"),
+    [("list", is_importing, "losslab: stopped\n"), ("sweep", is_starting_workers, STOPPED)],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts(tmp_path, name, moment, line, number):
+    command = start(
+        tmp_path,
+        *COMMANDS[name],
+        start_new_session=True,
+        before=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not moment(command.pid):
+        assert command.poll() is None
+        time.sleep(0.001)
+    time.sleep(0.3 if name == "sweep" else 0)  # Python starts in the workers
+    os.killpg(command.pid, number)
+    assert (command.communicate(timeout=60)[1], command.returncode) == (line, 128 + number)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The process of a command, ``losslab`` or ``python -m losslab``: its signals and its streams."""
 
+import contextlib
 import io
 import os
 import signal
@@ -13,8 +14,7 @@ def main() -> None:
     """Run the command line; Ctrl-C and SIGTERM end it quietly from the first moment."""
     for asked in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(asked) is not signal.SIG_IGN:  # as in a script's background
-            # While modules are imported, and at the very end, there is nothing to lose.
-            signal.signal(asked, lambda number, _: _stop(number))
+            signal.signal(asked, _stop)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -27,13 +27,16 @@ def main() -> None:
 
     try:
         command()
-    except KeyboardInterrupt as stop:  # as it began, or ended anyway
-        _stop(signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+    except SystemExit as end:
+        raise SystemExit(end.code or int(_Output.lost)) from None
+    except KeyboardInterrupt as stop:  # as it ended anyway
+        os._exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
 
 
-def _stop(number: int) -> None:
-    stopping = sys.modules.get("losslab.stopping")
-    if stopping is None or not stopping.told:
+def _stop(number: int, frame: object) -> None:
+    """End at once: while modules are imported, and at the very end, there is nothing to lose."""
+    del frame
+    with contextlib.suppress(OSError):
         os.write(2, b"losslab: stopped\n")
     os._exit(128 + number)
 
@@ -48,21 +51,25 @@ def _stream(number: int, before: io.TextIOWrapper | None) -> io.TextIOWrapper:
 
 
 class _Output(io.FileIO):
-    """Output that cannot be written is dropped; the command itself continues.
+    """Output that nobody reads any more is dropped, as in ``losslab report outputs | head``.
 
-    Reading only its first lines, as in ``losslab report outputs | head``, is no request to stop a
-    sweep. A full disk is, but its runs may lie on another one; the command tells of it at its end.
+    The command itself continues: reading its first lines is no request to stop a sweep. Nor is a
+    full disk that takes no more of them, but then the command says so and exits with 1.
     """
+
+    lost = False
 
     def write(self, data: object) -> int:
         try:
             return super().write(data)  # type: ignore[arg-type]
         except OSError as error:
-            if not isinstance(error, BrokenPipeError) and self.fileno() != 2:
-                from losslab.stopping import unwritten
-
-                unwritten.append(error)
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            if not isinstance(error, BrokenPipeError) and self.fileno() != 2:
+                _Output.lost = True
+                sys.stderr.write(
+                    f"losslab: the output could not be written ({error.strerror}); finished runs "
+                    "are kept\n"
+                )
             return super().write(data)  # type: ignore[arg-type]
 
 

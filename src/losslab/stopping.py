@@ -15,13 +15,6 @@ SECONDS_UNTIL_IMPATIENT = 1.0
 """Until then a second signal may be the first one's, sent to a process and to its group."""
 
 
-told: list[int] = []
-"""Not empty once the command has said that it was stopped."""
-
-unwritten: list[OSError] = []
-"""Why output was lost, if it was."""
-
-
 class Terminated(KeyboardInterrupt):
     """Asked to end by SIGTERM, as ``kill``, a time limit or a queueing system asks."""
 
@@ -70,27 +63,6 @@ def terminated_as_interrupted() -> Iterator[list[int]]:
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.unraisablehook = hook
-
-
-@contextlib.contextmanager
-def interrupts_for_this_process() -> Iterator[None]:
-    """Let processes that are started meanwhile never see Ctrl-C, which a terminal sends to all.
-
-    They inherit what this thread blocks; another thread receives the signal for this process,
-    whose handler runs in the main thread as ever.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    over = threading.Event()
-    receiver = threading.Thread(target=over.wait, daemon=True)
-    receiver.start()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        over.set()
 
 
 def end_with_parent() -> None:

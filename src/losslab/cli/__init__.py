@@ -8,10 +8,9 @@ import traceback
 
 import losslab
 from losslab.cli.commands import COMMANDS, complete
-from losslab.stopping import terminated_as_interrupted, told, unwritten
+from losslab.stopping import terminated_as_interrupted
 from losslab.text import out_of_memory, say
 
-FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
@@ -43,7 +42,6 @@ def main() -> None:
     with terminated_as_interrupted() as asked:
         try:
             code = _run(sys.argv[1:])
-            sys.stdout.flush()
         except KeyboardInterrupt:
             pass
         except SystemExit as end:  # of --help
@@ -61,16 +59,9 @@ def main() -> None:
             code = BAD_INPUT
         kept = _KEPT if sys.argv[1:2] in (["train"], ["study"]) else ""
         if asked or code == INTERRUPTED:
-            told.append(INTERRUPTED)
             say(f"stopped{kept}")
             code = TERMINATED if asked and asked[0] == signal.SIGTERM else INTERRUPTED
-        try:
-            sys.stdout.flush()
-        except OSError:  # reported already; Python itself would report it again as it exits
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if unwritten:
-            say(f"the output could not be written ({unwritten[0].strerror}){kept}")
-            code = code or FAILED
+        sys.stdout.flush()
     raise SystemExit(code)
 
 
