@@ -70,11 +70,28 @@ def test_a_pipe_that_nobody_reads(runs, stream):
     assert stream == "stderr" or (runs / "runs" / "report.md").exists()
 
 
-def test_what_cannot_be_shown_or_read_is_one_line(runs):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "runs"),
+        ("list",),
+        ("train", "--help"),
+        ("train", *TINY, "name=kept"),
+        ("--help",),
+    ],
+)
+def test_output_to_a_full_disk(runs, arguments):
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        report = start(runs, "report", "runs", stdout=full)
-    assert "No space left" in report.communicate()[1]
-    assert report.returncode == 2
+        command = start(runs, *arguments, stdout=full)
+    (line,) = command.communicate()[1].splitlines()
+    assert line == (
+        "losslab: the output could not be written (No space left on device); finished runs are kept"
+    )
+    assert command.returncode == 1
+    assert arguments[-1] != "name=kept" or list(runs.glob("outputs/kept/*/*/summary.json"))
+
+
+def test_a_name_that_the_locale_cannot_read(runs):
     train = start(runs, "train", "name=Größe", env=os.environ | NARROW)
     (line,) = train.communicate()[1].splitlines()
     assert "PYTHONUTF8=1" in line

@@ -27,6 +27,8 @@ def main() -> None:
 
     try:
         command()
+    except SystemExit as end:
+        raise SystemExit(end.code or int(_Output.lost)) from None
     except KeyboardInterrupt as stop:  # as it ended anyway
         os._exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
 
@@ -43,16 +45,23 @@ def _stream(number: int, before: io.TextIOWrapper | None) -> io.TextIOWrapper:
 class _Output(io.FileIO):
     """Output that nobody reads any more is dropped, as in ``losslab report outputs | head``.
 
-    The command itself continues: reading its first lines is no request to stop a sweep.
+    The command itself continues: reading its first lines is no request to stop a sweep. Nor is a
+    full disk that takes no more of them, but then the command says so and exits with 1.
     """
+
+    lost = False
 
     def write(self, data: object) -> int:
         try:
             return super().write(data)  # type: ignore[arg-type]
         except OSError as error:
-            if not isinstance(error, BrokenPipeError) and self.fileno() != 2:
-                raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            if not isinstance(error, BrokenPipeError) and self.fileno() != 2:
+                _Output.lost = True
+                sys.stderr.write(
+                    f"losslab: the output could not be written ({error.strerror}); finished runs "
+                    "are kept\n"
+                )
             return super().write(data)  # type: ignore[arg-type]
 
 

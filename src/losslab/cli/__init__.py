@@ -42,7 +42,6 @@ def main() -> None:
     with terminated_as_interrupted() as asked:
         try:
             code = _run(sys.argv[1:])
-            sys.stdout.flush()
         except KeyboardInterrupt:
             pass
         except SystemExit as end:  # of --help
@@ -60,10 +59,7 @@ def main() -> None:
             runs = sys.argv[1:2] in (["train"], ["study"])
             say(f"stopped{_KEPT if runs else ''}")
             code = TERMINATED if asked and asked[0] == signal.SIGTERM else INTERRUPTED
-        try:
-            sys.stdout.flush()
-        except OSError:  # reported already; Python itself would report it again as it exits
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout.flush()
     raise SystemExit(code)
 
 
