@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -149,6 +150,36 @@ def test_a_signal_at_any_moment(runs, name):
         assert ended or command.returncode in (128 + number, -number), err
         lines = err.removeprefix("TensorBoard caught SIGTERM; exiting...\n")
         assert ended or name in ("board", "sweep") or lines in ("", STOPPED, "losslab: stopped\n")
+
+
+def is_importing(pid):
+    caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    return int(caught, 16) >> (signal.SIGTERM - 1) & 1
+
+
+def is_starting_workers(pid):
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum("LokyProcess" in Path(f"/proc/{c}/cmdline").read_text() for c in started) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "moment", "line"),
+    [("list", is_importing, "losslab: stopped\n"), ("sweep", is_starting_workers, STOPPED)],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts(tmp_path, name, moment, line, number):
+    command = start(
+        tmp_path,
+        *COMMANDS[name],
+        start_new_session=True,
+        before=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not moment(command.pid):
+        assert command.poll() is None
+        time.sleep(0.001)
+    time.sleep(0.3 if name == "sweep" else 0)  # Python starts in the workers
+    os.killpg(command.pid, number)
+    assert (command.communicate(timeout=60)[1], command.returncode) == (line, 128 + number)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The process of a command, ``losslab`` or ``python -m losslab``: its signals and its streams."""
 
+import contextlib
 import io
 import os
 import signal
@@ -13,8 +14,7 @@ def main() -> None:
     """Run the command line; Ctrl-C and SIGTERM end it quietly from the first moment."""
     for asked in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(asked) is not signal.SIG_IGN:  # as in a script's background
-            # While modules are imported, and at the very end, there is nothing to lose.
-            signal.signal(asked, lambda number, _: os._exit(128 + number))
+            signal.signal(asked, _stop)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -31,6 +31,14 @@ def main() -> None:
         raise SystemExit(end.code or int(_Output.lost)) from None
     except KeyboardInterrupt as stop:  # as it ended anyway
         os._exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
+
+
+def _stop(number: int, frame: object) -> None:
+    """End at once: while modules are imported, and at the very end, there is nothing to lose."""
+    del frame
+    with contextlib.suppress(OSError):
+        os.write(2, b"losslab: stopped\n")
+    os._exit(128 + number)
 
 
 def _stream(number: int, before: io.TextIOWrapper | None) -> io.TextIOWrapper:

@@ -1,9 +1,11 @@
 """Runs on this machine, in this process or in one worker process per core."""
 
 import os
+import signal
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import final
 
@@ -46,15 +48,24 @@ class Joblib(Launcher):
 
         try:
             # No batches: a run takes much longer than dispatching it.
-            parallel = joblib.Parallel(
+            with joblib.Parallel(
+                return_as="generator",
                 n_jobs=self.workers,
                 backend="loky",
                 batch_size=1,
                 initializer=_begin,
                 # Workers outlive a sweep; a new folder or new variables get new ones.
                 initargs=(str(Path.cwd()), variables()),
-            )
-            return list(parallel(joblib.delayed(perform)(runs) for runs in work))
+            ) as parallel:
+                # Ctrl-C reaches workers, too, even while Python starts in them; started like this
+                # they leave it to this process, which ends them.
+                resource_tracker.ensure_running()  # first, as its start unblocks the signal
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+                try:
+                    returned = parallel(joblib.delayed(perform)(runs) for runs in work)
+                finally:
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+                return list(returned)
         except BrokenProcessPool as error:
             raise LauncherError(
                 "a worker process was killed, as happens when memory runs out; finished runs are "
