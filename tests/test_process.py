@@ -99,6 +99,18 @@ def test_a_name_that_the_locale_cannot_read(runs):
     assert train.returncode == 2
 
 
+@pytest.mark.parametrize("gigabytes", [0.5, 2])
+def test_too_little_memory(tmp_path, gigabytes):
+    limit = int(gigabytes * 2**30)
+    train = start(
+        tmp_path,
+        *("train", *TINY),
+        before=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    (line,) = train.communicate()[1].splitlines()
+    assert (line.startswith("losslab: memory ran out"), train.returncode) == (True, 2), line
+
+
 @pytest.mark.slow
 def test_no_home(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(

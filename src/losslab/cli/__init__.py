@@ -15,6 +15,11 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
 _KEPT = "; finished runs are kept, and the same command resumes"
+# In errors of the dynamic linker, of torch and of C++.
+_NO_MEMORY = (
+    *("failed to map segment", "annot allocate memory", "can't allocate memory"),
+    *("bad_alloc", "can't start new thread"),
+)
 
 USAGE = """\
 losslab: why does squared error underperform cross-entropy for classification?
@@ -47,12 +52,18 @@ def main() -> None:
         except SystemExit as end:  # of --help
             code = int(end.code or 0)
         except Exception as error:
+            no_memory = isinstance(error, MemoryError) or (
+                isinstance(error, ImportError | OSError | RuntimeError)
+                and any(text in str(error) for text in _NO_MEMORY)
+            )
             # If a signal was the cause, whatever a library turned it into.
-            if not asked and not isinstance(error, ValueError | OSError | MemoryError):
+            if not asked and not no_memory and not isinstance(error, ValueError | OSError):
                 raise
             if full_error:
                 traceback.print_exc()
-            if not asked:
+            if not asked and no_memory:
+                say(f"memory ran out{_KEPT}; free some, or raise its limit, see `ulimit -v`")
+            elif not asked:
                 say(str(error) or type(error).__name__)
             code = BAD_INPUT
         if asked or code == INTERRUPTED:
