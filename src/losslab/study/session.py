@@ -14,6 +14,7 @@ from losslab.experiment.compose import without_hydra
 from losslab.experiment.identity import folder_of
 from losslab.experiment.make import make
 from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
+from losslab.launchers.progress import counted
 from losslab.recording import Run
 from losslab.sweepers import only_with_m
 
@@ -73,7 +74,7 @@ class Session:
         distinct = list(dict.fromkeys(runs))
         missing = [run for run in distinct if run.pending]
         built: set[str] = set()
-        for run in missing:
+        for run in counted(missing, console=self.console):
             prepare(run, elsewhere=self.launcher.device is not None, built=built)
         checked()
         dispatch(self.launcher, missing, console=self.console, title=f"{self.name}: {title}")
