@@ -40,14 +40,14 @@ def out_of_memory(error: BaseException) -> str:
     """Return one line about memory that an error is about; empty for other errors.
 
     >>> out_of_memory(RuntimeError("can't allocate memory: tried to allocate 64000000000 bytes"))
-    'out of memory: 64 GB were asked for; make the model, the batch or the data smaller'
+    'memory ran out: 64 GB were asked for; make the model or the data smaller, or free some'
     """
     message = str(error)
     if not (isinstance(error, MemoryError) or _MEMORY.search(message)):
         return ""
     asked = re.search(r"allocate (\d+) bytes", message)
     much = f"{int(asked[1]) / 1e9:,.3g} GB were asked for; " if asked else ""
-    return f"out of memory: {much}make the model, the batch or the data smaller"
+    return f"memory ran out: {much}make the model or the data smaller, or free some"
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
@@ -75,7 +75,9 @@ def printable_values(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
-_MEMORY = re.compile("allocate memory|out of memory|bad_alloc|failed to map segment")
+_MEMORY = re.compile(
+    "allocate memory|out of memory|memory ran out|bad_alloc|failed to map segment|start new thread"
+)
 
 
 class Markdown(str):

@@ -1,8 +1,10 @@
 """A live progress bar of a sweep, from status files, so that it works with every launcher."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -11,6 +13,20 @@ from rich.text import Text
 from losslab.recording import FINISHED, Run
 
 SECONDS_BETWEEN_LOOKS = 0.5
+
+SECONDS_OF_SILENCE = 3.0
+
+_Item = TypeVar("_Item")
+
+
+def counted(items: Iterable[_Item], *, console: Console) -> Iterator[_Item]:
+    """Give runs to check; say how many there are if that takes more than a few seconds."""
+    every, began, told = list(items), time.monotonic(), False
+    for done, item in enumerate(every):
+        if not told and time.monotonic() - began > SECONDS_OF_SILENCE:
+            told = True
+            console.print(Text(f"checking {len(every)} runs first, {done} so far"))
+        yield item
 
 
 class SweepProgress:

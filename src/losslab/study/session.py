@@ -16,6 +16,7 @@ from losslab.experiment.compose import without_hydra
 from losslab.experiment.identity import folder_of
 from losslab.experiment.make import make
 from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
+from losslab.launchers.progress import counted
 from losslab.recording import Run, manifest
 from losslab.report.selectors import split
 from losslab.study.shared_runs import SharedRuns
@@ -83,7 +84,7 @@ class Session:
         """
         distinct = list(dict.fromkeys(runs))
         missing = [run for run in distinct if run.pending]
-        self._prepare(missing)
+        self._prepare(counted(missing, console=self.console))
         checked()
         left = [run for run in missing if not self._shared.take(run)]
         if len(left) < len(missing):

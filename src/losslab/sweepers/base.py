@@ -13,6 +13,7 @@ from rich.console import Console
 from losslab.experiment import Composer, choices_of, command_for, plan_run, prepare
 from losslab.experiment.compose import OF_A_SWEEP, without_hydra
 from losslab.launchers import Launcher, dispatch
+from losslab.launchers.progress import counted
 from losslab.recording import Run
 
 Texts = list[str]
@@ -40,7 +41,7 @@ class Sweep:
         """
         runs: dict[object, Run] = {}
         built: dict[str, frozenset[str]] = {}
-        for texts in points:
+        for texts in counted(points, console=self.console):
             full = self.composer.vary(texts)
             config = self.launcher.on_its_device(without_hydra(full))
             if config.trainer.steps is not None and self._sweeps("trainer.epochs"):
