@@ -44,6 +44,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def losslab(
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -67,7 +68,7 @@ def losslab(
         return Result(int(ended.value.code or 0), *capsys.readouterr())
 
     handlers, level = list(logging.root.handlers), logging.root.level
-    yield Commands(folder, call)
+    yield Commands(folder, call, tmp_path_factory.getbasetemp() / "finished")
     # Hydra's flags that only tell something set up logging to the stream that pytest closes.
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
