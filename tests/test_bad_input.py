@@ -74,7 +74,7 @@ BAD_INPUT = [
         for value in ("1.5", "nan", "true", "abc")
     ),
     synthetic("trainer.batch_size=385", "385", "384"),
-    synthetic("trainer.precision=bfloat17", "bfloat17", "float32, bfloat16"),
+    synthetic("trainer.precision=bfloat17", "bfloat17", "float32, tf32, bfloat16"),
     synthetic("trainer.channels_last=abc", "trainer.channels_last=abc", "true or false"),
     synthetic("loss=map_gaussian loss.prior.std=0", "std is 0"),
     *(
