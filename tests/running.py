@@ -1,6 +1,7 @@
 """Commands run by tests, and what their runs left behind, for comparisons to the bit."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,12 +33,23 @@ class Commands(NamedTuple):
 
     folder: Path
     call: Callable[..., Result]
+    kept: Path  # what finished() left
 
     def train(self, *arguments: str) -> Result:
         """Run ``losslab train`` on the tiny configuration; it must succeed."""
         result = self.call("train", *TINY, *arguments)
         assert result.code == 0, result.err
         return result
+
+    def finished(self) -> Path:
+        """Return the folder of a finished tiny run, which the session trains only once."""
+        if self.kept.exists():
+            shutil.copytree(self.kept, self.folder / "outputs")
+        else:
+            self.train()
+            shutil.copytree(self.folder / "outputs", self.kept)
+        (run,) = self.runs()
+        return run
 
     def sweep(self, *arguments: str) -> Result:
         """Run ``losslab train -m`` on the tiny configuration; it must succeed."""

@@ -98,8 +98,7 @@ def test_a_choice_of_ones_own_that_is_broken(losslab, content, says):
 
 
 def test_a_checkpoint_that_is_cut_off_or_something_else(losslab):
-    losslab.train()
-    (run,) = losslab.runs()
+    run = losslab.finished()
     (run / "status.json").write_text('{"status": "running"}')
     something_else = io.BytesIO()
     torch.save({"weights": torch.zeros(3)}, something_else)
@@ -119,8 +118,7 @@ OF_A_RUN = (
 @pytest.mark.parametrize("name", OF_A_RUN)
 @pytest.mark.parametrize("state", ["done", "running"])
 def test_a_pipe_in_a_runs_folder_is_not_waited_for(losslab, name, state):
-    losslab.train()
-    (run,) = losslab.runs()
+    run = losslab.finished()
     if state == "running":
         (run / "status.json").write_text('{"status": "running"}')
     (run / name).unlink(missing_ok=True)
@@ -131,21 +129,19 @@ def test_a_pipe_in_a_runs_folder_is_not_waited_for(losslab, name, state):
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "a: " + "x" * 2**21, "a: ${b}${b}\nb: x\n"])
 def test_a_configuration_that_never_ends(losslab, text):
-    losslab.train()
-    (run,) = losslab.runs()
+    run = losslab.finished()
     (run / "config.yaml").write_text(text)
     check(losslab, ("train", *TINY), ("different configuration",))
 
 
 def test_a_report_where_nothing_can_be_written(losslab):
-    losslab.train()
+    losslab.finished()
     check(losslab, ("report", "outputs", "--to", "/proc/1/nowhere"), ("/proc/1", "--to"))
 
 
 @pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl", "manifest.json"])
 def test_a_finished_run_without_one_of_its_files(losslab, name):
-    losslab.train()
-    (run,) = losslab.runs()
+    run = losslab.finished()
     (run / name).unlink()
     for command in (("train", *TINY), ("train", "-m", *TINY, "seed=0,1")):
         check(losslab, command, (f"{name} is missing", "force=true"))
@@ -177,8 +173,7 @@ def test_labels_beyond_the_classes(losslab):
 
 
 def test_an_output_directory_with_another_configuration(losslab):
-    losslab.train()
-    (run,) = losslab.runs()
+    run = losslab.finished()
     config = run / "config.yaml"
     original = config.read_text()
     where = str(run.relative_to(losslab.folder))

@@ -74,7 +74,7 @@ BAD_INPUT = [
         for value in ("1.5", "nan", "true", "abc")
     ),
     synthetic("trainer.batch_size=385", "385", "384"),
-    synthetic("trainer.precision=bfloat17", "bfloat17", "float32, bfloat16"),
+    synthetic("trainer.precision=bfloat17", "bfloat17", "float32, tf32, bfloat16"),
     synthetic("trainer.channels_last=abc", "trainer.channels_last=abc", "true or false"),
     synthetic("loss=map_gaussian loss.prior.std=0", "std is 0"),
     *(
@@ -202,7 +202,6 @@ BAD_INPUT = [
     synthetic("loss._target_=losslab.losses.CrosEntropy", "did you mean 'CrossEntropy'"),
     synthetic("schedule._target_=losslab.losses.Focal ~schedule.final", "schedule", "progress 0.0"),
     synthetic("~data.val_size", "data.val_size", "no value"),
-    bad("train data=image_folder data.root=/nowhere", "/nowhere/train"),
     # wrong in a way that shows before the data are read, or downloaded
     bad("train data=mnist loss=brier loss.activation=sofmax", "'sofmax'"),
     bad("train data=mnist loss=map_gaussian optimizer.weight_decay=1", "weight_decay=1", "prior"),
@@ -277,7 +276,7 @@ def test_bad_input_gets_one_line_and_code_2_before_anything_is_written(losslab, 
     assert list(losslab.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("case", BAD_INPUT[::12], ids=str)
+@pytest.mark.parametrize("case", BAD_INPUT[::40], ids=str)
 def test_the_traceback_is_there_for_those_who_ask(losslab, case, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     code, out, err = losslab.call(*case.command)

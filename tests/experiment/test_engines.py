@@ -65,7 +65,6 @@ def test_one_failing_run_leaves_the_others_of_its_stack(losslab, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_stack_that_is_killed_resumes_to_the_same_bits(losslab):
     words = (*TINY, *SWEEP, "trainer.engine=stacked", "trainer.epochs=40")
     losslab.sweep(*words, "name=whole")

@@ -124,7 +124,6 @@ def test_a_stopped_run_ends_as_if_nothing_had_happened(stopped):
     assert len(list(run.glob("events*"))) == 1
     assert scalars(run) == scalars(undisturbed)
     assert shown(run) == shown(undisturbed)
-    assert shown(run) == shown(undisturbed)
     assert len(shown(run)) > 20
     about = read(run / "manifest.json")
     resumed = case["place"] != "before the first checkpoint"
