@@ -32,6 +32,11 @@ BAD_INPUT = [
     bad("foo", "'foo'", "train, study, report, board, list"),
     bad("trian", "'trian'", "did you mean 'train'"),
     bad("list los", "'los'", "did you mean 'loss'"),
+    # references that lead nowhere, and sizes that no machine has
+    synthetic("optimizer.lr=${oc.env:NOT_THERE}", "optimizer.lr=", "NOT_THERE is not set"),
+    synthetic("optimizer.lr=${optimizer.lr}", "optimizer.lr=", "refers to itself"),
+    synthetic("name=${nothing.x}", "name=", "no key 'nothing.x'"),
+    synthetic("model=mlp model.width=1000000000", "model", "memory ran out"),
     # flags
     bad("train --foo", "--foo", "losslab train --help"),
     bad("train --cfg", "--cfg", "expected one argument"),

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +84,9 @@ def beside(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+_without_locks: list[Path] = []
+
+
 @contextmanager
 def lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
     """Lock a folder, or a file, which is made; give False if another process holds the lock.
@@ -113,8 +115,11 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
             mine = _try_to_lock(handle, wait=wait)
             if mine is not None:
                 break
-        if mine is None and multiprocessing.parent_process() is None:
-            _warn_of_no_locks()
+        if mine is None and multiprocessing.parent_process() is None and not _without_locks:
+            _without_locks.append(path)
+            logger.warning(
+                "the file system of %s has no locks; run one command at a time there", path
+            )
         yield mine is not False
 
 
@@ -133,11 +138,6 @@ def _try_to_lock(handle: int, *, wait: bool) -> bool | None:
         else:
             return True
     return False
-
-
-@cache
-def _warn_of_no_locks() -> None:
-    logger.warning("this file system has no locks; run one command at a time")
 
 
 def expanded(path: str | Path) -> Path:

@@ -351,6 +351,19 @@ def test_each_image_is_read_once_and_what_is_skipped_is_told(root):
     )
 
 
+def test_images_of_several_classes_and_unreadable_formats_are_told(root):
+    part = root / "train"
+    (part / "ant" / "phone.HEIC").write_bytes(b"an image")
+    (part / "bee" / "copy.png").write_bytes((part / "ant" / "0.png").read_bytes())
+    os.link(part / "ant" / "0.png", part / "bee" / "hard link.png")
+    told = image_folder(root=root).notes
+    assert (
+        "skipped 1: images in formats that cannot be read, such as HEIC; convert them to PNG"
+        in (told)
+    )
+    assert f"3 images are in more than one class, such as {part / 'ant' / '0.png'}" in told
+
+
 def test_links_to_images_kept_elsewhere_are_followed(root):
     for number in range(3):
         paint(root / "store" / "deep" / f"{number}.png", number)

@@ -136,7 +136,7 @@ def locks_fail(monkeypatch):
             real(handle, operation)
 
         monkeypatch.setattr(fcntl, "flock", flock)
-        files._warn_of_no_locks.cache_clear()
+        files._without_locks.clear()
 
     real = fcntl.flock
     return fail

@@ -15,7 +15,6 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
 _KEPT = "; finished runs are kept, and the same command resumes"
-# In errors of the dynamic linker, of torch and of C++.
 
 USAGE = """\
 losslab: why does squared error underperform cross-entropy for classification?

@@ -22,6 +22,10 @@ _NOT_DATA = {
     *("__macosx", "__pycache__", "@eadir", "#recycle", "$recycle.bin", "lost+found"),
     *("system volume information", "thumbs.db", "desktop.ini"),
 }
+_UNREADABLE = {
+    *(".heic", ".heif", ".jxl", ".jxr", ".svg", ".psd", ".xcf", ".exr", ".hdr"),
+    *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+}
 _LITTER = "hidden files and folders, and what programs leave"
 # A file written to once more within this time of a read may look the same as before.
 _CLOCK_TICK_S = 2.0
@@ -208,6 +212,8 @@ def _images(folder: str, folders: set[str], skipped: Counter[str]) -> Iterator[_
                 skipped["links to folders that are read anyway"] += 1
             else:
                 yield from _images(entry.path, folders, skipped)
+        elif Path(entry.name).suffix.lower() in _UNREADABLE:
+            skipped["images in formats that cannot be read, such as HEIC; convert them to PNG"] += 1
         elif not known:
             skipped["files that are not images"] += 1
         elif entry.is_file():
@@ -248,10 +254,20 @@ def _read(train: Classes, test: Classes, *, image_size: int | None, background: 
         first, second = torch.arange(num_train), torch.arange(num_train, len(files))
     else:
         first, second = set_apart(target, max(1, round(len(files) / 10)), "image_folder")
-    trained = {_digest(image) for image in pixels[first]}
-    both = sum(_digest(image) in trained for image in pixels[second])
+    digests = [_digest(image) for image in pixels]
+    trained = {digests[index] for index in first.tolist()}
+    both = sum(digests[index] in trained for index in second.tolist())
     if both:
         notes = (*notes, f"{both} images of the test part are in the training part, too")
+    classes: dict[bytes, set[int]] = {}
+    for digest, label in zip(digests, labels, strict=True):
+        classes.setdefault(digest, set()).add(label)
+    several = [index for index, digest in enumerate(digests) if len(classes[digest]) > 1]
+    if several:
+        notes = (
+            *notes,
+            f"{len(several)} images are in more than one class, such as {files[several[0]]}",
+        )
     return Source(
         "image_folder",
         pixels[first],

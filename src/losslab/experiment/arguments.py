@@ -6,20 +6,23 @@ Python and torch notice a wrong one only while they compute, and then name no ke
 import inspect
 import json
 import math
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, ConfigDict, PydanticUserError, TypeAdapter
 from pydantic_core import SchemaError
 
 from losslab.experiment.hydra_private import import_target
 from losslab.experiment.overrides import nearest
 from losslab.experiment.target_allowlist import check_definition, check_name, targets
+from losslab.recording import flatten
 
 _WORDS = {
     bool: "true or false",
@@ -136,13 +139,36 @@ def normal(config: DictConfig) -> DictConfig:
     A number gets the type of its argument's annotation or default: ``1`` becomes ``1.0`` where a
     float is meant, and ``-0.0`` becomes ``0.0``.
     """
-    values: Any = OmegaConf.to_container(config, resolve=True)
+    values: Any = resolved_values(config)
     changes = list(_changes({key: v for key, v in values.items() if isinstance(v, dict)}, ""))
     if changes:
         config = config.copy()
         for key, value in changes:
             OmegaConf.update(config, key, value)
     return config
+
+
+def resolved_values(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration's values; raise ``ValueError`` for a reference that leads nowhere."""
+    try:
+        values: Any = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        key = str(error.full_key)
+        written = OmegaConf.to_container(config, resolve=False)
+        given = f"{key}={flatten(cast('dict[str, Any]', written)).get(key)}"
+        reason = str(error)
+        variable = re.search("Environment variable '(.+?)' not found", reason)
+        absent = re.search("Interpolation key '(.+?)' not found", reason)
+        if variable:
+            advice = f"the environment variable {variable[1]} is not set; set it, or give a value"
+        elif absent:
+            advice = f"there is no key {absent[1]!r}; see every key with `losslab train --cfg job`"
+        elif "Recursive interpolation" in reason:
+            advice = "it refers to itself; give a value"
+        else:
+            advice = " ".join(reason.partition("full_key:")[0].split())
+        raise ValueError(f"{given}: {advice}") from error
+    return cast("dict[str, Any]", values)
 
 
 def _changes(value: Any, name: str) -> Iterator[tuple[str, Any]]:

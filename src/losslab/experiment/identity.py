@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
 
-from losslab.experiment.arguments import defaults, normal
+from losslab.experiment.arguments import defaults, normal, resolved_values
 from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, usual_choices
 from losslab.experiment.data import CONTENT, content_of, is_custom
 from losslab.experiment.overrides import nearest
@@ -110,7 +110,7 @@ def _same(value: object, default: object) -> bool:
 
 def folder_of(config: DictConfig) -> Path:
     """Return the folder of all runs of a name; raise ``ValueError`` outside the output folder."""
-    name = str(config.name)
+    name = str(resolved_values(config)["name"])
     words = set(name.split("/"))
     too_long = max(len(word.encode()) for word in words) > _LONGEST_NAME
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", name) or {".", ".."} & words or too_long:
@@ -150,10 +150,11 @@ def _check_keys(config: DictConfig) -> None:
     absent += [key for key, value in flat.items() if value == "???" and key != _FILLED_IN]
     if absent:
         raise ValueError(f"{absent[0]} has no value; give {absent[0]}=...")
+    values = resolved_values(config)
     for key, kind in {"name": str, "output_dir": str, "force": bool}.items():
-        if not isinstance(config[key], kind) or config[key] == "":
+        if not isinstance(values[key], kind) or values[key] == "":
             allowed_values = "true or false" if kind is bool else "the name of a folder"
-            raise ValueError(f"{key}={config[key]}; give {allowed_values}")
+            raise ValueError(f"{key}={values[key]}; give {allowed_values}")
 
 
 def resolved(config: DictConfig) -> str:
