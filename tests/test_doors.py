@@ -1,5 +1,6 @@
 """Commands that only look run nothing that lies there, and git nothing that others named."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -53,6 +54,8 @@ def test_what_only_looks_runs_nothing_that_lies_there(tmp_path, command, until):
     with subprocess.Popen(
         [sys.executable, "-m", "losslab", *command.split()],
         cwd=tmp_path,
+        # A command in this process may have set it.
+        env={name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

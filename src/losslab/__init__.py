@@ -14,6 +14,12 @@ Everything is imported when it is first used, so that ``import losslab`` takes n
 tensor(0.2500)
 """
 
+import sys
+
+if ("-m", __name__) in zip(sys.orig_argv, sys.orig_argv[1:]) and not sys.flags.safe_path:  # noqa: B905
+    # The working folder, where anything may lie; it comes last, and only to train.
+    del sys.path[0]
+
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import ModuleType

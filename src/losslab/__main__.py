@@ -6,9 +6,6 @@ import os
 import signal
 import sys
 
-if __name__ == "__main__" and not sys.flags.safe_path:
-    del sys.path[0]  # the working folder: it comes last, and only where something is trained
-
 
 def main() -> None:
     """Run the command line; Ctrl-C and SIGTERM end it quietly from the first moment."""
