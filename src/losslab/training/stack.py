@@ -129,7 +129,7 @@ class Stack:
             if loop.error is None:
                 with errors_kept(loop):
                     loop.end_epoch(trained, seconds=seconds, validation=validations[lane])
-            if loop.ended:
+            if loop.ended and not loop.diverged:  # that has its weights already
                 self._release(lane)
 
     def _examples(self) -> tuple[Tensor, Tensor | None]:
