@@ -90,8 +90,8 @@ def test_a_sweep_that_is_asked_to_stop(tmp_path, undisturbed, launcher, number, 
         wait_until(lambda: any(tmp_path.rglob("checkpoint.pt")), 60)
         sweep.send(number, group=group)
         assert sweep.wait() == code
-        (line,) = sweep.err.splitlines()
-        assert line == ("losslab: stopped; finished runs are kept, and the same command resumes")
+        stopped = "losslab: stopped; finished runs are kept, and the same command resumes"
+        assert sweep.err.splitlines() == [stopped]
         wait_until(sweep.is_gone, 10)
     with command(tmp_path, *SWEEP) as again:
         assert again.wait() == 0, again.err

@@ -14,6 +14,9 @@ from losslab.launchers.base import Launcher, LauncherError, variables
 from losslab.recording import Run
 from losslab.stopping import end_with_parent
 
+# joblib's tracker of temporary folders removes those of a command that was stopped, and warns.
+_TRACKER = "ignore:resource_tracker:UserWarning"
+
 
 @final
 class Serial(Launcher):
@@ -46,6 +49,9 @@ class Joblib(Launcher):
         """Do all items; the processes stay for the next call."""
         import joblib
 
+        given = os.environ.get("PYTHONWARNINGS", "")
+        if _TRACKER not in given:
+            os.environ["PYTHONWARNINGS"] = f"{given},{_TRACKER}".removeprefix(",")
         try:
             # No batches: a run takes much longer than dispatching it.
             with joblib.Parallel(
