@@ -163,6 +163,21 @@ def test_a_strangers_loss_does_not_fill_the_memory(losslab, text, says):
     check(losslab, ("train", *OWN, *TINY, "loss=mine"), (says,))
 
 
+def test_what_a_custom_choice_sets_beside_its_group(losslab):
+    """It is honoured or refused: the files that are composed later may set it again."""
+    mine = "# @package _global_\nloss: {_target_: losslab.losses.Focal, gamma: 1e-1}\n"
+    for more in ("seed: 3", "name: x", "optimizer: {lr: 0.5}", "hydra: {run: {dir: x}}"):
+        write(losslab.folder, "loss/mine", f"{mine}{more}\n")
+        key = more.replace(": {", ".").partition(":")[0]
+        check(losslab, ("train", *TINY, "loss=mine", *OWN), ("mine.yaml", key))
+    # Typed as well, or nothing else sets it.
+    write(losslab.folder, "loss/mine", f"{mine}seed: 3\n")
+    losslab.train("loss=mine", *OWN, "seed=4")
+    write(losslab.folder, "more/usual", "# @package _global_\ndefaults: [{override /loss: mse}]\n")
+    losslab.train("+more=usual", *OWN)
+    assert [run.parent.name.split("-")[0] for run in losslab.runs()] == ["mine", "mse"]
+
+
 @pytest.mark.parametrize(
     ("hydra", "says"),
     [

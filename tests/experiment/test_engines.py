@@ -7,7 +7,9 @@ import time
 
 import pytest
 
+from losslab.experiment import Composer, with_engine
 from losslab.experiment import train as module
+from losslab.experiment.compose import without_hydra
 from running import TINY, records, results, status
 
 SWEEP = (
@@ -99,3 +101,24 @@ def test_what_cannot_be_stacked_is_refused_before_the_first_run(losslab, words, 
     assert (result.code, losslab.runs()) == (2, [])
     assert says in result.err
     assert len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "engine"),
+    [
+        ((), "stacked"),
+        (("optimizer=adamw", "model=resnet20", "loss=map_laplace"), "stacked"),
+        (("trainer.engine=eager",), "eager"),
+        (("trainer.precision=bfloat16",), "graph"),
+        (("optimizer._target_=torch.optim.NAdam",), "graph"),
+        (("model._target_=my_model.Mine",), "graph"),
+        (("loss._target_=my_loss.Mine",), "graph"),  # which may have parameters
+        (("loss=map_gaussian", "loss.prior._target_=my_prior.Mine"), "graph"),
+    ],
+    ids=str,
+)
+def test_what_auto_means_for_a_sweep_on_cuda(words, engine):
+    with Composer() as composer:
+        config = without_hydra(composer.compose(words))
+    assert with_engine(config, cuda=True).trainer.engine == engine
+    assert with_engine(config, cuda=False).trainer.engine in ("auto", engine)

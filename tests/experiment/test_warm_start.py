@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
-from losslab.experiment import Composer, train
+from losslab.experiment import Composer, load_model, train
+from losslab.recording import Run
 from losslab.study.session import Session, Template
 from running import TINY, read, records, results, status
 
@@ -92,8 +93,8 @@ def test_each_seed_may_start_from_its_own(losslab, source):
     shutil.copytree(source, source.parent / "seed=8")
     weights = load_file(source.parent / "seed=8" / "model.safetensors")
     weights["output.bias"] += 1
-    (source.parent / "seed=8" / "status.json").unlink()  # which has the checksum of the others
     save_file(weights, source.parent / "seed=8" / "model.safetensors")
+    Run.at(source.parent / "seed=8").finish("done")
     losslab.sweep(*CNN, *BARELY, f"init_from={source.parent}/seed=${{seed}}", "seed=7,8")
     for run in losslab.runs():
         start = load_file(source.parent / run.name / "model.safetensors")
@@ -121,11 +122,30 @@ def test_the_weights_are_its_identity_and_their_place_is_not(losslab, source, wa
 
     weights = load_file(moved / "model.safetensors")
     weights["output.bias"][0] += 1e-3
-    (moved / "status.json").unlink()
     save_file(weights, moved / "model.safetensors")
+    Run.at(moved).finish("done")
     losslab.train(*warm[:-1], f"init_from={moved}")
     losslab.train(*warm[:-1])
     assert len({path.parent for path in losslab.runs()}) == 3
+
+
+@pytest.mark.parametrize("left", ["{}", "", '{"status": "done", "sha256"', None])
+def test_weights_that_nothing_vouches_for(losslab, source, left):
+    weights = load_file(source / "model.safetensors")
+    weights["output.bias"][0] += 1
+    save_file(weights, source / "model.safetensors")
+    if left is None:
+        (source / "status.json").unlink()
+    else:
+        (source / "status.json").write_text(left)
+    for start in (source, source / "model.safetensors"):
+        assert "status.json is missing" in refuses(losslab, *CNN, f"init_from={start}")
+    with pytest.raises(ValueError, match=r"status\.json is missing or altered"):
+        load_model(source)
+    # Weights alone, without a run, are taken as they are.
+    loose = losslab.folder / "loose.safetensors"
+    shutil.copy(source / "model.safetensors", loose)
+    losslab.train(*CNN, *BARELY, f"init_from={loose}")
 
 
 def test_a_finished_run_outlives_its_source(losslab, source, warm):
@@ -230,7 +250,7 @@ def test_damaged_weights(losslab, source, warm):
         for place in (source, file):
             line = refuses(losslab, *warm[:-1], f"init_from={place}")
             assert f"{file} was cut off or altered since its run ended; put the original" in line
-    (source / "status.json").unlink()
+    (source / "status.json").write_text('{"status": "done"}')  # of a version without checksums
     line = refuses(losslab, *warm)
     assert f"init_from={source}: model.safetensors is cut off, altered or no safeten" in line
     file.write_bytes(whole)

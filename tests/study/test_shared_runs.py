@@ -63,9 +63,13 @@ def test_a_second_study_takes_the_runs_of_the_first(losslab, call):
     assert "4 runs are another study's, too" in call("one")
 
 
-@pytest.mark.parametrize("why", ["altered", "force", "other code", "changed code"])
+@pytest.mark.parametrize("why", ["altered", "force", "other code", "changed code", "custom"])
 def test_what_is_not_taken(losslab, call, why, monkeypatch):
-    call("one")
+    custom = "from losslab.models import Linear\nclass Mine(Linear): pass\n"
+    (losslab.folder / "conf" / "my_model.py").write_text(custom)
+    more = {"force": ["force=true"], "custom": ["model._target_=my_model.Mine"]}
+    words = more.get(why, [])
+    call("one", *words)
     if why == "altered":
         for path in losslab.folder.rglob("predictions.safetensors"):
             path.write_bytes(b"other")
@@ -74,7 +78,7 @@ def test_what_is_not_taken(losslab, call, why, monkeypatch):
         "_commit",
         lambda: {"other code": {"commit": "0" * 40}, "changed code": {"dirty": True}}.get(why, {}),
     )
-    assert "another study's" not in call("two", *(["force=true"] if why == "force" else []))
+    assert "another study's" not in call("two", *words)
     one, two = losslab.runs("one"), losslab.runs("two")
     for first, second in zip(one, two, strict=True):
         assert not (first / "metrics.jsonl").samefile(second / "metrics.jsonl")

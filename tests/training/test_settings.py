@@ -3,7 +3,7 @@ import inspect
 import pytest
 import torch
 
-from losslab.training import Trainer, configure_process, resolve_device
+from losslab.training import Trainer, configure_process, fit, resolve_device
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,15 @@ def test_precision_and_length_are_checked():
     with pytest.raises(ValueError, match=r"both null"):
         Trainer(batch_size=32)
     assert set(COUNTS) < set(inspect.signature(Trainer).parameters)
+
+
+def test_fit_leaves_torchs_switches_alone():
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    train = torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64)
+    loss = torch.nn.CrossEntropyLoss(reduction="none")
+    with pytest.raises(ValueError, match=r"precision=tf32 is torch's own switch"):
+        fit(model, loss, optimizer, train=train, epochs=1, precision="tf32")
 
 
 @pytest.mark.parametrize("name", ["cdua", "cuda:99", "gpu", ""])

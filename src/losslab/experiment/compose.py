@@ -10,7 +10,6 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -147,7 +146,7 @@ class Composer:
             text = path.read_text("utf-8") if path.is_file() else ""
             if not re.search(r"^# *@package +_global_", text, re.MULTILINE):
                 continue
-            node = yaml.safe_load(text)
+            node: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
             for key, value in flatten(node if isinstance(node, dict) else {}).items():
                 over = {".".join(key.split(".")[:n]) for n in range(1, key.count(".") + 2)}
                 if over & {"defaults", *typed} or composed.get(key, _ABSENT) == value:

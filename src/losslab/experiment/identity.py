@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
@@ -50,7 +50,7 @@ def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> 
             name leads out of the output folder.
     """
     _check_keys(config)
-    config = normal(_with_usual_arguments(normal(config), choices))
+    config = normal(_with_usual_arguments(config, choices))
     data = config.get(CONTENT) or content_of(config.data)
     if data is not None and CONTENT not in config:  # the data that are there now
         config = config.copy()
@@ -258,8 +258,8 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
 @cache
 def _choice_file(group: str, choice: str) -> dict[str, Any]:
     path = CONFIG_FOLDER / group / f"{choice}.yaml"
-    found: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) if path.exists() else {}
-    return found
+    found = OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else {}
+    return cast("dict[str, Any]", found)
 
 
 def _usual_values(group: str, choice: str) -> dict[str, str]:

@@ -119,11 +119,7 @@ def load_model(run: Run | str | Path) -> SavedModel:
     ValueError: outputs is not a finished run; give its directory, .../seed=<n>
     """
     found = _found(run)
-    if found.status is None and found.files.model.is_file():
-        raise ValueError(
-            f"{found.files.status} is missing or altered, so that nothing vouches for the weights "
-            "beside it; put the original back, or train that run again"
-        )
+    found.check_status()
     if not found.finished:
         raise ValueError(f"{found.path} is not a finished run; give its directory, .../seed=<n>")
     about = _about(found)

@@ -6,39 +6,36 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from losslab.experiment.target_allowlist import targets
 from losslab.recording import Run
 from losslab.training.engines import MOST_LANES
 
 # What may differ between runs of a stack, beside all about the optimizer but its class.
-_EACH_ITS_OWN = (
-    "seed",
-    "init_from",
-    "loss",
-    "schedule",
-    "diagnostics",
-    "name",
-    "output_dir",
-    "force",
-)
+_EACH_ITS_OWN = {
+    *("seed", "init_from", "loss", "schedule", "diagnostics"),
+    *("name", "output_dir", "force"),
+}
 _EACH_ITS_OWN_BELOW = {
     "data": ("label_noise",),
     "model": ("output_scale", "output_bias"),
     "trainer": ("log_every", "checkpoint_every", "pictures_every", "histograms_every"),
 }
 _OPTIMIZERS = ("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW")
-_MODELS = "losslab.models."
 
 
 def with_engine(config: DictConfig, *, cuda: bool) -> DictConfig:
     """Return the configuration of a run of a sweep, with the engine that ``auto`` stands for.
 
-    Whether runs are stacked is part of their identity. ``auto`` stacks what is known to work.
+    Whether runs are stacked is part of their identity. ``auto`` stacks what is known to work: a
+    custom loss may have parameters, a custom model may draw.
     """
     if config.trainer.get("engine") != "auto" or not cuda:
         return config
+    own: Any = OmegaConf.to_container(config, resolve=True)
+    parts = [path for group in ("loss", "model") for path, _ in targets(own[group], group)]
     stacked = (
         config.optimizer.get("_target_") in _OPTIMIZERS
-        and str(config.model.get("_target_")).startswith(_MODELS)
+        and all(path.startswith("losslab.") for path in parts)
         and config.trainer.precision != "bfloat16"
     )
     chosen = config.copy()

@@ -251,8 +251,10 @@ class Run:
         """Return the content of one of the results.
 
         Raises:
-            ValueError: It was altered since the run ended.
+            ValueError: It was altered since the run ended, or the status that would tell is
+                missing or altered.
         """
+        self.check_status()
         content = path.read_bytes()
         checksums = self._read_status().get("sha256")
         expected = checksums.get(path.name) if isinstance(checksums, Mapping) else None
@@ -262,6 +264,17 @@ class Run:
                 "train that run again with force=true"
             )
         return content
+
+    def check_status(self) -> None:
+        """Raise ``ValueError`` if the status, which vouches for the results, is lost or altered."""
+        status = _known(self._read_status().get("status"))
+        if (
+            status is None and self.files.config.exists()
+        ):  # else no run's, but a loose file's folder
+            raise ValueError(
+                f"{self.files.status} is missing or altered, so nothing vouches for the results "
+                "beside it; put the original back, or train that run again with force=true"
+            )
 
     def set_status(self, status: Status, *, error: str | None = None) -> None:
         """Write the status of a run that is not finished."""

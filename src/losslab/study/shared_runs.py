@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from losslab.experiment.identity import resolved
+from losslab.experiment.target_allowlist import targets
 from losslab.files import LOCK_FILE
 from losslab.recording import FINISHED, PACKAGES, Run, make_room, write_atomically
 
 # A study's place and name; all else must be the same for a run to be taken from another one.
+_NOT_CUSTOM = ("losslab.", "torch.")
 _CODE = ("commit", "dirty", "python", "platform", "cpu", *PACKAGES)
 
 
@@ -19,8 +23,8 @@ class SharedRuns:
 
     A run of the same configuration and seed, trained by the same code on a machine of the same
     kind, has the same numbers. Its files are linked, not copied, where the file system can do
-    that: deleting one study's folder takes nothing from another. Runs of changed code that is in
-    no commit are not shared.
+    that: deleting one study's folder takes nothing from another. Runs of code that may have changed
+    are not shared: of a checkout with changes that are in no commit, and of custom parts.
     """
 
     def __init__(self, output_dir: Path, code: dict[str, Any]) -> None:
@@ -30,7 +34,9 @@ class SharedRuns:
 
     def take(self, run: Run) -> bool:
         """Give a planned run the files of a finished one; return whether there was one."""
-        if self._code["dirty"] or run.composed["force"]:
+        values = OmegaConf.to_container(run.composed, resolve=True)
+        custom = any(not path.startswith(_NOT_CUSTOM) for path, _ in targets(values, ""))
+        if self._code["dirty"] or custom or run.composed["force"]:
             return False
         for path in self._equal_to(run):
             other = Run.at(path)

@@ -89,6 +89,11 @@ def fit(
     """
     import pandas as pd
 
+    if precision == "tf32":
+        raise ValueError(
+            "precision=tf32 is torch's own switch in a script; set torch.backends.cudnn.allow_tf32 "
+            "and torch.backends.cuda.matmul.allow_tf32, and leave precision=float32"
+        )
     settings = Trainer(
         batch_size=train.batch_size if isinstance(train, BatchLoader) else batch_size,
         epochs=epochs,
