@@ -1,14 +1,17 @@
 """Judge a claim: one rule for every claim of every study."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, get_args
 
-from losslab.report.estimates import Comparison, Sampler, compare
+from losslab.report.estimates import Comparison, Sample, Sampler, compare
 from losslab.report.measurement import Evidence, Quantity
 from losslab.report.plan import Claim, Plan
 from losslab.report.statistics import Interval, holm, range_p
 
-Verdict = Literal["supported", "contradicted", "inconclusive"]
+Verdict = Literal["supported", "smaller", "contradicted", "inconclusive", "untestable"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 SIGNIFICANCE = 0.05
@@ -17,11 +20,12 @@ RULE = (
     "A claim predicts a range for one number: for a difference, beyond the smallest effect that "
     "matters on the predicted side, or within it on either side of zero for equality; for a "
     "quantity, the range stated. It is supported if the number's whole 95% interval lies in that "
-    f"range and Holm's p is below {SIGNIFICANCE}, contradicted if the interval lies wholly "
-    "outside: there is no effect, it is too small to matter, or it goes the other way. Everything "
-    "else is inconclusive. p is the difference's against zero, or the quantity's against the near "
-    "end of its range; equality needs none. A number that is computed rather than sampled is its "
-    "own interval, and no test."
+    f"range and Holm's p is below {SIGNIFICANCE}. If the interval lies wholly outside, the claim "
+    "is smaller where the difference has the predicted sign, by interval and by Holm's p, and "
+    "contradicted otherwise: there is no effect that matters, or it goes the other way. It is "
+    "untestable if every run of a side failed. Everything else is inconclusive. p is the "
+    "difference's against zero, or the quantity's against the near end of its range; equality "
+    "needs none. A number that is computed rather than sampled is its own interval, and no test."
 )
 
 
@@ -51,16 +55,25 @@ class Judgement:
         return self.quantity is not None and not self.quantity.sampled
 
 
-def verdict(predicted: Interval, interval: Interval, *, p_holm: float) -> Verdict:
+def verdict(
+    predicted: Interval, interval: Interval, *, p_holm: float, difference: bool = False
+) -> Verdict:
     """Apply :data:`RULE`; ``p_holm`` is 0 for what needs no test.
+
+    ``difference`` says that the number has a sign to predict.
 
     >>> verdict(Interval(0.01, float("inf")), Interval(0.02, 0.08), p_holm=0.01)
     'supported'
+    >>> verdict(Interval(0.01, float("inf")), Interval(0.002, 0.008), p_holm=0.01, difference=True)
+    'smaller'
     """
+    significant = p_holm < SIGNIFICANCE
     if predicted.low <= interval.low and interval.high <= predicted.high:
-        return "supported" if p_holm < SIGNIFICANCE else "inconclusive"
-    outside = interval.high < predicted.low or interval.low > predicted.high
-    return "contradicted" if outside else "inconclusive"
+        return "supported" if significant else "inconclusive"
+    if predicted.low <= interval.high and interval.low <= predicted.high:
+        return "inconclusive"
+    same_sign = interval.low > 0 if predicted.high == math.inf else interval.high < 0
+    return "smaller" if difference and same_sign and significant else "contradicted"
 
 
 def judge(plan: Plan, sampler: Sampler, evidence: Evidence) -> tuple[Judgement, ...]:
@@ -86,15 +99,29 @@ def _difference(claim: Claim, plan: Plan, sampler: Sampler) -> Judgement:
     planned = [tuple(run.run for run in plan.confirming(side)) for side in claim.sides]
     if not all(planned):
         return Judgement(claim, reason="not planned yet: tuning unfinished")
-    left, right, *others = samples = [sampler.sample(names, claim.metric) for names in planned]
+    left, right, *others = samples = [
+        sampler.side(side, names, claim.metric)
+        for side, names in zip(claim.sides, planned, strict=True)
+    ]
     found = compare(left, right, beyond=(others[0], others[1]) if others else None)
     total = len({name for names in planned for name in names})
     reason = "" if found and found.interval else "fewer than two seeds in common"
     if missing := {name for sample in samples for name in sample.missing}:
         reason = f"{len(missing)} of {total} runs missing"
+    elif untestable := _untestable(samples, planned, sampler):
+        return Judgement(claim, found, verdict="untestable", reason=untestable)
     elif without := {name for sample in samples for name in sample.without}:
         reason = f"not finite or not recorded in {len(without)} of {total} runs"
     return Judgement(claim, found, p=found.p if found else None, reason=reason)
+
+
+def _untestable(
+    samples: Sequence[Sample], planned: Sequence[tuple[str, ...]], sampler: Sampler
+) -> str:
+    """Return why finished runs cannot tell, or nothing."""
+    if any(not sample.seeds for sample in samples):
+        return "not finite or not recorded in any run of a side"
+    return "every run diverged" if all(map(sampler.all_diverged, planned)) else ""
 
 
 def _judged(found: Judgement, p_holm: float | None) -> Judgement:
@@ -103,8 +130,11 @@ def _judged(found: Judgement, p_holm: float | None) -> Judgement:
     claim, pairs, reason = found.claim, found.comparison, ""
     needs_p = not found.exact and (claim.quantity or claim.direction != "equal")
     needed = (1.0 if p_holm is None else p_holm) if needs_p else 0.0
-    judged = verdict(claim.predicted, found.interval, p_holm=needed)
-    if judged != verdict(claim.predicted, found.interval, p_holm=0.0):
+    rule = partial(
+        verdict, claim.predicted, found.interval, difference=claim.direction in ("less", "greater")
+    )
+    judged = rule(p_holm=needed)
+    if judged != rule(p_holm=0.0):
         # Otherwise a reader would see an interval that supports the claim, and no verdict.
         reason = f"p ≥ {SIGNIFICANCE}"
         if pairs is not None and pairs.p <= 2 / 2**pairs.n:

@@ -1,10 +1,9 @@
 """Estimates with intervals: of the tuning grid, of a side's metric, of the difference of sides."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,18 +11,25 @@ import pandas as pd
 from losslab import metrics
 from losslab.metrics import RANGES
 from losslab.recording import Run, read_predictions
-from losslab.report.plan import Plan
+from losslab.report.plan import Plan, Side
 from losslab.report.selectors import number
 from losslab.report.statistics import (
     FloatArray,
     IntArray,
     Interval,
+    Noise,
+    binomial_interval,
+    interval_of,
+    noise_of,
     sign_flip_p,
     t_interval,
     two_way_interval,
 )
 
-Covers = Literal["seeds and test examples", "seeds"]
+EXAMPLES = "test examples"
+CHOICE = "choice of value"
+DRAWS = 2000  # of the tuning seeds, to see what else might have been chosen
+LOST = 0.01  # the recall of a class that counts as lost
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,17 @@ class Sample:
     labels: IntArray | None  # ``(N,)`` of those examples
     missing: tuple[str, ...]  # names of planned runs that are not finished
     without: tuple[str, ...]  # names of finished runs whose metric is not finite or not recorded
+    # how far the metric moves when the value is chosen again; ``None`` where nothing was chosen
+    choice: "Rechoice | None" = None
+
+    @property
+    def lost(self) -> tuple[int, ...]:
+        """The seeds of accuracies in which some class is never recognised (recall below 1%)."""
+        if self.examples is None or self.labels is None or not self.metric.endswith("/accuracy"):
+            return ()
+        classes = [self.labels == label for label in np.unique(self.labels)]
+        recalls = np.stack([self.examples[:, members].mean(axis=1) for members in classes])
+        return tuple(np.array(self.seeds)[recalls.min(axis=0) < LOST].tolist())
 
     def on(self, seeds: Sequence[int]) -> "Sample":
         """Return the part of some of its seeds."""
@@ -48,13 +65,26 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Rechoice:
+    """A value chosen again, on tuning seeds drawn with replacement."""
+
+    moves: FloatArray  # ``(DRAWS,)`` the metric of what is chosen then, less that of the choice
+    seeds: int  # tuning seeds
+
+    def noise(self) -> Noise:
+        """Return what the choice adds to the noise of a mean: the moves' mean square."""
+        return Noise(float(np.mean(self.moves**2)), max(self.seeds - 1, 1))
+
+
+@dataclass(frozen=True)
 class Estimate:
     """A mean over seeds."""
 
     n: int  # seeds
     mean: float  # of the metric
     interval: Interval | None  # 95%; ``None`` for fewer than two seeds
-    covers: Covers  # which noise the interval holds
+    covers: str  # which noise the interval holds
+    by_seed: Mapping[int, float] = field(default_factory=dict)  # what the mean is of
 
 
 @dataclass(frozen=True)
@@ -66,8 +96,9 @@ class Comparison:
     right: Estimate
     difference: float  # ``left - right``; less the difference of two others where those were given
     interval: Interval | None  # its 95% interval; ``None`` for fewer than two pairs
-    covers: Covers  # which noise the interval holds
+    covers: str  # which noise the interval holds
     p: float  # two-sided, by flipping the pairs' signs, not corrected
+    by_seed: Mapping[int, float] = field(default_factory=dict)  # what the difference is the mean of
 
 
 @dataclass(frozen=True)
@@ -78,22 +109,50 @@ class Measured:
     planned: int  # runs; 0 while the side's value is not chosen
     diverged: int  # how many of the finished runs
     without: int  # how many finished runs whose metric is not finite or not recorded
+    # of an accuracy, the seeds that lost a class, and the estimate of the other seeds if some did
+    lost: tuple[int, ...] = ()
+    lost_share: Interval | None = None  # 95%, exact
+    given_success: Estimate | None = None
 
 
 class Sampler:
-    """Draws samples from the runs of a folder; each metric is computed once a run."""
+    """Draws samples from the runs of a folder; each metric is computed once a run.
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    With the plan of a study, samples of its sides know what another choice of value would have
+    changed.
+    """
+
+    def __init__(self, runs: Sequence[Run], plan: Plan | None = None) -> None:
         self._runs = {run.name: run for run in runs if run.finished}
+        self._retuning = plan and Retuning(plan, self._runs)
         self._examples = cache(self._read_examples)
         self.sample = cache(self._sample)
 
-    def measure(self, names: tuple[str, ...], metric: str) -> Measured:
-        """Estimate a metric of the planned runs named."""
-        sample = self.sample(names, metric)
+    def side(self, side: Side, names: tuple[str, ...], metric: str) -> Sample:
+        """Collect a metric of a side's planned runs, with what its choice of value adds."""
+        choice = self._retuning.rechoice(side, metric) if self._retuning else None
+        return replace(self.sample(names, metric), choice=choice)
+
+    def measure(self, sample: Sample, names: tuple[str, ...]) -> Measured:
+        """Estimate a sample of the planned runs named."""
         found = [self._runs[name] for name in names if name in self._runs]
         diverged = sum(run.status == "diverged" for run in found)
-        return Measured(estimate(sample), len(names), diverged, len(sample.without))
+        measured = Measured(estimate(sample), len(names), diverged, len(sample.without))
+        if not (lost := sample.lost):
+            return measured
+        kept = estimate(sample.on([seed for seed in sample.seeds if seed not in lost]))
+        share = binomial_interval(len(lost), len(sample.seeds))
+        return replace(measured, lost=lost, lost_share=share, given_success=kept)
+
+    def rechosen(self) -> dict[str, float]:
+        """Return, by arm, the share of draws of the tuning seeds that choose the same value."""
+        found = self._retuning
+        return {arm: found.share(arm) for arm in found.chosen} if found else {}
+
+    def all_diverged(self, names: tuple[str, ...]) -> bool:
+        """Return whether there are runs of these names, and all of them diverged."""
+        found = [self._runs[name] for name in names if name in self._runs]
+        return bool(found) and all(run.status == "diverged" for run in found)
 
     def _read_examples(self, name: str, metric: str) -> tuple[FloatArray, IntArray] | None:
         """Return ``(N,)`` numbers whose mean is the metric, and labels, of stored predictions."""
@@ -136,15 +195,28 @@ def estimate(sample: Sample) -> Estimate | None:
     """Return the mean over seeds with its interval, ``None`` without a single run."""
     if not sample.seeds:
         return None
-    interval, covers = _interval(sample.values, sample.examples)
-    mean = float(sample.values.mean())
-    return Estimate(len(sample.seeds), mean, within_range(interval, sample.metric), covers)
+    interval, covers = _interval(sample.values, sample.examples, sample.choice)
+    by_seed = dict(zip(sample.seeds, sample.values.tolist(), strict=True))
+    return Estimate(
+        n=len(sample.seeds),
+        mean=float(sample.values.mean()),
+        interval=within_range(interval, sample.metric),
+        covers=covers,
+        by_seed=by_seed,
+    )
 
 
-def _interval(values: FloatArray, examples: FloatArray | None) -> tuple[Interval | None, Covers]:
-    if examples is None:
-        return t_interval(values), "seeds"
-    return two_way_interval(examples), "seeds and test examples"
+def _interval(
+    values: FloatArray, examples: FloatArray | None, choice: Rechoice | None
+) -> tuple[Interval | None, str]:
+    """Return the interval of a mean, and which noise it holds."""
+    more = [] if choice is None else [choice.noise()]
+    held = ["seeds"] + [EXAMPLES] * (examples is not None) + [CHOICE] * (choice is not None)
+    covers = " and ".join(filter(None, [", ".join(held[:-1]), held[-1]]))
+    if examples is not None:
+        return two_way_interval(examples, *more), covers
+    few = len(values) < 2
+    return None if few else interval_of(float(values.mean()), [noise_of(values), *more]), covers
 
 
 def within_range(interval: Interval | None, metric: str) -> Interval | None:
@@ -176,12 +248,16 @@ def compare(
         total: FloatArray = np.sum(signed, axis=0)
         return total
 
+    choices = [sample.choice for sample in samples if sample.choice]
+    # All sides' values are chosen again on the same draws of the tuning seeds.
+    chosen = len(choices) == len(samples)
+    choice = Rechoice(difference([c.moves for c in choices]), choices[0].seeds) if chosen else None
     values = difference([sample.values for sample in samples])
     each = [sample.examples for sample in samples if sample.examples is not None]
     labels = [sample.labels for sample in samples if sample.labels is not None]
     # Example by example, so that what the sides share cancels.
     paired = difference(each) if len(each) == len(samples) and _same(labels) else None
-    interval, covers = _interval(values, paired)
+    interval, covers = _interval(values, paired, choice)
     return Comparison(
         n=len(seeds),
         left=of_left,
@@ -190,6 +266,7 @@ def compare(
         interval=interval,
         covers=covers,
         p=sign_flip_p(values),
+        by_seed=dict(zip(seeds, values.tolist(), strict=True)),
     )
 
 
@@ -207,6 +284,53 @@ class TuningPoint:
     # what the choice goes by: the mean, −∞ when a run diverged before its first evaluation,
     # ``None`` while a run is missing
     score: float | None
+
+
+class Retuning:
+    """The choice of each arm's value, repeated on tuning seeds drawn with replacement.
+
+    A value that wins by the luck of its tuning seeds is chosen in few of the draws. What another
+    value would have given is taken from the tuning runs; a value without runs of its own, such as
+    the reference's outside an arm's grid, is left out.
+    """
+
+    def __init__(self, plan: Plan, runs: Mapping[str, Run]) -> None:
+        self._plan, self._runs = plan, runs
+        self._table = cache(self._read_table)
+        seeds = sorted({run.seed for run in plan.tune})
+        shape = (DRAWS, len(seeds))
+        draws = np.random.default_rng(0).integers(max(len(seeds), 1), size=shape)
+        self._seeds = len(seeds)
+        self._grid = pd.DataFrame(plan.tune, columns=["arm", "value", "seed", "run", "rate"])
+        self.chosen: dict[str, FloatArray] = {}  # arm to ``(DRAWS,)`` values
+        for arm in plan.chosen:
+            table = self._table(arm, plan.select).reindex(columns=seeds)
+            scores = np.nan_to_num(table.to_numpy(np.float64), nan=-np.inf)
+            if len(table):
+                means = scores[:, draws].mean(axis=2).round(12)
+                self.chosen[arm] = table.index.to_numpy(np.float64)[means.argmax(axis=0)]
+
+    def _read_table(self, arm: str, metric: str) -> pd.DataFrame:
+        """Return a metric of an arm's grid: a row a value, ascending, a column a seed."""
+        grid = self._grid[self._grid["arm"] == arm]
+        found = [self._runs.get(name) for name in grid["run"]]
+        numbers = [number(run, metric) if run else None for run in found]
+        values = pd.Series(numbers, index=grid.index, dtype=np.float64)
+        return grid.assign(metric=values).pivot(index="value", columns="seed", values="metric")
+
+    def share(self, arm: str) -> float:
+        """Return the share of draws that choose the value that was chosen."""
+        return float(np.mean(self.chosen[arm] == self._plan.chosen[arm]))
+
+    def rechoice(self, side: Side, metric: str) -> Rechoice | None:
+        """Return how far a side's metric moves when its value is chosen again."""
+        arm = side.arm if side.rate == "own" else self._plan.reference_of(side.arm)
+        if arm not in self.chosen:
+            return None
+        levels = self._table(side.arm, metric).mean(axis=1)
+        values, now = self.chosen[arm], self._plan.chosen[arm]
+        moves = levels.reindex(values).to_numpy() - levels.get(now, np.nan)
+        return Rechoice(np.nan_to_num(moves), self._seeds)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
     level = accuracy_by_condition if findings.plan.conditions else accuracy
     figures: dict[str, tuple[bool, Callable[[Findings], Figure]]] = {
         "accuracy.png": (confirmed, level),
+        "gap.png": (bool(findings.gaps), gap_by_condition),
         "waterfall.png": (any(step.change for step in findings.steps), waterfall),
         "accuracy_by_value.png": (any(point.mean for point in findings.tuning), accuracy_by_value),
         "learning_curves.png": (confirmed, learning_curves),
@@ -236,13 +237,8 @@ def _curve(points: Mapping[float, Estimate | TuningPoint], *, style: Style, **mo
 def accuracy_by_condition(findings: Findings) -> Figure:
     """Test accuracy over the conditions, a curve an arm, a panel a rate."""
     plan, styles = findings.plan, arm_styles(findings.plan.families)
-    known = [condition.position for condition in plan.conditions.values()]
-    at = [position for position in known if position is not None]
-    scaled = len(at) == len(known)
-    # Conditions without a scale have nothing between them to draw a line through.
-    at = at if scaled else [float(index) for index in range(len(known))]
-    decades = scaled and logarithmic(at)
-    ticks = [(c.label, place) for c, place in zip(plan.conditions.values(), at, strict=True)]
+    at, labels, decades, scaled = _positions(plan)
+    ticks = list(zip(labels, at, strict=True))
     panels = []
     for index, rate in enumerate(plan.rates):
         curves = []
@@ -268,6 +264,53 @@ def accuracy_by_condition(findings: Findings) -> Figure:
             )
         )  # fmt: skip
     return _side_by_side_panels(panels, 2.4 + 4 * len(panels), title_width=40)
+
+
+@styled
+def gap_by_condition(findings: Findings) -> Figure:
+    """Each arm's paired difference from the reference over the conditions, with every seed."""
+    plan = findings.plan
+    styles = {
+        name: style for name, style in arm_styles(plan.families).items() if name != plan.reference
+    }
+    at, labels, decades, scaled = _positions(plan)
+    figure, (axis,) = new_figure(10, 5)
+    axis.axhline(0, color=MUTED, lw=1)
+    for (family, style), places in zip(
+        styles.items(), _side_by_side(at, len(styles), decades=decades), strict=True
+    ):
+        found = {
+            place: gap
+            for place, condition in zip(places, plan.conditions, strict=True)
+            if (gap := findings.gaps.get(in_condition(family, condition)))
+        }
+        for place, gap in found.items():
+            dots = [100 * value for value in gap.by_seed.values()]
+            axis.plot([place] * len(dots), dots, ".", color=style.color, alpha=0.3, ms=4, mew=0)
+            low, high = (100 * end for end in gap.interval or (gap.difference, gap.difference))
+            axis.plot([place] * 2, [low, high], color=style.color, lw=2, solid_capstyle="butt")
+        axis.plot(
+            list(found), [100 * gap.difference for gap in found.values()], color=style.color,
+            marker=style.marker, ls=style.line if scaled else "none", ms=6, lw=1.4,
+            label=plan.families[family].label,
+        )  # fmt: skip
+    if decades:
+        axis.set_xscale("log")
+    axis.set_xticks(at, labels)
+    axis.set_xticks([], minor=True)
+    # A run that failed lies far below, and would squeeze all others into a line.
+    ends = [end for gap in findings.gaps.values() for end in gap.interval or ()]
+    reach = 100 * max((abs(end) for end in ends), default=0.01)
+    axis.set_yscale("symlog", linthresh=1, linscale=1) if reach > _LINEAR_UP_TO else None
+    axis.set_xlabel(plan.axis)
+    axis.set_ylabel(
+        f"test accuracy less that of\n{plan.reference_label} (percentage points)\n"
+        "mean and 95% interval; dots: seeds"
+    )
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−"))
+    axis.grid(axis="y")
+    axis.legend(loc="lower right", frameon=False)
+    return figure
 
 
 @styled
@@ -376,6 +419,17 @@ def _scale(axis: Axes, *, reach: float, smallest: float) -> bool:
     axis.set_xticks([], minor=True)
     axis.set_xlim(-1.4 * reach, 1.4 * reach)
     return False
+
+
+def _positions(plan: Plan) -> tuple[list[float], list[str], bool, bool]:
+    """Return places and labels of the conditions, whether by decades, and whether on a scale."""
+    known = [condition.position for condition in plan.conditions.values()]
+    at = [position for position in known if position is not None]
+    scaled = len(at) == len(known)
+    # Conditions without a scale have nothing between them to draw a line through.
+    at = at if scaled else [float(index) for index in range(len(known))]
+    labels = [condition.label for condition in plan.conditions.values()]
+    return at, labels, scaled and logarithmic(at), scaled
 
 
 def arm_styles(arms: Mapping[str, Arm]) -> dict[str, Style]:

@@ -1,6 +1,6 @@
 """Everything that a report says, measured once; text, figures and data follow from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,7 @@ from losslab.report.estimates import (
     Comparison,
     Estimate,
     Measured,
+    Sample,
     Sampler,
     TuningPoint,
     compare,
@@ -70,6 +71,10 @@ class Findings:
     measured: Mapping[tuple[str, Rate, str], Measured]  # by (arm, rate, metric)
     judgements: tuple[Judgement, ...]  # in the order of the plan's claims
     steps: tuple[FoundStep, ...]  # of the plan's waterfall
+    # under conditions, each other arm's test accuracy less the reference's, at their own values
+    gaps: Mapping[str, Comparison]
+    # by arm, the share of draws of the tuning seeds that choose the same value
+    rechosen: Mapping[str, float]
     census: Census  # of the planned runs
     environment: Mapping[str, tuple[str, ...]]  # manifest key to the distinct values of the runs
     # what the study's measures gave, by name
@@ -109,7 +114,7 @@ class Findings:
 def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> Findings:
     """Measure all that a study's runs can tell."""
     evidence = evidence or Evidence()
-    sampler = Sampler(runs)
+    sampler = Sampler(runs, plan)
     expected = plan.expected()
     planned = {run.name: run for run in runs if run.name in set(expected)}
     points = tuning_points(plan, runs)
@@ -117,7 +122,10 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
     def names(side: Side) -> tuple[str, ...]:
         return tuple(run.run for run in plan.confirming(side))
 
-    walked = [sampler.sample(names(step), ACCURACY) for step in plan.steps]
+    def sample(side: Side, metric: str = ACCURACY) -> Sample:
+        return sampler.side(side, names(side), metric)
+
+    walked = [sample(step) for step in plan.steps]
     changes = [None, *(compare(after, before) for before, after in pairwise(walked))]
     manifests = [run.manifest for run in planned.values()] if plan.arms else [evidence.manifest]
     return Findings(
@@ -126,9 +134,10 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
         tuning=tuple(points),
         choices=select(points),
         measured={
-            (arm, rate, metric): sampler.measure(names(Side(arm, rate)), metric)
+            (arm, rate, metric): sampler.measure(sample(side, metric), names(side))
             for arm in plan.arms
             for rate in plan.rates
+            for side in [Side(arm, rate)]
             for metric in (METRICS if rate == "own" else (ACCURACY,))
         },
         judgements=judge(plan, sampler, evidence),
@@ -136,10 +145,25 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
             FoundStep(step, estimate(sample), change)
             for step, sample, change in zip(plan.steps, walked, changes, strict=False)
         ),
+        gaps=_gaps(plan, sample),
+        rechosen=sampler.rechosen(),
         census=take_census(expected, planned),
         environment=environment(manifests),
         measurements=evidence.measurements,
     )
+
+
+def _gaps(plan: Plan, sample: Callable[[Side], Sample]) -> dict[str, Comparison]:
+    """Compare every arm with the reference under the same condition, each at its own value."""
+    if not plan.conditions or "own" not in plan.rates:
+        return {}
+    samples = {arm: sample(Side(arm, "own")) for arm in plan.arms}
+    found = {
+        arm: compare(mine, samples[plan.reference_of(arm)])
+        for arm, mine in samples.items()
+        if arm != plan.reference_of(arm)
+    }
+    return {arm: gap for arm, gap in found.items() if gap}
 
 
 @dataclass(frozen=True)
@@ -183,7 +207,10 @@ def sweep(runs: Sequence[Run]) -> Sweep:
                 group=group,
                 loss=members[0].loss,
                 varied={key: configs[group][key] for key in varied if key in configs[group]},
-                measured={metric: sampler.measure(names, metric) for metric in METRICS},
+                measured={
+                    metric: sampler.measure(sampler.sample(names, metric), names)
+                    for metric in METRICS
+                },
             )
         )
     by_name = {run.name: run for run in runs}

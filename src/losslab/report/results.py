@@ -26,6 +26,7 @@ def study_data(findings: Findings) -> dict[str, Any]:
         "axis": plan.axis or None,
         "conditions": {name: asdict(about) for name, about in plan.conditions.items()} or None,
         "steps": [_step(step) for step in findings.steps] or None,
+        "gaps": {arm: asdict(gap) for arm, gap in findings.gaps.items()} or None,
         "arms": {name: _arm(findings, name) for name in plan.arms},
     }
     claims = (*findings.differences, *findings.quantities)
@@ -100,6 +101,7 @@ def _arm(findings: Findings, name: str) -> dict[str, Any]:
         "loss": findings.plan.arms[name].loss,
         "chosen": findings.chosen(name),
         "bracketed": choice.bracketed if choice else None,
+        "rechosen": findings.rechosen.get(name),
         "tuning": [point | {"arm": None, "score": None} for point in tuning],
         "confirmed": confirmed,
     }
@@ -113,6 +115,8 @@ def _step(found: FoundStep) -> dict[str, Any]:
 def _measured(measured: Measured) -> dict[str, Any]:
     data = asdict(measured)
     found, without = data.pop("estimate"), data.pop("without")
+    if not data["lost"]:
+        del data["lost"]
     return data | {"not_finite": without} | (found or {"n": 0})
 
 

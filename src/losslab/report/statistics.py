@@ -23,6 +23,47 @@ class Interval(NamedTuple):
     high: float
 
 
+class Noise(NamedTuple):
+    """One independent source of a mean's noise."""
+
+    variance: float  # squared standard error
+    freedom: float  # degrees of freedom of its estimate
+
+
+def interval_of(mean: float, sources: Sequence[Noise], *, level: float = LEVEL) -> Interval:
+    """Return the interval of a mean with several sources of noise.
+
+    The half-width is t √V with V = Σ vᵢ and Student's t of V² / Σ(vᵢ²/νᵢ) degrees of freedom
+    (Welch 1947, Satterthwaite 1946).
+
+    >>> interval_of(0.92, [Noise(0.02**2 / 3, 2)])
+    Interval(low=0.870..., high=0.969...)
+    """
+    variance = sum(noise.variance for noise in sources)
+    if variance == 0:
+        return Interval(mean, mean)
+    freedom = variance**2 / sum(noise.variance**2 / noise.freedom for noise in sources)
+    half = float(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
+    return Interval(mean - half, mean + half)
+
+
+def noise_of(values: FloatArray) -> Noise:
+    """Return the noise of the mean of ``(S,)`` values: s²/S with S − 1 degrees of freedom."""
+    return Noise(float(values.var(ddof=1)) / len(values), len(values) - 1)
+
+
+def binomial_interval(count: int, n: int, *, level: float = LEVEL) -> Interval:
+    """Return the exact interval of a share (Clopper and Pearson 1934).
+
+    >>> binomial_interval(7, 30)
+    Interval(low=0.099..., high=0.422...)
+    """
+    tail = (1 - level) / 2
+    low = float(special.betaincinv(count, n - count + 1, tail)) if count else 0.0
+    high = float(special.betaincinv(count + 1, n - count, 1 - tail)) if count < n else 1.0
+    return Interval(low, high)
+
+
 def t_interval(values: FloatArray, *, level: float = LEVEL) -> Interval | None:
     """Return Student's t interval of the mean of ``(S,)`` values, ``None`` for fewer than two.
 
@@ -32,22 +73,20 @@ def t_interval(values: FloatArray, *, level: float = LEVEL) -> Interval | None:
     >>> t_interval(np.array([0.90, 0.92, 0.94]))
     Interval(low=0.870..., high=0.969...)
     """
-    n = len(values)
-    if n < 2:
+    if len(values) < 2:
         return None
-    half = float(special.stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(n))
-    mean = float(values.mean())
-    return Interval(mean - half, mean + half)
+    return interval_of(float(values.mean()), [noise_of(values)], level=level)
 
 
-def two_way_interval(contributions: FloatArray, *, level: float = LEVEL) -> Interval | None:
+def two_way_interval(
+    contributions: FloatArray, *more: Noise, level: float = LEVEL
+) -> Interval | None:
     """Return the interval of a mean over seeds and test examples, both drawn at random.
 
     It does not cover another training part, data set or network.
-    With s the standard deviation of the S seeds' means and d that of the N examples' means, the
-    squared standard error is V = s²/S + d²/N, and the half-width t √V, Student's t with the degrees
-    of freedom of Welch (1947) and Satterthwaite (1946), V² / ((s²/S)²/(S − 1) + (d²/N)²/(N − 1)).
-    If the examples' means are all equal that is :func:`t_interval`.
+    With s the standard deviation of the S seeds' means and d that of the N examples' means, it is
+    :func:`interval_of` s²/S and d²/N, with S − 1 and N − 1 degrees of freedom, and of ``more``
+    noise. If the examples' means are all equal that is :func:`t_interval`.
 
     Noise of single answers (this seed on this example) is counted twice, so the interval errs to
     the wide side, by little. On draws of 3, 5 and 10 seeds and 1,000 examples from 30 runs of three
@@ -64,15 +103,8 @@ def two_way_interval(contributions: FloatArray, *, level: float = LEVEL) -> Inte
     seeds, examples = contributions.shape
     if seeds < 2 or examples < 2:
         return None
-    mean = float(contributions.mean())
-    of_seeds = contributions.mean(axis=1).var(ddof=1) / seeds
-    of_examples = contributions.mean(axis=0).var(ddof=1) / examples
-    variance = of_seeds + of_examples
-    if variance == 0:
-        return Interval(mean, mean)
-    freedom = variance**2 / (of_seeds**2 / (seeds - 1) + of_examples**2 / (examples - 1))
-    half = float(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
-    return Interval(mean - half, mean + half)
+    sources = [noise_of(contributions.mean(axis=1)), noise_of(contributions.mean(axis=0)), *more]
+    return interval_of(float(contributions.mean()), sources, level=level)
 
 
 def sign_flip_p(differences: FloatArray) -> float:

@@ -6,9 +6,9 @@ from typing import Any
 from losslab.report import formatting as show
 from losslab.report.claims import RULE, VERDICTS, Judgement
 from losslab.report.document import Document, Table
-from losslab.report.estimates import Comparison, Estimate, Measured
+from losslab.report.estimates import DRAWS, EXAMPLES, Comparison, Estimate, Measured
 from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
-from losslab.report.plan import Arm, Rate, Side
+from losslab.report.plan import Arm, Rate, Side, in_condition
 
 EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
 _RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
@@ -30,6 +30,7 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
             "edges": names(edges),
             "edge": EDGE,
             "steps": _steps(findings) if findings.steps else None,
+            "gaps": _gaps(findings) if findings.gaps else None,
             "count": count([judgement.verdict for judgement in findings.judgements]),
             "differences": _differences(findings) if findings.differences else None,
             "quantities": _quantities(findings.quantities) if findings.quantities else None,
@@ -38,6 +39,7 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
             "measurements": list(findings.measurements.values()),
             "as_table": lambda table: Table(tuple(table.columns), tuple(map(tuple, table.rows))),
             "proper_scores": _proper_scores(findings) if scores else None,
+            "draws": f"{DRAWS:,}",
             "select": show.metric_name(plan.select),
             "tunings": tunings if plan.arms else [],
             **runs_and_machine(findings.census, findings.environment, figures),
@@ -100,6 +102,9 @@ def n_text(measured: Measured) -> str:
     text = f"{n}" if n == measured.planned else f"{n} of {measured.planned}"
     if measured.without:
         text += f", {measured.without} not finite"
+    if measured.lost:
+        kept = show.number(ACCURACY, measured.given_success.mean) if measured.given_success else ""
+        text += f", {len(measured.lost)} lost a class" + (f" (the others: {kept})" if kept else "")
     return f"{text}, {measured.diverged} diverged" if measured.diverged else text
 
 
@@ -130,6 +135,19 @@ def _answer(findings: Findings) -> Table:
     # Three rates with their n are too wide for 80 columns.
     narrow = [i for i, name in enumerate(columns) if name != "n" and len(plan.rates) > 2]
     return Table(columns, tuple(rows), text_columns=len(first), terminal=tuple(narrow))
+
+
+def _gaps(findings: Findings) -> Table:
+    """Return how far every arm is ahead of the reference, a row a condition."""
+    plan, rows = findings.plan, []
+    for condition, about in plan.conditions.items():
+        row = {plan.axis: about.label}
+        for family, arm in plan.families.items():
+            if family != plan.reference:
+                found = findings.gaps.get(in_condition(family, condition))
+                row[arm.label] = show.difference(ACCURACY, found) + _mark(found)
+        rows.append(row)
+    return Table.of(rows)
 
 
 def _steps(findings: Findings) -> Table:
@@ -180,7 +198,7 @@ def _verdict(judgement: Judgement) -> str:
 
 
 def _mark(found: Comparison | Estimate | None) -> str:
-    return "" if found is None or found.covers == "seeds and test examples" else " ‡"
+    return "" if found is None or EXAMPLES in found.covers else " ‡"
 
 
 def _quantities(judgements: Sequence[Judgement]) -> Table:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from losslab.recording import Run
+from losslab.report.formatting import metric_name
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
 from losslab.study.measure import Runs, number, over_seeds, pairs, predictions, value_of
@@ -146,6 +147,81 @@ def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
         what = f"standard deviation of {tag} over seeds, {name} over {over}"
         quantities[name] = _ratio(spread, mine, reference, what)
     return Measurement(quantities=quantities)
+
+
+def slowdown(
+    runs: Runs,
+    *,
+    over: str,
+    level: float,
+    metric: str = "test/accuracy",
+    labels: Mapping[str, str] | None = None,
+) -> Measurement:
+    """Measure how many times as long an arm trains to reach a level as the arm ``over`` does.
+
+    Each set is an arm under one length of training, ``<arm>@<condition>``. Between two lengths the
+    mean over seeds is interpolated over the logarithm of the epochs. The interval is the percentile
+    bootstrap's over seeds, which are drawn together for all sets. An arm that does not reach the
+    level in the longest training, or has reached it in the shortest, has no quantity.
+
+    Args:
+        runs: Sets whose runs were trained for different numbers of epochs.
+        over: The arm to compare with.
+        level: Of the metric.
+        metric: Of each run's end.
+        labels: Set to what people read, in the table.
+    """
+    arms: dict[str, dict[float, FloatArray]] = {}
+    names: dict[str, str] = {}
+    for name, members in runs.items():
+        arm = name.partition("@")[0]
+        names.setdefault(arm, (labels or {}).get(name, name).partition(",")[0])
+        values = np.array([number(run, metric) for run in members])
+        arms.setdefault(arm, {})[number(members[0], "epoch")] = values
+    rows, quantities, of = [], {}, metric_name(metric)
+    for arm, lengths in arms.items():
+        mine, other = _sorted(lengths), _sorted(arms[over])
+        epochs = _first_reach(*mine, level)
+        rows.append([names[arm], f"{epochs:.3g}" if math.isfinite(epochs) else "–"])
+        if arm == over:
+            continue
+
+        def ratio(index: Any, mine: _Lengths = mine, other: _Lengths = other) -> float:
+            reached = [_first_reach(x, y[:, index], level) for x, y in (mine, other)]
+            return reached[0] / reached[1]
+
+        if not math.isfinite(value := ratio(slice(None))):
+            continue
+        n = mine[1].shape[1]
+        draws = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+        # A draw that never reaches the level takes longer than any.
+        drawn = np.nan_to_num([ratio(index) for index in draws], nan=np.inf)
+        low, high = np.quantile(drawn, (0.025, 0.975), method="inverted_cdf")
+        what = f"epochs to a {of} of {level:.0%} over those of {names[over]}"
+        quantities[arm] = Quantity(value=value, low=float(low), high=float(high), n=n, what=what)
+    table = TableOfNumbers(
+        title=f"Epochs to a {of} of {level:.0%}", columns=["", "epochs"], rows=rows
+    )
+    return Measurement(quantities=quantities, tables=[table])
+
+
+_Lengths = tuple[FloatArray, FloatArray]
+
+
+def _sorted(lengths: Mapping[float, FloatArray]) -> _Lengths:
+    """Return the lengths ``(L,)``, ascending, and the metric ``(L, S)``."""
+    order = sorted(lengths)
+    return np.array(order), np.stack([lengths[length] for length in order])
+
+
+def _first_reach(lengths: FloatArray, values: FloatArray, level: float) -> float:
+    """Return the length at which the mean over seeds first reaches a level; NaN if not within."""
+    means = values.mean(axis=1)
+    reached = int(np.argmax(means >= level))
+    if means[reached] < level or reached == 0:
+        return math.nan
+    ends, span = slice(reached - 1, reached + 1), np.log(lengths)
+    return float(np.exp(np.interp(level, means[ends], span[ends])))
 
 
 def _ratio(of: Callable[..., Any], a: FloatArray, b: FloatArray, what: str) -> Quantity:
