@@ -152,12 +152,12 @@ def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
 def slowdown(
     runs: Runs,
     *,
-    over: str,
+    against: str,
     level: float,
     metric: str = "test/accuracy",
     labels: Mapping[str, str] | None = None,
 ) -> Measurement:
-    """Measure how many times as long an arm trains to reach a level as the arm ``over`` does.
+    """Measure how many times as long an arm trains to reach a level as another arm does.
 
     Each set is an arm under one length of training, ``<arm>@<condition>``. Between two lengths the
     mean over seeds is interpolated over the logarithm of the epochs. The interval is the percentile
@@ -166,7 +166,7 @@ def slowdown(
 
     Args:
         runs: Sets whose runs were trained for different numbers of epochs.
-        over: The arm to compare with.
+        against: The arm to compare with.
         level: Of the metric.
         metric: Of each run's end.
         labels: Set to what people read, in the table.
@@ -180,10 +180,10 @@ def slowdown(
         arms.setdefault(arm, {})[number(members[0], "epoch")] = values
     rows, quantities, of = [], {}, metric_name(metric)
     for arm, lengths in arms.items():
-        mine, other = _sorted(lengths), _sorted(arms[over])
+        mine, other = _sorted(lengths), _sorted(arms[against])
         epochs = _first_reach(*mine, level)
         rows.append([names[arm], f"{epochs:.3g}" if math.isfinite(epochs) else "–"])
-        if arm == over:
+        if arm == against:
             continue
 
         def ratio(index: Any, mine: _Lengths = mine, other: _Lengths = other) -> float:
@@ -197,7 +197,7 @@ def slowdown(
         # A draw that never reaches the level takes longer than any.
         drawn = np.nan_to_num([ratio(index) for index in draws], nan=np.inf)
         low, high = np.quantile(drawn, (0.025, 0.975), method="inverted_cdf")
-        what = f"epochs to a {of} of {level:.0%} over those of {names[over]}"
+        what = f"epochs to a {of} of {level:.0%} over those of {names[against]}"
         quantities[arm] = Quantity(value=value, low=float(low), high=float(high), n=n, what=what)
     table = TableOfNumbers(
         title=f"Epochs to a {of} of {level:.0%}", columns=["", "epochs"], rows=rows
