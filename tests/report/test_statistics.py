@@ -6,7 +6,10 @@ from scipy import stats
 
 from losslab.report.statistics import (
     Interval,
+    Noise,
+    binomial_interval,
     holm,
+    interval_of,
     range_p,
     sign_flip_p,
     t_interval,
@@ -75,6 +78,19 @@ def test_the_standard_error_is_that_of_scipys_welch_test():
     low, high = welch.confidence_interval(0.95)
     found = two_way_interval(matrix)
     assert found.high - found.low == pytest.approx(high - low)
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 30), (7, 30), (30, 30)])
+def test_a_binomial_interval_is_scipys_exact_one(count, n):
+    expected = stats.binomtest(count, n).proportion_ci(method="exact")
+    assert binomial_interval(count, n) == pytest.approx((expected.low, expected.high))
+
+
+def test_independent_noise_adds_up_as_welch_and_satterthwaite_say():
+    one, two = Noise(0.04, 4), Noise(0.01, 9)
+    half = stats.t.ppf(0.975, 0.05**2 / (0.04**2 / 4 + 0.01**2 / 9)) * np.sqrt(0.05)
+    assert interval_of(1.0, [one, two]) == pytest.approx((1 - half, 1 + half))
+    assert interval_of(1.0, [one, Noise(0.0, 2)]) == pytest.approx(interval_of(1.0, [one]))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8])

@@ -1,7 +1,13 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from losslab.report import load_runs, parse_plan, tuning_points
 from losslab.report import select as select_points
+from losslab.report.estimates import Sampler, compare, estimate, within_range
+from losslab.report.plan import PlannedRun, Side
+from losslab.report.statistics import Noise, binomial_interval, interval_of, noise_of, t_interval
 from report.factory import run_name, tiny_plan, write_run, write_study
 
 
@@ -85,3 +91,51 @@ def test_a_whole_study_chooses_for_every_arm(tmp_path):
         "mse": True,
         "mse_softmax": False,
     }
+
+
+def study_of_one_arm(tmp_path, tuned, confirmed):
+    """Write a tuned and confirmed arm; return its plan and the sample of its confirming runs."""
+    plan = grid(tmp_path, tuned)
+    tuning_value = select(plan, load_runs(tmp_path))["mse"].value
+    names = [run_name("mse", tuning_value, seed) for seed in range(100, 100 + len(confirmed))]
+    for name, accuracy in zip(names, confirmed, strict=True):
+        write_run(tmp_path, name, accuracy=accuracy, predictions=False)
+    runs = [PlannedRun("mse", tuning_value, int(n[-3:]), n, "own") for n in names]
+    plan = replace(plan, chosen={"mse": tuning_value}, confirm=tuple(runs))
+    sampler = Sampler(load_runs(tmp_path), plan)
+    return sampler, sampler.side(Side("mse", "own"), tuple(names), "val/accuracy")
+
+
+def test_a_choice_that_every_draw_repeats_adds_no_noise(tmp_path):
+    sampler, sample = study_of_one_arm(tmp_path, {0.01: [0.5, 0.6], 0.1: [0.8, 0.9]}, [0.8, 0.9])
+    assert sampler.rechosen() == {"mse": 1.0}
+    assert estimate(sample).interval == within_range(t_interval(sample.values), "val/accuracy")
+
+
+def test_a_choice_by_luck_widens_the_interval(tmp_path):
+    # On seeds 0, 0 the draw chooses 0.01, whose accuracy is 0.04 lower; on half and on 1, 1 not.
+    sampler, sample = study_of_one_arm(tmp_path, {0.01: [0.8, 0.6], 0.1: [0.7, 0.78]}, [0.7, 0.74])
+    (again,) = sampler.rechosen().values()
+    assert again == pytest.approx(0.75, abs=0.03)
+    found, seeds = estimate(sample), noise_of(sample.values)
+    assert found.covers == "seeds and choice of value"
+    choice = Noise((1 - again) * 0.04**2, 1)
+    assert found.interval == pytest.approx(interval_of(found.mean, [seeds, choice]))
+
+
+def test_sides_whose_choice_moves_together_keep_a_sharp_difference(tmp_path):
+    _, sample = study_of_one_arm(tmp_path, {0.01: [0.8, 0.6], 0.1: [0.7, 0.78]}, [0.7, 0.74])
+    assert compare(sample, sample).interval == (0.0, 0.0)
+
+
+def test_runs_that_lost_a_class_are_counted_beside_the_mean(tmp_path):
+    names = tuple(run_name("mse", 0.1, seed) for seed in range(3))
+    labels = np.arange(40) % 4
+    logits = 9 * np.eye(4, dtype=np.float32)[labels]
+    blind = np.where(np.arange(4) == 3, -9.0, logits).astype(np.float32)
+    for name, given in zip(names, (logits, logits, blind), strict=True):
+        write_run(tmp_path, name, logits=given, labels=labels)
+    sampler = Sampler(load_runs(tmp_path))
+    found = sampler.measure(sampler.sample(names, "test/accuracy"), names)
+    assert (found.estimate.mean, found.given_success.mean) == (pytest.approx(11 / 12), 1.0)
+    assert (found.lost, found.lost_share) == ((2,), binomial_interval(1, 3))

@@ -43,3 +43,35 @@ def test_lost_classes_are_those_with_no_recall(predict):
     assert stats.binom.sf(1, 4, found.low) == pytest.approx(0.025)
     assert stats.binom.cdf(2, 4, found.high) == pytest.approx(0.025)
     assert measured.tables[0].rows == [["Arm", "2 of 4", "1, 2"]]
+
+
+def test_slowdown_is_the_ratio_of_interpolated_lengths(monkeypatch):
+    monkeypatch.setattr(numbers, "number", lambda run, metric: run[metric])
+
+    def runs(accuracies, epochs):
+        return [{"test/accuracy": a, "epoch": epochs} for a in accuracies]
+
+    # Over log epochs, fast reaches 0.9 half way from 1 to 4, slow a third of the way from 4 to 32.
+    given = {
+        "fast@a": runs([0.8, 0.8], 1), "fast@b": runs([1.0, 1.0], 4), "fast@c": runs([1.0] * 2, 32),
+        "slow@a": runs([0.1, 0.1], 1), "slow@b": runs([0.89, 0.89], 4),
+        "slow@c": runs([0.92, 0.92], 32),
+        "never@a": runs([0.1, 0.1], 1), "never@b": runs([0.2, 0.2], 4),
+        "never@c": runs([0.3, 0.3], 32),
+    }  # fmt: skip
+    found = numbers.slowdown(given, against="fast", level=0.9, labels={"slow@a": "Slow, very, 1"})
+    assert list(found.quantities) == ["slow"]
+    slow = found.quantities["slow"]
+    assert (slow.value, slow.low, slow.high, slow.n) == pytest.approx((4, 4, 4, 2))
+    assert found.tables[0].rows == [["fast", "2"], ["Slow, very", "8"], ["never", "–"]]
+
+
+def test_a_seed_that_stays_below_the_level_leaves_a_slowdown_without_an_end(monkeypatch):
+    monkeypatch.setattr(numbers, "number", lambda run, metric: run[metric])
+    accuracies = {"fast": ([0.8, 0.8], [1.0, 1.0]), "slow": ([0.1, 0.1], [0.95, 0.88])}
+    given = {
+        f"{arm}@{epochs}": [{"test/accuracy": value, "epoch": epochs} for value in values]
+        for arm, by_length in accuracies.items()
+        for epochs, values in zip((1, 4), by_length, strict=True)
+    }
+    assert numbers.slowdown(given, against="fast", level=0.9).quantities["slow"].high == np.inf

@@ -175,7 +175,8 @@ def slowdown(
     names: dict[str, str] = {}
     for name, members in runs.items():
         arm = name.partition("@")[0]
-        names.setdefault(arm, (labels or {}).get(name, name).partition(",")[0])
+        # A label ends with its condition's.
+        names.setdefault(arm, (labels or {}).get(name, f"{arm}, ").rpartition(", ")[0])
         values = np.array([number(run, metric) for run in members])
         arms.setdefault(arm, {})[number(members[0], "epoch")] = values
     rows, quantities, of = [], {}, metric_name(metric)
