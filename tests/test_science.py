@@ -14,8 +14,8 @@ PAGE = (ROOT / "experiments" / "science.md").read_text("utf-8")
 STUDIES = [*ROOT.glob("conf/study/*.yaml"), *ROOT.glob("experiments/*/study/*.yaml")]
 CODES = {
     r"\bS(\d+)\b": r"\| S{} \|",
-    r"[Mm]echanisms? ([A-G])\b": r"\*\*{}: ",
-    r"\bmechanisms [A-G](?:, [A-G])*, ([A-G])\b": r"\*\*{}: ",
+    r"[Mm]echanisms? ([A-H])\b": r"\*\*{}: ",
+    r"\bmechanisms [A-H](?:, [A-H])*, ([A-H])\b": r"\*\*{}: ",
     r"[Ss]ection 4\.(\d)": r"(?m)^{}\. \*\*",
 }
 
@@ -55,6 +55,11 @@ def test_its_gradients_are_those_of_the_losses(k):
     start = torch.zeros_like(z)  # C and E
     ratio = gradient(CrossEntropy(), start, label) / gradient(SquaredError(), start, label)
     torch.testing.assert_close(ratio, torch.full_like(z, k**2 / 2))
+    # H: a target of M is a target of 1 with the outputs divided by M
+    scaled = 15**2 * SquaredError("none")(z / 15, label)
+    target = SquaredError("none", true_class_target=15.0)
+    torch.testing.assert_close(target(z, label), scaled)
+    assert gradient(target, start, label).norm().item() == pytest.approx(15 * 2 / k)
     guess = SquaredError("none")(torch.full_like(z, 1 / k), label)
     assert guess.item() == pytest.approx((1 - 1 / k) / k)
 

@@ -39,6 +39,10 @@ BAD_PARTS = [
     ({"arms": {"a": ARM | {"colour": "red"}}}, "study.arms.a.colour is unknown; leave it out"),
     ({"arms": {"a": ARM | {"start": "b"}}}, "study.arms.a.start=b; give an arm that starts"),
     ({"conditions": {"k2": {"label": "2"}}}, "study.conditions.k2.overrides is missing; give it"),
+    (
+        {"conditions": {"k2": {"label": "2", "overrides": {"mze": []}}}},
+        r"study.conditions.k2.overrides names 'mze' \(did you mean 'mse'\?\); the arms are",
+    ),
     ({"runs": {"a": {"grid": {}}}, "measures": {}}, "study.runs.a.seeds is missing; give it"),
     ({"arms": {}}, "the study has neither arms nor measures"),
     ({"claims": [NUMERIC]}, "claim c is about the measure 'm'"),
@@ -84,6 +88,16 @@ def test_a_metric_that_no_run_can_record(losslab, metric, says):
 def test_parts_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         Study(**PARTS | changes)
+
+
+def test_a_condition_may_differ_by_arm():
+    overrides = {"mse": ["loss.true_class_target=4.0"]}
+    conditions = {"m": {"label": "4", "overrides": overrides}}
+    under = Study(**PARTS | {"conditions": conditions}).conditions["m"]
+    assert (under.overrides_of("mse"), under.overrides_of("cross_entropy")) == (
+        overrides["mse"],
+        [],
+    )
 
 
 def test_conditions_rates_and_measures(losslab):

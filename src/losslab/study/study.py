@@ -56,10 +56,14 @@ class ConditionSpec(Strict):
     """An entry under ``conditions`` of a study."""
 
     label: str  # what people read
-    overrides: list[str]  # that make it
+    overrides: list[str] | dict[str, list[str]]  # that make it, for all arms or by arm
     position: float | None = None  # on the axis
     # a grid for all arms, or one an arm
     values: list[float] | dict[str, list[float]] = field(default_factory=list)
+
+    def overrides_of(self, arm: str) -> list[str]:
+        """Return the overrides that make it for an arm."""
+        return self.overrides if isinstance(self.overrides, list) else self.overrides.get(arm, [])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +177,12 @@ class Study:
         for kind in ("arms", "conditions"):
             for name in (name for name in getattr(self, kind) if "@" in name):
                 yield f"study.{kind}.{name}: give a name without @"
+        for name, under in self.conditions.items():
+            for kind in ("overrides", "values"):
+                given = getattr(under, kind)
+                for arm in set(given) - set(self.arms) if isinstance(given, Mapping) else ():
+                    known = f"{nearest(arm, self.arms)}; the arms are {', '.join(self.arms)}"
+                    yield f"study.conditions.{name}.{kind} names {arm!r}{known}"
         if self.reference not in self.arms:
             yield f"study.reference={self.reference}; allowed are {', '.join(self.arms)}"
         if not set(self.confirm_at) <= set(CONFIRM_AT):
@@ -194,7 +204,7 @@ class Study:
                 values=_grid_of(name, arm, under) or self.values,
                 reference=in_condition(self.reference, condition),
                 start=in_condition(arm.start, condition) if arm.start else None,
-                template=Template(session, [*self.base, *under.overrides, *arm.overrides]),
+                template=Template(session, [*self.base, *under.overrides_of(name), *arm.overrides]),
             )
             for condition, under in conditions.items()
             for name, arm in self.arms.items()
@@ -301,8 +311,9 @@ class Study:
         """Return the keys that the study itself sets, run by run."""
         if not self.arms:
             return {"seed", "loss"} | {key for about in self.runs.values() for key in about.grid}
-        made = [*self.arms.values(), *self.conditions.values()]
-        overrides = session.composer.parse([text for about in made for text in about.overrides])
+        made = [arm.overrides for arm in self.arms.values()]
+        made += [under.overrides_of(a) for under in self.conditions.values() for a in self.arms]
+        overrides = session.composer.parse([text for texts in made for text in texts])
         return {"seed", self.parameter} | {override.key_or_group for override in overrides}
 
     def _tune_and_confirm(
