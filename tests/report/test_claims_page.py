@@ -7,8 +7,13 @@ from urllib.parse import unquote
 
 import pytest
 
-from losslab.files import GENERATED
-from losslab.report.claims_page import PAGE, claims_page, write_claims_page
+from losslab.report.claims_page import (
+    LITERATURE,
+    PAGE,
+    claims_page,
+    literature_page,
+    write_claims_pages,
+)
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
@@ -50,13 +55,11 @@ def test_a_generated_page_links_only_to_what_is_there(tmp_path):
     pages = {"written": "README.md", "reported": "report.md", "bare one": None}
     for name, page in pages.items():
         (tmp_path / name).mkdir()
-        results = {"title": name, "question": "Q?", "command": "c", "claims": [], "steps": []}
-        if name == "written":
-            results["steps"] = [{"label": "no figure was drawn"}]
+        results = {"title": name, "question": "Q?", "command": "c", "claims": []}
         (tmp_path / name / "results.json").write_text(json.dumps(results))
         if page:
             (tmp_path / name / page).write_text("# T")
-    page = write_claims_page(tmp_path)
+    (page,) = write_claims_pages(tmp_path)
     assert dead_links(page) == []
     text = page.read_text()
     assert all(link in text for link in ("(written/README.md)", "(reported/report.md)"))
@@ -89,7 +92,8 @@ def test_a_study_that_was_altered_changes_the_page(tmp_path):
     other = {"contradicted": "supported"}.get(results["claims"][0]["verdict"], "contradicted")
     results["claims"][0]["verdict"] = other
     path.write_text(json.dumps(results))
-    assert write_claims_page(tmp_path).read_text() == claims_page(tmp_path) != before
+    (page,) = write_claims_pages(tmp_path)
+    assert page.read_text() == claims_page(tmp_path) != before
     path.write_text("{")
     with pytest.raises(ValueError, match="cannot be read"):
         claims_page(tmp_path)
@@ -97,26 +101,59 @@ def test_a_study_that_was_altered_changes_the_page(tmp_path):
         claims_page(tmp_path / "nothing")
 
 
-def test_the_page_begins_with_the_waterfall_and_ends_with_what_is_unexplained(tmp_path):
-    level = {"n": 15, "mean": 0.9, "interval": [0.88, 0.92], "covers": "seeds"}
-    change = {"difference": 0.05, "interval": [0.03, 0.07]}
-    steps = [
-        {"label": "as typed", "level": level},
-        {"label": "rate tuned", "level": level | {"mean": 0.95}, "change": change},
-        {"label": "not run yet"},
-    ]
-    results = {"title": "T", "question": "Q?", "command": "c", "claims": [], "steps": steps}
-    (tmp_path / "mechanisms").mkdir()
-    (tmp_path / "mechanisms" / "results.json").write_text(json.dumps(results))
-    (tmp_path / "mechanisms" / "figures").mkdir()
-    (tmp_path / "mechanisms" / "figures" / "waterfall.png").write_bytes(b"")
-    (tmp_path / "mechanisms" / "README.md").write_text(
-        "# T\n\n## In short\n\nScale first.\n\n"
-        "## What stays unexplained\n\nOne point.\n\n## More\n\nNo.\n"
+def notebook(folder, **files):
+    """Write a folder of one study with one claim, and files beside it."""
+    claim = {
+        "id": "level", "statement": "They are level.", "source": SOURCE, "verdict": "supported",
+        "effect": "−0.1 pp [−0.3, +0.1]", "n": 10,
+    }  # fmt: skip
+    results = {"title": "T", "question": "Q?", "command": "c", "claims": [claim]}
+    (folder / "coin").mkdir()
+    (folder / "coin" / "results.json").write_text(json.dumps(results))
+    (folder / "coin" / "README.md").write_text("# T")
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    return folder
+
+
+PAPER = """
+- {paper: Author 2020, known: read, says: No., claims: [%s], scope: coins, why: dice}
+- {paper: Nobody 2021, known: from memory, says: Yes., claims: [], scope: none, why: open}
+"""
+
+
+def test_the_answer_comes_first_with_the_numbers_of_its_claims(tmp_path):
+    page = claims_page(notebook(tmp_path, answer_md="Level: {coin/level}, {not one}.\n"))
+    assert page.startswith(
+        "# The lab notebook\n\nLevel: −0.1 pp [−0.3, +0.1], {not one}.\n\n## Every"
     )
-    page = claims_page(tmp_path)
-    assert page.index("Scale first.") < page.index("waterfall.png") < page.index("## Every claim")
-    assert "| as typed | 90.0 % [88.0, 92.0] |  | 15 |" in page
-    assert "| rate tuned | 95.0 % [88.0, 92.0] | +5.0 pp [+3.0, +7.0] | 15 |" in page
-    assert "| not run yet | – |  | – |" in page
-    assert page.endswith(f"## What stays unexplained\n\nOne point.\n\n{GENERATED}\n")
+
+
+def test_papers_stand_beside_the_verdicts_on_their_claims(tmp_path):
+    _, page = write_claims_pages(notebook(tmp_path, literature_yaml=PAPER % "coin/level"))
+    text = page.read_text("utf-8")
+    assert "## Author 2020" in text
+    assert "- **supported**: They are level. −0.1 pp [−0.3, +0.1], n = 10 ([coin]" in text
+    assert "- Not tested here yet." in text
+    assert dead_links(page) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"answer_md": "{coin/levl}"}, r"answer.md names the claim 'coin/levl' \(did you mean"),
+        ({"literature_yaml": PAPER % "coin/x"}, "literature.yaml names the claim 'coin/x'"),
+        ({"literature_yaml": "- {paper: A}"}, "literature.yaml.0.known is missing"),
+        ({"literature_yaml": "a: ["}, "literature.yaml"),
+    ],
+)
+def test_what_no_study_claims_is_refused_and_nothing_written(tmp_path, files, says):
+    with pytest.raises(ValueError, match=says):
+        write_claims_pages(notebook(tmp_path, **files))
+    assert not (tmp_path / PAGE).exists()
+
+
+def test_the_committed_literature_is_current():
+    assert (EXPERIMENTS / LITERATURE).read_text("utf-8") == literature_page(EXPERIMENTS), (
+        "run `losslab report experiments` and commit the page"
+    )

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from losslab.files import check_generated, write_atomically
 from losslab.recording import Run
-from losslab.report.claims_page import is_claims_page, write_claims_page
+from losslab.report.claims_page import is_claims_page, write_claims_pages
 from losslab.report.document import to_console, to_markdown
 from losslab.report.estimates import Choice, select, tuning_points
 from losslab.report.findings import Census, find, sweep
@@ -61,7 +61,8 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
     """
     roots = _studies_and_sweeps(path)
     if not roots and is_claims_page(path):
-        console.print(Text(f"Written: {write_claims_page(path)}"), soft_wrap=True)
+        for page in write_claims_pages(path):
+            console.print(Text(f"Written: {page}"), soft_wrap=True)
         return
     errors = []
     for index, root in enumerate(roots or [path]):

@@ -1,19 +1,42 @@
-"""The page of every claim of every study, from their committed results."""
+"""Pages about the claims of all studies, from their committed results."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from losslab.files import check_generated, read_json, write_atomically
-from losslab.report import formatting as show
-from losslab.report.document import Document, Table, to_markdown
-from losslab.report.estimates import Estimate
-from losslab.report.findings import ACCURACY
-from losslab.report.statistics import Interval
-from losslab.report.study_report import EDGE, count
-from losslab.text import Markdown, markdown
+import yaml
 
-PAGE, WATERFALL = "README.md", "figures/waterfall.png"
+from losslab.files import (
+    YAML_LOADER,
+    check_generated,
+    read_json,
+    read_text,
+    read_yaml,
+    write_atomically,
+)
+from losslab.report.document import Document, Table, to_markdown
+from losslab.report.parsing import Strict, parse
+from losslab.report.study_report import EDGE, count
+from losslab.text import Markdown, markdown, nearest
+
+PAGE = "README.md"
+ANSWER = "answer.md"  # what the page begins with; {study/claim} stands for what was measured
+LITERATURE, PAPERS = "literature.md", "literature.yaml"
+LARGEST_ANSWER = 100_000  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper(Strict):
+    """What a paper says, beside the claims here that test it."""
+
+    paper: str  # as it is cited
+    known: str  # how we know what it says: read, abstract read, second-hand, from memory
+    says: str  # its claim
+    claims: list[str]  # ``<study>/<claim>`` here
+    scope: str  # of what is tested here
+    why: str  # the verdicts may differ from the paper's
 
 
 def is_claims_page(folder: Path) -> bool:
@@ -21,24 +44,59 @@ def is_claims_page(folder: Path) -> bool:
     return any(folder.glob("*/results.json"))
 
 
-def write_claims_page(folder: Path) -> Path:
-    """Write :func:`claims_page` into the folder; return the file."""
-    page = folder / PAGE
-    check_generated(page, below=folder)
-    write_atomically(page, claims_page(folder))
-    return page
+def write_claims_pages(folder: Path) -> list[Path]:
+    """Write :func:`claims_page`, and :func:`literature_page` where there are papers."""
+    pages = {PAGE: claims_page(folder)}
+    if (folder / PAPERS).exists():
+        pages[LITERATURE] = literature_page(folder)
+    for name in pages:
+        check_generated(folder / name, below=folder)
+    for name, text in pages.items():
+        write_atomically(folder / name, text)
+    return [folder / name for name in pages]
 
 
 def claims_page(folder: Path) -> str:
     """Return the page for a folder of studies; ``ValueError`` without results that can be read."""
-    studies, synthesis, unexplained = [], None, ""
+    studies, claims = _read(folder)
+    answer = folder / ANSWER
+    said = ""
+    if answer.exists():
+        said = _filled(read_text(answer, most=LARGEST_ANSWER), claims, answer)
+    content = {"answer": Markdown(said.strip()), "studies": studies, "edge": EDGE}
+    return to_markdown(Document("claims_page", content))
+
+
+def literature_page(folder: Path) -> str:
+    """Return what papers say beside the verdicts here, from ``literature.yaml``.
+
+    Raises:
+        ValueError: That file, or a study's results, cannot be understood.
+    """
+    _, claims = _read(folder)
+    path = folder / PAPERS
+    try:
+        data = yaml.load(read_yaml(path), Loader=YAML_LOADER)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    papers = parse(list[Paper], data, str(path))
+    shown = [
+        (paper, [(ref, _found(ref, claims, path)) for ref in paper.claims]) for paper in papers
+    ]
+    return to_markdown(Document("literature", {"papers": shown}))
+
+
+def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Return what the page says of each study, and every claim by ``<study>/<claim>``."""
+    studies: list[dict[str, Any]] = []
+    claims: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*/results.json")):
         try:
             results = read_json(path)
             studies.append(_study(path.parent, results))
-            if results.get("steps") and synthesis is None:
-                synthesis = _synthesis(path.parent, results)
-                unexplained = _section(path.with_name(PAGE), "What stays unexplained")
+            claims |= {
+                f"{path.parent.name}/{claim.get('id')}": claim for claim in results["claims"]
+            }
         except Exception as error:  # whatever an altered file leads to
             raise ValueError(
                 f"{path} cannot be read ({' '.join(str(error).split())}); write it again with "
@@ -49,8 +107,21 @@ def claims_page(folder: Path) -> str:
             f"{folder} holds no results; write some with `losslab report outputs/NAME --to "
             f"{folder}/NAME`"
         )
-    content = {"studies": studies, "synthesis": synthesis, "edge": EDGE, "unexplained": unexplained}
-    return to_markdown(Document("claims_page", content))
+    return studies, claims
+
+
+def _found(name: str, claims: dict[str, dict[str, Any]], path: Path) -> dict[str, Any]:
+    """Return a claim; ``ValueError`` for one that no study has."""
+    if name not in claims:
+        raise ValueError(f"{path} names the claim {name!r}{nearest(name, claims)}; no study has it")
+    return claims[name]
+
+
+def _filled(text: str, claims: dict[str, dict[str, Any]], path: Path) -> str:
+    """Return a text in which ``{study/claim}`` is what was measured."""
+    return re.sub(
+        r"\{([\w-]+/[\w-]+)\}", lambda found: _found(found[1], claims, path)["effect"], text
+    )
 
 
 def _study(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
@@ -95,38 +166,3 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not a text")
     return value
-
-
-def _synthesis(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
-    """Return the waterfall of the study that has one, and what its own page says of it."""
-    rows = []
-    for step in results["steps"]:
-        level, change, moved = step.get("level"), step.get("change"), ""
-        if level:
-            level = Estimate(level["n"], level["mean"], _interval(level), level["covers"])
-        if change:
-            moved = show.signed(ACCURACY, change["difference"], _interval(change))
-        rows.append(
-            {
-                "step": step["label"],
-                "test accuracy": show.estimate(ACCURACY, level),
-                "change [95% interval]": moved,
-                "n": str(level.n) if level else show.ABSENT,
-            }
-        )
-    return {
-        "waterfall": f"{folder.name}/{WATERFALL}" if (folder / WATERFALL).exists() else "",
-        "title": _text(results["title"]),
-        "said": _section(folder / PAGE, "In short"),
-        "steps": Table.of(rows),
-    }
-
-
-def _interval(measured: dict[str, Any]) -> Interval | None:
-    return Interval(*measured["interval"]) if "interval" in measured else None
-
-
-def _section(page: Path, heading: str) -> Markdown:
-    """Return what stands below a heading of a page, without it; empty where it is not there."""
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    return Markdown(text.partition(f"## {heading}\n")[2].partition("\n## ")[0].strip())
