@@ -95,11 +95,16 @@ def report(arguments: list[str]) -> int:
         "for TensorBoard.",
     )
     parser.add_argument("path", type=Path, help="of a study, a sweep or all studies")
-    parser.add_argument("--to", type=Path, help="write report.md, results.json, figures there")
+    to = parser.add_mutually_exclusive_group()
+    to.add_argument("--to", type=Path, help="write report.md, report.html, results, figures there")
+    to.add_argument("--html", type=Path, help="write committed results as pages to browse there")
     given = _parse(parser, arguments)
     from losslab import report
 
-    report.write(given.path, console=Console(), out=given.to)
+    if given.html:
+        report.write_site(given.path, given.html, console=Console())
+    else:
+        report.write(given.path, console=Console(), out=given.to)
     return 0
 
 

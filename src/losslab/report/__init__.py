@@ -21,10 +21,10 @@ from losslab.recording import Run
 from losslab.report.claims_page import is_claims_page, write_claims_pages
 from losslab.report.document import to_console, to_markdown
 from losslab.report.estimates import Choice, select, tuning_points
-from losslab.report.findings import Census, find, sweep
+from losslab.report.findings import Census, Findings, find, sweep
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import EVIDENCE_FILE, PLAN_FILE, Plan, load_plan, parse_plan
-from losslab.report.results import study_data, sweep_data, to_json
+from losslab.report.results import plain, study_data, sweep_data, to_json
 from losslab.report.runs import load_runs, runs_table
 from losslab.report.study_report import study_document
 from losslab.report.sweep_report import sweep_document
@@ -41,7 +41,10 @@ __all__ = [
     "select",
     "tuning_points",
     "write",
+    "write_site",
 ]
+
+HTML_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,24 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
         raise ValueError("; ".join(errors))
 
 
+def write_site(folder: Path, out: Path, *, console: Console) -> None:
+    """Write the studies of a folder of results, such as ``experiments``, as pages to browse.
+
+    Raises:
+        ValueError: There are no results in it, they cannot be read, or a file that losslab did not
+            make is in the way.
+    """
+    from losslab.report.html_report import site
+
+    pages = site(folder)
+    for name in pages:
+        check_generated(out / name, below=out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in pages.items():
+        write_atomically(out / name, text)
+    console.print(Text(f"Written: {out / 'index.html'}, {len(pages)} files"), soft_wrap=True)
+
+
 def _studies_and_sweeps(path: Path) -> list[Path]:
     """Return the studies and sweeps that a folder holds: the folder itself if it is one."""
     runs = ("seed=*", "*/seed=*", "hash=*/*/seed=*", "*/hash=*/seed=*", "hash=*/*/*/seed=*")
@@ -107,7 +128,8 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     runs = load_runs(root)
     out = root if out is None else out
     report, results, folder = out / "report.md", out / "results.json", out / "figures"
-    for path in (report, results, folder):
+    page = out / HTML_FILE
+    for path in (report, results, folder, page):
         check_generated(path, below=out)
     _check_writable(out)
     if runs:
@@ -121,11 +143,11 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
         figures = draw_study(found, folder) if found.plan.arms else []
         figures += draw_drawings(found.drawings, folder)
         document, data = study_document(found, {path.name for path in figures}), study_data(found)
-        census = found.census
+        census, html = found.census, _html(found, data, folder)
     elif runs:
         swept = sweep(runs)
         figures, census, data = draw_sweep(swept, folder), swept.census, sweep_data(swept)
-        document = sweep_document(swept, {path.name for path in figures})
+        document, html = sweep_document(swept, {path.name for path in figures}), ""
     else:
         raise ValueError(
             f"{root} holds no runs; give the folder of a study or a sweep, or start one: "
@@ -134,10 +156,21 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(report, to_markdown(document))
     write_atomically(results, to_json(data))
+    if html:
+        write_atomically(page, html)
     if console is not None:
         to_console(document, console)
         console.print(f"\nWritten: {report}", highlight=False, soft_wrap=True)
-    return Results(data, census, (report, results, *figures))
+    written = (report, results, *([page] if html else []), *figures)
+    return Results(data, census, written)
+
+
+def _html(found: Findings, data: Mapping[str, Any], folder: Path) -> str:
+    """Return a study's page to touch; the figures that only it has are inside."""
+    from losslab.report.html_report import html_report, recorded
+
+    drawings = [(folder / f"{each.name}.png", each.caption) for each in found.drawings]
+    return html_report(plain(data), recorded(found), drawings=drawings)
 
 
 def _check_writable(folder: Path) -> None:

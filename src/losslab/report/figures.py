@@ -35,7 +35,7 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
     level = accuracy_by_condition if findings.plan.conditions else accuracy
     figures: dict[str, tuple[bool, Callable[[Findings], Figure]]] = {
         "accuracy.png": (confirmed, level),
-        "gap.png": (bool(findings.gaps), gap_by_condition),
+        "gap.png": (bool(findings.gaps and findings.plan.conditions), gap_by_condition),
         "waterfall.png": (any(step.change for step in findings.steps), waterfall),
         "accuracy_by_value.png": (any(point.mean for point in findings.tuning), accuracy_by_value),
         "learning_curves.png": (confirmed, learning_curves),

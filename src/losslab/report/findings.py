@@ -71,7 +71,7 @@ class Findings:
     measured: Mapping[tuple[str, Rate, str], Measured]  # by (arm, rate, metric)
     judgements: tuple[Judgement, ...]  # in the order of the plan's claims
     steps: tuple[FoundStep, ...]  # of the plan's waterfall
-    # under conditions, each other arm's test accuracy less the reference's, at their own values
+    # each other arm's test accuracy less the reference's, at their own values
     gaps: Mapping[str, Comparison]
     # by arm, the share of draws of the tuning seeds that choose the same value
     rechosen: Mapping[str, float]
@@ -155,7 +155,7 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
 
 def _gaps(plan: Plan, sample: Callable[[Side], Sample]) -> dict[str, Comparison]:
     """Compare every arm with the reference under the same condition, each at its own value."""
-    if not plan.conditions or "own" not in plan.rates:
+    if not plan.arms or "own" not in plan.rates:
         return {}
     samples = {arm: sample(Side(arm, "own")) for arm in plan.arms}
     found = {

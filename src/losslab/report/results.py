@@ -73,8 +73,13 @@ def to_json(data: Mapping[str, Any]) -> str:
     }
     <BLANKLINE>
     """
-    clean = printable_values(_clean(data))
-    return json.dumps(clean, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(plain(data), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what :func:`to_json` writes, in the order given."""
+    found: dict[str, Any] = printable_values(_clean(data))
+    return found
 
 
 def _clean(value: Any) -> Any:

@@ -30,7 +30,7 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
             "edges": names(edges),
             "edge": EDGE,
             "steps": _steps(findings) if findings.steps else None,
-            "gaps": _gaps(findings) if findings.gaps else None,
+            "gaps": _gaps(findings) if findings.gaps and plan.conditions else None,
             "count": count([judgement.verdict for judgement in findings.judgements]),
             "differences": _differences(findings) if findings.differences else None,
             "quantities": _quantities(findings.quantities) if findings.quantities else None,

@@ -1,0 +1,316 @@
+"""A study's report as one page to touch: ``report.html``, which works offline and from a file.
+
+Everything that it shows follows from ``results.json``; what was recorded on the way (learning
+curves, confusion, gradient profiles over the tuning grid) is added where the runs are at hand.
+"""
+
+import base64
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from itertools import starmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from losslab.figures.styles import Style, styles_of
+from losslab.files import GENERATED, read_json
+from losslab.recording import Run, read_predictions, read_records
+from losslab.report import formatting as show
+from losslab.report.findings import ACCURACY, Findings
+from losslab.report.over_seeds import means_over_seeds
+from losslab.report.results import DIGITS
+from losslab.report.statistics import FloatArray, IntArray, Interval
+from losslab.report.study_report import count
+
+SCRIPT = "plotly.min.js"  # beside the pages of a site, which share it
+# Figures of which the page has one to touch.
+_DRAWN_LIVE = {"accuracy.png", "gap.png", "accuracy_by_value.png", "claims.png"}
+_PROFILE = "why/logit_gradients/profile"
+_MOST_CLASSES = 20  # in a confusion matrix that can be read
+_DASHES = {"-": "solid", 5: "dash", 1: "dot", 6: "dashdot", 9: "longdash"}
+_SYMBOLS = {
+    "o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond",
+    "d": "diamond-tall", "P": "cross", "X": "x", "p": "pentagon", "h": "hexagon", "H": "hexagon2",
+    "*": "star", "<": "triangle-left", ">": "triangle-right", "8": "octagon",
+}  # fmt: skip
+
+
+def recorded(findings: Findings) -> dict[str, Any]:
+    """Return what the runs of the tuning grid recorded, by arm and by value of the parameter."""
+    plan = findings.plan
+    groups: dict[tuple[str, float], list[Run]] = {}
+    for planned in plan.tune:
+        run = findings.runs.get(planned.run)
+        if run and run.finished:
+            groups.setdefault((planned.arm, planned.value), []).append(run)
+    found: dict[str, Any] = {"classes": [], "grid": {}}
+    for (arm, value), runs in groups.items():
+        about: dict[str, Any] = {"n": len(runs), "command": runs[0].manifest.get("command")}
+        means = means_over_seeds(runs, ["val/accuracy"], over="epoch")
+        if means.tags:
+            mean, low, high = (np.round(100 * row, 3).tolist() for row in means.values)
+            about["curve"] = {"x": means.x.tolist(), "y": mean, "low": low, "high": high}
+        answers = [read_predictions(run.files.predictions, "val") for run in runs]
+        answered = [answer for answer in answers if answer]
+        if answered and answered[0][0].shape[1] <= _MOST_CLASSES:
+            found["classes"] = _class_names(runs[0], answered[0][0].shape[1])
+            about["confusion"] = sum(starmap(_confusion, answered)).tolist()
+        about["profile"] = _profile(runs)
+        found["grid"].setdefault(arm, {})[f"{value:g}"] = about
+    return found
+
+
+def _class_names(run: Run, classes: int) -> list[str]:
+    try:
+        return list(map(str, read_json(run.files.about_model)["class_names"]))
+    except (OSError, ValueError, KeyError, TypeError):  # of an earlier version
+        return list(map(str, range(classes)))
+
+
+def _confusion(logits: FloatArray, labels: IntArray) -> Any:
+    """Return how often each class ``(K, K)``, a row a true one, was answered."""
+    classes = logits.shape[1]
+    answered = np.nan_to_num(logits).argmax(axis=1)
+    return np.bincount(classes * labels + answered, minlength=classes**2).reshape(classes, -1)
+
+
+def _profile(runs: Sequence[Run]) -> dict[str, list[float]] | None:
+    """Return the gradient's norm against p_y at the end, the points of all seeds by p_y."""
+    points = []
+    for run in runs:
+        drawn = [r[_PROFILE] for r in read_records(run.files.curves) if _PROFILE in r]
+        if drawn:
+            points += list(zip(drawn[-1]["p_true"], drawn[-1]["mean"], strict=True))
+    known = sorted(point for point in points if all(map(math.isfinite, point)))
+    return {"x": [x for x, _ in known], "y": [y for _, y in known]} if known else None
+
+
+def html_report(
+    results: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+    *,
+    drawings: Iterable[tuple[Path, str]] = (),
+    script: str | None = None,
+) -> str:
+    """Return the page of a study.
+
+    Args:
+        results: What ``results.json`` holds.
+        more: From :func:`recorded`.
+        drawings: Files and captions of figures that only this study has.
+        script: Address of Plotly's script; ``None`` to hold it in the page.
+    """
+    results = _in_order(results)
+    arms = results["arms"]
+    styles = styles_of({name.partition("@")[0]: about["loss"] for name, about in arms.items()})
+    first: dict[str, str] = {}
+    for name, about in arms.items():
+        family, _, condition = name.partition("@")
+        ending = f", {results['conditions'][condition]['label']}" if condition else ""
+        first.setdefault(family, about["label"].removesuffix(ending))
+    families = [
+        {"name": name, "label": label, **_drawn(styles[name])} for name, label in first.items()
+    ]
+    data = {
+        "families": families,
+        "arms": {name: _slim(about) for name, about in arms.items()},
+        "gaps": results.get("gaps", {}),
+        "conditions": results.get("conditions", {}),
+        "axis": results.get("axis", ""),
+        "reference": results.get("reference", ""),
+        "parameter": _parameter(results),
+        "recorded": more or {},
+    }
+    pictures = [
+        (base64.b64encode(path.read_bytes()).decode(), caption) for path, caption in drawings
+    ]
+    page: str = _template("report.html").render(
+        results=results,
+        answer=_answer(results, first),
+        count=count([claim["verdict"] for claim in results["claims"]]),
+        claims=[_claim(claim, arms) for claim in results["claims"]],
+        families=families,
+        rows=_rows(results),
+        has_grid=bool(data["recorded"].get("grid")),
+        parameter=data["parameter"],
+        data=_script_text(json.dumps(_rounded(data), ensure_ascii=False)),
+        pictures=pictures,
+        plotly=None if script else _plotly(),
+        script=script,
+        generated=GENERATED,
+    )
+    return page
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs  # takes a quarter of a second
+
+    text: str = get_plotlyjs()
+    return text
+
+
+def site(folder: Path) -> dict[str, str]:
+    """Return the files of a site of all studies with committed results, by name.
+
+    Raises:
+        ValueError: There are none, or one cannot be read.
+    """
+    pages, studies = {SCRIPT: f"/* {GENERATED} */\n{_plotly()}"}, []
+    for path in sorted(folder.glob("*/results.json")):
+        try:
+            results = read_json(path)
+            drawings = [
+                (figure, figure.stem.replace("_", " "))
+                for figure in sorted(path.parent.glob("figures/*.png"))
+                if figure.name not in _DRAWN_LIVE
+            ]
+            name = f"{path.parent.name}.html"
+            pages[name] = html_report(results, drawings=drawings, script=SCRIPT)
+            verdicts = [claim["verdict"] for claim in results["claims"]]
+            studies.append((name, results["title"], results["question"], count(verdicts)))
+        except Exception as error:  # whatever an altered file leads to
+            raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
+    if not studies:
+        raise ValueError(f"{folder} holds no results of studies; give a folder such as experiments")
+    pages["index.html"] = _template("site.html").render(studies=studies, generated=GENERATED)
+    return pages
+
+
+@cache
+def _template(name: str) -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+    return environment.get_template(name)
+
+
+def _in_order(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return results with the reference first and conditions by position, as files are sorted."""
+    arms, conditions = results.get("arms", {}), results.get("conditions", {})
+    places = [about.get("position") for about in conditions.values()]
+    if None not in places:
+        conditions = dict(sorted(conditions.items(), key=lambda item: item[1]["position"]))
+    reference = results.get("reference")
+    first = sorted(arms, key=lambda name: name.partition("@")[0] != reference)
+    ordered = {"conditions": conditions, "arms": {name: arms[name] for name in first}}
+    return {**results, **ordered}
+
+
+def _drawn(style: Style) -> dict[str, str]:
+    """Return a style as Plotly names it."""
+    line = style.line if isinstance(style.line, str) else style.line[1][0]
+    return {
+        "color": style.color,
+        "dash": _DASHES[line],
+        "symbol": _SYMBOLS[style.marker],
+    }
+
+
+def _slim(arm: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an arm without the metrics that the page does not draw."""
+    confirmed = {rate: metrics.get(ACCURACY) for rate, metrics in arm["confirmed"].items()}
+    return {
+        "label": arm["label"],
+        "chosen": arm.get("chosen"),
+        "tuning": arm["tuning"],
+        "confirmed": {rate: found for rate, found in confirmed.items() if found},
+    }
+
+
+def _parameter(results: Mapping[str, Any]) -> str:
+    name = str(results.get("parameter", ""))
+    return "learning rate" if name == "optimizer.lr" else name
+
+
+def _answer(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    """Return a sentence: how far every arm is from the reference, each at its own best value."""
+    gaps, reference = results.get("gaps", {}), results.get("reference", "")
+    conditions = results.get("conditions", {})
+    last = list(conditions)[-1] if conditions else ""
+    told = []
+    for name, gap in gaps.items():
+        family, _, condition = name.partition("@")
+        if condition == last:
+            bounds = Interval(*gap["interval"]) if gap.get("interval") else None
+            told.append(f"{labels[family]} {show.signed(ACCURACY, gap['difference'], bounds)}")
+    if not told:
+        return ""
+    at = f" ({results['axis']}: {conditions[last]['label']})" if last else ""
+    own = f"each at its own best {_parameter(results)}"
+    return f"Test accuracy beside {labels[reference]}, {own}{at}: {'; '.join(told)}."
+
+
+def _rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the numbers that the first figure draws, a row an arm and a rate."""
+    rows = []
+    for about in results.get("arms", {}).values():
+        for rate, metrics in about["confirmed"].items():
+            found = metrics.get(ACCURACY, {})
+            if "mean" not in found:
+                continue
+            bounds = Interval(*found["interval"]) if found.get("interval") else None
+            rows.append(
+                {
+                    "arm": about["label"],
+                    "at": f"{about['chosen']:g}, own" if rate == "own" else f"{rate}’s",
+                    "accuracy": show.number(ACCURACY, found["mean"]) + " %",
+                    "interval": show.interval(ACCURACY, bounds),
+                    "n": str(found["n"]),
+                    "lost": str(len(found.get("lost", []))),
+                }
+            )
+    return rows
+
+
+def _claim(claim: Mapping[str, Any], arms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a claim as its chip and the evidence that the chip opens."""
+    sides = []
+    for side in ("left", "right"):
+        where, found = claim.get(side), (claim.get("measured") or {}).get(side)
+        if isinstance(where, Mapping) and found:
+            bounds = Interval(*found["interval"]) if found.get("interval") else None
+            metric = str(claim["metric"])
+            sides.append(
+                {
+                    "label": f"{arms[where['arm']]['label']} ({where['rate']})",
+                    "value": show.number(metric, found["mean"]) + show.unit(metric),
+                    "interval": show.interval(metric, bounds),
+                    "n": str(found["n"]),
+                    "seeds": ", ".join(
+                        f"{seed}: {show.number(metric, value)}"
+                        for seed, value in found.get("by_seed", {}).items()
+                    ),
+                }
+            )
+    predicted = claim.get("predicted")
+    if predicted is None and claim.get("direction"):
+        metric = str(claim["metric"])
+        least = show.number(metric, claim["smallest_effect"]) + show.unit(metric, difference=True)
+        signs = {"less": "below −", "greater": "above +", "equal": "within ±"}
+        predicted = signs[claim["direction"]] + least
+    return {**claim, "sides": sides, "predicted": predicted or ""}
+
+
+def _rounded(value: Any) -> Any:
+    """Return data with six significant digits, without numbers that JSON has not."""
+    if isinstance(value, Mapping):
+        return {str(key): _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value
+
+
+def _script_text(text: str) -> str:
+    """Return JSON that cannot end the element which holds it."""
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

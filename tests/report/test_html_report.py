@@ -1,0 +1,109 @@
+"""``report.html``: right offline, safe with any name, and alive in a browser."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from losslab.report import build, write_site
+from losslab.report.html_report import html_report
+from losslab.text import Console
+from report.factory import tiny_plan, write_study
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def page(tiny_study, tmp_path_factory):
+    return build(tiny_study, out=tmp_path_factory.mktemp("page")).files[2]
+
+
+def embedded(text):
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    return json.loads(data)
+
+
+def test_the_page_holds_the_numbers_of_results_json(page):
+    results, text = json.loads((page.parent / "results.json").read_text()), page.read_text("utf-8")
+    data = embedded(text)
+    assert list(data["arms"]) == list(tiny_plan()["arms"])
+    for name, about in data["arms"].items():
+        measured = results["arms"][name]["confirmed"]["own"]["test/accuracy"]
+        assert about["confirmed"]["own"] == measured
+        grid = data["recorded"]["grid"][name]
+        assert set(grid) == {"0.01", "0.1", "1"}
+        # Three tuning seeds of 120 validation examples each.
+        assert all(sum(map(sum, each["confusion"])) == 360 for each in grid.values())
+        assert grid["0.1"]["curve"]["x"] == [1, 2, 3]
+    for claim in results["claims"]:
+        assert claim["statement"] in text
+    assert "Test accuracy beside cross-entropy, each at its own best learning rate: " in text
+
+
+def test_it_is_one_file_that_needs_no_network(page):
+    text = page.read_text("utf-8")
+    own = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert page.stat().st_size < 6e6
+    assert not re.search(r'(?:src|href)="(?!data:)', own)
+    assert "default-src 'none'" in own
+
+
+def test_names_cannot_end_the_script_or_the_markup(tmp_path):
+    plan = tiny_plan() | {"title": HOSTILE}
+    plan["arms"]["mse"]["label"] = HOSTILE
+    results = build(write_study(tmp_path / "tiny", plan))
+    text = html_report(json.loads(results.files[1].read_text()), script="plotly.min.js")
+    assert HOSTILE not in text
+    assert embedded(text)["arms"]["mse"]["label"] == HOSTILE
+
+
+def test_committed_results_become_a_site(tiny_study, tmp_path):
+    build(tiny_study, out=tmp_path / "experiments" / "tiny")
+    write_site(tmp_path / "experiments", tmp_path / "site", console=Console(quiet=True))
+    files = {path.name: path for path in (tmp_path / "site").iterdir()}
+    assert set(files) == {"index.html", "plotly.min.js", "tiny.html"}
+    assert 'href="tiny.html"' in files["index.html"].read_text()
+    assert '<script src="plotly.min.js">' in files["tiny.html"].read_text()
+    # A second time replaces them; a page that somebody wrote stays.
+    write_site(tmp_path / "experiments", tmp_path / "site", console=Console(quiet=True))
+    files["index.html"].write_text("mine")
+    with pytest.raises(ValueError, match=r"index\.html"):
+        write_site(tmp_path / "experiments", tmp_path / "site", console=Console(quiet=True))
+    assert files["index.html"].read_text() == "mine"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium")
+def test_a_loss_is_hidden_everywhere_and_the_slider_moves_all_figures(page):
+    from playwright.sync_api import sync_playwright
+
+    drawn = "id => document.getElementById(id).data.length"
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        for width in (1400, 390):
+            tab, errors = browser.new_page(viewport={"width": width, "height": 900}), []
+            tab.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
+            tab.on("console", lambda said, e=errors: said.type == "error" and e.append(said.text))
+            tab.goto(page.as_uri())
+            tab.wait_for_selector("body[data-ready]", timeout=60_000)
+            before = {id: tab.evaluate(drawn, id) for id in ("accuracy", "tuning", "curves")}
+            assert all(before.values())
+            tab.uncheck("[data-family=mse]")
+            assert all(tab.evaluate(drawn, id) < count for id, count in before.items())
+            curve = "() => JSON.stringify(document.getElementById('curves').data.map(t => t.y))"
+            matrix = "() => JSON.stringify(document.getElementById('confusion').data[0].z)"
+            at_choice = tab.evaluate(curve), tab.evaluate(matrix)
+            tab.focus("#value")
+            tab.keyboard.press("End")
+            assert tab.inner_text("#shown") == "1"
+            assert at_choice[0] != tab.evaluate(curve)
+            assert at_choice[1] != tab.evaluate(matrix)
+            tab.click("details.claim summary")
+            assert tab.is_visible("details.claim table")
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            assert errors == []
+            tab.close()
+        browser.close()
