@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 # Figure and not pyplot: no global state, no window system, and a second less to import.
 import matplotlib.style
@@ -59,13 +59,17 @@ def new_figure(
     *,
     columns: int = 1,
     heights: Sequence[float] = (1,),
-    share: bool = False,
+    share: bool | Literal["y"] = False,
 ) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure, in inches, and its axes; ``heights`` are those of the rows."""
+    """Return an empty figure, in inches, and its axes; ``heights`` are those of the rows.
+
+    All axes may be the same, or all vertical ones.
+    """
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(
-        len(heights), columns, sharex=share, sharey=share, squeeze=False, height_ratios=heights
-    )
+        len(heights), columns, sharex=share is True, sharey=bool(share), squeeze=False,
+        height_ratios=heights,
+    )  # fmt: skip
     return figure, list(grid.flat)
 
 

@@ -49,6 +49,7 @@ class Panel:
     field: Field | None = None  # behind the curves
     # Shares in percent on the vertical axis: from 0 to 100, or only where the curves are.
     percent: Literal["whole", "shown"] | None = None
+    y_from: float | None = None  # where the vertical axis begins, if not by ``percent``
     # At each position of a curve, at whole numbers from 0, or at these names and positions.
     ticks: Literal["values", "counts"] | list[tuple[str, float]] | None = None
     marks: tuple[float, ...] = ()  # where thin dashed vertical lines are
@@ -65,6 +66,7 @@ class Drawing:
     size: tuple[float, float] | None = None  # in inches; by the number of panels if ``None``
     x_label: str = ""  # below all panels
     y_label: str = ""  # beside them
-    share: bool = False  # whether all panels have the same axes, labelled at the outer ones
+    # whether all panels have the same axes, labelled at the outer ones, or the same vertical one
+    share: bool | Literal["y"] = False
     legend_below: bool = False  # one legend for all panels, rather than one within each
     title_width: int = 44  # characters in a line of a panel's title

@@ -42,7 +42,7 @@ def draw_panels(drawing: Drawing) -> Figure:
     )
     legends: list[list[str]] = []
     for axis, panel in zip(axes, panels, strict=False):
-        _panel(axis, panel, title_width=drawing.title_width)
+        _panel(axis, panel, title_width=drawing.title_width, shared=drawing.share is True)
         handles, labels = axis.get_legend_handles_labels()
         # Said once where two panels have the same curves.
         if labels and labels not in legends and not drawing.legend_below:
@@ -67,7 +67,7 @@ def draw_panels(drawing: Drawing) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, panel: Panel, *, title_width: int) -> None:
+def _panel(axis: Axes, panel: Panel, *, title_width: int, shared: bool) -> None:
     if panel.field is not None:
         _field(axis, panel.field)
     if panel.diagonal:
@@ -85,7 +85,9 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int) -> None:
         _tick_values(axis, [x for curve in panel.curves for x in curve.x], log=panel.x_log)
     elif panel.ticks == "counts":
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.set_xlim(left=0)
+        # To the end of its own curves, unless panels share the axis and another one goes further.
+        reach = max((x for curve in panel.curves for x in curve.x), default=1)
+        axis.set_xlim(0, max(reach, axis.get_xlim()[1] if shared else reach))
     elif panel.ticks:
         names, places = zip(*panel.ticks, strict=True)
         axis.set_xticks(places, [wrap(name, 14) for name in names])
@@ -94,6 +96,8 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int) -> None:
         axis.set_ylim(0, 1.02)
         _percent_axis(axis.yaxis)
     elif panel.percent == "shown":
+        if panel.y_from is not None:
+            axis.set_ylim(panel.y_from, 1 + 0.02 * (1 - panel.y_from))
         axis.yaxis.set_major_locator(round_steps())
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
     # A colour bar takes its room from the panel's.

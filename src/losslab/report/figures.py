@@ -25,6 +25,8 @@ from losslab.report.plan import Arm, Plan, Rate, Side, in_condition
 from losslab.report.statistics import Interval
 from losslab.report.sweep_report import FIGURE, RATE, curve_name
 
+_SEEDS_FOR_BARS, _PANELS_A_ROW = 3, 4
+_CLOSE = 0.7  # three quarters of the accuracies are above it
 # Beyond this many smallest effects a linear axis would hide the smallest effect itself.
 _LINEAR_UP_TO = 12
 
@@ -153,12 +155,15 @@ def waterfall(findings: Findings) -> Figure:
             start, value, bounds = base, change.difference, change.interval
             axis.plot([x - 1.31, x + 0.31], [base, base], color=MUTED, lw=0.8)
         color = GREY if change is None else BLUE if value >= 0 else VERMILLION
-        axis.bar(x, 100 * value, bottom=start, color=color, width=0.62)
         low, high = (start + 100 * end for end in bounds or (value, value))
         level = start + 100 * value
+        # A bar from a base that is not zero would say more than the numbers.
+        if change is not None:
+            arrow = {"arrowstyle": "-|>", "color": color, "lw": 3}
+            axis.annotate("", (x, level), (x, start), arrowprops=arrow)
         axis.errorbar(
-            x, level, yerr=[[level - low], [high - level]], color=INK, capsize=3.5, capthick=1.3,
-            lw=1.3,
+            x + 0.12, level, yerr=[[level - low], [high - level]], color=INK, capsize=3.5,
+            capthick=1.3, lw=1.3, marker="o", ms=5,
         )  # fmt: skip
         axis.annotate(
             show.number(ACCURACY, value, signed=change is not None), (x, max(high, base)),
@@ -177,32 +182,50 @@ def waterfall(findings: Findings) -> Figure:
 
 
 def accuracy_by_value(findings: Findings) -> Figure:
-    """Validation accuracy of every arm over the whole grid, with the chosen points marked."""
+    """Validation accuracy over the whole grid, with the chosen points marked.
+
+    A panel an arm, with the reference behind it; under conditions a panel a condition.
+    """
     plan, styles = findings.plan, arm_styles(findings.plan.families)
     points: dict[str, dict[float, TuningPoint]] = {}
     for point in findings.tuning:
         if point.mean is not None:
             points.setdefault(point.arm, {})[point.value] = point
-    panels = []
-    for arm in filter(points.get, plan.arms):
-        style = styles[arm.partition("@")[0]]
-        curves = [_curve(points[arm], style=style, ring=findings.chosen(arm))]
-        beside = plan.reference_of(arm)
-        if beside != arm and beside in points:
-            grey = _curve(points[beside], style=Style("#BFBFBF", "", "-"))
-            curves.insert(0, replace(grey, low=None, high=None))
-        chosen = findings.chosen(beside)
-        marks = () if chosen is None else (chosen,)
-        panels.append(Panel(title=plan.label(arm), curves=curves, marks=marks))
     seeds = max((point.planned for point in findings.tuning), default=0)
+
+    def curve(arm: str, **more: Any) -> Curve:
+        drawn = _curve(points[arm], style=styles[arm.partition("@")[0]], **more)
+        # Of fewer seeds an interval spans the panel and says nothing.
+        return drawn if seeds >= _SEEDS_FOR_BARS else replace(drawn, low=None, high=None)
+
+    panels = []
+    if plan.conditions:
+        for condition, about in plan.conditions.items():
+            curves = [
+                curve(arm, ring=findings.chosen(arm), label=plan.arms[arm].label)
+                for arm in plan.under(condition)
+                if arm in points
+            ]
+            panels.append(Panel(title=f"{plan.axis}: {about.label}", curves=curves))
+    else:
+        for arm in filter(points.get, plan.arms):
+            curves = [curve(arm, ring=findings.chosen(arm))]
+            if arm != plan.reference and plan.reference in points:
+                grey = _curve(points[plan.reference], style=Style("#BFBFBF", "", "-"))
+                curves.insert(0, replace(grey, low=None, high=None))
+            chosen = findings.chosen(plan.reference)
+            marks = () if chosen is None else (chosen,)
+            panels.append(Panel(title=plan.label(arm), curves=curves, marks=marks))
+    notes = [show.mean_of(seeds), "ring: chosen"]
+    notes += ["bars: 95% interval"] if seeds >= _SEEDS_FOR_BARS else []
+    if not plan.conditions:
+        notes.append(f"grey, dashed: {plan.reference_label} and its choice")
     return _by_value(
         panels,
         x_label=plan.parameter_name,
         y_label=f"{show.metric_name(plan.select)} (%)",
-        note=f"{show.mean_of(seeds)}, bars: 95% interval; ring: chosen; grey, dashed: "
-        f"{plan.reference_label} and its choice",
-        # A row for each condition.
-        columns=len(plan.families) if plan.conditions else 3,
+        note="; ".join(notes),
+        columns=4 if plan.conditions else 3,
     )
 
 
@@ -213,8 +236,12 @@ def _by_value(
     """Draw accuracy over the values of a parameter, all panels with the same axes."""
     columns = min(columns, len(panels))
     log = logarithmic([x for panel in panels for curve in panel.curves for x in curve.x])
+    y_from = _zoom([y for panel in panels for curve in panel.curves for y in curve.y])
     drawing = Drawing(
-        panels=[replace(p, x_log=log, percent="whole", ticks="values") for p in panels],
+        panels=[
+            replace(p, x_log=log, percent="shown", y_from=y_from, ticks="values") for p in panels
+        ],
+        legend_below=any(curve.label for panel in panels for curve in panel.curves),
         columns=columns,
         size=(1.6 + 2.8 * columns, 1.2 + 2.3 * -(-len(panels) // columns)),
         x_label=f"{x_label}{' (logarithmic)' * log}\n{note}",
@@ -223,6 +250,16 @@ def _by_value(
         title_width=28,
     )
     return draw_panels(drawing)
+
+
+def _zoom(values: Sequence[float]) -> float:
+    """Return where an axis of accuracies up to 1 begins: below three quarters of the values.
+
+    The lowest, such as those of runs that learned nothing, are cut off where the others lie close
+    together, so that a difference of a point can be seen.
+    """
+    low = float(np.quantile(values, 0.25)) if len(values) else 0.0
+    return max(0.0, 1 - 1.6 * (1 - low)) if low > _CLOSE else 0.0
 
 
 def _curve(points: Mapping[float, Estimate | TuningPoint], *, style: Style, **more: Any) -> Curve:
@@ -331,21 +368,31 @@ def learning_curves(findings: Findings) -> Figure:
         for title, condition, rate in shown
     }
     seeds = max((n for curves in drawn.values() for n, _ in curves), default=0)
+    # From the second third of training on: the start, at chance, hides what differs later.
+    later = [y for curves in drawn.values() for _, c in curves for y in c.y[len(c.y) // 3 :]]
+    y_from = _zoom(later)
     panels = [
         Panel(
-            title=title, x_label="epoch", curves=[curve for _, curve in curves], percent="whole",
+            title=title, x_label="epoch", curves=[curve for _, curve in curves], percent="shown",
+            y_from=y_from,
             y_label="" if index else f"validation accuracy (%)\n{show.mean_of(seeds)}, band: 95% "
             "interval", ticks="counts",
         )
         for index, (title, curves) in enumerate(drawn.items())
     ]  # fmt: skip
-    return _side_by_side_panels(panels, 2 + 3.6 * len(panels), title_width=36)
+    columns = min(len(panels), _PANELS_A_ROW)
+    rows = -(-len(panels) // columns)
+    drawing = Drawing(
+        panels=panels, columns=columns, size=(2 + 3.6 * columns, 1.2 + 3.4 * rows), share="y",
+        legend_below=True, title_width=36,
+    )  # fmt: skip
+    return draw_panels(drawing)
 
 
 def _side_by_side_panels(panels: list[Panel], width: float, *, title_width: int) -> Figure:
     size = (width, 4.6)
     return draw_panels(
-        Drawing(panels=panels, size=size, share=True, legend_below=True, title_width=title_width)
+        Drawing(panels=panels, size=size, share="y", legend_below=True, title_width=title_width)
     )
 
 
