@@ -29,3 +29,16 @@ def test_arms_that_share_a_loss_look_different():
     styles = styles_of({"sgd": "cross_entropy", "adam": "cross_entropy", "clipped": "clipped"})
     assert styles["sgd"] == LOSS_STYLES["cross_entropy"]
     assert len(set(styles.values())) == 3
+
+
+def test_arms_of_one_loss_share_no_colour():
+    losses = {"ce": "cross_entropy", "ce, Adam": "cross_entropy", "raw": "mse", "raw, Adam": "mse"}
+    styles = styles_of(losses | {"smoothed": "label_smoothing", "sum": "brier"})
+    assert list(styles) == [*losses, "smoothed", "sum"]
+    # label_smoothing has cross-entropy's colour, and is told from it by its line.
+    assert len({style.color for style in styles.values()}) == len(styles) - 1
+    assert styles["raw"] == LOSS_STYLES["mse"]
+
+
+def test_more_names_than_styles_still_have_one():
+    assert len(styles_of({str(number): None for number in range(60)})) == 60

@@ -5,7 +5,6 @@ losses share both marker and line, so that a grey print can be read too.
 """
 
 from collections.abc import Mapping
-from itertools import cycle
 from typing import Any, NamedTuple
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -62,12 +61,19 @@ _OTHERS = [
 def styles_of(losses: Mapping[str, str | None]) -> dict[str, Style]:
     """Give each name the style of its loss; what has none, or shares its loss, one of its own.
 
+    Its colour is then one that no other name has, as long as there are any.
+
     >>> styles_of({"raw": "mse"})["raw"].marker
     's'
     """
     styles: dict[str, Style] = {}
-    others = cycle(_OTHERS)
     for name, loss in losses.items():
         style = LOSS_STYLES.get(loss or "")
-        styles[name] = next(others) if style is None or style in styles.values() else style
-    return styles
+        if style is not None and style not in styles.values():
+            styles[name] = style
+    for name in losses:
+        if name not in styles:
+            colors = {style.color for style in styles.values()}
+            free = [style for style in _OTHERS if style not in styles.values()] or _OTHERS
+            styles[name] = next((style for style in free if style.color not in colors), free[0])
+    return {name: styles[name] for name in losses}
