@@ -2,23 +2,46 @@
 
 import os
 import socket
+import sys
+import threading
+import webbrowser
 from pathlib import Path
+from typing import Any
 
 from losslab.files import allow_open_files
-from losslab.text import say
+from losslab.text import Console, printable, say
 
 _FILES_BESIDE = 256  # what TensorBoard itself and its readers have open
 
 
-def start_board(folder: Path, port: int) -> int:
-    """Start TensorBoard on a folder of runs; return its exit code."""
+def start_board(folder: Path, port: int, *, browse: bool) -> int:
+    """Start TensorBoard on a folder of runs; return its exit code.
+
+    Args:
+        folder: Of runs.
+        port: 0 for any that is free.
+        browse: Whether to open the first link in the browser.
+    """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give one with runs, e.g. outputs")
     _check_port(port)
-    _allow_files(folder)
+    runs = _allow_files(folder)
+    with Console(stderr=True).status("averaging each loss's runs"):
+        from losslab import report
+
+        best = report.write_best(folder)
+    from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
+
+    from losslab.tensorboard.hparams import HParamsTable
     from tensorboard import default, program
 
-    board = program.TensorBoard(plugins=default.get_plugins())
+    class Server(program.WerkzeugServer):  # type: ignore[misc]
+        def print_serving_message(self) -> None:
+            super().print_serving_message()
+            _show_links(self.get_url(), folder, best, runs=runs, browse=browse)
+
+    plugins = [HParamsTable if each is HParamsPlugin else each for each in default.get_plugins()]
+    board = program.TensorBoard(plugins=plugins, server_class=Server)
     # It has no authentication, so it listens on this machine only. Files that grow are
     # read again, so that unfinished runs update live.
     board.configure(
@@ -32,8 +55,51 @@ def start_board(folder: Path, port: int) -> int:
     return int(board.main())
 
 
-def _allow_files(folder: Path) -> None:
-    """Raise the limit on open files for TensorBoard, which opens all event files at once."""
+def _show_links(
+    address: str, folder: Path, best: dict[Path, int], *, runs: int, browse: bool
+) -> None:
+    """Print the links of the study that was reported last, and open the first of them."""
+    from losslab.tensorboard import links, read_events
+
+    if not best:
+        page = address
+        say("no run is finished yet; open the page again once some are")
+    else:
+        latest = max(best, key=lambda each: each.stat().st_mtime)
+        tags = {
+            value.tag
+            for file in sorted(latest.glob("*/*tfevents*"))
+            for event in read_events(file)
+            for value in event.summary.value
+        }
+        found = links(
+            address,
+            folder=latest.relative_to(folder).as_posix(),
+            recorded=tags,
+            several=best[latest] > 1,
+            runs=runs,
+        )
+        page = found["answer"]
+        lines = [f"{name:11} {link}" for name, link in found.items()]
+        if len(best) > 1:
+            lines.insert(0, f"of {latest.parent}; for another: losslab board FOLDER")
+        sys.stdout.write("\n".join([*map(printable, lines), ""]))
+        sys.stdout.flush()
+    if browse:
+        # A text browser would hold up the server.
+        threading.Thread(target=_open, args=(page,), daemon=True).start()
+
+
+def _open(page: Any) -> None:
+    if not webbrowser.open(page):
+        say("no browser is found; open the link yourself")
+
+
+def _allow_files(folder: Path) -> int:
+    """Raise the limit on open files for TensorBoard, which opens all event files at once.
+
+    Returns how many there are.
+    """
     files = [Path(above, name) for above, _, names in os.walk(folder)
              for name in names if "tfevents" in name]  # fmt: skip
     for file in files:
@@ -49,6 +115,7 @@ def _allow_files(folder: Path) -> None:
             f"{max(allowed - _FILES_BESIDE, 0)}; raise the limit with `ulimit -Hn {wanted}` as an "
             "administrator, or give a folder with fewer runs"
         )
+    return len(files)
 
 
 def _check_port(port: int) -> None:

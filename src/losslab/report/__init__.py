@@ -110,7 +110,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
         check_generated(path, below=out)
     _check_writable(out)
     if runs:
-        _write_over_seeds(root, runs, console)
+        _write_for_tensorboard(root, runs, console)
     # matplotlib takes seconds to import: only to draw.
     from losslab.figures.panels import draw_drawings
     from losslab.report.figures import draw_study, draw_sweep
@@ -147,12 +147,35 @@ def _check_writable(folder: Path) -> None:
             raise ValueError(f"cannot write into {there}; give another folder with --to")
 
 
-def _write_over_seeds(root: Path, runs: Sequence[Run], console: Console | None) -> None:
+def write_best(path: Path) -> dict[Path, int]:
+    """Write what TensorBoard's links show, each loss at its chosen rate, where a report is absent.
+
+    Returns:
+        Of each study and sweep in ``path`` with a finished run, the folder to how many are in it.
+    """
+    from losslab.report import best  # with TensorBoard's protocol buffers
+
+    found = {}
+    for root in _studies_and_sweeps(path):
+        try:
+            plan = load_plan(root) if (root / PLAN_FILE).exists() else None
+            best.write_best(root, load_runs(root), plan)
+        except (ValueError, OSError):
+            continue  # losslab report says what is wrong with it
+        count = len([*(root / best.FOLDER).glob("*/*tfevents*")])
+        if count:
+            found[root / best.FOLDER] = count
+    return found
+
+
+def _write_for_tensorboard(root: Path, runs: Sequence[Run], console: Console | None) -> None:
     # TensorBoard's protocol buffers take half a second to import: only to write.
+    from losslab.report.best import write_best
     from losslab.report.over_seeds import write_over_seeds
 
     try:
         write_over_seeds(root, runs, console)
+        write_best(root, runs, load_plan(root) if (root / PLAN_FILE).exists() else None)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
