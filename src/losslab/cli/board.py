@@ -29,19 +29,15 @@ def start_board(folder: Path, port: int, *, browse: bool) -> int:
     with Console(stderr=True).status("averaging each loss's runs"):
         from losslab import report
 
-        best = report.write_best(folder)
-    from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
-
-    from losslab.tensorboard.hparams import HParamsTable
-    from tensorboard import default, program
+        best = report.prepare_board(folder)
+    from tensorboard import program
 
     class Server(program.WerkzeugServer):  # type: ignore[misc]
         def print_serving_message(self) -> None:
             super().print_serving_message()
             _show_links(self.get_url(), folder, best, runs=runs, browse=browse)
 
-    plugins = [HParamsTable if each is HParamsPlugin else each for each in default.get_plugins()]
-    board = program.TensorBoard(plugins=plugins, server_class=Server)
+    board = program.TensorBoard(plugins=_plugins(), server_class=Server)
     # It has no authentication, so it listens on this machine only. Files that grow are
     # read again, so that unfinished runs update live.
     board.configure(
@@ -55,6 +51,26 @@ def start_board(folder: Path, port: int, *, browse: bool) -> int:
     return int(board.main())
 
 
+def _plugins() -> list[Any]:
+    """Return TensorBoard's pages, the table with the columns and names of the runs shown."""
+    from tensorboard.plugins.hparams import backend_context, hparams_plugin
+
+    from losslab.tensorboard.hparams import Contents, with_table
+    from tensorboard import default
+
+    class Context(backend_context.Context):  # type: ignore[misc]
+        def hparams_metadata(self, *arguments: Any, **options: Any) -> Contents:
+            return with_table(super().hparams_metadata(*arguments, **options))
+
+    class Table(hparams_plugin.HParamsPlugin):  # type: ignore[misc]
+        def __init__(self, context: Any) -> None:
+            super().__init__(context)
+            self._context = Context(context)
+
+    replaced = {hparams_plugin.HParamsPlugin: Table}
+    return [replaced.get(each, each) for each in default.get_plugins()]
+
+
 def _show_links(
     address: str, folder: Path, best: dict[Path, int], *, runs: int, browse: bool
 ) -> None:
@@ -63,7 +79,7 @@ def _show_links(
 
     if not best:
         page = address
-        say("no run is finished yet; open the page again once some are")
+        say("no links yet: they show the finished runs of a study or a sweep")
     else:
         latest = max(best, key=lambda each: each.stat().st_mtime)
         tags = {

@@ -37,6 +37,7 @@ __all__ = [
     "load_plan",
     "load_runs",
     "parse_plan",
+    "prepare_board",
     "runs_table",
     "select",
     "tuning_points",
@@ -147,8 +148,8 @@ def _check_writable(folder: Path) -> None:
             raise ValueError(f"cannot write into {there}; give another folder with --to")
 
 
-def write_best(path: Path) -> dict[Path, int]:
-    """Write what TensorBoard's links show, each loss at its chosen rate, where a report is absent.
+def prepare_board(path: Path) -> dict[Path, int]:
+    """Write what TensorBoard's links show: each loss at its chosen rate, as of now.
 
     Returns:
         Of each study and sweep in ``path`` with a finished run, the folder to how many are in it.
@@ -158,14 +159,19 @@ def write_best(path: Path) -> dict[Path, int]:
     found = {}
     for root in _studies_and_sweeps(path):
         try:
-            plan = load_plan(root) if (root / PLAN_FILE).exists() else None
-            best.write_best(root, load_runs(root), plan)
+            if root != path:
+                check_generated(root, below=path)
+            best.write_best(root, load_runs(root), _plan_of(root))
         except (ValueError, OSError):
             continue  # losslab report says what is wrong with it
         count = len([*(root / best.FOLDER).glob("*/*tfevents*")])
         if count:
             found[root / best.FOLDER] = count
     return found
+
+
+def _plan_of(root: Path) -> Plan | None:
+    return load_plan(root) if (root / PLAN_FILE).exists() else None
 
 
 def _write_for_tensorboard(root: Path, runs: Sequence[Run], console: Console | None) -> None:
@@ -175,7 +181,7 @@ def _write_for_tensorboard(root: Path, runs: Sequence[Run], console: Console | N
 
     try:
         write_over_seeds(root, runs, console)
-        write_best(root, runs, load_plan(root) if (root / PLAN_FILE).exists() else None)
+        write_best(root, runs, _plan_of(root))
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise

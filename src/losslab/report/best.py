@@ -7,7 +7,6 @@ loss, with a space behind it: ``mse`` with its space is not found in ``mse_softm
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from losslab.figures import LOSS_STYLES
-from losslab.files import check_generated, is_generated
+from losslab.files import check_generated
 from losslab.recording import Run, flatten
 from losslab.recording.results import read_scalars
 from losslab.report.estimates import select, tuning_points
-from losslab.report.over_seeds import SUFFIX, means_over_seeds, start_of, write_means
+from losslab.report.over_seeds import means_over_seeds, remove_others, start_of, write_means
 from losslab.report.plan import Plan, Side
 from losslab.report.runs import naming_keys
 from losslab.report.sweep_report import key_text, value_text
@@ -27,6 +26,8 @@ from losslab.tensorboard import LAYOUT_TAGS, PALETTE, is_shown
 
 FOLDER = "best"
 """Beside the configurations; no run is in it, as runs are in folders ``seed=<n>``."""
+
+_LONGEST_NAME = 100
 
 
 def write_best(root: Path, runs: Sequence[Run], plan: Plan | None = None) -> Path | None:
@@ -49,17 +50,15 @@ def write_best(root: Path, runs: Sequence[Run], plan: Plan | None = None) -> Pat
     folder = root / FOLDER
     for name in chosen:
         check_generated(folder / name, below=root)
-    # TensorBoard gives its colours to the losses in the order in which their runs began.
+    # TensorBoard gives its colours in the order in which runs began: before all others, a
+    # millisecond apart, they are next to one another in it.
     order = _nearest_colours({name: runs[0].loss for name, runs in chosen.items()})
-    first = min(start_of(run) for members in chosen.values() for run in members)
+    first = min(start_of(run) for run in runs if run.finished) - 1
     written = {
-        _write(folder / name, members, first + order[name.partition(" ")[0]])
+        _write(folder / name, members, first + order[name.partition(" ")[0]] / 1000)
         for name, members in chosen.items()
     }
-    for path in filter(is_generated, set(folder.rglob(f"*{SUFFIX}")) - written):
-        path.unlink(missing_ok=True)  # by another report meanwhile
-        with suppress(OSError):  # it is not empty
-            path.parent.rmdir()
+    remove_others(folder, written)
     return folder
 
 
@@ -81,7 +80,7 @@ def _of_study(plan: Plan, runs: Sequence[Run]) -> dict[str, list[Run]]:
         words = [_word(loss), *filter(None, [_word(condition)])]
         words.append(f"{plan.parameter.rpartition('.')[2]}={value:g}")
         if any(members):
-            found[" ".join(words)] = members[0] or members[1]
+            found[_joined(words)] = members[0] or members[1]
     return found
 
 
@@ -106,12 +105,16 @@ def _of_sweep(runs: Sequence[Run]) -> dict[str, list[Run]]:
             for key in keys
             if key in configs[best]
         ]
-        found[" ".join([_word(loss), *words])] = groups[best]
+        found[_joined([_word(loss), *words])] = groups[best]
     return found
 
 
 def _word(text: str) -> str:
-    return re.sub(r"[^\w.=+-]", "_", text)
+    return re.sub(r"[^\w.=+-]|^[.]", "_", text)
+
+
+def _joined(words: Sequence[str]) -> str:
+    return " ".join(words)[:_LONGEST_NAME].rstrip()
 
 
 def _nearest_colours(losses: Mapping[str, str]) -> dict[str, int]:
@@ -131,12 +134,14 @@ def _nearest_colours(losses: Mapping[str, str]) -> dict[str, int]:
     return dict(zip(families, map(int, places), strict=True))
 
 
-def _write(folder: Path, runs: Sequence[Run], start: float) -> Path:
+def _write(folder: Path, runs: Sequence[Run], start: float) -> Path | None:
     records = [
         [position | tags for position, tags in read_scalars(run.files.metrics)] for run in runs
     ]
     seen = set().union(*(record for each in records for record in each))
     tags = sorted(tag for tag in seen if "/" in tag and is_shown(tag))
+    if not tags:
+        return None
     # The mean has the run's own tag, too, so that it is on the same charts as single runs.
     names: dict[str, tuple[str, ...]] = {f"{tag}/mean": (tag,) for tag in tags}
     for tag in filter(seen.__contains__, LAYOUT_TAGS):

@@ -6,7 +6,7 @@ which the margin charts of the Custom Scalars page draw; its images are those of
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -71,11 +71,16 @@ def write_over_seeds(
         for group, members in track(groups.items(), "Images for TensorBoard", **shown)
     } - {None}
     if above == root.resolve():
-        for path in filter(is_generated, set(folder.rglob(f"*{SUFFIX}")) - written):
-            path.unlink(missing_ok=True)  # by another report meanwhile
-            with suppress(OSError):  # it is not empty
-                path.parent.rmdir()
+        remove_others(folder, written)
     return folder if written else None
+
+
+def remove_others(folder: Path, kept: Collection[Path | None]) -> None:
+    """Remove the files of what is averaged no more."""
+    for path in filter(is_generated, set(folder.rglob(f"*{SUFFIX}")).difference(kept)):
+        path.unlink(missing_ok=True)  # by another report meanwhile
+        with suppress(OSError):  # it is not empty
+            path.parent.rmdir()
 
 
 def _write(folder: Path, runs: Sequence[Run]) -> Path | None:

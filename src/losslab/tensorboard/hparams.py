@@ -1,37 +1,23 @@
 """TensorBoard's HParams table for the runs that it shows: few columns, rows with readable names.
 
-TensorBoard takes one experiment record, whichever it finds first, for all runs below the folder
-that it is opened on. So none is written: ``losslab board`` gives the one that fits the runs that are
-there, each time that the page asks.
+TensorBoard takes one experiment record, the first it finds, for all runs below its folder. So none
+is written: ``losslab board`` gives the one that fits the runs that are there, each time that the
+page asks.
 """
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tensorboard.plugins.hparams import api_pb2, backend_context, hparams_plugin, metadata
+from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
 
 METRICS = ("test/accuracy", "val/accuracy", "test/nll", "test/ece", "val/nll", "val/ece")
 """As columns, in the order in which people sort; TensorBoard ticks the first five."""
 
 _ABSENT = "none"  # of a loss without that argument: parallel coordinates leave out an empty cell
-_TICKED = 5  # hyper-parameters that TensorBoard shows at first
 
 Contents = Mapping[str, Mapping[str, bytes]]
 Values = dict[str, Any]
-
-
-class HParamsTable(hparams_plugin.HParamsPlugin):  # type: ignore[misc]
-    """TensorBoard's own plugin, with :func:`with_table`."""
-
-    def __init__(self, context: Any) -> None:
-        super().__init__(context)
-        self._context = _Context(context)
-
-
-class _Context(backend_context.Context):  # type: ignore[misc]
-    def hparams_metadata(self, *arguments: Any, **options: Any) -> Contents:
-        return with_table(super().hparams_metadata(*arguments, **options))
 
 
 def with_table(contents: Contents) -> Contents:
@@ -89,7 +75,6 @@ def _columns(configurations: list[Values]) -> list[str]:
         if key == "loss"
         or (count(key) > 1 and not (key.startswith("loss.") and count(key, by="loss") == losses))
     ]
-    # What a choice's name settles, such as model._target_'s arguments, says nothing more.
     everywhere = [key for key in varied if all(key in each for each in configurations)]
     rest = [key for key in varied if key not in everywhere]
     return everywhere + rest

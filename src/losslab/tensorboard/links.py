@@ -56,7 +56,7 @@ def links(
 
 
 def _query(state: dict[str, str]) -> str:
-    return urlencode(state, quote_via=quote, safe="/^$|")
+    return urlencode(state, quote_via=quote, safe="/")
 
 
 def _escape(text: str) -> str:
