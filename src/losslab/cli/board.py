@@ -71,29 +71,23 @@ def _plugins() -> list[Any]:
     return [replaced.get(each, each) for each in default.get_plugins()]
 
 
-def _show_links(
-    address: str, folder: Path, best: dict[Path, int], *, runs: int, browse: bool
-) -> None:
-    """Print the links of the study that was reported last, and open the first of them."""
+def _show_links(address: str, folder: Path, best: list[Path], *, runs: int, browse: bool) -> None:
+    """Print the links of the latest study or sweep, and open the first of them."""
     from losslab.tensorboard import links, read_events
 
     if not best:
         page = address
         say("no links yet: they show the finished runs of a study or a sweep")
     else:
-        latest = max(best, key=lambda each: each.stat().st_mtime)
-        tags = {
-            value.tag
-            for file in sorted(latest.glob("*/*tfevents*"))
-            for event in read_events(file)
-            for value in event.summary.value
-        }
+        latest, files = best[0], list(best[0].glob("*/*tfevents*"))
+        events = (event for file in files for event in read_events(file))
+        tags = {value.tag for event in events for value in event.summary.value}
         found = links(
             address,
             folder=latest.relative_to(folder).as_posix(),
             recorded=tags,
-            several=best[latest] > 1,
-            runs=runs,
+            several=len(files) > 1,
+            runs=runs + len(files),
         )
         page = found["answer"]
         lines = [f"{name:11} {link}" for name, link in found.items()]

@@ -148,26 +148,27 @@ def _check_writable(folder: Path) -> None:
             raise ValueError(f"cannot write into {there}; give another folder with --to")
 
 
-def prepare_board(path: Path) -> dict[Path, int]:
+def prepare_board(path: Path) -> list[Path]:
     """Write what TensorBoard's links show: each loss at its chosen rate, as of now.
 
     Returns:
-        Of each study and sweep in ``path`` with a finished run, the folder to how many are in it.
+        The folder of each study and sweep in ``path`` with a finished run, the latest first.
     """
     from losslab.report import best  # with TensorBoard's protocol buffers
 
-    found = {}
+    found = []
     for root in _studies_and_sweeps(path):
         try:
             if root != path:
                 check_generated(root, below=path)
-            best.write_best(root, load_runs(root), _plan_of(root))
+            runs = load_runs(root)
+            best.write_best(root, runs, _plan_of(root))
         except (ValueError, OSError):
             continue  # losslab report says what is wrong with it
-        count = len([*(root / best.FOLDER).glob("*/*tfevents*")])
-        if count:
-            found[root / best.FOLDER] = count
-    return found
+        if any((root / best.FOLDER).glob("*/*tfevents*")):
+            ended = max((str(run.manifest.get("end")) for run in runs if run.finished), default="")
+            found.append((ended, root / best.FOLDER))
+    return [folder for _, folder in sorted(found, reverse=True)]
 
 
 def _plan_of(root: Path) -> Plan | None:
