@@ -22,7 +22,6 @@ pytestmark = [
 ]
 LOSSES = ("cross_entropy", "mse", "mse_softmax")
 RATES = (0.05, 0.3)
-CHARTS = 14
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +82,21 @@ def test_the_answer_is_four_charts_with_a_curve_a_loss(page, links):
     if "timeseries" in links["answer"]:
         charts = page.locator("metrics-pinned-view line-chart")
         charts.first.wait_for()
-        expected = len(LOSSES)
-        wait_for(page, lambda: len(drawn_colors(charts.first)), expected)
+        wait_for(page, lambda: len(drawn_colors(charts.first)) > 1, True)
         print(f"first data after {time.monotonic() - start:.1f} s")
-        assert PALETTE[0] in drawn_colors(charts.first)  # nearest to black: cross-entropy
+        wait_for(page, lambda: [len(drawn_colors(chart)) > 0 for chart in charts.all()], [True] * 4)
+        # Where curves lie on one another, one is seen.
+        colors = set().union(*map(drawn_colors, charts.all()))
+        assert PALETTE[0] in colors  # nearest to black: cross-entropy
+        assert len(colors) == len(LOSSES)
         rows = page.locator("runs-data-table").inner_text()
         assert all(f"best/{loss} lr=" in rows for loss in LOSSES)
     else:
         charts = page.locator("tf-scalar-card")
         charts.first.wait_for()
         wait_for(page, lambda: lines(charts.first), len(LOSSES))
+        assert charts.count() >= 4
         print(f"first data after {time.monotonic() - start:.1f} s")
-    titles = page.locator("metrics-pinned-view, tf-category-paginated-view").first.inner_text()
-    assert "val/accuracy" in titles
     no_error(page)
 
 
@@ -107,7 +108,7 @@ def test_every_chart_of_the_mechanisms_has_a_curve(page, links):
     wait_for(page, lambda: lines(margins.first) >= len(LOSSES), True)
     print(f"first data after {time.monotonic() - start:.1f} s")
     for cards in (margins, page.locator("tf-custom-scalar-multi-line-chart-card")):
-        wait_for(page, cards.count, CHARTS)
+        assert cards.count() >= 4
         for card in cards.all():
             card.scroll_into_view_if_needed()
             wait_for(page, lambda card=card: lines(card) > 0, True)

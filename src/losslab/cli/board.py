@@ -52,11 +52,22 @@ def start_board(folder: Path, port: int, *, browse: bool) -> int:
 
 
 def _plugins() -> list[Any]:
-    """Return TensorBoard's pages, the table with the columns and names of the runs shown."""
+    """Return TensorBoard's pages, of which two show what fits the runs that are there."""
+    from tensorboard.plugins.custom_scalar import custom_scalars_plugin
     from tensorboard.plugins.hparams import backend_context, hparams_plugin
 
+    from losslab.tensorboard import with_data
     from losslab.tensorboard.hparams import Contents, with_table
     from tensorboard import default
+
+    class Charts(custom_scalars_plugin.CustomScalarsPlugin):  # type: ignore[misc]
+        def layout_impl(self, ctx: Any, experiment: str) -> Any:
+            of_runs = self._data_provider.list_scalars(
+                ctx, experiment_id=experiment, plugin_name="scalars"
+            )
+            best = [tags for run, tags in of_runs.items() if "best" in run.split("/")[:-1]]
+            layout = super().layout_impl(ctx, experiment)
+            return with_data(layout, set().union(*best)) if best and layout else layout
 
     class Context(backend_context.Context):  # type: ignore[misc]
         def hparams_metadata(self, *arguments: Any, **options: Any) -> Contents:
@@ -67,7 +78,10 @@ def _plugins() -> list[Any]:
             super().__init__(context)
             self._context = Context(context)
 
-    replaced = {hparams_plugin.HParamsPlugin: Table}
+    replaced = {
+        hparams_plugin.HParamsPlugin: Table,
+        custom_scalars_plugin.CustomScalarsPlugin: Charts,
+    }
     return [replaced.get(each, each) for each in default.get_plugins()]
 
 

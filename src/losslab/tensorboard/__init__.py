@@ -6,7 +6,7 @@ write through :class:`RunWriter`; reports write the means over seeds. Images com
 """
 
 from losslab.tensorboard.events import EventFile, read_events
-from losslab.tensorboard.layout import INTERVAL, LAYOUT_TAGS, run_layout, seeds_layout
+from losslab.tensorboard.layout import INTERVAL, LAYOUT_TAGS, run_layout, seeds_layout, with_data
 from losslab.tensorboard.links import PALETTE, links
 from losslab.tensorboard.run_writer import RunWriter
 from losslab.tensorboard.summaries import (
@@ -38,4 +38,5 @@ __all__ = [
     "scalars",
     "seeds_layout",
     "text",
+    "with_data",
 ]

@@ -4,7 +4,10 @@ Each run holds the charts of the tags that it recorded, as a chart without data 
 TensorBoard makes one layout of all. A chart has all runs in it that recorded its tag.
 """
 
+import json
+import re
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
@@ -62,6 +65,28 @@ def seeds_layout(recorded: Collection[str]) -> "Summary.Value":
     categories = {f"Mean {_OVER}": _METRICS, f"Why: mean {_OVER}": _MECHANISMS}
     reverse = {name: dict(reversed(charts.items())) for name, charts in categories.items()}
     return _layout(margin, reverse, recorded)
+
+
+def with_data(layout: str, tags: Collection[str]) -> str:
+    """Return a layout in TensorBoard's JSON without the charts that show none of the tags.
+
+    >>> chart = {"title": "NLL", "multiline": {"tag": ["^val/nll$"]}}
+    >>> with_data(json.dumps({"category": [{"title": "Why", "chart": [chart]}]}), ["val/ece"])
+    '{"category": []}'
+    """
+
+    def drawn(chart: Mapping[str, Any]) -> bool:
+        patterns = chart.get("multiline", {}).get("tag", [])
+        series = chart.get("margin", {}).get("series", [])
+        return any(re.match(pattern, tag) for pattern in patterns for tag in tags) or any(
+            each.get("value") in tags for each in series
+        )
+
+    categories = [
+        {**category, "chart": [*filter(drawn, category.get("chart", []))]}
+        for category in json.loads(layout).get("category", [])
+    ]
+    return json.dumps({"category": [category for category in categories if category["chart"]]})
 
 
 def _layout(
