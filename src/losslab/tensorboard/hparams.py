@@ -63,7 +63,8 @@ def with_table(contents: Contents) -> Contents:
 
 def _columns(configurations: list[Values]) -> list[str]:
     """Return the loss and what varies, first what all have."""
-    keys = dict.fromkeys(key for each in configurations for key in each)
+    # A map of protocol buffers has no order.
+    keys = sorted(set().union(*configurations), key=lambda key: (key != "loss", key))
 
     def count(key: str, *, by: str | None = None) -> int:
         return len({(each.get(by or ""), repr(each.get(key))) for each in configurations})
