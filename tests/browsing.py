@@ -1,6 +1,7 @@
 """TensorBoard in a real browser: the real command, Chromium without a window."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -25,11 +26,13 @@ def command(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def board_on(folder: Path, *arguments: str, runs: int) -> Iterator[tuple[str, dict[str, str]]]:
+def board_on(
+    folder: Path, *arguments: str, runs: int, **env: str
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Start ``losslab board``; give its address and links once it has as many runs."""
     with subprocess.Popen(
         command("board", *arguments, "--port", "0"),
-        cwd=folder, stdout=-1, stderr=-2, text=True,
+        cwd=folder, stdout=-1, stderr=-2, text=True, env=os.environ | env,
     ) as process:  # fmt: skip
         try:
             said = ""
