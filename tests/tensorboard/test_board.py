@@ -6,7 +6,9 @@ import subprocess
 import time
 
 from browsing import board_on, command
+from losslab.tensorboard import read_events
 from report.factory import write_run
+from running import records
 
 
 def record(path):
@@ -46,3 +48,16 @@ def test_without_a_finished_run_it_says_so_and_starts(tmp_path):
         process.terminate()
     assert any(re.search(r"http://127\.0\.0\.1:\d+/", line) for line in said)
     assert not (tmp_path / "best").exists()
+
+
+def test_thirty_tags_are_shown_and_all_if_asked_for(losslab):
+    brief, full = losslab.run(), losslab.run("trainer.all_tags=true")
+    assert brief.parent.name == full.parent.name  # what is shown changes no result
+    shown = [
+        {value.tag for (path,) in [[*run.glob("*tfevents*")]] for event in read_events(path)
+         for value in event.summary.value if value.HasField("simple_value")}
+        for run in (brief, full)
+    ]  # fmt: skip
+    assert 25 <= len(shown[0]) <= 35
+    recorded = {tag for record in records(full) for tag in record if "/" in tag}
+    assert shown[0] < recorded | {"time/examples_per_s"} == shown[1]
