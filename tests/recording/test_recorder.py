@@ -3,6 +3,7 @@ import math
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util.tensor_util import make_ndarray
 
 from losslab.recording import Recorder, RecordLog, Run, read_records
@@ -177,3 +178,33 @@ def test_a_half_written_last_line_is_dropped(tmp_path, tail):
 
 def test_no_file_is_no_record(tmp_path):
     assert read_records(tmp_path / "metrics.jsonl") == []
+
+
+def layout_of(folder) -> list[str]:
+    """Return the tags of the charts that TensorBoard's page shows of a run: of the last layout."""
+    events = EventAccumulator(str(folder)).Reload()
+    last = events.Tensors("custom_scalars__config__")[-1]
+    layout = layout_pb2.Layout.FromString(make_ndarray(last.tensor_proto).item())
+    return [chart.multiline.tag[0] for each in layout.category for chart in each.chart]
+
+
+def test_charts_are_those_of_the_recorded_tags(tmp_path):
+    recorder = open_recorder(tmp_path)
+    recorder.record({"val/nll": 1.0, "train/objective": 1.0}, step=0, examples=0, epoch=0)
+    recorder.flush()
+    assert layout_of(tmp_path) == ["^val/nll$"]
+    recorder.record({"val/nll": 1.0, "why/plateau/left": 1.0}, step=1, examples=1, epoch=1)
+    recorder.close(success=True)
+    assert layout_of(tmp_path) == ["^val/nll$", "^why/plateau/left$"]
+
+
+@pytest.mark.parametrize("all_tags", [False, True])
+def test_details_are_in_the_file_and_in_tensorboard_if_asked_for(tmp_path, all_tags):
+    run = Run.at(tmp_path)
+    writer = RunWriter(run, hyper_parameters={}, group="a", all_tags=all_tags)
+    recorder = Recorder(run, views=[writer])
+    kept, details = ["train/nll", "why/mine/number"], ["train/ece", "why/layers/weight_norm/output"]
+    recorder.record(dict.fromkeys(kept + details, 1.0), step=0, examples=0, epoch=0)
+    recorder.close(success=True)
+    assert {*read_records(tmp_path / "metrics.jsonl")[0]} >= {*kept, *details}
+    assert set(scalars(tmp_path)) == {*kept, *(details if all_tags else [])}

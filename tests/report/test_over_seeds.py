@@ -104,6 +104,15 @@ def test_mean_and_ends_have_the_same_steps_where_seeds_have_different_ones(sweep
     assert {tuple(steps) for steps in found.values()} == {(0, 100, 200, 300)}
 
 
+def test_a_number_beyond_float32_is_absent_from_mean_and_ends_alike(sweep):
+    for seed, largest in enumerate((1e30, 3e38)):
+        path = write_curve(sweep, "mse-0b", seed, (0.1, largest, 0.3)) / "metrics.jsonl"
+        path.write_text(path.read_text().replace("val/accuracy", "val/nll"))
+    build(sweep)
+    found = shown(sweep / FOLDER / "mse-0b")
+    assert {tuple(steps) for steps in found.values()} == {(0, 200)}
+
+
 def test_a_diverged_run_counts_to_the_end_and_an_unfinished_one_not_at_all(sweep):
     write_curve(sweep, "mse-0a", 8, (0.2, 0.1), status="diverged")
     write_curve(sweep, "mse-0a", 9, (1.0, 1.0, 1.0), status="failed")

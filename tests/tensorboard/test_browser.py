@@ -3,36 +3,26 @@
 The pages are custom elements; Playwright's CSS looks into their shadow roots.
 """
 
-import json
 import math
 import re
-import shutil
 import statistics
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlencode
-from urllib.request import urlopen
 
 import pytest
 
+from browsing import CHROMIUM, PATIENCE, board_on, browser_page, command, fetch, go, wait_for
 from running import TINY, read, status
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get: chromium)"),
 ]
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
-PATIENCE = 120_000  # milliseconds, for a busy machine
-METRICS = ("test/accuracy", "test/nll", "test/brier", "test/ece")
+METRICS = ("test/accuracy", "test/nll", "test/ece")
 # Losses with hyper-parameters of their own; some configurations diverge, some fail.
 GRID = ("loss=cross_entropy,mse,broken", "optimizer.lr=0.05,1e9", "seed=0,1")
 BROKEN = """\
@@ -46,10 +36,6 @@ class Broken(CrossEntropy):
             raise RuntimeError("broken")
         return super().per_example(logits, target)
 """
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "losslab", *arguments]
 
 
 @pytest.fixture(scope="module")
@@ -79,62 +65,38 @@ def configurations(folder: Path, *states: str) -> dict[str, list[Path]]:
     return dict(groups)
 
 
+def trials(folder: Path, *states: str) -> dict[str, list[Path]]:
+    """Return the runs by the name of their configuration in the table."""
+    return {
+        re.sub(r"runs/(\w+)-.*lr=([\d.e+]+)-.*", lambda m: f"{m[1]} lr={float(m[2]):g}", name): each
+        for name, each in configurations(folder, *states).items()
+    }
+
+
+def chosen(folder: Path) -> set[str]:
+    """Return the losses with a finished run."""
+    return {name.split()[0] for name in trials(folder, "done", "diverged")}
+
+
 @pytest.fixture(scope="module")
 def board(folder) -> Iterator[str]:
     """TensorBoard's address."""
-    with subprocess.Popen(
-        command("board", "--port", "0"), cwd=folder, stdout=-1, stderr=-2, text=True
-    ) as process:
-        try:
-            said = ""
-            while not (address := re.search(r"http://127\.0\.0\.1:\d+/", said)):
-                line = process.stdout.readline()
-                assert line, f"it ended: {said}"
-                said += line
-            deadline = time.monotonic() + PATIENCE / 1000
-            averaged = configurations(folder, "done", "diverged")
-            while len(fetch(address[0], "data/runs")) < len(runs(folder)) + len(averaged):
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-            yield address[0]
-        finally:
-            process.terminate()
-
-
-def fetch(address: str, route: str, **query: str):
-    with urlopen(f"{address}{route}?{urlencode(query)}") as answer:
-        return json.load(answer)
+    averaged = configurations(folder, "done", "diverged")
+    with board_on(folder, runs=len(runs(folder)) + len(averaged) + len(chosen(folder))) as (
+        address,
+        _,
+    ):
+        yield address
 
 
 @pytest.fixture(scope="module")
 def page(board, tmp_path_factory):
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"),
-            executable_path=CHROMIUM,
-            args=FLAGS,
-            viewport={"width": 2000, "height": 1600},
-        )
-        browser.set_default_timeout(PATIENCE)
-        page = browser.new_page()
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
+    with browser_page(tmp_path_factory.mktemp("profile")) as page:
         yield page
-        browser.close()
-        assert errors == []
 
 
 def show(page, board: str, name: str) -> None:
-    page.goto("about:blank")  # so that the next one is not only another anchor
-    page.goto(f"{board}#{name}")
-
-
-def wait_for(page, count, expected) -> None:
-    """Wait until ``count()`` is what is expected."""
-    deadline = time.monotonic() + PATIENCE / 1000
-    while (found := count()) != expected and time.monotonic() < deadline:
-        page.wait_for_timeout(200)
-    assert found == expected
+    go(page, f"{board}#{name}")
 
 
 def test_scalars_have_all_runs(page, board, folder):
@@ -159,8 +121,8 @@ def test_custom_scalars_put_the_losses_side_by_side(page, board, folder):
     titles = ["accuracy", "NLL (nats)", "Brier score", "ECE"]
     for cards, matches in (
         # All runs were validated at least once, before training.
-        (lines, len(runs(folder))),
-        (margins, len(configurations(folder, "done", "diverged"))),
+        (lines, len(runs(folder)) + len(chosen(folder))),
+        (margins, len(configurations(folder, "done", "diverged")) + len(chosen(folder))),
     ):
         placed = {
             card.evaluate("card => card.title"): card.bounding_box() for card in cards.all()[:10]
@@ -255,24 +217,18 @@ def number(text: str) -> float:
 
 
 def test_the_table_has_a_row_a_configuration_averaged_over_seeds(table, page, folder):
-    groups = configurations(folder)
+    groups = trials(folder)
     wait_for(page, lambda: sorted(table.names()), sorted(groups))
-    own = {"cross_entropy": ("loss.label_smoothing", "0.0000"), "mse": ("loss.activation", "none")}
-    chosen = {"loss", "optimizer.lr", *METRICS, *(column for column, _ in own.values())}
-    table.choose(*chosen)
-    wait_for(page, lambda: table.read()[0] - {"Trial ID", "Show Metrics"}, chosen)
+    # What the loss's name settles, such as loss.activation, is no column.
+    columns = {"loss", "optimizer.lr", *METRICS, *(tag.replace("test", "val") for tag in METRICS)}
+    table.choose(*columns)
+    wait_for(page, lambda: table.read()[0] - {"Trial ID", "Show Metrics"}, columns)
     rows = {row["Trial ID"]: row for row in table.read()[1]}
     for name, members in groups.items():
         row, finished = rows[name], [run for run in members if status(run) != "failed"]
-        loss = name.removeprefix("runs/").split("-")[0]
+        loss, lr = name.split(" lr=")
         assert row["loss"] == loss
-        lr = re.search(r"lr=([^-]+(?:e-?\d+)?)", name)
-        assert number(row["optimizer.lr"]) == float(lr[1])
-        for other, (column, value) in own.items():
-            if other == loss:
-                assert row[column] == value
-            elif loss != "broken":
-                assert column not in row
+        assert number(row["optimizer.lr"]) == float(lr)
         for metric in METRICS:
             values = [read(run / "summary.json").get(metric, math.nan) for run in finished]
             if not values or not all(math.isfinite(value) for value in values):
@@ -282,7 +238,7 @@ def test_the_table_has_a_row_a_configuration_averaged_over_seeds(table, page, fo
 
 
 def test_status_is_success_or_failure(table, page, folder):
-    good, bad = (configurations(folder, *states) for states in (["done"], ["diverged", "failed"]))
+    good, bad = (trials(folder, *states) for states in (["done"], ["diverged", "failed"]))
     wait_for(page, lambda: sorted(table.names()), sorted({**good, **bad}))
     table.toggle("Success")
     wait_for(page, lambda: sorted(table.names()), sorted(bad))
@@ -294,7 +250,7 @@ def test_status_is_success_or_failure(table, page, folder):
 def test_the_table_sorts(table, page, folder):
     means = {
         name: statistics.mean(read(run / "summary.json")["test/accuracy"] for run in members)
-        for name, members in configurations(folder, "done").items()
+        for name, members in trials(folder, "done").items()
     }
     table.toggle("Failure")
     wait_for(page, lambda: sorted(table.names()), sorted(means))
@@ -305,8 +261,8 @@ def test_the_table_sorts(table, page, folder):
 
 
 def test_parallel_coordinates_have_a_line_a_configuration(table, page, folder):
-    groups = configurations(folder, "done")
-    wait_for(page, lambda: len(table.names()), len(configurations(folder)))
+    groups = trials(folder, "done")
+    wait_for(page, lambda: len(table.names()), len(trials(folder)))
     table.choose("loss", "test/accuracy", "test/nll")
     table.toggle("Failure")
     page.locator("paper-tab").filter(has_text=re.compile("parallel", re.IGNORECASE)).click()

@@ -88,7 +88,7 @@ def test_text(tmp_path):
 def test_the_layouts_have_the_same_tags_in_the_same_order():
     lines, margins = (
         layout_pb2.Layout.FromString(value.tensor.string_val[0])
-        for value in (run_layout(), seeds_layout())
+        for value in (run_layout(LAYOUT_TAGS), seeds_layout(LAYOUT_TAGS))
     )
     tags = [chart.multiline.tag[0] for category in lines.category for chart in category.chart]
     assert tags == [f"^{tag}$" for tag in LAYOUT_TAGS]
@@ -101,3 +101,13 @@ def test_the_layouts_have_the_same_tags_in_the_same_order():
     assert [(s.value, s.lower, s.upper) for s in shown] == [
         (f"{tag}/mean", f"{tag}/lo", f"{tag}/hi") for tag in LAYOUT_TAGS
     ]
+
+
+def test_a_layout_has_no_chart_of_what_was_not_recorded():
+    lines, margins = (
+        layout_pb2.Layout.FromString(value.tensor.string_val[0])
+        for value in (run_layout(["val/nll", "a/b"]), seeds_layout(["val/nll", "a/b"]))
+    )
+    for layout in (lines, margins):
+        titles = [[chart.title for chart in each.chart] for each in layout.category]
+        assert titles == [["NLL (nats)"]]

@@ -9,10 +9,13 @@ from tensorboard.plugins.hparams import (
     backend_context,
     get_experiment,
     list_session_groups,
+    metadata,
 )
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
 
 from losslab.recording import Recorder, Run
 from losslab.tensorboard import RunWriter
+from losslab.tensorboard.hparams import METRICS, with_table
 
 COLUMNS = {
     "mse": {"loss": "mse", "loss.class_reduction": "mean", "optimizer.lr": 0.3, "flag": True},
@@ -91,3 +94,74 @@ def test_one_row_a_configuration_with_the_union_of_all_columns(tmp_path):
         assert accuracy == {"test/accuracy": (ACCURACY[loss, 0] + ACCURACY[loss, 1]) / 2}
     ended = sorted(session.status for session in table.rows["runs/focal"].sessions)
     assert ended == sorted([api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE])
+
+
+def sessions(**runs):
+    """Return what event files hold: of each run, its group and its hyper-parameters."""
+    found = {}
+    for run, (group, values) in runs.items():
+        session = SessionStartInfo(group_name=group)
+        for name, value in values.items():
+            kind = {bool: "bool_value", float: "number_value", str: "string_value"}[type(value)]
+            setattr(session.hparams[name], kind, value)
+        data = HParamsPluginData(session_start_info=session)
+        content = metadata.create_summary_metadata(data).plugin_data.content
+        found[run] = {metadata.SESSION_START_INFO_TAG: content}
+    return found
+
+
+def table_of(**runs):
+    """Return columns, metrics, and each row's name with its values."""
+    contents = with_table(sessions(**runs))
+    (record,) = (tags[metadata.EXPERIMENT_TAG] for tags in contents.values()
+                 if metadata.EXPERIMENT_TAG in tags)  # fmt: skip
+    experiment = metadata.parse_experiment_plugin_data(record)
+    rows = {}
+    for tags in contents.values():
+        start = metadata.parse_session_start_info_plugin_data(tags[metadata.SESSION_START_INFO_TAG])
+        rows[start.group_name] = values(start)
+    metrics = [info.name.tag for info in experiment.metric_infos]
+    return [info.name for info in experiment.hparam_infos], metrics, rows
+
+
+RAW = {"loss": "mse", "loss.activation": "none", "model.width": 8.0, "optimizer.lr": 0.3}
+SOFTMAX = {"loss": "mse_softmax", "loss.activation": "softmax", "model.width": 8.0}
+
+
+def test_the_columns_are_what_varies_but_not_what_the_loss_settles():
+    columns, metrics, rows = table_of(
+        a=("study/mse-lr=0.3-0a0a0a0a", RAW),
+        b=("study/mse_softmax-lr=1.0-0b0b0b0b", SOFTMAX | {"optimizer.lr": 1.0}),
+    )
+    assert columns == ["loss", "optimizer.lr"]
+    assert metrics == list(METRICS)
+    assert set(rows) == {"mse lr=0.3", "mse_softmax lr=1"}
+    assert rows["mse lr=0.3"] == RAW
+
+
+def test_a_value_that_a_loss_lacks_is_there_as_a_word():
+    columns, _, rows = table_of(
+        a=("study/focal-0a", {"loss": "focal", "loss.gamma": 1.0}),
+        b=("study/focal-0b", {"loss": "focal", "loss.gamma": 2.0}),
+        c=("study/mse-0c", {"loss": "mse"}),
+    )
+    assert columns == ["loss", "loss.gamma"]
+    assert {name: row.get("loss.gamma") for name, row in rows.items()} == {
+        "focal gamma=1": 1.0, "focal gamma=2": 2.0, "mse": "none",
+    }  # fmt: skip
+
+
+def test_rows_that_would_have_one_name_have_their_hash_or_their_study():
+    _, _, rows = table_of(a=("study/mse-0a", RAW), b=("study/mse-0b", RAW))
+    assert set(rows) == {"mse 0a", "mse 0b"}
+    _, _, rows = table_of(a=("one/mse-0a", RAW), b=("other/mse-0a", RAW))
+    assert set(rows) == {"one/mse", "other/mse"}
+    _, _, rows = table_of(a=("study/mse-0a", RAW), b=("study/mse-0a", RAW))
+    assert set(rows) == {"mse"}  # two seeds
+
+
+def test_what_others_wrote_stays_as_it_is():
+    assert with_table({"a": {"tag": b"content"}}) == {"a": {"tag": b"content"}}
+    theirs = sessions(a=("study/mse-0a", RAW))
+    theirs["a"][metadata.EXPERIMENT_TAG] = b"record"
+    assert with_table(theirs) == theirs

@@ -32,7 +32,7 @@ def test_images_can_be_left_out():
     assert (settings.pictures_every, settings.histograms_every) == (None, None)
 
 
-@pytest.mark.parametrize("name", ["deterministic", "channels_last"])
+@pytest.mark.parametrize("name", ["deterministic", "channels_last", "all_tags"])
 def test_switches_are_true_or_false(name):
     with pytest.raises(ValueError, match=rf"trainer\.{name}=1; give true or false"):
         Trainer(batch_size=32, epochs=1, **{name: 1})

@@ -25,7 +25,7 @@ losslab: why does squared error underperform cross-entropy for classification?
   losslab train [overrides]          one run; with -m a Hydra sweep; every Hydra flag works
   losslab report PATH [--to DIR]     tables, claims and figures of the runs that are there
   losslab evaluate RUN [data=...]    a finished run's model on its own or other data
-  losslab board [PATH] [--port N]    TensorBoard on 127.0.0.1
+  losslab board [PATH] [--open]      TensorBoard on 127.0.0.1, with links to the answer
   losslab list [GROUP]               what can be chosen: loss, data, model, study, ...
   losslab data [CHOICE] [overrides]  what is read: images per class and part, what is skipped
 

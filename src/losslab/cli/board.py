@@ -2,23 +2,42 @@
 
 import os
 import socket
+import sys
+import threading
+import webbrowser
 from pathlib import Path
+from typing import Any
 
 from losslab.files import allow_open_files
-from losslab.text import say
+from losslab.text import Console, printable, say
 
 _FILES_BESIDE = 256  # what TensorBoard itself and its readers have open
 
 
-def start_board(folder: Path, port: int) -> int:
-    """Start TensorBoard on a folder of runs; return its exit code."""
+def start_board(folder: Path, port: int, *, browse: bool) -> int:
+    """Start TensorBoard on a folder of runs; return its exit code.
+
+    Args:
+        folder: Of runs.
+        port: 0 for any that is free.
+        browse: Whether to open the first link in the browser.
+    """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give one with runs, e.g. outputs")
     _check_port(port)
-    _allow_files(folder)
-    from tensorboard import default, program
+    runs = _allow_files(folder)
+    with Console(stderr=True).status("averaging each loss's runs"):
+        from losslab import report
 
-    board = program.TensorBoard(plugins=default.get_plugins())
+        best = report.prepare_board(folder)
+    from tensorboard import program
+
+    class Server(program.WerkzeugServer):  # type: ignore[misc]
+        def print_serving_message(self) -> None:
+            super().print_serving_message()
+            _show_links(self.get_url(), folder, best, runs=runs, browse=browse)
+
+    board = program.TensorBoard(plugins=_plugins(), server_class=Server)
     # It has no authentication, so it listens on this machine only. Files that grow are
     # read again, so that unfinished runs update live.
     board.configure(
@@ -32,8 +51,79 @@ def start_board(folder: Path, port: int) -> int:
     return int(board.main())
 
 
-def _allow_files(folder: Path) -> None:
-    """Raise the limit on open files for TensorBoard, which opens all event files at once."""
+def _plugins() -> list[Any]:
+    """Return TensorBoard's pages, of which two show what fits the runs that are there."""
+    from tensorboard.plugins.custom_scalar import custom_scalars_plugin
+    from tensorboard.plugins.hparams import backend_context, hparams_plugin
+
+    from losslab.tensorboard import with_data
+    from losslab.tensorboard.hparams import Contents, with_table
+    from tensorboard import default
+
+    class Charts(custom_scalars_plugin.CustomScalarsPlugin):  # type: ignore[misc]
+        def layout_impl(self, ctx: Any, experiment: str) -> Any:
+            of_runs = self._data_provider.list_scalars(
+                ctx, experiment_id=experiment, plugin_name="scalars"
+            )
+            best = [tags for run, tags in of_runs.items() if "best" in run.split("/")[:-1]]
+            layout = super().layout_impl(ctx, experiment)
+            return with_data(layout, set().union(*best)) if best and layout else layout
+
+    class Context(backend_context.Context):  # type: ignore[misc]
+        def hparams_metadata(self, *arguments: Any, **options: Any) -> Contents:
+            return with_table(super().hparams_metadata(*arguments, **options))
+
+    class Table(hparams_plugin.HParamsPlugin):  # type: ignore[misc]
+        def __init__(self, context: Any) -> None:
+            super().__init__(context)
+            self._context = Context(context)
+
+    replaced = {
+        hparams_plugin.HParamsPlugin: Table,
+        custom_scalars_plugin.CustomScalarsPlugin: Charts,
+    }
+    return [replaced.get(each, each) for each in default.get_plugins()]
+
+
+def _show_links(address: str, folder: Path, best: list[Path], *, runs: int, browse: bool) -> None:
+    """Print the links of the latest study or sweep, and open the first of them."""
+    from losslab.tensorboard import links, read_events
+
+    if not best:
+        page = address
+        say("no links yet: they show the finished runs of a study or a sweep")
+    else:
+        latest, files = best[0], list(best[0].glob("*/*tfevents*"))
+        events = (event for file in files for event in read_events(file))
+        tags = {value.tag for event in events for value in event.summary.value}
+        found = links(
+            address,
+            folder=latest.relative_to(folder).as_posix(),
+            recorded=tags,
+            several=len(files) > 1,
+            runs=runs + len(files),
+        )
+        page = found["answer"]
+        lines = [f"{name:11} {link}" for name, link in found.items()]
+        if len(best) > 1:
+            lines.insert(0, f"of {latest.parent}; for another: losslab board FOLDER")
+        sys.stdout.write("\n".join([*map(printable, lines), ""]))
+        sys.stdout.flush()
+    if browse:
+        # A text browser would hold up the server.
+        threading.Thread(target=_open, args=(page,), daemon=True).start()
+
+
+def _open(page: Any) -> None:
+    if not webbrowser.open(page):
+        say("no browser is found; open the link yourself")
+
+
+def _allow_files(folder: Path) -> int:
+    """Raise the limit on open files for TensorBoard, which opens all event files at once.
+
+    Returns how many there are.
+    """
     files = [Path(above, name) for above, _, names in os.walk(folder)
              for name in names if "tfevents" in name]  # fmt: skip
     for file in files:
@@ -49,6 +139,7 @@ def _allow_files(folder: Path) -> None:
             f"{max(allowed - _FILES_BESIDE, 0)}; raise the limit with `ulimit -Hn {wanted}` as an "
             "administrator, or give a folder with fewer runs"
         )
+    return len(files)
 
 
 def _check_port(port: int) -> None:

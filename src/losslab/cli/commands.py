@@ -112,13 +112,15 @@ def board(arguments: list[str]) -> int:
     """Start TensorBoard."""
     parser = _parser(
         "board",
-        "Start TensorBoard on the loopback address: scalars, histograms, one row per configuration "
-        "in HParams, and after a report means over seeds and images. Unfinished runs update live.",
+        "Start TensorBoard on the loopback address, and print links: the answer (each loss at its "
+        "chosen rate), the mechanisms, and the table of configurations. Unfinished runs update "
+        "live.",
     )
     parser.add_argument("path", type=Path, nargs="?", default="outputs", help="outputs if left out")
     parser.add_argument("--port", type=int, default=6006, help="0 for any that is free")
+    parser.add_argument("--open", action="store_true", help="open the answer in the browser")
     given = _parse(parser, arguments)
-    return start_board(given.path, given.port)
+    return start_board(given.path, given.port, browse=given.open)
 
 
 def list_choices(arguments: list[str]) -> int:

@@ -23,7 +23,7 @@ from losslab.training.device import resolve_device
 _WITHOUT_EFFECT = (
     *("name", "output_dir", "force", "data.root", "data.cache_dir", "data.download"),
     *("trainer.log_every", "trainer.checkpoint_every"),
-    *("trainer.pictures_every", "trainer.histograms_every"),
+    *("trainer.pictures_every", "trainer.histograms_every", "trainer.all_tags"),
 )
 # Arguments of a custom data source, which may read anything from there.
 _WITH_EFFECT_ON_CUSTOM = ("data.root", "data.download")

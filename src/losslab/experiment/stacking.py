@@ -18,7 +18,7 @@ _EACH_ITS_OWN = {
 _EACH_ITS_OWN_BELOW = {
     "data": ("label_noise",),
     "model": ("output_scale", "output_bias"),
-    "trainer": ("log_every", "checkpoint_every", "pictures_every", "histograms_every"),
+    "trainer": ("log_every", "checkpoint_every", "pictures_every", "histograms_every", "all_tags"),
 }
 _OPTIMIZERS = ("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW")
 

@@ -28,7 +28,7 @@ from losslab.types import Curves, Predictions, Scalars
 
 _NO_COLUMNS = {
     *("_target_", "_partial_", "root", "cache_dir", "download", "log_every", "checkpoint_every"),
-    *("pictures_every", "histograms_every"),
+    *("pictures_every", "histograms_every", "all_tags"),
 }
 
 
@@ -58,7 +58,12 @@ def train(
         probe=probe_of(loaders["train"].in_order(), settings.probe_size),
     )
     group = f"{config.name}/{over_seeds(run)}"
-    writer = RunWriter(run, hyper_parameters=_hyper_parameters(run), group=group)
+    writer = RunWriter(
+        run,
+        hyper_parameters=_hyper_parameters(run),
+        group=group,
+        all_tags=settings.all_tags,
+    )
     recorder = Recorder(run, views=[writer], after_step=None if state is None else state["step"])
     success = False
     try:

@@ -37,6 +37,7 @@ __all__ = [
     "load_plan",
     "load_runs",
     "parse_plan",
+    "prepare_board",
     "runs_table",
     "select",
     "tuning_points",
@@ -133,7 +134,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
         check_generated(path, below=out)
     _check_writable(out)
     if runs:
-        _write_over_seeds(root, runs, console)
+        _write_for_tensorboard(root, runs, console)
     # matplotlib takes seconds to import: only to draw.
     from losslab.figures.panels import draw_drawings
     from losslab.report.figures import draw_study, draw_sweep
@@ -181,12 +182,41 @@ def _check_writable(folder: Path) -> None:
             raise ValueError(f"cannot write into {there}; give another folder with --to")
 
 
-def _write_over_seeds(root: Path, runs: Sequence[Run], console: Console | None) -> None:
+def prepare_board(path: Path) -> list[Path]:
+    """Write what TensorBoard's links show: each loss at its chosen rate, as of now.
+
+    Returns:
+        The folder of each study and sweep in ``path`` with a finished run, the latest first.
+    """
+    from losslab.report import best  # with TensorBoard's protocol buffers
+
+    found = []
+    for root in _studies_and_sweeps(path):
+        try:
+            if root != path:
+                check_generated(root, below=path)
+            runs = load_runs(root)
+            best.write_best(root, runs, _plan_of(root))
+        except (ValueError, OSError):
+            continue  # losslab report says what is wrong with it
+        if any((root / best.FOLDER).glob("*/*tfevents*")):
+            ended = max((str(run.manifest.get("end")) for run in runs if run.finished), default="")
+            found.append((ended, root / best.FOLDER))
+    return [folder for _, folder in sorted(found, reverse=True)]
+
+
+def _plan_of(root: Path) -> Plan | None:
+    return load_plan(root) if (root / PLAN_FILE).exists() else None
+
+
+def _write_for_tensorboard(root: Path, runs: Sequence[Run], console: Console | None) -> None:
     # TensorBoard's protocol buffers take half a second to import: only to write.
+    from losslab.report.best import write_best
     from losslab.report.over_seeds import write_over_seeds
 
     try:
         write_over_seeds(root, runs, console)
+        write_best(root, runs, _plan_of(root))
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise

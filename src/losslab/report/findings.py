@@ -25,7 +25,7 @@ from losslab.report.estimates import (
 )
 from losslab.report.measurement import Evidence, Measurement
 from losslab.report.plan import Claim, Plan, Rate, Side, Step
-from losslab.report.runs import varied_keys
+from losslab.report.runs import naming_keys, varied_keys
 
 ACCURACY = "test/accuracy"
 PROPER_SCORES = ("test/nll", "test/brier", "test/ece")
@@ -217,8 +217,9 @@ def sweep(runs: Sequence[Run]) -> Sweep:
     return Sweep(
         configurations=tuple(sorted(configurations, key=_order)),
         varied=varied,
-        shown=tuple(
-            key for key in varied if not key.startswith("loss.") or _differs(configurations, key)
+        shown=naming_keys(
+            [configuration.loss for configuration in configurations],
+            [configuration.varied for configuration in configurations],
         ),
         census=take_census(sorted(by_name), by_name),
         environment=environment([run.manifest for run in runs]),
@@ -231,12 +232,6 @@ def _order(configuration: Configuration) -> tuple[Any, ...]:
         (0, value, "") if isinstance(value, int | float) else (1, 0, str(value)) for value in values
     )
     return (configuration.loss, *numbers_first)
-
-
-def _differs(configurations: Sequence[Configuration], key: str) -> bool:
-    """Return whether a key differs between configurations of the same loss."""
-    table = pd.DataFrame([(c.loss, repr(c.varied.get(key))) for c in configurations])
-    return bool((table.groupby(0)[1].nunique() > 1).any())
 
 
 def take_census(expected: Sequence[str], runs: Mapping[str, Run]) -> Census:

@@ -6,7 +6,7 @@ which the margin charts of the Custom Scalars page draw; its images are those of
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -31,11 +31,14 @@ from losslab.tensorboard import (
     scalars,
     seeds_layout,
 )
+from losslab.types import Scalars
 
 FOLDER = "over_seeds"
 """Beside the configurations; no run is in it, as runs are in folders ``seed=<n>``."""
 
-_SUFFIX = ".over_seeds"
+SUFFIX = ".over_seeds"
+"""Of the files, whatever is averaged; by it losslab knows its own."""
+
 _SHOWN = ("model.safetensors", "predictions.safetensors", "curves.jsonl")
 
 
@@ -68,11 +71,16 @@ def write_over_seeds(
         for group, members in track(groups.items(), "Images for TensorBoard", **shown)
     } - {None}
     if above == root.resolve():
-        for path in filter(is_generated, set(folder.rglob(f"*{_SUFFIX}")) - written):
-            path.unlink(missing_ok=True)  # by another report meanwhile
-            with suppress(OSError):  # it is not empty
-                path.parent.rmdir()
+        remove_others(folder, written)
     return folder if written else None
+
+
+def remove_others(folder: Path, kept: Collection[Path | None]) -> None:
+    """Remove the files of what is averaged no more."""
+    for path in filter(is_generated, set(folder.rglob(f"*{SUFFIX}")).difference(kept)):
+        path.unlink(missing_ok=True)  # by another report meanwhile
+        with suppress(OSError):  # it is not empty
+            path.parent.rmdir()
 
 
 def _write(folder: Path, runs: Sequence[Run]) -> Path | None:
@@ -80,19 +88,48 @@ def _write(folder: Path, runs: Sequence[Run]) -> Path | None:
     means = means_over_seeds(runs, LAYOUT_TAGS)
     if not means.tags:
         return None
-    start, layout = _start(runs[0]), seeds_layout()
-    # Named after what is in it, so that what has not changed need not be written again, and what
-    # has is a new file to a TensorBoard that is running.
-    digest = hashlib.sha256(f"{start} {means.tags}".encode() + layout.SerializeToString())
-    for part in (means.x, means.seconds, means.values):
-        digest.update(part.tobytes())
     drawn = [run.path / name for run in runs for name in _SHOWN]
     hashes = (hashlib.sha256(path.read_bytes()).digest() for path in drawn if path.exists())
-    digest.update(hashlib.sha256(b"".join(hashes)).digest())
-    path = folder / f"events.out.tfevents.{start:.0f}.{digest.hexdigest()[:16]}{_SUFFIX}"
+    return write_means(
+        folder,
+        means,
+        start=start_of(runs[0]),
+        names={tag: (tag,) for tag in means.tags},
+        of=b"".join(hashes),
+        shown=lambda: _shown(runs),
+    )
+
+
+def write_means(
+    folder: Path,
+    means: "Means",
+    *,
+    start: float,
+    names: Mapping[str, Sequence[str]],
+    of: bytes = b"",
+    shown: Callable[[], list[Any]] = list,
+) -> Path:
+    """Write means as an event file, unless it is there, and return it.
+
+    Args:
+        folder: TensorBoard's run.
+        means: Of at least one tag.
+        start: In Unix time; TensorBoard orders runs by it.
+        names: Tag of the means to those that it is written as; the others are left out.
+        of: A digest of what ``shown`` is made of.
+        shown: Gives images and curves, which are added at the end.
+    """
+    layout = seeds_layout({tag.rpartition("/")[0] for tag in names if tag.endswith("/lo")})
+    # Named after what is in it, so that what has not changed need not be written again, and what
+    # has is a new file to a TensorBoard that is running.
+    about = f"{start} {means.tags} {names}".encode()
+    digest = hashlib.sha256(about + layout.SerializeToString() + of)
+    for part in (means.x, means.seconds, means.values):
+        digest.update(part.tobytes())
+    path = folder / f"events.out.tfevents.{start:.0f}.{digest.hexdigest()[:16]}{SUFFIX}"
     if path.exists():
         return path
-    shown = _shown(runs)
+    last = shown()
     folder.mkdir(parents=True, exist_ok=True)
     with beside(path) as temporary:
         file = EventFile(temporary, wall_time=start)
@@ -100,9 +137,14 @@ def _write(folder: Path, runs: Sequence[Run]) -> Path | None:
         rows = zip(means.x.tolist(), means.seconds.tolist(), means.values.T.tolist(), strict=True)
         for examples, seconds, row in rows:
             values = dict(zip(means.tags, row, strict=True))
-            known = {tag: value for tag, value in values.items() if math.isfinite(value)}
+            known = {
+                name: values[tag]
+                for tag, all_names in names.items()
+                for name in all_names
+                if math.isfinite(values[tag])
+            }
             file.add(scalars(known), step=int(examples), wall_time=start + seconds)
-        file.add(shown, step=int(means.x[-1]), wall_time=start + float(means.seconds[-1]))
+        file.add(last, step=int(means.x[-1]), wall_time=start + float(means.seconds[-1]))
         file.close()
     return path
 
@@ -116,21 +158,35 @@ class Means(NamedTuple):
     values: FloatArray  # (T, E), NaN where there is none
 
 
-def means_over_seeds(runs: Sequence[Run], tags: Sequence[str], *, over: str = "examples") -> Means:
+def means_over_seeds(
+    runs: Sequence[Run],
+    tags: Sequence[str],
+    *,
+    over: str = "examples",
+    records: Sequence[Sequence[Scalars]] | None = None,
+) -> Means:
     """Return mean and Student's t interval (95%) of each tag over the seeds of a configuration.
 
     Over the ``examples`` or the ``epoch``; a tag that no run recorded is absent. A run that
     diverged keeps its last number to the end: left out, it would make the mean better just where it
-    fails. Where a single seed has a number, the ends of the interval are the mean: a margin chart
-    shows an error unless all three have the same steps.
+    fails. A margin chart shows an error unless the mean and both ends have the same steps: where a
+    single seed has a number, the ends are the mean, and where one of the three is too large for
+    TensorBoard's float32, all are absent.
+
+    Args:
+        runs: One for each seed.
+        tags: In the order of the result.
+        over: The x-axis.
+        records: Of each run, by default those with validation metrics.
     """
-    records = [[record for record in run.evaluations if over in record] for run in runs]
+    records = [run.evaluations for run in runs] if records is None else records
+    records = [[record for record in each if over in record] for each in records]
     seen = set().union(*(record for each in records for record in each))
     tags = [tag for tag in tags if tag in seen]
     x = np.unique([record[over] for each in records for record in each])
     tables = [
         pd.DataFrame(each, columns=[over, *tags, "wall_s"]).astype(float)
-        .drop_duplicates(over, keep="last").set_index(over).reindex(x)
+        .groupby(over).last().reindex(x)
         for each in records
     ]  # fmt: skip
     tables = [
@@ -140,7 +196,7 @@ def means_over_seeds(runs: Sequence[Run], tags: Sequence[str], *, over: str = "e
     numbers = np.array(tables).reshape(len(runs), len(x), len(tags) + 1)
     present = ~np.isnan(numbers)
     n = present.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         mean = np.where(present, numbers, 0).sum(axis=0) / n
         squares = np.where(present, (numbers - mean) ** 2, 0).sum(axis=0)
         error = np.sqrt(squares / (n - 1) / n)
@@ -148,6 +204,8 @@ def means_over_seeds(runs: Sequence[Run], tags: Sequence[str], *, over: str = "e
     ranges = [RANGES.get(tag.partition("/")[2], (-np.inf, np.inf)) for tag in tags]
     low, high = np.array([*ranges, (-np.inf, np.inf)]).T
     values = np.stack([mean, np.maximum(mean - half, low), np.minimum(mean + half, high)])
+    with np.errstate(over="ignore"):
+        values[:, ~np.isfinite(values.astype(np.float32)).all(axis=0)] = np.nan
     return Means(
         x=x,
         seconds=np.nan_to_num(mean[:, -1]),
@@ -182,7 +240,7 @@ def _shown(runs: Sequence[Run]) -> list[Any]:
     return shown
 
 
-def _start(run: Run) -> float:
+def start_of(run: Run) -> float:
     """Return the Unix time of a run's start, 0 where it is not known."""
     try:
         return datetime.fromisoformat(str(run.manifest.get("start"))).timestamp()

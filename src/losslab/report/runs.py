@@ -73,6 +73,24 @@ def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return others if len(told) == len(configs) else varied
 
 
+def naming_keys(losses: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the varied keys that tell configurations apart, given the names of their losses.
+
+    All but those arguments of a loss that its name settles.
+
+    >>> configs = [{"loss.eps": 0, "lr": 1}, {"loss.eps": 1, "lr": 1}, {"loss.eps": 1, "lr": 2}]
+    >>> naming_keys(["a", "b", "b"], configs), naming_keys(["a", "a", "a"], configs)
+    (('lr',), ('loss.eps', 'lr'))
+    """
+
+    def settled(key: str) -> bool:
+        told = {(loss, repr(config.get(key))) for loss, config in zip(losses, configs, strict=True)}
+        return len(told) == len(set(losses))
+
+    varied = varied_keys([config for config in configs if config])
+    return tuple(key for key in varied if not (key.startswith("loss.") and settled(key)))
+
+
 def _run_folders(root: Path) -> Iterator[Path]:
     """Yield the run directories below a folder, without looking into them."""
     for folder, below, _ in os.walk(root):

@@ -6,7 +6,8 @@ write through :class:`RunWriter`; reports write the means over seeds. Images com
 """
 
 from losslab.tensorboard.events import EventFile, read_events
-from losslab.tensorboard.layout import INTERVAL, LAYOUT_TAGS, run_layout, seeds_layout
+from losslab.tensorboard.layout import INTERVAL, LAYOUT_TAGS, run_layout, seeds_layout, with_data
+from losslab.tensorboard.links import PALETTE, links
 from losslab.tensorboard.run_writer import RunWriter
 from losslab.tensorboard.summaries import (
     histogram,
@@ -17,15 +18,19 @@ from losslab.tensorboard.summaries import (
     scalars,
     text,
 )
+from losslab.tensorboard.tags import is_shown
 
 __all__ = [
     "INTERVAL",
     "LAYOUT_TAGS",
+    "PALETTE",
     "EventFile",
     "RunWriter",
     "histogram",
     "histograms",
     "image",
+    "is_shown",
+    "links",
     "precision_recall",
     "precision_recall_curves",
     "read_events",
@@ -33,4 +38,5 @@ __all__ = [
     "scalars",
     "seeds_layout",
     "text",
+    "with_data",
 ]

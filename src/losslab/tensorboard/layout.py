@@ -1,10 +1,13 @@
 """Which charts TensorBoard's Custom Scalars page shows: the losses side by side.
 
-Every run holds the same layout, and TensorBoard makes one of equal ones. A chart has all runs in
-it that recorded its tag.
+Each run holds the charts of the tags that it recorded, as a chart without data stays empty, and
+TensorBoard makes one layout of all. A chart has all runs in it that recorded its tag.
 """
 
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
@@ -39,19 +42,19 @@ INTERVAL = ("mean", "lo", "hi")
 """Last part of the tags of a mean over seeds and of the ends of its interval."""
 
 
-def run_layout() -> "Summary.Value":
-    """Return the charts of the runs: the metrics, then the mechanisms."""
+def run_layout(recorded: Collection[str]) -> "Summary.Value":
+    """Return the charts of the recorded tags: the metrics, then the mechanisms."""
 
     def lines(title: str, tag: str) -> layout_pb2.Chart:
         # A regular expression that only its own tag fits.
         content = layout_pb2.MultilineChartContent(tag=[f"^{tag}$"])
         return layout_pb2.Chart(title=title, multiline=content)
 
-    return _layout(lines, {"Losses side by side": _METRICS, "Why": _MECHANISMS})
+    return _layout(lines, {"Losses side by side": _METRICS, "Why": _MECHANISMS}, recorded)
 
 
-def seeds_layout() -> "Summary.Value":
-    """Return the charts of the means over seeds, with their intervals as margins."""
+def seeds_layout(recorded: Collection[str]) -> "Summary.Value":
+    """Return the charts of the recorded tags' means over seeds, with their intervals as margins."""
 
     def margin(title: str, tag: str) -> layout_pb2.Chart:
         names = ("value", "lower", "upper")
@@ -60,16 +63,46 @@ def seeds_layout() -> "Summary.Value":
 
     # TensorBoard 2.21 lays out margin charts from the last to the first, charts of lines not.
     categories = {f"Mean {_OVER}": _METRICS, f"Why: mean {_OVER}": _MECHANISMS}
-    return _layout(margin, {name: dict(reversed(c.items())) for name, c in categories.items()})
+    reverse = {name: dict(reversed(charts.items())) for name, charts in categories.items()}
+    return _layout(margin, reverse, recorded)
+
+
+def with_data(layout: str, tags: Collection[str]) -> str:
+    """Return a layout in TensorBoard's JSON without the charts that show none of the tags.
+
+    >>> chart = {"title": "NLL", "multiline": {"tag": ["^val/nll$"]}}
+    >>> with_data(json.dumps({"category": [{"title": "Why", "chart": [chart]}]}), ["val/ece"])
+    '{"category": []}'
+    """
+
+    def drawn(chart: Mapping[str, Any]) -> bool:
+        patterns = chart.get("multiline", {}).get("tag", [])
+        series = chart.get("margin", {}).get("series", [])
+        return any(re.match(pattern, tag) for pattern in patterns for tag in tags) or any(
+            each.get("value") in tags for each in series
+        )
+
+    categories = [
+        {**category, "chart": [*filter(drawn, category.get("chart", []))]}
+        for category in json.loads(layout).get("category", [])
+    ]
+    return json.dumps({"category": [category for category in categories if category["chart"]]})
 
 
 def _layout(
-    draw: Callable[[str, str], layout_pb2.Chart], categories: Mapping[str, Mapping[str, str]]
+    draw: Callable[[str, str], layout_pb2.Chart],
+    categories: Mapping[str, Mapping[str, str]],
+    recorded: Collection[str],
 ) -> "Summary.Value":
+    drawn = {
+        category: [draw(title, tag) for title, tag in charts.items() if tag in recorded]
+        for category, charts in categories.items()
+    }
     layout = layout_pb2.Layout(
         category=[
-            layout_pb2.Category(title=title, chart=[draw(*item) for item in charts.items()])
-            for title, charts in categories.items()
+            layout_pb2.Category(title=title, chart=charts)
+            for title, charts in drawn.items()
+            if charts
         ]
     )
     about = metadata.create_summary_metadata()

@@ -20,8 +20,9 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 from losslab.files import beside, read_json, read_text
 from losslab.recording import Run
 from losslab.tensorboard.events import EventFile, read_events
-from losslab.tensorboard.layout import run_layout
+from losslab.tensorboard.layout import LAYOUT_TAGS, run_layout
 from losslab.tensorboard.summaries import scalars, text
+from losslab.tensorboard.tags import is_shown
 from losslab.text import markdown, printable
 
 HyperParameters = dict[str, bool | float | str]
@@ -33,16 +34,21 @@ class RunWriter:
     """A view of a run's records: scalars and the HParams session, in the run's own folder.
 
     ``add_hparams`` would make a second run, and an experiment record names one fixed set of
-    columns, so that losses with other hyper-parameters lose theirs. Only the two session records
-    are written: the table then has the union of all columns and every scalar as a metric.
+    columns, which one run cannot know. Only the two session records are written; ``losslab board``
+    adds the record for the runs that it shows (:mod:`losslab.tensorboard.hparams`).
     ``hyper_parameters`` are column to value, without the seed; runs with the same ``group``, the
-    configuration's name, make one row, averaged.
+    configuration's name, make one row, averaged. Without ``all_tags`` only those of
+    :func:`is_shown` are written.
     """
 
-    def __init__(self, run: Run, *, hyper_parameters: HyperParameters, group: str) -> None:
+    def __init__(
+        self, run: Run, *, hyper_parameters: HyperParameters, group: str, all_tags: bool = False
+    ) -> None:
         self._run = run
         self._hyper_parameters = hyper_parameters
         self._group = group
+        self._all_tags = all_tags
+        self._charted: frozenset[str] = frozenset()
 
     def open(self, *, start: float, records: Sequence[Mapping[str, Any]]) -> None:
         """Write the file anew, in place of earlier ones, so that no event is there twice.
@@ -69,7 +75,6 @@ class RunWriter:
             self._events.add(
                 [
                     _session(metadata.SESSION_START_INFO_TAG, data),
-                    run_layout(),
                     *(text(f"about/{key}", said) for key, said in about(self._run).items()),
                 ],
                 wall_time=start,
@@ -87,8 +92,16 @@ class RunWriter:
 
     def add_record(self, record: Mapping[str, Any]) -> None:
         """Write the tags of one record of ``metrics.jsonl`` as scalars over examples seen."""
-        tags = {tag: value for tag, value in record.items() if "/" in tag}
+        tags = {
+            tag: value
+            for tag, value in record.items()
+            if "/" in tag and (self._all_tags or is_shown(tag))
+        }
         self.add_shown(record, scalars(tags))
+        if new := tags.keys() & set(LAYOUT_TAGS) - self._charted:
+            # TensorBoard takes the last: a chart of what is never recorded would stay empty.
+            self._charted |= new
+            self.add_shown(record, [run_layout(self._charted)])
 
     def add_shown(self, position: Mapping[str, Any], shown: Sequence["Summary.Value"]) -> None:
         """Write values, such as images and histograms, at the place of a record."""

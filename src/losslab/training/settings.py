@@ -35,6 +35,7 @@ class Trainer:
             the end, with precision-recall curves; ``None`` for none. Reports draw the figures of
             each configuration without it.
         histograms_every: Likewise for histograms of outputs and weights.
+        all_tags: Whether TensorBoard has every tag of ``metrics.jsonl``, or about thirty.
         probe_size: Training examples that the diagnostics measure, always the same ones.
 
     Raises:
@@ -55,6 +56,7 @@ class Trainer:
     checkpoint_every: int = 1
     pictures_every: int | None = None
     histograms_every: int | None = 1
+    all_tags: bool = False
     probe_size: int = 256
 
     def __post_init__(self) -> None:
@@ -64,7 +66,7 @@ class Trainer:
                 continue
             if name in ("device", "precision", "engine"):
                 continue
-            if name in ("deterministic", "channels_last"):
+            if name in ("deterministic", "channels_last", "all_tags"):
                 if type(value) is not bool:
                     raise ValueError(f"trainer.{name}={value}; give true or false")
             elif type(value) is not int or value < 1:

@@ -1,0 +1,151 @@
+"""A study of 200 runs as a handful for TensorBoard: each loss at its chosen rate, over its seeds.
+
+TensorBoard's classic pages tick no run where there are more than 40, so these are what its links
+show. Their names are to be read, ``best/mse_softmax lr=1``, and the word after ``best/`` is the
+loss, with a space behind it: ``mse`` with its space is not found in ``mse_softmax``.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from losslab.figures import LOSS_STYLES
+from losslab.files import check_generated
+from losslab.recording import Run, flatten
+from losslab.recording.results import read_scalars
+from losslab.report.estimates import select, tuning_points
+from losslab.report.over_seeds import means_over_seeds, remove_others, start_of, write_means
+from losslab.report.plan import Plan, Side
+from losslab.report.runs import naming_keys
+from losslab.report.sweep_report import key_text, value_text
+from losslab.tensorboard import LAYOUT_TAGS, PALETTE, is_shown
+
+FOLDER = "best"
+"""Beside the configurations; no run is in it, as runs are in folders ``seed=<n>``."""
+
+_LONGEST_NAME = 100
+
+
+def write_best(root: Path, runs: Sequence[Run], plan: Plan | None = None) -> Path | None:
+    """Write each loss at its chosen rate, with the tags of its runs, over their seeds.
+
+    Files with the same content are left as they are; those of what is no longer chosen go.
+
+    Args:
+        root: The folder of a study or a sweep; nothing is written for a part of one.
+        runs: All that are in it.
+        plan: Of a study.
+
+    Returns:
+        The folder, or ``None`` where no run is finished.
+    """
+    chosen = _of_study(plan, runs) if plan and plan.arms else _of_sweep(runs)
+    above = runs[0].path.parents[len(Path(runs[0].name).parts) - 1] if runs else None
+    if not chosen or above != root.resolve():
+        return None
+    folder = root / FOLDER
+    for name in chosen:
+        check_generated(folder / name, below=root)
+    # TensorBoard gives its colours in the order in which runs began: before all others, a
+    # millisecond apart, they are next to one another in it.
+    order = _nearest_colours({name: runs[0].loss for name, runs in chosen.items()})
+    first = min(start_of(run) for run in runs if run.finished) - 1
+    written = {
+        _write(folder / name, members, first + order[name.partition(" ")[0]] / 1000)
+        for name, members in chosen.items()
+    }
+    remove_others(folder, written)
+    return folder
+
+
+def _of_study(plan: Plan, runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each arm at its own value: those that confirm, else those of the grid."""
+    by_name = {run.name: run for run in runs if run.finished}
+    choices = select(tuning_points(plan, runs))
+    found = {}
+    for arm in plan.arms:
+        value = plan.chosen.get(arm, choices[arm].value if arm in choices else None)
+        if value is None:
+            continue
+        planned = [run.run for run in plan.confirming(Side(arm, "own"))]
+        tuned = [run.run for run in plan.tune if run.arm == arm and run.value == value]
+        members = [
+            [by_name[name] for name in names if name in by_name] for names in (planned, tuned)
+        ]
+        loss, _, condition = arm.partition("@")
+        words = [_word(loss), *filter(None, [_word(condition)])]
+        words.append(f"{plan.parameter.rpartition('.')[2]}={value:g}")
+        if any(members):
+            found[_joined(words)] = members[0] or members[1]
+    return found
+
+
+def _of_sweep(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each loss's configuration with the highest validation accuracy."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.finished:
+            groups.setdefault(run.group, []).append(run)
+    configs = {group: flatten(members[0].config) for group, members in groups.items()}
+    losses = {group: members[0].loss for group, members in groups.items()}
+    keys = naming_keys(list(losses.values()), list(configs.values()))
+    scores = {
+        group: np.mean([run.summary.get("val/accuracy", 0.0) for run in members])
+        for group, members in groups.items()
+    }
+    found = {}
+    for loss in dict.fromkeys(losses.values()):
+        best = max((g for g, each in losses.items() if each == loss), key=lambda g: scores[g])
+        words = [
+            f"{key_text(key).rpartition('.')[2]}={_word(value_text(configs[best][key]))}"
+            for key in keys
+            if key in configs[best]
+        ]
+        found[_joined([_word(loss), *words])] = groups[best]
+    return found
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[^\w.=+-]|^[.]", "_", text)
+
+
+def _joined(words: Sequence[str]) -> str:
+    return " ".join(words)[:_LONGEST_NAME].rstrip()
+
+
+def _nearest_colours(losses: Mapping[str, str]) -> dict[str, int]:
+    """Return each name's place among TensorBoard's colours, near to those of the reports."""
+    families = {name.partition(" ")[0]: loss for name, loss in losses.items()}
+
+    def rgb(colors: Sequence[str]) -> Any:
+        return np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors])
+
+    grey = "#7F7F7F"
+    known = {family: LOSS_STYLES.get(family) or LOSS_STYLES.get(loss)
+             for family, loss in families.items()}  # fmt: skip
+    ours = rgb([style.color if style else grey for style in known.values()])
+    theirs = rgb([PALETTE[place % len(PALETTE)] for place in range(len(families))])
+    distances = ((ours[:, None] - theirs) ** 2).sum(axis=-1)
+    _, places = linear_sum_assignment(distances)
+    return dict(zip(families, map(int, places), strict=True))
+
+
+def _write(folder: Path, runs: Sequence[Run], start: float) -> Path | None:
+    records = [
+        [position | tags for position, tags in read_scalars(run.files.metrics)] for run in runs
+    ]
+    seen = set().union(*(record for each in records for record in each))
+    tags = sorted(tag for tag in seen if "/" in tag and is_shown(tag))
+    if not tags:
+        return None
+    # The mean has the run's own tag, too, so that it is on the same charts as single runs.
+    names: dict[str, tuple[str, ...]] = {f"{tag}/mean": (tag,) for tag in tags}
+    for tag in filter(seen.__contains__, LAYOUT_TAGS):
+        names[f"{tag}/mean"] += (f"{tag}/mean",)
+        names |= {f"{tag}/{end}": (f"{tag}/{end}",) for end in ("lo", "hi")}
+    means = means_over_seeds(runs, tags, records=records)
+    return write_means(folder, means, start=start, names=names)

@@ -1,0 +1,128 @@
+"""TensorBoard's HParams table for the runs that it shows: few columns, rows with readable names.
+
+TensorBoard takes one experiment record, the first it finds, for all runs below its folder. So none
+is written: ``losslab board`` gives the one that fits the runs that are there, each time that the
+page asks.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
+
+METRICS = ("test/accuracy", "val/accuracy", "test/nll", "test/ece", "val/nll", "val/ece")
+"""As columns, in the order in which people sort; TensorBoard ticks the first five."""
+
+_ABSENT = "none"  # of a loss without that argument: parallel coordinates leave out an empty cell
+
+Contents = Mapping[str, Mapping[str, bytes]]
+Values = dict[str, Any]
+
+
+def with_table(contents: Contents) -> Contents:
+    """Return what the runs' event files hold for the table, with one experiment record for all.
+
+    The columns are the loss, what varies but what the loss's name settles, and :data:`METRICS`. A
+    row is named by them, ``mse lr=0.03``, with its study where there are several, and with its
+    hash where that is not enough. Runs that losslab did not write stay as they are.
+
+    Args:
+        contents: Of each run, tag to serialized content.
+    """
+    sessions = {
+        run: metadata.parse_session_start_info_plugin_data(tags[metadata.SESSION_START_INFO_TAG])
+        for run, tags in contents.items()
+        if metadata.SESSION_START_INFO_TAG in tags
+    }
+    if not sessions or any(metadata.EXPERIMENT_TAG in tags for tags in contents.values()):
+        return contents
+    values = {run: _values(session) for run, session in sessions.items()}
+    columns = _columns(list(values.values()))
+    names = _names({s.group_name: values[run] for run, s in sessions.items()}, columns)
+    found: dict[str, Mapping[str, bytes]] = dict(contents)
+    for run, session in sessions.items():
+        named = SessionStartInfo()
+        named.CopyFrom(session)
+        named.group_name = names.get(session.group_name, session.group_name)
+        for name in columns:
+            if name not in values[run]:
+                named.hparams[name].string_value = _ABSENT
+        started = _content(HParamsPluginData(session_start_info=named))
+        found[run] = {**contents[run], metadata.SESSION_START_INFO_TAG: started}
+    experiment = api_pb2.Experiment(
+        hparam_infos=[_column(name, [each.get(name) for each in values.values()])
+                      for name in columns],
+        metric_infos=[api_pb2.MetricInfo(name={"tag": tag}) for tag in METRICS],
+    )  # fmt: skip
+    first = next(iter(sessions))
+    record = _content(HParamsPluginData(experiment=experiment))
+    found[first] = {**found[first], metadata.EXPERIMENT_TAG: record}
+    return found
+
+
+def _columns(configurations: list[Values]) -> list[str]:
+    """Return the loss and what varies, first what all have."""
+    # A map of protocol buffers has no order.
+    keys = sorted(set().union(*configurations), key=lambda key: (key != "loss", key))
+
+    def count(key: str, *, by: str | None = None) -> int:
+        return len({(each.get(by or ""), repr(each.get(key))) for each in configurations})
+
+    losses = count("loss")
+    varied = [
+        key
+        for key in keys
+        if key == "loss"
+        or (count(key) > 1 and not (key.startswith("loss.") and count(key, by="loss") == losses))
+    ]
+    everywhere = [key for key in varied if all(key in each for each in configurations)]
+    rest = [key for key in varied if key not in everywhere]
+    return everywhere + rest
+
+
+def _names(groups: Mapping[str, Values], columns: Collection[str]) -> dict[str, str]:
+    studies = {group.rpartition("/")[0] for group in groups}
+    short: dict[str, str] = {}
+    for group, values in groups.items():
+        words = [
+            str(values.get("loss") or group),
+            *(f"{column.rpartition('.')[2]}={_text(values[column])}" for column in columns
+              if column != "loss" and column in values),
+        ]  # fmt: skip
+        study = f"{group.rpartition('/')[0]}/" if len(studies) > 1 else ""
+        short[group] = study + " ".join(words)
+    taken = list(short.values())
+    return {
+        group: name if taken.count(name) == 1 else f"{name} {group.rpartition('-')[2]}"
+        for group, name in short.items()
+    }
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _values(session: SessionStartInfo) -> Values:
+    return {
+        name: getattr(value, kind)
+        for name, value in session.hparams.items()
+        if (kind := value.WhichOneof("kind")) not in (None, "null_value")
+    }
+
+
+def _column(name: str, values: list[Any]) -> api_pb2.HParamInfo:
+    info = api_pb2.HParamInfo(name=name, differs=len(set(map(repr, values))) > 1)
+    if all(isinstance(value, float) for value in values):
+        info.type = api_pb2.DATA_TYPE_FLOAT64
+        info.domain_interval.min_value, info.domain_interval.max_value = min(values), max(values)
+        return info
+    info.type = api_pb2.DATA_TYPE_STRING
+    texts = sorted({_ABSENT if value is None else _text(value) for value in values})
+    info.domain_discrete.extend(texts)
+    return info
+
+
+def _content(data: HParamsPluginData) -> bytes:
+    content: bytes = metadata.create_summary_metadata(data).plugin_data.content
+    return content

@@ -1,0 +1,64 @@
+"""Addresses of TensorBoard's pages that show the answer, with the state that they need."""
+
+import json
+import re
+from collections.abc import Collection
+from urllib.parse import quote, urlencode
+
+PALETTE = ("#425066", "#12B5CB", "#E52592", "#F9AB00", "#9334E6", "#7CB342", "#E8710A")
+"""Time Series' colours, which it gives to groups of runs in the order in which they began."""
+
+_MOST_RUNS = 500  # above which Time Series shows no curve
+_PINNED = (  # the first of each that was recorded
+    ("val/accuracy",),
+    ("why/attenuation/ratio/confident_wrong", "val/nll"),
+    ("why/logit_gradients/norm", "optim/grad_norm"),
+    ("why/saturation/share/saturated_wrong", "val/ece"),
+)
+
+
+def links(
+    address: str, *, folder: str, recorded: Collection[str], several: bool, runs: int
+) -> dict[str, str]:
+    """Return name to address: ``answer``, ``mechanisms`` and ``table``.
+
+    Args:
+        address: Of TensorBoard, ending in a slash.
+        folder: TensorBoard's name of the folder of runs to show, such as ``best``.
+        recorded: Their tags.
+        several: Whether they are of several losses, each with a word of its own behind the folder.
+        runs: How many TensorBoard has. Of more than 500, Time Series shows none, and the answer is
+            on the page Scalars.
+    """
+    shown = f"^{_escape(folder)}/"
+    pinned = [next(filter(recorded.__contains__, tags), None) for tags in _PINNED]
+    tags = [tag for tag in pinned if tag]
+    if runs <= _MOST_RUNS:
+        cards = [{"plugin": "scalars", "tag": tag} for tag in tags]
+        state = {
+            "pinnedCards": json.dumps(cards, separators=(",", ":")),
+            "runFilter": shown,
+            "smoothing": "0",
+        }
+        if several:
+            state["runColorGroup"] = f"regex:{shown}([^ ]+)"
+        answer = f"{address}?{_query(state)}#timeseries"
+    else:
+        only = "|".join(f"^{_escape(tag)}$" for tag in tags)
+        answer = f"{address}#scalars&{_query({'regexInput': shown, 'tagFilter': only})}"
+        answer += "&_smoothingWeight=0"
+    return {
+        "answer": answer,
+        "mechanisms": f"{address}#custom_scalars&{_query({'regexInput': shown})}"
+        "&_smoothingWeight=0",
+        "table": f"{address}#hparams",
+    }
+
+
+def _query(state: dict[str, str]) -> str:
+    return urlencode(state, quote_via=quote, safe="/")
+
+
+def _escape(text: str) -> str:
+    # Python's own escapes a hyphen, too, which JavaScript's regular expressions need not.
+    return re.sub(r"[.*+?^${}()|\[\]\\]", r"\\\g<0>", text)

@@ -1,0 +1,91 @@
+"""TensorBoard in a real browser: the real command, Chromium without a window."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+PATIENCE = 120_000  # milliseconds, for a busy machine
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "losslab", *arguments]
+
+
+@contextmanager
+def board_on(
+    folder: Path, *arguments: str, runs: int, **env: str
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Start ``losslab board``; give its address and links once it has as many runs."""
+    with subprocess.Popen(
+        command("board", *arguments, "--port", "0"),
+        cwd=folder, stdout=-1, stderr=-2, text=True, env=os.environ | env,
+    ) as process:  # fmt: skip
+        try:
+            said = ""
+            links: dict[str, str] = {}
+            while "table" not in links:
+                line = process.stdout.readline()
+                assert line, f"it ended: {said}"
+                said += line
+                links = dict(re.findall(r"^(answer|mechanisms|table) +(.+)\n", said, re.MULTILINE))
+            address = re.search(r"http://127\.0\.0\.1:\d+/", said)[0]
+            deadline = time.monotonic() + PATIENCE / 1000
+            while len(fetch(address, "data/runs")) < runs:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            yield address, links
+        finally:
+            process.terminate()
+
+
+def fetch(address: str, route: str, **query: str):
+    with urlopen(f"{address}{route}?{urlencode(query)}") as answer:
+        return json.load(answer)
+
+
+@contextmanager
+def browser_page(profile: Path):
+    """Give a page; no error of its scripts may have happened in the end."""
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=CHROMIUM,
+            args=FLAGS,
+            viewport={"width": 2000, "height": 1600},
+        )
+        browser.set_default_timeout(PATIENCE)
+        page = browser.new_page()
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page
+        browser.close()
+        assert errors == []
+
+
+def go(page, link: str) -> None:
+    page.goto("about:blank")  # so that the next one is not only another anchor
+    page.goto(link)
+
+
+def wait_for(page, count, expected) -> None:
+    """Wait until ``count()`` is what is expected."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while (found := count()) != expected and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+    assert found == expected
