@@ -32,7 +32,13 @@ ARGUMENTS = {
     "q": ("generalized_cross_entropy", "q", (0.01, 1.0)),
 }
 # What the page's first row of buttons shows, where one-sided losses and the hinge have kinks.
-EXAMPLES = [[-4.0, 4.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [3.0, -1.0, -1.0], [6.0, -3.0, -3.0]]
+EXAMPLES = [
+    [-4.0, 4.0, 0.0],
+    [0.0, 0.0, 0.0],
+    [1.0, 0.0, 0.0],
+    [3.0, -1.0, -1.0],
+    [6.0, -3.0, -3.0],
+]
 
 
 def node() -> str | None:
@@ -116,19 +122,24 @@ def test_every_loss_has_a_formula(formulas):
     )
 
 
+@pytest.fixture(scope="module")
+def computed(formulas) -> dict[str, torch.Tensor]:
+    """What the page says of each loss at all points: value, gradient, norm, eigenvalues."""
+    evaluate = """Object.fromEntries(Object.keys(LOSSES).map((name) => [name,
+        given.flatMap(([settings, logits]) => logits.map((z) => {
+            const e = evaluate(name, z, settings);
+            return [e.value, ...e.gradient, e.norm, e.smallest, e.largest];
+        }))]))"""
+    found = run(formulas, evaluate, points())
+    return {name: torch.tensor(rows, dtype=torch.float64) for name, rows in found.items()}
+
+
 @needs_node
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_page_agrees_with_the_library(formulas, name):
-    everywhere = points()
-    evaluate = (
-        "given.flatMap(([settings, logits]) => logits.map((z) => {"
-        f"const e = evaluate('{name}', z, settings);"
-        "return [e.value, ...e.gradient, e.norm, e.smallest, e.largest]; }))"
-    )
-    found = torch.tensor(run(formulas, evaluate, everywhere), dtype=torch.float64)
+def test_the_page_agrees_with_the_library(computed, name):
     right = torch.cat([
         expected(name, settings, torch.tensor(logits, dtype=torch.float64))
-        for settings, logits in everywhere
+        for settings, logits in points()
     ])  # fmt: skip
-    assert len(found) == POINTS * SETTINGS + len(EXAMPLES)
-    torch.testing.assert_close(found, right, rtol=0.0, atol=TOLERANCE)
+    assert len(right) == POINTS * SETTINGS + len(EXAMPLES)
+    torch.testing.assert_close(computed[name], right, rtol=0.0, atol=TOLERANCE)

@@ -6,7 +6,6 @@ The pages are custom elements; Playwright's CSS looks into their shadow roots.
 import json
 import math
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -19,18 +18,11 @@ from urllib.request import urlopen
 
 import pytest
 
+from browser import CHROMIUM, FLAGS, needs_chromium
 from running import TINY, read, status
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get: chromium)"),
-]
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 PATIENCE = 120_000  # milliseconds, for a busy machine
 METRICS = ("test/accuracy", "test/nll", "test/brier", "test/ece")
 # Losses with hyper-parameters of their own; some configurations diverge, some fail.

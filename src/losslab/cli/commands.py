@@ -207,7 +207,8 @@ def explore(arguments: list[str]) -> int:
     if given.open:
         import webbrowser
 
-        webbrowser.open(path.resolve().as_uri())
+        if not webbrowser.open(path.resolve().as_uri()):
+            say(f"no browser could be started; open {path} in one")
     return 0
 
 

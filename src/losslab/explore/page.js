@@ -103,9 +103,12 @@ function written(x) {
   const [digits, exponent] = size >= 0.001 && size < 1e5
     ? [x.toFixed(size < 0.1 ? 4 : size < 100 ? 3 : 1)]
     : x.toExponential(1).split("e");
-  const raised = [...(exponent ?? "").replace("+", "")].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
-  return digits.replace("-", "−") + (raised.length ? `·10${raised.join("")}` : "");
+  return digits.replace("-", "−") + (exponent ? `·10${raised(exponent)}` : "");
 }
+const raised = (exponent) =>
+  [...String(Number(exponent))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("");
+/** A round number, in as many digits as it needs. */
+const plain = (x) => String(Number(x.toPrecision(3))).replace("-", "−");
 const signed = (x) => x.toFixed(2).replace("-", "−");
 const percent = (p) => (p > 0 && p < 0.001 ? "<0.1%" : p < 1 && p > 0.999 ? ">99.9%" : `${(100 * p).toFixed(1)}%`);
 const bounded = (x, low, high) => Math.min(Math.max(x, low), high);
@@ -307,10 +310,10 @@ function drawCurves(found) {
     const prior = key === "value" && found.has("map_gaussian")
       ? [curve(xs.map((w) => w ** 2 / (2 * state.settings.sigma ** 2)), { fill: "none", stroke: ABOUT.map_gaussian.color })] : [];
     return [
-      draw("text", { x: left, y: top - 7 }, title),
+      draw("text", { x: left, y: top - 7 }, log ? `${title}, logarithmic` : title),
       ...ticks(least, most, log ? 5 : 4).flatMap((value) => {
         const at = log ? y(10 ** value) : y(value);
-        const label = log ? (value < 0 ? written(10 ** value) : String(10 ** value)) : String(Number(value.toPrecision(3))).replace("-", "−");
+        const label = log && value < -3 ? `10${raised(value)}` : plain(log ? 10 ** value : value);
         return [
           draw("path", { d: `M${left} ${at}H${right}`, stroke: value || log ? "#e8e8e8" : "#8a8a8a" }),
           draw("text", { x: left - 6, y: at + 4, "text-anchor": "end", class: "muted" }, label),
@@ -321,7 +324,7 @@ function drawCurves(found) {
       draw("g", { "clip-path": `url(#${clip})` }, ...prior, ...along.map(([name, all]) => curve(all.map((each) => each[key]), line(name)))),
       ...marks.map(([name, each]) => marker(name, x(bounded(state.z[0], -MOST, MOST)), y(each[key]), 11)),
       ...(row < PANELS.length - 1 ? [] : ticks(-MOST, MOST, width < 420 ? 5 : 10)).map((value) =>
-        draw("text", { x: x(value), y: bottom + 17, "text-anchor": "middle", class: "muted" }, String(value).replace("-", "−"))),
+        draw("text", { x: x(value), y: bottom + 17, "text-anchor": "middle", class: "muted" }, plain(value))),
     ];
   });
   const height = 22 + PANELS.length * (tall + gap) + 12;
@@ -346,21 +349,30 @@ function drawTable(found) {
   if (focused) document.querySelector(`[data-loss=${focused}]`)?.focus({ preventScroll: true });
 }
 
+/** Which loss pulls most, and which least. */
+function pull(found) {
+  const [weakest, ...others] = [...found].sort(([, one], [, other]) => one.norm - other.norm);
+  if (!others.length) return [];
+  const of = ([name, { norm }]) => [code(name), `, with a gradient of norm ${written(norm)}`];
+  return ["Strongest pull here: ", ...of(others.at(-1)), ". Weakest: ", ...of(weakest), "."];
+}
+
 function render() {
+  if (!$("curves").clientWidth) return; // not laid out yet
   const found = new Map(Object.keys(ABOUT).filter((name) => state.shown.has(name))
     .map((name) => [name, evaluate(name, state.z, state.settings)]));
   const p = probabilities(state.z);
   logits.forEach((each, i) => each.show(state.z[i], `z ${signed(state.z[i])}, p ${percent(p[i])}`));
-  settings.forEach(([key, control]) => control.show(state.settings[key], String(Number(state.settings[key].toPrecision(3)))));
+  settings.forEach(([key, control]) => control.show(state.settings[key], plain(state.settings[key])));
   Object.entries(boxes).forEach(([name, box]) => { box.checked = state.shown.has(name); });
   const at = Object.values(PRESETS).findIndex(({ z }) => z.every((each, i) => each === state.z[i]));
   buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === at)));
   const note = at < 0 ? "" : Object.values(PRESETS)[at].see;
-  if ($("note").textContent !== note) $("note").textContent = note;
+  if ($("note").textContent !== note) $("note").textContent = note; // is read aloud
+  $("pull").replaceChildren(...(note ? [] : pull(found)));
   drawSimplex(found);
   drawCurves(found);
   drawTable(found);
 }
 
-addEventListener("resize", () => change(() => {}));
-render();
+new ResizeObserver(() => change(() => {})).observe($("logits")); // at first, too
