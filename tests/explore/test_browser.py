@@ -1,4 +1,4 @@
-"""The page of `losslab explore` as people use it: a real browser, offline, on a desk and a phone."""
+"""The page of `losslab explore` in a real browser, offline, at the size of a desk and a phone."""
 
 import re
 
@@ -15,6 +15,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 pytestmark = [pytest.mark.slow, needs_chromium]
 DESK, PHONE = (1600, 1000), (390, 844)
+FOCUSED = "document.activeElement.id || document.activeElement.tagName"
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_it_is_used_by_keyboard(page):
     settle(page)
     before = cells(page, "cross_entropy")
     assert before[0] == pytest.approx(1.099, abs=1e-3)  # log 3
-    while page.evaluate("document.activeElement.id") != "logit-A":
+    while page.evaluate(FOCUSED) != "logit-A":
         page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")
     settle(page)
@@ -111,9 +112,7 @@ def test_it_is_used_by_keyboard(page):
         torch.tensor([0.1, 0.0, 0.0]).logsumexp(0).item() - 0.1, abs=1e-3
     )
     reached = set()
-    while (
-        at := page.evaluate("document.activeElement.id || document.activeElement.tagName")
-    ) not in reached:
+    while (at := page.evaluate(FOCUSED)) != "BODY":
         reached.add(at)
         page.keyboard.press("Tab")
     boxes = {f"loss-{name}" for name in LOSS_STYLES}

@@ -64,7 +64,7 @@ def _described(name: str, description: str) -> dict[str, Any]:
     color, marker, line = LOSS_STYLES[name]
     title, _, formula = description.partition(": ")
     shape = MarkerStyle(marker)
-    corners = shape.get_path().transformed(shape.get_transform()).to_polygons()
+    corners: Any = shape.get_path().transformed(shape.get_transform()).to_polygons()
     return {
         "title": title,
         "formula": formula,

@@ -10,7 +10,7 @@ const PRESETS = {
   },
   undecided: {
     z: [0, 0, 0],
-    see: "All losses agree on the direction: A up, B and C down. They differ in how far.",
+    see: "Every loss raises A, and every arrow points straight at it. They differ in how far it reaches.",
   },
   "on target": {
     z: [1, 0, 0],
@@ -32,12 +32,12 @@ const PRESETS = {
 // A setting belongs to one loss, which is shown when it is moved, or to all.
 const SETTINGS = {
   eta: {
-    label: "Step size η", min: 0.1, max: 10, log: true, value: 2,
-    see: "An arrow goes from z to z − η·gradient. Raise it until the arrows of losses that are flat can be seen.",
+    label: "Step size η", min: 0.1, max: 1000, log: true, value: 2,
+    see: "An arrow goes from z to z − η·gradient. Raise it to 200 where the network is confidently wrong: squared error after softmax moves at last, but towards C, not A.",
   },
   T: {
     label: "Temperature T", min: 0.25, max: 8, log: true, value: 1,
-    see: "Each logit is divided by T. Raise it where the network is confidently wrong: the probabilities soften, and squared error after softmax gets a slope.",
+    see: "Each logit is divided by T. Raise it to 2 where the network is confidently wrong: the probabilities soften, squared error after softmax pulls more than twice as hard, and cross-entropy half as hard.",
   },
   epsilon: {
     label: "Label smoothing ε", min: 0, max: 0.6, step: 0.01, value: 0.1, loss: "label_smoothing",
@@ -238,7 +238,8 @@ function drawSimplex(found) {
   const here = place(probabilities(state.z));
   const arrows = [], short = [];
   for (const [name, { gradient }] of found) {
-    const route = Array.from({ length: 41 }, (_, n) => place(probabilities(stepped(state.z, gradient, n / 40))));
+    // Long steps bend only at their start.
+    const route = Array.from({ length: 201 }, (_, n) => place(probabilities(stepped(state.z, gradient, (n / 200) ** 3))));
     const tip = route.at(-1);
     const reach = Math.max(...route.map((point) => Math.hypot(point[0] - here[0], point[1] - here[1])));
     if (reach < 4) {
@@ -291,7 +292,7 @@ function ticks(low, high, about) {
 
 function drawCurves(found) {
   const picture = $("curves"), width = picture.clientWidth;
-  const left = 46, right = width - 8, tall = width < 420 ? 120 : 145, gap = 32;
+  const left = 46, right = width - 12, tall = width < 420 ? 120 : 145, gap = 32;
   const xs = Array.from({ length: 161 }, (_, i) => -MOST + (2 * MOST * i) / 160);
   const x = (z) => left + ((z + MOST) / (2 * MOST)) * (right - left);
   const along = [...found.keys()].map((name) =>
