@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -13,11 +12,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
+from browser import CHROMIUM, FLAGS
+
 PATIENCE = 120_000  # milliseconds, for a busy machine
 
 

@@ -52,6 +52,10 @@ BAD_INPUT = [
     bad("report . --to", "--to"),
     bad("list loss model", "model", "losslab list --help"),
     bad("board nowhere", "nowhere"),
+    bad("explore page.html", "page.html", "losslab explore --help"),
+    bad("explore --to page.pdf", "page.pdf", ".html"),
+    bad("explore --to", "--to", "expected one argument"),
+    bad("explore --to /dev/null/page.html", "/dev/null"),
     bad("board --port=x", "'x'"),
     # out of range
     *(

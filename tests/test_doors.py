@@ -33,6 +33,7 @@ CODE = "import os; os.system('echo ' + __name__ + ' >> touched')\n"
     ("command", "until"),
     [
         ("list loss", ""),
+        ("explore", ""),
         ("report outputs --to to", ""),
         ("report outputs/tiny/cross_entropy-lr=1-0a1b2c3d", ""),
         ("board . --port 0", "at http"),

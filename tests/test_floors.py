@@ -16,7 +16,7 @@ FLOORS = (
     {"files", "types", "seeding", "stopping", "text"},
     {"data", "models", "losses", "metrics", "recording"},
     {"diagnostics", "training", "figures", "tensorboard"},
-    {"experiment"},
+    {"experiment", "explore"},
     {"launchers"},
     {"sweepers"},
     {"study"},
@@ -27,7 +27,7 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 APART = "report"  # stands apart: is imported by study and what is above it
 # What it imports.
 SHARED = {"files", "types", "text", "metrics", "recording", "figures", "tensorboard"}
-NO_TORCH = {"report", "figures", "tensorboard", "recording", "files", "text", "types"}
+NO_TORCH = {"report", "figures", "explore", "tensorboard", "recording", "files", "text", "types"}
 USES_HYDRA = {"experiment", "launchers", "sweepers", "study", "cli"}
 # What must not be loaded by the time that something has been told.
 SLOW = {"torch", "torchvision", "tensorboard", "pandas", "scipy", "matplotlib", "safetensors.torch"}

@@ -47,6 +47,8 @@ def test_the_wheel_has_everything_and_runs_from_anywhere(wheel, tmp_path, cache)
         assert f"losslab/conf/{path.relative_to(ROOT / 'conf').as_posix()}" in inside
     for path in (ROOT / "src").rglob("*.py"):
         assert path.relative_to(ROOT / "src").as_posix() in inside
+    for path in (ROOT / "src" / "losslab" / "explore").glob("*.*"):
+        assert f"losslab/explore/{path.name}" in inside
     assert "losslab/py.typed" in inside
     assert not any(name.startswith(("tests/", "conf/", "outputs/")) for name in inside)
 
@@ -58,6 +60,7 @@ def test_the_wheel_has_everything_and_runs_from_anywhere(wheel, tmp_path, cache)
     assert where.strip() == str(target / "losslab" / "__init__.py")
     listed = run(sys.executable, "-m", "losslab", "list", "losses", **options)
     assert "cross_entropy" in listed
+    run(sys.executable, "-m", "losslab", "explore", **options)
     study = [sys.executable, "-m", "losslab", "study", "identities"]
     said = subprocess.run(study, capture_output=True, text=True, check=False, **options)
     assert (said.returncode, len(said.stderr.splitlines())) == (2, 1)

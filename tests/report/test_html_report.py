@@ -2,10 +2,10 @@
 
 import json
 import re
-import shutil
 
 import pytest
 
+from browser import CHROMIUM, FLAGS, needs_chromium
 from losslab.report import build, write_site
 from losslab.report.html_report import html_report
 from losslab.text import Console
@@ -74,15 +74,13 @@ def test_committed_results_become_a_site(tiny_study, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium")
+@needs_chromium
 def test_a_loss_is_hidden_everywhere_and_the_slider_moves_all_figures(page):
-    from playwright.sync_api import sync_playwright
-
+    sync_api = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     drawn = "id => document.getElementById(id).data.length"
-    with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for width in (1400, 390):
             tab, errors = browser.new_page(viewport={"width": width, "height": 900}), []
             tab.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
@@ -104,6 +102,9 @@ def test_a_loss_is_hidden_everywhere_and_the_slider_moves_all_figures(page):
             tab.click("details.claim summary")
             assert tab.is_visible("details.claim table")
             assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            found = axe.Axe().run(tab).response["violations"]
+            serious = [each for each in found if each["impact"] in ("serious", "critical")]
+            assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
             assert errors == []
             tab.close()
         browser.close()

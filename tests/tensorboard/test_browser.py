@@ -14,14 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from browsing import CHROMIUM, PATIENCE, board_on, browser_page, command, fetch, go, wait_for
+from browser import needs_chromium
+from browsing import PATIENCE, board_on, browser_page, command, fetch, go, wait_for
 from running import TINY, read, status
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get: chromium)"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 METRICS = ("test/accuracy", "test/nll", "test/ece")
 # Losses with hyper-parameters of their own; some configurations diverge, some fail.
 GRID = ("loss=cross_entropy,mse,broken", "optimizer.lr=0.05,1e9", "seed=0,1")

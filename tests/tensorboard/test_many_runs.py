@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from browsing import CHROMIUM, board_on, browser_page, command, go, wait_for
+from browser import needs_chromium
+from browsing import board_on, browser_page, command, go, wait_for
 from losslab.tensorboard import PALETTE
 from running import TINY
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get: chromium)"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 LOSSES = ("cross_entropy", "mse", "mse_softmax")
 RATES = (0.05, 0.3)
 

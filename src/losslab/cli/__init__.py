@@ -28,6 +28,7 @@ losslab: why does squared error underperform cross-entropy for classification?
   losslab board [PATH] [--open]      TensorBoard on 127.0.0.1, with links to the answer
   losslab list [GROUP]               what can be chosen: loss, data, model, study, ...
   losslab data [CHOICE] [overrides]  what is read: images per class and part, what is skipped
+  losslab explore [--to PATH]        a page that compares the losses at three logits; --open
 
   losslab study why_squared_error
   losslab train loss=mse optimizer.lr=0.3

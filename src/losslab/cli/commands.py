@@ -194,6 +194,31 @@ def evaluate(arguments: list[str]) -> int:
     return 0
 
 
+def explore(arguments: list[str]) -> int:
+    """Write the page on which losses can be compared at three logits."""
+    parser = _parser(
+        "explore",
+        "Write a page for the browser, one file that needs no network: every loss's value, "
+        "gradient and curvature at three logits on sliders, side by side.",
+    )
+    to = Path("outputs", "explore.html")
+    parser.add_argument("--to", type=Path, default=to, help=f"a file or a folder; {to} if left out")
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    given = _parse(parser, arguments)
+    from losslab.experiment import Composer
+    from losslab.explore import write_page
+
+    with Composer() as composer:
+        path = write_page(given.to, composer.descriptions("loss"))
+    sys.stdout.write(f"{printable(str(path))}\n")
+    if given.open:
+        import webbrowser
+
+        if not webbrowser.open(path.resolve().as_uri()):
+            say(f"no browser could be started; open {path} in one")
+    return 0
+
+
 def complete(arguments: list[str], commands: Iterable[str]) -> int:
     """Answer the shell when TAB is pressed; Hydra knows what follows ``losslab train``."""
     if "COMP_LINE" in os.environ:
@@ -214,6 +239,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "list": list_choices,
     "data": data,
     "evaluate": evaluate,
+    "explore": explore,
 }
 
 
