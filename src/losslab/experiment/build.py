@@ -11,10 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from losslab.data import BatchLoader, Dataset, Part
+from losslab.data.parts import shift_and_scale
 from losslab.diagnostics import Diagnostic, check_cadences
 from losslab.experiment.arguments import check_arguments
 from losslab.experiment.data import CONTENT, load
-from losslab.data.parts import shift_and_scale
 from losslab.experiment.dry_run import check_outputs, check_schedule, reporting
 from losslab.experiment.make import MakeOptimizer, make, make_optimizer_factory
 from losslab.experiment.warm_start import warm_start

@@ -107,7 +107,7 @@ class Whitening(nn.Module):
         size = self.channels // 2
         total, squares, count = torch.zeros(size).double(), torch.zeros(size, size).double(), 0
         # Sums of whole numbers below 2**53 are exact in whatever order they are taken.
-        for some in (images[:_IMAGES].double() * _STEPS).round().split(100):
+        for some in torch.split((images[:_IMAGES].double() * _STEPS).round(), 100):
             patches = some.unfold(2, _PATCH, 1).unfold(3, _PATCH, 1)
             patches = patches.permute(1, 4, 5, 0, 2, 3).reshape(size, -1)
             total += patches.sum(dim=1)
@@ -138,6 +138,9 @@ class UnscaledBatchNorm(nn.Module):
     ``bias_rate``, needs no parameter group of its own, which stacked runs could not have.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, channels: int, bias_rate: float) -> None:
         super().__init__()
         # What is kept for evaluation, from the last few batches, as training is short.
@@ -154,7 +157,7 @@ class UnscaledBatchNorm(nn.Module):
 
 
 class ScaledMaximum(nn.Module):
-    """The largest value in each channel of ``body``, times ``scale``: ``(N, C, H, W)`` to ``(N, D)``.
+    """The largest value in each channel that ``body`` gives, times ``scale``: to ``(N, D)``.
 
     ``flip_average``: in evaluation, the mean of that of the images and of their mirror images. The
     last layer being linear, this is the mean of the logits.
