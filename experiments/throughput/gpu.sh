@@ -52,7 +52,7 @@ fi
 if wanted cifar10 && [ -f "$archive" ]; then
     mkdir -p "$out/jpeg"
     tar -xf "$archive" -C "$out/jpeg"
-    study cifar10_fast/cifar10_fast_quick 130 study.size=quick launcher=serial \
+    study cifar10_fast/cifar10_fast_quick 150 study.size=quick launcher=serial \
         data=image_folder data.root="$out/jpeg" study.claims.accurate.at_least=0.91 "${smaller[@]}"
     rm -rf "$out/jpeg"
 elif wanted cifar10; then
