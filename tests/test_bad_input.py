@@ -196,6 +196,12 @@ BAD_INPUT = [
         "loss=map_gaussian optimizer=adamw ~optimizer.weight_decay", "weight_decay=0.01", "prior"
     ),
     synthetic("model=deep_cnn data.source.image_shape=[1,4,4]", "4x4"),
+    bad("train +recipe=cifar10_fast model=deep_cnn", "model.flip_average"),
+    bad("train +recipe=cifar10_fast loss=map_gaussian", "weight_decay=0.002", "prior"),
+    bad("train recipe=cifar10_fast", "write +recipe=..."),
+    bad("train +recipe=cifar10", "'cifar10_fast'"),
+    synthetic("schedule=triangle schedule.anneal_strategy=lin", "lin; give one of cos, linear"),
+    synthetic("model=whitened_cnn data.source.image_shape=[1,8,8]", "8x8"),
     # what is not there
     synthetic("init_from=runs/lr=1/seed=0", "init_from=runs/lr=1/seed=0 is not there", "null"),
     synthetic("trainer.device=cdua", "trainer.device=cdua", "cpu"),

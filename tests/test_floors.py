@@ -177,4 +177,4 @@ def test_the_top_level_is_the_house_of_the_design():
 def test_conf_mirrors_what_it_configures():
     groups = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()}
     usual = {"data", "model", "loss", "optimizer", "schedule", "trainer", "launcher", "study"}
-    assert usual <= groups <= usual | {"diagnostics", "sweeper"}
+    assert usual <= groups <= usual | {"diagnostics", "sweeper", "recipe"}

@@ -50,8 +50,21 @@ def test_graph_gives_the_bits_of_eager(losslab, choice):
     assert DEVICE != "cuda" or "no CUDA graph" not in (other / "log.txt").read_text()
 
 
+def test_a_recipe_in_bfloat16_is_replayed(losslab):
+    words = ("+recipe=cifar10_fast", *TINY[:1], *TINY[2:4], "model.width=2")
+    for engine in ("eager", "graph"):
+        losslab.train(
+            *words, f"trainer.device={DEVICE}", f"trainer.engine={engine}", f"name={engine}"
+        )
+    one, other = only(losslab, "eager"), only(losslab, "graph")
+    assert results(one) == results(other)
+    assert DEVICE != "cuda" or "no CUDA graph" not in (other / "log.txt").read_text()
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("model", ["linear", "mlp", "small_cnn", "deep_cnn", "resnet20"])
+@pytest.mark.parametrize(
+    "model", ["linear", "mlp", "small_cnn", "deep_cnn", "resnet20", "whitened_cnn"]
+)
 def test_a_stack_agrees_with_eager_to_rounding(losslab, model, optimizer):
     words = (*TINY, f"model={model}", f"optimizer={optimizer}", f"trainer.device={DEVICE}")
     words += ("optimizer.lr=0.001", "optimizer.weight_decay=0", "trainer.steps=5")

@@ -1,36 +1,69 @@
 #!/usr/bin/env bash
-# What a machine with one CUDA GPU is asked for: the gpu tests, the speed of each engine, and the
-# headline study from command to report. Under eight minutes; prints its table last. Needs Python
-# 3.11 to 3.13 with torch 2.11 or later and losslab's dependencies; no network.
+# What a machine with one CUDA GPU is asked for: the gpu tests, the speed of each engine, the
+# headline study from command to report, and the accuracy and seconds of each loss on CIFAR-10, on
+# its JPEG copy where that is at hand (CIFAR10_JPEG, an archive). Under ten minutes; prints its table
+# last. Needs Python 3.11 to 3.13 with torch 2.11 or later and losslab's dependencies; no network.
 #
 #   OUT=/some/folder bash experiments/throughput/gpu.sh        # PYTHON=... for another Python
+#   STEPS="tests cifar10" ...                                  # some of: tests engines study cifar10
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 out=${OUT:-outputs/gpu}
+steps=${STEPS:-tests engines study cifar10}
+archive=${CIFAR10_JPEG:-shared/data/cifar10-jpeg.tar.xz}
+read -ra smaller <<< "${CIFAR10_WORDS:-}" # to try that step where there is no GPU
 mkdir -p "$out"
 export PYTHONPATH="$PWD/src:$PWD/tests${PYTHONPATH:+:$PYTHONPATH}"
 export LOSSLAB_CACHE="$out/cache"
 
-"$python" -c 'import sys, torch; print("Python", sys.version.split()[0], "torch", torch.__version__, torch.cuda.get_device_name())' \
+wanted() { [[ " $steps " == *" $1 "* ]]; }
+
+# name, seconds it may take, words: a study, its report kept
+study() {
+    local name=$1 limit=$2 started code
+    shift 2
+    started=$(date +%s.%N)
+    timeout "$limit" "$python" -m losslab study "${name%%/*}" output_dir="$out/study" "$@" > "$out/${name##*/}.txt" 2>&1
+    code=$?
+    mkdir -p "$out/${name##*/}"
+    cp "$out/study/${name##*/}"/{report.md,results.json,evidence.json} "$out/${name##*/}" 2> /dev/null
+    echo "${name##*/}: exit code $code after $(echo "$(date +%s.%N) - $started" | bc) s" >> "$out/studies.txt"
+    rm -rf "$out/study" # its runs are many small files
+}
+
+: > "$out/studies.txt"
+"$python" -c 'import sys, torch; print("Python", sys.version.split()[0], "torch", torch.__version__, torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")' \
     | tee "$out/machine.txt"
 
-timeout 200 "$python" -m pytest -m gpu -q -n 0 -p no:cacheprovider tests > "$out/tests.txt" 2>&1
-tests=$(tail -n 1 "$out/tests.txt")
+if wanted tests; then
+    timeout 200 "$python" -m pytest -m gpu -q -n 0 -p no:cacheprovider tests > "$out/tests.txt" 2>&1
+fi
 
-timeout 150 "$python" experiments/throughput/engines.py --device cuda --rounds 2 > "$out/engines.txt" 2>&1
-cp experiments/throughput/engines-cuda.json "$out" 2> /dev/null
+if wanted engines; then
+    timeout 150 "$python" experiments/throughput/engines.py --device cuda --rounds 2 > "$out/engines.txt" 2>&1
+    cp experiments/throughput/engines-cuda.json "$out" 2> /dev/null
+fi
 
-started=$(date +%s.%N)
-timeout 100 "$python" -m losslab study why_squared_error output_dir="$out/study" > "$out/study.txt" 2>&1
-study=$?
-seconds=$(echo "$(date +%s.%N) - $started" | bc)
-cp "$out"/study/why_squared_error/{report.md,results.json} "$out" 2> /dev/null
-# Its runs are many small files.
-rm -rf "$out/study" "$out/cache"
+if wanted study; then
+    study why_squared_error 100
+fi
+
+if wanted cifar10 && [ -f "$archive" ]; then
+    mkdir -p "$out/jpeg"
+    tar -xf "$archive" -C "$out/jpeg"
+    study cifar10_fast/cifar10_fast_quick 150 study.size=quick launcher=serial \
+        data=image_folder data.root="$out/jpeg" study.claims.accurate.at_least=0.91 "${smaller[@]}"
+    rm -rf "$out/jpeg"
+elif wanted cifar10; then
+    echo "cifar10_fast_quick: skipped, as $archive is not there" >> "$out/studies.txt"
+fi
+rm -rf "$out/cache"
 
 echo
 cat "$out/machine.txt"
-echo "gpu tests: $tests"
-echo "headline study: exit code $study after $seconds s"
-cat "$out/engines.txt"
+wanted tests && echo "gpu tests: $(tail -n 1 "$out/tests.txt")"
+cat "$out/studies.txt"
+wanted engines && cat "$out/engines.txt"
+wanted cifar10 && sed -n '/^## Claims/,/^## Runs/p' "$out/cifar10_fast_quick/report.md" 2> /dev/null
+exit 0

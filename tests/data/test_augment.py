@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -5,15 +6,14 @@ from losslab.data import Augmentation
 from losslab.seeding import generator
 
 
-def one_by_one(images, draw, padding):
-    """The definition, an example at a time: mirror, surround by black, crop."""
+def one_by_one(images, draw, padding, mode):
+    """The definition, an example at a time: mirror, surround by black or reflections, crop."""
     result = []
     for image, flipped, top, left in zip(images, *draw.tolist(), strict=True):
-        channels, height, width = image.shape
-        canvas = torch.zeros(channels, height + 2 * padding, width + 2 * padding, dtype=image.dtype)
-        canvas[:, padding : padding + height, padding : padding + width] = (
-            image.flip(-1) if flipped else image
-        )
+        _, height, width = image.shape
+        edges = ((0, 0), (padding, padding), (padding, padding))
+        mirrored = image.flip(-1) if flipped else image
+        canvas = torch.from_numpy(np.pad(mirrored.numpy(), edges, mode=mode))
         result.append(canvas[:, top : top + height, left : left + width])
     return torch.stack(result)
 
@@ -22,11 +22,12 @@ def one_by_one(images, draw, padding):
 @pytest.mark.parametrize("padding", [0, 1, 4])
 @pytest.mark.parametrize("shape", [(1, 7, 7), (3, 5, 8)])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_against_a_loop(flip, padding, shape, dtype):
-    augmentation = Augmentation(flip=flip, padding=padding)
+@pytest.mark.parametrize("mode", ["constant", "reflect"])
+def test_against_a_loop(flip, padding, shape, dtype, mode):
+    augmentation = Augmentation(flip=flip, padding=padding, padding_mode=mode)
     images = torch.randint(1, 256, (40, *shape), generator=generator(0, "images")).to(dtype)
     draw = augmentation.draw(40, generator(0, "draw"))
-    expected = one_by_one(images, draw, padding)
+    expected = one_by_one(images, draw, padding, mode)
     assert torch.equal(augmentation.apply(images, draw), expected)
     last = images.contiguous(memory_format=torch.channels_last)
     assert torch.equal(augmentation.apply(last, draw), expected)
@@ -48,6 +49,21 @@ def test_nothing_to_do_changes_nothing():
     assert torch.equal(augmentation.apply(images, augmentation.draw(2, generator(0))), images)
 
 
-def test_padding_below_zero():
-    with pytest.raises(ValueError, match="padding=-1"):
-        Augmentation(padding=-1)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"padding": -1}, "padding=-1"),
+        ({"padding_mode": "edge"}, "padding_mode='edge'; give one of constant, reflect"),
+        ({"flip": False, "alternate": True}, "alternate=true is about mirroring; give flip=true"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(**options)
+
+
+def test_an_edge_is_reflected_once():
+    augmentation = Augmentation(padding=4, padding_mode="reflect")
+    images = torch.zeros(2, 1, 4, 9, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="padding=4 with padding_mode=reflect needs images of"):
+        augmentation.apply(images, augmentation.draw(2, generator(0)))

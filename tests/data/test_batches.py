@@ -115,3 +115,19 @@ def test_another_device_gets_the_same_batches(augmentation):
 def test_a_batch_holds_at_least_one_example():
     with pytest.raises(ValueError, match="batch_size=0"):
         make(batch_size=0)
+
+
+def test_alternating_flips_mirror_every_image_in_every_second_epoch():
+    _, loader = make(augmentation=Augmentation(padding=1, alternate=True))
+    flipped = torch.empty(4, loader.num_examples, dtype=torch.int64)
+    for epoch in range(4):
+        flipped[epoch, loader.order(7, epoch)] = loader.draws(7, epoch)[0]
+    assert torch.equal(flipped[0], 1 - flipped[1])
+    assert torch.equal(flipped[0], flipped[2])
+    assert torch.equal(flipped[1], flipped[3])
+    assert 0.3 < flipped[0].double().mean() < 0.7
+    other = torch.empty_like(flipped[0])
+    other[loader.order(8, 0)] = loader.draws(8, 0)[0]
+    assert not torch.equal(other, flipped[0])
+    plain = make(augmentation=Augmentation(padding=1))[1].draws(7, 2)
+    assert torch.equal(loader.draws(7, 2)[1:], plain[1:])  # the shifts stay as they are

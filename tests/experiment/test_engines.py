@@ -108,6 +108,7 @@ def test_what_cannot_be_stacked_is_refused_before_the_first_run(losslab, words, 
     [
         ((), "stacked"),
         (("optimizer=adamw", "model=resnet20", "loss=map_laplace"), "stacked"),
+        (("optimizer=nesterov", "model=whitened_cnn"), "stacked"),
         (("trainer.engine=eager",), "eager"),
         (("trainer.precision=bfloat16",), "graph"),
         (("optimizer._target_=torch.optim.NAdam",), "graph"),

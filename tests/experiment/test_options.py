@@ -56,6 +56,28 @@ def test_every_model(losslab, model):
     check(losslab.run(f"model={model}", *LEAST.get(model, ("model.width=2",)), *TWO_STEPS))
 
 
+@pytest.mark.parametrize("recipe", choices("recipe"))
+@pytest.mark.parametrize("loss", choices("loss"))
+def test_every_recipe_with_every_loss(losslab, recipe, loss):
+    words = ["data=synthetic", "model=whitened_cnn", "model.width=2", "trainer.batch_size=32"]
+    if loss.startswith("map_"):
+        words.append("optimizer.weight_decay=0")
+    result = losslab.call("train", f"+recipe={recipe}", f"loss={loss}", *words, *TWO_STEPS)
+    assert result.code == 0, result.err
+    (run,) = losslab.runs()
+    check(run)
+    config = OmegaConf.load(run / "config.yaml")
+    assert config.optimizer._target_ == "losslab.training.optimizers.nesterov"
+    assert (config.data.augmentation.padding_mode, config.model.flip_average) == ("reflect", True)
+    # Its manifest's command makes the same run.
+    assert f"+recipe={recipe}" in read(run / "manifest.json")["command"]
+
+
+def test_a_recipe_is_listed_as_it_is_typed(losslab):
+    assert losslab.call("list", "recipe").out.startswith("+recipe=\n  cifar10_fast  CIFAR-10")
+    assert "\n+recipe=\n" in losslab.call("list").out
+
+
 @pytest.mark.parametrize("diagnostics", choices("diagnostics"))
 def test_every_diagnostic(losslab, diagnostics):
     noisy = ("data.label_noise=0.25", "model=small_cnn", "model.width=2")  # all have numbers then

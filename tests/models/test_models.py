@@ -6,7 +6,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from losslab.models import MLP, DeepCNN, Linear, ResNet20, SmallCNN
+from losslab.models import MLP, DeepCNN, Linear, ResNet20, SmallCNN, WhitenedCNN
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 MODELS = {
@@ -15,9 +15,12 @@ MODELS = {
     "small_cnn": SmallCNN,
     "deep_cnn": DeepCNN,
     "resnet20": ResNet20,
+    "whitened_cnn": WhitenedCNN,
 }
-SMALLEST = {"linear": 1, "mlp": 1, "small_cnn": 12, "deep_cnn": 8, "resnet20": 8}
-CONVOLUTIONAL = ["small_cnn", "deep_cnn", "resnet20"]
+SMALLEST = {
+    "linear": 1, "mlp": 1, "small_cnn": 12, "deep_cnn": 8, "resnet20": 8, "whitened_cnn": 9,
+}  # fmt: skip
+CONVOLUTIONAL = ["small_cnn", "deep_cnn", "resnet20", "whitened_cnn"]
 NORMALIZATIONS = {
     "mlp": ["none", "layer"],
     "small_cnn": ["none", "batch", "group", "layer"],
@@ -70,6 +73,12 @@ def test_the_last_layer_makes_the_logits(name):
         ("small_cnn", (3, 32, 32), 76 * 16 + (9 * 16 + 1) * 32 + (36 * 32 + 1) * 10),
         # Table 6 of He et al. 2016 says 0.27 million; the sum of its layers is this.
         ("resnet20", (3, 32, 32), 269_722),
+        # Nine weights for each pair of channels, a bias for each channel of the norms.
+        (
+            "whitened_cnn",
+            (3, 32, 32),
+            24 + 9 * (64 * (24 + 64) + 256 * (64 + 3 * 256)) + 2 * (64 + 512) + 257 * 10,
+        ),
     ],
 )
 def test_number_of_parameters(name, shape, expected):
@@ -160,6 +169,8 @@ def test_a_last_batch_of_one_example_trains(name, normalization):
         ("mlp", {"depth": 0}, "depth=0; give 1 or more hidden layers"),
         ("resnet20", {"normalization": "none"}, "one of batch, group, layer"),
         ("linear", {"output_scale": float("inf")}, "output_scale=inf"),
+        ("whitened_cnn", {"bias_rate": 0.0}, "bias_rate=0.0; give"),
+        ("whitened_cnn", {"feature_scale": float("nan")}, "feature_scale=nan; give"),
         ("linear", {"output_bias": float("nan")}, "output_bias=nan; give a finite number"),
     ],
 )

@@ -1,10 +1,13 @@
 """Numbers from several runs, beside their definitions."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+from losslab.recording import Run, read_records
 from losslab.study import numbers
 
 
@@ -75,3 +78,32 @@ def test_a_seed_that_stays_below_the_level_leaves_a_slowdown_without_an_end(monk
         for epochs, values in zip((1, 4), by_length, strict=True)
     }
     assert numbers.slowdown(given, against="fast", level=0.9).quantities["slow"].high == np.inf
+
+
+def test_the_time_to_a_value_is_that_of_the_first_evaluation_with_it(losslab):
+    losslab.sweep("seed=0,1,2", "trainer.epochs=4", "optimizer.lr=0.003")
+    runs = [Run.at(path) for path in losslab.runs()]
+    evaluations = [
+        [record for record in read_records(run.files.metrics) if "val/accuracy" in record]
+        for run in runs
+    ]
+    second = [each[1]["val/accuracy"] for each in evaluations]
+    best = max(record["val/accuracy"] for each in evaluations for record in each)
+    found = {
+        at_least: numbers.time_to({"arm": runs}, labels={"arm": "Arm"}, at_least=at_least)
+        for at_least in (0.0, min(second), best + 0.01)
+    }
+    start, early, never = (measured.quantities for measured in found.values())
+    assert start["arm_epochs"].value == 0.0
+    assert 0 < early["arm_epochs"].value <= 1
+    expected = [
+        next(r["wall_s"] for r in each if r["val/accuracy"] >= min(second)) for each in evaluations
+    ]
+    assert early["arm_seconds"].value == pytest.approx(np.mean(expected))
+    assert early["arm_seconds"].value < early["arm_all"].value
+    assert math.isinf(never["arm_seconds"].value)
+    assert early["arm_accuracy"].value == np.mean([run.summary["test/accuracy"] for run in runs])
+    assert early["arm_accuracy"].n == 3
+    first, _, last = (measured.tables[0].rows[0] for measured in found.values())
+    assert (first[0], first[2], first[4]) == ("Arm", "3 of 3", "0.0")
+    assert last[2:5] == ["0 of 3", "–", "–"]

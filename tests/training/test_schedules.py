@@ -35,9 +35,10 @@ def test_cosine_is_torchs(steps, final):
     assert rates(Cosine(final=final), steps) == pytest.approx(reference, abs=1e-12)
 
 
+@pytest.mark.parametrize("anneal_strategy", ["cos", "linear"])
 @pytest.mark.parametrize("warmup", [0.1, 0.3, 0.5])
 @pytest.mark.parametrize("final", [0.0, 0.002])
-def test_one_cycle_is_torchs(warmup, final):
+def test_one_cycle_is_torchs(warmup, final, anneal_strategy):
     # Torch counts the peak at step warmup * steps - 1 and the end at the last step; with these
     # lengths both place their turns at the same shares, up to that one step.
     steps, initial = 1000, 0.04
@@ -51,12 +52,15 @@ def test_one_cycle_is_torchs(warmup, final):
             div_factor=1 / initial,
             final_div_factor=initial / final if final else 1e12,
             cycle_momentum=False,
+            anneal_strategy=anneal_strategy,
         )
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         reference = rates_of_torch(make, steps)
-    schedule = OneCycle(warmup=warmup, initial=initial, final=final)
+    schedule = OneCycle(
+        warmup=warmup, initial=initial, final=final, anneal_strategy=anneal_strategy
+    )
     assert rates(schedule, steps) == pytest.approx(reference, abs=1e-12)
 
 
@@ -64,6 +68,11 @@ def test_one_cycle_without_warm_up_starts_at_its_peak():
     schedule = OneCycle(warmup=0.0, initial=0.04, final=0.5)
     assert schedule(0.0) == 1.0
     assert schedule(0.999999) == pytest.approx(0.5)
+
+
+def test_another_way_to_anneal():
+    with pytest.raises(ValueError, match=r"anneal_strategy=lin; give one of cos, linear"):
+        OneCycle(anneal_strategy="lin")
 
 
 def test_constant():

@@ -18,6 +18,7 @@ MODELS = {
     "small_cnn": partial(models.SmallCNN, width=2, normalization="batch"),
     "deep_cnn": partial(models.DeepCNN, width=2, normalization="group"),
     "resnet20": partial(models.ResNet20, width=2, normalization="batch"),
+    "whitened_cnn": partial(models.WhitenedCNN, width=2, flip_average=True),
 }
 # Settings of each lane in turn; a step is small enough for rounding not to be blown up.
 OPTIMIZERS = {
@@ -134,7 +135,7 @@ def run_all(loops):
 def test_a_stack_trains_as_one_run_after_another(model, optimizer, steps):
     make = partial(make_loop, model=model, optimizer=optimizer, steps=steps)
     lanes = range(len(LIKELIHOODS))
-    if steps > 3 and model in ("deep_cnn", "resnet20"):
+    if steps > 3 and model in ("deep_cnn", "resnet20", "whitened_cnn"):
         lanes = lanes[::4]  # one after another they take minutes
     stacked = [make(lane) for lane in lanes]
     Stack(stacked, size=len(stacked) + 1).run()

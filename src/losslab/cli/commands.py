@@ -126,6 +126,7 @@ def board(arguments: list[str]) -> int:
 def list_choices(arguments: list[str]) -> int:
     """List what can be chosen."""
     from losslab.experiment import Composer
+    from losslab.experiment.compose import TO_ADD
     from losslab.experiment.overrides import nearest
 
     parser = _parser("list", "List what can be chosen.")
@@ -141,7 +142,8 @@ def list_choices(arguments: list[str]) -> int:
                 f"unknown group {group!r}{nearest(group, known)}; allowed are {', '.join(known)}"
             )
         for name in [wanted] if wanted else known:
-            console.print(f"[bold]{name}=[/bold]", highlight=False)
+            plus = "+" if name in TO_ADD else ""
+            console.print(f"[bold]{plus}{name}=[/bold]", highlight=False)
             lines = composer.descriptions(name)
             width = max(map(len, lines))
             for choice, line in lines.items():

@@ -11,12 +11,19 @@ from torch.nn.functional import pad
 class Augmentation:
     """Random mirror and random shift, as is usual for the CIFARs.
 
-    The image is mirrored with probability one half (``flip``), surrounded by ``padding`` black
-    pixels and cropped to its old size at a uniformly drawn place.
+    The image is mirrored with probability one half (``flip``), surrounded by ``padding`` pixels
+    and cropped to its old size at a uniformly drawn place.
 
     Args:
         flip: Whether to mirror.
-        padding: Pixels on each side, from 0 up (else ``ValueError``); the largest shift.
+        padding: Pixels on each side, from 0 up; the largest shift.
+        padding_mode: ``constant``, black pixels; or ``reflect``, those inside of the edge.
+        alternate: Mirror a random half in the first epoch, the other half in the second, and so
+            on in turn, so that no image comes as it was in the epoch before (Jordan 2024,
+            https://arxiv.org/abs/2404.00498).
+
+    Raises:
+        ValueError: An argument out of range.
 
     >>> images = torch.arange(18, dtype=torch.uint8).reshape(2, 1, 3, 3)
     >>> draw = torch.tensor([[1, 0], [1, 0], [1, 1]])  # flipped, top, left
@@ -26,10 +33,16 @@ class Augmentation:
 
     flip: bool = True
     padding: int = 4
+    padding_mode: str = "constant"
+    alternate: bool = False
 
     def __post_init__(self) -> None:
         if self.padding < 0:
             raise ValueError(f"padding={self.padding}; give a number of pixels from 0 up")
+        if self.padding_mode not in ("constant", "reflect"):
+            raise ValueError(f"padding_mode={self.padding_mode!r}; give one of constant, reflect")
+        if self.alternate and not self.flip:
+            raise ValueError("alternate=true is about mirroring; give flip=true, too")
 
     def draw(self, num_examples: int, generator: torch.Generator) -> Tensor:
         """Draw for ``num_examples`` examples at once, on the generator's device.
@@ -49,11 +62,25 @@ class Augmentation:
         """Change ``(N, C, H, W)`` images as :meth:`draw` says; the result is ``channels_last``."""
         num_examples, _, height, width = images.shape
         flipped, top, left = draw.unsqueeze(-1)
-        padded = pad(images, (self.padding,) * 4).permute(0, 2, 3, 1)
         example = torch.arange(num_examples, device=images.device)[:, None, None]
         row = top + torch.arange(height, device=images.device)
         column = left + torch.arange(width, device=images.device)
         # Mirroring the padded image moves column c to W + 2 padding - 1 - c.
         mirrored = width + 2 * self.padding - 1 - column
         column = torch.where(flipped == 1, mirrored, column)
-        return padded[example, row[:, :, None], column[:, None, :]].permute(0, 3, 1, 2)
+        if self.padding_mode == "reflect":  # torch's own takes no uint8
+            row, column = self._reflected(row, height), self._reflected(column, width)
+        else:
+            images = pad(images, (self.padding,) * 4)
+        pixels = images.permute(0, 2, 3, 1)
+        return pixels[example, row[:, :, None], column[:, None, :]].permute(0, 3, 1, 2)
+
+    def _reflected(self, place: Tensor, size: int) -> Tensor:
+        """Return which of ``size`` pixels is at a place of the padded row or column."""
+        if self.padding >= size:
+            raise ValueError(
+                f"padding={self.padding} with padding_mode=reflect needs images of more than "
+                f"{self.padding} pixels; give a smaller one, or padding_mode=constant"
+            )
+        last = size - 1
+        return last - (last - (place - self.padding).abs()).abs()

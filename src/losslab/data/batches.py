@@ -97,7 +97,12 @@ class BatchLoader:
         if self.augmentation is None:
             return None
         source = generator(seed, "augmentation", epoch)
-        return self.augmentation.draw(self.num_examples, source).to(self.device)
+        draws = self.augmentation.draw(self.num_examples, source).to(self.device)
+        if getattr(self.augmentation, "alternate", False):
+            # The half that an example is in follows from the example, not its place in the order.
+            half = torch.randint(0, 2, (self.num_examples,), generator=generator(seed, "flips"))
+            draws[0] = (half.to(self.device)[self.order(seed, epoch)] + epoch) % 2
+        return draws
 
     def select(self, chosen: Tensor, draw: Tensor | None = None) -> Batch:
         """Return some examples, ``(B,)`` int64, changed as ``draw``, ``(3, B)``, says."""

@@ -96,8 +96,8 @@ def build(
     classes, one of K^D, all equally frequent. A part has as many rows as it had images, or 20 a
     class (validation and test 5) if that is more. ``train_size`` counts training rows: they are
     made of all training images, and may be more than those. Noise is on the labels of the rows.
-    ``deep_cnn`` and ``resnet20`` average over all places, and know the order only by what is
-    around an image: they learn rows far more slowly than the other models do.
+    ``deep_cnn``, ``resnet20`` and ``whitened_cnn`` take one number a channel from all places, and
+    know the order only by what is around an image: they learn rows far more slowly than others.
 
     Args:
         source: Where the images come from.

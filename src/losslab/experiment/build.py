@@ -11,10 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from losslab.data import BatchLoader, Dataset, Part
+from losslab.data.parts import shift_and_scale
 from losslab.diagnostics import Diagnostic, check_cadences
 from losslab.experiment.arguments import check_arguments
 from losslab.experiment.data import CONTENT, load
-from losslab.experiment.dry_run import check_outputs, check_schedule
+from losslab.experiment.dry_run import check_outputs, check_schedule, reporting
 from losslab.experiment.make import MakeOptimizer, make, make_optimizer_factory
 from losslab.experiment.warm_start import warm_start
 from losslab.losses import MAP, FlatPrior, Loss
@@ -22,6 +23,7 @@ from losslab.seeding import derive
 from losslab.training import PRECISIONS, Schedule, Trainer, TrainingStep, resolve_device
 
 _FROM_DATA = ("input_shape", "num_classes")
+_SHOWN = 2000
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,23 @@ def build(config: DictConfig) -> Parts:
             kind=nn.Module,
             **{name: getattr(dataset, name) for name in _FROM_DATA},
         )
+        _initialize(model, dataset)
         check_outputs(model, objective, dataset)
     if config.init_from is not None:
         warm_start(model, config.init_from, options=config.model)
     return Parts(dataset, model, objective, make_optimizer, schedule, trainer, diagnostics, device)
+
+
+def _initialize(model: nn.Module, dataset: Dataset) -> None:
+    """Show a model that asks for it, as one that whitens does, some training images."""
+    initialize_from = getattr(model, "initialize_from", None)
+    if initialize_from is None:
+        return
+    shift, scale = shift_and_scale(dataset.mean, dataset.std)
+    # In the random, stratified order of the training part.
+    images = dataset.train.images[:_SHOWN].float().sub_(shift).mul_(scale)
+    with torch.no_grad(), reporting("model: its initialize_from fails"):
+        initialize_from(images)
 
 
 def check_optimizer(config: DictConfig) -> None:

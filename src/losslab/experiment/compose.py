@@ -33,6 +33,9 @@ STUDY_FOLDERS = sorted(path.parent for path in CONFIG_FOLDER.parent.glob("experi
 OF_A_SWEEP = ("launcher", "sweeper")
 """The groups that are no part of a run: who does it, and who asked for it."""
 
+TO_ADD = ("recipe",)
+"""The groups of which a run needs no choice: one is added with a +, ``+recipe=cifar10_fast``."""
+
 _ABSENT = object()
 _NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
 _BASIC = "hydra._internal.core_plugins.basic_"
@@ -253,6 +256,8 @@ class Composer:
         if match is None:
             return _first_line(error)
         key = match.group(1)
+        if key in TO_ADD:
+            return f"no run has a {key} unless one is added; write +{key}=..."
         typed = zip(overrides, self.parse(overrides), strict=True)
         try:
             config = self._compose(

@@ -48,7 +48,7 @@ def check_schedule(schedule: Schedule) -> None:
     """Refuse a schedule that fails or gives no number from 0 up."""
     for progress in (0.0, 0.5):
         needs = needed("schedule").removeprefix("; ")
-        with _reporting(f"schedule: it fails at progress {progress}", then=needs):
+        with reporting(f"schedule: it fails at progress {progress}", then=needs):
             factor = schedule(progress)
         if not is_number(factor) or not 0 <= factor < math.inf:
             raise ValueError(
@@ -67,7 +67,7 @@ def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
     was_training = model.training
     model.eval()  # batch normalisation would count these images
     try:
-        with torch.no_grad(), _reporting(f"model: it fails on images of shape {(*images.shape,)}"):
+        with torch.no_grad(), reporting(f"model: it fails on images of shape {(*images.shape,)}"):
             logits = model(images)
     finally:
         model.train(was_training)
@@ -92,7 +92,7 @@ def dry_run(parts: "Parts") -> frozenset[str]:
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         parts.move()
         _check_state(parts)
-        with _reporting("data: no batch can be made of it"):
+        with reporting("data: no batch can be made of it"):
             batch = next(parts.loader("train").epoch(0, 0))
             size = min(parts.trainer.probe_size, EXAMPLES)
             probe = probe_of(parts.loader("train").in_order(), size)
@@ -107,7 +107,7 @@ def dry_run(parts: "Parts") -> frozenset[str]:
         )
 
         def validate(part: str) -> Evaluation:
-            with _reporting("model: it fails in evaluation mode"):
+            with reporting("model: it fails in evaluation mode"):
                 return evaluate(model, parts.loader(part), autocast=autocast)
 
         # As in a run first of all: what evaluation leaves in a model, training may stumble over.
@@ -152,14 +152,14 @@ def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[
     model, objective, dataset = parts.model, parts.objective, parts.dataset
     parameters, own = list(model.parameters()), list(objective.parameters())
     model.train()
-    with _reporting("model: it fails in training mode"):
+    with reporting("model: it fails in training mode"):
         logits = forward(model, batch.images, autocast)
     _check_logits(logits, batch.labels, dataset, " in training mode")
-    with _reporting("loss: it fails"):
+    with reporting("loss: it fails"):
         terms = objective.terms(logits, batch.labels, parameters)
     for name, output in {"model": logits, "loss": terms.total}.items():
         _check_leaves(name, output, {*map(id, parameters), *map(id, own)})
-    with _reporting("model: no gradient can be computed"):
+    with reporting("model: no gradient can be computed"):
         torch.autograd.backward(terms.total)
         gradients = [p.grad for p in parameters if p.grad is not None]
         norms = get_total_norm(gradients), get_total_norm([p.detach() for p in parameters])
@@ -171,7 +171,7 @@ def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[
         and factory.keywords.keys() <= _KNOWN_ARGUMENTS
         and all(_is_dense(tensor) for tensor in (*parameters, *own, *gradients))
     ):
-        with _reporting(
+        with reporting(
             f"optimizer: {getattr(getattr(factory, 'func', factory), '__name__', 'it')} fails",
             then="give one that takes all of the model's parameters and makes a step without a "
             "closure, e.g. optimizer=sgd",
@@ -202,7 +202,7 @@ def _check_batches_of_one(parts: "Parts", batch: Batch, autocast: torch.dtype | 
         model.train(training)
         last = f"the last of {count} in the {name} part, in batches of {size}"
         keys = "trainer.batch_size or data.train_size" if training else "data.val_size"
-        with _reporting(f"model: it fails on one example alone, {last}", then=f"change {keys}"):
+        with reporting(f"model: it fails on one example alone, {last}", then=f"change {keys}"):
             logits = forward(model, one.images, autocast)
             _check_logits(logits, one.labels, parts.dataset)
             parts.objective.terms(logits, one.labels, model.parameters())
@@ -212,7 +212,7 @@ def _check_state(parts: "Parts") -> None:
     if not any(p.requires_grad for m in (parts.model, parts.objective) for p in m.parameters()):
         raise ValueError("model: none of its parameters requires a gradient, so nothing is trained")
     for name, module in {"model": parts.model, "loss": parts.objective}.items():
-        with _reporting(f"{name}: its state_dict cannot be saved and loaded"):
+        with reporting(f"{name}: its state_dict cannot be saved and loaded"):
             state = module.state_dict()
             pack_weights(state)
             module.load_state_dict(unpack(pack(state)))
@@ -232,7 +232,7 @@ def _check_logits(logits: object, labels: Tensor, dataset: Dataset, where: str =
 
 def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module) -> None:
     name = type(objective.likelihood).__name__
-    with torch.enable_grad(), _reporting(f"loss: {name} fails on logits {(*logits.shape,)}"):
+    with torch.enable_grad(), reporting(f"loss: {name} fails on logits {(*logits.shape,)}"):
         terms = objective.terms(logits, labels, list(model.parameters()))
     if terms.per_example.shape != labels.shape:
         raise ValueError(
@@ -287,7 +287,7 @@ def _tagged(part: str, sums: ClassificationSums) -> Scalars:
 
 
 @contextmanager
-def _reporting(what: str, *, then: str = "") -> Iterator[None]:
+def reporting(what: str, *, then: str = "") -> Iterator[None]:
     """Report in one line what failed, whatever a custom part raises."""
     try:
         yield

@@ -20,7 +20,10 @@ _EACH_ITS_OWN_BELOW = {
     "model": ("output_scale", "output_bias"),
     "trainer": ("log_every", "checkpoint_every", "pictures_every", "histograms_every", "all_tags"),
 }
-_OPTIMIZERS = ("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW")
+_OPTIMIZERS = (
+    *("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"),
+    "losslab.training.optimizers.nesterov",
+)
 
 
 def with_engine(config: DictConfig, *, cuda: bool) -> DictConfig:

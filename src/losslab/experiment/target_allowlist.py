@@ -18,7 +18,8 @@ FOLDERS = "LOSSLAB_CODE"
 
 ALLOWED = (
     *("losslab.data", "losslab.models", "losslab.losses", "losslab.diagnostics"),
-    *("losslab.training.settings", "losslab.training.schedules", "losslab.study"),
+    *("losslab.training.settings", "losslab.training.schedules", "losslab.training.optimizers"),
+    "losslab.study",
     *("losslab.launchers.local", "losslab.launchers.ray_cluster", "losslab.launchers.slurm"),
     *("losslab.sweepers.base", "losslab.sweepers.search"),
     *("torch.nn", "torch.optim"),

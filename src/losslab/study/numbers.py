@@ -15,7 +15,7 @@ from losslab.recording import Run
 from losslab.report.formatting import metric_name
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
-from losslab.study.measure import Runs, number, over_seeds, pairs, predictions, value_of
+from losslab.study.measure import Runs, number, over_seeds, pairs, predictions, record, value_of
 
 RESAMPLES = 2000
 
@@ -120,6 +120,70 @@ def _recalls(run: Run) -> FloatArray:
     logits, labels = (part.numpy() for part in predictions(run))
     right = logits.argmax(1) == labels
     return np.array([right[labels == label].mean() for label in np.unique(labels)])
+
+
+def time_to(
+    runs: Runs,
+    *,
+    labels: Mapping[str, str] | None = None,
+    tag: str = "val/accuracy",
+    at_least: float = 0.9,
+) -> Measurement:
+    """Measure when each set of runs first reaches a value, and what it ends with.
+
+    Quantities of a set, each a mean over its runs: ``<set>_seconds`` and ``<set>_epochs`` to the
+    first evaluation with ``tag`` at ``at_least`` or above, infinite if a run has none;
+    ``<set>_all`` seconds of the whole run; ``<set>_accuracy`` on the test part. Seconds are a run's
+    own: from its first evaluation, with data and model on the device, to what is timed, with all
+    evaluations and records between. They mean something where runs are alone on their device
+    (``launcher=serial``) and not stacked.
+
+    Args:
+        runs: Sets to measure.
+        labels: Set to what people read, in the table.
+        tag: Evaluated before training and after each epoch.
+        at_least: The value to reach.
+    """
+    quantities: dict[str, Quantity] = {}
+    rows: list[list[str]] = []
+    for name, members in runs.items():
+        first = {over: [_first(run, tag, at_least, over) for run in members] for over in _OVER}
+        numbers = {
+            "seconds": over_seeds(first["wall_s"], f"seconds to {tag} of {at_least:g}"),
+            "epochs": over_seeds(first["epoch"], f"epochs to {tag} of {at_least:g}"),
+            "all": over_seeds([_seconds(run) for run in members], "seconds of the whole run"),
+            "accuracy": over_seeds(
+                [number(run, "test/accuracy") for run in members], "accuracy on the test part"
+            ),
+        }
+        quantities |= {f"{name}_{what}": quantity for what, quantity in numbers.items()}
+        reached = [i for i, seconds in enumerate(first["wall_s"]) if math.isfinite(seconds)]
+        means = [np.mean([first[over][i] for i in reached]) if reached else None for over in _OVER]
+        seconds, epochs = ("–" if mean is None else f"{mean:.1f}" for mean in means)
+        label, count = (labels or {}).get(name, name), f"{len(reached)} of {len(members)}"
+        accuracy, everything = numbers["accuracy"].value, numbers["all"].value
+        rows.append([label, f"{accuracy:.2%}", count, seconds, epochs, f"{everything:.1f}"])
+    table = TableOfNumbers(
+        title=f"Time to {tag} of {at_least:g}",
+        columns=["", "test accuracy", "runs that reach it", "seconds", "epochs", "seconds in all"],
+        rows=rows,
+    )
+    return Measurement(quantities=quantities, tables=[table])
+
+
+_OVER = ("wall_s", "epoch")
+
+
+def _first(run: Run, tag: str, at_least: float, over: str) -> float:
+    """Return the place of the first value that is large enough, infinity if there is none."""
+    places, values = record(run, tag, over=over)
+    found = (place for place, value in zip(places, values, strict=True) if value >= at_least)
+    return next(found, math.inf)
+
+
+def _seconds(run: Run) -> float:
+    places, _ = record(run, "test/accuracy", over="wall_s")
+    return places[-1]
 
 
 def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> Measurement:

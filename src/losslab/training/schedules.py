@@ -39,10 +39,11 @@ class Cosine:
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle:
-    """Up from ``initial`` to 1 in the first ``warmup`` share, then down to ``final``, by cosines.
+    """Up from ``initial`` to 1 in the first ``warmup`` share, then down to ``final``.
 
     The learning rate's part of Smith & Topin 2018; momentum stays as it is
-    (``torch.optim.lr_scheduler.OneCycleLR(cycle_momentum=False)``).
+    (``torch.optim.lr_scheduler.OneCycleLR(cycle_momentum=False)``). ``anneal_strategy``: by half a
+    cosine each (``cos``), or on straight lines (``linear``), a triangle.
 
     >>> schedule = OneCycle(warmup=0.25, initial=0.04, final=0.0)
     >>> schedule(0.0), schedule(0.25)
@@ -52,8 +53,12 @@ class OneCycle:
     warmup: float = 0.3
     initial: float = 0.04
     final: float = 0.0
+    anneal_strategy: str = "cos"
 
     def __post_init__(self) -> None:
+        if self.anneal_strategy not in ("cos", "linear"):
+            given = f"schedule.anneal_strategy={self.anneal_strategy}"
+            raise ValueError(f"{given}; give one of cos, linear")
         for name in ("warmup", "initial", "final"):
             _check_fraction(name, getattr(self, name))
 
@@ -63,7 +68,8 @@ class OneCycle:
             start, end, share = self.initial, 1.0, progress / self.warmup
         else:
             start, end, share = 1.0, self.final, (progress - self.warmup) / (1 - self.warmup)
-        weight = (1 + math.cos(math.pi * share)) / 2
+        is_linear = self.anneal_strategy == "linear"
+        weight = 1 - share if is_linear else (1 + math.cos(math.pi * share)) / 2
         return weight * start + (1 - weight) * end
 
 
