@@ -55,6 +55,8 @@ class Estimate:
     mean: float  # of the metric
     interval: Interval | None  # 95%; ``None`` for fewer than two seeds
     covers: Covers  # which noise the interval holds
+    seeds: tuple[int, ...] = ()  # ascending
+    values: tuple[float, ...] = ()  # each seed's
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Comparison:
     interval: Interval | None  # its 95% interval; ``None`` for fewer than two pairs
     covers: Covers  # which noise the interval holds
     p: float  # two-sided, by flipping the pairs' signs, not corrected
+    values: tuple[float, ...] = ()  # each pair's difference, in the order of ``left.seeds``
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,14 @@ def estimate(sample: Sample) -> Estimate | None:
     if not sample.seeds:
         return None
     interval, covers = _interval(sample.values, sample.examples)
-    mean = float(sample.values.mean())
-    return Estimate(len(sample.seeds), mean, within_range(interval, sample.metric), covers)
+    return Estimate(
+        n=len(sample.seeds),
+        mean=float(sample.values.mean()),
+        interval=within_range(interval, sample.metric),
+        covers=covers,
+        seeds=sample.seeds,
+        values=tuple(sample.values.tolist()),
+    )
 
 
 def _interval(values: FloatArray, examples: FloatArray | None) -> tuple[Interval | None, Covers]:
@@ -190,6 +199,7 @@ def compare(
         interval=interval,
         covers=covers,
         p=sign_flip_p(values),
+        values=tuple(values.tolist()),
     )
 
 
