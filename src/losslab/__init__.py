@@ -2,8 +2,8 @@
 
 Everything is imported when it is first used, so that ``import losslab`` takes no time:
 
-- :func:`train`, :func:`sweep` and :func:`study` do what the commands of these names do, and
-  :func:`evaluate` and :func:`load_model` use what they trained;
+- :func:`train`, :func:`sweep`, :func:`study` and :func:`verify` do what the commands of these names
+  do, and :func:`evaluate` and :func:`load_model` use what they trained;
 - :func:`load_runs`, :func:`load_curves`, :func:`load_predictions` and :func:`load_study` read what
   they left, as pandas tables;
 - :mod:`losses`, :mod:`metrics`, :mod:`models`, :mod:`data`, :mod:`diagnostics` and :mod:`training`
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what is here, for editors and type checkers
     from losslab.api import (
         Run,
         StudyResult,
+        Verification,
         evaluate,
         load_curves,
         load_model,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # what is here, for editors and type checkers
         study,
         sweep,
         train,
+        verify,
     )
 
 __version__ = "0.1.0"
@@ -46,6 +48,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Run",
     "StudyResult",
+    "Verification",
     "data",
     "diagnostics",
     "evaluate",
@@ -61,6 +64,7 @@ __all__ = [
     "sweep",
     "train",
     "training",
+    "verify",
 ]
 
 _PACKAGES = ("data", "diagnostics", "losses", "metrics", "models", "study", "training")

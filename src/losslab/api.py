@@ -22,6 +22,8 @@ from losslab.recording import curves_table, read_predictions
 from losslab.recording.results import Results, read_results
 from losslab.report.statistics import FloatArray, IntArray
 from losslab.study.session import open_study
+from losslab.study.verify import MINUTES, SEEDS
+from losslab.study.verify import verify as verify_study
 from losslab.sweepers.train import plan_sweep, train_one
 from losslab.text import Console
 from losslab.training import process_kept
@@ -55,6 +57,33 @@ class StudyResult:
         verdicts = self.claims["verdict"].value_counts() if len(self.claims) else {}
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
         return f"<StudyResult {self.path}: {counts or 'no claims'}; {len(self.runs)} runs>"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What fresh seeds say of a study's results.
+
+    Attributes:
+        path: The folder of its runs, and of ``verification.md``.
+        reproduced: Whether all runs finished and nothing speaks against the results.
+        numbers: One row per number: ``name`` of the point, ``metric``, ``committed`` mean, the
+            range in which the fresh mean is ``expected``, that mean as ``new``, ``reproduced``.
+        claims: Likewise per claim, with ``verdict`` and ``answer``.
+        contradictions: Where the results contradict themselves.
+        failed: Path to reason, of the runs that failed.
+    """
+
+    path: Path
+    reproduced: bool
+    numbers: pd.DataFrame
+    claims: pd.DataFrame
+    contradictions: tuple[str, ...]
+    failed: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        said = "reproduced" if self.reproduced else "NOT REPRODUCED"
+        compared = f"{len(self.numbers)} numbers, {len(self.claims)} claims"
+        return f"<Verification {self.path}: {said}; {compared}>"
 
 
 def train(
@@ -162,6 +191,60 @@ def study(
         failed = planned.run(session)
     found = {str(f.run.path): f.reason for f in failed}
     return replace(load_study(session.root), failed=found)
+
+
+def verify(
+    name: str,
+    *words: str,
+    seeds: int = SEEDS,
+    points: Iterable[str] | None = None,
+    minutes: float = MINUTES,
+    results: str | Path | None = None,
+    config_dir: str | Path | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> Verification:
+    """Run points of a study on fresh seeds and compare its results with them.
+
+    The same as ``losslab verify``.
+
+    Args:
+        name: Of the study, or a folder with its ``results.json``.
+        *words: Those with which the study was run.
+        seeds: How many fresh ones each point gets.
+        points: Such as ``["mse", "brier:reference"]``, or ``["all"]``; by default those of the
+            claims in their order, as many as are expected to fit into ``minutes``.
+        minutes: See ``points``.
+        results: The file or its folder, if not that in ``experiments``.
+        config_dir: As for :func:`train`.
+        progress: Whether to show how far it is, and its tables.
+        **options: As for :func:`train`.
+
+    Raises:
+        ValueError: No such study, point or results, or they do not fit each other.
+        RuntimeError: The launcher's workers ended before their runs did.
+    """
+    overrides = _overrides((name, *words), options)[1:]
+    with _opened(config_dir) as composer:
+        done = verify_study(
+            composer,
+            name,
+            overrides,
+            console=_console(progress),
+            seeds=seeds,
+            points=None if points is None else list(points),
+            minutes=minutes,
+            results=None if results is None else as_path(results),
+        )
+    numbers = [vars(row) | {"reproduced": row.reproduced} for row in done.found.numbers]
+    return Verification(
+        path=done.path,
+        reproduced=done.found.reproduced and not done.failed,
+        numbers=pd.DataFrame(numbers),
+        claims=pd.DataFrame([vars(row) | {"answer": row.answer} for row in done.found.claims]),
+        contradictions=done.found.contradictions,
+        failed={str(each.run.path): each.reason for each in done.failed},
+    )
 
 
 def load_study(path: str | Path) -> StudyResult:

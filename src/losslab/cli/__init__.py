@@ -22,6 +22,8 @@ losslab: why does squared error underperform cross-entropy for classification?
   losslab study NAME [overrides]     run a study's grid on all cores, then report; all for every
                                      study; --config-dir DIR for custom studies, losses, ... and
                                      the Python code beside them
+  losslab verify STUDY [--seeds N]   its committed numbers and verdicts against fresh seeds;
+                                     exit code 1 if they are not reproduced
   losslab train [overrides]          one run; with -m a Hydra sweep; every Hydra flag works
   losslab report PATH [--to DIR]     tables, claims and figures of the runs that are there
   losslab evaluate RUN [data=...]    a finished run's model on its own or other data
@@ -37,7 +39,10 @@ losslab: why does squared error underperform cross-entropy for classification?
 
 
 def main() -> None:
-    """Run the command line; exit 0, 1 (runs failed), 2 (bad input), 130 or 143 (stopped)."""
+    """Run the command line and exit.
+
+    With 0, 1 (runs failed, results not reproduced), 2 (bad input), 130 or 143 (stopped).
+    """
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra's own use of it
     code = INTERRUPTED
     with terminated_as_interrupted() as asked:
@@ -58,7 +63,7 @@ def main() -> None:
             if not asked:
                 say(message or type(error).__name__)
             code = BAD_INPUT
-        kept = _KEPT if sys.argv[1:2] in (["train"], ["study"]) else ""
+        kept = _KEPT if sys.argv[1:2] in (["train"], ["study"], ["verify"]) else ""
         if asked or code == INTERRUPTED:
             say(f"stopped{kept}")
             code = TERMINATED if asked and asked[0] == signal.SIGTERM else INTERRUPTED

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from losslab.launchers import Failed
 
 _FAILED_RUNS = 1
+_NOT_REPRODUCED = 1
 _MOST_NAMED = 3  # runs that did not even start; more are counted
 _CONFIG_DIR = "a folder with more choices and the code they name"
 
@@ -85,6 +86,58 @@ def study(arguments: list[str]) -> int:
         return failed
 
     return _outcome(run)
+
+
+def verify(arguments: list[str]) -> int:
+    """Compare a study's results with fresh seeds; 1 if something is not reproduced."""
+    parser = _parser(
+        "verify",
+        "Run points of a study again on seeds that it did not use, and say which numbers and "
+        "verdicts of its results.json they reproduce. Exit code 0: all; 1: not all; 2: wrong "
+        "command.",
+    )
+    parser.add_argument("words", nargs="*", help="NAME, or a study's folder; key=value as it had")
+    parser.add_argument("--seeds", type=int, default=5, help="fresh seeds of each point (5)")
+    parser.add_argument(
+        "--points",
+        help="ARM[@CONDITION][:RATE],... or all; if left out, those of the claims in their order",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=3, help="how long points are added without --points (3)"
+    )
+    parser.add_argument(
+        "--results", type=Path, help="a results.json or its folder, if not that in experiments"
+    )
+    parser.add_argument("--config-dir", help=_CONFIG_DIR)
+    given = _parse(parser, arguments)
+    if not given.words or "=" in given.words[0]:
+        raise ValueError("name a study: losslab verify NAME; see `losslab list study`")
+    _find_own_modules()
+    from losslab.experiment import Composer
+
+    name, *overrides = given.words
+    console = Console()
+    reproduced = True
+
+    def run() -> "list[Failed]":
+        nonlocal reproduced
+        with Composer(given.config_dir) as composer:
+            with console.status("composing"):
+                from losslab.study.verify import verify
+            found = verify(
+                composer,
+                name,
+                overrides,
+                console=console,
+                seeds=given.seeds,
+                points=None if given.points is None else given.points.split(","),
+                minutes=given.minutes,
+                results=given.results,
+            )
+        reproduced = found.found.reproduced
+        return [*found.failed]
+
+    return _outcome(run) or (0 if reproduced else _NOT_REPRODUCED)
 
 
 def report(arguments: list[str]) -> int:
@@ -236,6 +289,7 @@ def complete(arguments: list[str], commands: Iterable[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "study": study,
+    "verify": verify,
     "report": report,
     "board": board,
     "list": list_choices,

@@ -130,9 +130,7 @@ def _judged(found: Judgement, p_holm: float | None) -> Judgement:
     claim, pairs, reason = found.claim, found.comparison, ""
     needs_p = not found.exact and (claim.quantity or claim.direction != "equal")
     needed = (1.0 if p_holm is None else p_holm) if needs_p else 0.0
-    rule = partial(
-        verdict, claim.predicted, found.interval, difference=claim.direction in ("less", "greater")
-    )
+    rule = partial(verdict, claim.predicted, found.interval, difference=claim.signed)
     judged = rule(p_holm=needed)
     if judged != rule(p_holm=0.0):
         # Otherwise a reader would see an interval that supports the claim, and no verdict.

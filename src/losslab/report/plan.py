@@ -118,6 +118,11 @@ class Claim(Strict):
         return tuple(side for side in (self.left, self.right, *beyond) if side)
 
     @property
+    def signed(self) -> bool:
+        """Whether it predicts the sign of a difference."""
+        return not self.quantity and self.direction != "equal"
+
+    @property
     def predicted(self) -> Interval:
         """The range in which it predicts the number."""
         if self.quantity:

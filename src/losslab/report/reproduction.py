@@ -1,0 +1,479 @@
+"""Compare a study's results with what the same points give on fresh seeds."""
+
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from scipy import special
+
+from losslab.report import formatting as show
+from losslab.report.claims import RULE, Judgement, Verdict, verdict
+from losslab.report.document import Document, Table
+from losslab.report.estimates import within_range
+from losslab.report.findings import Findings
+from losslab.report.parsing import parse
+from losslab.report.plan import Claim, Plan, Rate, Side
+from losslab.report.results import DIGITS
+from losslab.report.statistics import LEVEL, Interval
+
+FALSE_ALARM = 0.005
+"""How likely it is at most that anything of a right ``results.json`` is said not to reproduce,
+where seeds vary like a normal distribution. See :func:`compare_results` for where they do not."""
+
+NOTICED = 0.9
+"""How likely an error is noticed that is as large as a row says."""
+
+_FILE = "results.json"
+_ROUNDING = 2 * 10.0**-DIGITS  # relative, of a number in ``results.json``, and some more
+
+_OPPOSED: Mapping[str, tuple[Verdict, ...]] = {
+    "supported": ("contradicted", "smaller"),
+    "smaller": ("supported", "contradicted"),
+    "contradicted": ("supported",),
+}
+
+Answer = Literal["reproduced", "not reproduced", "not opposed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """A mean over seeds as ``results.json`` has it."""
+
+    n: int = 0
+    mean: float = math.nan
+    interval: Interval | None = None
+    covers: str = ""
+    by_seed: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Of the seeds."""
+        return tuple(self.by_seed.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A difference of two sides likewise."""
+
+    n: int
+    difference: float
+    left: Number
+    right: Number
+    interval: Interval | None = None
+    covers: str = ""
+    by_seed: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Of the pairs."""
+        return tuple(self.by_seed.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommittedClaim:
+    """A claim likewise."""
+
+    id: str
+    verdict: Verdict
+    quantity: Any = None  # in a claim about one
+    metric: str = ""
+    left: Side | None = None
+    right: Side | None = None
+    beyond: tuple[Side, Side] | None = None
+    direction: str | None = None
+    smallest_effect: float = 0.0
+    measured: Difference | None = None
+    p_holm: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommittedArm:
+    """An arm likewise."""
+
+    chosen: float | None = None  # value of the tuned parameter
+    confirmed: dict[Rate, dict[str, Number]] = field(default_factory=dict)  # by rate, by metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Committed:
+    """What ``results.json`` says of a study, as far as it can be compared."""
+
+    study: str
+    command: str
+    rule: str = ""  # by which its claims were judged
+    arms: dict[str, CommittedArm] = field(default_factory=dict)
+    claims: tuple[CommittedClaim, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.words[:2] != ["losslab", "study"] or len(self.words) < 3:
+            raise ValueError(f"{self.command!r} is no command of a study")
+
+    @property
+    def words(self) -> list[str]:
+        """The words of its command."""
+        return shlex.split(self.command)
+
+    @property
+    def seeds(self) -> set[int]:
+        """All seeds that it names."""
+        found = [
+            n for arm in self.arms.values() for by in arm.confirmed.values() for n in by.values()
+        ]
+        return {seed for number in found for seed in number.by_seed}
+
+
+def parse_results(data: Mapping[str, Any]) -> Committed:
+    """Turn the content of ``results.json`` into what is compared; ``ValueError`` if it is none."""
+    return parse(Committed, data, "results")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A number and what fresh seeds give.
+
+    Attributes:
+        name: Of the point, ``<arm>[@<condition>][:<rate>]``, or the id of the claim.
+        metric: Its tag.
+        committed: The mean, or the difference of a claim.
+        n: On how many seeds.
+        expected: Where the mean of the fresh seeds lies if ``committed`` is right.
+        new: That mean.
+        new_n: On how many seeds.
+        notices: The error of ``committed`` that is noticed with probability :data:`NOTICED`.
+    """
+
+    name: str
+    metric: str
+    committed: float
+    n: int
+    expected: Interval
+    new: float
+    new_n: int
+    notices: float
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether the fresh seeds' mean is as expected."""
+        return self.expected.low <= self.new <= self.expected.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedClaim(Compared):
+    """A claim and what fresh seeds give."""
+
+    verdict: Verdict  # the committed one
+    new_verdict: Verdict  # by the interval of the fresh seeds alone
+    opposed: bool  # whether their interval excludes the verdict, at the table's level
+
+    @property
+    def answer(self) -> Answer:
+        """Whether the verdict is reproduced, or the seeds are too few to say.
+
+        An inconclusive one says nothing that could be reproduced.
+        """
+        if self.opposed or not self.reproduced:
+            return "not reproduced"
+        same = self.new_verdict == self.verdict != "inconclusive"
+        return "reproduced" if same else "not opposed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """What fresh seeds say of a study's results.
+
+    Attributes:
+        numbers: Of the points that were run again.
+        claims: Whose sides were.
+        contradictions: Where ``results.json`` contradicts itself, or the study.
+    """
+
+    numbers: tuple[Compared, ...]
+    claims: tuple[ComparedClaim, ...]
+    contradictions: tuple[str, ...]
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether nothing speaks against ``results.json``."""
+        answers = [claim.answer for claim in self.claims]
+        wrong = self.contradictions or "not reproduced" in answers
+        return not wrong and all(number.reproduced for number in self.numbers)
+
+
+def compare_results(committed: Committed, found: Findings) -> Reproduction:
+    r"""Compare what is committed with what was found at the same points on fresh seeds.
+
+    Both are draws of the same distribution if ``results.json`` is right. Then the mean of m fresh
+    seeds lies within
+
+        x̄ ± t s √(1/n + 1/m)
+
+    of the committed mean x̄ of n seeds, s² being the variance pooled over both and t Student's
+    quantile with n + m − 2 degrees of freedom at the level 1 − 0.005/K (Bonferroni), so that of all
+    K comparisons one fails with a probability of at most 0.005. Every number is a comparison, and a
+    claim is two: its difference, seeds paired, and its verdict. The test part is the same for all
+    runs, so that only seeds add noise.
+
+    Results of versions that wrote no seeds' values have their variance from the interval. If that
+    covers test examples, too, it is too large: less is noticed, and alarms are rarer still.
+
+    Where one seed in five or ten fails, which makes accuracies bimodal, a row fails up to seven
+    times as often (400,000 draws of 10 or 15 and 5 seeds). With two such rows in 32 a right table
+    still fails less than once in 100 times.
+
+    A verdict is opposed if the interval of the fresh seeds alone, at the level 1 − 0.005/K, gives
+    another one that excludes it: outside of the predicted range for ``supported``, inside for
+    ``contradicted``, either or the other sign for ``smaller``. It is reproduced if their 95%
+    interval gives it again (without p-values, which few seeds cannot make small). In between the
+    seeds are too few to say.
+    """
+    numbers = list(_numbers(committed, found))
+    judged = {claim.id: claim for claim in committed.claims}
+    claims = [(judged[j.claim.id], j) for j in found.differences if _comparable(judged, j)]
+    level = 1 - FALSE_ALARM / max(len(numbers) + 2 * len(claims), 1)
+    return Reproduction(
+        numbers=tuple(
+            _compared(name, metric, _moments(before), after, level)
+            for name, metric, before, after in numbers
+        ),
+        claims=tuple(_compared_claim(before, after, level) for before, after in claims),
+        contradictions=tuple(contradictions(committed, found.plan)),
+    )
+
+
+def _numbers(
+    committed: Committed, found: Findings
+) -> Iterator[tuple[str, str, Number, tuple[float, ...]]]:
+    for (arm, rate, metric), measured in found.measured.items():
+        before = committed.arms[arm].confirmed.get(rate, {}).get(metric)
+        same = rate != "own" and found.plan.reference_of(arm) == arm and "own" in found.plan.rates
+        after = measured.estimate
+        if before and after and not same and _enough(before, after.n):
+            yield point_name(arm, rate), metric, before, tuple(after.by_seed.values())
+
+
+def _comparable(judged: Mapping[str, CommittedClaim], judgement: Judgement) -> bool:
+    before, after = judged.get(judgement.claim.id), judgement.comparison
+    if before is None or before.measured is None or after is None:
+        return False
+    return _enough(before.measured, after.n)
+
+
+def _enough(before: Number | Difference, n: int) -> bool:
+    spread = len(before.values) == before.n or before.interval is not None
+    return spread and min(before.n, n) >= 2
+
+
+def point_name(arm: str, rate: str) -> str:
+    """Return what a point is called.
+
+    >>> point_name("mse@two", "own"), point_name("mse@two", "reference")
+    ('mse@two', 'mse@two:reference')
+    """
+    return arm if rate == "own" else f"{arm}:{rate}"
+
+
+@dataclass(frozen=True)
+class _Moments:
+    n: int
+    mean: float
+    variance: float  # of single seeds
+
+
+def _moments(found: Number | Difference) -> _Moments:
+    mean = found.mean if isinstance(found, Number) else found.difference
+    if len(found.values) == found.n:
+        return _Moments(found.n, mean, float(np.var(found.values, ddof=1)))
+    # An interval may be cut at an end of the metric's range.
+    low, high = found.interval or (-math.inf, math.inf)
+    half = max(mean - low, high - mean)
+    # With test examples in it, its degrees of freedom are unknown; many are the careful guess.
+    freedom = found.n - 1 if found.covers == "seeds" else math.inf
+    error = half / float(special.stdtrit(freedom, (1 + LEVEL) / 2))
+    return _Moments(found.n, mean, found.n * error**2)
+
+
+def _compared(
+    name: str, metric: str, before: _Moments, values: Sequence[float], level: float
+) -> Compared:
+    new, m = float(np.mean(values)), len(values)
+    freedom = before.n + m - 2
+    pooled = (before.n - 1) * before.variance + (m - 1) * float(np.var(values, ddof=1))
+    error = math.sqrt(pooled / freedom * (1 / before.n + 1 / m))
+    rounding = _ROUNDING * (abs(before.mean) + math.sqrt(before.variance))
+    quantile = float(special.stdtrit(freedom, (1 + level) / 2))
+    half = quantile * error + rounding
+    return Compared(
+        name=name,
+        metric=metric,
+        committed=before.mean,
+        n=before.n,
+        expected=Interval(before.mean - half, before.mean + half),
+        new=new,
+        new_n=m,
+        notices=float(special.nctdtrinc(freedom, 1 - NOTICED, quantile)) * error + rounding,
+    )
+
+
+def _compared_claim(before: CommittedClaim, after: Judgement, level: float) -> ComparedClaim:
+    assert before.measured is not None
+    assert after.comparison is not None
+    assert after.interval is not None
+    found, claim = after.comparison, after.claim
+    moments = _moments(before.measured)
+    number = _compared(claim.id, claim.metric, moments, tuple(found.by_seed.values()), level)
+    # From 95% to the table's level, with the fewest degrees of freedom that it can have.
+    quantiles = special.stdtrit(found.n - 1, [(1 + level) / 2, (1 + LEVEL) / 2])
+    half = (found.difference - after.interval.low) * float(quantiles[0] / quantiles[1])
+    wide = Interval(found.difference - half, found.difference + half)
+    rule = partial(verdict, claim.predicted, p_holm=0.0, difference=claim.signed)
+    return ComparedClaim(
+        **vars(number),
+        verdict=before.verdict,
+        new_verdict=rule(interval=after.interval),
+        opposed=rule(interval=wide) in _OPPOSED.get(before.verdict, ()),
+    )
+
+
+def document(study: str, found: Reproduction, about: Mapping[str, Any]) -> Document:
+    """Lay out what was found; ``about`` is what the template ``verification.md`` says besides."""
+    failed = [number for number in found.numbers if not number.reproduced]
+    answers = [claim.answer for claim in found.claims]
+    return Document(
+        "verification",
+        {
+            "study": study,
+            # What failed comes first, as a terminal shows only so many rows.
+            "numbers": _table([*failed, *(n for n in found.numbers if n.reproduced)]),
+            "claims": _claims(found.claims),
+            "contradictions": found.contradictions,
+            "noticed": round(100 * NOTICED),
+            "closing": _closing(found, len(failed), answers),
+            **about,
+        },
+    )
+
+
+def _table(numbers: Sequence[Compared]) -> Table:
+    rows = [
+        {
+            "point": number.name,
+            "metric": show.metric_name(number.metric) + show.unit(number.metric),
+            **_columns(number),
+            "ok": "yes" if number.reproduced else "NO",
+        }
+        for number in numbers
+    ]
+    return Table.of(rows, text_columns=2)
+
+
+_SHORT: dict[Answer, str] = {"reproduced": "yes", "not reproduced": "NO", "not opposed": "open"}
+
+
+def _claims(claims: Sequence[ComparedClaim]) -> Table:
+    rows = [
+        {
+            "claim": claim.name,
+            "verdict": claim.verdict,
+            "unit": show.unit(claim.metric, difference=True).strip(),
+            **_columns(claim, signed=True),
+            "ok": {"reproduced": "yes", "not reproduced": "NO", "not opposed": "open"}[
+                claim.answer
+            ],
+        }
+        for claim in claims
+    ]
+    return Table.of(rows, text_columns=3)
+
+
+def _columns(found: Compared, *, signed: bool = False) -> dict[str, str]:
+    metric = found.metric
+    # Of a difference the range is another.
+    expected = found.expected if signed else within_range(found.expected, metric)
+    return {
+        "committed": show.number(metric, found.committed, signed=signed),
+        "expected": show.interval(metric, expected, signed=signed),
+        "fresh": show.number(metric, found.new, signed=signed),
+        "notices": f"±{show.number(metric, found.notices)}",
+    }
+
+
+def _closing(found: Reproduction, failed: int, answers: Sequence[Answer]) -> str:
+    numbers, claims = len(found.numbers), len(answers)
+    text = f"Reproduced: {numbers - failed} of {numbers} numbers"
+    if claims:
+        text += f", {answers.count('reproduced')} of {claims} verdicts"
+    if left := answers.count("not opposed"):
+        text += f" ({left} open: inconclusive, or too few seeds to say)"
+    wrong = failed + answers.count("not reproduced") + len(found.contradictions)
+    if wrong:
+        return f"{text}. NOT REPRODUCED: {wrong}, marked NO or listed above."
+    return f"{text}. Nothing speaks against {_FILE}."
+
+
+def contradictions(committed: Committed, plan: Plan) -> Iterator[str]:
+    """Find what cannot be right in ``results.json``, whatever the runs were; one line each."""
+    for arm, about in committed.arms.items():
+        for rate, numbers in about.confirmed.items():
+            for metric, number in numbers.items():
+                where = f"{point_name(arm, rate)}, {metric}"
+                yield from _of_number(where, number)
+    planned = {claim.id: claim for claim in plan.claims}
+    for claim in committed.claims:
+        if claim.id in planned and claim.measured:
+            yield from _of_claim(committed, claim, planned[claim.id], claim.measured)
+
+
+def _of_number(where: str, number: Number) -> Iterator[str]:
+    if number.n < 1:
+        return
+    if number.values and not _close(number.mean, float(np.mean(number.values)), number.mean):
+        yield f"{where}: the mean is not that of the seeds' values"
+    low, high = number.interval or (-math.inf, math.inf)
+    if not low <= number.mean <= high:
+        yield f"{where}: the mean is not in its interval"
+
+
+def _of_claim(
+    committed: Committed, claim: CommittedClaim, planned: Claim, measured: Difference
+) -> Iterator[str]:
+    if _about(claim) != _about(planned):
+        yield f"claim {claim.id}: it is not the study's claim of that name"
+        return
+    left, right = measured.left, measured.right
+    for side, number in ((claim.left, left), (claim.right, right)):
+        about = side and committed.arms[side.arm].confirmed.get(side.rate, {}).get(claim.metric)
+        if about and about.n == number.n and not _close(about.mean, number.mean, number.mean):
+            yield f"claim {claim.id}: {point_name(*vars(side).values())} has two means"
+    scale = max(abs(left.mean), abs(right.mean))
+    if measured.values and not _close(measured.difference, float(np.mean(measured.values)), scale):
+        yield f"claim {claim.id}: the difference is not that of the seeds' values"
+    if not claim.beyond and not _close(measured.difference, left.mean - right.mean, scale):
+        yield f"claim {claim.id}: the difference is not that of its sides"
+    if measured.interval is None or (claim.reason and claim.verdict == "inconclusive"):
+        return
+    p_holm = 1.0 if claim.p_holm is None else claim.p_holm
+    needed = 0.0 if claim.direction == "equal" else p_holm
+    # Before there was "smaller", such claims were contradicted.
+    signed = planned.signed and committed.rule == RULE
+    follows = verdict(planned.predicted, measured.interval, p_holm=needed, difference=signed)
+    if follows != claim.verdict:
+        yield f"claim {claim.id}: {claim.verdict}, but {follows} by its interval and p"
+
+
+def _about(claim: CommittedClaim | Claim) -> tuple[Any, ...]:
+    beyond = claim.beyond
+    if isinstance(claim, Claim) and claim.beyond:
+        beyond = (claim.beyond.left, claim.beyond.right)
+    return (
+        *(claim.metric, claim.left, claim.right, beyond, claim.direction),
+        float(f"{claim.smallest_effect:.{DIGITS}g}"),
+    )
+
+
+def _close(one: float, other: float, scale: float) -> bool:
+    return abs(one - other) <= _ROUNDING * 2 * abs(scale)

@@ -1,0 +1,287 @@
+"""Verify a study: run some of its confirmed points on fresh seeds and compare the results."""
+
+import math
+import re
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from pathlib import Path
+
+from rich.console import Console
+
+from losslab import report
+from losslab.experiment import Composer, quoted
+from losslab.files import CONFIG_FOLDER, check_generated, read_json, write_atomically
+from losslab.launchers import Failed
+from losslab.report.document import to_console, to_markdown
+from losslab.report.findings import find
+from losslab.report.plan import Plan
+from losslab.report.reproduction import (
+    Committed,
+    Reproduction,
+    compare_results,
+    document,
+    parse_results,
+    point_name,
+)
+from losslab.study.session import SIZES, Session, open_study
+from losslab.study.study import Cell, Point, Study
+from losslab.text import nearest
+
+FOLDER = "verify"
+"""The folder of all verifications, in the output folder."""
+
+PAGE = "verification.md"
+
+SEEDS, MINUTES = 5, 3.0
+"""How many fresh seeds a point gets, and for how long points are added, unless asked otherwise."""
+
+_FIRST_SEED = 1000
+_RESULTS = "results.json"
+# Words of a study's command that leave its results as they are, up to rounding.
+_WITHOUT_EFFECT = re.compile(
+    r"[+~]*(launcher|output_dir|force|data\.(root|cache_dir|download)|"
+    r"trainer\.(device|engine|stack_size|log_every|checkpoint_every|pictures_every|"
+    r"histograms_every))\b"
+)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A verification: its folder, what was compared, and the runs that failed."""
+
+    path: Path
+    found: Reproduction
+    failed: Sequence[Failed]
+
+
+def verify(
+    composer: Composer,
+    name: str,
+    overrides: Sequence[str],
+    *,
+    console: Console,
+    seeds: int = SEEDS,
+    points: Sequence[str] | None = None,
+    minutes: float = MINUTES,
+    results: Path | None = None,
+) -> Verification:
+    """Run points of a study on fresh seeds, in ``verify/NAME``, and compare with its results.
+
+    Args:
+        composer: Open.
+        name: Of the study, or a folder with its ``results.json``.
+        overrides: The words of the command that made the results; those of launchers and devices
+            may differ.
+        console: For progress and the tables.
+        seeds: How many fresh seeds a point gets.
+        points: ``<arm>[@<condition>][:<rate>]`` of the points, or ``all``. By default the sides of
+            the claims in their order, those with a verdict first, then what is left; points are
+            added as long as they are expected to fit into ``minutes``, the first one always.
+        minutes: See ``points``.
+        results: The file, or its folder; by default that in ``experiments``, or else the study's.
+
+    Raises:
+        ValueError: There are no such results or points, or the results are of another study, size
+            or configuration; nothing is written.
+    """
+    began = time.monotonic()
+    if seeds < 2:
+        raise ValueError(f"--seeds {seeds}; give at least 2, as one has no spread")
+    if not minutes > 0:
+        raise ValueError(f"--minutes {minutes:g}; give a positive number")
+    if results is None and (Path(name) / _RESULTS).is_file():
+        results, name = Path(name), ""
+    if not name and results is not None:
+        name = _read(results).words[2]
+    study, session = open_study(composer, name, overrides, console=console, command="")
+    path = results or _usual(session)
+    committed = _read(path)
+    _check(session, committed, overrides, path)
+    if not study.arms:
+        raise ValueError(
+            f"{name} confirms no points, it only has measures; `losslab study {name}` repeats it"
+        )
+    fresh = islice((n for n in count(_FIRST_SEED) if n not in _used(study, committed)), seeds)
+    study = replace(study, confirm_seeds=list(fresh))
+    command = shlex.join(["losslab", "verify", name, *overrides])
+    session = replace(session, name=f"{FOLDER}/{session.name}", command=command)
+    check_generated(session.root / PAGE, below=session.root)
+    return _run(study, session, committed, path, points, until=began + 60 * minutes)
+
+
+def _usual(session: Session) -> Path:
+    """Return the results of a study that are committed, or else of its own folder."""
+    places = [CONFIG_FOLDER.parent / "experiments" / session.name, session.root]
+    found = next((place for place in places if (place / _RESULTS).is_file()), None)
+    if found is None:
+        raise ValueError(
+            f"there are no results of {session.name} to verify, neither in experiments nor in "
+            f"{session.root}; `losslab study` makes them, or name the folder with --results"
+        )
+    return found
+
+
+def _read(path: Path) -> Committed:
+    folder = path.expanduser()
+    file = folder if folder.is_file() else folder / _RESULTS
+    try:
+        return parse_results(read_json(file))
+    except ValueError as error:
+        raise ValueError(
+            f"{file} is no study's {_RESULTS}: {error}; `losslab study NAME` makes one"
+        ) from None
+
+
+def _check(session: Session, committed: Committed, overrides: Sequence[str], path: Path) -> None:
+    """Refuse results of another study, size or configuration."""
+    if committed.study != session.name:
+        sizes = ", ".join(f"study.size={size}" for size in SIZES[1:])
+        raise ValueError(
+            f"{path} holds the results of {committed.study}, not of {session.name}; give that "
+            f"study, or its size ({sizes})"
+        )
+
+    def choosing(words: Iterable[str]) -> set[str]:
+        return {quoted(w) for w in words if "=" in w and not _WITHOUT_EFFECT.match(w)}
+
+    theirs, ours = choosing(committed.words[3:]), choosing(overrides)
+    if theirs != ours:
+        given = shlex.join(sorted(theirs - ours))
+        change = f"add {given}" if given else f"leave out {shlex.join(sorted(ours - theirs))}"
+        raise ValueError(f"{path} was made by `{committed.command}`; {change}")
+
+
+def _used(study: Study, committed: Committed) -> set[int]:
+    of_sets = {seed for about in study.runs.values() for seed in about.seeds}
+    return {*study.tune_seeds, *study.confirm_seeds, *of_sets, *committed.seeds}
+
+
+def _run(
+    study: Study,
+    session: Session,
+    committed: Committed,
+    source: Path,
+    names: Sequence[str] | None,
+    *,
+    until: float,
+) -> Verification:
+    """Do the runs on the study's confirming seeds, which are fresh; compare and write the page."""
+    failed: list[Failed] = []
+    with session.launcher:
+        session.check_overrides(study.varied(session))
+        cells = study.cells(session)
+        if set(committed.arms) != set(cells):
+            differ = ", ".join(sorted(set(committed.arms) ^ set(cells)))
+            raise ValueError(f"{source} and the study do not have the same arms: {differ}")
+        chosen = {n: arm.chosen for n, arm in committed.arms.items() if arm.chosen is not None}
+        plan = replace(study.plan(session, cells, {}), chosen=chosen)
+        points = _points(study, plan, cells.values())
+        wanted = _named(points, names) if names else _ordered(plan, points, committed)
+        wanted = _with_starts(wanted, points)
+        left, seconds = [points[name] for name in wanted], 0.0
+        while True:
+            room = math.inf if names else 1
+            if seconds and not names:
+                # Half of what is expected to fit, as points differ in what they take.
+                room = max(0, (until - time.monotonic()) / seconds / 2)
+            batch, pending = _batch(study, plan, left, room)
+            if not batch:
+                break
+            began = time.monotonic()
+            plan, _, more = study.do(session, plan, "confirm", batch)
+            failed += more
+            left = [point for point in left if point not in batch]
+            if pending:
+                seconds = (time.monotonic() - began) / pending
+    found = compare_results(committed, find(plan, report.load_runs(session.root)))
+    done = {(run.arm, run.rate) for run in plan.confirm}
+    skipped = [name for name, (cell, rate, _) in points.items() if (cell.name, rate) not in done]
+    seeds = study.confirm_seeds
+    about = {
+        "source": f"{source} against seeds {seeds[0]} to {seeds[-1]}, on which it does not rest.",
+        "left_out": list(_left_out(plan, found, skipped)),
+    }
+    page = document(session.name.removeprefix(f"{FOLDER}/"), found, about)
+    write_atomically(session.root / PAGE, to_markdown(page))
+    to_console(page, session.console)
+    return Verification(session.root, found, failed)
+
+
+def _points(study: Study, plan: Plan, cells: Iterable[Cell]) -> dict[str, Point]:
+    """Return the confirmed points by name; the reference's rates are one."""
+    found: dict[str, Point] = {}
+    for cell, rate, value in study.confirming(cells, plan.chosen):
+        if cell.name == cell.reference and any(p[0] is cell for p in found.values()):
+            continue
+        found[point_name(cell.name, str(rate))] = (cell, rate, value)
+    return found
+
+
+def _named(points: Mapping[str, Point], names: Sequence[str]) -> list[str]:
+    """Return the points that are named, by arm or more precisely."""
+    if "all" in names:
+        return list(points)
+    wanted: list[str] = []
+    for name in names:
+        given = re.fullmatch(r"([^@:]*)(?:@([^@:]*))?(?::([^@:]*))?", name)
+        found = [p for p in points if given and _matches(points[p], *given.groups())]
+        if not found:
+            raise ValueError(
+                f"--points {name}: the study has no such point{nearest(name, points)}; there are "
+                f"all, {', '.join(points)}"
+            )
+        wanted += found
+    return list(dict.fromkeys(wanted))
+
+
+def _matches(point: Point, arm: str, condition: str | None, rate: str | None) -> bool:
+    name, _, under = point[0].name.partition("@")
+    return name == arm and condition in (None, under) and rate in (None, point[1])
+
+
+def _ordered(plan: Plan, points: Mapping[str, Point], committed: Committed) -> list[str]:
+    """Return the points in the order in which they count."""
+    settled = {claim.id for claim in committed.claims if claim.verdict != "inconclusive"}
+    claims = sorted(plan.claims, key=lambda claim: claim.id not in settled)
+    sides = [side for claim in claims for side in claim.sides]
+    names = [point_name(side.arm, side.rate) for side in sides]
+    # The reference's rates are one.
+    found = [name if name in points else name.partition(":")[0] for name in names]
+    return list(dict.fromkeys([*(name for name in found if name in points), *points]))
+
+
+def _with_starts(wanted: Sequence[str], points: Mapping[str, Point]) -> list[str]:
+    """Put before each point the one from whose weights it starts."""
+    every = [each for name in wanted for each in (str(points[name][0].start), name)]
+    return list(dict.fromkeys(name for name in every if name in points))
+
+
+def _batch(study: Study, plan: Plan, left: Sequence[Point], room: float) -> tuple[list[Point], int]:
+    """Return points that can be run now, and how many of them are not finished: at most ``room``.
+
+    One that starts from weights that are not there yet has to wait.
+    """
+    there = {run.arm for run in plan.confirm if run.rate == "own"}
+    batch, pending = [], 0
+    for point in left:
+        if point[0].start is not None and point[0].start not in there:
+            continue
+        missing = any(run.pending for run in study.runs_of(plan, point))
+        if pending + missing <= max(room, 0) or not missing:
+            batch.append(point)
+            pending += missing
+    return batch, pending
+
+
+def _left_out(plan: Plan, found: Reproduction, skipped: Sequence[str]) -> Iterator[str]:
+    if skipped:
+        yield f"points, for time (--points or --minutes adds them): {', '.join(skipped)}"
+    compared = {claim.name for claim in found.claims}
+    differences = [claim.id for claim in plan.claims if claim.sides and claim.id not in compared]
+    if differences:
+        yield f"claims about points that were not run: {', '.join(differences)}"
+    if quantities := [claim.id for claim in plan.claims if claim.quantity]:
+        yield f"claims about what measures give: {', '.join(quantities)}"
