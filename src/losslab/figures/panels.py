@@ -77,6 +77,7 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int, shared: bool) -> None:
         axis.axvline(place, color=MUTED, lw=1, ls=(0, (4, 3)), zorder=0)
     for curve, style in zip(panel.curves, _styles(panel.curves), strict=True):
         _curve(axis, curve, style, within=not panel.diagonal)
+        _rings(axis, curve, style, y_from=panel.y_from)
     if panel.x_log:
         axis.set_xscale("log")
     if panel.y_log:
@@ -137,8 +138,14 @@ def _curve(axis: Axes, curve: Curve, style: Style, *, within: bool) -> None:
             axis.vlines(*interval, color=style.color, lw=1.4)
         else:
             axis.fill_between(*interval, color=style.color, alpha=0.15, linewidth=0)
+
+
+def _rings(axis: Axes, curve: Curve, style: Style, *, y_from: float | None) -> None:
+    """Mark the chosen point, and at the lower edge what the axis cuts off."""
     for x, y in zip(curve.x, curve.y, strict=True):
-        if x == curve.ring:
+        if curve.bars and y_from is not None and y < y_from:
+            axis.plot(x, y_from, "v", ms=5, color=style.color, alpha=0.7, clip_on=False)
+        elif x == curve.ring:
             axis.plot(x, y, "o", ms=12, mfc="none", mec=style.color, mew=1.6, clip_on=False)
 
 

@@ -216,7 +216,7 @@ def accuracy_by_value(findings: Findings) -> Figure:
             chosen = findings.chosen(plan.reference)
             marks = () if chosen is None else (chosen,)
             panels.append(Panel(title=plan.label(arm), curves=curves, marks=marks))
-    notes = [show.mean_of(seeds), "ring: chosen"]
+    notes = [show.mean_of(seeds), "ring: chosen", "▾ at the edge: lower"]
     notes += ["bars: 95% interval"] if seeds >= _SEEDS_FOR_BARS else []
     if not plan.conditions:
         notes.append(f"grey, dashed: {plan.reference_label} and its choice")
@@ -237,13 +237,15 @@ def _by_value(
     columns = min(columns, len(panels))
     log = logarithmic([x for panel in panels for curve in panel.curves for x in curve.x])
     y_from = _zoom([y for panel in panels for curve in panel.curves for y in curve.y])
+    labels = {curve.label for panel in panels for curve in panel.curves} - {""}
+    height = 1.4 + 2.3 * -(-len(panels) // columns) + 0.3 * len(labels)
     drawing = Drawing(
         panels=[
             replace(p, x_log=log, percent="shown", y_from=y_from, ticks="values") for p in panels
         ],
-        legend_below=any(curve.label for panel in panels for curve in panel.curves),
+        legend_below=bool(labels),
         columns=columns,
-        size=(1.6 + 2.8 * columns, 1.2 + 2.3 * -(-len(panels) // columns)),
+        size=(max(1.6 + 2.8 * columns, 6.0 if labels else 0.0), height),
         x_label=f"{x_label}{' (logarithmic)' * log}\n{note}",
         y_label=y_label,
         share=True,
@@ -259,7 +261,7 @@ def _zoom(values: Sequence[float]) -> float:
     together, so that a difference of a point can be seen.
     """
     low = float(np.quantile(values, 0.25)) if len(values) else 0.0
-    return max(0.0, 1 - 1.6 * (1 - low)) if low > _CLOSE else 0.0
+    return min(max(0.0, 1 - 1.6 * (1 - low)), 0.98) if low > _CLOSE else 0.0
 
 
 def _curve(points: Mapping[float, Estimate | TuningPoint], *, style: Style, **more: Any) -> Curve:
