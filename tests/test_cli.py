@@ -11,7 +11,7 @@ from running import status
 
 def test_the_shell_completes(losslab, monkeypatch):
     expected = {
-        "losslab st": "train study report board list data evaluate explore",
+        "losslab st": "train study verify report board list data evaluate explore",
         "losslab train loss=me": "loss=mean_absolute_error",
         "losslab train loss=mse optimizer.moment": "optimizer.momentum=",
         "losslab study why": "",

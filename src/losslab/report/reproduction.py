@@ -362,13 +362,17 @@ def _table(numbers: Sequence[Compared]) -> Table:
     rows = [
         {
             "point": number.name,
-            "metric": show.metric_name(number.metric) + show.unit(number.metric),
+            "metric": _short_name(number.metric),
             **_columns(number),
             "ok": "yes" if number.reproduced else "NO",
         }
         for number in numbers
     ]
     return Table.of(rows, text_columns=2)
+
+
+def _short_name(metric: str) -> str:
+    return show.metric_name(metric).removeprefix("test ").removesuffix(" score") + show.unit(metric)
 
 
 _SHORT: dict[Answer, str] = {"reproduced": "yes", "not reproduced": "NO", "not opposed": "open"}

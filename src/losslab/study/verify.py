@@ -278,10 +278,10 @@ def _batch(study: Study, plan: Plan, left: Sequence[Point], room: float) -> tupl
 
 def _left_out(plan: Plan, found: Reproduction, skipped: Sequence[str]) -> Iterator[str]:
     if skipped:
-        yield f"points, for time (--points or --minutes adds them): {', '.join(skipped)}"
+        yield f"points that were not run (--points or --minutes adds them): {', '.join(skipped)}"
     compared = {claim.name for claim in found.claims}
     differences = [claim.id for claim in plan.claims if claim.sides and claim.id not in compared]
     if differences:
-        yield f"claims about points that were not run: {', '.join(differences)}"
+        yield f"claims about such points: {', '.join(differences)}"
     if quantities := [claim.id for claim in plan.claims if claim.quantity]:
         yield f"claims about what measures give: {', '.join(quantities)}"
