@@ -298,8 +298,8 @@ def prior(
         },
         drawings=figure(
             "weight_decay_is_a_prior",
-            f"One weight, {examples} examples, prior of width {std:g}: where {steps} steps with decay "
-            "end. SGD and Adam end at the lowest point of −log likelihood − log prior.",
+            f"One weight, {examples} examples, prior of width {std:g}: where {steps} steps end. "
+            "SGD and Adam end at the lowest point of −log likelihood − log prior.",
             Panel(
                 title="Weight decay and the peak of the posterior",
                 x_label="weight w",
@@ -413,4 +413,4 @@ def _trained(seed: int, epochs: int, first_label: int) -> float:
     fit(model, CrossEntropy(), optimizer, train=(images, truth + first_label), epochs=epochs)
     images, truth = data.tensors("test")
     with torch.inference_mode():
-        return (model(images).argmax(1) == truth + first_label).double().mean().item()
+        return float((model(images).argmax(1) == truth + first_label).double().mean())

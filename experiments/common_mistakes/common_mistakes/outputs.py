@@ -13,6 +13,7 @@ from losslab.figures import Curve, Panel
 from losslab.losses import CrossEntropy, Loss, SquaredError
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, TableOfNumbers
+from losslab.report.statistics import FloatArray
 from losslab.seeding import generator
 from losslab.study.measure import Runs, final_weights, over_seeds, pairs, predictions, record
 
@@ -158,7 +159,7 @@ def _sure(loss: Loss, k: int) -> float:
     """Return the loss of one example for which the network is right and sure."""
     logits = torch.zeros(1, k, dtype=torch.float64)
     logits[0, 0] = 1000.0
-    return loss(logits, torch.tensor([0])).item()
+    return float(loss(logits, torch.tensor([0])))
 
 
 def skipped(runs: Runs, *, count: int, seed: int) -> Measurement:
@@ -241,13 +242,14 @@ def skipped(runs: Runs, *, count: int, seed: int) -> Measurement:
     )
 
 
-def _sizes(loss: Loss, shares: np.ndarray, factor: float) -> np.ndarray:
+def _sizes(loss: Loss, shares: FloatArray, factor: float) -> FloatArray:
     """Return gradient norms where p_y is a share, one wrong class has most, eight have p_y each."""
     p_true = torch.from_numpy(shares)
     rest = p_true.clamp(max=0.01)[:, None].expand(-1, 8) * 1.0
     p = torch.cat([p_true[:, None], 1 - p_true[:, None] - rest.sum(1, keepdim=True), rest], dim=1)
     found = gradient(loss, p.log(), torch.zeros(len(p), dtype=torch.int64))
-    return factor * found.norm(dim=1).numpy()
+    sizes: FloatArray = factor * found.norm(dim=1).numpy()
+    return sizes
 
 
 def _apart(one: Run, other: Run) -> float:

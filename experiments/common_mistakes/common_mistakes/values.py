@@ -102,14 +102,14 @@ def start(runs: Runs, *, num_classes: list[int]) -> Measurement:
 
 
 def _at_zero(loss: Loss, k: int) -> float:
-    return loss(torch.zeros(1, k, dtype=torch.float64), torch.tensor([0])).item()
+    return float(loss(torch.zeros(1, k, dtype=torch.float64), torch.tensor([0])))
 
 
 def _before(run: Run) -> float:
     dataset, model = untrained(run)
     images, labels = dataset.tensors("test")
     with torch.inference_mode():
-        return CrossEntropy()(model(images), labels).item()
+        return float(CrossEntropy()(model(images), labels))
 
 
 def _spread(run: Run) -> float:
@@ -183,7 +183,7 @@ def _floor(k: int, epsilon: float) -> float:
     y[0, 0] += 1 - epsilon
     if epsilon == 0:
         return information.entropy(y).item()  # at infinite logits
-    return CrossEntropy(epsilon)(y.log(), torch.tensor([0])).item()
+    return float(CrossEntropy(epsilon)(y.log(), torch.tensor([0])))
 
 
 def _end(values: Sequence[float]) -> float:
