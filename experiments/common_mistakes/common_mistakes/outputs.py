@@ -27,53 +27,62 @@ def gradient(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
     return found
 
 
+RATES = {
+    "mse_sigmoid_slow": "squared error after sigmoid, rate 0.001",
+    "mse_sigmoid": "rate 0.01",
+    "mse_sigmoid_ten": "rate 0.1",
+    "mse_sigmoid_fast": "rate 0.5",
+}
+
+
 def plateau(runs: Runs, *, num_classes: int) -> Measurement:
     """Show squared error after sigmoid at the plateau where every output is 1/K.
 
     Args:
-        runs: ``cross_entropy`` and ``mse_sigmoid`` at the same rate, ``mse_sigmoid_fast``.
+        runs: :data:`RATES`, and ``cross_entropy`` at the rate of ``mse_sigmoid``.
         num_classes: K.
 
     Returns:
         ``value``, ``output``, ``accuracy``: its value, the mean of its outputs and the accuracy at
-        the end, on the test part; ``cross_entropy``, ``fast``: the accuracies of the others;
-        ``ratio``: cross-entropy's gradient over its own where each says 1/K to every class.
+        the end, on the test part; ``slow_value``, ``slow_output``: likewise at the lowest rate;
+        ``ten``, ``fast``, ``cross_entropy``: the accuracies of the others; ``ratio``:
+        cross-entropy's gradient over its own where each says 1/K to every class.
     """
     loss, k = SquaredError("sigmoid"), num_classes
     label, zero = torch.tensor([0]), torch.zeros(1, k, dtype=torch.float64)
     small = gradient(loss, torch.full_like(zero, -math.log(k - 1)), label)
     ratio = gradient(CrossEntropy(), zero, label).norm() / small.norm()
-    outputs = [predictions(run) for run in runs["mse_sigmoid"]]
-    names = {
-        "mse_sigmoid": "squared error after sigmoid",
-        "mse_sigmoid_fast": "the same, rate × 50",
+    quantities = {
+        "ratio": exact(
+            ratio.item(),
+            1,
+            f"‖gradient in the logits‖ of cross-entropy over squared error's after sigmoid "
+            f"where each says 1/{k} to every class",
+        ),
+        "cross_entropy": accuracies(runs["cross_entropy"], "cross-entropy, rate 0.01"),
     }
-    curves = [over_time(names[n], runs[n], "train/objective") for n in names]
-    learned = [("cross_entropy", "cross-entropy"), *names.items()]
+    for prefix, name in (("", "mse_sigmoid"), ("slow_", "mse_sigmoid_slow")):
+        final = [predictions(run) for run in runs[name]]
+        what = f"on the test part, {RATES[name]}"
+        quantities |= {
+            f"{prefix}value": over_seeds(
+                [loss(*each).item() for each in final], f"final ‖σ(z) − y‖²/K {what}"
+            ),
+            f"{prefix}output": over_seeds(
+                [z.sigmoid().mean().item() for z, _ in final], f"mean final output {what}"
+            ),
+        }
+    for short, name in {"accuracy": "", "ten": "_ten", "fast": "_fast"}.items():
+        full = f"mse_sigmoid{name}"
+        quantities[short] = accuracies(runs[full], f"squared error after sigmoid, {RATES[full]}")
+    curves = [over_time(RATES[name], runs[name], "train/objective") for name in RATES]
     return Measurement(
-        quantities={
-            "value": over_seeds(
-                [loss(*each).item() for each in outputs], "final ‖σ(z) − y‖²/K on the test part"
-            ),
-            "output": over_seeds(
-                [z.sigmoid().mean().item() for z, _ in outputs],
-                "mean final output on the test part",
-            ),
-            "accuracy": accuracies(runs["mse_sigmoid"], names["mse_sigmoid"]),
-            "fast": accuracies(runs["mse_sigmoid_fast"], names["mse_sigmoid_fast"]),
-            "cross_entropy": accuracies(runs["cross_entropy"], "cross-entropy at the same rate"),
-            "ratio": exact(
-                ratio.item(),
-                1,
-                f"‖gradient in the logits‖ of cross-entropy over squared error's after sigmoid "
-                f"where each says 1/{k} to every class",
-            ),
-        },
+        quantities=quantities,
         drawings=figure(
             "sigmoid_plateau",
             "Squared error after sigmoid falls at once to the value of a network that says 1/K to "
-            "everything, (1 − 1/K)/K, and stays. At 50 times the rate it goes on. Mean over seeds "
-            "and 95% interval.",
+            "everything, (1 − 1/K)/K, and leaves it the later the lower its rate; at 0.5 it falls "
+            "past it, to outputs of 0. Mean over seeds and 95% interval.",
             Panel(
                 title="Stuck at 0.09",
                 x_label="step",
@@ -84,7 +93,10 @@ def plateau(runs: Runs, *, num_classes: int) -> Measurement:
                 title="What is learned",
                 x_label="epoch",
                 y_label="validation accuracy (%)",
-                curves=[_accuracy(label, runs[name]) for name, label in learned],
+                curves=[
+                    *(_accuracy(RATES[name], runs[name]) for name in RATES),
+                    _accuracy("cross-entropy, rate 0.01", runs["cross_entropy"]),
+                ],
                 percent="whole",
             ),
         ),
@@ -271,7 +283,7 @@ def binary(runs: Runs) -> Measurement:
     """Compare the accuracy that binary cross-entropy is reported with, and the accuracy.
 
     Args:
-        runs: ``cross_entropy`` and ``binary``; of ``mse_sigmoid``, which guesses, the figure.
+        runs: ``cross_entropy`` and ``binary``; for the figure ``mse_sigmoid_slow``, which guesses.
 
     Returns:
         ``always_no``: the binary accuracy of a network that says no to all of ten classes;
@@ -287,7 +299,7 @@ def binary(runs: Runs) -> Measurement:
             (z.sigmoid(), y) for z, y in map(predictions, runs["binary"])
         ],
         "squared error after sigmoid, at its plateau": [
-            (z.sigmoid(), y) for z, y in map(predictions, runs["mse_sigmoid"])
+            (z.sigmoid(), y) for z, y in map(predictions, runs["mse_sigmoid_slow"])
         ],
     }
     points = {
