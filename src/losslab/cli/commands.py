@@ -3,9 +3,6 @@
 What is heavy is imported when its command runs.
 """
 
-import argparse
-import contextlib
-import io
 import os
 import shlex
 import sys
@@ -13,7 +10,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from losslab.cli.arguments import make_parser as _parser
+from losslab.cli.arguments import parse as _parse
 from losslab.cli.board import start_board
+from losslab.cli.sweeps import best, compare, runs
 from losslab.text import Console, printable, say
 
 if TYPE_CHECKING:
@@ -203,28 +203,14 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "study": study,
     "report": report,
+    "runs": runs,
+    "best": best,
+    "compare": compare,
     "board": board,
     "list": list_choices,
     "data": data,
     "evaluate": evaluate,
 }
-
-
-def _parser(name: str, description: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"losslab {name}", description=description)
-
-
-def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """Read arguments; argparse itself would print its usage before the one line that says why."""
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(printed):
-            return parser.parse_intermixed_args(arguments)
-    except SystemExit as end:
-        if not end.code:
-            raise
-        reason = printed.getvalue().splitlines()[-1].partition("error: ")[2]
-        raise ValueError(f"{reason}; see `{parser.prog} --help`") from None
 
 
 def _find_own_modules() -> None:

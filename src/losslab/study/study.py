@@ -1,7 +1,7 @@
 """A study: ``conf/study/NAME.yaml`` planned, its missing runs done, measured and reported."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
@@ -252,7 +252,7 @@ class Study:
     def run(self, session: Session) -> list[Failed]:
         """Do the missing runs and write the report; return the runs that failed."""
         with session.launcher:
-            session.check_overrides(self._varied(session))
+            session.check_overrides(self.varied(session))
             cells, sets = self.cells(session), self.sets(session)
             # A claim that cannot be judged should not cost a training first.
             plan = self.plan(session, cells, sets)
@@ -297,7 +297,7 @@ class Study:
         if metrics:
             session.check_metrics(metrics, first + [runs[0] for runs in sets.values()])
 
-    def _varied(self, session: Session) -> set[str]:
+    def varied(self, session: Session) -> set[str]:
         """Return the keys that the study itself sets, run by run."""
         if not self.arms:
             return {"seed", "loss"} | {key for about in self.runs.values() for key in about.grid}
@@ -311,36 +311,54 @@ class Study:
         """Run the grid of some arms, choose, and run them on fresh seeds."""
         ready = [cell for cell in cells if cell.start is None or cell.start in plan.chosen]
         grid: list[Point] = [(cell, None, value) for cell in ready for value in cell.values]
-        plan, _, failed = self._do(session, plan, "tune", grid)
+        plan, _, failed = self.do(session, plan, "tune", grid)
         tuned = report.select(report.tuning_points(plan, report.load_runs(session.root)))
         plan = replace(plan, chosen={arm: choice.value for arm, choice in tuned.items()})
+        points = self.confirming(cells, plan.chosen)
+        plan, confirmed, more = self.do(session, plan, "confirm", points)
+        return plan, confirmed, failed + more
+
+    def confirming(self, cells: Iterable[Cell], chosen: Mapping[str, float]) -> list[Point]:
+        """Return the points at which cells are confirmed, given every cell's chosen value."""
         points: list[Point] = []
-        for cell in (cell for cell in cells if cell.name in plan.chosen):
-            reference = plan.chosen.get(cell.reference)
+        for cell in (cell for cell in cells if cell.name in chosen):
+            reference = chosen.get(cell.reference)
             if "own" in self.confirm_at:
-                points.append((cell, "own", plan.chosen[cell.name]))
+                points.append((cell, "own", chosen[cell.name]))
             if reference is not None and "reference" in self.confirm_at:
                 points.append((cell, "reference", reference))
             if reference is not None and cell.arm.scale is not None:
                 points.append((cell, "scaled", reference * cell.arm.scale))
-        plan, confirmed, more = self._do(session, plan, "confirm", points)
-        return plan, confirmed, failed + more
+        return points
 
-    def _do(
-        self, session: Session, plan: Plan, title: Literal["tune", "confirm"], points: list[Point]
-    ) -> tuple[Plan, "Runs", list[Failed]]:
-        """Do the runs of some points; return the plan with them, and them as sets."""
+    def runs_of(self, plan: Plan, point: Point) -> list[Run]:
+        """Return the runs of a point: of the grid without a rate, else on the confirming seeds.
+
+        Runs that start from another arm's weights need those, which the plan names.
+        """
+        cell, rate, value = point
         own = [run for run in plan.confirm if run.rate == "own"]
         own += [run for run in plan.tune if run.value == plan.chosen.get(run.arm)]
-        starts = {(run.arm, run.seed): run.run for run in own}
+        starts = {run.seed: run.run for run in own if run.arm == cell.start}
+        return [
+            cell.run(self.parameter, value, seed, start=starts.get(seed))
+            for seed in (self.confirm_seeds if rate else self.tune_seeds)
+        ]
+
+    def do(
+        self,
+        session: Session,
+        plan: Plan,
+        title: Literal["tune", "confirm"],
+        points: Sequence[Point],
+    ) -> tuple[Plan, "Runs", list[Failed]]:
+        """Do the runs of some points; return the plan with them, and them as sets."""
         planned: list[PlannedRun] = []
         sets: Runs = {}
-        for cell, rate, value in points:
-            for seed in self.tune_seeds if title == "tune" else self.confirm_seeds:
-                start = starts.get((str(cell.start), seed))
-                run = cell.run(self.parameter, value, seed, start=start)
-                sets.setdefault(f"{cell.name}:{rate or value}", []).append(run)
-                planned.append(PlannedRun(cell.name, value, run.seed, run.name, rate))
+        for point in points:
+            cell, rate, value = point
+            runs = sets[f"{cell.name}:{rate or value}"] = self.runs_of(plan, point)
+            planned += [PlannedRun(cell.name, value, run.seed, run.name, rate) for run in runs]
         more: dict[str, Any] = {title: (*getattr(plan, title), *planned)}
         plan = replace(plan, **more)
         runs = [run for members in sets.values() for run in members]
