@@ -1,13 +1,16 @@
 """Commands on the runs that are there: list and delete, rank, compare. None imports torch."""
 
+import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losslab.cli.arguments import make_parser, parse
-from losslab.text import Console, printable, say
+from losslab.text import Console, duration, printable, say
 
 if TYPE_CHECKING:
+    from losslab.recording import Run
     from losslab.recording.inventory import Entry
 
 _STAYED = 1
@@ -58,11 +61,10 @@ def _show(entries: "list[Entry]") -> None:
         counts = str(entry.configurations), str(entry.seeds), decimal(entry.size)
         table.add_row(Text(printable(str(shown(entry.path)))), states, *counts)
     if len(entries) > 1:
-        every = [run for entry in entries for run in entry.runs]
-        counts = str(sum(entry.configurations for entry in entries)), ""
-        # Not the sum: studies share files.
-        size = disk_usage(entry.path for entry in entries)
-        table.add_row("", f"{len(every)} runs", *counts, decimal(size), style="bold")
+        every = sum(len(entry.runs) for entry in entries)
+        configurations = sum(entry.configurations for entry in entries)
+        size = disk_usage(entry.path for entry in entries)  # studies share files
+        table.add_row("", f"{every} runs", str(configurations), "", decimal(size), style="bold")
     console = Console()
     if not console.is_terminal:  # a line for each, for grep and awk
         console = Console(width=10_000)
@@ -99,7 +101,7 @@ def best(arguments: list[str]) -> int:
     parser = make_parser(
         "best",
         "Name the best configuration of a sweep, and that of each loss, by the mean of a metric "
-        "over the finished seeds. Choose by validation, report on test. Of a study, it looks at the "
+        "over the finished seeds. Choose by validation, report on test. In a study it looks at the "
         "tuning seeds.",
     )
     parser.add_argument("path", type=Path, help="of a sweep or a study")
@@ -112,14 +114,14 @@ def best(arguments: list[str]) -> int:
     from losslab.report.sweep_report import best_text
 
     found = rank(given.path, by=given.by, direction=given.direction)
-    _write(best_text(found), str(shown(found.best[0].path)))
+    write_lines(best_text(found), str(shown(found.best[0].path)))
     if len(found.configurations) > 1:
-        _write("")
+        write_lines("")
         to_console(best_document(found), Console())
     return 0
 
 
-def _write(*lines: str) -> None:
+def write_lines(*lines: str) -> None:
     """Print lines of any length, as paths are copied."""
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
@@ -148,8 +150,50 @@ def compare(arguments: list[str]) -> int:
     if given.png is not None:
         draw_contrast(found, given.png, metric=given.by or "val/accuracy")
     sides = (("A", found.left), ("B", found.right))
-    _write(*(f"{name}: {shown(configuration_of(runs[0].path))}" for name, runs in sides))
+    write_lines(*(f"{name}: {shown(configuration_of(runs[0].path))}" for name, runs in sides))
     to_console(comparison_document(found), Console())
     if given.png is not None:
-        _write("", f"Written: {given.png}")
+        write_lines("", f"Written: {given.png}")
+    return 0
+
+
+def end_of_sweep(runs: "Sequence[Run]", seconds: float) -> list[str]:
+    """Return the last lines of a sweep: its best configuration, its time, what to do next."""
+    from losslab.report.findings import sweep
+    from losslab.report.sweep_report import best_text
+
+    lines: list[str] = []
+    folders = sorted({run.root for run in runs})
+    for folder in folders:
+        found = sweep([run for run in runs if run.root == folder], metrics=())
+        lines += filter(None, [best_text(found)])
+    lines.append(f"Time: {duration(seconds)}")
+    for command in ("report", "board"):
+        lines += [f"Next: losslab {command} {shlex.quote(str(folder))}" for folder in folders]
+    return lines
+
+
+def write_tables(path: Path, wanted: Mapping[str, str]) -> int:
+    """Write a sweep or a study in some formats, each to its file or, for ``-``, to the output."""
+    if list(wanted.values()).count("-") > 1:
+        raise ValueError(f"--{' and --'.join(wanted)}: give each a file, as in --csv rates.csv")
+    from losslab import report
+    from losslab.files import write_atomically
+    from losslab.report.exports import FORMATS, export
+
+    (path, *others) = report.studies_and_sweeps(path) or [path]
+    if others:
+        names = ", ".join(map(str, [path, *others][:3])) + (", ..." if len(others) > 2 else "")
+        raise ValueError(f"several studies or sweeps are there; give one of them: {names}")
+    for file in (Path(to) for to in wanted.values() if to != "-"):
+        if file.is_dir() or not file.absolute().parent.is_dir():
+            raise ValueError(f"{file} cannot be written; give a file in a folder that is there")
+    found = export(path)
+    texts = {to: FORMATS[name](found) for name, to in wanted.items()}
+    for to, text in texts.items():
+        if to == "-":
+            sys.stdout.write(printable(text))
+        else:
+            write_atomically(Path(to), text)
+            write_lines(f"Written: {to}")
     return 0

@@ -151,7 +151,8 @@ def _delete_run(path: Path) -> list[str]:
     """Delete a run's files; return the names of what is not losslab's."""
     first, last = Files().status.name, (Files().manifest.name, LOCK_FILE)
     known = {str(name) for name in Files()} - {first, *last}
-    mine, others = [], []
+    mine: list[str] = []
+    others: list[str] = []
     for each in path.iterdir():
         ours = each.name in {first, *last, *known} or _made(each.name)
         regular = stat.S_ISREG(each.lstat().st_mode)

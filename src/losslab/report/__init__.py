@@ -39,6 +39,7 @@ __all__ = [
     "parse_plan",
     "runs_table",
     "select",
+    "studies_and_sweeps",
     "tuning_points",
     "write",
 ]
@@ -59,7 +60,7 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
     Files go beside the runs, or into ``out``; of several studies or sweeps each has a folder of its
     own there. Raises ``ValueError`` as :func:`build`, or for committed results that cannot be read.
     """
-    roots = _studies_and_sweeps(path)
+    roots = studies_and_sweeps(path)
     if not roots and is_claims_page(path):
         console.print(Text(f"Written: {write_claims_page(path)}"), soft_wrap=True)
         return
@@ -80,7 +81,7 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
         raise ValueError("; ".join(errors))
 
 
-def _studies_and_sweeps(path: Path) -> list[Path]:
+def studies_and_sweeps(path: Path) -> list[Path]:
     """Return the studies and sweeps that a folder holds: the folder itself if it is one."""
     runs = ("seed=*", "*/seed=*", "hash=*/*/seed=*", "*/hash=*/seed=*", "hash=*/*/*/seed=*")
 

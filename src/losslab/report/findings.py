@@ -27,7 +27,7 @@ from losslab.report.estimates import (
 from losslab.report.measurement import Evidence, Measurement
 from losslab.report.plan import Claim, Plan, Rate, Side, Step
 from losslab.report.runs import varied_keys
-from losslab.report.selectors import Direction
+from losslab.report.selectors import Goal
 from losslab.report.selectors import direction as usual_direction
 
 ACCURACY = "test/accuracy"
@@ -158,7 +158,7 @@ class Configuration:
     measured: Mapping[str, Measured]  # by metric
     path: Path  # its folder
 
-    def score(self, metric: str, direction: Direction) -> float | None:
+    def score(self, metric: str, direction: Goal) -> float | None:
         """Return what it is ranked by, the higher the better; ``None`` without a finished run.
 
         The mean over its finished runs, or minus it; −∞ if one of them has no such number.
@@ -180,7 +180,7 @@ class Sweep:
     # the best first; where they are equal by loss, then by what was varied, numbers by size
     configurations: tuple[Configuration, ...]
     by: str  # the metric by which they are sorted
-    direction: Direction  # which of its ends is the better one
+    direction: Goal  # which of its ends is the better one
     varied: tuple[str, ...]  # the keys that differ between configurations
     shown: tuple[str, ...]  # those of them worth a column: not what a loss's name already settles
     census: Census  # of the runs that are there
@@ -201,7 +201,7 @@ def sweep(
     runs: Sequence[Run],
     *,
     by: str = VALIDATION,
-    direction: Direction | None = None,
+    direction: Goal | None = None,
     metrics: Sequence[str] = METRICS,
 ) -> Sweep:
     """Group runs by configuration, measure each on its seeds, and sort them.

@@ -7,12 +7,12 @@ from losslab.report.document import Document
 from losslab.report.findings import ACCURACY, VALIDATION, Sweep, sweep
 from losslab.report.plan import PLAN_FILE, load_plan
 from losslab.report.runs import load_runs
-from losslab.report.selectors import Direction, check_recorded
+from losslab.report.selectors import Goal, check_recorded
 from losslab.report.selectors import direction as usual_direction
 from losslab.report.sweep_report import ranking
 
 
-def rank(path: Path, *, by: str = VALIDATION, direction: Direction | None = None) -> Sweep:
+def rank(path: Path, *, by: str = VALIDATION, direction: Goal | None = None) -> Sweep:
     """Return the configurations of a folder, the best first; of a study, on its tuning seeds.
 
     Raises:

@@ -25,11 +25,11 @@ SELECTORS: Mapping[str, Selector] = {
 selector a metric is the final number."""
 
 
-Direction = Literal["maximize", "minimize"]
+Goal = Literal["maximize", "minimize"]
 _LOWER_IS_BETTER = ("nll", "brier", "ece", "objective", "likelihood")
 
 
-def direction(metric: str) -> Direction | None:
+def direction(metric: str) -> Goal | None:
     """Return which end of a metric is the better one, ``None`` where that is not settled.
 
     >>> direction("val/accuracy"), direction("why/calibration/ece_scaled"), direction("optim/lr")

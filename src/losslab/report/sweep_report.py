@@ -63,12 +63,12 @@ def best_text(found: Sweep) -> str:
     """Return one line with the best configuration of all; empty if none has a number."""
     if not found.best:
         return ""
-    best = found.best[0]
+    best, count = found.best[0], len(found.configurations)
     measured = best.measured[found.by]
+    of = f", of {count} configurations" if count > 1 else ""
     return (
         f"Best by {show.metric_name(found.by)}: {configuration_text(found, best)} "
-        f"({measured_text(found.by, measured)}, n = {n_text(measured)}, of "
-        f"{len(found.configurations)} configuration{'s' * (len(found.configurations) > 1)})"
+        f"({measured_text(found.by, measured)}, n = {n_text(measured)}{of})"
     )
 
 
