@@ -7,13 +7,14 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losslab.cli.arguments import make_parser as _parser
 from losslab.cli.arguments import parse as _parse
 from losslab.cli.board import start_board
+from losslab.cli.completion import completions
 from losslab.cli.sweeps import best, compare, end_of_sweep, runs, write_lines, write_tables
 from losslab.text import Console, printable, say
 
@@ -232,13 +233,16 @@ def evaluate(arguments: list[str]) -> int:
     return 0
 
 
-def complete(arguments: list[str], commands: Iterable[str]) -> int:
+def complete(arguments: list[str]) -> int:
     """Answer the shell when TAB is pressed; Hydra knows what follows ``losslab train``."""
     if "COMP_LINE" in os.environ:
         program, *words = os.environ["COMP_LINE"].split(" ")
+        name = words[0] if words else ""
         if len(words) < 2:
-            sys.stdout.write(" ".join(commands) + "\n")
-        if len(words) < 2 or words[0] != "train":
+            sys.stdout.write(" ".join(COMMANDS) + "\n")
+        elif name != "train" and name in COMMANDS:
+            sys.stdout.write(" ".join(completions(name, COMMANDS[name], words[1:])) + "\n")
+        if len(words) < 2 or name != "train":
             return 0
         os.environ["COMP_LINE"] = " ".join([program, *words[1:]])
     return train(["-sc", *arguments])
