@@ -1,6 +1,7 @@
 """One run, or a sweep, from the words of a command: what ``losslab train`` does."""
 
 import argparse
+import sys
 from collections.abc import Collection, Sequence
 
 from rich.text import Text
@@ -62,7 +63,9 @@ def forecast(given: argparse.Namespace) -> list[str]:
     with Composer(given.config_dir) as composer, only_reading() as absent:
         if not given.multirun:
             only_with_m(composer.parse(overrides))
-        sweep = plan_sweep(composer, overrides, console=Console(stderr=True))
+            composer.compose(overrides)  # which refuses lists
+        console = Console(quiet=not sys.stdout.isatty())
+        sweep = plan_sweep(composer, overrides, console=console)
         found = sweep.sweeper.forecast(sweep)
         return [*found.lines(sweep.launcher), *not_checked(absent)]
 
