@@ -5,17 +5,29 @@ from pathlib import Path
 
 import pytest
 
+from losslab.cli.commands import COMMANDS
 from losslab.report.runs import load_runs
+from report.factory import write_run
 from running import status
 
 
 def test_the_shell_completes(losslab, monkeypatch):
     expected = {
-        "losslab st": "train study verify report board list data evaluate explore",
+        "losslab st": " ".join(COMMANDS),
         "losslab train loss=me": "loss=mean_absolute_error",
         "losslab train loss=mse optimizer.moment": "optimizer.momentum=",
         "losslab study why": "",
+        "losslab runs --": "--delete --yes",
+        "losslab report outputs --la": "--latex",
+        "losslab best outp": "outputs/",
+        "losslab compare outputs/": "outputs/rates/",
+        "losslab runs outputs/rates/mse": "outputs/rates/mse-lr=0.1-0a/",
+        "losslab best outputs/rates --by val/": "val/accuracy",
+        "losslab best nowhere/ --by val/": "",
+        "losslab best nowhere/": "",
     }
+    write_run(losslab.folder / "outputs" / "rates", "mse-lr=0.1-0a/seed=0")
+    (losslab.folder / "outputs" / "rates" / "figures").mkdir()
     for line, words in expected.items():
         monkeypatch.setenv("COMP_LINE", line)
         result = losslab.call("-sc", "query=bash")

@@ -136,6 +136,11 @@ def test_what_needs_no_torch_loads_none():
         ("train --help", None),
         ("-sc query=bash", "losslab train loss=m"),
         ("-sc query=bash", "losslab st"),
+        ("-sc query=bash", "losslab compare --"),
+        ("-sc query=bash", "losslab best outputs --by val"),
+        ("runs --help", None),
+        ("best --help", None),
+        ("compare --help", None),
     ],
 )
 def test_what_only_tells_something_loads_nothing_slow(tmp_path, command, line):

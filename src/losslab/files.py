@@ -352,6 +352,12 @@ def as_path(given: object) -> Path:
     return Path(given)
 
 
+def shown(path: Path) -> Path:
+    """Return a path as people write it: from the working folder, if it is below that."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def allow_open_files(wanted: int) -> int:
     """Raise this process's limit on open files, as far as it may; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -36,6 +36,22 @@ def say(text: str) -> None:
     sys.stderr.write(f"losslab: {printable(' '.join(line.split()))}\n")
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    >>> duration(0.3), duration(75), duration(3 * 3600 + 1800), duration(200_000)
+    ('1 s', '1 min 15 s', '3 h 30 min', '2 days 8 h')
+    """
+    units = (("s", 60), ("min", 60), ("h", 24), ("days", 10**9))
+    left, parts = max(round(seconds), 1), []
+    for name, size in units:
+        left, part = divmod(left, size)
+        parts.append((part, "day" if (name, part) == ("days", 1) else name))
+    first = max(place for place, (part, _) in enumerate(parts) if part)
+    told = parts[max(first - 1, 0) : first + 1]
+    return " ".join(f"{part} {name}" for part, name in reversed(told) if part)
+
+
 def out_of_memory(error: BaseException) -> str:
     """Return one line about memory that an error is about; empty for other errors.
 

@@ -119,13 +119,16 @@ def test_a_sweep_is_a_table_by_configuration(tmp_path):
     data = json.loads(texts(results)["results.json"])
     assert data["varied"] == ["optimizer.lr"]
     first = data["configurations"][0]
-    assert (first["group"], first["loss"]) == ("mse-lr=0.01-0a", "mse")
-    assert first["varied"] == {"optimizer.lr": 0.01}
+    # Sorted by validation accuracy.
+    assert (first["group"], first["loss"]) == ("mse-lr=0.1-0a", "mse")
+    assert first["varied"] == {"optimizer.lr": 0.1}
     assert first["metrics"]["test/accuracy"]["n"] == 3
-    assert first["metrics"]["test/accuracy"]["mean"] == pytest.approx(0.51, abs=0.03)
+    assert first["metrics"]["test/accuracy"]["mean"] == pytest.approx(0.6, abs=0.03)
+    assert data["best"] == {"mse": "mse-lr=0.1-0a"}
     text = texts(results)["report.md"].decode()
     assert "failed: mse-lr=1-0b/seed=0: ValueError: lr" in text
     assert "Varied: optimizer.lr." in text
+    assert text.index("## Best configuration for each loss") < text.index("## Configurations")
 
 
 def test_a_sweep_over_a_losss_own_option_keeps_its_settings_apart(tmp_path):
@@ -141,7 +144,7 @@ def test_a_sweep_over_a_losss_own_option_keeps_its_settings_apart(tmp_path):
     assert curves == {"map_gaussian, loss.std=0.1", "map_gaussian, loss.std=1", "mse"}
 
 
-def test_a_sweep_is_sorted_by_loss_and_number(tmp_path):
+def test_what_is_equally_good_is_sorted_by_loss_and_number(tmp_path):
     found = [("mse", 0.1), ("mse", 1e-05), ("mse", 0.02), ("mse", "none"), ("focal", 10.0)]
     for index, (loss, rate) in enumerate(found):
         write_run(tmp_path, f"{loss}-lr={rate}-{index}/seed=0", config={"optimizer": {"lr": rate}})

@@ -41,10 +41,14 @@ def test_a_sweep_is_the_product_of_its_lists(losslab):
     result = losslab.sweep("loss=mse,brier", "optimizer.lr=0.1,0.2", "seed=range(2)", ONE_EPOCH)
     assert len(losslab.runs()) == 8
     assert {status(run) for run in losslab.runs()} == {"done"}
-    assert result.out.splitlines() == [
-        "sweep: 8 runs",
-        "sweep: 8 done, 0 failed, 0 remaining",
+    first, second, best, took, *following = result.out.splitlines()
+    assert (first, second) == ("sweep: 8 runs", "sweep: 8 done, 0 failed, 0 remaining")
+    assert best.startswith("Best by validation accuracy: ")
+    assert best.endswith("n = 2, of 4 configurations)")
+    assert took.startswith("Time: ")
+    assert following == [
         "Next: losslab report outputs/runs",
+        "Next: losslab board outputs/runs",
     ]
     seen = set()
     for run in losslab.runs():

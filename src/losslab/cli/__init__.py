@@ -24,8 +24,13 @@ losslab: why does squared error underperform cross-entropy for classification?
                                      the Python code beside them
   losslab verify STUDY [--seeds N]   its committed numbers and verdicts against fresh seeds;
                                      exit code 1 if they are not reproduced
-  losslab train [overrides]          one run; with -m a Hydra sweep; every Hydra flag works
-  losslab report PATH [--to DIR]     tables, claims and figures of the runs that are there
+  losslab train [overrides]          one run; with -m a Hydra sweep; every Hydra flag works;
+                                     --dry-run counts runs and time, as with study
+  losslab report PATH [--to DIR]     tables, claims and figures of the runs that are there; --csv,
+                                     --latex, --json for one table; --html for a site
+  losslab runs [PATH ...]            what is there, its state and size; --delete
+  losslab best PATH [--by METRIC]    the best configuration, and that of each loss
+  losslab compare A B                two configurations: settings, paired differences; --png FILE
   losslab evaluate RUN [data=...]    a finished run's model on its own or other data
   losslab board [PATH] [--open]      TensorBoard on 127.0.0.1, with links to the answer
   losslab list [GROUP]               what can be chosen: loss, data, model, study, ...
@@ -88,7 +93,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name in ("-sc", "--shell-completion"):
-        return complete(rest, COMMANDS)
+        return complete(rest)
     if name not in COMMANDS:
         meant = difflib.get_close_matches(name, COMMANDS, n=1)
         nearest = f" (did you mean {meant[0]!r}?)" if meant else ""

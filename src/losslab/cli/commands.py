@@ -3,17 +3,19 @@
 What is heavy is imported when its command runs.
 """
 
-import argparse
-import contextlib
-import io
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from losslab.cli.arguments import make_parser as _parser
+from losslab.cli.arguments import parse as _parse
 from losslab.cli.board import start_board
+from losslab.cli.completion import completions
+from losslab.cli.sweeps import best, compare, end_of_sweep, runs, write_lines, write_tables
 from losslab.text import Console, printable, say
 
 if TYPE_CHECKING:
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 _FAILED_RUNS = 1
 _NOT_REPRODUCED = 1
 _MOST_NAMED = 3  # runs that did not even start; more are counted
+_DRY_RUN = "say how many runs there are, are done, and how long the rest takes; write nothing"
+_FLAGS_OF_STUDY = ("--config-dir", "--dry-run", "-h", "--help")
+_TABLES = {
+    "csv": "every configuration with its means and intervals as CSV",
+    "latex": "the same as a LaTeX table",
+    "json": "what results.json holds",
+}
 _CONFIG_DIR = "a folder with more choices and the code they name"
 
 
@@ -33,6 +42,7 @@ def train(arguments: list[str]) -> int:
 
     parser = flags()
     parser.prog = "losslab train"
+    parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
     given = _parse(parser, arguments)
     # Hydra reads no overrides after a flag that follows some.
     flags_first = list(arguments)
@@ -42,21 +52,35 @@ def train(arguments: list[str]) -> int:
     if only_prints(given):
         print_with_hydra(given, words)
         return 0
-    from losslab.sweepers.train import train
+    from losslab.sweepers.train import forecast, train
 
-    return _outcome(lambda: train(given))
+    if given.dry_run:
+        write_lines(*forecast(given))
+        return 0
+    began = time.monotonic()
+
+    def work() -> "list[Failed]":
+        from losslab.launchers import outcome
+
+        runs = train(given)
+        if given.multirun:
+            write_lines(*end_of_sweep(runs, time.monotonic() - began))
+        return outcome(runs)
+
+    return _outcome(work)
 
 
 def study(arguments: list[str]) -> int:
     """Run a study, or all of them, and report."""
     for text in arguments:
-        if text.startswith("-") and not text.startswith(("--config-dir", "-h", "--help")):
+        if text.startswith("-") and not text.startswith(_FLAGS_OF_STUDY):
             raise ValueError(
-                f"{text}: losslab study takes key=value and --config-dir DIR; other flags are for "
-                "losslab train"
+                f"{text}: losslab study takes key=value, --dry-run and --config-dir DIR; other "
+                "flags are for losslab train"
             )
     parser = _parser("study", "Run what is missing of a study on all cores, then report.")
     parser.add_argument("--config-dir", help=_CONFIG_DIR)
+    parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
     parser.add_argument("words", nargs="*", help="NAME or all, and key=value for every run")
     given = _parse(parser, arguments)
     if not given.words or "=" in given.words[0]:
@@ -73,7 +97,9 @@ def study(arguments: list[str]) -> int:
         with Composer(given.config_dir) as composer:
             # For seconds, of which importing torch takes most.
             with console.status("composing"):
+                from losslab.data.cache import only_reading
                 from losslab.study.session import only_in_repository, open_study
+                from losslab.sweepers.train import not_checked
             if name == "all" and (absent := only_in_repository(composer)):
                 say(f"left out, as only losslab's repository has them: {', '.join(absent)}")
             for study in composer.choices("study") if name == "all" else [name]:
@@ -82,7 +108,13 @@ def study(arguments: list[str]) -> int:
                     planned, session = open_study(
                         composer, study, overrides, console=console, command=command
                     )
-                failed += planned.run(session)
+                if given.dry_run:
+                    with only_reading() as unread:
+                        found = planned.forecast(session)
+                    told = [*found.lines(session.launcher), *not_checked(unread)]
+                    write_lines(*(f"{session.name}: {line}" for line in told))
+                else:
+                    failed += planned.run(session)
         return failed
 
     return _outcome(run)
@@ -145,13 +177,28 @@ def report(arguments: list[str]) -> int:
     parser = _parser(
         "report",
         "Report on the runs that are there, finished or not, and write the means over their seeds "
-        "for TensorBoard.",
+        "for TensorBoard. With --csv, --latex or --json write that table and nothing else.",
     )
-    parser.add_argument("path", type=Path, help="of a study, a sweep or all studies")
+    parser.add_argument("path", type=Path, nargs="?", help="of a study, a sweep or all studies")
     to = parser.add_mutually_exclusive_group()
     to.add_argument("--to", type=Path, help="write report.md, report.html, results, figures there")
     to.add_argument("--html", type=Path, help="write committed results as pages to browse there")
+    for name, what in _TABLES.items():
+        parser.add_argument(
+            f"--{name}", metavar="FILE", nargs="?", const="-", help=f"{what}; printed without FILE"
+        )
     given = _parse(parser, arguments)
+    wanted = {name: getattr(given, name) for name in _TABLES if getattr(given, name) is not None}
+    if given.path is None:  # --csv outputs/rates
+        folders = [name for name, to in wanted.items() if Path(to).is_dir()]
+        if not folders:
+            raise ValueError("give the path of a study or a sweep; see `losslab report --help`")
+        given.path, wanted[folders[0]] = Path(wanted[folders[0]]), "-"
+    if wanted:
+        if given.to is not None or given.html is not None:
+            whole = "--to" if given.html is None else "--html"
+            raise ValueError(f"{whole} is for whole reports; give --csv FILE, or leave {whole} out")
+        return write_tables(given.path, wanted)
     from losslab import report
 
     if given.html:
@@ -274,13 +321,16 @@ def explore(arguments: list[str]) -> int:
     return 0
 
 
-def complete(arguments: list[str], commands: Iterable[str]) -> int:
+def complete(arguments: list[str]) -> int:
     """Answer the shell when TAB is pressed; Hydra knows what follows ``losslab train``."""
     if "COMP_LINE" in os.environ:
         program, *words = os.environ["COMP_LINE"].split(" ")
+        name = words[0] if words else ""
         if len(words) < 2:
-            sys.stdout.write(" ".join(commands) + "\n")
-        if len(words) < 2 or words[0] != "train":
+            sys.stdout.write(" ".join(COMMANDS) + "\n")
+        elif name != "train" and name in COMMANDS:
+            sys.stdout.write(" ".join(completions(name, COMMANDS[name], words[1:])) + "\n")
+        if len(words) < 2 or name != "train":
             return 0
         os.environ["COMP_LINE"] = " ".join([program, *words[1:]])
     return train(["-sc", *arguments])
@@ -291,29 +341,15 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "study": study,
     "verify": verify,
     "report": report,
+    "runs": runs,
+    "best": best,
+    "compare": compare,
     "board": board,
     "list": list_choices,
     "data": data,
     "evaluate": evaluate,
     "explore": explore,
 }
-
-
-def _parser(name: str, description: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"losslab {name}", description=description)
-
-
-def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """Read arguments; argparse itself would print its usage before the one line that says why."""
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(printed):
-            return parser.parse_intermixed_args(arguments)
-    except SystemExit as end:
-        if not end.code:
-            raise
-        reason = printed.getvalue().splitlines()[-1].partition("error: ")[2]
-        raise ValueError(f"{reason}; see `{parser.prog} --help`") from None
 
 
 def _find_own_modules() -> None:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,38 @@ def _load(path: Path, name: str) -> Source | None:
         return None
 
 
+class NotDownloadedError(ValueError):
+    """Data are not on this machine, and may not be downloaded now."""
+
+
+_absent: set[str] | None = None
+"""Within :func:`only_reading` the data that were missing."""
+
+
+@contextmanager
+def only_reading() -> Iterator[set[str]]:
+    """Read data without a download, and leave the cache as it is; give the names of what is absent.
+
+    What reads those raises :class:`NotDownloadedError`.
+    """
+    global _absent
+    before, _absent = _absent, set()
+    try:
+        yield _absent
+    finally:
+        _absent = before
+
+
+def check_download(name: str) -> None:
+    """Raise :class:`NotDownloadedError` within :func:`only_reading`."""
+    if _absent is not None:
+        _absent.add(name)
+        raise NotDownloadedError(f"{name} is not on this machine")
+
+
 def _store(source: Source, path: Path) -> None:
+    if _absent is not None:
+        return
     tensors = {key: getattr(source, key).contiguous() for key in _TENSORS}
     for key in _WORDS:
         text = json.dumps(getattr(source, key)).encode()

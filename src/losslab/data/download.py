@@ -14,7 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from losslab.data.cache import cached, stamp
+from losslab.data.cache import cached, check_download, stamp
 from losslab.data.source import Source
 from losslab.files import expanded
 
@@ -67,6 +67,7 @@ class Published(ABC):
             if not download:
                 where = f"{missing[0]} is not under {place} and download=false"
                 raise ValueError(f"{self.name}: {where}; {instead}")
+            check_download(self.name)
             _download(torchvision(self.torchvision_name), root, self.name, instead)
             files, _ = self.find(root)
         read = partial(self.read, root, files)

@@ -5,6 +5,7 @@ from functools import cache, lru_cache
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.data import Dataset
+from losslab.data.cache import NotDownloadedError
 from losslab.data.source import EXAMPLE
 from losslab.experiment.make import make
 
@@ -41,7 +42,14 @@ def load(data: DictConfig, *, content: str | None = None) -> Dataset:
     absent = sorted(str(key) for key in data if OmegaConf.is_missing(data, key))
     if absent:
         raise ValueError(f"data.{absent[0]} has no value; give data.{absent[0]}=...")
-    dataset, found = _load(OmegaConf.to_yaml(data, resolve=True), _source(data) not in _FIXED)
+    try:
+        dataset, found = _load(OmegaConf.to_yaml(data, resolve=True), _source(data) not in _FIXED)
+    except ValueError as error:
+        # Hydra and make have wrapped it.
+        first = error.__cause__ and error.__cause__.__cause__
+        if isinstance(first, NotDownloadedError):
+            raise first from None
+        raise
     if content is not None and found != content:
         raise ValueError(
             f"data={dataset.name}: the images or labels have changed since the command began, or "

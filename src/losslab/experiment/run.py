@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from losslab.data.cache import NotDownloadedError
 from losslab.experiment.build import build, check_optimizer
 from losslab.experiment.compose import usual_choices
 from losslab.experiment.dry_run import dry_run
@@ -64,9 +65,12 @@ def prepare(
             if at_any_rate in built:
                 check_optimizer(there)
             else:
-                parts = build(there)
-                if kind not in built:
-                    built[kind] = dry_run(parts)
+                try:
+                    parts = build(there)
+                    if kind not in built:
+                        built[kind] = dry_run(parts)
+                except NotDownloadedError:  # nobody is about to train it, see only_reading
+                    built[kind] = frozenset()
                 built[at_any_rate] = built[kind]
             built[run.digest] = built[at_any_rate]
         if not config.force and run.ends_as is None:

@@ -35,6 +35,11 @@ class Launcher(ABC):
     device: Literal["cpu", "cuda"] | None = None
     """What ``trainer.device=auto`` means for its workers; ``None`` for those on this machine."""
 
+    @property
+    def at_once(self) -> int | None:
+        """How many runs it does at the same time, ``None`` where that is not known before."""
+        return None
+
     def __enter__(self) -> Self:
         return self
 

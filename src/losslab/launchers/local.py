@@ -22,6 +22,11 @@ _TRACKER = "ignore:resource_tracker:UserWarning"
 class Serial(Launcher):
     """One after another, in this process."""
 
+    @property
+    def at_once(self) -> int:
+        """One."""
+        return 1
+
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
         """Do one item after another."""
         return list(map(perform, work))
@@ -44,6 +49,13 @@ class Joblib(Launcher):
                 f"launcher.workers={self.workers}; give a number of processes from 1 up, "
                 "or -1 for one per core"
             )
+
+    @property
+    def at_once(self) -> int:
+        """One for each worker."""
+        import joblib
+
+        return int(joblib.cpu_count()) if self.workers == -1 else self.workers
 
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
         """Do all items; the processes stay for the next call."""

@@ -6,7 +6,8 @@ them, by the first two hex digits of the SHA-256 of their names. Existing folder
 """
 
 import hashlib
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from losslab.files import lock
@@ -46,6 +47,39 @@ def place(
         for name in missing if full or not only_spread else ():
             made = _spread(parent, name) if full else parent / name
             made.mkdir(parents=True, exist_ok=True)
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """Yield the run directories in a folder, or itself if it is one, without looking into them."""
+    if root.name.startswith("seed="):
+        yield root
+        return
+    for folder, below, _ in os.walk(root):
+        runs = [Path(folder, name) for name in below if name.startswith("seed=")]
+        yield from (run for run in runs if any(run.iterdir()))  # an empty one has not begun
+        below[:] = [name for name in below if not name.startswith("seed=")]
+
+
+def configuration_of(run: Path) -> Path:
+    """Return the folder of a run's configuration, given the run's directory.
+
+    >>> configuration_of(Path("outputs/rates/hash=0a/mse-0123abcd/hash=1b/seed=0")).as_posix()
+    'outputs/rates/hash=0a/mse-0123abcd'
+    """
+    return _without_spread(run.parent)
+
+
+def sweep_of(run: Path) -> Path:
+    """Return the folder of a run's sweep or study, given the run's directory.
+
+    >>> sweep_of(Path("outputs/rates/hash=0a/mse-0123abcd/seed=0")).as_posix()
+    'outputs/rates'
+    """
+    return _without_spread(configuration_of(run).parent)
+
+
+def _without_spread(folder: Path) -> Path:
+    return folder.parent if folder.name.startswith("hash=") else folder
 
 
 def _spread(parent: Path, name: str) -> Path:

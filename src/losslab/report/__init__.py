@@ -40,6 +40,7 @@ __all__ = [
     "prepare_board",
     "runs_table",
     "select",
+    "studies_and_sweeps",
     "tuning_points",
     "write",
     "write_site",
@@ -63,7 +64,7 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
     Files go beside the runs, or into ``out``; of several studies or sweeps each has a folder of its
     own there. Raises ``ValueError`` as :func:`build`, or for committed results that cannot be read.
     """
-    roots = _studies_and_sweeps(path)
+    roots = studies_and_sweeps(path)
     if not roots and is_claims_page(path):
         for page in write_claims_pages(path):
             console.print(Text(f"Written: {page}"), soft_wrap=True)
@@ -103,7 +104,7 @@ def write_site(folder: Path, out: Path, *, console: Console) -> None:
     console.print(Text(f"Written: {out / 'index.html'}, {len(pages)} files"), soft_wrap=True)
 
 
-def _studies_and_sweeps(path: Path) -> list[Path]:
+def studies_and_sweeps(path: Path) -> list[Path]:
     """Return the studies and sweeps that a folder holds: the folder itself if it is one."""
     runs = ("seed=*", "*/seed=*", "hash=*/*/seed=*", "*/hash=*/seed=*", "hash=*/*/*/seed=*")
 
@@ -191,7 +192,7 @@ def prepare_board(path: Path) -> list[Path]:
     from losslab.report import best  # with TensorBoard's protocol buffers
 
     found = []
-    for root in _studies_and_sweeps(path):
+    for root in studies_and_sweeps(path):
         try:
             if root != path:
                 check_generated(root, below=path)

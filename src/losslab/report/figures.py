@@ -19,7 +19,7 @@ from losslab.files import is_generated
 from losslab.report import formatting as show
 from losslab.report.claims import Judgement
 from losslab.report.estimates import Estimate, TuningPoint
-from losslab.report.findings import ACCURACY, Findings, Sweep
+from losslab.report.findings import ACCURACY, Findings, Sweep, by_loss
 from losslab.report.over_seeds import means_over_seeds
 from losslab.report.plan import Arm, Plan, Rate, Side, in_condition
 from losslab.report.statistics import Interval
@@ -55,7 +55,7 @@ def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
     """Draw accuracy against the learning rate where a curve has two points; return the files."""
     curves: dict[str, dict[float, Estimate]] = {}
     losses = {}
-    for configuration in found.configurations:
+    for configuration in sorted(found.configurations, key=by_loss):
         rate, level = configuration.varied.get(RATE), configuration.measured[ACCURACY].estimate
         if isinstance(rate, int | float) and level:
             name = curve_name(found, configuration)

@@ -1,14 +1,16 @@
 """Everything that a report says, measured once; text, figures and data follow from it."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from losslab.figures import Drawing
-from losslab.recording import Run, flatten
+from losslab.recording import Run, configuration_of, flatten
 from losslab.report.claims import Judgement, judge
 from losslab.report.estimates import (
     Choice,
@@ -26,10 +28,13 @@ from losslab.report.estimates import (
 from losslab.report.measurement import Evidence, Measurement
 from losslab.report.plan import Claim, Plan, Rate, Side, Step
 from losslab.report.runs import naming_keys, varied_keys
+from losslab.report.selectors import Goal
+from losslab.report.selectors import direction as usual_direction
 
 ACCURACY = "test/accuracy"
 PROPER_SCORES = ("test/nll", "test/brier", "test/ece")
 METRICS = (ACCURACY, *PROPER_SCORES)
+VALIDATION = "val/accuracy"
 _NOT_ENVIRONMENT = {"command", "choices", "start", "end", "resumed_at_step"}
 
 
@@ -175,21 +180,63 @@ class Configuration:
     # those keys of the config that differ between configurations, and their values
     varied: Mapping[str, Any]
     measured: Mapping[str, Measured]  # by metric
+    path: Path  # its folder
+
+    def score(self, metric: str, direction: Goal) -> float | None:
+        """Return what it is ranked by, the higher the better; ``None`` without a finished run.
+
+        The mean over its finished runs, or minus it; −∞ if one of them has no such number.
+        """
+        measured = self.measured[metric]
+        if measured.without:
+            return -math.inf
+        if measured.estimate is None:
+            return None
+        # Means of the same numbers in another order differ in the last digit, and are ties.
+        mean = round(measured.estimate.mean, 12)
+        return mean if direction == "maximize" else -mean
 
 
 @dataclass(frozen=True)
 class Sweep:
     """What a folder of runs without a plan holds."""
 
-    configurations: tuple[Configuration, ...]  # by loss, then by what was varied, numbers by size
+    # the best first; where they are equal by loss, then by what was varied, numbers by size
+    configurations: tuple[Configuration, ...]
+    by: str  # the metric by which they are sorted
+    direction: Goal  # which of its ends is the better one
     varied: tuple[str, ...]  # the keys that differ between configurations
     shown: tuple[str, ...]  # those of them worth a column: not what a loss's name already settles
     census: Census  # of the runs that are there
     environment: Mapping[str, tuple[str, ...]]  # manifest key to the distinct values of the runs
 
+    @property
+    def best(self) -> tuple[Configuration, ...]:
+        """The best configuration of each loss, the best of all first."""
+        found: dict[str, Configuration] = {}
+        for configuration in self.configurations:
+            score = configuration.score(self.by, self.direction)
+            if score is not None and score > -math.inf:
+                found.setdefault(configuration.loss, configuration)
+        return tuple(found.values())
 
-def sweep(runs: Sequence[Run]) -> Sweep:
-    """Group runs by configuration and measure each on its seeds."""
+
+def sweep(
+    runs: Sequence[Run],
+    *,
+    by: str = VALIDATION,
+    direction: Goal | None = None,
+    metrics: Sequence[str] = METRICS,
+) -> Sweep:
+    """Group runs by configuration, measure each on its seeds, and sort them.
+
+    Args:
+        runs: Finished or not.
+        by: The metric to sort by.
+        direction: Which end of it is the better one; by default as it is known.
+        metrics: What to measure besides.
+    """
+    direction = direction or usual_direction(by) or "maximize"
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
@@ -209,13 +256,21 @@ def sweep(runs: Sequence[Run]) -> Sweep:
                 varied={key: configs[group][key] for key in varied if key in configs[group]},
                 measured={
                     metric: sampler.measure(sampler.sample(names, metric), names)
-                    for metric in METRICS
+                    for metric in (by, *metrics)
                 },
+                path=configuration_of(members[0].path),
             )
         )
     by_name = {run.name: run for run in runs}
+
+    def rank(configuration: Configuration) -> float:
+        score = configuration.score(by, direction)
+        return math.inf if score is None else -score
+
     return Sweep(
-        configurations=tuple(sorted(configurations, key=_order)),
+        configurations=tuple(sorted(sorted(configurations, key=by_loss), key=rank)),
+        by=by,
+        direction=direction,
         varied=varied,
         shown=naming_keys(
             [configuration.loss for configuration in configurations],
@@ -226,7 +281,8 @@ def sweep(runs: Sequence[Run]) -> Sweep:
     )
 
 
-def _order(configuration: Configuration) -> tuple[Any, ...]:
+def by_loss(configuration: Configuration) -> tuple[Any, ...]:
+    """Return what sorts configurations by loss, then by what was varied, numbers by size."""
     values = configuration.varied.values()
     numbers_first = (
         (0, value, "") if isinstance(value, int | float) else (1, 0, str(value)) for value in values

@@ -47,6 +47,8 @@ def sweep_data(found: Sweep) -> dict[str, Any]:
     """Return all that a sweep's report says."""
     return {
         "varied": found.varied,
+        "sorted_by": found.by,
+        "best": {best.loss: best.group for best in found.best},
         "configurations": [
             {
                 "group": configuration.group,

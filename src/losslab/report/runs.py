@@ -1,14 +1,13 @@
 """The runs below a folder, and as a table."""
 
 import math
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from losslab.recording import Run, flatten
+from losslab.recording import Run, flatten, run_folders
 
 
 def load_runs(root: Path) -> list[Run]:
@@ -22,7 +21,7 @@ def load_runs(root: Path) -> list[Run]:
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; give one that holds runs, such as outputs/runs")
     root = root.resolve()
-    paths = [root] if root.name.startswith("seed=") else list(_run_folders(root))
+    paths = list(run_folders(root))
     above = root
     while any(_short(path, above).count("/") == 0 for path in paths):
         above = above.parent
@@ -89,14 +88,6 @@ def naming_keys(losses: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
 
     varied = varied_keys([config for config in configs if config])
     return tuple(key for key in varied if not (key.startswith("loss.") and settled(key)))
-
-
-def _run_folders(root: Path) -> Iterator[Path]:
-    """Yield the run directories below a folder, without looking into them."""
-    for folder, below, _ in os.walk(root):
-        runs = [Path(folder, name) for name in below if name.startswith("seed=")]
-        yield from (run for run in runs if any(run.iterdir()))  # an empty one has not begun
-        below[:] = [name for name in below if not name.startswith("seed=")]
 
 
 def _short(path: Path, above: Path) -> str:

@@ -1,7 +1,7 @@
 """Metric selectors: ``<tag>@<selector>`` names a number of a tag's values while training."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from losslab.recording import Run
 from losslab.text import nearest
@@ -25,6 +25,42 @@ SELECTORS: Mapping[str, Selector] = {
 selector a metric is the final number."""
 
 
+Goal = Literal["maximize", "minimize"]
+_LOWER_IS_BETTER = ("nll", "brier", "ece", "objective", "likelihood")
+
+
+def direction(metric: str) -> Goal | None:
+    """Return which end of a metric is the better one, ``None`` where that is not settled.
+
+    >>> direction("val/accuracy"), direction("why/calibration/ece_scaled"), direction("optim/lr")
+    ('maximize', 'minimize', None)
+    """
+    tag, selector = split(metric)
+    measure = tag.rpartition("/")[2].removeprefix("adaptive_").removesuffix("_scaled")
+    if selector in ("start", "fall"):
+        return None
+    return (
+        "maximize" if measure == "accuracy" else "minimize" if measure in _LOWER_IS_BETTER else None
+    )
+
+
+def recorded(runs: Iterable[Run]) -> list[str]:
+    """Return the tags of which finished runs have a final number, validation and test first."""
+    found = {tag for run in runs for tag in run.summary if "/" in tag}
+    first = {"val": 0, "test": 1, "train": 2}
+    return sorted(found, key=lambda tag: (first.get(tag.partition("/")[0], 3), tag))
+
+
+def check_recorded(metric: str, runs: Sequence[Run], *, where: str) -> None:
+    """Raise ``ValueError`` with the metrics that there are, unless a finished run has this one."""
+    tag, known = split(metric)[0], recorded(runs)
+    if tag not in known:
+        raise ValueError(
+            f"{where} {metric}: no finished run has it{nearest(tag, known)}; there are "
+            f"{', '.join(known) or 'none yet'}"
+        )
+
+
 def split(metric: str) -> tuple[str, str]:
     """Return tag and selector of a metric; ``ValueError`` for an unknown selector.
 
@@ -43,9 +79,9 @@ def split(metric: str) -> tuple[str, str]:
 def number(run: Run, metric: str) -> float | None:
     """Return a metric of a run, finished or not; ``None`` where it was not recorded."""
     tag, selector = split(metric)
-    recorded = [record[tag] for record in run.evaluations if tag in record]
+    values = [record[tag] for record in run.evaluations if tag in record]
     if selector:
-        return SELECTORS[selector].select(recorded) if recorded else None
+        return SELECTORS[selector].select(values) if values else None
     if tag in run.summary:
         return run.summary[tag]
-    return recorded[-1] if recorded and run.status == "diverged" else None
+    return values[-1] if values and run.status == "diverged" else None

@@ -1,6 +1,6 @@
 """The report of a plain sweep, and its figure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from losslab.report import formatting as show
@@ -14,31 +14,62 @@ _TERMINAL_KEYS = 3
 
 
 def sweep_document(found: Sweep, figures: Collection[str] = ()) -> Document:
-    """Lay out a sweep: one table, its figure, and what is missing."""
+    """Lay out a sweep: the best of each loss, all configurations, the figure, what is missing."""
     several = len({configuration.loss for configuration in found.configurations}) > 1
+    content = {
+        "by": show.metric_name(found.by),
+        "varied": ", ".join(["loss"] * several + [key_text(key) for key in found.shown]),
+        "best": ranking(found, found.best)
+        if len(found.configurations) > 1 and found.best
+        else None,
+        "configurations": ranking(found, found.configurations, METRICS),
+        **runs_and_machine(found.census, found.environment, figures),
+    }
+    return Document("sweep", content)
+
+
+def ranking(
+    found: Sweep, configurations: Sequence[Configuration], metrics: Sequence[str] = (ACCURACY,)
+) -> Table:
+    """Return a table with a row for each configuration, in their order."""
+    shown = list(dict.fromkeys([found.by, *metrics]))
     # Two keys can have the same heading: that of a part which is absent from some configurations.
-    columns = ("folder", "loss", *map(key_text, found.shown), "n", *map(show.metric_name, METRICS))
+    columns = ("folder", "loss", *map(key_text, found.shown), "n", *map(show.metric_name, shown))
     rows = [
         (
             configuration.group,
             configuration.loss,
             *(value_text(configuration.varied.get(key)) for key in found.shown),
-            n_text(configuration.measured[ACCURACY]),
-            *(measured_text(metric, configuration.measured[metric]) for metric in METRICS),
+            n_text(configuration.measured[found.by]),
+            *(measured_text(metric, configuration.measured[metric]) for metric in shown),
         )
-        for configuration in found.configurations
+        for configuration in configurations
     ]
     n = 2 + len(found.shown)
     # The folder's name says what was varied, too, and is shorter than many columns.
     what = range(1, n) if len(found.shown) <= _TERMINAL_KEYS else range(1)
-    content = {
-        "varied": ", ".join(["loss"] * several + [key_text(key) for key in found.shown]),
-        "configurations": Table(
-            columns, tuple(rows), text_columns=n, terminal=(*what, n, n + 1, n + 2)
-        ),
-        **runs_and_machine(found.census, found.environment, figures),
-    }
-    return Document("sweep", content)
+    terminal = (*what, *range(n, min(n + 3, len(columns))))
+    return Table(columns, tuple(rows), text_columns=n, terminal=terminal)
+
+
+def configuration_text(found: Sweep, configuration: Configuration) -> str:
+    """Return a configuration in words: ``mse, optimizer.lr=0.1``."""
+    keys = [key for key in found.shown if key in configuration.varied]
+    values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in keys]
+    return ", ".join([configuration.loss, *values])
+
+
+def best_text(found: Sweep) -> str:
+    """Return one line with the best configuration of all; empty if none has a number."""
+    if not found.best:
+        return ""
+    best, count = found.best[0], len(found.configurations)
+    measured = best.measured[found.by]
+    of = f", of {count} configurations" if count > 1 else ""
+    return (
+        f"Best by {show.metric_name(found.by)}: {configuration_text(found, best)} "
+        f"({measured_text(found.by, measured)}, n = {n_text(measured)}{of})"
+    )
 
 
 def key_text(key: str) -> str:

@@ -75,6 +75,10 @@ class Session:
                     "itself; change the keys of study. instead, or sweep with `losslab train -m`"
                 )
 
+    def count_shared(self, runs: Iterable[Run]) -> int:
+        """Return how many of the runs that are missing another study has finished."""
+        return sum(run.pending and self._shared.find(run) is not None for run in runs)
+
     def do(
         self, runs: Sequence[Run], title: str, *, checked: Callable[[], None] = lambda: None
     ) -> list[Failed]:
@@ -107,6 +111,8 @@ class Session:
         for run in runs:
             if run.finished:  # what it lacks, another seed may have
                 found.update(run.summary, (f"why/{name}/" for name in run.composed.diagnostics))
+        if frozenset() in self._built.values():
+            return  # of data that are not there nothing is known
         for where, metric in metrics:
             tag, _ = split(metric)
             below = "/".join([*tag.split("/")[:2], ""])

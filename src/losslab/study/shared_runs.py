@@ -34,28 +34,36 @@ class SharedRuns:
 
     def take(self, run: Run) -> bool:
         """Give a planned run the files of a finished one; return whether there was one."""
+        path = self.find(run)
+        if path is None:
+            return False
+        status = Run.at(path).status
+        assert status is not None
+        make_room([run])
+        with run.lock() as mine:
+            if not mine or not run.pending:
+                return False
+            run.clear()
+            for file in path.iterdir():
+                if file.is_file() and file.name not in _ITS_OWN:
+                    _link(file, run.path / file.name)
+            write_atomically(run.files.config, resolved(run.composed))
+            run.finish(status)
+        return True
+
+    def find(self, run: Run) -> Path | None:
+        """Return the directory of a finished run that is the same as a planned one."""
         values = OmegaConf.to_container(run.composed, resolve=True)
         custom = any(not path.startswith(_NOT_CUSTOM) for path, _ in targets(values, ""))
         if self._code["dirty"] or custom or run.composed["force"]:
-            return False
+            return None
         for path in self._equal_to(run):
             other = Run.at(path)
             status, about = other.status, other.manifest
             same = {key: about.get(key) for key in _CODE} == self._code
-            if status not in FINISHED or not same or other.altered:
-                continue
-            make_room([run])
-            with run.lock() as mine:
-                if not mine or not run.pending:
-                    return False
-                run.clear()
-                for file in path.iterdir():
-                    if file.is_file() and file.name not in _ITS_OWN:
-                        _link(file, run.path / file.name)
-                write_atomically(run.files.config, resolved(run.composed))
-                run.finish(status)
-            return True
-        return False
+            if status in FINISHED and same and not other.altered:
+                return path
+        return None
 
     def _equal_to(self, run: Run) -> list[Path]:
         if self._places is None:

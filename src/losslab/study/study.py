@@ -14,6 +14,7 @@ from losslab import report
 from losslab.experiment.arguments import check_arguments
 from losslab.experiment.make import make
 from losslab.launchers import Failed
+from losslab.launchers.forecast import Forecast
 from losslab.recording import Run, locate, manifest, write_atomically, write_json
 from losslab.report.measurement import Evidence, Measurement
 from losslab.report.parsing import Strict, parse
@@ -283,6 +284,56 @@ class Study:
         report.build(session.root, console=session.console)
         return failed
 
+    def forecast(self, session: Session) -> Forecast:
+        """Return the runs as far as they are known, checked as far as that writes nothing."""
+        session.check_overrides(self.varied(session))
+        cells, sets = self.cells(session), self.sets(session)
+        plan = self.plan(session, cells, sets)
+        self._check_names(session, plan, cells, sets)
+        runs = [run for members in sets.values() for run in members]
+        more = 0
+        for later in (False, True):
+            stage = [cell for cell in cells.values() if bool(cell.start) is later]
+            tuned = len(self.tune_seeds) * sum(len(cell.values) for cell in stage)
+            # The rates at which the reference is confirmed are one.
+            sides = [
+                1 if cell.name == cell.reference else
+                len(self.confirm_at) + (cell.arm.scale is not None)
+                for cell in stage
+            ]  # fmt: skip
+            confirmed = len(self.confirm_seeds) * sum(sides)
+            # Weights to start from are known once they are there.
+            if later and (more or any(run.pending for run in runs)):
+                more += tuned + confirmed
+                continue
+            grid: list[Point] = [(cell, None, value) for cell in stage for value in cell.values]
+            plan, tuning = self._planned(plan, "tune", grid)
+            found = [run for members in tuning.values() for run in members]
+            runs += found
+            if any(run.pending for run in found):
+                more += confirmed
+            elif found:
+                choices = report.select(report.tuning_points(plan, report.load_runs(session.root)))
+                plan = replace(plan, chosen={arm: choice.value for arm, choice in choices.items()})
+                points = self.confirming(stage, plan.chosen)
+                plan, confirming = self._planned(plan, "confirm", points)
+                runs += [run for members in confirming.values() for run in members]
+        runs = list(dict.fromkeys(runs))
+        return Forecast(runs, more=more, shared=session.count_shared(runs))
+
+    def _planned(
+        self, plan: Plan, title: Literal["tune", "confirm"], points: Sequence[Point]
+    ) -> tuple[Plan, "Runs"]:
+        """Return the plan with the runs of some points, and them as sets."""
+        planned: list[PlannedRun] = []
+        sets: Runs = {}
+        for point in points:
+            cell, rate, value = point
+            runs = sets[f"{cell.name}:{rate or value}"] = self.runs_of(plan, point)
+            planned += [PlannedRun(cell.name, value, run.seed, run.name, rate) for run in runs]
+        more: dict[str, Any] = {title: (*getattr(plan, title), *planned)}
+        return replace(plan, **more), sets
+
     def _check_names(
         self, session: Session, plan: Plan, cells: Mapping[str, Cell], sets: "Runs"
     ) -> None:
@@ -364,14 +415,7 @@ class Study:
         points: Sequence[Point],
     ) -> tuple[Plan, "Runs", list[Failed]]:
         """Do the runs of some points; return the plan with them, and them as sets."""
-        planned: list[PlannedRun] = []
-        sets: Runs = {}
-        for point in points:
-            cell, rate, value = point
-            runs = sets[f"{cell.name}:{rate or value}"] = self.runs_of(plan, point)
-            planned += [PlannedRun(cell.name, value, run.seed, run.name, rate) for run in runs]
-        more: dict[str, Any] = {title: (*getattr(plan, title), *planned)}
-        plan = replace(plan, **more)
+        plan, sets = self._planned(plan, title, points)
         runs = [run for members in sets.values() for run in members]
         failed = session.do(runs, title, checked=partial(_write, session, plan))
         return plan, {name.removesuffix(":own"): members for name, members in sets.items()}, failed

@@ -13,6 +13,7 @@ from rich.console import Console
 from losslab.experiment import Composer, choices_of, command_for, plan_run, prepare
 from losslab.experiment.compose import OF_A_SWEEP, without_hydra
 from losslab.launchers import Launcher, dispatch
+from losslab.launchers.forecast import Forecast
 from losslab.launchers.progress import counted
 from losslab.recording import Run
 
@@ -77,6 +78,10 @@ class Sweeper(ABC):
     """Decides which runs a sweep has."""
 
     @abstractmethod
+    def forecast(self, sweep: Sweep) -> Forecast:
+        """Return the runs of a sweep, checked as far as that writes nothing."""
+
+    @abstractmethod
     def run(self, sweep: Sweep) -> list[Run]:
         """Do the sweep; return all its runs, finished or not.
 
@@ -89,6 +94,10 @@ class Sweeper(ABC):
 @final
 class Grid(Sweeper):
     """Every combination of the values listed, as Hydra's basic sweeper makes them."""
+
+    def forecast(self, sweep: Sweep) -> Forecast:
+        """Return every combination."""
+        return Forecast(sweep.plan(combinations(sweep.overrides)))
 
     def run(self, sweep: Sweep) -> list[Run]:
         """Check all runs, then do those that are not finished."""

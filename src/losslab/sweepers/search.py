@@ -23,6 +23,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from losslab.files import lock, read_bytes, read_json
+from losslab.launchers.forecast import Forecast
 from losslab.recording import Run, write_json
 from losslab.seeding import derive
 from losslab.sweepers.base import Sweep, Sweeper, Texts, axes, combinations
@@ -102,6 +103,16 @@ class Optuna(Sweeper):
         ]
         show(sweep, found, best)
         return list(dict.fromkeys([*done, *chain(*best)]))
+
+    def forecast(self, sweep: Sweep) -> Forecast:
+        """Count the trials; which runs they are depends on their results."""
+        space = space_of(sweep.overrides)
+        corner = next(space.corners())
+        first = [sweep.plan(space.texts(fixed, corner))[0] for fixed in space.compared]
+        searches = len({run.digest for run in first})
+        note = f"{searches} searches of {self.trials} trials; those done already are not left out"
+        count = searches * self.trials * len(space.seeds)
+        return Forecast([], more=count, like=first, notes=[note])
 
     def _open(self, storage: "JournalStorage", space: "Space", first: Run, name: str) -> "Study":
         """Open the study of one search, new or as an earlier command left it."""

@@ -1,11 +1,12 @@
 """One run, or a sweep, from the words of a command: what ``losslab train`` does."""
 
 import argparse
-import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 
 from rich.text import Text
 
+from losslab.data.cache import only_reading
 from losslab.experiment import (
     Composer,
     choices_of,
@@ -19,14 +20,14 @@ from losslab.experiment.compose import without_hydra
 from losslab.experiment.hydra_app import check_flags
 from losslab.experiment.make import make
 from losslab.files import read_json
-from losslab.launchers import Failed, make_launcher, outcome
+from losslab.launchers import make_launcher
 from losslab.recording import Run, make_room
 from losslab.sweepers.base import Sweep, Sweeper, axes, only_with_m
 from losslab.text import Console
 
 
-def train(given: argparse.Namespace) -> list[Failed]:
-    """Run one configuration, or with ``-m`` a sweep; return the runs that failed.
+def train(given: argparse.Namespace) -> list[Run]:
+    """Run one configuration, or with ``-m`` a sweep; return the runs, finished or not.
 
     Args:
         given: The command, read by :func:`~losslab.experiment.hydra_private.flags`.
@@ -40,11 +41,7 @@ def train(given: argparse.Namespace) -> list[Failed]:
     console = Console()
     with Composer(given.config_dir) as composer:
         if given.multirun:
-            runs = plan_sweep(composer, overrides, console=console).run()
-            for folder in sorted({run.root for run in runs}):
-                text = Text(f"Next: losslab report {shlex.quote(str(folder))}")
-                console.print(text, soft_wrap=True)
-            return outcome(runs)
+            return plan_sweep(composer, overrides, console=console).run()
         run = train_one(composer, overrides, console=console)
     if run.finished:
         summary = read_json(run.files.summary)
@@ -52,7 +49,33 @@ def train(given: argparse.Namespace) -> list[Failed]:
         numbers = ", ".join(f"{tag[5:]} {summary[tag]:.4f}" for tag in tags if tag in summary)
         console.print(f"{run.status}: test {numbers}", highlight=False)
         console.print(Text(str(run.path)), soft_wrap=True)
-    return outcome([run])
+    return [run]
+
+
+def forecast(given: argparse.Namespace) -> list[str]:
+    """Say what :func:`train` would do, a line each; nothing is written.
+
+    Raises:
+        ValueError: Something about one of the runs is wrong.
+    """
+    check_flags(given)
+    overrides = [quoted(text) for text in given.overrides]
+    with Composer(given.config_dir) as composer, only_reading() as absent:
+        if not given.multirun:
+            only_with_m(composer.parse(overrides))
+            composer.compose(overrides)  # which refuses lists
+        console = Console(quiet=not sys.stdout.isatty())
+        sweep = plan_sweep(composer, overrides, console=console)
+        found = sweep.sweeper.forecast(sweep)
+        return [*found.lines(sweep.launcher), *not_checked(absent)]
+
+
+def not_checked(absent: Collection[str]) -> list[str]:
+    """Say of which data a forecast could check nothing."""
+    names = ", ".join(sorted(absent))
+    return (
+        [f"{names}: to be downloaded first; what needs the data is checked then"] if names else []
+    )
 
 
 def train_one(composer: Composer, overrides: Sequence[str], *, console: Console) -> Run:

@@ -1,0 +1,199 @@
+"""Commands on the runs that are there: list and delete, rank, compare. None imports torch."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from losslab.cli.arguments import make_parser, parse
+from losslab.text import Console, duration, printable, say
+
+if TYPE_CHECKING:
+    from losslab.recording import Run
+    from losslab.recording.inventory import Entry
+
+_STAYED = 1
+_BY = "a metric, such as test/nll or why/margins/margin"
+
+
+def runs(arguments: list[str]) -> int:
+    """List the runs that are there, or delete some."""
+    parser = make_parser(
+        "runs",
+        "List what a folder holds: a row for each sweep and study, or for each configuration of "
+        "one. With --delete, delete runs, configurations or whole sweeps: only what losslab made, "
+        "never through links, and no run that a process is training.",
+    )
+    parser.add_argument("paths", type=Path, nargs="*", help="outputs if left out")
+    parser.add_argument("--delete", action="store_true", help="delete PATHS, after a question")
+    parser.add_argument("--yes", action="store_true", help="delete without a question")
+    given = parse(parser, arguments)
+    if given.yes and not given.delete:
+        raise ValueError("--yes goes with --delete; add it, or leave --yes out")
+    if given.delete and not given.paths:
+        raise ValueError("--delete needs the folder of a sweep, a configuration or a run")
+    from losslab.recording.inventory import inventory
+
+    entries = {entry.path: entry for path in given.paths or [Path("outputs")]
+               for entry in inventory(path)}  # fmt: skip
+    if given.delete:
+        return _delete(given.paths, yes=given.yes)
+    _show(list(entries.values()))
+    return 0
+
+
+def _show(entries: "list[Entry]") -> None:
+    from rich.filesize import decimal
+    from rich.table import Table
+    from rich.text import Text
+
+    from losslab.files import shown
+    from losslab.recording.inventory import disk_usage
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("folder", overflow="fold")
+    table.add_column("runs")
+    for name in ("configurations", "seeds", "size"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for entry in entries:
+        states = ", ".join(f"{n} {state}" for state, n in sorted(entry.states.items()))
+        counts = str(entry.configurations), str(entry.seeds), decimal(entry.size)
+        table.add_row(Text(printable(str(shown(entry.path)))), states, *counts)
+    if len(entries) > 1:
+        every = sum(len(entry.runs) for entry in entries)
+        configurations = sum(entry.configurations for entry in entries)
+        size = disk_usage(entry.path for entry in entries)  # studies share files
+        table.add_row("", f"{every} runs", str(configurations), "", decimal(size), style="bold")
+    console = Console()
+    if not console.is_terminal:  # a line for each, for grep and awk
+        console = Console(width=10_000)
+    console.print(table)
+
+
+def _delete(paths: list[Path], *, yes: bool) -> int:
+    from rich.filesize import decimal
+
+    from losslab.recording.inventory import delete, disk_usage, plan_deletion
+
+    planned = plan_deletion(paths)
+    size = decimal(disk_usage([*planned.runs, *planned.files]))
+    what = f"{len(planned.runs)} run{'s' * (len(planned.runs) > 1)}"
+    what += f" and {len(planned.files)} files of reports and plans" if planned.files else ""
+    if not yes:
+        if not sys.stdin or not sys.stdin.isatty():
+            raise ValueError(f"--delete would delete {what} ({size}); add --yes to do so")
+        where = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
+        sys.stdout.write(printable(f"Delete {what} ({size}) in {where}? [y/N] "))
+        sys.stdout.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            sys.stdout.write("nothing was deleted\n")
+            return 0
+    stayed = delete(planned)
+    for line in stayed:
+        say(f"left: {line}")
+    sys.stdout.write(f"deleted: {what} ({size})\n" if not stayed else "")
+    return _STAYED if stayed else 0
+
+
+def best(arguments: list[str]) -> int:
+    """Name the best configurations of a sweep."""
+    parser = make_parser(
+        "best",
+        "Name the best configuration of a sweep, and that of each loss, by the mean of a metric "
+        "over the finished seeds. Choose by validation, report on test. In a study it looks at the "
+        "tuning seeds.",
+    )
+    parser.add_argument("path", type=Path, help="of a sweep or a study")
+    parser.add_argument("--by", default="val/accuracy", help=f"{_BY} (val/accuracy)")
+    parser.add_argument("--direction", choices=("maximize", "minimize"), help="which end is best")
+    given = parse(parser, arguments)
+    from losslab.files import shown
+    from losslab.report.document import to_console
+    from losslab.report.ranking import best_document, rank
+    from losslab.report.sweep_report import best_text
+
+    found = rank(given.path, by=given.by, direction=given.direction)
+    write_lines(best_text(found), str(shown(found.best[0].path)))
+    if len(found.configurations) > 1:
+        write_lines("")
+        to_console(best_document(found), Console())
+    return 0
+
+
+def write_lines(*lines: str) -> None:
+    """Print lines of any length, as paths are copied."""
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
+
+
+def compare(arguments: list[str]) -> int:
+    """Compare two configurations in pairs of runs."""
+    parser = make_parser(
+        "compare",
+        "Say in which settings two configurations differ, and by how much in each metric: the mean "
+        "difference of the runs with the same seed, with its 95% interval.",
+    )
+    for name in ("a", "b"):
+        help_text = "folder of a configuration, or of one of its runs"
+        parser.add_argument(name, type=Path, metavar=name.upper(), help=help_text)
+    parser.add_argument("--by", help=f"{_BY}, besides the usual ones")
+    parser.add_argument("--png", type=Path, help="draw the curves of --by or val/accuracy there")
+    given = parse(parser, arguments)
+    if given.png is not None and given.png.suffix != ".png":
+        raise ValueError(f"--png {given.png}; give a file that ends in .png")
+    from losslab.files import shown
+    from losslab.recording import configuration_of
+    from losslab.report.comparison import comparison_document, contrast, draw_contrast
+    from losslab.report.document import to_console
+
+    found = contrast(given.a, given.b, by=given.by)
+    if given.png is not None:
+        draw_contrast(found, given.png, metric=given.by or "val/accuracy")
+    sides = (("A", found.left), ("B", found.right))
+    write_lines(*(f"{name}: {shown(configuration_of(runs[0].path))}" for name, runs in sides))
+    to_console(comparison_document(found), Console())
+    if given.png is not None:
+        write_lines("", f"Written: {given.png}")
+    return 0
+
+
+def end_of_sweep(runs: "Sequence[Run]", seconds: float) -> list[str]:
+    """Return the last lines of a sweep: its best configuration, its time, what to do next."""
+    from losslab.report.findings import sweep
+    from losslab.report.sweep_report import best_text
+
+    lines: list[str] = []
+    folders = sorted({run.root for run in runs})
+    for folder in folders:
+        found = sweep([run for run in runs if run.root == folder], metrics=())
+        lines += filter(None, [best_text(found)])
+    lines.append(f"Time: {duration(seconds)}")
+    for command in ("report", "board"):
+        lines += [f"Next: losslab {command} {shlex.quote(str(folder))}" for folder in folders]
+    return lines
+
+
+def write_tables(path: Path, wanted: Mapping[str, str]) -> int:
+    """Write a sweep or a study in some formats, each to its file or, for ``-``, to the output."""
+    if list(wanted.values()).count("-") > 1:
+        raise ValueError(f"--{' and --'.join(wanted)}: give each a file, as in --csv rates.csv")
+    from losslab import report
+    from losslab.files import write_atomically
+    from losslab.report.exports import FORMATS, export
+
+    (path, *others) = report.studies_and_sweeps(path) or [path]
+    if others:
+        names = ", ".join(map(str, [path, *others][:3])) + (", ..." if len(others) > 2 else "")
+        raise ValueError(f"several studies or sweeps are there; give one of them: {names}")
+    for file in (Path(to) for to in wanted.values() if to != "-"):
+        if file.is_dir() or not file.absolute().parent.is_dir():
+            raise ValueError(f"{file} cannot be written; give a file in a folder that is there")
+    found = export(path)
+    texts = {to: FORMATS[name](found) for name, to in wanted.items()}
+    for to, text in texts.items():
+        if to == "-":
+            sys.stdout.write(printable(text))
+        else:
+            write_atomically(Path(to), text)
+            write_lines(f"Written: {to}")
+    return 0

@@ -1,0 +1,135 @@
+"""What a command would do, before it does it: how many runs, and how long they take."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from losslab.files import YAML_LOADER, read_json, read_text, read_yaml, shown
+from losslab.launchers.base import Launcher
+from losslab.recording import Run, configuration_of, run_folders
+from losslab.text import duration
+
+_MOST_READ = 200  # configurations; each takes milliseconds
+# Of the trainer: how long a run is, and what takes no time worth mentioning.
+_NO_KIND = ("epochs", "steps", "log_every", "checkpoint_every")
+_PLACES = ("root", "cache_dir", "download")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The runs of a command.
+
+    Attributes:
+        runs: Those that are known.
+        more: How many more at most, which depend on results.
+        like: What those are like; by default the known ones.
+        shared: How many of the known runs another study has finished.
+        notes: What else there is to say.
+    """
+
+    runs: Sequence[Run]
+    more: int = 0
+    like: Sequence[Run] = ()
+    shared: int = 0
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def lines(self, launcher: Launcher) -> list[str]:
+        """Return it in words, a line each."""
+        pending = [run for run in self.runs if run.pending]
+        resumed = sum(run.status == "running" for run in pending)
+        text = f"{len(self.runs)} run{'s' * (len(self.runs) != 1)}: "
+        text += f"{len(self.runs) - len(pending)} done, {len(pending)} to do"
+        text += f", of which {resumed} began already" if resumed else ""
+        text += f", of which {self.shared} are another study's, too" if self.shared else ""
+        text += f"; then up to {self.more} more, which depend on results" if self.more else ""
+        if not self.runs:
+            text = f"up to {self.more} runs, which depend on results"
+        return [text, *self._time(pending, launcher), *self.notes]
+
+    def _time(self, pending: Sequence[Run], launcher: Launcher) -> list[str]:
+        like = [*self.like, *self.runs]
+        if not (pending or self.more) or not like:
+            return []
+        speeds = _speeds(like[0].root)
+        found = {run: _seconds(run, speeds) for run in dict.fromkeys([*pending, *like])}
+        known = [seconds for run in pending if (seconds := found[run]) is not None]
+        typical = [seconds for run in like if (seconds := found[run]) is not None]
+        if self.more and typical:
+            known += [sum(typical) / len(typical)] * self.more
+        where = shown(like[0].root.absolute())
+        if not known:
+            return [
+                f"how long that takes is unknown: {where} has no finished run of this kind (data, "
+                "model, optimizer, trainer, diagnostics)"
+            ]
+        lines = []
+        workers = launcher.at_once
+        if workers is None:
+            total = f"{duration(sum(known))} of training, divided by how many run at once"
+        else:
+            workers = min(workers, len(known))
+            total = f"{duration(max(sum(known) / workers, *known, 0))} with {workers} at once"
+        lines.append(f"about {total}, at the speed of the runs that are finished in {where}")
+        unknown = len(pending) + self.more - len(known)
+        if unknown:
+            lines.append(f"not counted: {unknown} runs of a kind that none of them has")
+        return lines
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    """Return what decides how long an epoch takes, as text."""
+    parts: dict[str, Any] = {
+        group: config.get(group) for group in ("data", "model", "trainer", "diagnostics")
+    }
+    for group, keys in (("data", _PLACES), ("trainer", _NO_KIND)):
+        node = parts[group] if isinstance(parts[group], Mapping) else {}
+        parts[group] = {key: value for key, value in node.items() if key not in keys}
+    optimizer = config.get("optimizer")
+    kind = optimizer.get("_target_") if isinstance(optimizer, Mapping) else None
+    return json.dumps([parts, kind], sort_keys=True, default=str)
+
+
+@dataclass(frozen=True)
+class _Speed:
+    per_epoch: float  # seconds
+    per_step: float
+
+
+def _speeds(root: Path) -> dict[str, _Speed]:
+    """Return the median speed of each kind of finished run in a folder, one of a configuration."""
+    found: dict[str, list[_Speed]] = {}
+    seen: set[Path] = set()
+    for path in sorted(run_folders(root)) if root.is_dir() else ():
+        folder = configuration_of(path)
+        if folder in seen or len(seen) == _MOST_READ or not (run := Run.at(path)).finished:
+            continue
+        try:
+            config = yaml.load(read_yaml(run.files.config), Loader=YAML_LOADER)
+            ended = read_json(run.files.summary)
+            last = json.loads(read_text(run.files.metrics).rstrip().rpartition("\n")[2])
+            speed = _Speed(last["wall_s"] / ended["epoch"], last["wall_s"] / ended["step"])
+        except (OSError, ValueError, LookupError, TypeError, ZeroDivisionError):
+            continue  # another one of its kind tells it
+        seen.add(folder)
+        found.setdefault(_kind(config), []).append(speed)
+    return {
+        kind: _Speed(
+            median(speed.per_epoch for speed in speeds), median(speed.per_step for speed in speeds)
+        )
+        for kind, speeds in found.items()
+    }
+
+
+def _seconds(run: Run, speeds: Mapping[str, _Speed]) -> float | None:
+    config: Any = OmegaConf.to_container(run.composed, resolve=True)
+    speed = speeds.get(_kind(config))
+    if speed is None:
+        return None
+    steps, epochs = config["trainer"]["steps"], config["trainer"]["epochs"]
+    return float(speed.per_epoch * epochs if steps is None else speed.per_step * steps)

@@ -1,0 +1,217 @@
+"""Which runs a folder holds, how large they are, and their deletion. Reads no results: it is quick.
+
+What losslab did not make is never deleted, links are never followed, and a run that a process holds
+stays.
+"""
+
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from losslab.files import LOCK_FILE, is_generated, lock, read_json, shown
+from losslab.recording.placement import configuration_of, run_folders, sweep_of
+from losslab.recording.run import Files, Run
+
+# What losslab writes into a run's directory, and into a sweep's or study's beside reports.
+_EVENTS = re.compile(r"events\.out\.tfevents\.\d+\..+\.\d+")
+_HALF_WRITTEN = re.compile(r"\.[0-9a-f]{16}\.[0-9a-f]{16}\.tmp")
+_JOURNAL = "optuna.journal"
+_OF_A_SWEEP = ("study.json", "evidence.json", "search.json", _JOURNAL)
+_REPORT_FORMATS = (".md", ".json", ".html", ".png", ".over_seeds")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sweep or study, or a configuration."""
+
+    path: Path  # its folder
+    runs: tuple[Path, ...]  # their directories
+    states: Counter[str]  # ``done``, ``diverged``, ``failed``, ``running``, ``interrupted``, ...
+    configurations: int
+    seeds: int  # distinct ones
+    size: int  # bytes on the disk
+
+
+def inventory(path: Path) -> list[Entry]:
+    """Return the sweeps and studies below a folder, or the configurations of one.
+
+    Raises:
+        ValueError: It is not a folder, or holds no runs.
+    """
+    path = _absolute(path)
+    runs = _runs_below(path)
+    several = any(sweep_of(run) not in (path, *path.parents) for run in runs)
+    entries: dict[Path, list[Path]] = {}
+    for run in runs:
+        entries.setdefault((sweep_of if several else configuration_of)(run), []).append(run)
+    return [
+        Entry(
+            path=folder,
+            runs=tuple(members),
+            states=Counter(map(state, members)),
+            configurations=len({configuration_of(run) for run in members}),
+            seeds=len({run.name for run in members}),
+            # Where a run was asked for, without the seeds beside it.
+            size=disk_usage([folder] if folder.is_relative_to(path) else members),
+        )
+        for folder, members in sorted(entries.items())
+    ]
+
+
+def state(path: Path) -> str:
+    """Return a run's status; one that no process holds any more is ``interrupted``."""
+    run = Run.at(path)
+    status = run.status
+    return "interrupted" if status == "running" and not run.held else status or "damaged"
+
+
+def disk_usage(paths: Iterable[Path]) -> int:
+    """Return how many bytes files and folders take on the disk, each file counted once."""
+    sizes = {}
+    for path in paths:
+        places = [os.fspath(path)]
+        for folder, below, names in os.walk(path):
+            places += [os.path.join(folder, name) for name in (*below, *names)]  # noqa: PTH118
+        for place in places:
+            with suppress(FileNotFoundError):  # a run under way replaces files
+                found = os.lstat(place)
+                sizes[found.st_dev, found.st_ino] = found.st_blocks * 512
+    return sum(sizes.values())
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What is to be deleted."""
+
+    runs: tuple[Path, ...]  # their directories
+    files: tuple[Path, ...]  # of whole sweeps and studies: reports, plans
+    left: tuple[str, ...]  # what looks like a run and is none of losslab's, with reasons
+
+
+def plan_deletion(paths: Sequence[Path]) -> Deletion:
+    """Return what deleting runs, configurations or whole sweeps means; nothing is deleted.
+
+    Raises:
+        ValueError: A path is a link or holds no runs of losslab's, or a process holds one of them.
+    """
+    runs: dict[Path, None] = {}
+    files: dict[Path, None] = {}
+    left: dict[str, None] = {}
+    for path in paths:
+        if path.is_symlink():
+            raise ValueError(f"{path} is a symbolic link; give the folder itself")
+        path = _absolute(path)
+        found = _runs_below(path)
+        foreign = [run for run in found if run.is_symlink() or not _is_run(run)]
+        for run in foreign:
+            why = "a symbolic link" if run.is_symlink() else "no run that losslab made"
+            left[f"{shown(run)} is {why}"] = None
+        mine = [run for run in found if run not in foreign]
+        if not mine:
+            raise ValueError(f"{shown(path)} holds no runs that losslab made")
+        runs |= dict.fromkeys(mine)
+        for sweep in {sweep_of(run) for run in mine}:
+            if sweep.is_relative_to(path):
+                files |= dict.fromkeys(_files_of_a_sweep(sweep))
+    for run in runs:
+        if Run.at(run).held:
+            raise ValueError(f"{shown(run)} is being run by another process; nothing was deleted")
+    for journal in (file for file in files if file.name == _JOURNAL):
+        with lock(journal) as free:
+            if not free:
+                raise ValueError(
+                    f"a search is under way in {shown(journal.parent)}; nothing was deleted"
+                )
+    return Deletion(tuple(runs), tuple(files), tuple(left))
+
+
+def delete(deletion: Deletion) -> list[str]:
+    """Delete; return what stayed, a line each."""
+    stayed = list(deletion.left)
+    for file in deletion.files:
+        file.unlink(missing_ok=True)
+        _remove_empty(file.parent, up_to=_sweep_above(file, deletion.runs))
+    for path in deletion.runs:
+        with Run.at(path).lock() as mine:
+            if not mine:
+                stayed.append(f"{shown(path)} is being run by another process")
+                continue
+            if others := _delete_run(path):
+                stayed.append(f"{shown(path)} holds what losslab did not make: {', '.join(others)}")
+        _remove_empty(path, up_to=sweep_of(path))
+    return stayed
+
+
+def _delete_run(path: Path) -> list[str]:
+    """Delete a run's files; return the names of what is not losslab's."""
+    first, last = Files().status.name, (Files().manifest.name, LOCK_FILE)
+    known = {str(name) for name in Files()} - {first, *last}
+    mine: list[str] = []
+    others: list[str] = []
+    for each in path.iterdir():
+        ours = each.name in {first, *last, *known} or _made(each.name)
+        regular = stat.S_ISREG(each.lstat().st_mode)
+        (mine if ours and regular else others).append(each.name)
+    # Half a run must not look finished, and must be known as a run as long as it is there.
+    order = [first, *sorted(set(mine) - {first, *last}), *last]
+    for name in filter(mine.__contains__, order):
+        (path / name).unlink()
+    return sorted(others)
+
+
+def _made(name: str) -> bool:
+    return bool(_EVENTS.fullmatch(name) or _HALF_WRITTEN.fullmatch(name))
+
+
+def _is_run(path: Path) -> bool:
+    """Return whether losslab made a folder: its status or its manifest says so."""
+    for file, key in ((Files().status, "checksum"), (Files().manifest, "losslab")):
+        with suppress(ValueError):
+            if key in read_json(path / file):
+                return True
+    return False
+
+
+def _files_of_a_sweep(sweep: Path) -> Iterator[Path]:
+    """Yield the reports, plans and searches of a sweep or study."""
+    for folder, below, names in os.walk(sweep):
+        below[:] = [name for name in below if not name.startswith("seed=")]
+        for path in (Path(folder, name) for name in names):
+            own = folder == str(sweep) and path.name in _OF_A_SWEEP and not path.is_symlink()
+            if own or (path.suffix in _REPORT_FORMATS and is_generated(path)):
+                yield path
+
+
+def _sweep_above(file: Path, runs: Collection[Path]) -> Path:
+    sweeps = {sweep_of(run) for run in runs}
+    return next(folder for folder in file.parents if folder in sweeps)
+
+
+def _remove_empty(folder: Path, *, up_to: Path) -> None:
+    """Remove a folder, and those above it up to one, as far as they are empty."""
+    for each in (folder, *folder.parents):
+        with suppress(OSError):
+            each.rmdir()
+        if each == up_to or each.exists():
+            return
+
+
+def _runs_below(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise ValueError(
+            f"{shown(path)} is not a folder; give one that holds runs, such as outputs/runs"
+        )
+    runs = sorted(run_folders(path))
+    if not runs:
+        raise ValueError(f"{shown(path)} holds no runs; give the folder of a sweep, study or run")
+    return runs
+
+
+def _absolute(path: Path) -> Path:
+    """Return an absolute path whose last part may be a link."""
+    return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name

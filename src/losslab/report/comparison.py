@@ -1,0 +1,192 @@
+"""Two configurations side by side: their settings, their metrics in pairs, their curves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from losslab.files import shown
+from losslab.recording import Run, configuration_of, flatten
+from losslab.report import formatting as show
+from losslab.report.document import Document, Table
+from losslab.report.estimates import Comparison, Sampler, compare
+from losslab.report.findings import METRICS, VALIDATION
+from losslab.report.runs import load_runs, varied_keys
+from losslab.report.selectors import check_recorded, split
+from losslab.report.sweep_report import key_text, value_text
+
+_MOST_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A configuration against another."""
+
+    left: tuple[Run, ...]  # finished, of the seeds that both have, ascending
+    right: tuple[Run, ...]
+    settings: dict[str, tuple[str, str]]  # key to the values that differ
+    compared: dict[str, Comparison]  # by metric
+    unpaired: tuple[int, ...]  # seeds that only one of them has finished
+
+
+def contrast(left: Path, right: Path, *, by: str | None = None) -> Contrast:
+    """Compare two configurations on the seeds that both have finished.
+
+    Args:
+        left: Its folder, or that of one of its runs.
+        right: Likewise.
+        by: A further metric.
+
+    Raises:
+        ValueError: A folder is not that of one configuration, both are the same, they share no
+            finished seed, or no run has the metric.
+    """
+    if left.resolve() == right.resolve():
+        raise ValueError(f"{left} and {right} are the same folder; give two configurations")
+    sides = [_finished(path) for path in (left, right)]
+    by_seed = [{run.seed: run for run in runs} for runs in sides]
+    seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
+    if not seeds:
+        lists = [", ".join(str(seed) for seed in sorted(runs)) for runs in by_seed]
+        raise ValueError(
+            f"no seed is finished in both: {left} has {lists[0]}, {right} has {lists[1]}; train "
+            "one with the other's seeds"
+        )
+    pairs = [tuple(runs[seed] for seed in seeds) for runs in by_seed]
+    if by is not None:
+        for runs in pairs:
+            check_recorded(by, runs, where="--by")
+    # A configuration of another folder may have the same name, so that each has its sampler.
+    samplers = [(Sampler(runs), tuple(run.name for run in runs)) for runs in pairs]
+    compared = {}
+    for metric in dict.fromkeys([*([by] if by else []), VALIDATION, *METRICS]):
+        found = compare(*(sampler.sample(names, metric) for sampler, names in samplers))
+        if found is not None:
+            compared[metric] = found
+    configs = [flatten(runs[0].config) for runs in pairs]
+    return Contrast(
+        left=pairs[0],
+        right=pairs[1],
+        settings={
+            key_text(key): (value_text(configs[0].get(key)), value_text(configs[1].get(key)))
+            for key in varied_keys(configs)
+        },
+        compared=compared,
+        unpaired=tuple(sorted(by_seed[0].keys() ^ by_seed[1].keys())),
+    )
+
+
+def _finished(path: Path) -> list[Run]:
+    runs = load_runs(path)
+    groups = list(dict.fromkeys(configuration_of(run.path) for run in runs))
+    if len(groups) > 1:
+        names = ", ".join(str(shown(group)) for group in groups[:_MOST_NAMED])
+        raise ValueError(
+            f"{path} holds {len(groups)} configurations; give one of them: {names}"
+            f"{', ...' if len(groups) > _MOST_NAMED else ''}; losslab best names the best"
+        )
+    finished = [run for run in runs if run.finished]
+    if not finished:
+        raise ValueError(f"{path} holds no finished run; see `losslab runs`")
+    return finished
+
+
+def comparison_document(found: Contrast) -> Document:
+    """Lay out a comparison."""
+    rows = [
+        {
+            "metric": show.metric_name(metric),
+            "A": show.number(metric, each.left.mean) + show.unit(metric),
+            "B": show.number(metric, each.right.mean) + show.unit(metric),
+            "A − B": show.difference(metric, each)
+            + ("" if each.covers == "seeds and test examples" else " ‡"),
+            "p": show.p_value(each.p),
+            "n": str(each.n),
+        }
+        for metric, each in found.compared.items()
+    ]
+    seeds = [run.seed for run in found.left]
+    settings = [{"": key, "A": a, "B": b} for key, (a, b) in found.settings.items()]
+    return Document(
+        "compare",
+        {
+            "settings": Table.of(settings, text_columns=3) if settings else None,
+            "seeds": f"{len(seeds)}: {_listed(seeds)}",
+            "metrics": Table.of(rows),
+            "notes": list(_notes(found)),
+        },
+    )
+
+
+def _notes(found: Contrast) -> list[str]:
+    covers = {each.covers for each in found.compared.values()}
+    notes = []
+    if len(found.left) == 1:
+        notes.append("A single seed has no interval; train more of them.")
+    else:
+        text = "Mean differences with 95% intervals, Student's t over seeds and examples together"
+        text += " (‡: over seeds alone)" if "seeds" in covers else ""
+        notes.append(f"{text}; p by flipping the signs of the pairs, not corrected.")
+    if found.unpaired:
+        notes.append(
+            f"Left out, as only one of them has finished it: seed {_listed(found.unpaired)}."
+        )
+    return notes
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    """Return seeds as text, many of them shortened.
+
+    >>> _listed([0, 1, 2]), _listed(range(20))
+    ('0, 1, 2', '0, 1, 2, ..., 19')
+    """
+    if len(seeds) <= 2 * _MOST_NAMED:
+        return ", ".join(map(str, seeds))
+    return f"{', '.join(map(str, seeds[:3]))}, ..., {seeds[-1]}"
+
+
+def draw_contrast(found: Contrast, path: Path, *, metric: str = VALIDATION) -> Path:
+    """Draw the mean of a metric while training, A and B, with their intervals, as a PNG.
+
+    Raises:
+        ValueError: Neither recorded it while training, or the file is not losslab's.
+    """
+    # matplotlib takes seconds to import.
+    from losslab.figures import Curve, Drawing, Panel, styles_of
+    from losslab.figures.canvas import save, styled
+    from losslab.figures.panels import draw_panels
+    from losslab.report.over_seeds import means_over_seeds
+
+    tag, curves = split(metric)[0], []
+    styles = styles_of({"A": found.left[0].loss, "B": found.right[0].loss})
+    factor, _ = show.scale(tag)
+    for name, runs in (("A", found.left), ("B", found.right)):
+        means = means_over_seeds(runs, [tag], over="epoch")
+        if not means.tags:
+            continue
+        mean, low, high = (factor * means.values).tolist()
+        x, style, label = means.x.tolist(), styles[name], _label(found, name)
+        curves.append(Curve(label=label, x=x, y=mean, low=low, high=high, style=style))
+    if not curves:
+        raise ValueError(f"{tag} was not recorded while training; give another --by")
+    unit = show.unit(tag).strip()
+    panel = Panel(
+        title=f"Mean of {len(found.left)} seeds and 95% interval" if len(found.left) > 1 else "",
+        curves=curves,
+        x_label="epoch",
+        y_label=show.metric_name(tag) + (f" ({unit})" if unit else ""),
+        ticks="counts",
+    )
+    drawing = Drawing(name=path.stem, panels=[panel], legend_below=True, size=(6.0, 4.8))
+    return save(styled(draw_panels)(drawing), path)
+
+
+def _label(found: Contrast, name: str) -> str:
+    """Return a side's loss and its settings that differ, few of them."""
+    index = ("A", "B").index(name)
+    run = (found.left, found.right)[index][0]
+    settings = [
+        f"{key}={values[index]}"
+        for key, values in found.settings.items()
+        if key.partition(".")[0] != "loss" or found.left[0].loss == found.right[0].loss
+    ]
+    return f"{name}: {', '.join([run.loss, *settings[:3]])}"

@@ -1,0 +1,204 @@
+"""A sweep or a study as one table for other programs: CSV, LaTeX, JSON."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from losslab.report import formatting as show
+from losslab.report.estimates import Estimate, Measured
+from losslab.report.findings import METRICS, Findings, Sweep, find, sweep
+from losslab.report.measurement import load_evidence
+from losslab.report.plan import EVIDENCE_FILE, PLAN_FILE, load_plan
+from losslab.report.results import study_data, sweep_data, to_json
+from losslab.report.runs import load_runs
+from losslab.report.sweep_report import key_text, value_text
+
+_LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    # A rule or the end of a row would read [ and * as an argument.
+    | {character: f"{{{character}}}" for character in "[]*"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A configuration, or an arm at a rate."""
+
+    about: Mapping[str, Any]  # what it is: heading to value
+    measured: Mapping[str, Measured]  # by metric
+    best: bool  # whether it is the best of its loss by validation
+
+
+@dataclass(frozen=True)
+class Export:
+    """What a folder holds, as rows and as data."""
+
+    rows: Sequence[Row]
+    metrics: Sequence[str]
+    best: str  # what marks the best rows, in words
+    data: Mapping[str, Any]  # what ``results.json`` holds
+
+
+def export(root: Path) -> Export:
+    """Measure a sweep or a study, and write nothing.
+
+    Raises:
+        ValueError: It is no folder, holds no runs, or a plan that cannot be read.
+    """
+    runs = load_runs(root)
+    if any((root / name).exists() for name in (PLAN_FILE, EVIDENCE_FILE)):
+        found = find(load_plan(root), runs, load_evidence(root))
+        return Export(_arms(found), METRICS, "", study_data(found))
+    if not runs:
+        raise ValueError(f"{root} holds no runs; give the folder of a sweep or a study")
+    swept = sweep(runs)
+    best = f"In bold: the best of each loss by {show.metric_name(swept.by)}."
+    return Export(_configurations(swept), [swept.by, *METRICS], best, sweep_data(swept))
+
+
+def _configurations(found: Sweep) -> list[Row]:
+    return [
+        Row(
+            about={
+                "loss": configuration.loss,
+                **{_heading(found, key): configuration.varied.get(key) for key in found.shown},
+                "folder": configuration.group,
+            },
+            measured=configuration.measured,
+            best=configuration in found.best,
+        )
+        for configuration in found.configurations
+    ]
+
+
+def _heading(found: Sweep, key: str) -> str:
+    texts = [key_text(other) for other in found.shown]
+    return key_text(key) if texts.count(key_text(key)) == 1 else key
+
+
+def _arms(found: Findings) -> list[Row]:
+    """Return each arm at each rate at which it was confirmed."""
+    plan, rows = found.plan, []
+    for arm, about in plan.arms.items():
+        for rate in plan.rates:
+            measured = {
+                metric: found.measured[arm, rate, metric]
+                for metric in METRICS
+                if (arm, rate, metric) in found.measured
+            }
+            name = {plan.axis: plan.conditions[about.condition].label} if plan.conditions else {}
+            value = found.chosen(arm) if rate == "own" else None
+            rows.append(
+                Row(
+                    about={
+                        **name,
+                        "arm": plan.label(arm) if not name else about.label,
+                        "rate": rate,
+                        plan.parameter: value,
+                    },
+                    measured=measured,
+                    best=False,
+                )
+            )
+    return rows
+
+
+def _rows(found: Export) -> Sequence[Row]:
+    if not found.rows:
+        raise ValueError("a study without arms has no table of them; give --json")
+    return found.rows
+
+
+def to_csv(found: Export) -> str:
+    """Return a line for each row: mean and interval of each metric, empty where there is none."""
+    lines = []
+    for row in _rows(found):
+        first = next(iter(row.measured.values()))
+        line = {
+            **row.about,
+            **({"best": row.best} if found.best else {}),
+            "n": first.estimate.n if first.estimate else 0,
+            "planned": first.planned,
+            "diverged": first.diverged,
+        }
+        for metric in found.metrics:
+            estimate = row.measured[metric].estimate if metric in row.measured else None
+            bounds = (estimate and estimate.interval) or (None, None)
+            line[metric] = estimate and estimate.mean
+            line |= {f"{metric}/low": bounds[0], f"{metric}/high": bounds[1]}
+        lines.append(line)
+    return str(pd.DataFrame(lines).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def to_latex(found: Export) -> str:
+    r"""Return a ``tabular`` with booktabs' rules, each number with n and its 95% interval."""
+    lines, marked = [], False
+    for row in _rows(found):
+        first = next(iter(row.measured.values()))
+        bold: Callable[[str], str] = (lambda text: rf"\textbf{{{text}}}") if row.best else str
+        line = {
+            latex(key): bold(latex(value_text(value)))
+            for key, value in row.about.items()
+            if key != "folder"
+        }
+        line["$n$"] = str(first.estimate.n if first.estimate else 0)
+        for metric in found.metrics:
+            estimate = row.measured[metric].estimate if metric in row.measured else None
+            unit = show.unit(metric)
+            name = latex(show.metric_name(metric) + (f" ({unit.strip()})" if unit else ""))
+            line[name] = _number(metric, estimate)
+            marked |= estimate is not None and estimate.covers == "seeds"
+        lines.append(line)
+    table = pd.DataFrame(lines)
+    texts = len(table.columns) - len(found.metrics) - 1
+    drawn = table.to_latex(
+        index=False, escape=False, column_format="l" * texts + "r" * (len(found.metrics) + 1)
+    )
+    notes = [
+        r"Needs \usepackage{booktabs}. Mean over n seeds and 95% interval, Student's t over seeds "
+        "and test examples together" + (r" ($^\ddagger$: over seeds alone)." if marked else "."),
+        *filter(None, [found.best]),
+    ]
+    return "".join(f"% {note}\n" for note in notes) + str(drawn)
+
+
+def latex(text: str) -> str:
+    r"""Return text as LaTeX shows it, whatever it holds; characters beyond ASCII spelled out.
+
+    >>> print(latex("50% of a_b"), latex("[σ]"))
+    50\% of a\_b {[}\textbackslash{}u03c3{]}
+    """
+    if text == show.ABSENT:
+        return "--"
+    plain = text.replace("’", "'").replace("−", "-")
+    return plain.encode("ascii", "backslashreplace").decode().translate(_LATEX)
+
+
+def _number(metric: str, found: Estimate | None) -> str:
+    if found is None or not math.isfinite(found.mean):
+        return "--"
+    text = f"${show.number(metric, found.mean)}$"
+    if found.interval is not None:
+        text += f" ${show.interval(metric, found.interval)}$"
+    text += r"$^\ddagger$" if found.covers == "seeds" and found.interval is not None else ""
+    return text.replace("−", "-")
+
+
+FORMATS: Mapping[str, Callable[[Export], str]] = {
+    "csv": to_csv,
+    "latex": to_latex,
+    "json": lambda found: to_json(found.data),
+}
+"""Name of a format to what writes it."""

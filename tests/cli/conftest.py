@@ -1,0 +1,3 @@
+from report.conftest import tiny_study
+
+__all__ = ["tiny_study"]
