@@ -185,7 +185,8 @@ def convexity(_: Runs, *, start: float, count: int, seed: int) -> Measurement:
 
 def _smallest_eigenvalue(loss: Loss, z: Tensor) -> float:
     label = torch.tensor([0])
-    hessian = torch.func.hessian(lambda z: loss(z[None], label))(z)
+    # Not torch.func.hessian: its forward mode warns of what torch itself has deprecated.
+    hessian = torch.func.jacrev(torch.func.jacrev(lambda z: loss(z[None], label)))(z)
     return float(torch.linalg.eigvalsh(hessian)[0])
 
 

@@ -23,7 +23,7 @@ SHARE = (0.0, 1.0)
 def gradient(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
     """Return each example's gradient in its logits, ``(N, K)``."""
     logits = logits.clone().requires_grad_()
-    (found,) = torch.autograd.grad(loss(logits, labels).sum(), logits)
+    (found,) = torch.autograd.grad(loss.per_example(logits, labels).sum(), logits)
     return found
 
 
