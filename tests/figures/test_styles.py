@@ -35,9 +35,15 @@ def test_arms_of_one_loss_share_no_colour():
     losses = {"ce": "cross_entropy", "ce, Adam": "cross_entropy", "raw": "mse", "raw, Adam": "mse"}
     styles = styles_of(losses | {"smoothed": "label_smoothing", "sum": "brier"})
     assert list(styles) == [*losses, "smoothed", "sum"]
-    # label_smoothing has cross-entropy's colour, and is told from it by its line.
-    assert len({style.color for style in styles.values()}) == len(styles) - 1
-    assert styles["raw"] == LOSS_STYLES["mse"]
+    assert len({style.color for style in styles.values()}) == len(styles)
+    assert (styles["ce"], styles["raw"]) == (LOSS_STYLES["cross_entropy"], LOSS_STYLES["mse"])
+
+
+def test_losses_of_one_family_differ_in_colour_too():
+    styles = styles_of({"one": "mse", "fifteen": "rescaled_mse"})
+    assert styles["one"] == LOSS_STYLES["mse"]
+    assert styles["fifteen"].marker == LOSS_STYLES["rescaled_mse"].marker
+    assert styles["fifteen"].color != styles["one"].color
 
 
 def test_more_names_than_styles_still_have_one():

@@ -57,7 +57,9 @@ def draw_panels(drawing: Drawing) -> Figure:
         shown = [axis.get_legend_handles_labels() for axis in axes]
         by_label = {label: handle for pair in shown for handle, label in zip(*pair, strict=True)}
         figure.legend(
-            list(by_label.values()), list(by_label), loc="outside lower center", handlelength=3.4,
+            list(by_label.values()), list(by_label), handlelength=3.4,
+            # A label below all panels is in the way of a legend there.
+            loc="outside upper center" if drawing.x_label else "outside lower center",
             ncols=1 if width < 2 * _WIDTH - 3 else 2,
         )  # fmt: skip
     if drawing.x_label:
@@ -98,7 +100,9 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int, shared: bool) -> None:
         _percent_axis(axis.yaxis)
     elif panel.percent == "shown":
         if panel.y_from is not None:
-            axis.set_ylim(panel.y_from, 1 + 0.02 * (1 - panel.y_from))
+            top = max((y for curve in panel.curves for y in curve.y), default=1.0)
+            top = max(top, panel.y_from + 0.01)
+            axis.set_ylim(panel.y_from, top + 0.08 * (top - panel.y_from))
         axis.yaxis.set_major_locator(round_steps())
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
     # A colour bar takes its room from the panel's.

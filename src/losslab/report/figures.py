@@ -18,7 +18,7 @@ from losslab.figures.styles import BLUE, GREY, VERMILLION
 from losslab.files import is_generated
 from losslab.report import formatting as show
 from losslab.report.claims import Judgement
-from losslab.report.estimates import Estimate, TuningPoint
+from losslab.report.estimates import Comparison, Estimate, TuningPoint
 from losslab.report.findings import ACCURACY, Findings, Sweep, by_loss
 from losslab.report.over_seeds import means_over_seeds
 from losslab.report.plan import Arm, Plan, Rate, Side, in_condition
@@ -26,6 +26,7 @@ from losslab.report.statistics import Interval
 from losslab.report.sweep_report import FIGURE, RATE, curve_name
 
 _SEEDS_FOR_BARS, _PANELS_A_ROW = 3, 4
+_CLOSE_UP = 2.5  # percentage points
 _CLOSE = 0.7  # three quarters of the accuracies are above it
 # Beyond this many smallest effects a linear axis would hide the smallest effect itself.
 _LINEAR_UP_TO = 12
@@ -313,43 +314,50 @@ def gap_by_condition(findings: Findings) -> Figure:
         name: style for name, style in arm_styles(plan.families).items() if name != plan.reference
     }
     at, labels, decades, scaled = _positions(plan)
-    figure, (axis,) = new_figure(10, 5)
-    axis.axhline(0, color=MUTED, lw=1)
-    for (family, style), places in zip(
-        styles.items(), _side_by_side(at, len(styles), decades=decades), strict=True
-    ):
-        found = {
-            place: gap
-            for place, condition in zip(places, plan.conditions, strict=True)
-            if (gap := findings.gaps.get(in_condition(family, condition)))
-        }
-        for place, gap in found.items():
-            dots = [100 * value for value in gap.by_seed.values()]
-            axis.plot([place] * len(dots), dots, ".", color=style.color, alpha=0.3, ms=4, mew=0)
-            low, high = (100 * end for end in gap.interval or (gap.difference, gap.difference))
-            axis.plot([place] * 2, [low, high], color=style.color, lw=2, solid_capstyle="butt")
-        axis.plot(
-            list(found), [100 * gap.difference for gap in found.values()], color=style.color,
-            marker=style.marker, ls=style.line if scaled else "none", ms=6, lw=1.4,
-            label=plan.families[family].label,
-        )  # fmt: skip
-    if decades:
-        axis.set_xscale("log")
-    axis.set_xticks(at, labels)
-    axis.set_xticks([], minor=True)
-    # A run that failed lies far below, and would squeeze all others into a line.
-    ends = [end for gap in findings.gaps.values() for end in gap.interval or ()]
-    reach = 100 * max((abs(end) for end in ends), default=0.01)
-    axis.set_yscale("symlog", linthresh=1, linscale=1) if reach > _LINEAR_UP_TO else None
-    axis.set_xlabel(plan.axis)
-    axis.set_ylabel(
-        f"test accuracy less that of\n{plan.reference_label} (percentage points)\n"
-        "mean and 95% interval; dots: seeds"
+    figure, axes = new_figure(13, 5.6, columns=2)
+    for axis in axes:
+        axis.axhline(0, color=MUTED, lw=1)
+        for (family, style), places in zip(
+            styles.items(), _side_by_side(at, len(styles), decades=decades), strict=True
+        ):
+            found = {
+                place: gap
+                for place, condition in zip(places, plan.conditions, strict=True)
+                if (gap := findings.gaps.get(in_condition(family, condition)))
+            }
+            label = plan.families[family].label
+            _gaps(axis, found, style if scaled else style._replace(line="none"), label)
+        if decades:
+            axis.set_xscale("log")
+        axis.set_xticks(at, labels)
+        axis.set_xticks([], minor=True)
+        axis.set_xlabel(plan.axis)
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
+        axis.grid(axis="y")
+    axes[0].set_ylabel(
+        f"test accuracy less that of {plan.reference_label}\n(percentage points; bars: 95% "
+        "interval, dots: seeds)"
     )
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−"))
-    axis.grid(axis="y")
-    axis.legend(loc="lower right", frameon=False)
+    axes[0].set_title("All")
+    axes[1].set_title(f"Between −{_CLOSE_UP:g} and +{_CLOSE_UP:g} points; shaded: within one")
+    axes[1].axhspan(-1, 1, color=PALE, zorder=0)
+    axes[1].set_ylim(-_CLOSE_UP, _CLOSE_UP)
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, handlelength=3.4)
     return figure
+
+
+def _gaps(axis: Axes, found: Mapping[float, Comparison], style: Style, label: str) -> None:
+    """Draw differences by place, with their intervals and seeds, in percentage points."""
+    for place, gap in found.items():
+        dots = [100 * value for value in gap.by_seed.values()]
+        axis.plot([place] * len(dots), dots, ".", color=style.color, alpha=0.35, ms=5, mew=0)
+        low, high = (100 * end for end in gap.interval or (gap.difference, gap.difference))
+        axis.plot([place] * 2, [low, high], color=style.color, lw=2, solid_capstyle="butt")
+    axis.plot(
+        list(found), [100 * gap.difference for gap in found.values()], color=style.color,
+        marker=style.marker, ls=style.line, ms=6, lw=1.4, label=label,
+    )  # fmt: skip
 
 
 @styled
@@ -371,21 +379,23 @@ def learning_curves(findings: Findings) -> Figure:
     }
     seeds = max((n for curves in drawn.values() for n, _ in curves), default=0)
     # From the second third of training on: the start, at chance, hides what differs later.
-    later = [y for curves in drawn.values() for _, c in curves for y in c.y[len(c.y) // 3 :]]
-    y_from = _zoom(later)
+    later = {
+        title: [y for _, curve in curves for y in curve.y[len(curve.y) // 3 :]]
+        for title, curves in drawn.items()
+    }
+    columns = min(len(drawn), _PANELS_A_ROW)
     panels = [
         Panel(
             title=title, x_label="epoch", curves=[curve for _, curve in curves], percent="shown",
-            y_from=y_from,
-            y_label="" if index else f"validation accuracy (%)\n{show.mean_of(seeds)}, band: 95% "
-            "interval", ticks="counts",
+            y_from=_zoom(later[title]),
+            y_label="" if index % columns else f"validation accuracy (%)\n{show.mean_of(seeds)}, "
+            "band: 95% interval", ticks="counts",
         )
         for index, (title, curves) in enumerate(drawn.items())
     ]  # fmt: skip
-    columns = min(len(panels), _PANELS_A_ROW)
     rows = -(-len(panels) // columns)
     drawing = Drawing(
-        panels=panels, columns=columns, size=(2 + 3.6 * columns, 1.2 + 3.4 * rows), share="y",
+        panels=panels, columns=columns, size=(2 + 3.6 * columns, 1.2 + 3.4 * rows),
         legend_below=True, title_width=36,
     )  # fmt: skip
     return draw_panels(drawing)
