@@ -332,7 +332,9 @@ def gap_by_condition(findings: Findings) -> Figure:
         axis.set_xticks(at, labels)
         axis.set_xticks([], minor=True)
         axis.set_xlabel(plan.axis)
-        axis.yaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
+        axis.yaxis.set_major_formatter(
+            lambda value, _: f"{value:+g}".replace("-", "−") if value else "0"
+        )
         axis.grid(axis="y")
     axes[0].set_ylabel(
         f"test accuracy less that of {plan.reference_label}\n(percentage points; bars: 95% "
