@@ -119,8 +119,8 @@ def test_a_study_is_counted(losslab):
     arms, seeds = 3, 2
     (first, time) = untouched(losslab, *STUDY)
     assert first == (
-        f"seed_variance: {arms * 2} runs: 0 done, {arms * 2} to do; then up to {arms * seeds} more, which "
-        "depend on results"
+        f"seed_variance: {arms * 2} runs: 0 done, {arms * 2} to do; then up to {arms * seeds} "
+        "more, which depend on results"
     )
     assert "unknown" in time
     assert not (losslab.folder / "outputs").exists()
