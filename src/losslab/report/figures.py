@@ -314,7 +314,9 @@ def gap_by_condition(findings: Findings) -> Figure:
         name: style for name, style in arm_styles(plan.families).items() if name != plan.reference
     }
     at, labels, decades, scaled = _positions(plan)
-    figure, axes = new_figure(13, 5.6, columns=2)
+    ends = [end for gap in findings.gaps.values() for end in gap.interval or ()]
+    far = any(abs(100 * end) > 2 * _CLOSE_UP for end in ends)
+    figure, axes = new_figure(13 if far else 10, 5.6, columns=2 if far else 1)
     for axis in axes:
         axis.axhline(0, color=MUTED, lw=1)
         for (family, style), places in zip(
@@ -340,10 +342,12 @@ def gap_by_condition(findings: Findings) -> Figure:
         f"test accuracy less that of {plan.reference_label}\n(percentage points; bars: 95% "
         "interval, dots: seeds)"
     )
-    axes[0].set_title("All")
-    axes[1].set_title(f"Between −{_CLOSE_UP:g} and +{_CLOSE_UP:g} points; shaded: within one")
-    axes[1].axhspan(-1, 1, color=PALE, zorder=0)
-    axes[1].set_ylim(-_CLOSE_UP, _CLOSE_UP)
+    axes[-1].axhspan(-1, 1, color=PALE, zorder=0)
+    axes[-1].set_title("Shaded: within one point")
+    if far:
+        axes[0].set_title("All")
+        axes[1].set_title(f"Between −{_CLOSE_UP:g} and +{_CLOSE_UP:g} points; shaded: within one")
+        axes[1].set_ylim(-_CLOSE_UP, _CLOSE_UP)
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2, handlelength=3.4)
     return figure
