@@ -90,7 +90,10 @@ def test_a_report_again_replaces_its_own_and_leaves_other_files(received):
     assert (result.code, "accuracy.png was not generated" in result.err) == (2, True)
 
 
-@pytest.mark.parametrize("path", sorted(EXPERIMENTS.rglob("*")), ids=lambda path: path.name)
+COMMITTED = [path for path in EXPERIMENTS.rglob("*") if "__pycache__" not in path.parts]
+
+
+@pytest.mark.parametrize("path", sorted(COMMITTED), ids=lambda path: path.name)
 def test_what_is_committed_can_be_written_again(path):
     from losslab.files import is_generated
 
