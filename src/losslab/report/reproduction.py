@@ -383,15 +383,13 @@ def _claims(claims: Sequence[ComparedClaim]) -> Table:
         {
             "claim": claim.name,
             "verdict": claim.verdict,
-            "unit": show.unit(claim.metric, difference=True).strip(),
             **_columns(claim, signed=True),
-            "ok": {"reproduced": "yes", "not reproduced": "NO", "not opposed": "open"}[
-                claim.answer
-            ],
+            "ok": _SHORT[claim.answer],
         }
         for claim in claims
     ]
-    return Table.of(rows, text_columns=3)
+    shown = ("claim", "verdict", "committed", "expected", "fresh", "ok")
+    return Table.of(rows, text_columns=2, terminal=shown)
 
 
 def _columns(found: Compared, *, signed: bool = False) -> dict[str, str]:
@@ -399,7 +397,8 @@ def _columns(found: Compared, *, signed: bool = False) -> dict[str, str]:
     # Of a difference the range is another.
     expected = found.expected if signed else within_range(found.expected, metric)
     return {
-        "committed": show.number(metric, found.committed, signed=signed),
+        "committed": show.number(metric, found.committed, signed=signed)
+        + (show.unit(metric, difference=True) if signed else ""),
         "expected": show.interval(metric, expected, signed=signed),
         "fresh": show.number(metric, found.new, signed=signed),
         "notices": f"±{show.number(metric, found.notices)}",
