@@ -246,8 +246,9 @@ def test_data_by_name_are_those_of_the_configuration(name, monkeypatch):
     assert f"losslab.data.{source.func.__name__}" == wanted.pop("_target_")
     assert source.keywords | {"_partial_": True} == wanted
     node = expected.pop("augmentation")
+    usual = vars(lab.data.Augmentation())
     assert (augmentation and vars(augmentation)) == (
-        node and {key: value for key, value in node.items() if key != "_target_"}
+        node and usual | {key: value for key, value in node.items() if key != "_target_"}
     )
     assert seen | {"_target_": "losslab.data.load"} == expected
 

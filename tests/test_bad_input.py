@@ -29,7 +29,7 @@ BAD_INPUT = [
     bad("train data", "'data'", "key=value"),
     bad("train optimizer.lr=[", "'optimizer.lr=['", "key=value"),
     bad("train =3", "'=3'", "key=value"),
-    bad("foo", "'foo'", "train, study, report, runs, best, compare, board, list"),
+    bad("foo", "'foo'", "train, study, verify, report, runs, best, compare, board, list"),
     bad("trian", "'trian'", "did you mean 'train'"),
     bad("list los", "'los'", "did you mean 'loss'"),
     # references that lead nowhere, and sizes that no machine has

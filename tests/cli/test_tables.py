@@ -151,7 +151,7 @@ def test_nothing_else_is_written(losslab, odd):
     ("arguments", "says"),
     [
         ("outputs/odd --csv --json", ("--csv and --json", "--csv rates.csv")),
-        ("outputs/odd --csv --to x", ("--to is for the whole report",)),
+        ("outputs/odd --csv --to x", ("--to is for whole reports",)),
         ("--csv", ("the path of a study or a sweep",)),
         ("outputs/odd --csv nowhere/a.csv", ("nowhere/a.csv cannot be written",)),
         ("nowhere --csv", ("nowhere is not a folder",)),

@@ -26,7 +26,7 @@ def texts(results):
 
 
 def test_a_study_has_its_report_data_and_figures(report):
-    assert set(texts(report)) == FIGURES | {"report.md", "results.json"}
+    assert set(texts(report)) == FIGURES | {"report.md", "report.html", "results.json"}
     assert report.census.complete
 
 
@@ -97,7 +97,7 @@ def test_an_unfinished_study_reports_what_there_is(tmp_path):
 def test_a_study_that_has_not_begun_has_a_report(tmp_path):
     plan = tiny_plan() | {"confirm": [], "chosen": {}}
     results = build(write_study(tmp_path, plan, only=lambda name: False))
-    assert [path.name for path in results.files] == ["report.md", "results.json"]
+    assert [path.name for path in results.files] == ["report.md", "results.json", "report.html"]
     assert len(results.census.missing) == 27
 
 
@@ -170,7 +170,11 @@ def test_what_a_study_has_so_far_is_drawn(tmp_path):
 def test_one_rate_a_loss_is_no_curve(tmp_path):
     for loss, rate in (("mse", 0.1), ("brier", 0.01)):
         write_run(tmp_path, f"{loss}-lr={rate:g}-0a/seed=0", config={"optimizer": {"lr": rate}})
-    assert [path.name for path in build(tmp_path).files] == ["report.md", "results.json"]
+    assert [path.name for path in build(tmp_path).files] == [
+        "report.md",
+        "results.json",
+        "report.html",
+    ]
 
 
 def test_figures_of_an_earlier_report_do_not_stay(tiny_study, tmp_path):

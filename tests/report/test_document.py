@@ -21,6 +21,8 @@ TABLE = Table(("name", "n"), (("a|b", "1"),))
 def document(table=TABLE, lines=()):
     content = {
         "varied": "brackets [0.1, 0.2]",
+        "best": None,
+        "by": "validation accuracy",
         "configurations": table,
         "drawn": lambda name, caption, figure: figure(f"figures/{name}", caption),
         "census": take_census([], {}),
@@ -73,5 +75,5 @@ def test_markdown_has_everything():
     assert "| name | n |\n| :-- | --: |\n| a\\|b | 1 |" in text
     assert f"- line {TERMINAL_LINES + 1}" in text
     assert "](figures/accuracy_by_value.png)\n\n*Test accuracy against" in text
-    assert "Each row is one configuration." in text
+    assert "Each row is one configuration, sorted by validation accuracy." in text
     assert text.endswith(f"| torch | 2.15 |\n\n{GENERATED}\n")

@@ -42,7 +42,8 @@ def draw_panels(drawing: Drawing) -> Figure:
     )
     legends: list[list[str]] = []
     for axis, panel in zip(axes, panels, strict=False):
-        _panel(axis, panel, title_width=drawing.title_width, shared=drawing.share is True)
+        alike = panels if drawing.share else [panel]
+        _panel(axis, panel, title_width=drawing.title_width, alike=alike)
         handles, labels = axis.get_legend_handles_labels()
         # Said once where two panels have the same curves.
         if labels and labels not in legends and not drawing.legend_below:
@@ -69,7 +70,8 @@ def draw_panels(drawing: Drawing) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, panel: Panel, *, title_width: int, shared: bool) -> None:
+def _panel(axis: Axes, panel: Panel, *, title_width: int, alike: Sequence[Panel]) -> None:
+    """Draw a panel; ``alike`` are all that have the same axes."""
     if panel.field is not None:
         _field(axis, panel.field)
     if panel.diagonal:
@@ -88,9 +90,8 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int, shared: bool) -> None:
         _tick_values(axis, [x for curve in panel.curves for x in curve.x], log=panel.x_log)
     elif panel.ticks == "counts":
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        # To the end of its own curves, unless panels share the axis and another one goes further.
-        reach = max((x for curve in panel.curves for x in curve.x), default=1)
-        axis.set_xlim(0, max(reach, axis.get_xlim()[1] if shared else reach))
+        # To the end of its curves, or of the longest of panels with the same axes.
+        axis.set_xlim(0, max((x for each in alike for c in each.curves for x in c.x), default=1))
     elif panel.ticks:
         names, places = zip(*panel.ticks, strict=True)
         axis.set_xticks(places, [wrap(name, 14) for name in names])
@@ -100,15 +101,19 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int, shared: bool) -> None:
         _percent_axis(axis.yaxis)
     elif panel.percent == "shown":
         if panel.y_from is not None:
-            top = max((y for curve in panel.curves for y in curve.y), default=1.0)
-            top = max(top, panel.y_from + 0.01)
-            axis.set_ylim(panel.y_from, top + 0.08 * (top - panel.y_from))
+            axis.set_ylim(panel.y_from, _top(panel.y_from, alike))
         axis.yaxis.set_major_locator(round_steps())
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
     # A colour bar takes its room from the panel's.
     axis.set_title(wrap(panel.title, min(title_width, 44 if panel.field is None else 32)))
     axis.set(xlabel=panel.x_label, ylabel=panel.y_label)
     axis.grid(axis="y")
+
+
+def _top(y_from: float, panels: Sequence[Panel]) -> float:
+    """Return where the vertical axis ends: a little above the highest point."""
+    highest = max((y for panel in panels for curve in panel.curves for y in curve.y), default=1.0)
+    return max(highest, y_from + 0.01) + 0.08 * max(highest - y_from, 0.01)
 
 
 def _curve(axis: Axes, curve: Curve, style: Style, *, within: bool) -> None:

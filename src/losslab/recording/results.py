@@ -1,6 +1,7 @@
 """Read the files of a run, whatever state they are in."""
 
 import json
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ FINISHED: tuple[Status, ...] = ("done", "diverged")
 Arrays: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 _LARGEST_METRICS, _LARGEST_PREDICTIONS = 2**29, 2**29  # bytes; they are read into memory
+_LONGEST_REASON = 300  # characters
 _LARGEST_NUMBER = 1e100  # beyond it squares overflow; treated like NaN
 _POSITIONS = {"step": 2**62, "examples": 2**62, "epoch": 1e9, "wall_s": 1e9}
 
@@ -206,4 +208,6 @@ def _check_predictions(path: Path) -> None:
 def _one_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # The last line of a traceback has the error's name and message.
-    return "" if not lines else lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    if not lines or lines[0].startswith("Traceback"):
+        return "".join(lines[-1:])
+    return textwrap.shorten(" ".join(lines), _LONGEST_REASON, placeholder=" …")

@@ -70,7 +70,8 @@ def verdict(
     significant = p_holm < SIGNIFICANCE
     if predicted.low <= interval.low and interval.high <= predicted.high:
         return "supported" if significant else "inconclusive"
-    if predicted.low <= interval.high and interval.low <= predicted.high:
+    # Of a number that is missing neither is true.
+    if not (interval.high < predicted.low or interval.low > predicted.high):
         return "inconclusive"
     same_sign = interval.low > 0 if predicted.high == math.inf else interval.high < 0
     return "smaller" if difference and same_sign and significant else "contradicted"
