@@ -40,7 +40,7 @@ def duration(seconds: float) -> str:
     """Return a time as people say it.
 
     >>> duration(0.3), duration(75), duration(3 * 3600 + 1800), duration(200_000)
-    ('1 s', '1 min 15 s', '3 h 30 min', '2 days 8 h')
+    ('1 s', '1 min 15 s', '3 h 30 min', '2 days 7 h')
     """
     units = (("s", 60), ("min", 60), ("h", 24), ("days", 10**9))
     left, parts = max(round(seconds), 1), []
