@@ -34,11 +34,12 @@ RATES = {
     "mse_sigmoid_ten": "squared error after sigmoid, rate 0.1",
     "mse_sigmoid_fast": "squared error after sigmoid, rate 0.5",
 }
+# Names of line styles: evidence.json has no tuples.
 LOOKS = (
     ("#56B4E9", "v", "-"),
-    ("#0072B2", "^", (0, (5, 2))),
-    ("#E69F00", "s", (0, (6, 2, 1, 2))),
-    ("#D55E00", "d", (0, (9, 2))),
+    ("#0072B2", "^", "--"),
+    ("#E69F00", "s", "-."),
+    ("#D55E00", "d", ":"),
 )
 
 

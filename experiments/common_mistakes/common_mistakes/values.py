@@ -254,7 +254,8 @@ def _late(runs: Sequence[Run], tag: str, *, relative: bool = False) -> Curve:
         values /= values.min(axis=1, keepdims=True)
     first = min(5, values.shape[1] - 1)
     epochs = [float(epoch) for epoch in range(first, values.shape[1])]
-    return curve_over_seeds("", epochs, values[:, first:], loss="cross_entropy")
+    bounds = (1.0, np.inf) if relative else (0.0, 1.0)
+    return curve_over_seeds("", epochs, values[:, first:], loss="cross_entropy", bounds=bounds)
 
 
 def _of_the_wrong(run: Run) -> tuple[float, float]:
