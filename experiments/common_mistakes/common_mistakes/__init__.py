@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from losslab.figures import Curve, Drawing, Panel
+from losslab.figures import Curve, Drawing, Panel, Style
 from losslab.recording import Run
 from losslab.report.measurement import Quantity
 from losslab.study.measure import curve_over_seeds, number, over_seeds, pairs, record
+
+QUIET = Style("#595959", "", ":")
+"""Of lines that are no measurement, such as a floor."""
 
 
 def exact(value: float, n: int, what: str) -> Quantity:
@@ -15,14 +18,14 @@ def exact(value: float, n: int, what: str) -> Quantity:
     return Quantity(value=value, n=n, what=what)
 
 
-def figure(name: str, caption: str, *panels: Panel) -> list[Drawing]:
+def figure(name: str, caption: str, *panels: Panel, legend_below: bool = False) -> list[Drawing]:
     """Return one figure of panels side by side."""
-    return [Drawing(name=name, caption=caption, panels=list(panels))]
+    return [Drawing(name=name, caption=caption, panels=list(panels), legend_below=legend_below)]
 
 
 def level(label: str, height: float, x: Sequence[float]) -> Curve:
-    """Return a horizontal line over the range of ``x``."""
-    return Curve(label=label, x=[min(x), max(x)], y=[height, height], mark_every=2)
+    """Return a thin horizontal line over the range of ``x``."""
+    return Curve(label=label, x=[min(x), max(x)], y=[height, height], style=QUIET)
 
 
 def over_time(

@@ -8,7 +8,7 @@ import torch
 from scipy import optimize, stats
 from torch import Tensor, nn
 
-from common_mistakes import exact, figure
+from common_mistakes import exact, figure, level
 from losslab import losses
 from losslab.data import load
 from losslab.figures import Curve, Panel
@@ -63,27 +63,21 @@ def class_weights(_: Runs, *, share: float, weight: float, batch_size: int) -> M
         drawings=figure(
             "class_weights",
             "The share of the loss that class weights give to a rare class, when each batch is "
-            "divided by the sum of its own weights (points) and in the data set (dashes).",
+            "divided by the sum of its own weights (points) and in the data set (line).",
             Panel(
                 title="Small batches undo class weights",
                 x_label="batch size",
                 y_label="share of the loss, rare class (%)",
                 curves=[
-                    curve
-                    for s, w in sorted(cases)
-                    for curve in (
+                    *(
                         Curve(
                             label=f"{s:.0%} of examples, weight {w:g}",
                             x=[float(size) for size in sizes],
                             y=[rare_share(s, w, size) for size in sizes],
-                        ),
-                        Curve(
-                            label="the same, as asked",
-                            x=[1.0, 4096.0],
-                            y=2 * [w * s / (w * s + 1 - s)],
-                            mark_every=2,
-                        ),
-                    )
+                        )
+                        for s, w in sorted(cases)
+                    ),
+                    level("as asked: half", 0.5, sizes),
                 ],
                 x_log=True,
                 percent="whole",
@@ -134,7 +128,7 @@ def convexity(_: Runs, *, start: float, count: int, seed: int) -> Measurement:
     heights = {name: _height(loss, w) for name, (_, loss, _) in surfaces.items()}
     ends = {name: descend(loss, start) for name, (_, loss, _) in surfaces.items()}
     stopped = _height(SquaredError("softmax"), torch.tensor([ends["squared"]]))
-    where = "one weight, three points"
+    where, near = "one weight, three points", (w >= -4) & (w <= 8)
     return Measurement(
         quantities={
             "raw": exact(
@@ -168,12 +162,15 @@ def convexity(_: Runs, *, start: float, count: int, seed: int) -> Measurement:
                     x_label="weight w",
                     y_label="mean loss",
                     curves=[
-                        Curve(label="", x=w.tolist(), y=heights[name].tolist(), loss=loss),
+                        Curve(
+                            label="", x=w[near].tolist(), y=heights[name][near].tolist(), loss=loss
+                        ),
                         Curve(
                             label=f"from w = {start:g}",
                             x=[ends[name]],
                             y=_height(surfaces[name][1], torch.tensor([ends[name]])).tolist(),
                             ring=ends[name],
+                            line=False,
                         ),
                     ],
                 )
@@ -309,7 +306,11 @@ def prior(
                     *(Curve(label=label, x=grid, y=values) for label, values in curves.items()),
                     *(
                         Curve(label=label, x=[w], y=[at(w, full)], line=False)
-                        for label, w in ends.values()
+                        for label, w in (
+                            ("SGD and Adam", ends["sgd"][1]),
+                            ends["adamw"],
+                            ends["batch"],
+                        )
                     ),
                 ],
             ),

@@ -1,15 +1,16 @@
 """A loss and an output that do not fit: sigmoid, softmax twice, softmax skipped, yes or no."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from common_mistakes import accuracies, accuracy_gained, exact, figure, level, over_time
+from common_mistakes import QUIET, accuracies, accuracy_gained, exact, figure, level, over_time
 from common_mistakes.losses import SkippedSoftmax, SoftmaxTwice
-from losslab.figures import Curve, Panel
+from losslab.figures import Curve, Panel, Style
 from losslab.losses import CrossEntropy, Loss, SquaredError
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, TableOfNumbers
@@ -29,10 +30,17 @@ def gradient(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
 
 RATES = {
     "mse_sigmoid_slow": "squared error after sigmoid, rate 0.001",
-    "mse_sigmoid": "rate 0.01",
-    "mse_sigmoid_ten": "rate 0.1",
-    "mse_sigmoid_fast": "rate 0.5",
+    "mse_sigmoid": "squared error after sigmoid, rate 0.01",
+    "mse_sigmoid_ten": "squared error after sigmoid, rate 0.1",
+    "mse_sigmoid_fast": "squared error after sigmoid, rate 0.5",
 }
+# Names of line styles: evidence.json has no tuples.
+LOOKS = (
+    ("#56B4E9", "v", "-"),
+    ("#0072B2", "^", "--"),
+    ("#E69F00", "s", "-."),
+    ("#D55E00", "d", ":"),
+)
 
 
 def plateau(runs: Runs, *, num_classes: int) -> Measurement:
@@ -74,33 +82,38 @@ def plateau(runs: Runs, *, num_classes: int) -> Measurement:
         }
     for short, name in {"accuracy": "", "ten": "_ten", "fast": "_fast"}.items():
         full = f"mse_sigmoid{name}"
-        quantities[short] = accuracies(runs[full], f"squared error after sigmoid, {RATES[full]}")
-    curves = [over_time(RATES[name], runs[name], "train/objective") for name in RATES]
+        quantities[short] = accuracies(runs[full], RATES[full])
+    losses = [_rate(runs, name, "train/objective", "step") for name in RATES]
+    learned = [_rate(runs, name, "val/accuracy", "epoch") for name in RATES]
+    once = _accuracy("cross-entropy, rate 0.01", runs["cross_entropy"], loss="cross_entropy")
     return Measurement(
         quantities=quantities,
         drawings=figure(
             "sigmoid_plateau",
             "Squared error after sigmoid falls at once to the value of a network that says 1/K to "
-            "everything, (1 − 1/K)/K, and leaves it the later the lower its rate; at 0.5 it falls "
-            "past it, to outputs of 0. Mean over seeds and 95% interval.",
+            "everything, (1 − 1/K)/K. At 0.01 it leaves it slowly, at 0.001 hardly; at 0.1 and 0.5 "
+            "all outputs go to 0 first. Mean over seeds and 95% interval.",
             Panel(
                 title="Stuck at 0.09",
                 x_label="step",
                 y_label="training loss",
-                curves=[*curves, level("every output 1/K", (1 - 1 / k) / k, curves[0].x)],
+                curves=[*losses, level("every output 1/K", (1 - 1 / k) / k, losses[0].x)],
             ),
             Panel(
                 title="What is learned",
                 x_label="epoch",
                 y_label="validation accuracy (%)",
-                curves=[
-                    *(_accuracy(RATES[name], runs[name]) for name in RATES),
-                    _accuracy("cross-entropy, rate 0.01", runs["cross_entropy"]),
-                ],
+                curves=[*learned, once],
                 percent="whole",
             ),
+            legend_below=True,
         ),
     )
+
+
+def _rate(runs: Runs, name: str, tag: str, over: str) -> Curve:
+    curve = over_time(RATES[name], runs[name], tag, over=over)
+    return replace(curve, style=Style(*LOOKS[list(RATES).index(name)]))
 
 
 def softmax_twice(runs: Runs, *, num_classes: list[int]) -> Measurement:
@@ -308,7 +321,7 @@ def binary(runs: Runs) -> Measurement:
     }
     mine = points["cross-entropy, softmax"]
     none = binary_accuracy(torch.zeros(10, 10), torch.arange(10))
-    lines = {"two outputs of ten wrong for each error": 0.2, "one wrong": 0.1}
+    guesses = points.pop("squared error after sigmoid, at its plateau")
     return Measurement(
         quantities={
             "always_no": exact(none, 100, "share of 10 outputs that are right when all say no"),
@@ -327,22 +340,37 @@ def binary(runs: Runs) -> Measurement:
             "Each point is a trained network: the accuracy that is shown beside binary "
             "cross-entropy counts each of the ten outputs, and a network that guesses has nine of "
             "them right.",
-            Panel(
-                title="Shown and true accuracy",
-                x_label="accuracy: the largest output is the true class",
-                y_label="binary accuracy: outputs on the right side of ½",
-                curves=[
-                    *(
-                        Curve(label=name, x=[0.0, 1.0], y=[1.0 - share, 1.0], mark_every=2)
-                        for name, share in lines.items()
-                    ),
-                    *(
-                        Curve(label=name, x=[x for x, _ in at], y=[y for _, y in at], line=False)
-                        for name, at in points.items()
-                    ),
-                ],
+            _shown(
+                "Networks that guess", {"squared error after sigmoid, rate 0.001": guesses}, 0.0
             ),
+            _shown("Networks that have learned", points, 0.9),
         ),
+    )
+
+
+def _shown(title: str, points: dict[str, list[tuple[float, float]]], start: float) -> Panel:
+    """Return binary accuracy against accuracy, from an accuracy of ``start``."""
+    lines = {"two of ten outputs wrong for each error": (0.2, 0), "one wrong": (0.1, 1)}
+    return Panel(
+        title=title,
+        x_label="accuracy: the largest output is right",
+        y_label="binary accuracy, in %: outputs beyond ½",
+        curves=[
+            *(
+                Curve(
+                    label=name,
+                    x=[start, 1.0],
+                    y=[1 - share * (1 - start), 1.0],
+                    style=(QUIET, QUIET._replace(line="-"))[which],
+                )
+                for name, (share, which) in lines.items()
+            ),
+            *(
+                Curve(label=name, x=[x for x, _ in at], y=[y for _, y in at], line=False)
+                for name, at in points.items()
+            ),
+        ],
+        percent="shown",
     )
 
 
