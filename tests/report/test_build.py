@@ -173,7 +173,6 @@ def test_one_rate_a_loss_is_no_curve(tmp_path):
     assert [path.name for path in build(tmp_path).files] == [
         "report.md",
         "results.json",
-        "report.html",
     ]
 
 
