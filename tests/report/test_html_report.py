@@ -1,6 +1,7 @@
 """``report.html``: right offline, safe with any name, and alive in a browser."""
 
 import json
+import os
 import re
 
 import pytest
@@ -60,6 +61,10 @@ def test_names_cannot_end_the_script_or_the_markup(tmp_path):
 
 def test_committed_results_become_a_site(tiny_study, tmp_path):
     build(tiny_study, out=tmp_path / "experiments" / "tiny")
+    # What losslab did not draw is left out, and a pipe is not waited for.
+    figures = tmp_path / "experiments" / "tiny" / "figures"
+    os.mkfifo(figures / "pipe.png")
+    (figures / "link.png").symlink_to("accuracy.png")
     write_site(tmp_path / "experiments", tmp_path / "site", console=Console(quiet=True))
     files = {path.name: path for path in (tmp_path / "site").iterdir()}
     assert set(files) == {"index.html", "plotly.min.js", "tiny.html"}

@@ -139,3 +139,16 @@ def test_runs_that_lost_a_class_are_counted_beside_the_mean(tmp_path):
     found = sampler.measure(sampler.sample(names, "test/accuracy"), names)
     assert (found.estimate.mean, found.given_success.mean) == (pytest.approx(11 / 12), 1.0)
     assert (found.lost, found.lost_share) == ((2,), binomial_interval(1, 3))
+
+
+def test_a_side_without_tuning_runs_at_its_value_adds_no_noise_of_choice(tmp_path):
+    plan = tiny_plan()
+    plan["tune"] = [r for r in plan["tune"] if (r["arm"], r["value"]) != ("mse", 0.1)]
+    plan = parse_plan(plan)
+    sampler = Sampler(load_runs(write_study(tmp_path, tiny_plan())), plan)
+    sides = [Side("mse", "reference"), Side("cross_entropy", "own")]
+    names = [tuple(run.run for run in plan.confirming(side)) for side in sides]
+    mse = sampler.side(sides[0], names[0], "test/accuracy")
+    reference = sampler.side(sides[1], names[1], "test/accuracy")
+    assert estimate(mse).covers == "seeds and test examples"
+    assert compare(mse, reference).covers == "seeds, test examples and choice of value"

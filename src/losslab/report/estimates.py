@@ -32,6 +32,23 @@ DRAWS = 2000  # of the tuning seeds, to see what else might have been chosen
 LOST = 0.01  # the recall of a class that counts as lost
 
 
+def recalls(right: FloatArray, labels: IntArray) -> FloatArray:
+    """Return the share of each class's examples that are recognised.
+
+    Args:
+        right: ``(S, N)`` whether each seed has each example right, as 0 or 1.
+        labels: ``(N,)``.
+
+    Returns:
+        ``(S, K)``, classes ascending.
+
+    >>> recalls(np.array([[1.0, 0.0, 1.0]]), np.array([0, 0, 1]))
+    array([[0.5, 1. ]])
+    """
+    classes = [labels == label for label in np.unique(labels)]
+    return np.stack([right[:, members].mean(axis=1) for members in classes], axis=1)
+
+
 @dataclass(frozen=True)
 class Sample:
     """One metric of the runs of one side."""
@@ -53,9 +70,8 @@ class Sample:
         """The seeds of accuracies in which some class is never recognised (recall below 1%)."""
         if self.examples is None or self.labels is None or not self.metric.endswith("/accuracy"):
             return ()
-        classes = [self.labels == label for label in np.unique(self.labels)]
-        recalls = np.stack([self.examples[:, members].mean(axis=1) for members in classes])
-        return tuple(np.array(self.seeds)[recalls.min(axis=0) < LOST].tolist())
+        worst = recalls(self.examples, self.labels).min(axis=1)
+        return tuple(np.array(self.seeds)[worst < LOST].tolist())
 
     def on(self, seeds: Sequence[int]) -> "Sample":
         """Return the part of some of its seeds."""
@@ -248,10 +264,10 @@ def compare(
         total: FloatArray = np.sum(signed, axis=0)
         return total
 
-    choices = [sample.choice for sample in samples if sample.choice]
     # All sides' values are chosen again on the same draws of the tuning seeds.
-    chosen = len(choices) == len(samples)
-    choice = Rechoice(difference([c.moves for c in choices]), choices[0].seeds) if chosen else None
+    known, none = [sample.choice for sample in samples if sample.choice], np.zeros(DRAWS)
+    moves = [sample.choice.moves if sample.choice else none for sample in samples]
+    choice = Rechoice(difference(moves), known[0].seeds) if known else None
     values = difference([sample.values for sample in samples])
     each = [sample.examples for sample in samples if sample.examples is not None]
     labels = [sample.labels for sample in samples if sample.labels is not None]
@@ -333,7 +349,9 @@ class Retuning:
             return None
         levels = self._table(side.arm, metric).mean(axis=1)
         values, now = self.chosen[arm], self._plan.chosen[arm]
-        moves = levels.reindex(values).to_numpy() - levels.get(now, np.nan)
+        if now not in levels:  # as with the reference's value outside an arm's own grid
+            return None
+        moves = levels.reindex(values).to_numpy() - levels[now]
         return Rechoice(np.nan_to_num(moves), self._seeds)
 
 

@@ -17,11 +17,12 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from losslab.figures.styles import Style, styles_of
-from losslab.files import GENERATED, read_json
+from losslab.files import GENERATED, is_generated, read_json
 from losslab.recording import Run, read_predictions, read_records
 from losslab.report import formatting as show
 from losslab.report.findings import ACCURACY, Findings
 from losslab.report.over_seeds import means_over_seeds
+from losslab.report.plan import parameter_name
 from losslab.report.results import DIGITS
 from losslab.report.statistics import FloatArray, IntArray, Interval
 from losslab.report.study_report import count
@@ -122,7 +123,7 @@ def html_report(
         "conditions": results.get("conditions", {}),
         "axis": results.get("axis", ""),
         "reference": results.get("reference", ""),
-        "parameter": _parameter(results),
+        "parameter": parameter_name(results.get("parameter", "")),
         "recorded": more or {},
     }
     pictures = [
@@ -167,7 +168,7 @@ def site(folder: Path) -> dict[str, str]:
             drawings = [
                 (figure, figure.stem.replace("_", " "))
                 for figure in sorted(path.parent.glob("figures/*.png"))
-                if figure.name not in _DRAWN_LIVE
+                if figure.name not in _DRAWN_LIVE and is_generated(figure)
             ]
             name = f"{path.parent.name}.html"
             pages[name] = html_report(results, drawings=drawings, script=SCRIPT)
@@ -226,11 +227,6 @@ def _slim(arm: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parameter(results: Mapping[str, Any]) -> str:
-    name = str(results.get("parameter", ""))
-    return "learning rate" if name == "optimizer.lr" else name
-
-
 def _answer(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     """Return a sentence: how far every arm is from the reference, each at its own best value."""
     gaps, reference = results.get("gaps", {}), results.get("reference", "")
@@ -245,7 +241,7 @@ def _answer(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     if not told:
         return ""
     at = f" ({results['axis']}: {conditions[last]['label']})" if last else ""
-    own = f"each at its own best {_parameter(results)}"
+    own = f"each at its own best {parameter_name(results.get('parameter', ''))}"
     return f"Test accuracy beside {labels[reference]}, {own}{at}: {'; '.join(told)}."
 
 

@@ -201,7 +201,7 @@ class Plan:
     @property
     def parameter_name(self) -> str:
         """The parameter as people call it."""
-        return "learning rate" if self.parameter == "optimizer.lr" else self.parameter
+        return parameter_name(self.parameter)
 
     @property
     def families(self) -> dict[str, Arm]:
@@ -248,6 +248,11 @@ class Plan:
             for claim in data["claims"]
         ]
         return data
+
+
+def parameter_name(key: str) -> str:
+    """Return what people call a tuned key."""
+    return "learning rate" if key == "optimizer.lr" else key
 
 
 def in_condition(arm: str, condition: str) -> str:

@@ -40,37 +40,32 @@ Answer = Literal["reproduced", "not reproduced", "not opposed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number:
-    """A mean over seeds as ``results.json`` has it."""
-
+class _OverSeeds:
     n: int = 0
-    mean: float = math.nan
     interval: Interval | None = None
     covers: str = ""
     by_seed: dict[int, float] = field(default_factory=dict)
 
     @property
     def values(self) -> tuple[float, ...]:
-        """Of the seeds."""
+        """Of the seeds, or of the pairs of runs that share one."""
         return tuple(self.by_seed.values())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class Number(_OverSeeds):
+    """A mean over seeds as ``results.json`` has it."""
+
+    mean: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(_OverSeeds):
     """A difference of two sides likewise."""
 
-    n: int
     difference: float
     left: Number
     right: Number
-    interval: Interval | None = None
-    covers: str = ""
-    by_seed: dict[int, float] = field(default_factory=dict)
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """Of the pairs."""
-        return tuple(self.by_seed.values())
 
 
 @dataclass(frozen=True, kw_only=True)

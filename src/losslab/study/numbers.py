@@ -12,9 +12,10 @@ import numpy as np
 from scipy import stats
 
 from losslab.recording import Run
+from losslab.report.estimates import recalls
 from losslab.report.formatting import metric_name
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
-from losslab.report.statistics import FloatArray
+from losslab.report.statistics import FloatArray, binomial_interval
 from losslab.study.measure import Runs, number, over_seeds, pairs, predictions, record, value_of
 
 RESAMPLES = 2000
@@ -89,8 +90,8 @@ def lost_classes(
 ) -> Measurement:
     """Measure the share of runs that lost a class: its recall on the test part is below ``below``.
 
-    Which runs lose one, and which class, is chance, so the interval is a binomial's (Clopper and
-    Pearson 1934, SciPy's ``exact``).
+    Which runs lose one, and which class, is chance, so the interval is a binomial's, exact
+    (Clopper and Pearson 1934).
 
     Args:
         runs: Sets to count in.
@@ -103,8 +104,7 @@ def lost_classes(
         n = len(members)
         found = [int((_recalls(run) < below).sum()) for run in members]
         lost = [classes for classes in found if classes]
-        share = stats.binomtest(len(lost), n).proportion_ci(method="exact")
-        low, high = float(share.low), float(share.high)
+        low, high = binomial_interval(len(lost), n)
         quantities[name] = Quantity(value=len(lost) / n, low=low, high=high, n=n, what=what)
         label = (labels or {}).get(name, name)
         rows.append([label, f"{len(lost)} of {n}", ", ".join(map(str, lost)) or "–"])
@@ -118,8 +118,9 @@ def lost_classes(
 
 def _recalls(run: Run) -> FloatArray:
     logits, labels = (part.numpy() for part in predictions(run))
-    right = logits.argmax(1) == labels
-    return np.array([right[labels == label].mean() for label in np.unique(labels)])
+    right: FloatArray = (logits.argmax(1) == labels).astype(np.float64)
+    each: FloatArray = recalls(right[None], labels)[0]
+    return each
 
 
 def time_to(

@@ -13,7 +13,6 @@ from losslab.experiment.target_allowlist import targets
 from losslab.files import LOCK_FILE
 from losslab.recording import FINISHED, PACKAGES, Run, make_room, write_atomically
 
-# A study's place and name; all else must be the same for a run to be taken from another one.
 _NOT_CUSTOM = ("losslab.", "torch.")
 _CODE = ("commit", "dirty", "python", "platform", "cpu", *PACKAGES)
 
