@@ -10,8 +10,11 @@ from scipy import stats
 
 import losslab as lab
 from bad import check
-from losslab.report.reproduction import FALSE_ALARM, NOTICED
+from losslab.report import parse_plan
+from losslab.report.reproduction import FALSE_ALARM, NOTICED, contradictions, parse_results
+from losslab.report.results import to_json
 from losslab.study import verify
+from report.factory import tiny_plan
 from running import TINY, read
 
 STUDY = """\
@@ -287,3 +290,19 @@ def test_a_run_that_fails_ends_with_1(study, monkeypatch):
     result = study.call(*VERIFY)
     assert result.code == 1
     assert "a reason" in result.err
+
+
+def test_rounding_is_no_contradiction():
+    """Numbers just above a power of ten lose most to six digits."""
+    plan, random = tiny_plan() | {"claims": []}, np.random.default_rng(0)
+    for _ in range(300):
+        values = random.uniform(0.0999, 0.1061, 10)
+        by_seed = dict(enumerate(values.tolist()))
+        found = {"n": 10, "mean": values.mean(), "by_seed": by_seed}
+        arms = {"mse": {"confirmed": {"own": {"test/brier": found}}}}
+        data = {"study": "tiny", "command": "losslab study tiny", "arms": arms, "claims": []}
+        committed = parse_results(json.loads(to_json(data)))
+        assert list(contradictions(committed, parse_plan(plan))) == []
+        found["mean"] *= 1.0001
+        committed = parse_results(json.loads(to_json(data)))
+        assert len(list(contradictions(committed, parse_plan(plan)))) == 1

@@ -28,7 +28,8 @@ NOTICED = 0.9
 """How likely an error is noticed that is as large as a row says."""
 
 _FILE = "results.json"
-_ROUNDING = 2 * 10.0**-DIGITS  # relative, of a number in ``results.json``, and some more
+# Relative, of a number in ``results.json``: half a unit in the last digit of 1.00000.
+_ROUNDING = 5 * 10.0**-DIGITS
 
 _OPPOSED: Mapping[str, tuple[Verdict, ...]] = {
     "supported": ("contradicted", "smaller"),
@@ -474,4 +475,5 @@ def _about(claim: CommittedClaim | Claim) -> tuple[Any, ...]:
 
 
 def _close(one: float, other: float, scale: float) -> bool:
-    return abs(one - other) <= _ROUNDING * 2 * abs(scale)
+    # Each of up to three numbers is rounded: two sides and their difference.
+    return abs(one - other) <= 3 * _ROUNDING * abs(scale)
