@@ -96,3 +96,12 @@ def test_numbers_that_are_not_finite_show():
     found = ClassificationSums.of(logits, torch.tensor([0, 0])).scalars()
     assert 0.0 <= found["accuracy"] <= 1.0
     assert all(math.isnan(found[name]) for name in ("nll", "brier", "ece"))
+
+
+def test_runs_at_once_are_each_run_alone():
+    drawn = [draw(57, 10, scale=scale, seed=seed) for seed, scale in enumerate((0.1, 2.0, 1e4))]
+    drawn[1][0][3] = math.nan
+    together = ClassificationSums.of(*map(torch.stack, zip(*drawn, strict=True))).each()
+    for one, each in zip(drawn, together, strict=True):
+        alone = ClassificationSums.of(*one).scalars()
+        assert each.scalars() == pytest.approx(alone, rel=1e-14, nan_ok=True)

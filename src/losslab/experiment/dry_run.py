@@ -89,7 +89,7 @@ def dry_run(parts: "Parts") -> frozenset[str]:
     few = replace(whole, train=_first(whole.train), val=_first(whole.val), test=_first(whole.test))
     parts = replace(parts, dataset=few, device=torch.device("cpu"))
     model, objective = parts.model, parts.objective
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), _one_thread():
         parts.move()
         _check_state(parts)
         with reporting("data: no batch can be made of it"):
@@ -280,6 +280,17 @@ def _is_dense(tensor: Tensor) -> bool:
 
 def _first(part: Part) -> Part:
     return Part(*(value[:EXAMPLES] for value in (part.images, part.labels, part.clean_labels)))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Leave the other cores alone: threads that wait for one take longer than a few examples."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _tagged(part: str, sums: ClassificationSums) -> Scalars:

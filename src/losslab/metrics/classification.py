@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, to_device
 
 ECE_BINS = 15
 RANGES = {
@@ -89,6 +89,8 @@ def ece(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array
 class ClassificationSums:
     """Sums from which accuracy, NLL, Brier score and ECE follow; addable over batches.
 
+    Those of R runs have a leading axis of that length.
+
     Attributes:
         examples: ``()`` number of examples N.
         correct: ``()`` examples whose largest logit is the label's.
@@ -111,18 +113,37 @@ class ClassificationSums:
 
     @classmethod
     def of(cls, logits: Array, labels: Array) -> "ClassificationSums":
-        """Return the sums over one batch; non-finite logits make all but the accuracy so."""
+        """Return the sums over one batch; non-finite logits make all but the accuracy so.
+
+        Logits ``(N, K)`` and labels ``(N,)``, or ``(R, N, K)`` and ``(R, N)`` of R runs at once.
+        """
         xp = array_namespace(logits)
         found = _per_example(logits, labels)
         ones = xp.ones_like(found.correct)
-        rows = xp.stack([ones, found.confidence, found.correct])
+        rows = xp.stack([ones, found.confidence, found.correct], axis=-2)
+        axis = -1 if logits.ndim > 2 else None
         return cls(
-            examples=xp.sum(ones),
-            correct=xp.sum(found.correct),
-            nll=xp.sum(found.nll),
-            brier=xp.sum(found.brier),
+            examples=xp.sum(ones, axis=axis),
+            correct=xp.sum(found.correct, axis=axis),
+            nll=xp.sum(found.nll, axis=axis),
+            brier=xp.sum(found.brier, axis=axis),
             bins=rows @ _members(found.confidence),
         )
+
+    def each(self) -> list["ClassificationSums"]:
+        """Return the sums of each of R runs, on the CPU, with one copy from the device.
+
+        >>> import numpy as np
+        >>> sums = ClassificationSums.of(np.zeros((2, 3, 4)), np.array([[0, 0, 0], [0, 1, 1]]))
+        >>> [one.scalars()["accuracy"] for one in sums.each()]
+        [1.0, 0.3333333333333333]
+        """
+        xp, runs = array_namespace(self.bins), self.bins.shape[0]
+        columns = [xp.reshape(values, (runs, -1)) for values in vars(self).values()]
+        return [
+            ClassificationSums(row[0], row[1], row[2], row[3], xp.reshape(row[4:], (3, ECE_BINS)))
+            for row in to_device(xp.concat(columns, axis=1), "cpu")
+        ]
 
     def __add__(self, other: "ClassificationSums") -> "ClassificationSums":
         """Return the sums over both."""
@@ -138,7 +159,7 @@ class ClassificationSums:
 
 
 class _PerExample(NamedTuple):
-    """What logits say of every example, each ``(N,)``."""
+    """What logits say of every example, each ``(N,)`` or ``(R, N)``."""
 
     correct: Array
     nll: Array
@@ -150,25 +171,25 @@ def _per_example(logits: Array, labels: Array) -> _PerExample:
     xp = array_namespace(logits)
     wide = xp.float32 if getattr(device(logits), "type", "") == "mps" else xp.float64
     # Before the subtraction, which turns a row with an infinite logit into NaN.
-    correct = xp.astype(xp.argmax(logits, axis=1) == labels, wide)
+    correct = xp.astype(xp.argmax(logits, axis=-1) == labels, wide)
     z = xp.astype(logits, wide)
-    true = labels[:, None] == xp.arange(z.shape[1], device=device(logits))[None, :]
+    true = labels[..., None] == xp.arange(z.shape[-1], device=device(logits))
     # Infinite logits make NaN, which is what the metrics then are: numpy need not warn.
     with np.errstate(invalid="ignore", over="ignore"):
-        z = z - xp.max(z, axis=1, keepdims=True)
-        log_p = z - xp.log(xp.sum(xp.exp(z), axis=1, keepdims=True))
+        z = z - xp.max(z, axis=-1, keepdims=True)
+        log_p = z - xp.log(xp.sum(xp.exp(z), axis=-1, keepdims=True))
     p = xp.exp(log_p)
     zero = xp.zeros_like(z)
     return _PerExample(
         correct=correct,
-        nll=-xp.sum(xp.where(true, log_p, zero), axis=1),
-        brier=xp.sum((p - xp.astype(true, wide)) ** 2, axis=1),
-        confidence=xp.max(p, axis=1),
+        nll=-xp.sum(xp.where(true, log_p, zero), axis=-1),
+        brier=xp.sum((p - xp.astype(true, wide)) ** 2, axis=-1),
+        confidence=xp.max(p, axis=-1),
     )
 
 
 def _members(confidence: Array) -> Array:
-    """Return ``(N, ECE_BINS)``, 1.0 where an example lies in a bin.
+    """Return ``(..., N, ECE_BINS)``, 1.0 where an example lies in a bin.
 
     Bins are ((m−1)/M, m/M]: a confidence of exactly 1, which a saturated softmax reaches, belongs
     into the last one.
@@ -177,7 +198,7 @@ def _members(confidence: Array) -> Array:
     known = xp.where(xp.isnan(confidence), xp.ones_like(confidence), confidence)
     index = xp.clip(xp.ceil(known * ECE_BINS) - 1, 0, ECE_BINS - 1)
     bins = xp.arange(ECE_BINS, dtype=index.dtype, device=device(confidence))
-    return xp.astype(index[:, None] == bins[None, :], confidence.dtype)
+    return xp.astype(index[..., None] == bins, confidence.dtype)
 
 
 def _reduce(values: Array, reduction: Reduction) -> Array:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,10 +130,24 @@ class Template:
         self._overrides = [f"name={session.name}", *map(quoted, overrides), *session.overrides]
         full = session.composer.compose(self._overrides)
         self._config, self._choices = without_hydra(full), choices_of(full.hydra)
+        self._refers = str(OmegaConf.to_container(self._config, resolve=False))
+        self._planned: dict[str, Run] = {}
         self.session = session
 
     def run(self, values: Mapping[str, Any], seed: int) -> Run:
         """Return the planned run with these values, by dotted key, and this seed."""
+        own = [*(quoted(f"{key}={value}") for key, value in values.items()), f"seed={seed}"]
+        command = command_for([*self._overrides, *own], flags=self.session.composer.flags)
+        if (found := self._planned.get(repr(values))) is None:
+            found = self._planned[repr(values)] = self._plan(values, seed, command)
+        if "seed}" in f"{self._refers} {values}":
+            return self._plan(values, seed, command)
+        # Nothing else of what identifies a run depends on its seed.
+        config = found.composed.copy()
+        config.seed = seed
+        return replace(found, seed=seed, composed=config, command=command)
+
+    def _plan(self, values: Mapping[str, Any], seed: int, command: str) -> Run:
         config = self._config.copy()
         with open_dict(config):
             for key, value in values.items():
@@ -141,12 +155,7 @@ class Template:
                     raise ValueError(f"{key} cannot be varied; give a key with a single value")
                 OmegaConf.update(config, key, value)
             config.seed = seed
-        own = [*(quoted(f"{key}={value}") for key, value in values.items()), f"seed={seed}"]
-        return plan_run(
-            self.session.launcher.on_its_device(config),
-            self._choices,
-            command_for([*self._overrides, *own], flags=self.session.composer.flags),
-        )
+        return plan_run(self.session.launcher.on_its_device(config), self._choices, command)
 
 
 def only_in_repository(composer: Composer) -> list[str]:

@@ -111,8 +111,9 @@ class Loop:
                     self.look(batch, batch_logits, terms)
                 if self.diverged:
                     break
-        trained = Predictions(torch.cat(logits), torch.cat(labels))
-        self.end_epoch(trained, seconds=time.perf_counter() - started)
+        trained = torch.cat(logits), torch.cat(labels)
+        evaluation = Evaluation(ClassificationSums.of(*trained), *trained)
+        self.end_epoch(evaluation, seconds=time.perf_counter() - started)
 
     def start(self, validation: Evaluation | None = None) -> None:
         """Record what there is before the first step, unless the run resumes."""
@@ -158,18 +159,18 @@ class Loop:
             self.record(self._step_scalars(batch, logits, terms))
 
     def end_epoch(
-        self, trained: Predictions, *, seconds: float, validation: Evaluation | None = None
+        self, trained: Evaluation, *, seconds: float, validation: Evaluation | None = None
     ) -> None:
         """Record the epoch that has just ended and save a checkpoint, if due.
 
         Args:
-            trained: Logits and labels of its batches.
+            trained: Of its batches, each before its update.
             seconds: It took.
             validation: Of the present weights; by default they are evaluated here.
         """
         self.validation = None
         if not self.diverged:
-            scalars = _tagged("train", ClassificationSums.of(*trained))
+            scalars = _tagged("train", trained.sums)
             speed = len(trained.labels) / seconds
             self._record_epoch(scalars, trained, validation=validation, examples_per_s=speed)
         if self.recorder is not None:
@@ -186,7 +187,7 @@ class Loop:
     def _record_epoch(
         self,
         scalars: Scalars,
-        trained: Predictions | None = None,
+        trained: Evaluation | None = None,
         *,
         validation: Evaluation | None,
         **speed: float,
@@ -204,11 +205,11 @@ class Loop:
             shown = self.draw(done, self.validation, finding.curves, self._is_over())
         self.record(scalars | finding.scalars, curves=finding.curves, shown=shown, **speed)
 
-    def _training_epoch(self, trained: Predictions) -> TrainingEpoch:
+    def _training_epoch(self, trained: Evaluation) -> TrainingEpoch:
         size, count = self.train.batch_size, len(trained.labels)
         first_step = self.steps_done - math.ceil(count / size)
         clean = self.train.clean_labels(self.seed, first_step // len(self.train))[:count]
-        return TrainingEpoch(trained, clean, size, first_step)
+        return TrainingEpoch(Predictions(trained.logits, trained.labels), clean, size, first_step)
 
     @torch.no_grad()
     def _step_scalars(self, batch: Batch, logits: Tensor, terms: Terms) -> Scalars:

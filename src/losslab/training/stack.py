@@ -17,7 +17,7 @@ from losslab.training.capture import capture
 from losslab.training.loop import Loop
 from losslab.training.row_optimizers import row_optimizer
 from losslab.training.step import Evaluation
-from losslab.types import Batch, Predictions
+from losslab.types import Batch
 
 _EVALUATED_AT_ONCE = 16_000
 
@@ -122,13 +122,13 @@ class Stack:
                 if self.loops[lane].diverged or self.loops[lane].error:
                     running.remove(lane)
         self._optimizer.count(running, steps)
-        all_logits, all_labels = torch.cat(logits, dim=1), torch.cat(labels, dim=1)
+        trained = _of_lanes(torch.cat(logits, dim=1), torch.cat(labels, dim=1))
         validations, seconds = self._validations(), time.perf_counter() - started
         for lane in active:
-            loop, trained = self.loops[lane], Predictions(all_logits[lane], all_labels[lane])
+            loop = self.loops[lane]
             if loop.error is None:
                 with errors_kept(loop):
-                    loop.end_epoch(trained, seconds=seconds, validation=validations[lane])
+                    loop.end_epoch(trained[lane], seconds=seconds, validation=validations[lane])
             if loop.ended and not loop.diverged:  # that has its weights already
                 self._release(lane)
 
@@ -239,11 +239,8 @@ class Stack:
             logits.append(network(self._parameters(), self._buffers, batch.images))
             labels.append(batch.labels)
         self._network.train()
-        all_labels = torch.cat(labels)
-        return [
-            Evaluation(ClassificationSums.of(each, all_labels), each, all_labels)
-            for each in torch.cat(logits, dim=1)[: len(self.loops)]
-        ]
+        all_logits = torch.cat(logits, dim=1)[: len(self.loops)]
+        return _of_lanes(all_logits, torch.cat(labels).expand(all_logits.shape[:2]))
 
     def _try_network(self) -> None:
         """Raise ``ValueError`` unless the network works under ``vmap``."""
@@ -269,6 +266,12 @@ def errors_kept(loop: Loop) -> Iterator[None]:
         yield
     except Exception as error:
         loop.error = error
+
+
+def _of_lanes(logits: Tensor, labels: Tensor) -> list[Evaluation]:
+    """Return the evaluation of each lane, from ``(R, N, K)`` and ``(R, N)``."""
+    each = ClassificationSums.of(logits, labels).each()
+    return list(map(Evaluation, each, logits, labels))
 
 
 def _row(model: nn.Module) -> Tensor:
