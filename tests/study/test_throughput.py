@@ -1,0 +1,51 @@
+"""The measures of the study ``throughput``, on runs that take no time."""
+
+import pytest
+from throughput.engines import engines
+from throughput.loops import loops
+from throughput.sweep import command, report, sweep
+from throughput.target import cost
+
+import losslab as api
+from throughput import median
+
+TINY = ["data=synthetic", "model=linear", "trainer.epochs=1", "trainer.threads=1"]
+
+
+def test_the_median_has_an_interval_of_order_statistics():
+    nine = median([float(n) for n in range(9)], "example")
+    assert (nine.value, nine.low, nine.high, nine.n) == (4.0, 1.0, 7.0, 9)
+    assert (median([3.0, 1.0, 2.0], "example").low, median([3.0, 1.0], "example").high) == (
+        1.0,
+        3.0,
+    )
+
+
+def test_loops_account_for_all_of_a_run(losslab):
+    found = loops({}, words=TINY, rounds=1)
+    assert 0 < found.quantities["outside"].value < 1
+    assert found.quantities["bare"].value > 0
+    shares = [float(row[2].rstrip("%")) for row in found.tables[1].rows]
+    assert sum(shares) == pytest.approx(100, abs=0.3)
+
+
+def test_engines_are_timed_on_a_cpu(losslab):
+    found = engines({}, words=TINY, sizes=[1, 4], rounds=1)
+    assert {"stacked_1", "stacked_4", "recorded_4"} <= found.quantities.keys()
+    assert all(quantity.value > 0 for quantity in found.quantities.values())
+
+
+@pytest.mark.slow
+def test_commands_are_timed(losslab):
+    assert sweep({}, words=[*TINY[:3], "seed=0,1"], rounds=1).quantities["speedup"].value > 0
+    found = command({}, words=["train", *TINY], rounds=1).quantities
+    assert 0 < found["first"].value <= found["seconds"].value
+    assert report({}, runs=20, rounds=1).quantities["seconds"].value > 0
+
+
+def test_the_operations_of_a_linear_network(losslab):
+    # Forward 2·64·256·4 for a batch; the weights' gradient as many; images need none.
+    run = api.train(*TINY, "trainer.epochs=3", "optimizer.lr=0.01")
+    found = cost({"linear": [run]}, at_least=0.5)
+    images = float(found.tables[1].rows[0][3].replace(",", ""))
+    assert float(found.tables[1].rows[0][4]) == pytest.approx(images * 4 * 256 * 4 / 1e12, abs=0.01)
