@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # What a machine with one CUDA GPU is asked for: the gpu tests, the speed of each engine, the
-# headline study from command to report, and the accuracy and seconds of each loss on CIFAR-10, on
-# its JPEG copy where that is at hand (CIFAR10_JPEG, an archive). Under ten minutes; prints its table
-# last. Needs Python 3.11 to 3.13 with torch 2.11 or later and losslab's dependencies; no network.
+# headline study from command to report, whether TF32 changes a verdict, and the accuracy and seconds
+# of each loss on CIFAR-10, on its JPEG copy where that is at hand (CIFAR10_JPEG, an archive). Under ten
+# minutes; prints its table last. Needs Python 3.11 to 3.13 with torch 2.11 or later and losslab's dependencies; no network.
 #
 #   OUT=/some/folder bash experiments/throughput/gpu.sh        # PYTHON=... for another Python
-#   STEPS="tests cifar10" ...                                  # some of: tests engines study cifar10
+#   STEPS="tests cifar10" ...                        # some of: tests engines study precision cifar10
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 out=${OUT:-outputs/gpu}
-steps=${STEPS:-tests engines study cifar10}
+steps=${STEPS:-tests engines study precision cifar10}
 archive=${CIFAR10_JPEG:-shared/data/cifar10-jpeg.tar.xz}
-read -ra smaller <<< "${CIFAR10_WORDS:-}" # to try that step where there is no GPU
+# To try those steps where there is no GPU.
+read -ra smaller <<< "${CIFAR10_WORDS:-}"
+read -ra engines <<< "${ENGINES_WORDS:-}"
 mkdir -p "$out"
 export PYTHONPATH="$PWD/src:$PWD/tests${PYTHONPATH:+:$PYTHONPATH}"
 export LOSSLAB_CACHE="$out/cache"
@@ -41,18 +43,21 @@ if wanted tests; then
 fi
 
 if wanted engines; then
-    timeout 150 "$python" experiments/throughput/engines.py --device cuda --rounds 2 > "$out/engines.txt" 2>&1
-    cp experiments/throughput/engines-cuda.json "$out" 2> /dev/null
+    study throughput/throughput_full 120 study.size=full "${engines[@]}"
 fi
 
 if wanted study; then
-    study why_squared_error 100
+    study why_squared_error 60
+fi
+
+if wanted precision; then
+    study precision 80
 fi
 
 if wanted cifar10 && [ -f "$archive" ]; then
     mkdir -p "$out/jpeg"
     tar -xf "$archive" -C "$out/jpeg"
-    study cifar10_fast/cifar10_fast_quick 150 study.size=quick launcher=serial \
+    study cifar10_fast/cifar10_fast_quick 100 study.size=quick launcher=serial \
         data=image_folder data.root="$out/jpeg" study.claims.accurate.at_least=0.91 "${smaller[@]}"
     rm -rf "$out/jpeg"
 elif wanted cifar10; then
@@ -64,6 +69,8 @@ echo
 cat "$out/machine.txt"
 wanted tests && echo "gpu tests: $(tail -n 1 "$out/tests.txt")"
 cat "$out/studies.txt"
-wanted engines && cat "$out/engines.txt"
+for name in throughput_full precision; do
+    sed -n '/^## Claims/,/^## Runs/p' "$out/$name/report.md" 2> /dev/null
+done
 wanted cifar10 && sed -n '/^## Claims/,/^## Runs/p' "$out/cifar10_fast_quick/report.md" 2> /dev/null
 exit 0

@@ -9,10 +9,13 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import final
 
+import torch
+
 from losslab.experiment import perform
 from losslab.launchers.base import Launcher, LauncherError, variables
 from losslab.recording import Run
 from losslab.stopping import end_with_parent
+from losslab.training.engines import STACK_MEMORY
 
 # joblib's tracker of temporary folders removes those of a command that was stopped, and warns.
 _TRACKER = "ignore:resource_tracker:UserWarning"
@@ -57,6 +60,16 @@ class Joblib(Launcher):
 
         return int(joblib.cpu_count()) if self.workers == -1 else self.workers
 
+    def _workers(self, work: Sequence[Sequence[Run]]) -> int:
+        """Return how many processes work: on a GPU as many as its memory has room for stacks.
+
+        While one of them writes what its stack recorded, another one's trains.
+        """
+        if all(len(runs) == 1 for runs in work) or not torch.cuda.is_available():
+            return self.workers
+        memory = torch.cuda.get_device_properties(0).total_memory
+        return max(1, min(self.at_once, memory // STACK_MEMORY))
+
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
         """Do all items; the processes stay for the next call."""
         import joblib
@@ -68,7 +81,7 @@ class Joblib(Launcher):
             # No batches: a run takes much longer than dispatching it.
             with joblib.Parallel(
                 return_as="generator",
-                n_jobs=self.workers,
+                n_jobs=self._workers(work),
                 backend="loky",
                 batch_size=1,
                 initializer=_begin,

@@ -11,7 +11,8 @@ from losslab.training.stack import Stack, errors_kept
 from losslab.training.step import forward
 
 MOST_LANES = 64
-_MEMORY = 2**34  # bytes; the same everywhere, since a run's bits depend on the size of its stack
+STACK_MEMORY = 2**34
+"""Bytes; the same everywhere, since a run's bits depend on the size of its stack."""
 
 
 def train_together(loops: Sequence[Loop]) -> None:
@@ -46,5 +47,5 @@ def lanes_that_fit(loop: Loop) -> int:
     # Gradients of activations take as much again; gradients and an optimizer's state are as large
     # as the weights.
     each = 2 * sum(sizes.values()) + 5 * weights
-    fit = max(1, min(MOST_LANES, _MEMORY // each))
+    fit = max(1, min(MOST_LANES, STACK_MEMORY // each))
     return 1 << (fit.bit_length() - 1)
