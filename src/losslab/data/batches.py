@@ -11,12 +11,13 @@ from losslab.seeding import generator
 from losslab.types import Batch
 
 EVALUATION_BATCH_SIZE = 1000
+_MOST_NORMALISED = 2**26  # pixels: 256 MiB in float32
 
 
 class BatchLoader:
     """Draws normalised batches of one part: ``(pixel / 255 - mean) / std`` in each channel.
 
-    The uint8 images are moved to the device once; each batch selects from them there. The
+    The images are moved to the device once; each batch selects from them there. The
     order of an epoch depends on the seed and the epoch alone, never on the device, the model or
     the loss.
 
@@ -69,6 +70,11 @@ class BatchLoader:
         if mean is not None and std is not None:
             shift, scale = shift_and_scale(mean, std)
             self._normalisation = shift.to(self.device), scale.to(self.device)
+            # Small parts are normalised once; images that are still to be changed are not.
+            if augmentation is None and images.numel() <= _MOST_NORMALISED:
+                normalised = self._normalise(self._as_images(images))
+                self._images = normalised.permute(0, 2, 3, 1) if channels_last else normalised
+                self._normalisation = None
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
