@@ -85,3 +85,10 @@ def wait_for(page, count, expected) -> None:
     while (found := count()) != expected and time.monotonic() < deadline:
         page.wait_for_timeout(200)
     assert found == expected
+
+
+def open_categories(page) -> None:
+    """Unfold what is folded away on a classic page."""
+    for header in page.locator("tf-category-paginated-view button.heading").all():
+        if header.get_attribute("open-button") is None:
+            header.click()

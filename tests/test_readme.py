@@ -2,7 +2,9 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -71,6 +73,21 @@ def test_the_python_api(losslab, capsys):
     assert len(table) == 12  # the first run is one of the sweep's
     assert set(table["status"]) == {"done"}
     assert "supported" in out
+
+
+def test_the_recipe_for_mlflow_logs_every_run(losslab, monkeypatch):
+    """Against a double: the real one is no dependency, and the page says that it was tried."""
+    losslab.sweep("seed=0,1", "diagnostics=none", "name=rates")
+    mlflow = MagicMock()
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    monkeypatch.setattr(sys, "argv", ["to_mlflow.py", "outputs/rates"])
+    exec(blocks("python", PAGES["elsewhere.md"])[0], {})
+    assert mlflow.set_experiment.call_args.args == ("rates",)
+    assert [call.args[0]["seed"] for call in mlflow.log_params.call_args_list] == [0, 1]
+    final, *at_steps = mlflow.log_metrics.call_args_list[: mlflow.log_metrics.call_count // 2]
+    assert "test/accuracy" in final.args[0]
+    assert at_steps
+    assert any("val/accuracy" in call.args[0] for call in at_steps)
 
 
 @pytest.mark.parametrize("command", commands(OWN_PARTS), ids=" ".join)

@@ -54,7 +54,7 @@ def test_the_text_says_what_a_reader_needs(report):
         "# A tiny study",
         "How far behind is squared error?",
         "| squared error, raw | ",
-        "At the edge of the grid: the best learning rate of squared error, softmax.",
+        "beyond which a better learning rate may lie: squared error, softmax. Claims",
         "softmax of the network's outputs",
         "contradicted § |",
         "| learning rate → (%, n = 3 each) | 0.01 | 0.1 | 1 |",

@@ -12,7 +12,8 @@ from losslab.experiment import Composer
 from losslab.experiment.make import make
 from losslab.report import load_plan, parse_plan
 from losslab.study import Study
-from losslab.study.session import SIZES, Session, sized
+from losslab.study.outline import SIZES, outline, sized
+from losslab.study.session import Session
 from running import read
 
 CONF = Path(__file__).parents[2] / "conf" / "study"
@@ -159,8 +160,15 @@ def test_every_study_can_be_planned(name, size):
         study = make(sized(node, name), "study", recursive=False)
         session = Session(composer, name, [], Console(), "")
         cells = study.cells(session)
-        plan = study.plan(session, cells, study.sets(session))
+        sets = study.sets(session)
+        plan = study.plan(session, cells, sets)
+        told = outline(composer, name, [f"study.size={size}"])
     assert set(plan.arms) == set(cells)
+    points = sum(len(cell.values) for cell in cells.values())
+    alone = sum(map(len, sets.values()))
+    for count in (points * len(study.tune_seeds), alone):
+        assert not count or f" {count}  " in told
+    assert study.title in told
     assert parse_plan(json.loads(json.dumps(plan.to_json()))) == plan
     assert len(study.confirm_seeds) >= 10 or not plan.arms
     for claim in plan.claims:

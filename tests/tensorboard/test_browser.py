@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from browser import needs_chromium
-from browsing import PATIENCE, board_on, browser_page, command, fetch, go, wait_for
+from browsing import PATIENCE, board_on, browser_page, command, fetch, go, open_categories, wait_for
 from running import TINY, read, status
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -115,6 +115,8 @@ def test_custom_scalars_put_the_losses_side_by_side(page, board, folder):
     show(page, board, "custom_scalars")
     lines = page.locator("tf-custom-scalar-multi-line-chart-card")
     margins = page.locator("tf-custom-scalar-margin-chart-card")
+    margins.nth(3).wait_for()
+    open_categories(page)
     lines.nth(3).wait_for()
     titles = ["accuracy", "NLL (nats)", "Brier score", "ECE"]
     for cards, matches in (

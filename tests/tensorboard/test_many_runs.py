@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 
 from browser import needs_chromium
-from browsing import board_on, browser_page, command, go, wait_for
+from browsing import board_on, browser_page, command, go, open_categories, wait_for
 from losslab.tensorboard import PALETTE
 from running import TINY
 
@@ -105,6 +105,7 @@ def test_every_chart_of_the_mechanisms_has_a_curve(page, links):
     margins.first.wait_for()
     wait_for(page, lambda: lines(margins.first) >= len(LOSSES), True)
     print(f"first data after {time.monotonic() - start:.1f} s")
+    open_categories(page)
     for cards in (margins, page.locator("tf-custom-scalar-multi-line-chart-card")):
         assert cards.count() >= 4
         for card in cards.all():

@@ -31,6 +31,17 @@ _TABLES = {
     "latex": "the same as a LaTeX table",
     "json": "what results.json holds",
 }
+_EXAMPLES = """\
+losslab train loss=mse optimizer.lr=0.3                    one run
+losslab train -m loss=mse,brier optimizer.lr=0.1,0.3 seed=0,1,2 name=rates
+                                                           a sweep: every combination, 12 runs
+losslab train -m loss=mse optimizer.lr=0.1,0.3 --dry-run   how many runs, and how long they take
+losslab train -m sweeper=optuna loss=mse optimizer.lr='interval(0.01,1)'
+                                                           a search for the best
+losslab train data=mnist model=mlp trainer.epochs=3        other data, other model, shorter
+losslab train --cfg job loss=mse                           every key and its value
+
+"""
 _CONFIG_DIR = "a folder with more choices and the code they name"
 
 
@@ -49,6 +60,8 @@ def train(arguments: list[str]) -> int:
     for override in given.overrides:
         flags_first.remove(override)
     words = [*flags_first, *given.overrides]
+    if given.help:
+        sys.stdout.write(_EXAMPLES)
     if only_prints(given):
         print_with_hydra(given, words)
         return 0
@@ -78,11 +91,18 @@ def study(arguments: list[str]) -> int:
                 f"{text}: losslab study takes key=value, --dry-run and --config-dir DIR; other "
                 "flags are for losslab train"
             )
-    parser = _parser("study", "Run what is missing of a study on all cores, then report.")
+    parser = _parser(
+        "study",
+        "Run what is missing of a study on all cores, then report. `losslab study NAME --help` "
+        "says what it asks, its arms, runs, sizes and time.",
+    )
     parser.add_argument("--config-dir", help=_CONFIG_DIR)
     parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
     parser.add_argument("words", nargs="*", help="NAME or all, and key=value for every run")
-    given = _parse(parser, arguments)
+    given = _parse(parser, [text for text in arguments if text not in ("-h", "--help")])
+    help_wanted = any(text in ("-h", "--help") for text in arguments)
+    if help_wanted and given.words in ([], ["all"]):
+        _parse(parser, arguments)  # it ends
     if not given.words or "=" in given.words[0]:
         raise ValueError("name a study: losslab study NAME; see `losslab list study`")
     _find_own_modules()
@@ -90,6 +110,12 @@ def study(arguments: list[str]) -> int:
 
     name, *overrides = given.words
     console = Console()
+    if help_wanted:
+        with Composer(given.config_dir) as composer:
+            from losslab.study.outline import outline
+
+            sys.stdout.write(printable(outline(composer, name, overrides)))
+        return 0
     own = [] if given.config_dir is None else ["--config-dir", given.config_dir]
 
     def run() -> "list[Failed]":
@@ -322,17 +348,11 @@ def explore(arguments: list[str]) -> int:
 
 
 def complete(arguments: list[str]) -> int:
-    """Answer the shell when TAB is pressed; Hydra knows what follows ``losslab train``."""
-    if "COMP_LINE" in os.environ:
-        program, *words = os.environ["COMP_LINE"].split(" ")
-        name = words[0] if words else ""
-        if len(words) < 2:
-            sys.stdout.write(" ".join(COMMANDS) + "\n")
-        elif name != "train" and name in COMMANDS:
-            sys.stdout.write(" ".join(completions(name, COMMANDS[name], words[1:])) + "\n")
-        if len(words) < 2 or name != "train":
-            return 0
-        os.environ["COMP_LINE"] = " ".join([program, *words[1:]])
+    """Answer the shell when TAB is pressed; Hydra has the scripts that make it ask."""
+    if arguments and arguments[0].startswith("query="):
+        found = completions(COMMANDS, os.environ.get("COMP_LINE", ""))
+        sys.stdout.write("".join(f"{each}\n" for each in found))
+        return 0
     return train(["-sc", *arguments])
 
 

@@ -1,35 +1,121 @@
-"""What TAB offers behind a command other than ``train``, of which Hydra knows."""
+"""What TAB offers, without Hydra: the shell waits for it."""
 
 import contextlib
 import io
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from losslab.files import CONFIG_FOLDER, YAML_LOADER
 
 _OF_FOLDERS = ("report", "board", "runs", "best", "compare", "evaluate")
 _NO_RUNS = ("figures", "over_seeds", "best")
+_TO_NAME = {"study": "study", "verify": "study", "data": "data"}  # command to the group of its NAME
+_WITH_OVERRIDES = ("train", "study", "verify", "data", "evaluate")
+_OF_TRAIN = ("--cfg", "--config-dir", "--dry-run", "--help", "--info", "--multirun", "--resolve")
 
 
-def completions(
-    name: str, command: Callable[[list[str]], int], words: Sequence[str]
-) -> Sequence[str]:
-    """Return what the last word may become.
+def completions(commands: Mapping[str, Callable[[list[str]], int]], line: str) -> list[str]:
+    """Return what the last word of a line may become; it prints nothing and never fails.
 
     Args:
-        name: Of the command.
-        command: It prints its flags when it is asked for help.
-        words: Those behind the name, the last one as far as it is typed.
+        commands: By name; each prints its flags when it is asked for help.
+        line: As far as it is typed.
     """
-    *before, typed = words
-    if before and before[-1] == "--by":
-        found = _metrics(before)
-    elif typed.startswith("-"):
-        found = _flags(command)
-    else:
-        found = _folders(typed) if name in _OF_FOLDERS else []
+    _, *words = line.split(" ")
+    *before, typed = words or [""]
+    found: Iterable[str] = []
+    with contextlib.suppress(
+        OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError
+    ):
+        found = _offered(commands, before, typed) if before else commands
     return [each for each in found if each.startswith(typed)]
+
+
+def _offered(
+    commands: Mapping[str, Callable[[list[str]], int]], before: Sequence[str], typed: str
+) -> Iterable[str]:
+    name, *given = before
+    if name not in commands:
+        return []
+    if given and given[-1] == "--by":
+        return _metrics(given)
+    if typed.startswith("-"):
+        return _OF_TRAIN if name == "train" else _flags(commands[name])
+    conf = _Conf(given)
+    named = any(not word.startswith("-") for word in given)
+    if name == "list":
+        return conf.groups
+    found = _folders(typed) if name in _OF_FOLDERS else []
+    if name in _TO_NAME and not named:
+        found += [*conf.choices(_TO_NAME[name]), *(["all"] if name == "study" else [])]
+    elif name in _WITH_OVERRIDES:
+        found += conf.overrides(given, typed)
+    return found
+
+
+class _Conf:
+    """What can be chosen and set, read from the files, with those of ``--config-dir``."""
+
+    def __init__(self, given: Sequence[str]) -> None:
+        own = [given[at + 1] for at, word in enumerate(given[:-1]) if word == "--config-dir"]
+        notebook = CONFIG_FOLDER.parent.glob("experiments/*/study")
+        self._folders = [*map(Path, own), CONFIG_FOLDER, *(path.parent for path in notebook)]
+        self.groups = sorted(path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir())
+
+    def choices(self, group: str) -> list[str]:
+        """Return the names in a group."""
+        return sorted(
+            {path.stem for folder in self._folders for path in (folder / group).glob("*.yaml")}
+        )
+
+    def overrides(self, given: Sequence[str], typed: str) -> list[str]:
+        """Return what an override may become: a key, one level on, or a group's choice."""
+        key, equals, value = typed.partition("=")
+        if equals:
+            listed = value.rpartition(",")[0]
+            begin = f"{key}={listed}{',' * bool(listed)}"
+            return [f"{begin}{choice}" for choice in self.choices(key.lstrip("+"))]
+        config = self._read(CONFIG_FOLDER / "config.yaml")
+        usual = [entry for entry in config.pop("defaults") if isinstance(entry, dict)]
+        chosen = {group: choice for entry in usual for group, choice in entry.items()}
+        chosen |= dict(word.split("=", 1) for word in given if "=" in word)
+        config.pop("hydra", None)
+        added = [group for group in self.groups if not any(group in entry for entry in usual)]
+        config |= {
+            group: self._node(group, str(chosen[group]))
+            for group in self.groups
+            if group not in added
+        }
+        node: Any = config
+        above = key.rpartition(".")[0]
+        for part in above.split(".") if above else ():
+            node = node[part]
+        begin = f"{above}." if above else ""
+        names = [name for name in node if not name.endswith("_")]
+        keys = [f"{begin}{name}{'.' if isinstance(node[name], dict) else '='}" for name in names]
+        groups = [f"{group}=" for group in self.groups if group not in added]
+        return keys if above else keys + groups + ["+recipe="]
+
+    def _node(self, group: str, choice: str) -> dict[str, Any]:
+        """Return what a choice has, of those that it builds on, too."""
+        found: dict[str, Any] = {}
+        for folder in reversed(self._folders):
+            path = folder / group / f"{choice.split(',')[0]}.yaml"
+            own = self._read(path) if path.is_file() else {}
+            for other in own.pop("defaults", []):
+                found |= self._node(group, other) if isinstance(other, str) else {}
+            found |= own
+        return found
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any]:
+        return dict(yaml.load(path.read_text("utf-8"), YAML_LOADER) or {})
 
 
 def _flags(command: Callable[[list[str]], int]) -> list[str]:

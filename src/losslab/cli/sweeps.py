@@ -159,6 +159,7 @@ def compare(arguments: list[str]) -> int:
 
 def end_of_sweep(runs: "Sequence[Run]", seconds: float) -> list[str]:
     """Return the last lines of a sweep: its best configuration, its time, what to do next."""
+    from losslab.recording import run_folders
     from losslab.report.findings import sweep
     from losslab.report.sweep_report import best_text
 
@@ -167,6 +168,11 @@ def end_of_sweep(runs: "Sequence[Run]", seconds: float) -> list[str]:
     for folder in folders:
         found = sweep([run for run in runs if run.root == folder], metrics=())
         lines += filter(None, [best_text(found)])
+        if others := len({*run_folders(folder)} - {run.path for run in runs}):
+            lines.append(
+                f"Pooled: {folder} holds {others} other runs, too, which report and board "
+                "pool with these; name=NAME gives a sweep a folder of its own"
+            )
     lines.append(f"Time: {duration(seconds)}")
     for command in ("report", "board"):
         lines += [f"Next: losslab {command} {shlex.quote(str(folder))}" for folder in folders]

@@ -101,11 +101,7 @@ def run_images(
     figures: dict[str, Figure | None] = {
         "confusion_matrix/val": confusion_matrix(runs),
         "reliability/val": reliability_diagram(runs, style=style),
-        "gradient_profile/train": _curve_a_seed(
-            runs, "why/logit_gradients/profile", x="p_true", y="mean", style=style,
-            title="Mean gradient in the logits, training part",
-            x_label="probability of the true class", y_label="mean norm",
-        ),
+        "gradient_profile/train": gradient_profile(runs, style=style),
         "weights/density": weight_density(runs, style=style, prior=prior or {}),
         "first_layer/filters": first_layer(runs[0]),
         "loss_surface/line": _curve_a_seed(
@@ -178,18 +174,40 @@ def reliability_diagram(runs: Sequence[Recorded], *, style: Style) -> Figure:
 
 
 @small
+def gradient_profile(runs: Sequence[Recorded], *, style: Style) -> Figure | None:
+    """Draw the gradient's norm against p of the true class beside cross-entropy's, grey.
+
+    That is ‖p − y‖: from (1 − p) √(K/(K − 1)), all other classes alike, to (1 − p) √2, one of them.
+    All figures have the same axes, so that losses and studies can be held side by side.
+    """
+    classes = max(runs[0].logits.shape[1], 2)
+    place = np.linspace(0, 0.999, 200)
+    low, high = ((1 - place) * factor for factor in (np.sqrt(classes / (classes - 1)), np.sqrt(2)))
+    beside = Curve(
+        x=place.tolist(), y=high.tolist(), low=low.tolist(), high=high.tolist(),
+        label="cross-entropy", style=Style(MUTED, "", SOLID), mark_every=1000,
+    )  # fmt: skip
+    figure = _curve_a_seed(
+        runs, "why/logit_gradients/profile", x="p_true", y="mean", style=style, beside=[beside],
+        title="Mean gradient in the logits, training part",
+        x_label="probability of the true class", y_label="mean norm", y_log=True,
+    )  # fmt: skip
+    if figure:
+        figure.axes[0].set(xlim=(-0.02, 1.02), ylim=(1e-5, 10))
+    return figure
+
+
+@small
 def _curve_a_seed(
-    runs: Sequence[Recorded], tag: str, *, x: str, y: str, style: Style, **labels: Any
-) -> Figure | None:
+    runs: Sequence[Recorded], tag: str, *, x: str, y: str, style: Style,
+    beside: Sequence[Curve] = (), **labels: Any,
+) -> Figure | None:  # fmt: skip
     columns = [run.curves[tag] for run in runs if run.curves.get(tag, {}).get(y)]
     if not columns:
         return None
     line = style._replace(line=SOLID, marker="")
     curves = [Curve(x=c[x], y=c[y], weights=c.get("count"), style=line) for c in columns]
-    figure = _panel(curves, **labels)
-    if "count" in columns[0]:
-        figure.axes[0].set(xlim=(-0.02, 1.02), ylim=(0, None))
-    return figure
+    return _panel([*beside, *curves], **labels)
 
 
 @small

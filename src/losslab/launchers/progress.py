@@ -1,5 +1,7 @@
 """A live progress bar of a sweep, from status files, so that it works with every launcher."""
 
+import json
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,9 +9,11 @@ from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 from rich.text import Text
 
+from losslab.files import read_json
 from losslab.recording import FINISHED, Run
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -30,9 +34,10 @@ def counted(items: Iterable[_Item], *, console: Console) -> Iterator[_Item]:
 
 
 class SweepProgress:
-    """Show runs done, failed and remaining, and the time left, while the context is open.
+    """Show runs done, running and failed, the best validation accuracy and the time left.
 
-    If ``console`` is not a terminal, print one line at the beginning and one at the end.
+    The time is that so far over the part that is done, of which runs under way are parts, too. If
+    ``console`` is not a terminal, print one line at the beginning and one at the end.
     """
 
     def __init__(self, runs: Sequence[Run], *, console: Console, title: str) -> None:
@@ -40,20 +45,22 @@ class SweepProgress:
         # A failed run that is retried keeps this status until a worker starts it.
         self._stale = {run for run in runs if run.status == "failed"}
         self._total, self._failed = len(runs), 0
+        self._best, self._began = -1.0, time.monotonic()
         self._console, self._title = console, title
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[runs]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", max_width=26),
+            ),
+            BarColumn(bar_width=8),
+            TextColumn("{task.fields[runs]}", table_column=Column(no_wrap=True)),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task(title, total=self._total, runs=self._counts())
+        self._task = self._progress.add_task(title, total=self._total, runs="")
 
     def __enter__(self) -> "SweepProgress":
         if not self._console.is_terminal:
@@ -81,19 +88,52 @@ class SweepProgress:
             self._look()
 
     def _look(self) -> None:
-        still = []
+        still, running, parts = [], 0, 0.0
         for run in self._pending:
             status = run.status
+            if status == "running":
+                running += 1
+                parts += _part(run)
             if status != "failed":
                 self._stale.discard(run)
             if status == "failed" and run not in self._stale:
                 self._failed += 1
             elif status not in FINISHED:
                 still.append(run)
+            elif status == "done":
+                self._best = max(self._best, _accuracy(run))
         self._pending = still
         completed = self._total - len(still)
-        self._progress.update(self._task, completed=completed, runs=self._counts())
+        if not running and not completed:  # workers take seconds to start
+            self._began = time.monotonic()
+        told = f"{completed - self._failed}/{self._total} done, {running} running"
+        told += f", {self._failed} failed" if self._failed else ""
+        told += f", best {self._best:.1%}" if self._best >= 0 else ""
+        if still and (part := (completed + parts) / self._total):
+            left = round((time.monotonic() - self._began) * (1 / part - 1))
+            told += f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+        self._progress.update(self._task, completed=completed + parts, runs=told)
 
     def _counts(self) -> str:
         done = self._total - len(self._pending) - self._failed
         return f"{done} done, {self._failed} failed, {len(self._pending)} remaining"
+
+
+def _part(run: Run) -> float:
+    """Return how much of a run under way is done, in [0, 1], by its last record."""
+    trainer = run.composed.trainer
+    try:
+        with run.files.metrics.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 20_000))
+            last = json.loads(file.read().splitlines()[-1])
+        key = "epoch" if trainer.steps is None else "step"
+        return min(1.0, float(last[key] / trainer[f"{key}s"]))
+    except (OSError, ValueError, LookupError, TypeError):  # none yet, or half a line
+        return 0.0
+
+
+def _accuracy(run: Run) -> float:
+    try:
+        return float(read_json(run.files.summary)["val/accuracy"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return -1.0

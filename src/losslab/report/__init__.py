@@ -142,7 +142,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
 
     if any((root / name).exists() for name in (PLAN_FILE, EVIDENCE_FILE)):
         found = find(load_plan(root), runs, load_evidence(root))
-        figures = draw_study(found, folder) if found.plan.arms else []
+        figures = draw_study(found, folder)
         figures += draw_drawings(found.drawings, folder)
         document, data = study_document(found, {path.name for path in figures}), study_data(found)
         census, html = found.census, _html(found, data, folder)

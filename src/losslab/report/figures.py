@@ -42,7 +42,10 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
         "waterfall.png": (any(step.change for step in findings.steps), waterfall),
         "accuracy_by_value.png": (any(point.mean for point in findings.tuning), accuracy_by_value),
         "learning_curves.png": (confirmed, learning_curves),
-        "claims.png": (any(judged.interval for judged in findings.differences), claims),
+        "claims.png": (
+            any(judged.interval and not judged.exact for judged in findings.judgements),
+            claims,
+        ),
     }
     for name, (wanted, draw) in figures.items():
         if wanted:
@@ -416,16 +419,40 @@ def _side_by_side_panels(panels: list[Panel], width: float, *, title_width: int)
 
 @styled
 def claims(findings: Findings) -> Figure:
-    """Every claim's difference beside the differences that it predicts, a group a metric."""
+    """Every claim's number beside what it predicts: differences a group a metric, then quantities.
+
+    Numbers that were computed, and have no interval, are left to the table.
+    """
     by_metric: dict[str, list[Judgement]] = {}
     for judgement in findings.differences:
         by_metric.setdefault(judgement.claim.metric, []).append(judgement)
-    heights = [len(judgements) for judgements in by_metric.values()]
-    figure, axes = new_figure(10, sum(1.0 + 0.62 * count for count in heights), heights=heights)
+    quantities = [judged for judged in findings.quantities if judged.quantity and not judged.exact]
+    heights = [0.62 * len(judgements) + 1.0 for judgements in by_metric.values()]
+    heights += [0.8] * len(quantities)
+    figure, axes = new_figure(10, sum(heights), heights=heights)
     styles = arm_styles(findings.plan.families)
-    for axis, judgements in zip(axes, by_metric.values(), strict=True):
+    for axis, judgements in zip(axes, by_metric.values(), strict=False):
         _forest(axis, judgements, findings=findings, styles=styles)
+    for axis, judgement in zip(axes[len(by_metric) :], quantities, strict=True):
+        _quantity(axis, judgement)
     return figure
+
+
+def _quantity(axis: Axes, judgement: Judgement) -> None:
+    """Draw one quantity, on an axis of its own, with the range that its claim predicts shaded."""
+    found, predicted = judgement.quantity, judgement.claim.predicted
+    assert found is not None
+    _estimate(axis, 0, found.value, found.interval, factor=1, style=Style(INK, "o", "-"))
+    shown = [*found.interval, found.value, *filter(math.isfinite, predicted)]
+    margin = 0.15 * (max(shown) - min(shown)) or 0.5
+    left, right = min(shown) - margin, max(shown) + margin
+    low, high = max(predicted.low, left), min(predicted.high, right)
+    axis.add_patch(Rectangle((low, -0.38), high - low, 0.76, color=PALE, lw=0, zorder=0))
+    axis.set_xlim(left, right)
+    axis.xaxis.set_major_locator(round_steps())
+    _beside(axis, 0, judgement.verdict, up=1, va="bottom", weight="bold")
+    _beside(axis, 0, f"{show.quantity(found)}, n = {found.n}", up=-1, va="top", color=MUTED)
+    _name_rows([axis], [wrap(judgement.claim.statement, 50)], 9)
 
 
 def _forest(

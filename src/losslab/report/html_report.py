@@ -25,7 +25,7 @@ from losslab.report.over_seeds import means_over_seeds
 from losslab.report.plan import parameter_name
 from losslab.report.results import DIGITS
 from losslab.report.statistics import FloatArray, IntArray, Interval
-from losslab.report.study_report import count
+from losslab.report.study_report import count, sentence
 
 SCRIPT = "plotly.min.js"  # beside the pages of a site, which share it
 # Figures of which the page has one to touch.
@@ -131,7 +131,7 @@ def html_report(
     ]
     page: str = _template("report.html").render(
         results=results,
-        answer=_answer(results, first),
+        answer=sentence(results),
         count=count([claim["verdict"] for claim in results["claims"]]),
         claims=[_claim(claim, arms) for claim in results["claims"]],
         families=families,
@@ -225,24 +225,6 @@ def _slim(arm: Mapping[str, Any]) -> dict[str, Any]:
         "tuning": arm["tuning"],
         "confirmed": {rate: found for rate, found in confirmed.items() if found},
     }
-
-
-def _answer(results: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    """Return a sentence: how far every arm is from the reference, each at its own best value."""
-    gaps, reference = results.get("gaps", {}), results.get("reference", "")
-    conditions = results.get("conditions", {})
-    last = list(conditions)[-1] if conditions else ""
-    told = []
-    for name, gap in gaps.items():
-        family, _, condition = name.partition("@")
-        if condition == last:
-            bounds = Interval(*gap["interval"]) if gap.get("interval") else None
-            told.append(f"{labels[family]} {show.signed(ACCURACY, gap['difference'], bounds)}")
-    if not told:
-        return ""
-    at = f" ({results['axis']}: {conditions[last]['label']})" if last else ""
-    own = f"each at its own best {parameter_name(results.get('parameter', ''))}"
-    return f"Test accuracy beside {labels[reference]}, {own}{at}: {'; '.join(told)}."
 
 
 def _rows(results: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -1,14 +1,17 @@
 """The report of a study: the answer first, then what it rests on."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from losslab.report import formatting as show
-from losslab.report.claims import RULE, VERDICTS, Judgement
+from losslab.report.claims import RULE, VERDICTS
 from losslab.report.document import Document, Table
 from losslab.report.estimates import DRAWS, EXAMPLES, Comparison, Estimate, Measured
 from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
-from losslab.report.plan import Arm, Rate, Side, in_condition
+from losslab.report.plan import Arm, Rate, Side, in_condition, parameter_name
+from losslab.report.results import plain, study_data
+from losslab.report.statistics import Interval
 
 EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
 _RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
@@ -19,21 +22,21 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
     """Lay out a study's findings; ``figures`` are the file names of those that were drawn."""
     plan = findings.plan
     edges = [plan.label(arm) for arm, choice in findings.choices.items() if not choice.bracketed]
-    labels = {name: about.label for name, about in plan.conditions.items()} or {"": ""}
-    tunings = [(label, _tuning(findings, plan.under(name))) for name, label in labels.items()]
+    tuned = plan.arms and not plan.conditions  # a figure shows the grids of many conditions
     scores = plan.arms and not plan.conditions and "own" in plan.rates
     return Document(
         "study",
         {
             "plan": plan,
+            "sentence": sentence(plain(study_data(findings))),
             "answer": _answer(findings),
-            "edges": names(edges),
+            "edges": "; ".join(edges),
             "edge": EDGE,
             "steps": _steps(findings) if findings.steps else None,
             "gaps": _gaps(findings) if findings.gaps and plan.conditions else None,
             "count": count([judgement.verdict for judgement in findings.judgements]),
-            "differences": _differences(findings) if findings.differences else None,
-            "quantities": _quantities(findings.quantities) if findings.quantities else None,
+            "claims": _claims(findings) if findings.judgements else None,
+            "details": _details(findings),
             "rule": RULE,
             "discussed": [j for j in findings.quantities if j.claim.discussion],
             "measurements": list(findings.measurements.values()),
@@ -41,7 +44,7 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
             "proper_scores": _proper_scores(findings) if scores else None,
             "draws": f"{DRAWS:,}",
             "select": show.metric_name(plan.select),
-            "tunings": tunings if plan.arms else [],
+            "tuning": _tuning(findings, plan.arms) if tuned else None,
             **runs_and_machine(findings.census, findings.environment, figures),
         },
     )
@@ -71,13 +74,30 @@ def runs_and_machine(
     }
 
 
-def names(items: Sequence[str]) -> str:
-    """Join names as a sentence does.
+def sentence(results: Mapping[str, Any]) -> str:
+    """Return the answer: each arm's distance from the reference at its own best value.
 
-    >>> names(["a", "b", "c"])
-    'a, b and c'
+    Where there is none, how many claims have which verdict; ``results`` is what ``results.json``
+    holds.
     """
-    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+    gaps, arms = results.get("gaps", {}), results.get("arms", {})
+    conditions = results.get("conditions", {})
+    last = list(conditions)[-1] if conditions else ""
+    under = f", {conditions[last]['label']}" if last else ""
+    told = []
+    for name, gap in gaps.items():
+        if name.partition("@")[2] == last:
+            bounds = Interval(*gap["interval"]) if gap.get("interval") else None
+            told.append(
+                f"{arms[name]['label'].removesuffix(under)} "
+                f"{show.signed(ACCURACY, gap['difference'], bounds)}"
+            )
+    if not told:
+        return f"Claims: {count([claim['verdict'] for claim in results['claims']])}."
+    reference = arms[in_condition(results["reference"], last)]["label"].removesuffix(under)
+    at = f" ({results['axis']}: {conditions[last]['label']})" if last else ""
+    own = f"each at its own best {parameter_name(results.get('parameter', ''))}"
+    return f"Test accuracy beside {reference}, {own}{at}: {'; '.join(told)}."
 
 
 def count(verdicts: Sequence[str]) -> str:
@@ -132,22 +152,26 @@ def _answer(findings: Findings) -> Table:
         rows.append(tuple(cells))
     first = (plan.axis, "") if plan.conditions else ("",)
     columns = (*first, *(heading for rate in plan.rates for heading in headings[rate]))
-    # Three rates with their n are too wide for 80 columns.
-    narrow = [i for i, name in enumerate(columns) if name != "n" and len(plan.rates) > 2]
+    # Three rates with their n are too wide for 80 columns, as are two names and what was lost.
+    wide = len(plan.rates) > 2 or plan.conditions
+    left_out = ("n", headings["own"][0]) if plan.conditions else ("n",)
+    narrow = [i for i, name in enumerate(columns) if wide and name not in left_out]
     return Table(columns, tuple(rows), text_columns=len(first), terminal=tuple(narrow))
 
 
 def _gaps(findings: Findings) -> Table:
     """Return how far every arm is ahead of the reference, a row a condition."""
-    plan, rows = findings.plan, []
+    plan, rows, brief = findings.plan, [], []
     for condition, about in plan.conditions.items():
-        row = {plan.axis: about.label}
+        row, numbers = {plan.axis: about.label}, [about.label]
         for family, arm in plan.families.items():
             if family != plan.reference:
                 found = findings.gaps.get(in_condition(family, condition))
                 row[arm.label] = show.difference(ACCURACY, found) + _mark(found)
+                numbers.append(row[arm.label].partition(" [")[0])
         rows.append(row)
-    return Table.of(rows)
+        brief.append(tuple(numbers))
+    return replace(Table.of(rows), brief=tuple(brief))
 
 
 def _steps(findings: Findings) -> Table:
@@ -166,57 +190,58 @@ def _steps(findings: Findings) -> Table:
     return Table.of(rows, text_columns=2, terminal=shown)
 
 
-def _differences(findings: Findings) -> Table:
-    plan, rows = findings.plan, []
+def _claims(findings: Findings) -> Table:
+    rows = []
+    for judgement in findings.judgements:
+        claim, found, quantity = judgement.claim, judgement.comparison, judgement.quantity
+        if claim.quantity:
+            measured, n = show.quantity(quantity), str(quantity.n) if quantity else ""
+            predicted = show.predicted(claim.predicted)
+        else:
+            metric = claim.metric
+            measured = show.difference(metric, found) + _mark(found)
+            n = show.ABSENT if found is None else str(found.n)
+            effect = show.number(metric, claim.smallest_effect)
+            predicted = _PREDICTED[claim.direction] + effect + show.unit(metric, difference=True)
+        verdict = judgement.verdict + (f" ({judgement.reason})" if judgement.reason else "")
+        edge = f" {EDGE}" if not claim.quantity and findings.at_edge(claim) else ""
+        rows.append(
+            {
+                "claim": claim.statement,
+                "verdict": verdict + edge,
+                "measured": measured,
+                "predicted": predicted,
+                "n": n,
+            }
+        )
+    return Table.of(rows, text_columns=2, terminal=["verdict", "claim", "measured", "n"])
+
+
+def _details(findings: Findings) -> list[str]:
+    """Return of every claim what was compared or measured, its p-values and its source."""
+    plan, lines = findings.plan, []
 
     def sides(pair: Sequence[Side]) -> str:
         return " − ".join(f"{plan.label(side.arm)} ({_RATES[side.rate]})" for side in pair)
 
-    for judgement in findings.differences:
-        claim, found, metric = judgement.claim, judgement.comparison, judgement.claim.metric
-        beyond = f", beyond {sides(claim.sides[2:])}" if claim.beyond else ""
-        effect = show.number(metric, claim.smallest_effect) + show.unit(metric, difference=True)
-        row = {
-            "claim": claim.statement,
-            "source": claim.source,
-            "verdict": _verdict(judgement) + (f" {EDGE}" if findings.at_edge(claim) else ""),
-            "left − right": f"{sides(claim.sides[:2])}{beyond}; {show.metric_name(metric)}",
-            "n": show.ABSENT if found is None else str(found.n),
-            "left": show.estimate(metric, found.left if found else None),
-            "right": show.estimate(metric, found.right if found else None),
-            "difference": show.difference(metric, found) + _mark(found),
-            "predicted": _PREDICTED[claim.direction] + effect,
-            "p": show.p_value(judgement.p),
-            "p (Holm)": show.p_value(judgement.p_holm),
-        }
-        rows.append(row)
-    return Table.of(rows, text_columns=4, terminal=["verdict", "claim", "difference", "n"])
-
-
-def _verdict(judgement: Judgement) -> str:
-    return judgement.verdict + (f" ({judgement.reason})" if judgement.reason else "")
+    for judgement in findings.judgements:
+        claim, found, quantity = judgement.claim, judgement.comparison, judgement.quantity
+        parts = [quantity.what if quantity else f"{claim.quantity}: missing"]
+        if not claim.quantity:
+            beyond = f", beyond {sides(claim.sides[2:])}" if claim.beyond else ""
+            parts = [f"{show.metric_name(claim.metric)}, {sides(claim.sides[:2])}{beyond}"]
+            if found:
+                levels = (show.estimate(claim.metric, each) for each in (found.left, found.right))
+                parts.append(" and ".join(levels))
+        if judgement.p is not None:
+            parts.append(f"p {show.p_value(judgement.p)}, Holm {show.p_value(judgement.p_holm)}")
+        parts += [f"source: {claim.source}"] * bool(claim.source)
+        lines.append(f"{claim.id}: {'; '.join(parts)}")
+    return lines
 
 
 def _mark(found: Comparison | Estimate | None) -> str:
     return "" if found is None or EXAMPLES in found.covers else " ‡"
-
-
-def _quantities(judgements: Sequence[Judgement]) -> Table:
-    rows = [
-        {
-            "id": judgement.claim.id,
-            "claim": judgement.claim.statement,
-            "source": judgement.claim.source,
-            "verdict": _verdict(judgement),
-            "what was measured": judgement.quantity.what if judgement.quantity else "",
-            "measured": show.quantity(judgement.quantity),
-            "n": str(judgement.quantity.n) if judgement.quantity else "",
-            "predicted": show.predicted(judgement.claim.predicted),
-            "p (Holm)": show.p_value(judgement.p_holm),
-        }
-        for judgement in judgements
-    ]
-    return Table.of(rows, text_columns=5, terminal=["verdict", "claim", "measured"])
 
 
 def _proper_scores(findings: Findings) -> Table:

@@ -19,6 +19,7 @@ from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
 from losslab.launchers.progress import counted
 from losslab.recording import Run, manifest
 from losslab.report.selectors import split
+from losslab.study.outline import SIZES, sized
 from losslab.study.shared_runs import SharedRuns
 from losslab.sweepers import only_with_m
 from losslab.text import nearest
@@ -26,11 +27,14 @@ from losslab.text import nearest
 if TYPE_CHECKING:
     from losslab.study.study import Study
 
-SIZES = ("committed", "quick", "full")
-"""Sizes of a study: what two cores do in minutes and the repository holds; a first look in a
-minute; more for a GPU."""
-
-IN_REPOSITORY = ("common_mistakes", "identities", "throughput", "weight_prior")
+IN_REPOSITORY = (
+    "common_mistakes",
+    "edge",
+    "identities",
+    "lost_classes",
+    "throughput",
+    "weight_prior",
+)
 """Studies with their own code, which is in ``experiments`` and not in a wheel."""
 
 
@@ -205,17 +209,3 @@ def _numbered(composer: Composer, name: str, overrides: Sequence[str]) -> list[s
         f"{match[1]}{numbers.get(match[2], match[2])}{match[3]}" if match else text
         for text, match in zip(overrides, found, strict=True)
     ]
-
-
-def sized(node: DictConfig, name: str) -> DictConfig:
-    """Return a study's node at its size: another one adds to ``base`` and replaces all else."""
-    values: Any = OmegaConf.to_container(node)
-    size = values.pop("size", SIZES[0])
-    found = {other: values.pop(other) for other in SIZES[1:] if other in values}
-    if size not in (allowed := [SIZES[0], *found]):
-        raise ValueError(f"study.size={size}; {name} comes in the sizes {', '.join(allowed)}")
-    if size in found:
-        changes = found[size]
-        base = [*values.get("base", []), *changes.get("base", [])]
-        values |= changes | {"base": base}
-    return DictConfig(values)

@@ -26,7 +26,8 @@ from losslab.report.reproduction import (
     parse_results,
     point_name,
 )
-from losslab.study.session import SIZES, Session, open_study
+from losslab.study.outline import SIZES
+from losslab.study.session import Session, open_study
 from losslab.study.study import Cell, Point, Study
 from losslab.text import nearest
 

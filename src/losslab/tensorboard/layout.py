@@ -70,6 +70,9 @@ def seeds_layout(recorded: Collection[str]) -> "Summary.Value":
 def with_data(layout: str, tags: Collection[str]) -> str:
     """Return a layout in TensorBoard's JSON without the charts that show none of the tags.
 
+    Charts of lines are folded away where there are those of means: they are twice the requests that
+    the first curve waits for.
+
     >>> chart = {"title": "NLL", "multiline": {"tag": ["^val/nll$"]}}
     >>> with_data(json.dumps({"category": [{"title": "Why", "chart": [chart]}]}), ["val/ece"])
     '{"category": []}'
@@ -86,7 +89,11 @@ def with_data(layout: str, tags: Collection[str]) -> str:
         {**category, "chart": [*filter(drawn, category.get("chart", []))]}
         for category in json.loads(layout).get("category", [])
     ]
-    return json.dumps({"category": [category for category in categories if category["chart"]]})
+    shown = [category for category in categories if category["chart"]]
+    if any("margin" in category["chart"][0] for category in shown):
+        for category in shown:
+            category["closed"] = "multiline" in category["chart"][0]
+    return json.dumps({"category": shown})
 
 
 def _layout(

@@ -1,0 +1,119 @@
+"""What the file of a study says, before a run of it is composed: its size, and its outline."""
+
+import json
+import os
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from math import prod
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from losslab.files import CONFIG_FOLDER, read_text, shown
+from losslab.recording import Run, run_folders
+from losslab.text import duration
+
+if TYPE_CHECKING:
+    from losslab.experiment import Composer
+
+SIZES = ("committed", "quick", "full")
+"""Sizes of a study: what two cores do in minutes and the repository holds; a first look in a
+minute; more for a GPU."""
+
+_TIMED = 200  # runs whose time is read; each takes a millisecond
+
+
+def sized(node: DictConfig, name: str) -> DictConfig:
+    """Return a study's node at its size: another one adds to ``base`` and replaces all else."""
+    values: Any = OmegaConf.to_container(node)
+    size = values.pop("size", SIZES[0])
+    found = {other: values.pop(other) for other in SIZES[1:] if other in values}
+    if size not in (allowed := [SIZES[0], *found]):
+        raise ValueError(f"study.size={size}; {name} comes in the sizes {', '.join(allowed)}")
+    if size in found:
+        changes = found[size]
+        base = [*values.get("base", []), *changes.get("base", [])]
+        values |= changes | {"base": base}
+    return DictConfig(values)
+
+
+def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
+    """Return what a study asks, its arms, runs by phase, sizes and time, in words."""
+    about_study = [text for text in overrides if text.lstrip("+~").startswith("study.")]
+    common = composer.compose([text for text in overrides if text not in about_study])
+    node = composer.compose([f"+study={name}", *about_study]).study
+    study: Any = OmegaConf.to_container(sized(node, name))
+    sizes = [SIZES[0], *(size for size in SIZES[1:] if size in node)]
+    folder = name if node.get("size", SIZES[0]) == SIZES[0] else f"{name}_{node.size}"
+    arms, conditions = study.get("arms", {}), study.get("conditions", {})
+    told = [study["title"], "", *textwrap.wrap(study["question"], 79)]
+    if arms:
+        width = max(map(len, arms))
+        told += [
+            "",
+            "Arms:",
+            *(f"  {arm:{width}}  {about['label']}" for arm, about in arms.items()),
+        ]
+    if conditions:
+        under = ", ".join(about["label"] for about in conditions.values())
+        told += textwrap.wrap(f"Each for {study.get('axis')}: {under}", 79, subsequent_indent="  ")
+    phases = _phases(study)
+    told += ["", f"Runs: {sum(phases.values())} at most; equal ones are done once"]
+    told += [f"  {count:5}  {what}" for what, count in phases.items() if count]
+    others = ", ".join(f"study.size={size}" for size in sizes[1:])
+    told += ["", f"Sizes: {SIZES[0]}" + (f"; others are {others}" if others else ", the only one")]
+    root = Path(common.output_dir).expanduser() / folder
+    return "\n".join([*told, _time(root, sum(phases.values())), *_committed(name), ""])
+
+
+def _phases(study: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many runs each phase of a study has, as its file says."""
+    arms, reference = study.get("arms", {}), study.get("reference")
+    rates = len(study.get("confirm_at", ("own", "reference")))
+    points = sides = 0
+    for under in study.get("conditions", {"": {}}).values():
+        for name, arm in arms.items():
+            given = under.get("values", [])
+            own = given.get(name) if isinstance(given, dict) else None
+            shared = [] if isinstance(given, dict) else given
+            points += len(own or arm.get("values") or shared or study["values"])
+            # The rates at which the reference is confirmed are one.
+            sides += 1 if name == reference else rates + (arm.get("scale") is not None)
+    sets = study.get("runs", {}).values()
+    return {
+        f"to tune {study.get('parameter')}": points * len(study.get("tune_seeds", [])),
+        "to confirm on fresh seeds": sides * len(study.get("confirm_seeds", [])),
+        "for measures alone": sum(
+            prod(map(len, [about["seeds"], *about.get("grid", {}).values()])) for about in sets
+        ),
+    }
+
+
+def _time(root: Path, count: int) -> str:
+    """Return how long runs take, by the finished ones in a folder."""
+    runs = [Run.at(path) for path in sorted(run_folders(root))] if root.is_dir() else []
+    runs = runs[:: len(runs) // _TIMED + 1]
+    seconds = []
+    for run in runs:
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            last = json.loads(read_text(run.files.metrics).rstrip().rpartition("\n")[2])
+            seconds += [float(last["wall_s"])] * run.finished
+    if not seconds:
+        return f"Time: not known yet; {shown(root.absolute())} has no finished runs"
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"Time: {duration(mean(seconds) * count / cores)} with {cores} at once, by the mean of "
+        f"{len(seconds)} finished runs in {shown(root.absolute())}"
+    )
+
+
+def _committed(name: str) -> list[str]:
+    """Return what the committed page of a study says of its command's time, if there is one."""
+    page = CONFIG_FOLDER.parent / "experiments" / name / "README.md"
+    text = page.read_text("utf-8") if page.is_file() else ""
+    found = re.search(r"^\*\*Command\.\*\* `[^`]+` \((.+?)\)", text, re.MULTILINE)
+    return textwrap.wrap(f"Committed: {found[1]}", 79, subsequent_indent="  ") if found else []
