@@ -9,7 +9,10 @@ CONFIGS = Path(__file__).parents[2] / "conf" / "loss"
 HEADLINE = ["cross_entropy", "mse", "mse_softmax", "brier", "map_gaussian"]
 
 
-@pytest.mark.parametrize("loss", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+# A gradient swap is eight losses, not one.
+@pytest.mark.parametrize(
+    "loss", sorted({path.stem for path in CONFIGS.glob("*.yaml")} - {"gradient_swap"})
+)
 def test_every_loss_has_a_style(loss):
     assert loss in LOSS_STYLES
 

@@ -32,6 +32,7 @@ EXPECTED = {
     "generalized_cross_entropy": losses.GeneralizedCrossEntropy(0.7),
     "focal": losses.Focal(2.0),
     "squentropy": losses.Squentropy(),
+    "gradient_swap": losses.GradientSwap(relative="mse_softmax"),
     "unnormalized_cross_entropy": losses.UnnormalizedCrossEntropy("exp"),
 }
 

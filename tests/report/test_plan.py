@@ -39,6 +39,14 @@ BAD_PLANS = [
     ({"claims": tiny_plan()["claims"][:1] * 2}, "two claims are called naive"),
     ({"steps": [{"label": "one", "arm": "mse", "rate": "best"}]}, "steps.0.rate='best'"),
     ({"steps": [{"label": "one", "rate": "own"}]}, "steps.0.arm is missing; give it"),
+    (
+        {"factorials": {"f": {"label": "f", "factors": {"a": "a"}, "cells": ["mse"]}}},
+        "1 factors with 1 cells; give one factor or more, and an arm for every combination",
+    ),
+    (
+        {"factorials": {"f": {"label": "f", "factors": {"a": "a"}, "cells": ["mse", "mze"]}}},
+        "the plan names mze .did you mean .mse",
+    ),
     ({"rates": ["own"]}, "claim naive: rate=reference, at which no arm is confirmed; give one of"),
     ({"arms": ["mse"]}, r"arms=\['mse'\]; give keys"),
 ]

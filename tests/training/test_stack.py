@@ -8,7 +8,15 @@ import torch
 from cases import LOSSES
 from losslab import models
 from losslab.data import Augmentation, BatchLoader, Part
-from losslab.losses import MAP, CrossEntropy, FlatPrior, GaussianPrior, LaplacePrior, SquaredError
+from losslab.losses import (
+    MAP,
+    CrossEntropy,
+    FlatPrior,
+    GaussianPrior,
+    GradientSwap,
+    LaplacePrior,
+    SquaredError,
+)
 from losslab.training import Constant, Cosine, Loop, Stack, Trainer, TrainingStep
 
 NUM_CLASSES, BATCH_SIZE = 3, 4
@@ -163,6 +171,17 @@ def test_a_lane_has_the_same_bits_whatever_the_others_hold():
     for other in found[1:]:
         assert distance(other, found[0]) == 0.0
         assert list(map(without_times, other.history)) == list(map(without_times, found[0].history))
+
+
+def test_lanes_of_a_loss_that_depends_on_its_batch_are_not_mixed():
+    swap = partial(GradientSwap, "cross_entropy", "mse_softmax", "cross_entropy")
+    make = partial(make_loop, model="small_cnn", steps=10, likelihood=swap)
+    alone, stacked = run_all([make(lane) for lane in range(3)]), [make(lane) for lane in range(3)]
+    Stack(stacked, size=5).run()
+    assert_alike(alone, stacked, within=1e-9)
+    by_itself = make(0)
+    Stack([by_itself], size=5).run()
+    assert distance(by_itself, stacked[[loop.seed for loop in stacked].index(0)]) == 0.0
 
 
 def test_each_lane_has_its_own_data_augmentation_and_noise():

@@ -13,6 +13,7 @@ from losslab.losses.alternatives import (
     Squentropy,
 )
 from losslab.losses.base import Loss
+from losslab.losses.gradient_swap import GradientSwap
 from losslab.losses.information import cross_entropy, entropy, kl_divergence
 from losslab.losses.likelihood import (
     CrossEntropy,
@@ -33,6 +34,7 @@ __all__ = [
     "Focal",
     "GaussianPrior",
     "GeneralizedCrossEntropy",
+    "GradientSwap",
     "KLDivergence",
     "LaplacePrior",
     "Loss",

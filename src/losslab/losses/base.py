@@ -33,6 +33,9 @@ class Loss(nn.Module, ABC):
     tensor(-5.)
     """
 
+    batch_dependent = False
+    """Whether the gradient of an example depends on the others of its batch."""
+
     def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
         check_choice("reduction", reduction, Reduction)

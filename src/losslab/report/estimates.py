@@ -245,6 +245,44 @@ def within_range(interval: Interval | None, metric: str) -> Interval | None:
     return interval and Interval(max(interval.low, lowest), min(interval.high, highest))
 
 
+@dataclass(frozen=True)
+class Combination:
+    """A weighted sum of samples, seed by seed."""
+
+    n: int  # seeds
+    value: float  # its mean
+    interval: Interval | None  # 95%; ``None`` for fewer than two seeds
+    covers: str  # which noise the interval holds
+    by_seed: Mapping[int, float]  # what the value is the mean of
+
+
+def combine(samples: Sequence[Sample], weights: Sequence[float]) -> Combination | None:
+    """Add samples, each times its weight, on their common seeds; ``None`` without any."""
+    seeds = sorted(set.intersection(*(set(sample.seeds) for sample in samples)))
+    if not seeds:
+        return None
+    samples = [sample.on(seeds) for sample in samples]
+
+    def total(parts: Sequence[FloatArray]) -> FloatArray:
+        found: FloatArray = np.sum(
+            [weight * part for weight, part in zip(weights, parts, strict=True)], axis=0
+        )
+        return found
+
+    # All sides' values are chosen again on the same draws of the tuning seeds.
+    known, none = [sample.choice for sample in samples if sample.choice], np.zeros(DRAWS)
+    moves = [sample.choice.moves if sample.choice else none for sample in samples]
+    choice = Rechoice(total(moves), known[0].seeds) if known else None
+    values = total([sample.values for sample in samples])
+    each = [sample.examples for sample in samples if sample.examples is not None]
+    labels = [sample.labels for sample in samples if sample.labels is not None]
+    # Example by example, so that what the samples share cancels.
+    paired = total(each) if len(each) == len(samples) and _same(labels) else None
+    interval, covers = _interval(values, paired, choice)
+    by_seed = dict(zip(seeds, values.tolist(), strict=True))
+    return Combination(len(seeds), float(values.mean()), interval, covers, by_seed)
+
+
 def compare(
     left: Sample, right: Sample, *, beyond: tuple[Sample, Sample] | None = None
 ) -> Comparison | None:
@@ -253,36 +291,21 @@ def compare(
     With ``beyond``, the difference of those two is taken from theirs.
     """
     samples = (left, right, *(beyond or ()))
-    seeds = sorted(set.intersection(*(set(sample.seeds) for sample in samples)))
-    samples = tuple(sample.on(seeds) for sample in samples)
-    of_left, of_right = estimate(samples[0]), estimate(samples[1])
-    if of_left is None or of_right is None:
+    found = combine(samples, (1, -1, -1, 1)[: len(samples)])
+    if found is None:
         return None
-
-    def difference(parts: Sequence[FloatArray]) -> FloatArray:
-        signed = [sign * part for sign, part in zip((1, -1, -1, 1), parts, strict=False)]
-        total: FloatArray = np.sum(signed, axis=0)
-        return total
-
-    # All sides' values are chosen again on the same draws of the tuning seeds.
-    known, none = [sample.choice for sample in samples if sample.choice], np.zeros(DRAWS)
-    moves = [sample.choice.moves if sample.choice else none for sample in samples]
-    choice = Rechoice(difference(moves), known[0].seeds) if known else None
-    values = difference([sample.values for sample in samples])
-    each = [sample.examples for sample in samples if sample.examples is not None]
-    labels = [sample.labels for sample in samples if sample.labels is not None]
-    # Example by example, so that what the sides share cancels.
-    paired = difference(each) if len(each) == len(samples) and _same(labels) else None
-    interval, covers = _interval(values, paired, choice)
+    of_left, of_right = (estimate(sample.on(list(found.by_seed))) for sample in (left, right))
+    assert of_left is not None
+    assert of_right is not None
     return Comparison(
-        n=len(seeds),
+        n=found.n,
         left=of_left,
         right=of_right,
-        difference=float(values.mean()),
-        interval=interval,
-        covers=covers,
-        p=sign_flip_p(values),
-        by_seed=dict(zip(seeds, values.tolist(), strict=True)),
+        difference=found.value,
+        interval=found.interval,
+        covers=found.covers,
+        p=sign_flip_p(np.array(list(found.by_seed.values()))),
+        by_seed=found.by_seed,
     )
 
 

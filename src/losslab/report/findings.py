@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from losslab.report.plan import Claim, Plan, Rate, Side, Step
 from losslab.report.runs import naming_keys, varied_keys
 from losslab.report.selectors import Goal
 from losslab.report.selectors import direction as usual_direction
+from losslab.report.shares import SHARES, share_out
 
 ACCURACY = "test/accuracy"
 PROPER_SCORES = ("test/nll", "test/brier", "test/ece")
@@ -130,6 +131,9 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
     def sample(side: Side, metric: str = ACCURACY) -> Sample:
         return sampler.side(side, names(side), metric)
 
+    if plan.factorials:
+        shared = {SHARES: share_out(plan, sample)}
+        evidence = replace(evidence, measurements={**evidence.measurements, **shared})
     walked = [sample(step) for step in plan.steps]
     changes = [None, *(compare(after, before) for before, after in pairwise(walked))]
     manifests = [run.manifest for run in planned.values()] if plan.arms else [evidence.manifest]

@@ -142,6 +142,23 @@ class Step(Side):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Factorial(Strict):
+    """Arms at all combinations of factors, and so the gap between all switched and none."""
+
+    label: str  # what people read
+    factors: dict[str, str]  # name, in quantities, to what people read
+    # arms in the order of binary numbers: bit i of the place says whether factor i is switched
+    cells: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.cells) != 2 ** len(self.factors) or not self.factors:
+            raise ValueError(
+                f"{len(self.factors)} factors with {len(self.cells)} cells; give one factor or "
+                "more, and an arm for every combination of them"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A study: its grid, what was chosen, what confirms it, and its claims."""
 
@@ -169,6 +186,7 @@ class Plan:
     runs: tuple[str, ...] = ()  # names of the runs of all sets that only measures use
     claims: tuple[Claim, ...] = ()  # in the order of display
     steps: tuple[Step, ...] = ()  # of a waterfall, empty for none
+    factorials: Mapping[str, Factorial] = field(default_factory=dict)  # by name
 
     def __post_init__(self) -> None:
         for fault in self._faults():
@@ -181,6 +199,7 @@ class Plan:
         named = [run.arm for run in (*self.tune, *self.confirm)]
         named += [side.arm for claim in self.claims for side in claim.sides]
         named += [step.arm for step in self.steps]
+        named += [arm for factorial in self.factorials.values() for arm in factorial.cells]
         if self.arms:
             named += [in_condition(self.reference, name) for name in self.conditions or ("",)]
             for name in ("reference", "parameter", "values"):

@@ -24,12 +24,14 @@ from losslab.report.plan import (
     Arm,
     Claim,
     Condition,
+    Factorial,
     Plan,
     PlannedRun,
     Rate,
     Step,
     in_condition,
 )
+from losslab.report.shares import SHARES
 from losslab.study.session import Session, Template
 from losslab.text import nearest
 
@@ -81,6 +83,7 @@ _PARTS: dict[str, Any] = {
     "arms": dict[str, ArmSpec],
     "conditions": dict[str, ConditionSpec],
     "steps": list[Step],
+    "factorials": dict[str, Factorial],
     "runs": dict[str, SetSpec],
     "claims": list[Claim],
 }
@@ -140,6 +143,8 @@ class Study:
     confirm_seeds: list[int] = field(default_factory=list)  # fresh ones, of the comparison
     confirm_at: list[Rate] = field(default_factory=lambda: list(CONFIRM_AT))
     steps: list[Any] = field(default_factory=list)  # Step, of a waterfall: a side after another
+    # Factorial by name: a measure ``shares`` gives the share of each factor in its gap
+    factorials: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, Any] = field(default_factory=dict)  # SetSpec by name: only for measures
     # name to a node whose ``_target_`` takes the sets that it ``needs``; those of arms are their
     # confirming runs, ``<arm>`` at its own value and ``<arm>:reference``
@@ -159,9 +164,10 @@ class Study:
             yield "the study has neither arms nor measures; give one of them"
         for claim in self.claims:
             measure = claim.quantity.partition(".")[0]
-            if claim.quantity and measure not in self.measures:
-                known = ", ".join(self.measures)
-                yield f"claim {claim.id} is about the measure {measure!r}; the study has {known}"
+            known = [*self.measures, *([SHARES] if self.factorials else [])]
+            if claim.quantity and measure not in known:
+                names = ", ".join(known)
+                yield f"claim {claim.id} is about the measure {measure!r}; the study has {names}"
 
     def _faults_of_arms(self) -> Iterator[str]:
         for name in ("values", "tune_seeds", "confirm_seeds", "confirm_at"):
@@ -257,6 +263,7 @@ class Study:
             runs=tuple(sorted({run.name for runs in sets.values() for run in runs})),
             claims=tuple(self.claims),
             steps=tuple(self.steps),
+            factorials=self.factorials,
             **(grid if cells else {}),
         )
 

@@ -146,8 +146,12 @@ class Stack:
         values, first = [], 0
         for same in self._losses:
             lanes = slice(first, first := first + len(same))
+            objective = same[0].step.objective
+            if getattr(objective.likelihood, "batch_dependent", False):  # a batch each
+                values.append(vmap(objective.per_example)(logits[lanes], labels[lanes]))
+                continue
             flat = logits[lanes].flatten(0, 1), labels[lanes].flatten()
-            values.append(same[0].step.objective.per_example(*flat).view(len(same), -1))
+            values.append(objective.per_example(*flat).view(len(same), -1))
         per_example = torch.cat(values)
         likelihood, prior = per_example.mean(1), self._penalties()
         (gradient,) = torch.autograd.grad((likelihood + prior).sum(), self._weights)

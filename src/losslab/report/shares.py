@@ -1,0 +1,117 @@
+"""Shares of a gap: what each factor of a factorial adds, over all orders of switching."""
+
+from collections.abc import Callable, Sequence
+from math import factorial as permutations
+
+from losslab.figures import Curve, Drawing, Panel, Style
+from losslab.report.estimates import Combination, Sample, combine
+from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
+from losslab.report.plan import Factorial, Plan, Side
+from losslab.report.statistics import Interval
+
+SHARES = "shares"  # the measure's name
+_POINTS = 100
+
+
+def shapley(factor: int, factors: int) -> list[float]:
+    """Return the weight of each cell in a factor's Shapley value, cells in binary order.
+
+    The value is the mean, over all orders in which the factors can be switched, of what switching
+    this one changes (Shapley 1953, *A value for n-person games*). The values of all factors add up
+    to the gap between the last cell and the first.
+
+    >>> shapley(0, 2)
+    [-0.5, 0.5, -0.5, 0.5]
+    """
+    bit, weights = 1 << factor, []
+    for cell in range(2**factors):
+        others = (cell & ~bit).bit_count()
+        orders = permutations(others) * permutations(factors - others - 1)
+        weights.append((1 if cell & bit else -1) * orders / permutations(factors))
+    return weights
+
+
+def share_out(plan: Plan, sample: Callable[[Side], Sample]) -> Measurement:
+    """Measure the gap of each factorial and every factor's part of it, on confirming runs.
+
+    Quantities are ``<factorial>.gap`` and ``<factorial>.<factor>`` in percentage points of test
+    accuracy and, where the gap is not zero by its interval, ``<factorial>.<factor>_share`` of it.
+    All are weighted sums of the cells' accuracies, and their intervals those of the sum: noise of
+    seeds, of test examples and of the choice of value. A share, a ratio, has that of its
+    linearisation (the delta method).
+    """
+    quantities: dict[str, Quantity] = {}
+    panels, rows = [], []
+    for name, factorial in plan.factorials.items():
+        cells = [sample(Side(arm, "own")) for arm in factorial.cells]
+        found = _quantities(factorial, cells)
+        if not found:
+            continue
+        quantities |= {f"{name}.{key}": quantity for key, quantity in found.items()}
+        shown = [("gap", "whole gap"), *factorial.factors.items()]
+        panels.append(_panel(factorial, {label: found[key] for key, label in shown}))
+        rows += [
+            [factorial.label, label, _text(found[key]), _text(found.get(f"{key}_share"))]
+            for key, label in shown
+        ]
+    if not panels:
+        return Measurement()
+    columns = ["", "factor", "points of test accuracy", "share of the gap"]
+    caption = "Shapley shares of the gap in test accuracy; bars: 95% interval"
+    size = (1.5 + 3.1 * len(panels), 4.4)
+    drawing = Drawing(name=SHARES, caption=caption, panels=panels, share="y", size=size)
+    table = TableOfNumbers(title="Shapley shares of the gap", columns=columns, rows=rows)
+    return Measurement(quantities=quantities, drawings=[drawing], tables=[table])
+
+
+def _quantities(factorial: Factorial, cells: Sequence[Sample]) -> dict[str, Quantity]:
+    size = len(factorial.factors)
+    whole = [-1.0, *[0.0] * (len(cells) - 2), 1.0]
+    gap = combine(cells, whole)
+    if gap is None or gap.interval is None:
+        return {}
+    quantities = {"gap": _points(gap, f"test accuracy, {factorial.label}: the whole gap")}
+    clear = not gap.interval.low <= 0 <= gap.interval.high
+    for place, (name, label) in enumerate(factorial.factors.items()):
+        weights = shapley(place, size)
+        found = combine(cells, weights)
+        assert found is not None  # on the seeds of the gap
+        what = f"test accuracy, {factorial.label}: Shapley value of the {label}"
+        quantities[name] = _points(found, what)
+        if clear:
+            share = found.value / gap.value
+            rest = [(w - share * g) / gap.value for w, g in zip(weights, whole, strict=True)]
+            noise = combine(cells, rest)  # 0, with the share's noise
+            assert noise is not None
+            low, high = noise.interval or Interval(0.0, 0.0)
+            quantities[f"{name}_share"] = Quantity(
+                value=share, low=share + low, high=share + high, n=gap.n,
+                what=f"share of the gap in test accuracy, {factorial.label}: of the {label}",
+            )  # fmt: skip
+    return quantities
+
+
+def _points(found: Combination, what: str) -> Quantity:
+    low, high = (_POINTS * end for end in found.interval or (found.value, found.value))
+    what = f"percentage points of {what}"
+    return Quantity(value=_POINTS * found.value, low=low, high=high, n=found.n, what=what)
+
+
+def _text(quantity: Quantity | None) -> str:
+    if quantity is None:
+        return "–"
+    low, high = quantity.interval
+    return f"{quantity.value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+
+
+def _panel(factorial: Factorial, quantities: dict[str, Quantity]) -> Panel:
+    places = [float(place) for place in range(len(quantities))]
+    found = list(quantities.values())
+    zero = Curve(x=[-0.5, places[-1] + 0.5], y=[0.0, 0.0], style=Style("#7F7F7F", "", "-"))
+    values = Curve(
+        x=places, y=[each.value for each in found], low=[each.interval.low for each in found],
+        high=[each.interval.high for each in found], bars=True, line=False,
+    )  # fmt: skip
+    ticks = list(zip(quantities, places, strict=True))
+    label = "percentage points of test accuracy"
+    return Panel(title=factorial.label, y_label=label, curves=[zero, values], ticks=ticks)
