@@ -30,6 +30,7 @@ def study_data(findings: Findings) -> dict[str, Any]:
         "arms": {name: _arm(findings, name) for name in plan.arms},
     }
     claims = (*findings.differences, *findings.quantities)
+    measured = findings.measurements.values()
     return {
         "study": plan.study,
         "title": plan.title,
@@ -38,6 +39,7 @@ def study_data(findings: Findings) -> dict[str, Any]:
         "rule": RULE,
         **(compared if plan.arms else {}),
         "claims": [_claim(findings, judgement) for judgement in claims],
+        "tables": [asdict(table) for each in measured for table in each.tables] or None,
         "runs": _census(findings.census),
         "environment": findings.environment,
     }

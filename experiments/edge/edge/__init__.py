@@ -1,0 +1,1 @@
+"""Measures of the study ``edge``: the largest stable learning rate, and what predicts it."""
