@@ -30,7 +30,7 @@ SIZES = ("committed", "quick", "full")
 """Sizes of a study: what two cores do in minutes and the repository holds; a first look in a
 minute; more for a GPU."""
 
-IN_REPOSITORY = ("common_mistakes", "identities", "weight_prior")
+IN_REPOSITORY = ("common_mistakes", "identities", "lost_classes", "weight_prior")
 """Studies with their own code, which is in ``experiments`` and not in a wheel."""
 
 
