@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from losslab.report.estimates import Comparison, Sample, Sampler, compare
 from losslab.report.measurement import Evidence, Quantity
 from losslab.report.plan import Claim, Plan
-from losslab.report.statistics import Interval, holm, range_p
+from losslab.report.statistics import Interval, holm, range_p, share_p
 
 Verdict = Literal["supported", "smaller", "contradicted", "inconclusive", "untestable"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -91,7 +91,9 @@ def judge(plan: Plan, sampler: Sampler, evidence: Evidence) -> tuple[Judgement, 
 
 def _quantity(claim: Claim, evidence: Evidence) -> Judgement:
     found, p = evidence.quantity(claim.quantity), None
-    if found and found.sampled:
+    if found and found.count is not None:
+        p = share_p(found.count, found.n, claim.predicted)
+    elif found and found.sampled:
         p = range_p(found.value, found.interval, found.n, claim.predicted)
     return Judgement(claim, quantity=found, p=p)
 

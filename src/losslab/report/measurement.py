@@ -25,6 +25,7 @@ class Quantity:
     high: float | None = None  # upper end likewise
     n: int  # how many seeds or cases it rests on
     what: str  # what it is and how it was measured, in one line, with its unit
+    count: int | None = None  # of a share, how many of the ``n``: its test is exact, a binomial's
 
     @property
     def sampled(self) -> bool:

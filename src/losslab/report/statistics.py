@@ -154,6 +154,22 @@ def range_p(value: float, interval: Interval, n: int, predicted: Interval) -> fl
     return min(1.0, 2 * float(special.stdtr(freedom, -t)))
 
 
+def share_p(count: int, n: int, predicted: Interval) -> float:
+    """Return the two-sided exact p-value of ``count`` of ``n`` against a range's near end.
+
+    It is twice the smaller tail of the binomial, so that it is below 0.05 just where
+    :func:`binomial_interval` does not reach the end.
+
+    >>> share_p(7, 7, Interval(0.5, np.inf))  # 2 / 2⁷
+    0.015625
+    """
+    value = count / max(n, 1)  # of none, p is 1
+    end = min((end for end in predicted if np.isfinite(end)), key=lambda end: abs(value - end))
+    at_most = float(special.bdtr(count, n, end))
+    at_least = float(special.bdtrc(count - 1, n, end)) if count else 1.0
+    return min(1.0, 2 * min(at_most, at_least))
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Correct a family of p-values for their number (Holm 1979).
 

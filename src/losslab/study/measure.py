@@ -17,7 +17,7 @@ from losslab.figures import Curve
 from losslab.recording import Run, read_records
 from losslab.report.measurement import Quantity
 from losslab.report.selectors import SELECTORS, split
-from losslab.report.statistics import FloatArray, t_interval
+from losslab.report.statistics import FloatArray, binomial_interval, t_interval
 
 Runs = dict[str, list[Run]]
 """Name of a set to its runs, all finished: what a measure is called with."""
@@ -103,6 +103,16 @@ def over_seeds(values: Sequence[float] | FloatArray, what: str) -> Quantity:
     else:
         low, high = t_interval(array) or (-math.inf, math.inf)
     return Quantity(value=float(array.mean()), low=low, high=high, n=len(array), what=what)
+
+
+def share(count: int, n: int, what: str) -> Quantity:
+    """Return ``count`` of ``n`` with its exact 95% interval; of none, 0 with the whole range.
+
+    >>> share(0, 30, "example").high
+    0.1157...
+    """
+    low, high = binomial_interval(count, n) if n else (0.0, 1.0)
+    return Quantity(value=count / max(n, 1), low=low, high=high, n=n, what=what, count=count)
 
 
 def curve_over_seeds(

@@ -15,8 +15,17 @@ from losslab.recording import Run
 from losslab.report.estimates import recalls
 from losslab.report.formatting import metric_name
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
-from losslab.report.statistics import FloatArray, binomial_interval
-from losslab.study.measure import Runs, number, over_seeds, pairs, predictions, record, value_of
+from losslab.report.statistics import FloatArray
+from losslab.study.measure import (
+    Runs,
+    number,
+    over_seeds,
+    pairs,
+    predictions,
+    record,
+    share,
+    value_of,
+)
 
 RESAMPLES = 2000
 
@@ -102,10 +111,9 @@ def lost_classes(
     quantities, rows = {}, []
     for name, members in runs.items():
         n = len(members)
-        found = [int((_recalls(run) < below).sum()) for run in members]
+        found = [int((recalls_of(run) < below).sum()) for run in members]
         lost = [classes for classes in found if classes]
-        low, high = binomial_interval(len(lost), n)
-        quantities[name] = Quantity(value=len(lost) / n, low=low, high=high, n=n, what=what)
+        quantities[name] = share(len(lost), n, what)
         label = (labels or {}).get(name, name)
         rows.append([label, f"{len(lost)} of {n}", ", ".join(map(str, lost)) or "–"])
     table = TableOfNumbers(
@@ -116,7 +124,8 @@ def lost_classes(
     return Measurement(quantities=quantities, tables=[table])
 
 
-def _recalls(run: Run) -> FloatArray:
+def recalls_of(run: Run) -> FloatArray:
+    """Return the share of each class's test examples that a run recognises, ``(K,)``."""
     logits, labels = (part.numpy() for part in predictions(run))
     right: FloatArray = (logits.argmax(1) == labels).astype(np.float64)
     each: FloatArray = recalls(right[None], labels)[0]

@@ -1,0 +1,1 @@
+"""Measures and remedies of the study ``lost_classes``."""
