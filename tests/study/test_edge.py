@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from edge import search
 from edge.prediction import fitted, geometric, share
 from edge.search import Cell, apart, examples, find_edge, predicted, sharpness, signal, untrained
 
 from conftest import Commands
+from edge import search
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "edge"
 STUDY = yaml.safe_load((FOLDER / "study" / "edge.yaml").read_text("utf-8"))
