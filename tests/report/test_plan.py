@@ -37,8 +37,6 @@ BAD_PLANS = [
     ({"claims": [QUANTITY]}, "claim q predicts nothing; give at_least, at_most or both"),
     ({"claims": [QUANTITY | {"at_most": "low"}]}, "claims.q.at_most='low'; give a number"),
     ({"claims": tiny_plan()["claims"][:1] * 2}, "two claims are called naive"),
-    ({"steps": [{"label": "one", "arm": "mse", "rate": "best"}]}, "steps.0.rate='best'"),
-    ({"steps": [{"label": "one", "rate": "own"}]}, "steps.0.arm is missing; give it"),
     (
         {"factorials": {"f": {"label": "f", "factors": {"a": "a"}, "cells": ["mse"]}}},
         "1 factors with 1 cells; give one factor or more, and an arm for every combination",
@@ -104,7 +102,6 @@ def test_a_plan_is_what_its_file_says():
     plan = tiny_plan()
     plan["claims"][0]["beyond"] = {side: plan["claims"][0][side] for side in ("left", "right")}
     plan["claims"].append(QUANTITY | {"at_least": 0})
-    plan["steps"] = [{"label": "one", "arm": "mse", "rate": "own"}]
     parsed = parse_plan(plan)
     assert parse_plan(json.loads(json.dumps(parsed.to_json()))) == parsed
     assert parsed.claims[-1].predicted == (0, math.inf)

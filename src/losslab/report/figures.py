@@ -14,7 +14,6 @@ from matplotlib.patches import Rectangle
 from losslab.figures import Curve, Drawing, Panel, Style, styles_of
 from losslab.figures.canvas import INK, MUTED, PALE, new_figure, round_steps, save, styled, wrap
 from losslab.figures.panels import draw_panels, logarithmic
-from losslab.figures.styles import BLUE, GREY, VERMILLION
 from losslab.files import is_generated
 from losslab.report import formatting as show
 from losslab.report.claims import Judgement
@@ -39,7 +38,6 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
     figures: dict[str, tuple[bool, Callable[[Findings], Figure]]] = {
         "accuracy.png": (confirmed, level),
         "gap.png": (bool(findings.gaps and findings.plan.conditions), gap_by_condition),
-        "waterfall.png": (any(step.change for step in findings.steps), waterfall),
         "accuracy_by_value.png": (any(point.mean for point in findings.tuning), accuracy_by_value),
         "learning_curves.png": (confirmed, learning_curves),
         "claims.png": (
@@ -141,48 +139,6 @@ def _name_rows(axes: Sequence[Axes], names: Sequence[str], size: float = 10) -> 
     for axis in axes:
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
-
-
-@styled
-def waterfall(findings: Findings) -> Figure:
-    """The level at the first stop, every change with its interval, and the last level."""
-    figure, (axis,) = new_figure(10, 5)
-    base, lowest = 0.0, 100.0
-    labels: list[str] = []
-    for found in findings.steps:
-        if found.level is None:
-            continue
-        x, change = len(labels), found.change
-        labels.append(wrap(found.step.label, 18))
-        start, value, bounds = 0.0, found.level.mean, found.level.interval
-        if change is not None:
-            start, value, bounds = base, change.difference, change.interval
-            axis.plot([x - 1.31, x + 0.31], [base, base], color=MUTED, lw=0.8)
-        color = GREY if change is None else BLUE if value >= 0 else VERMILLION
-        low, high = (start + 100 * end for end in bounds or (value, value))
-        level = start + 100 * value
-        # A bar from a base that is not zero would say more than the numbers.
-        if change is not None:
-            arrow = {"arrowstyle": "-|>", "color": color, "lw": 3}
-            axis.annotate("", (x, level), (x, start), arrowprops=arrow)
-        axis.errorbar(
-            x + 0.12, level, yerr=[[level - low], [high - level]], color=INK, capsize=3.5,
-            capthick=1.3, lw=1.3, marker="o", ms=5,
-        )  # fmt: skip
-        axis.annotate(
-            show.number(ACCURACY, value, signed=change is not None), (x, max(high, base)),
-            xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9, color=INK,
-        )  # fmt: skip
-        lowest = min(lowest, low, base if x else low)
-        base = level
-    axis.set_xticks(range(len(labels)), labels, fontsize=9)
-    axis.set_ylim(max(0.0, lowest - 3), min(100.0, base + 5))
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
-    axis.set_ylabel(
-        "test accuracy (%), mean over seeds\nchanges in percentage points, bars: 95% interval"
-    )
-    axis.grid(axis="y")
-    return figure
 
 
 def accuracy_by_value(findings: Findings) -> Figure:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,16 @@ from losslab.report.claims import Judgement, judge
 from losslab.report.estimates import (
     Choice,
     Comparison,
-    Estimate,
     Measured,
     Sample,
     Sampler,
     TuningPoint,
     compare,
-    estimate,
     select,
     tuning_points,
 )
 from losslab.report.measurement import Evidence, Measurement
-from losslab.report.plan import Claim, Plan, Rate, Side, Step
+from losslab.report.plan import Claim, Plan, Rate, Side
 from losslab.report.runs import naming_keys, varied_keys
 from losslab.report.selectors import Goal
 from losslab.report.selectors import direction as usual_direction
@@ -58,15 +55,6 @@ class Census:
 
 
 @dataclass(frozen=True)
-class FoundStep:
-    """One step of a waterfall."""
-
-    step: Step  # as planned
-    level: Estimate | None  # test accuracy there
-    change: Comparison | None  # from the step before; ``None`` for the first
-
-
-@dataclass(frozen=True)
 class Findings:
     """What a study found."""
 
@@ -76,7 +64,6 @@ class Findings:
     choices: Mapping[str, Choice]  # as chosen from the tuning runs that are there
     measured: Mapping[tuple[str, Rate, str], Measured]  # by (arm, rate, metric)
     judgements: tuple[Judgement, ...]  # in the order of the plan's claims
-    steps: tuple[FoundStep, ...]  # of the plan's waterfall
     # each other arm's test accuracy less the reference's, at their own values
     gaps: Mapping[str, Comparison]
     # by arm, the share of draws of the tuning seeds that choose the same value
@@ -134,8 +121,6 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
     if plan.factorials:
         shared = {SHARES: share_out(plan, sample)}
         evidence = replace(evidence, measurements={**evidence.measurements, **shared})
-    walked = [sample(step) for step in plan.steps]
-    changes = [None, *(compare(after, before) for before, after in pairwise(walked))]
     manifests = [run.manifest for run in planned.values()] if plan.arms else [evidence.manifest]
     return Findings(
         plan=plan,
@@ -150,10 +135,6 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
             for metric in (METRICS if rate == "own" else (ACCURACY,))
         },
         judgements=judge(plan, sampler, evidence),
-        steps=tuple(
-            FoundStep(step, estimate(sample), change)
-            for step, sample, change in zip(plan.steps, walked, changes, strict=False)
-        ),
         gaps=_gaps(plan, sample),
         rechosen=sampler.rechosen(),
         census=take_census(expected, planned),

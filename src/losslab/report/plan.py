@@ -134,13 +134,6 @@ class Claim(Strict):
         return Interval(-effect, effect) if self.direction == "equal" else Interval(low, high)
 
 
-@dataclass(frozen=True)
-class Step(Side):
-    """One step of a waterfall: what changes from the one before, and the side it leads to."""
-
-    label: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Factorial(Strict):
     """Arms at all combinations of factors, and so the gap between all switched and none."""
@@ -185,7 +178,6 @@ class Plan:
     confirm: tuple[PlannedRun, ...] = ()  # the runs that are compared
     runs: tuple[str, ...] = ()  # names of the runs of all sets that only measures use
     claims: tuple[Claim, ...] = ()  # in the order of display
-    steps: tuple[Step, ...] = ()  # of a waterfall, empty for none
     factorials: Mapping[str, Factorial] = field(default_factory=dict)  # by name
 
     def __post_init__(self) -> None:
@@ -198,7 +190,6 @@ class Plan:
             yield f"two claims are called {name}; give each a different id"
         named = [run.arm for run in (*self.tune, *self.confirm)]
         named += [side.arm for claim in self.claims for side in claim.sides]
-        named += [step.arm for step in self.steps]
         named += [arm for factorial in self.factorials.values() for arm in factorial.cells]
         if self.arms:
             named += [in_condition(self.reference, name) for name in self.conditions or ("",)]

@@ -9,7 +9,7 @@ from typing import Any
 from losslab.report import formatting as show
 from losslab.report.claims import RULE, Judgement
 from losslab.report.estimates import Measured
-from losslab.report.findings import Census, Findings, FoundStep, Sweep
+from losslab.report.findings import Census, Findings, Sweep
 from losslab.text import printable_values
 
 DIGITS = 6
@@ -25,7 +25,6 @@ def study_data(findings: Findings) -> dict[str, Any]:
         "probabilities": "softmax of the network's outputs for every loss",
         "axis": plan.axis or None,
         "conditions": {name: asdict(about) for name, about in plan.conditions.items()} or None,
-        "steps": [_step(step) for step in findings.steps] or None,
         "gaps": {arm: asdict(gap) for arm, gap in findings.gaps.items()} or None,
         "arms": {name: _arm(findings, name) for name in plan.arms},
     }
@@ -114,11 +113,6 @@ def _arm(findings: Findings, name: str) -> dict[str, Any]:
         "tuning": [point | {"arm": None, "score": None} for point in tuning],
         "confirmed": confirmed,
     }
-
-
-def _step(found: FoundStep) -> dict[str, Any]:
-    data = asdict(found)
-    return {**data.pop("step"), **data}
 
 
 def _measured(measured: Measured) -> dict[str, Any]:

@@ -32,7 +32,6 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
             "answer": _answer(findings),
             "edges": "; ".join(edges),
             "edge": EDGE,
-            "steps": _steps(findings) if findings.steps else None,
             "gaps": _gaps(findings) if findings.gaps and plan.conditions else None,
             "count": count([judgement.verdict for judgement in findings.judgements]),
             "claims": _claims(findings) if findings.judgements else None,
@@ -172,22 +171,6 @@ def _gaps(findings: Findings) -> Table:
         rows.append(row)
         brief.append(tuple(numbers))
     return replace(Table.of(rows), brief=tuple(brief))
-
-
-def _steps(findings: Findings) -> Table:
-    rows = [
-        {
-            "step": step.label,
-            "side": f"{findings.plan.label(step.arm)} ({step.rate})",
-            "test accuracy": show.estimate(ACCURACY, level),
-            "change from the row above": show.difference(ACCURACY, change) if change else "",
-            "p": show.p_value(change.p) if change else "",
-            "n": str(level.n) if level else show.ABSENT,
-        }
-        for step, level, change in ((each.step, each.level, each.change) for each in findings.steps)
-    ]
-    shown = ["step", "test accuracy", "change from the row above", "n"]
-    return Table.of(rows, text_columns=2, terminal=shown)
 
 
 def _claims(findings: Findings) -> Table:

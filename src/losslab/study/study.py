@@ -28,7 +28,6 @@ from losslab.report.plan import (
     Plan,
     PlannedRun,
     Rate,
-    Step,
     in_condition,
 )
 from losslab.report.shares import SHARES
@@ -82,7 +81,6 @@ class SetSpec(Strict):
 _PARTS: dict[str, Any] = {
     "arms": dict[str, ArmSpec],
     "conditions": dict[str, ConditionSpec],
-    "steps": list[Step],
     "factorials": dict[str, Factorial],
     "runs": dict[str, SetSpec],
     "claims": list[Claim],
@@ -142,7 +140,6 @@ class Study:
     tune_seeds: list[int] = field(default_factory=list)  # of the grid
     confirm_seeds: list[int] = field(default_factory=list)  # fresh ones, of the comparison
     confirm_at: list[Rate] = field(default_factory=lambda: list(CONFIRM_AT))
-    steps: list[Any] = field(default_factory=list)  # Step, of a waterfall: a side after another
     # Factorial by name: a measure ``shares`` gives the share of each factor in its gap
     factorials: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, Any] = field(default_factory=dict)  # SetSpec by name: only for measures
@@ -262,7 +259,6 @@ class Study:
             },
             runs=tuple(sorted({run.name for runs in sets.values() for run in runs})),
             claims=tuple(self.claims),
-            steps=tuple(self.steps),
             factorials=self.factorials,
             **(grid if cells else {}),
         )
