@@ -37,7 +37,7 @@ def board_on(
                 line = process.stdout.readline()
                 assert line, f"it ended: {said}"
                 said += line
-                links = dict(re.findall(r"^(answer|mechanisms|table) +(.+)\n", said, re.MULTILINE))
+                links = dict(re.findall(r"^(\w+) +(http.+)\n", said, re.MULTILINE))
             address = re.search(r"http://127\.0\.0\.1:\d+/", said)[0]
             deadline = time.monotonic() + PATIENCE / 1000
             while len(fetch(address, "data/runs")) < runs:

@@ -84,7 +84,7 @@ def test_the_recipe_for_mlflow_logs_every_run(losslab, monkeypatch):
     exec(blocks("python", PAGES["elsewhere.md"])[0], {})
     assert mlflow.set_experiment.call_args.args == ("rates",)
     assert [call.args[0]["seed"] for call in mlflow.log_params.call_args_list] == [0, 1]
-    final, *at_steps = mlflow.log_metrics.call_args_list[: mlflow.log_metrics.call_count // 2]
+    *at_steps, final = mlflow.log_metrics.call_args_list[: mlflow.log_metrics.call_count // 2]
     assert "test/accuracy" in final.args[0]
     assert at_steps
     assert any("val/accuracy" in call.args[0] for call in at_steps)

@@ -27,6 +27,12 @@ def links_of(folder="best", recorded=RECORDED, several=True, runs=200):
     return links(ADDRESS, folder=folder, recorded=recorded, several=several, runs=runs)
 
 
+def test_images_have_a_link_where_there_are_some():
+    assert list(links_of()) == ["answer", "mechanisms", "table"]
+    page, given = state(links_of(recorded=(*RECORDED, "confusion_matrix/val"))["images"])
+    assert (page, given["regexInput"]) == ("images", "^best/")
+
+
 def test_the_answer_has_pinned_cards_of_what_was_recorded():
     page, given = state(links_of()["answer"])
     assert (page, given["smoothing"]) == ("timeseries", "0")

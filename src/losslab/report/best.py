@@ -18,11 +18,18 @@ from losslab.files import check_generated
 from losslab.recording import Run, flatten
 from losslab.recording.results import read_scalars
 from losslab.report.estimates import select, tuning_points
-from losslab.report.over_seeds import means_over_seeds, remove_others, start_of, write_means
+from losslab.report.over_seeds import FOLDER as OVER_SEEDS
+from losslab.report.over_seeds import (
+    SUFFIX,
+    means_over_seeds,
+    remove_others,
+    start_of,
+    write_means,
+)
 from losslab.report.plan import Plan, Side
 from losslab.report.runs import naming_keys
 from losslab.report.sweep_report import key_text, value_text
-from losslab.tensorboard import LAYOUT_TAGS, PALETTE, is_shown
+from losslab.tensorboard import LAYOUT_TAGS, PALETTE, is_shown, read_events
 
 FOLDER = "best"
 """Beside the configurations; no run is in it, as runs are in folders ``seed=<n>``."""
@@ -55,9 +62,12 @@ def write_best(root: Path, runs: Sequence[Run], plan: Plan | None = None) -> Pat
     order = _nearest_colours({name: runs[0].loss for name, runs in chosen.items()})
     first = min(start_of(run) for run in runs if run.finished) - 1
     written = {
-        _write(folder / name, members, first + order[name.partition(" ")[0]] / 1000)
+        _write(
+            folder / name, members, first + order[name.partition(" ")[0]] / 1000,
+            drawn=sorted((root / OVER_SEEDS / members[0].group).glob(f"*{SUFFIX}"))[-1:],
+        )
         for name, members in chosen.items()
-    }
+    }  # fmt: skip
     remove_others(folder, written)
     return folder
 
@@ -134,7 +144,10 @@ def _nearest_colours(losses: Mapping[str, str]) -> dict[str, int]:
     return dict(zip(families, map(int, places), strict=True))
 
 
-def _write(folder: Path, runs: Sequence[Run], start: float) -> Path | None:
+def _write(
+    folder: Path, runs: Sequence[Run], start: float, *, drawn: Sequence[Path]
+) -> Path | None:
+    """Write the means of a choice, and the images that ``drawn``, the file over its seeds, has."""
     records = [
         [position | tags for position, tags in read_scalars(run.files.metrics)] for run in runs
     ]
@@ -148,4 +161,17 @@ def _write(folder: Path, runs: Sequence[Run], start: float) -> Path | None:
         names[f"{tag}/mean"] += (f"{tag}/mean",)
         names |= {f"{tag}/{end}": (f"{tag}/{end}",) for end in ("lo", "hi")}
     means = means_over_seeds(runs, tags, records=records)
-    return write_means(folder, means, start=start, names=names)
+    return write_means(
+        folder,
+        means,
+        start=start,
+        names=names,
+        of="".join(path.name for path in drawn).encode(),
+        shown=lambda: [
+            value
+            for path in drawn
+            for event in read_events(path)
+            for value in event.summary.value
+            if value.HasField("image")
+        ],
+    )

@@ -9,6 +9,7 @@ PALETTE = ("#425066", "#12B5CB", "#E52592", "#F9AB00", "#9334E6", "#7CB342", "#E
 """Time Series' colours, which it gives to groups of runs in the order in which they began."""
 
 _MOST_RUNS = 500  # above which Time Series shows no curve
+_IMAGE = "confusion_matrix/val"  # each configuration with images has it
 _PINNED = (  # the first of each that was recorded
     ("val/accuracy",),
     ("why/attenuation/ratio/confident_wrong", "val/nll"),
@@ -20,7 +21,7 @@ _PINNED = (  # the first of each that was recorded
 def links(
     address: str, *, folder: str, recorded: Collection[str], several: bool, runs: int
 ) -> dict[str, str]:
-    """Return name to address: ``answer``, ``mechanisms`` and ``table``.
+    """Return name to address: ``answer``, ``mechanisms``, ``images`` if there are any, ``table``.
 
     Args:
         address: Of TensorBoard, ending in a slash.
@@ -47,12 +48,14 @@ def links(
         only = "|".join(f"^{_escape(tag)}$" for tag in tags)
         answer = f"{address}#scalars&{_query({'regexInput': shown, 'tagFilter': only})}"
         answer += "&_smoothingWeight=0"
-    return {
+    of_runs = _query({"regexInput": shown})
+    found = {
         "answer": answer,
-        "mechanisms": f"{address}#custom_scalars&{_query({'regexInput': shown})}"
-        "&_smoothingWeight=0",
+        "mechanisms": f"{address}#custom_scalars&{of_runs}&_smoothingWeight=0",
+        "images": f"{address}#images&{of_runs}",
         "table": f"{address}#hparams",
     }
+    return {name: link for name, link in found.items() if name != "images" or _IMAGE in recorded}
 
 
 def _query(state: dict[str, str]) -> str:
