@@ -39,6 +39,9 @@ def test_a_sweep_is_counted_before_and_told_after(losslab):
     assert re.fullmatch(r"Time: \d+ (s|min)( \d+ s)?", time)
     assert report == "Next: losslab report outputs/runs"
     assert board == "Next: losslab board outputs/runs"
+    # Three of the four are of the sweep before.
+    again = losslab.call(*SWEEP[:-2], "loss=mse", "optimizer.lr=0.1", "seed=0").out
+    assert "Pooled: outputs/runs holds 3 other runs, too" in again
 
     first, time = untouched(losslab, *SWEEP)
     assert first == "8 runs: 4 done, 4 to do"
