@@ -32,7 +32,8 @@ LABELS = {
     "squentropy": "squentropy",
     "multiclass_hinge": "multi-class hinge",
 }
-STYLES = styles_of({name: name for name in LABELS})
+# Names of line styles: evidence.json has no tuples.
+STYLES = {n: s._replace(line="-") for n, s in styles_of({name: name for name in LABELS}).items()}
 MARKERS = {0.0: "o", 0.9: "^"}
 WITHIN = 2.0
 RESAMPLES = 2000
