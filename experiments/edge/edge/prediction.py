@@ -75,10 +75,11 @@ def controls(
 
 
 def _short_table(quantities: Mapping[str, Quantity]) -> TableOfNumbers:
-    rows = [
-        [about.what.partition(", ")[2], f"{about.value:.3g} [{about.low:.3g}, {about.high:.3g}]"]
-        for about in quantities.values()
-    ]
+    rows = []
+    for about in quantities.values():
+        text = f"{about.value:.3g} [{about.low:.3g}, {about.high:.3g}]"
+        text = "no edge found" if math.isnan(about.value) else text
+        rows.append([about.what.partition(", ")[2], text])
     return TableOfNumbers(
         title="Edge over 2(1 + β)/λ, one condition of the theory after another taken away",
         columns=["", "ratio"],
