@@ -90,7 +90,7 @@ TINY = (
     ),
     *("study.measures.edges.longest=40", "study.measures.edges.threshold=0.2"),
     "study.measures.edges.losses=[cross_entropy,mse,mse_softmax]",
-    "study.measures.edges.num_classes=[2,10]",
+    "study.measures.edges.num_classes={none:[2,10],batch:[2,10]}",
 )
 
 
@@ -101,7 +101,7 @@ def test_every_claim_is_measured(losslab: Commands):
     folder = losslab.folder / "outputs" / "edge"
     results = json.loads((folder / "results.json").read_text())
     assert [c["id"] for c in results["claims"] if c["effect"] == "missing"] == []
-    assert len(results["tables"][1]["rows"]) == 3 * 2 * 2 * 2  # losses, K, momenta, norms
+    assert len(results["tables"][2]["rows"]) == 3 * 2 * 2 * 2  # losses, K, momenta, norms
     assert {path.name for path in (folder / "figures").iterdir()} >= {
         *("edge.png", "classes.png", "speed.png"),
     }

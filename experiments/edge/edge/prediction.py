@@ -32,7 +32,8 @@ LABELS = {
     "squentropy": "squentropy",
     "multiclass_hinge": "multi-class hinge",
 }
-STYLES = styles_of({name: name for name in LABELS})
+# Names of line styles: evidence.json has no tuples.
+STYLES = {n: s._replace(line="-") for n, s in styles_of({name: name for name in LABELS}).items()}
 MARKERS = {0.0: "o", 0.9: "^"}
 WITHIN = 2.0
 RESAMPLES = 2000
@@ -74,10 +75,11 @@ def controls(
 
 
 def _short_table(quantities: Mapping[str, Quantity]) -> TableOfNumbers:
-    rows = [
-        [about.what.partition(", ")[2], f"{about.value:.3g} [{about.low:.3g}, {about.high:.3g}]"]
-        for about in quantities.values()
-    ]
+    rows = []
+    for about in quantities.values():
+        text = f"{about.value:.3g} [{about.low:.3g}, {about.high:.3g}]"
+        text = "no edge found" if math.isnan(about.value) else text
+        rows.append([about.what.partition(", ")[2], text])
     return TableOfNumbers(
         title="Edge over 2(1 + β)/λ, one condition of the theory after another taken away",
         columns=["", "ratio"],
@@ -95,9 +97,8 @@ def edges(
     workers: int,
     cache: str | None,
     losses: Sequence[str],
-    num_classes: Sequence[int],
+    num_classes: Mapping[str, Sequence[int]],
     momenta: Sequence[float],
-    normalizations: Sequence[str],
 ) -> Measurement:
     """Measure all cells and compare them with what was predicted.
 
@@ -109,9 +110,8 @@ def edges(
         workers: Processes.
         cache: As of :func:`_each`.
         losses: Of :data:`~edge.search.LOSSES`.
-        num_classes: K.
+        num_classes: Of each normalization, ``none`` and ``batch``.
         momenta: β.
-        normalizations: ``none``, ``batch``.
 
     Returns:
         For each group of cells, ``none``, ``batch``, and ``plain`` and ``momentum`` (those of
@@ -124,9 +124,8 @@ def edges(
     """
     cells = [
         Cell(loss=loss, num_classes=k, momentum=momentum, normalization=normalization)
-        for k, normalization, momentum, loss in itertools.product(
-            num_classes, normalizations, momenta, losses
-        )
+        for normalization, classes in num_classes.items()
+        for k, momentum, loss in itertools.product(classes, momenta, losses)
     ]
     every = _each(
         cells,
@@ -152,7 +151,7 @@ def edges(
     for name, members in groups.items():
         quantities |= _compared(name, members, _at_start, "λ at the start")
         quantities |= _compared(f"{name}_along", members, _along, "the largest λ while training")
-    for name in normalizations:
+    for name in num_classes:
         quantities |= _of_normalization(name, groups[name])
     for loss in losses:
         quantities |= _over_classes(loss, groups["plain"])
@@ -160,7 +159,7 @@ def edges(
     return Measurement(
         quantities=quantities,
         drawings=[_edge_figure(found), _class_figure(found), _speed_figure(found)],
-        tables=[_table(every)],
+        tables=[_by_loss(found), _table(every)],
     )
 
 
@@ -258,7 +257,9 @@ def fitted(x: FloatArray, y: FloatArray, what: str) -> dict[str, Quantity]:
     logs = np.log(np.stack([x, y]))
     draws = np.random.default_rng(0).integers(len(x), size=(RESAMPLES, len(x)))
     drawn = np.array([_line(logs[:, draw]) for draw in draws])
-    low, high = np.nanquantile(drawn, (0.025, 0.975), axis=0)
+    drawn = drawn[np.isfinite(drawn).all(axis=1)]  # a line needs two points that differ
+    ends = np.quantile(drawn, (0.025, 0.975), axis=0) if len(drawn) else np.full((2, 2), np.nan)
+    low, high = ends
     return {
         name: Quantity(
             value=_line(logs)[i], low=float(low[i]), high=float(high[i]), n=len(x),
@@ -270,7 +271,7 @@ def fitted(x: FloatArray, y: FloatArray, what: str) -> dict[str, Quantity]:
 
 def _line(logs: FloatArray) -> tuple[float, float]:
     """Return slope and R² of ``(2, n)`` points."""
-    (xx, xy), (_, yy) = np.cov(logs)
+    (xx, xy), (_, yy) = np.cov(logs, ddof=0)
     return (float(xy / xx), float(xy**2 / (xx * yy))) if xx * yy > 0 else (math.nan, math.nan)
 
 
@@ -413,9 +414,12 @@ def _dots(points: Sequence[tuple[Found, float, float]]) -> list[Curve]:
         if mine:
             style = STYLES[loss]._replace(marker=marker)
             x, y = (list(values) for values in zip(*mine, strict=True))
-            name = f"{label}, β = {momentum:g}"
+            # The legend has each loss once, and the marker of momentum once.
+            name = "" if momentum else label
             curves.append(Curve(label=name, x=x, y=y, line=False, style=style))
-    return curves
+    nowhere, style = [math.nan], Style(GREY, MARKERS[0.9], "")
+    marker_of_momentum = Curve(label="β = 0.9", x=nowhere, y=nowhere, line=False, style=style)
+    return [*curves, marker_of_momentum]
 
 
 def _panel(
@@ -448,7 +452,7 @@ def _edge_figure(found: Sequence[Found]) -> Drawing:
         name="edge",
         caption=(
             "The largest stable learning rate against 2(1 + β)/λ, each point a loss with a number "
-            "of classes and a momentum, geometric mean over seeds."
+            "of classes and a momentum (circles: none), geometric mean over seeds."
         ),
         panels=[
             _panel(
@@ -465,6 +469,7 @@ def _edge_figure(found: Sequence[Found]) -> Drawing:
             for x_label, prediction in whats.items()
         ],
         columns=2,
+        size=(10.4, 10.4),
         legend_below=True,
     )
 
@@ -514,7 +519,7 @@ def _speed_figure(found: Sequence[Found]) -> Drawing:
     def points(x: Sequence[float]) -> list[tuple[Found, float, float]]:
         return [(one, *values) for (one, _), *values in zip(pairs, x, measured, strict=True)]
 
-    slower = "steps to 90% over cross-entropy's"
+    slower = "steps over cross-entropy's"
     return Drawing(
         name="speed",
         caption=(
@@ -533,7 +538,35 @@ def _speed_figure(found: Sequence[Found]) -> Drawing:
             _panel("Time, from the start alone", f"predicted {slower}", slower, points(ratios[0])),
             _panel("Time, at the best rate", f"predicted {slower}", slower, points(ratios[1])),
         ],
+        size=(13.8, 5.4),
         legend_below=True,
+    )
+
+
+def _by_loss(found: Sequence[Found]) -> TableOfNumbers:
+    """Return the ratio of edge and prediction of each loss, from the least to the most over K."""
+    groups = {
+        f"{title}, β = {momentum:g}": (normalization, momentum)
+        for normalization, title in {"none": "no norm", "batch": "batch norm"}.items()
+        for momentum in MARKERS
+    }
+    rows = []
+    for loss, label in LABELS.items():
+        texts = []
+        for group in groups.values():
+            ratios = [
+                _edge(each) / _at_start(each)
+                for each in found
+                if each.cell.loss == loss and (each.cell.normalization, each.cell.momentum) == group
+            ]
+            texts.append(
+                f"{_mean(ratios):.2g} ({min(ratios):.2g} to {max(ratios):.2g})" if ratios else "–"
+            )
+        rows.append([label, *texts])
+    return TableOfNumbers(
+        title="Edge over 2(1 + β)/λ at the start: geometric mean over K, and its range",
+        columns=["", *groups],
+        rows=rows,
     )
 
 
