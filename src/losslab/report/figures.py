@@ -25,6 +25,7 @@ from losslab.report.statistics import Interval
 from losslab.report.sweep_report import FIGURE, RATE, curve_name
 
 _SEEDS_FOR_BARS, _PANELS_A_ROW = 3, 4
+_MOST_CURVES = 14  # in one panel, to be told apart
 _CLOSE_UP = 2.5  # percentage points
 _CLOSE = 0.7  # three quarters of the accuracies are above it
 # Beyond this many smallest effects a linear axis would hide the smallest effect itself.
@@ -39,7 +40,10 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
         "accuracy.png": (confirmed, level),
         "gap.png": (bool(findings.gaps and findings.plan.conditions), gap_by_condition),
         "accuracy_by_value.png": (any(point.mean for point in findings.tuning), accuracy_by_value),
-        "learning_curves.png": (confirmed, learning_curves),
+        "learning_curves.png": (
+            confirmed and len(findings.plan.families) <= _MOST_CURVES,
+            learning_curves,
+        ),
         "claims.png": (
             any(judged.interval and not judged.exact for judged in findings.judgements),
             claims,

@@ -58,8 +58,10 @@ def share_out(plan: Plan, sample: Callable[[Side], Sample]) -> Measurement:
         return Measurement()
     columns = ["", "factor", "points of test accuracy", "share of the gap"]
     caption = "Shapley shares of the gap in test accuracy; bars: 95% interval"
-    size = (1.5 + 3.1 * len(panels), 4.4)
-    drawing = Drawing(name=SHARES, caption=caption, panels=panels, share="y", size=size)
+    label = "percentage points of test accuracy"
+    drawing = Drawing(
+        name=SHARES, caption=caption, panels=panels, columns=2, share="y", y_label=label
+    )
     table = TableOfNumbers(title="Shapley shares of the gap", columns=columns, rows=rows)
     return Measurement(quantities=quantities, drawings=[drawing], tables=[table])
 
@@ -113,5 +115,4 @@ def _panel(factorial: Factorial, quantities: dict[str, Quantity]) -> Panel:
         high=[each.interval.high for each in found], bars=True, line=False,
     )  # fmt: skip
     ticks = list(zip(quantities, places, strict=True))
-    label = "percentage points of test accuracy"
-    return Panel(title=factorial.label, y_label=label, curves=[zero, values], ticks=ticks)
+    return Panel(title=factorial.label, curves=[zero, values], ticks=ticks)
