@@ -432,6 +432,8 @@ def _panel(
         y=[min(ends), max(ends)],
         style=Style(GREY, "", "-"),
     )
+    # Of less than two decades matplotlib labels every step, one over the other.
+    few = [(f"{x:g}", x) for x in (0.1, 0.3, 1.0, 3.0, 10.0) if min(ends) <= x <= max(ends)]
     return Panel(
         title=title,
         x_label=x_label,
@@ -439,6 +441,7 @@ def _panel(
         curves=[equal, *_dots(points)],
         x_log=True,
         y_log=True,
+        ticks=few if max(ends) < 100 * min(ends) else None,
     )
 
 
