@@ -63,6 +63,9 @@ _HYDRA: dict[str, tuple[Any, str]] = {
 }
 
 
+_MOST_COMPOSED = 50  # kept, a megabyte each at most
+
+
 class Composer:
     """Hydra for one command: composes as many configurations as are asked for.
 
@@ -162,7 +165,7 @@ class Composer:
                 )
 
     def vary(self, overrides: Sequence[str]) -> DictConfig:
-        """Return the same as :meth:`compose`, faster where only values differ from the last call.
+        """Return the same as :meth:`compose`, faster where only values differ from earlier calls.
 
         Hydra reads twenty files for a configuration, and a sweep has thousands of them.
         """
@@ -175,7 +178,9 @@ class Composer:
         kept = tuple(o.input_line or "" for o in parsed if not self._is_value(o))
         try:
             if kept not in self._composed:
-                self._composed = {kept: self.compose(kept)}
+                if len(self._composed) == _MOST_COMPOSED:
+                    self._composed.clear()
+                self._composed[kept] = self.compose(kept)
             config = copy.deepcopy(self._composed[kept])
             apply_overrides(values, config)
         except (ValueError, HydraException, OmegaConfBaseException):

@@ -132,7 +132,7 @@ class Template:
 
     def __init__(self, session: Session, overrides: Sequence[str]) -> None:
         self._overrides = [f"name={session.name}", *map(quoted, overrides), *session.overrides]
-        full = session.composer.compose(self._overrides)
+        full = session.composer.vary(self._overrides)
         self._config, self._choices = without_hydra(full), choices_of(full.hydra)
         self._refers = str(OmegaConf.to_container(self._config, resolve=False))
         self._planned: dict[str, Run] = {}
