@@ -11,6 +11,7 @@ from losslab.report.statistics import (
     holm,
     interval_of,
     range_p,
+    share_p,
     sign_flip_p,
     t_interval,
     two_way_interval,
@@ -163,3 +164,17 @@ def test_range_p_is_that_of_a_t_test_against_the_near_end():
 )
 def test_range_p_where_no_t_test_can_be(value, interval, n, predicted, expected):
     assert range_p(value, Interval(*interval), n, Interval(*predicted)) == expected
+
+
+@pytest.mark.parametrize(("count", "n", "end"), [(7, 30, 0.1), (0, 30, 0.15), (30, 30, 0.8)])
+def test_share_p_is_the_exact_test_that_the_exact_interval_inverts(count, n, end):
+    predicted = Interval(end, np.inf) if count / n > end else Interval(-np.inf, end)
+    tails = (stats.binomtest(count, n, end, side).pvalue for side in ("less", "greater"))
+    assert share_p(count, n, predicted) == pytest.approx(2 * min(tails))
+    for bound in binomial_interval(count, n):
+        if 0 < bound < 1:
+            assert share_p(count, n, Interval(bound, np.inf)) == pytest.approx(0.05)
+
+
+def test_a_share_of_none_is_no_evidence():
+    assert share_p(0, 0, Interval(0.5, np.inf)) == 1.0

@@ -74,7 +74,7 @@ def hazard(
             for shift, run in zip(spread, members, strict=True)
         ]
         x, y = map(list, zip(*dotted, strict=True))
-        dots.append(Curve(label=labels[name], x=x, y=y, line=False, loss=loss))
+        dots.append(Curve(x=x, y=y, line=False, loss=loss))
     for name, sides in pairs.items():
         at = [(of, best[of] if rate == "best" else float(rate)) for of, rate in sides]
         one, other = ({run.seed: bool(lost(run)) for run in points[of][rate]} for of, rate in at)
@@ -129,7 +129,7 @@ def recovery(runs: Runs, *, start: str, against: str, labels: Mapping[str, str])
         if name != start
     }
     quantities: dict[str, Quantity] = {}
-    rows, curves = [], []
+    rows, shown = [], {}
     for place, (name, ended) in enumerate(back.items()):
         came = {seed: ended[seed] for seed in gone if gone[seed]}
         went = [not ended[seed] for seed in gone if not gone[seed]]
@@ -147,10 +147,11 @@ def recovery(runs: Runs, *, start: str, against: str, labels: Mapping[str, str])
             quantities[f"{name}_beyond"] = beyond = _discordant(came, usual, what=what)
             row[-1] = f"{beyond.count} of {beyond.n}"
         rows.append([*row, f"{np.mean([of[seed] for seed in came]):.1%}" if came else "–"])
-        curves.append(_bars(labels[name], {float(place): found}, line=False))
+        shown[float(place)] = found
     panel = Panel(
-        title="", y_label="runs that regain all classes (%)", percent="whole", curves=curves,
-        ticks=[(labels[name].replace(", ", ",\n"), float(p)) for p, name in enumerate(back)],
+        title="", y_label="runs that regain all classes (%)", percent="whole",
+        curves=[_bars("", shown, loss=runs[start][0].choices["loss"], line=False)],
+        ticks=[(labels[name], float(place)) for place, name in enumerate(back)],
     )  # fmt: skip
     count = sum(gone.values())
     caption = (
@@ -159,7 +160,7 @@ def recovery(runs: Runs, *, start: str, against: str, labels: Mapping[str, str])
     )
     columns = ["from there on", "regained all classes", "lost one, of those with all"]
     columns += ["of those that only one way regains, this way", "test accuracy of the former"]
-    size = (2.0 + 1.7 * len(back), 4.6)
+    size = (1.5 + 1.2 * len(back), 4.2)
     return Measurement(
         quantities=quantities,
         drawings=[Drawing(name="recovery", caption=caption, panels=[panel], size=size)],
