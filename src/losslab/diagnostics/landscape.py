@@ -16,6 +16,8 @@ from losslab.types import Curves, Finding, Scalars
 
 BEYOND = 0.25  # how far the line extends at either end
 
+Weights = dict[str, Tensor]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Landscape(Diagnostic):
@@ -99,32 +101,34 @@ class Landscape(Diagnostic):
                 view,
                 ({n: torch.lerp(view.initial[n], w, a) for n, w in final.items()} for a in line),
             )
-            found, curves = self._path(view, final)
-            surface = _on_plane(view, final, (d, e), (axis, axis))
-        curves = {"line": {"position": line} | on_line, "surface": surface} | curves
+            surface = _on_plane(view, d, e, axis, axis)
+            path = self._path(view)
+        curves = {"line": {"position": line} | on_line, "surface": surface} | path.curves
         between = slice(extra, extra + self.intervals + 1)
-        return Finding(barrier_and_rise(on_line["loss"][between]) | found, _finite(curves))
+        scalars = barrier_and_rise(on_line["loss"][between]) | path.scalars
+        return Finding(scalars, _finite(curves))
 
-    def _path(self, view: View, final: dict[str, Tensor]) -> Finding:
+    def _path(self, view: View) -> Finding:
         """Return the path of training, and the loss on its plane."""
-        plane = principal_plane(torch.stack([*view.path.values()])) if view.path else None
-        if view.path is None or plane is None:
+        snapshots = view.path or {}
+        plane = principal_plane(torch.stack([*snapshots.values()])) if snapshots else None
+        if plane is None:
             return Finding({}, {})
         rows, places, shares = plane
-        sizes = [weight.numel() for weight in final.values()]
-        d, e = (
-            {n: v.view_as(w).to(w) for (n, w), v in zip(final.items(), parts, strict=True)}
-            for parts in (row.split(sizes) for row in rows)
-        )
+        named = dict(view.model.named_parameters())
+        parts = torch.split(rows, [w.numel() for w in named.values()], dim=1)
+        pairs = zip(named.items(), parts, strict=True)
+        both = {name: part.view(2, *w.shape).to(w) for (name, w), part in pairs}
+        d, e = ({name: each[n] for name, each in both.items()} for n in (0, 1))
         low, high = places.min(dim=0).values, places.max(dim=0).values
         reach = (0.5 + BEYOND) * (high - low).max()
         steps = torch.linspace(-1, 1, self.grid, dtype=reach.dtype) * reach
         x, y = (((low + high) / 2).unsqueeze(1) + steps).tolist()
         along, across = places.T.tolist()
         curves = {
-            "path": {"epoch": [*map(float, view.path)], "x": along, "y": across},
+            "path": {"epoch": [*map(float, snapshots)], "x": along, "y": across},
             "path_variance": {"direction": [1.0, 2.0], "share": shares.tolist()},
-            "path_surface": _on_plane(view, final, (d, e), (x, y)),
+            "path_surface": _on_plane(view, d, e, x, y),
         }
         return Finding({"path/variance": shares.sum().item()}, curves)
 
@@ -158,7 +162,7 @@ def principal_plane(points: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     return rows * signs.T, places * signs, squares[:2] / squares.sum()
 
 
-def filter_normalized(model: nn.Module, purpose: str) -> dict[str, Tensor]:
+def filter_normalized(model: nn.Module, purpose: str) -> Weights:
     """Return a random direction, each filter as long as the model's: d ← d/‖d‖ · ‖w‖.
 
     A filter is the weights w of one output channel or unit; parameters of one dimension (biases,
@@ -171,7 +175,7 @@ def filter_normalized(model: nn.Module, purpose: str) -> dict[str, Tensor]:
     (['weight'], True)
     """
     draw = generator(0, "landscape", purpose)
-    directions: dict[str, Tensor] = {}
+    directions: Weights = {}
     for name, weight in model.named_parameters():
         if weight.dim() > 1 and weight.requires_grad:
             # On the CPU, so that it is the same on every device.
@@ -203,21 +207,15 @@ def barrier_and_rise(losses: list[float]) -> Scalars:
     return {f"line/{name}": value for name, value in found.items()}
 
 
-def _on_plane(
-    view: View,
-    final: dict[str, Tensor],
-    directions: tuple[dict[str, Tensor], dict[str, Tensor]],
-    axes: tuple[list[float], list[float]],
-) -> dict[str, list[float]]:
+def _on_plane(view: View, d: Weights, e: Weights, *axes: list[float]) -> dict[str, list[float]]:
     """Return positions, loss and accuracy on a grid of the plane through the final weights."""
-    d, e = directions
-    x, y = map(list, zip(*product(*axes), strict=True))
-    places = zip(x, y, strict=True)
+    final, places = dict(view.model.named_parameters()), list(product(*axes))
+    x, y = map(list, zip(*places, strict=True))
     weights = ({name: final[name] + i * d[name] + j * e[name] for name in d} for i, j in places)
     return {"x": x, "y": y} | _evaluate(view, weights)
 
 
-def _evaluate(view: View, places: Iterable[dict[str, Tensor]]) -> dict[str, list[float]]:
+def _evaluate(view: View, places: Iterable[Weights]) -> dict[str, list[float]]:
     """Return loss and accuracy of the probe at each of the weights."""
     buffers = {name: value.clone() for name, value in view.model.named_buffers()}
     values = []
