@@ -19,6 +19,12 @@ TINY = (
     "launcher=serial",
 )
 
+# The path of training too, of few points.
+LANDSCAPE = (
+    *("diagnostics=[default,landscape]", "diagnostics.landscape.grid=3"),
+    "diagnostics.landscape.intervals=4",
+)
+
 
 class Result(NamedTuple):
     """How a command ended."""
@@ -75,11 +81,11 @@ def results(run: Path) -> dict[str, bytes]:
     return {name: (run / name).read_bytes() for name in names}
 
 
-def records(run: Path) -> list[dict[str, Any]]:
-    """Return metrics.jsonl without what depends on the clock."""
+def records(run: Path, file: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    """Return a file of records without what depends on the clock."""
     return [
         {key: value for key, value in record.items() if not key.startswith(("wall_s", "time/"))}
-        for record in read_records(run / "metrics.jsonl")
+        for record in read_records(run / file)
     ]
 
 

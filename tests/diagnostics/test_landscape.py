@@ -1,12 +1,13 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from losslab.diagnostics import Landscape
-from losslab.diagnostics.landscape import filter_normalized
+from losslab.diagnostics.landscape import filter_normalized, principal_plane
 from losslab.losses import CrossEntropy, SquaredError
 from losslab.models import Linear, SmallCNN
 from losslab.types import Batch
@@ -63,6 +64,43 @@ def test_the_plane_passes_through_the_final_weights_and_moves_filters_by_their_l
                 assert moved.norm().item() == pytest.approx(row.norm().item())
     moved = {name: final[name] - d[name] + e[name] for name in d}
     assert rows[2][2:] == pytest.approx(loss_and_accuracy(seen, moved), rel=1e-6)
+
+
+def test_the_path_against_numpy_and_copies_of_the_network():
+    seen, snapshots = view(model=Linear((1, 4, 4), CLASSES)), []
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        with torch.no_grad():
+            for parameter in seen.model.parameters():
+                parameter += torch.randn(parameter.shape, generator=generator)
+        snapshots.append(nn.utils.parameters_to_vector(seen.model.parameters()).detach())
+    seen = view(model=seen.model, path=dict(enumerate(snapshots)))
+    found, curves = SMALL.measure(seen)
+    points = np.stack([snapshot.numpy() for snapshot in snapshots])
+    _, spread, rows = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
+    shares = spread**2 / (spread**2).sum()
+    assert curves["path_variance"]["share"] == pytest.approx(shares[:2].tolist(), rel=1e-9)
+    assert found["path/variance"] == pytest.approx(shares[:2].sum(), rel=1e-9)
+    rows = rows[:2]
+    rows *= [[-np.sign(place[np.abs(place).argmax()])] for place in rows @ (points - points[-1]).T]
+    x, y = rows @ (points - points[-1]).T
+    path = curves["path"]
+    assert path["epoch"] == [0, 1, 2, 3, 4]
+    assert (path["x"], path["y"]) == (pytest.approx(x, rel=1e-9), pytest.approx(y, rel=1e-9))
+    grid = list(zip(*curves["path_surface"].values(), strict=True))
+    reach = 0.75 * max(np.ptp(x), np.ptp(y))
+    middle = [(place.min() + place.max()) / 2 for place in (x, y)]
+    assert grid[2][:2] == pytest.approx((middle[0] - reach, middle[1] + reach), rel=1e-9)
+    moved = copy.deepcopy(seen.model)
+    vector = torch.from_numpy(points[-1] + np.array(grid[2][:2]) @ rows)
+    nn.utils.vector_to_parameters(vector, moved.parameters())
+    assert grid[2][2:] == pytest.approx(loss_and_accuracy(seen, moved.state_dict()), rel=1e-6)
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 1, 0], [0, 1, 2, 7], [3, 3], [0, 1, math.inf]])
+def test_a_path_on_a_line_has_no_plane(rows):
+    points = torch.tensor(rows).unsqueeze(1) * torch.tensor([1.0, 2.0, 3.0])
+    assert principal_plane(points) is None
 
 
 def test_the_line_of_a_convex_loss_has_no_barrier():

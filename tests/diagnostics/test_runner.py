@@ -54,6 +54,26 @@ def test_a_cadence_is_a_whole_number(every):
         runner(spy=Spy(every))
 
 
+def test_the_path_is_thinned_out_and_is_unknown_without_its_beginning():
+    spy = Spy(None)
+    assert runner(spy=spy).state() == {}
+    spy.follows_path = True
+    runs = runner(spy=spy)
+    for epoch in range(71):
+        with torch.no_grad():
+            runs.model.output.bias.fill_(epoch)
+        runs.after_epoch(epoch, {}, None, False)
+        assert len(runs.path) <= 34
+        assert [w[-1] for w in runs.path.values()] == list(runs.path)
+    assert list(runs.path) == [*range(0, 69, 4), 70]
+    resumed = runner(spy=spy)
+    resumed.load_state(runs.state())
+    assert resumed.path is runs.path
+    resumed.load_state({})
+    resumed.after_epoch(71, {}, None, False)
+    assert resumed.path is None
+
+
 def test_a_view_changes_nothing():
     seen = view()
     before = {name: value.clone() for name, value in seen.model.state_dict().items()}

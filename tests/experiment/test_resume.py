@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from losslab.experiment import train as module
 from losslab.recording import Recorder
 from losslab.tensorboard import read_events
-from running import TINY, read, records, results, status
+from running import LANDSCAPE, TINY, read, records, results, status
 
 FOUR = (
     *("trainer.epochs=4", "model=small_cnn", "model.width=4", "trainer.log_every=1"),
@@ -95,7 +95,7 @@ def shown(run):
 
 CASES = [
     *({"place": place} for place in PLACES),
-    {"place": "before the second checkpoint", "more": ("optimizer=adam",)},
+    {"place": "before the second checkpoint", "more": ("optimizer=adam", *LANDSCAPE)},
     {"place": "before the second checkpoint", "more": ("trainer.steps=30",)},
     {"place": "between the results", "more": ("trainer.steps=30",)},
     {"place": "between the results", "more": ("trainer.checkpoint_every=3",)},
@@ -117,6 +117,9 @@ def test_a_stopped_run_ends_as_if_nothing_had_happened(stopped):
     assert status(run) == "done"
     assert results(run) == results(undisturbed)
     assert records(run) == records(undisturbed)
+    curves = records(run, "curves.jsonl")
+    assert curves == records(undisturbed, "curves.jsonl")
+    assert ("why/landscape/path" in curves[-1]) is (LANDSCAPE[0] in case.get("more", ()))
     assert not (run / "checkpoint.pt").exists()
     assert {path.name.split(".")[0] for path in run.iterdir()} == {
         path.name.split(".")[0] for path in undisturbed.iterdir()

@@ -27,6 +27,7 @@ from losslab.models import MLP, DeepCNN, Linear, ResNet20, SmallCNN
 from losslab.recording import Run
 from losslab.tensorboard import read_events
 from report.factory import write_run
+from running import LANDSCAPE
 
 ALWAYS = {"confusion_matrix/val", "reliability/val", "weights/density"}
 AXIS = np.linspace(-1, 1, 5)
@@ -34,8 +35,12 @@ X, Y = (grid.ravel() for grid in np.meshgrid(AXIS, AXIS))
 CURVES = {
     "why/logit_gradients/profile": {"p_true": [0.1, 0.9], "mean": [1.0, 0.1], "count": [4.0, 9.0]},
     "why/landscape/line": {"position": [0.0, 1.0], "loss": [2.0, 1.0]},
+    "why/landscape/path": {"epoch": [0.0, 1.0, 2.0], "x": [-1.0, -0.5, 0.0], "y": [0.0, 0.5, 0.0]},
+    "why/landscape/path_variance": {"direction": [1.0, 2.0], "share": [0.9, 0.1]},
     "why/landscape/surface": {"x": X.tolist(), "y": Y.tolist(), "loss": (X**2 + 0.1).tolist()},
 }
+CURVES["why/landscape/path_surface"] = CURVES["why/landscape/surface"]
+SURFACE = {"loss_surface/line", "loss_surface/plane", "loss_surface/path"}
 
 
 def recorded(seed=0, *, classes=4, predicted=None, curves=CURVES, weights=None):
@@ -55,10 +60,7 @@ def recorded(seed=0, *, classes=4, predicted=None, curves=CURVES, weights=None):
 
 def test_there_is_an_image_for_all_that_was_recorded():
     shown = run_images([recorded(0), recorded(1)], name="mse-lr=0.1", loss="mse")
-    assert set(shown) == ALWAYS | {
-        *("first_layer/filters", "gradient_profile/train"),
-        *("loss_surface/line", "loss_surface/plane"),
-    }
+    assert set(shown) == ALWAYS | SURFACE | {"first_layer/filters", "gradient_profile/train"}
     for png, width, height in shown.values():
         assert Image.open(io.BytesIO(png)).size == (width, height)
         assert width == 350
@@ -166,7 +168,8 @@ def test_what_a_run_left_is_read_or_is_not_there(tmp_path):
 
 
 def test_a_run_draws_its_own_images_only_when_asked(losslab):
-    quiet, asked = losslab.run(), losslab.run("trainer.pictures_every=1")
+    quiet = losslab.run(*LANDSCAPE)
+    asked = losslab.run(*LANDSCAPE, "trainer.pictures_every=1")
     assert quiet.parent.name == asked.parent.name  # no other configuration
     steps = [
         [
@@ -179,8 +182,8 @@ def test_a_run_draws_its_own_images_only_when_asked(losslab):
     ]
     assert steps[0] == []
     per_epoch = {tag: [step for step, at in steps[1] if at == tag] for _, tag in steps[1]}
-    assert {len(at) for at in per_epoch.values()} == {2}
-    assert set(per_epoch) == ALWAYS | {
+    assert all(len(at) == (1 if tag in SURFACE else 2) for tag, at in per_epoch.items())
+    assert set(per_epoch) == ALWAYS | SURFACE | {
         *("first_layer/filters", "gradient_profile/train", "worst_mistakes/val"),
     }
     run = read_recorded(Run.at(asked))

@@ -1,4 +1,4 @@
-"""Slices of the loss surface: from the initial to the final weights, and around the final ones."""
+"""Slices of the loss surface: from initial to final weights, around these, along the path."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -16,6 +16,8 @@ from losslab.types import Curves, Finding, Scalars
 
 BEYOND = 0.25  # how far the line extends at either end
 
+Weights = dict[str, Tensor]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Landscape(Diagnostic):
@@ -27,6 +29,12 @@ class Landscape(Diagnostic):
       W + x d + y e on a square grid over [−1, 1]², d and e random directions of
       :func:`filter_normalized`. A step of 1 is as large as the weights themselves, so networks of
       any scale can be compared.
+    - Curves ``path`` (``epoch``, ``x``, ``y``) and ``path_surface`` (as ``surface``): the weights
+      after each epoch, projected onto the plane W + x d + y e along their two principal directions
+      (:func:`principal_plane`), and a square grid over it. d and e are of length 1. Curve
+      ``path_variance`` (``direction``, ``share``) and the number ``path/variance``, in (0, 1]: the
+      share of the path's variance along each of the two, and in the plane. Far below 1, the path
+      leaves the plane, and its points do not have the losses shown.
 
     Of the line between W₀ and W, with L its loss:
 
@@ -40,10 +48,14 @@ class Landscape(Diagnostic):
     Reading: a plateau at the start of the line, or a barrier, slows training down.
 
     Batch normalisation takes its statistics from the probe itself, as in training: the running
-    ones fit the final weights only. The prior is not in the loss. Points where the loss is not
-    finite are left out.
+    ones fit the final weights only. Other buffers are the final ones. The prior is not in the loss.
+    Points where the loss is not finite are left out.
 
-    Cost: 3/2 ``intervals`` + 1 + ``grid``² forward passes of the probe, 250 by default.
+    There is no path where its points are on one line, as after a single epoch, nor in a run that
+    resumed from a checkpoint without it. Of more than 32 epochs every second, fourth or so is kept.
+
+    Cost: 3/2 ``intervals`` + 1 + 2 ``grid``² forward passes of the probe, 475 by default; memory
+    and checkpoint hold up to 34 copies of the weights, memory four times as many at the end.
 
     Attributes:
         intervals: Of the line between initial and final weights; a multiple of 4.
@@ -54,12 +66,16 @@ class Landscape(Diagnostic):
 
     Source: the line: Goodfellow, Vinyals and Saxe 2015, *Qualitatively characterizing neural
     network optimization problems*; the plane: Li et al. 2018, *Visualizing the loss landscape of
-    neural nets*, §4; the rise: Lucas et al. 2021, *On monotonic linear interpolation of neural
-    network parameters*.
+    neural nets*, §4, and the path: §7; the rise: Lucas et al. 2021, *On monotonic linear
+    interpolation of neural network parameters*.
     """
 
     every: int | None = None
-    sometimes = ("line/barrier", "line/rise", "line/relative_barrier", "line/relative_rise")
+    follows_path = True
+    sometimes = (
+        *("line/barrier", "line/rise", "line/relative_barrier", "line/relative_rise"),
+        "path/variance",
+    )
     intervals: int = 16
     grid: int = 15
 
@@ -78,7 +94,6 @@ class Landscape(Diagnostic):
         extra, half = int(BEYOND * self.intervals), self.grid // 2
         line = [step / self.intervals for step in range(-extra, self.intervals + extra + 1)]
         axis = [step / half for step in range(-half, half + 1)]
-        x, y = map(list, zip(*product(axis, axis), strict=True))
         final = {name: value.detach() for name, value in view.model.named_parameters()}
         d, e = (filter_normalized(view.model, f"direction {n}") for n in (1, 2))
         with torch.no_grad(), _batch_statistics(view.model):
@@ -86,19 +101,68 @@ class Landscape(Diagnostic):
                 view,
                 ({n: torch.lerp(view.initial[n], w, a) for n, w in final.items()} for a in line),
             )
-            on_plane = _evaluate(
-                view,
-                (
-                    {name: final[name] + i * d[name] + j * e[name] for name in d}
-                    for i, j in zip(x, y, strict=True)
-                ),
-            )
-        curves = {"line": {"position": line} | on_line, "surface": {"x": x, "y": y} | on_plane}
+            surface = _on_plane(view, d, e, axis, axis)
+            path = self._path(view)
+        curves = {"line": {"position": line} | on_line, "surface": surface} | path.curves
         between = slice(extra, extra + self.intervals + 1)
-        return Finding(barrier_and_rise(on_line["loss"][between]), _finite(curves))
+        scalars = barrier_and_rise(on_line["loss"][between]) | path.scalars
+        return Finding(scalars, _finite(curves))
+
+    def _path(self, view: View) -> Finding:
+        """Return the path of training, and the loss on its plane."""
+        snapshots = view.path or {}
+        plane = principal_plane(torch.stack([*snapshots.values()])) if snapshots else None
+        if plane is None:
+            return Finding({}, {})
+        rows, places, shares = plane
+        named = dict(view.model.named_parameters())
+        parts = torch.split(rows, [w.numel() for w in named.values()], dim=1)
+        pairs = zip(named.items(), parts, strict=True)
+        both = {name: part.view(2, *w.shape).to(w) for (name, w), part in pairs}
+        d, e = ({name: each[n] for name, each in both.items()} for n in (0, 1))
+        low, high = places.min(dim=0).values, places.max(dim=0).values
+        reach = (0.5 + BEYOND) * (high - low).max()
+        steps = torch.linspace(-1, 1, self.grid, dtype=reach.dtype) * reach
+        x, y = (((low + high) / 2).unsqueeze(1) + steps).tolist()
+        along, across = places.T.tolist()
+        curves = {
+            "path": {"epoch": [*map(float, snapshots)], "x": along, "y": across},
+            "path_variance": {"direction": [1.0, 2.0], "share": shares.tolist()},
+            "path_surface": _on_plane(view, d, e, x, y),
+        }
+        return Finding({"path/variance": shares.sum().item()}, curves)
 
 
-def filter_normalized(model: nn.Module, purpose: str) -> dict[str, Tensor]:
+def principal_plane(points: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Return the plane through the last of points ``(S, D)`` along their principal directions.
+
+    Of the points less their mean, U diag(s) Vᵀ: the first two rows of Vᵀ ``(2, D)``, coordinates
+    of the points less the last one ``(S, 2)``, and shares sᵢ²/Σ s² of the variance ``(2,)``. What
+    is farthest from the last point along a direction has a negative coordinate. ``None`` for points
+    on one line.
+
+    >>> rows, places, _ = principal_plane(torch.tensor([[3.0, 4.0], [0.0, 1.0], [0.0, 0.0]]))
+    >>> (places @ rows).abs().round(decimals=6).tolist(), bool(places[0, 0] < 0)
+    ([[3.0, 4.0], [0.0, 1.0], [0.0, 0.0]], True)
+    >>> principal_plane(torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]])) is None
+    True
+    """
+    points = points.to(torch.float64, copy=True)
+    if not points.isfinite().all():
+        return None
+    points -= points.mean(dim=0)
+    squares, u = torch.linalg.eigh(points @ points.T)  # (S, S); an SVD takes many times as long
+    if len(points) < 2 or squares[-2] <= 1e-12 * squares[-1]:
+        return None
+    squares, u = squares.flip(0), u.flip(1)
+    rows = (u[:, :2] / squares[:2].sqrt()).T @ points
+    places = points @ rows.T
+    places -= places[-1].clone()
+    signs = -places.gather(0, places.abs().argmax(dim=0, keepdim=True)).sign()
+    return rows * signs.T, places * signs, squares[:2] / squares.sum()
+
+
+def filter_normalized(model: nn.Module, purpose: str) -> Weights:
     """Return a random direction, each filter as long as the model's: d ← d/‖d‖ · ‖w‖.
 
     A filter is the weights w of one output channel or unit; parameters of one dimension (biases,
@@ -111,7 +175,7 @@ def filter_normalized(model: nn.Module, purpose: str) -> dict[str, Tensor]:
     (['weight'], True)
     """
     draw = generator(0, "landscape", purpose)
-    directions: dict[str, Tensor] = {}
+    directions: Weights = {}
     for name, weight in model.named_parameters():
         if weight.dim() > 1 and weight.requires_grad:
             # On the CPU, so that it is the same on every device.
@@ -143,7 +207,15 @@ def barrier_and_rise(losses: list[float]) -> Scalars:
     return {f"line/{name}": value for name, value in found.items()}
 
 
-def _evaluate(view: View, places: Iterable[dict[str, Tensor]]) -> dict[str, list[float]]:
+def _on_plane(view: View, d: Weights, e: Weights, *axes: list[float]) -> dict[str, list[float]]:
+    """Return positions, loss and accuracy on a grid of the plane through the final weights."""
+    final, places = dict(view.model.named_parameters()), list(product(*axes))
+    x, y = map(list, zip(*places, strict=True))
+    weights = ({name: final[name] + i * d[name] + j * e[name] for name in d} for i, j in places)
+    return {"x": x, "y": y} | _evaluate(view, weights)
+
+
+def _evaluate(view: View, places: Iterable[Weights]) -> dict[str, list[float]]:
     """Return loss and accuracy of the probe at each of the weights."""
     buffers = {name: value.clone() for name, value in view.model.named_buffers()}
     values = []

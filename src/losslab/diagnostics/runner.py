@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from losslab.diagnostics.view import Diagnostic, View
 from losslab.losses import MAP
 from losslab.types import Batch, Finding, Predictions, Scalars, TrainingEpoch
+
+MOST_EPOCHS = 32  # of the path; the weights before the first step, and the present ones, beside
 
 
 class DiagnosticRunner:
@@ -41,11 +43,29 @@ class DiagnosticRunner:
         self.diagnostics = diagnostics
         self.model, self.objective, self.probe = model, objective, probe
         self.initial = {name: value.clone() for name, value in model.state_dict().items()}
+        follows = any(getattr(each, "follows_path", False) for each in diagnostics.values())
+        self.path: dict[int, Tensor] | None = {} if follows else None
+
+    def state(self) -> dict[str, Any]:
+        """Return what later findings depend on, for a checkpoint; empty if there is nothing."""
+        return {} if self.path is None else {"path": self.path}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Load what :meth:`state` returned; the path is unknown if it is not in a checkpoint."""
+        if self.path is not None:
+            self.path = state.get("path")
 
     def after_epoch(
         self, epochs_done: int, recorded: Scalars, epoch: TrainingEpoch | None, last: bool
     ) -> Finding:
         """Return the findings of the diagnostics that are due; after the last epoch, of all."""
+        if self.path is not None:
+            every = 1
+            while epochs_done > MOST_EPOCHS * every:
+                every *= 2
+            self.path = {epoch: w for epoch, w in self.path.items() if epoch % every == 0}
+            parameters = [p.detach().flatten().cpu() for p in self.model.parameters()]
+            self.path[epochs_done] = torch.cat(parameters)
         due = [
             name
             for name, diagnostic in self.diagnostics.items()
@@ -72,6 +92,7 @@ class DiagnosticRunner:
                     objective=copy.deepcopy(self.objective).eval().requires_grad_(False),
                     probe=self.probe,
                     initial=self.initial,
+                    path=self.path,
                     **given,
                 )
                 if not bool(view.logits.isfinite().all()):

@@ -33,6 +33,8 @@ class View:
         epoch: The epoch's training batches; ``None`` before the first step.
         val: Predictions of the validation part, only at the end of the run.
         test: Likewise of the test part.
+        path: All weights as vectors ``(D,)`` on the CPU by epoch, thinned out, the present ones
+            last; only for a diagnostic that ``follows_path``.
     """
 
     model: nn.Module
@@ -43,6 +45,7 @@ class View:
     epoch: TrainingEpoch | None = None
     val: Predictions | None = None
     test: Predictions | None = None
+    path: Mapping[int, Tensor] | None = None
 
     @cached_property
     def _graph(self) -> tuple[Tensor, Tensor | None]:
@@ -120,10 +123,12 @@ class Diagnostic(ABC):
         every: Epochs between two measurements, of which the first is before training and the last
             at its end; ``None`` for a single one after the final evaluation.
         sometimes: Numbers that it measures only where there is something to measure.
+        follows_path: Whether it needs :attr:`View.path`, which takes memory.
     """
 
     every: int | None = 1
     sometimes: ClassVar[tuple[str, ...]] = ()
+    follows_path: ClassVar[bool] = False
 
     @abstractmethod
     def measure(self, view: View) -> Finding:

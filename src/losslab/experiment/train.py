@@ -77,7 +77,8 @@ def train(
                 seed=config.seed,
                 recorder=recorder,
                 save=lambda checkpoint: save_checkpoint(
-                    files.checkpoint, checkpoint | {"records": recorder.marks()}
+                    files.checkpoint,
+                    checkpoint | diagnostic_runner.state() | {"records": recorder.marks()},
                 ),
                 diagnose=diagnostic_runner.after_epoch,
                 draw=drawings.after_epoch,
@@ -85,6 +86,7 @@ def train(
             )
             if state is not None:
                 loop.restore(state)
+                diagnostic_runner.load_state(state)
             yield loop
         # A run that diverged within an epoch has not been validated since.
         val = loop.validation or evaluate(step.model, loaders["val"], autocast=step.autocast)

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from losslab.figures.canvas import INK, MUTED, PALE, SMALL_DPI, SMALL_WIDTH, new_figure, small
 from losslab.figures.drawing import Curve, Drawing, Field, Panel
 from losslab.figures.panels import draw_panels
-from losslab.figures.styles import LOSS_STYLES, PURPLE, SOLID, Style
+from losslab.figures.styles import LOSS_STYLES, PURPLE, SOLID, VERMILLION, Style
 from losslab.files import read_json
 from losslab.metrics import ClassificationSums, reliability
 from losslab.recording import Run, read_records
@@ -92,7 +92,7 @@ def run_images(
     """Return by tag an image of all that there are numbers for, of the seeds of a configuration.
 
     Their logits are finite. Counts of the seeds are added, curves drawn one a seed; filters, the
-    plane of the loss and mistakes are those of the first seed. Each image is labelled with the
+    planes of the loss and mistakes are those of the first seed. Each image is labelled with the
     configuration's ``name`` and has the colour of its ``loss``; ``images`` ``(N, C, H, W)`` uint8
     are the first seed's validation part, to show its mistakes.
     """
@@ -110,6 +110,7 @@ def run_images(
             x_label="0: initial weights, 1: final weights", y_label="mean loss", marks=(0, 1),
         ),
         "loss_surface/plane": loss_plane(runs[0]),
+        "loss_surface/path": loss_path(runs[0]),
         "worst_mistakes/val": None if images is None else worst_mistakes(runs[0], images),
     }  # fmt: skip
     return {
@@ -213,17 +214,40 @@ def _curve_a_seed(
 @small
 def loss_plane(run: Recorded) -> Figure | None:
     """Draw the mean loss on the plane through the final weights, dark where it is low."""
-    columns = run.curves.get("why/landscape/surface", {})
+    cross = Curve(x=[0.0], y=[0.0], line=False, style=Style("white", "P", SOLID))
+    return _plane(
+        run, "surface", [cross], title=f"Loss around final weights, seed {run.seed}",
+        x_label="a random direction, 1: as long as the weights", y_label="another",
+    )  # fmt: skip
+
+
+@small
+def loss_path(run: Recorded) -> Figure | None:
+    """Draw the path of training over the mean loss on the plane of its principal directions."""
+    path, variance = (run.curves.get(f"why/landscape/{c}", {}) for c in ("path", "path_variance"))
+    if not path.get("x") or not variance.get("share"):
+        return None
+    x, y = path["x"], path["y"]
+    curves = [
+        Curve(x=x, y=y, style=Style("white", "o", SOLID), mark_every=1),
+        Curve(x=x[:1], y=y[:1], line=False, style=Style(VERMILLION, "s", SOLID)),
+        Curve(x=x[-1:], y=y[-1:], line=False, style=Style(VERMILLION, "P", SOLID)),
+    ]
+    x_label, y_label = (f"{share:.0%} of the path's variance" for share in variance["share"][:2])
+    return _plane(
+        run, "path_surface", curves, x_label=x_label, y_label=y_label,
+        title=f"Training from ■ to ✚, seed {run.seed}; dots: epochs",
+    )  # fmt: skip
+
+
+def _plane(run: Recorded, name: str, curves: list[Curve], **labels: str) -> Figure | None:
+    columns = run.curves.get(f"why/landscape/{name}", {})
     positive = np.array(columns.get("loss", [])) > 0
     if np.count_nonzero(positive) < 4:
         return None
     x, y, z = ([*np.array(columns[key])[positive].tolist()] for key in ("x", "y", "loss"))
-    cross = Curve(x=[0.0], y=[0.0], line=False, style=Style("white", "P", SOLID))
-    return _panel(
-        [cross], title=f"Loss around final weights, seed {run.seed}", y_label="another",
-        x_label="a random direction, 1: as long as the weights", height=3.1,
-        field=Field(x=x, y=y, z=z, label="mean loss", shares=False),
-    )  # fmt: skip
+    field = Field(x=x, y=y, z=z, label="mean loss", shares=False)
+    return _panel(curves, field=field, height=3.1, **labels)
 
 
 def _panel(curves: list[Curve], *, height: float = 2.7, **more: Any) -> Figure:
