@@ -60,10 +60,10 @@ def train(arguments: list[str]) -> int:
     for override in given.overrides:
         flags_first.remove(override)
     words = [*flags_first, *given.overrides]
-    if given.help:
-        sys.stdout.write(_EXAMPLES)
     if only_prints(given):
         print_with_hydra(given, words)
+        if given.help:
+            sys.stdout.write(f"\n{_EXAMPLES}")
         return 0
     from losslab.sweepers.train import forecast, train
 

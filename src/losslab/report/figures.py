@@ -44,10 +44,7 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
             confirmed and len(findings.plan.families) <= _MOST_CURVES,
             learning_curves,
         ),
-        "claims.png": (
-            any(judged.interval and not judged.exact for judged in findings.judgements),
-            claims,
-        ),
+        "claims.png": (any(map(_can_be_drawn, findings.judgements)), claims),
     }
     for name, (wanted, draw) in figures.items():
         if wanted:
@@ -381,12 +378,12 @@ def _side_by_side_panels(panels: list[Panel], width: float, *, title_width: int)
 def claims(findings: Findings) -> Figure:
     """Every claim's number beside what it predicts: differences a group a metric, then quantities.
 
-    Numbers that were computed, and have no interval, are left to the table.
+    Numbers that were computed, and have no interval, or that are infinite are left to the table.
     """
     by_metric: dict[str, list[Judgement]] = {}
     for judgement in findings.differences:
         by_metric.setdefault(judgement.claim.metric, []).append(judgement)
-    quantities = [judged for judged in findings.quantities if judged.quantity and not judged.exact]
+    quantities = list(filter(_can_be_drawn, findings.quantities))
     heights = [0.62 * len(judgements) + 1.0 for judgements in by_metric.values()]
     heights += [0.8] * len(quantities)
     figure, axes = new_figure(10, sum(heights), heights=heights)
@@ -398,14 +395,20 @@ def claims(findings: Findings) -> Figure:
     return figure
 
 
+def _can_be_drawn(judgement: Judgement) -> bool:
+    number = judgement.quantity.value if judgement.quantity else 0.0
+    return bool(judgement.interval) and not judgement.exact and math.isfinite(number)
+
+
 def _quantity(axis: Axes, judgement: Judgement) -> None:
     """Draw one quantity, on an axis of its own, with the range that its claim predicts shaded."""
     found, predicted = judgement.quantity, judgement.claim.predicted
     assert found is not None
-    _estimate(axis, 0, found.value, found.interval, factor=1, style=Style(INK, "o", "-"))
-    shown = [*found.interval, found.value, *filter(math.isfinite, predicted)]
+    shown = list(filter(math.isfinite, (*found.interval, found.value, *predicted)))
     margin = 0.15 * (max(shown) - min(shown)) or 0.5
     left, right = min(shown) - margin, max(shown) + margin
+    bounds = Interval(max(found.interval.low, left), min(found.interval.high, right))
+    _estimate(axis, 0, found.value, bounds, factor=1, style=Style(INK, "o", "-"))
     low, high = max(predicted.low, left), min(predicted.high, right)
     axis.add_patch(Rectangle((low, -0.38), high - low, 0.76, color=PALE, lw=0, zorder=0))
     axis.set_xlim(left, right)
