@@ -97,6 +97,7 @@ def test_a_choice_of_ones_own_that_is_broken(losslab, content, says):
     check(losslab, (*SYNTHETIC, *where, "loss=mein"), ("'mein'", "did you mean 'mine'"))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_cut_off_or_something_else(losslab):
     run = losslab.finished()
     (run / "status.json").write_text('{"status": "running"}')

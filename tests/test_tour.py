@@ -4,11 +4,13 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 
+@pytest.mark.slow
 def test_the_tour_runs(tmp_path, cache, monkeypatch):
     monkeypatch.setenv("LOSSLAB_CACHE", str(cache))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))

@@ -118,6 +118,7 @@ def test_wrong_commands(losslab, command, says):
     check(losslab, tuple(command.split()), says)
 
 
+@pytest.mark.slow
 def test_a_study_is_counted(losslab):
     arms, seeds = 3, 2
     (first, time) = untouched(losslab, *STUDY)

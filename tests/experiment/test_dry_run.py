@@ -217,6 +217,7 @@ def test_it_is_refused_in_one_line_and_nothing_is_written(own, overrides, says):
     check(own, (*SYNTHETIC, *overrides), says)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Tied", "Unused", "Lazy", "Transposed", "Normed"])
 def test_what_is_unusual_and_works(own, name):
     trained = own.run(*net(name), "diagnostics=all", "trainer.epochs=1")
@@ -231,6 +232,7 @@ def test_what_is_unusual_and_works(own, name):
     assert records(again)[0]["val/nll"] == read(trained / "summary.json")["val/nll"]
 
 
+@pytest.mark.slow
 def test_a_run_without_it_gives_the_same_bits(losslab):
     overrides = (*TINY, "model=small_cnn", "model.normalization=batch", "diagnostics=all")
     with Composer() as composer:

@@ -24,6 +24,7 @@ def numbers(run):
     return [{k: v for k, v in row.items() if k not in times} for row in records(run)]
 
 
+@pytest.mark.slow
 def test_a_stacked_sweep_is_the_eager_one_to_rounding(losslab):
     losslab.sweep(*SWEEP, "name=eager")
     losslab.sweep(*SWEEP, "name=stacked", "trainer.engine=stacked")

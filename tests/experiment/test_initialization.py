@@ -22,6 +22,7 @@ def test_the_whitening_comes_from_the_training_images_as_the_model_sees_them(los
     assert not torch.allclose(found, Whitening(1).weight, atol=0.1)
 
 
+@pytest.mark.slow
 def test_a_stacked_or_loaded_model_has_the_same(losslab):
     run = losslab.run(*WORDS)
     for more in ("trainer.threads=2", "trainer.engine=stacked"):

@@ -145,6 +145,7 @@ def locks_fail(monkeypatch):
 CODES = ("EBADF", "ENOLCK", "EOPNOTSUPP", "ENOSYS", "EACCES", "EPERM")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_files", [False, True])
 @pytest.mark.parametrize("code", CODES)
 def test_a_sweep_and_a_search_without_locks(losslab, locks_fail, caplog, code, on_files):

@@ -175,6 +175,7 @@ ON_ANY_RUNS = (
 )
 
 
+@pytest.mark.slow
 def test_every_claim_is_measured(losslab: Commands, monkeypatch):
     monkeypatch.setattr(formulas, "descend", lambda loss, start: start)
     result = losslab.call("study", "common_mistakes", *TINY)

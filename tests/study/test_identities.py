@@ -227,6 +227,7 @@ TINY = (
 )
 
 
+@pytest.mark.slow
 def test_every_claim_is_measured(losslab: Commands):
     result = losslab.call("study", "identities", *TINY)
     assert result.code == 0, result.err

@@ -63,6 +63,7 @@ def test_a_second_study_takes_the_runs_of_the_first(losslab, call):
     assert "4 runs are another study's, too" in call("one")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["altered", "force", "other code", "changed code", "custom"])
 def test_what_is_not_taken(losslab, call, why, monkeypatch):
     custom = "from losslab.models import Linear\nclass Mine(Linear): pass\n"

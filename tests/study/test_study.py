@@ -101,6 +101,7 @@ def test_a_condition_may_differ_by_arm():
     )
 
 
+@pytest.mark.slow
 def test_conditions_rates_and_measures(losslab):
     result = losslab.call(
         *("study", "gradient_scale", "data=synthetic", "model.width=2", "trainer.epochs=1"),
@@ -147,6 +148,7 @@ def read_config(run: Path):
 STUDIES = sorted(path.stem for path in CONF.glob("*.yaml"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 @pytest.mark.parametrize("size", SIZES)
 def test_every_study_can_be_planned(name, size):

@@ -17,6 +17,8 @@ from losslab.study import verify
 from report.factory import tiny_plan
 from running import TINY, read
 
+pytestmark = pytest.mark.slow  # a study is trained for all of them
+
 STUDY = """\
 # Small
 _target_: losslab.study.Study

@@ -260,6 +260,7 @@ def test_bayes_rule_for_squared_error(monkeypatch):
     assert verdict("mse-formula", measure()) == "contradicted"
 
 
+@pytest.mark.slow
 def test_claims_hold_in_real_runs_and_not_in_wrong_ones(losslab):
     """A part of the study on blobs; one claim is handed the runs of twice the weight decay."""
     unused = [name for name in STUDY["runs"] if name not in (*PAIRS, *SIGNS)]

@@ -25,6 +25,7 @@ def stamps(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for run in runs(folder) for path in run.iterdir()}
 
 
+@pytest.mark.slow
 def test_tune_then_confirm_then_again(losslab):
     result = losslab.call(*TINY_STUDY)
     assert result.code == 0, result.err

@@ -46,6 +46,7 @@ def test_each_loss_has_the_same_budget_and_a_best_value(losslab):
             assert value["value"] == pytest.approx(sum(accuracy[key]) / 2)
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_where_the_search_was(losslab):
     losslab.sweep(*SEARCH, "sweeper.trials=2")
     before = searches(losslab)
