@@ -33,6 +33,7 @@ IN_REPOSITORY = (
     "identities",
     "lost_classes",
     "throughput",
+    "time_to_accuracy",
     "weight_prior",
 )
 """Studies with their own code, which is in ``experiments`` and not in a wheel."""
