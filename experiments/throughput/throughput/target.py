@@ -35,7 +35,7 @@ def cost(runs: Runs, *, at_least: float, labels: Mapping[str, str] | None = None
             [
                 (labels or {}).get(name, name),
                 f"{value_of(members[0], 'optimizer.lr'):g}",
-                f"{epochs.value:.1f} [{epochs.low:.1f}, {epochs.high:.1f}]",
+                f"{epochs.value:.1f} [{max(0.0, epochs.interval.low):.1f}, {epochs.interval.high:.1f}]",
                 f"{images:,.0f}",
                 f"{images * each / 1e12:.2f}",
                 f"{seconds.value:.1f}",
