@@ -30,12 +30,13 @@ def cost(runs: Runs, *, at_least: float, labels: Mapping[str, str] | None = None
     for name, members in runs.items():
         examples, each = _examples_and_operations(members[0])
         epochs, seconds = (found.quantities[f"{name}_{what}"] for what in ("epochs", "seconds"))
+        low, high = epochs.interval
         images = epochs.value * examples
         rows.append(
             [
                 (labels or {}).get(name, name),
                 f"{value_of(members[0], 'optimizer.lr'):g}",
-                f"{epochs.value:.1f} [{max(0.0, epochs.interval.low):.1f}, {epochs.interval.high:.1f}]",
+                f"{epochs.value:.1f} [{max(0.0, low):.1f}, {high:.1f}]",
                 f"{images:,.0f}",
                 f"{images * each / 1e12:.2f}",
                 f"{seconds.value:.1f}",
