@@ -70,7 +70,7 @@ cat "$out/machine.txt"
 wanted tests && echo "gpu tests: $(tail -n 1 "$out/tests.txt")"
 cat "$out/studies.txt"
 for name in throughput_full precision; do
-    sed -n '/^## Claims/,/^## Runs/p' "$out/$name/report.md" 2> /dev/null
+    sed -n '/^## Claims/,/^## Runs and machine/p' "$out/$name/report.md" 2> /dev/null
 done
-wanted cifar10 && sed -n '/^## Claims/,/^## Runs/p' "$out/cifar10_fast_quick/report.md" 2> /dev/null
+wanted cifar10 && sed -n '/^## Claims/,/^## Runs and machine/p' "$out/cifar10_fast_quick/report.md" 2> /dev/null
 exit 0
