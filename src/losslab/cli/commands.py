@@ -61,9 +61,7 @@ def train(arguments: list[str]) -> int:
         flags_first.remove(override)
     words = [*flags_first, *given.overrides]
     if only_prints(given):
-        print_with_hydra(given, words)
-        if given.help:
-            sys.stdout.write(f"\n{_EXAMPLES}")
+        print_with_hydra(given, words, first=_EXAMPLES if given.help else "")
         return 0
     from losslab.sweepers.train import forecast, train
 

@@ -20,13 +20,19 @@ def only_prints(given: argparse.Namespace) -> bool:
     return any(getattr(given, flag) for flag in _PRINTING)
 
 
-def print_with_hydra(given: argparse.Namespace, arguments: Sequence[str]) -> None:
-    """Let Hydra print what the flags ask for; ``arguments`` are the same as words, flags first."""
+def print_with_hydra(
+    given: argparse.Namespace, arguments: Sequence[str], *, first: str = ""
+) -> None:
+    """Let Hydra print what the flags ask for, below ``first``.
+
+    ``arguments`` are the same as words, flags first.
+    """
     check_flags(given)
     words = [quoted(text) if text in given.overrides else text for text in arguments]
     with Composer(given.config_dir) as composer:  # it allows what lies in --config-dir, too
         if given.cfg or given.info or given.help:
             composer.compose([quoted(text) for text in given.overrides])
+    sys.stdout.write(first)
     _run_hydra(words)
 
 

@@ -33,7 +33,6 @@ IN_REPOSITORY = (
     "identities",
     "lost_classes",
     "throughput",
-    "time_to_accuracy",
     "weight_prior",
 )
 """Studies with their own code, which is in ``experiments`` and not in a wheel."""
