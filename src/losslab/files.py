@@ -52,6 +52,8 @@ _PACKAGE = Path(__file__).resolve().parent
 CONFIG_FOLDER = next(
     folder for folder in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if folder.is_dir()
 )
+# Studies that need code of their own lie with it in a checkout's notebook; a wheel has none.
+STUDY_FOLDERS = sorted(path.parent for path in CONFIG_FOLDER.parent.glob("experiments/*/study"))
 
 
 @contextmanager

@@ -15,10 +15,8 @@ TINY = ["data=synthetic", "model=linear", "trainer.epochs=1", "trainer.threads=1
 def test_the_median_has_an_interval_of_order_statistics():
     nine = median([float(n) for n in range(9)], "example")
     assert (nine.value, nine.low, nine.high, nine.n) == (4.0, 1.0, 7.0, 9)
-    assert (median([3.0, 1.0, 2.0], "example").low, median([3.0, 1.0], "example").high) == (
-        1.0,
-        3.0,
-    )
+    three = median([3.0, 1.0, 2.0], "example")  # too few for that: mean 2, t of two degrees 4.303
+    assert three.low == pytest.approx(2 - 4.30265 / 3**0.5, abs=1e-4)
 
 
 def test_loops_account_for_all_of_a_run(losslab):

@@ -1,9 +1,11 @@
 """Measures of the study ``throughput``: seconds, in turn in one process, and their ratios."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from scipy import stats
 
@@ -11,6 +13,7 @@ from losslab.experiment import Composer, choices_of, plan_run
 from losslab.experiment.compose import without_hydra
 from losslab.recording import Run
 from losslab.report.measurement import Quantity
+from losslab.report.statistics import t_interval
 
 Seconds = dict[str, list[float]]
 """Contestant to its seconds, one a round."""
@@ -40,15 +43,14 @@ def _now() -> float:
 def median(values: Sequence[float], what: str) -> Quantity:
     """Return the median of one number a round, with its 95% interval of order statistics.
 
-    Fewer than six rounds have none that is so sure; theirs is from the least to the largest.
+    Fewer than six rounds have none that is so sure; theirs is Student's t interval of the mean, and
+    a single one's is the whole line.
     """
-    interval = stats.quantile_test(values, p=0.5).confidence_interval(0.95)
-    inside = [
-        low if low == low else end
-        for low, end in zip(interval, (min(values), max(values)), strict=True)
-    ]
+    low, high = stats.quantile_test(values, p=0.5).confidence_interval(0.95)
+    if math.isnan(low) or math.isnan(high):
+        low, high = t_interval(np.array(values)) or (-math.inf, math.inf)
     return Quantity(
-        value=statistics.median(values), low=inside[0], high=inside[1], n=len(values), what=what
+        value=statistics.median(values), low=float(low), high=float(high), n=len(values), what=what
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from losslab.files import CONFIG_FOLDER, YAML_LOADER
+from losslab.files import CONFIG_FOLDER, STUDY_FOLDERS, YAML_LOADER
 
 _OF_FOLDERS = ("report", "board", "runs", "best", "compare", "evaluate")
 _NO_RUNS = ("figures", "over_seeds", "best")
@@ -64,8 +64,7 @@ class _Conf:
 
     def __init__(self, given: Sequence[str]) -> None:
         own = [given[at + 1] for at, word in enumerate(given[:-1]) if word == "--config-dir"]
-        notebook = CONFIG_FOLDER.parent.glob("experiments/*/study")
-        self._folders = [*map(Path, own), CONFIG_FOLDER, *(path.parent for path in notebook)]
+        self._folders = [*map(Path, own), CONFIG_FOLDER, *STUDY_FOLDERS]
         self.groups = sorted(path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir())
 
     def choices(self, group: str) -> list[str]:

@@ -25,10 +25,8 @@ from losslab.experiment.hydra_private import add_folders, apply_overrides
 from losslab.experiment.overrides import check_choices, nearest, writing
 from losslab.experiment.target_allowlist import allow_modules_of
 from losslab.files import CONFIG_FOLDER as CONFIG_FOLDER
+from losslab.files import STUDY_FOLDERS as STUDY_FOLDERS
 from losslab.recording import flatten
-
-# Studies that need code of their own lie with it in a checkout's notebook; a wheel has none.
-STUDY_FOLDERS = sorted(path.parent for path in CONFIG_FOLDER.parent.glob("experiments/*/study"))
 
 OF_A_SWEEP = ("launcher", "sweeper")
 """The groups that are no part of a run: who does it, and who asked for it."""

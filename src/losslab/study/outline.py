@@ -41,6 +41,16 @@ def sized(node: DictConfig, name: str) -> DictConfig:
     return DictConfig(values)
 
 
+def folder_name(node: DictConfig, name: str) -> str:
+    """Return the name of a study's folder, at its node's size.
+
+    >>> folder_name(DictConfig({"size": "quick"}), "budget")
+    'budget_quick'
+    """
+    size = node.get("size", SIZES[0])
+    return name if size == SIZES[0] else f"{name}_{size}"
+
+
 def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
     """Return what a study asks, its arms, runs by phase, sizes and time, in words."""
     about_study = [text for text in overrides if text.lstrip("+~").startswith("study.")]
@@ -48,7 +58,6 @@ def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
     node = composer.compose([f"+study={name}", *about_study]).study
     study: Any = OmegaConf.to_container(sized(node, name))
     sizes = [SIZES[0], *(size for size in SIZES[1:] if size in node)]
-    folder = name if node.get("size", SIZES[0]) == SIZES[0] else f"{name}_{node.size}"
     arms, conditions = study.get("arms", {}), study.get("conditions", {})
     told = [study["title"], "", *textwrap.wrap(study["question"], 79)]
     if arms:
@@ -66,7 +75,7 @@ def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
     told += [f"  {count:5}  {what}" for what, count in phases.items() if count]
     others = ", ".join(f"study.size={size}" for size in sizes[1:])
     told += ["", f"Sizes: {SIZES[0]}" + (f"; others are {others}" if others else ", the only one")]
-    root = Path(common.output_dir).expanduser() / folder
+    root = Path(common.output_dir).expanduser() / folder_name(node, name)
     return "\n".join([*told, _time(root, sum(phases.values())), *_committed(name), ""])
 
 

@@ -19,7 +19,7 @@ from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
 from losslab.launchers.progress import counted
 from losslab.recording import Run, manifest
 from losslab.report.selectors import split
-from losslab.study.outline import SIZES, sized
+from losslab.study.outline import folder_name, sized
 from losslab.study.shared_runs import SharedRuns
 from losslab.sweepers import only_with_m
 from losslab.text import nearest
@@ -142,10 +142,10 @@ class Template:
         """Return the planned run with these values, by dotted key, and this seed."""
         own = [*(quoted(f"{key}={value}") for key, value in values.items()), f"seed={seed}"]
         command = command_for([*self._overrides, *own], flags=self.session.composer.flags)
-        if (found := self._planned.get(repr(values))) is None:
-            found = self._planned[repr(values)] = self._plan(values, seed, command)
-        if "seed}" in f"{self._refers} {values}":
-            return self._plan(values, seed, command)
+        found = self._planned.get(repr(values))
+        if found is None or "seed}" in f"{self._refers} {values}":
+            self._planned[repr(values)] = found = self._plan(values, seed, command)
+            return found
         # Nothing else of what identifies a run depends on its seed.
         config = found.composed.copy()
         config.seed = seed
@@ -186,7 +186,7 @@ def open_study(
     about_study = [o.input_line or "" for o in parsed if o.key_or_group.startswith("study.")]
     for_runs = [text for text in overrides if text not in about_study]
     node = composer.compose([f"+study={name}", *about_study]).study
-    folder = name if node.get("size", SIZES[0]) == SIZES[0] else f"{name}_{node.size}"
+    folder = folder_name(node, name)
     study: Study = make(sized(node, name), "study", recursive=False)
     left_out = [o.key_or_group.rpartition(".")[2] for o in parsed if o.is_delete()]
     return study, Session(composer, folder, for_runs, console, command, left_out)
