@@ -76,7 +76,8 @@ def _of_study(plan: Plan, runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Return the runs of each arm at its own value: those that confirm, else those of the grid."""
     by_name = {run.name: run for run in runs if run.finished}
     choices = select(tuning_points(plan, runs))
-    found = {}
+    # What no condition changes, such as an arm without a target, is there once, without any's name.
+    chosen: dict[str, tuple[list[str], list[Run]]] = {}
     for arm in plan.arms:
         value = plan.chosen.get(arm, choices[arm].value if arm in choices else None)
         if value is None:
@@ -90,8 +91,10 @@ def _of_study(plan: Plan, runs: Sequence[Run]) -> dict[str, list[Run]]:
         words = [_word(loss), *filter(None, [_word(condition)])]
         words.append(f"{plan.parameter.rpartition('.')[2]}={value:g}")
         if any(members):
-            found[_joined(words)] = members[0] or members[1]
-    return found
+            own = members[0] or members[1]
+            others, _ = chosen.get(own[0].name, (words, own))
+            chosen[own[0].name] = [word for word in others if word in words], own
+    return {_joined(words): own for words, own in chosen.values()}
 
 
 def _of_sweep(runs: Sequence[Run]) -> dict[str, list[Run]]:

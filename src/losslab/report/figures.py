@@ -1,6 +1,7 @@
 """A study's findings and a sweep's as figures. Imported only when something is drawn."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,10 +37,11 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
     """Draw all that there are numbers for into a folder; return the files."""
     confirmed = any(measured.estimate for measured in findings.measured.values())
     level = accuracy_by_condition if findings.plan.conditions else accuracy
+    values = Counter(point.arm for point in findings.tuning if point.mean is not None)
     figures: dict[str, tuple[bool, Callable[[Findings], Figure]]] = {
         "accuracy.png": (confirmed, level),
         "gap.png": (bool(findings.gaps and findings.plan.conditions), gap_by_condition),
-        "accuracy_by_value.png": (any(point.mean for point in findings.tuning), accuracy_by_value),
+        "accuracy_by_value.png": (max(values.values(), default=0) > 1, accuracy_by_value),
         "learning_curves.png": (
             confirmed and len(findings.plan.families) <= _MOST_CURVES,
             learning_curves,
@@ -360,8 +362,10 @@ def learning_curves(findings: Findings) -> Figure:
         for index, (title, curves) in enumerate(drawn.items())
     ]  # fmt: skip
     rows = -(-len(panels) // columns)
+    names = len(plan.families) / min(columns, 2)  # lines of the legend
     drawing = Drawing(
-        panels=panels, columns=columns, size=(2 + 3.6 * columns, 1.2 + 3.4 * rows),
+        panels=panels, columns=columns,
+        size=(2 + 3.6 * columns, 1.2 + 3.4 * rows + 0.28 * max(0, names - 4)),
         legend_below=True, title_width=36,
     )  # fmt: skip
     return draw_panels(drawing)
