@@ -22,7 +22,7 @@ from losslab.experiment.train import train
 from losslab.files import allow_open_files, read_yaml, write_atomically, write_json
 from losslab.recording import Run, Status, check_marks, make_room, manifest
 from losslab.stopping import end_with_parent
-from losslab.training import Loop, load_checkpoint, resolve_device, train_together
+from losslab.training import Loop, device_name, load_checkpoint, resolve_device, train_together
 
 logger = logging.getLogger("losslab")
 
@@ -203,21 +203,21 @@ def _resume_or_start(run: Run, *, show: bool) -> Generator[Loop, None, Status]:
 
 def _train(run: Run, *, state: dict[str, Any] | None, show: bool) -> Generator[Loop, None, Status]:
     config, files = run.composed, run.files
-    about = manifest(
-        command=run.command,
-        device=str(resolve_device(config.trainer.device)),
-        threads=config.trainer.threads,
-        choices=run.choices,
-    )
-    about["start"] = datetime.now(UTC).isoformat()
-    if state is not None:
-        about["resumed_at_step"] = state["step"]
-        logger.info("resuming at step %d", state["step"])
-    write_atomically(files.config, kept := resolved(config))
-    write_json(files.manifest, about)
-    logger.info("%s, seed %d", run.group, run.seed)
     began = time.perf_counter()
     try:
+        about = manifest(
+            command=run.command,
+            device=device_name(resolve_device(config.trainer.device)),
+            threads=config.trainer.threads,
+            choices=run.choices,
+        )
+        about["start"] = datetime.now(UTC).isoformat()
+        if state is not None:
+            about["resumed_at_step"] = state["step"]
+            logger.info("resuming at step %d", state["step"])
+        write_atomically(files.config, kept := resolved(config))
+        write_json(files.manifest, about)
+        logger.info("%s, seed %d", run.group, run.seed)
         if config.init_from is not None and not is_of(run, kept_configuration(kept)):
             raise ValueError("the weights of init_from have changed since the command began")
         parts = build(config)

@@ -4,6 +4,7 @@ import functools
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,21 @@ def manifest(*, command: str, device: str, threads: int, choices: dict[str, str]
         "choices": choices,
         **_commit(),
         "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
+        **_versions(),
         "platform": platform.platform(),
         "cpu": _cpu(),
         "device": device,
         "threads": threads,
     }
+
+
+def _versions() -> dict[str, str]:
+    """Return the version of each package; losslab's is absent where ``src`` is run as it lies."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """The training loop; :func:`fit` runs it on anybody's model, loss and tensors."""
 
 from losslab.training.checkpoint import load_checkpoint, pack, pack_weights, save_checkpoint, unpack
-from losslab.training.device import configure_process, process_kept, resolve_device
+from losslab.training.device import configure_process, device_name, process_kept, resolve_device
 from losslab.training.engines import train_together
 from losslab.training.fit import fit
 from losslab.training.loop import Loop
@@ -22,6 +22,7 @@ __all__ = [
     "Trainer",
     "TrainingStep",
     "configure_process",
+    "device_name",
     "evaluate",
     "fit",
     "forward",

@@ -27,6 +27,12 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(chosen)
 
 
+def device_name(device: torch.device) -> str:
+    """Return a device for a record: ``cuda (NVIDIA H100 80GB HBM3)``, ``cpu``."""
+    model = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
+    return f"{device}{model}"
+
+
 @contextmanager
 def process_kept() -> Iterator[None]:
     """Restore torch's global switches afterwards, whatever a run sets meanwhile."""
