@@ -316,6 +316,7 @@ def _check(loops: Sequence[Loop]) -> None:
             ),
             "frozen parameters": all(p.requires_grad for p in parameters),
             "a loss with parameters": not list(loop.step.objective.parameters()),
+            # Autocast does nothing under vmap (torch 2.15): such a stack would train in float32.
             "precision bfloat16": loop.step.autocast is None,
         }
         for what, is_fine in fits.items():
