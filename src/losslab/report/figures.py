@@ -36,14 +36,20 @@ _LINEAR_UP_TO = 12
 def draw_study(findings: Findings, folder: Path) -> list[Path]:
     """Draw all that there are numbers for into a folder; return the files."""
     confirmed = any(measured.estimate for measured in findings.measured.values())
-    level = accuracy_by_condition if findings.plan.conditions else accuracy
+    # A panel a universe would be dozens.
+    conditions, universes = findings.plan.conditions, findings.plan.choices
+    level = accuracy_by_condition if conditions else accuracy
     values = Counter(point.arm for point in findings.tuning if point.mean is not None)
     figures: dict[str, tuple[bool, Callable[[Findings], Figure]]] = {
-        "accuracy.png": (confirmed, level),
-        "gap.png": (bool(findings.gaps and findings.plan.conditions), gap_by_condition),
-        "accuracy_by_value.png": (max(values.values(), default=0) > 1, accuracy_by_value),
+        "accuracy.png": (confirmed and not universes, level),
+        "gap.png": (bool(findings.gaps and conditions) and not universes, gap_by_condition),
+        "specification_curve.png": (bool(findings.gaps and universes), specification_curve),
+        "accuracy_by_value.png": (
+            max(values.values(), default=0) > 1 and not universes,
+            accuracy_by_value,
+        ),
         "learning_curves.png": (
-            confirmed and len(findings.plan.families) <= _MOST_CURVES,
+            confirmed and len(findings.plan.families) <= _MOST_CURVES and not universes,
             learning_curves,
         ),
         "claims.png": (any(map(_can_be_drawn, findings.judgements)), claims),
@@ -326,6 +332,59 @@ def _gaps(axis: Axes, found: Mapping[float, Comparison], style: Style, label: st
         list(found), [100 * gap.difference for gap in found.values()], color=style.color,
         marker=style.marker, ls=style.line, ms=6, lw=1.4, label=label,
     )  # fmt: skip
+
+
+@styled
+def specification_curve(findings: Findings) -> Figure:
+    """Each arm's difference from the reference in each universe, sorted, above its choices.
+
+    After Simonsohn, Simmons & Nelson 2020, *Specification curve analysis*.
+    """
+    plan, styles = findings.plan, arm_styles(findings.plan.families)
+    curve = sorted(findings.gaps.items(), key=lambda item: item[1].difference)
+    arms = [name.partition("@")[0] for name, _ in curve]
+    places = {name: [i for i, arm in enumerate(arms) if arm == name] for name in styles}
+    conditions = [plan.conditions[plan.arms[name].condition] for name, _ in curve]
+    made = [
+        {"loss": arm, **(about.choices or {})} for arm, about in zip(arms, conditions, strict=True)
+    ]
+    rows = [("loss", name) for name in styles if places[name]]
+    rows += [(choice, level) for choice, levels in plan.choices.items() for level in levels]
+    figure, axes = new_figure(12, 6.4 + 0.2 * len(rows), heights=[3, 3, 0.22 * len(rows)])
+    for axis in axes[:2]:
+        axis.axhspan(-1, 1, color=PALE, zorder=0)
+        axis.axhline(0, color=MUTED, lw=1)
+        for name, at in places.items():
+            gaps = {float(place): curve[place][1] for place in at}
+            if gaps:
+                style = styles[name]._replace(line="none")
+                _gaps(axis, gaps, style, plan.families[name].label)
+        axis.grid(axis="y")
+        axis.yaxis.set_major_locator(round_steps())
+    axes[0].set_title("All universes, sorted; shaded: within one point")
+    axes[0].set_ylabel(f"test accuracy less that\nof {plan.reference_label} (points)")
+    axes[1].set_title(f"Between −{_CLOSE_UP:g} and +{_CLOSE_UP:g} points")
+    axes[1].set_ylim(-_CLOSE_UP, _CLOSE_UP)
+    axes[1].set_ylabel("bars: 95% interval\ndots: seeds")
+    below = axes[2]
+    for row, (choice, level) in enumerate(rows):
+        chosen = [i for i, levels in enumerate(made) if levels[choice] == level]
+        colors = [styles[arms[i]].color for i in chosen]
+        below.scatter(chosen, [row] * len(chosen), s=14, marker="|", lw=2.4, color=colors)
+    for row in (row for row in range(1, len(rows)) if rows[row][0] != rows[row - 1][0]):
+        below.axhline(row - 0.5, color=PALE, lw=1)
+    names = [
+        plan.families[level].label if choice == "loss" else level.replace("_", " ")
+        for choice, level in rows
+    ]
+    _name_rows([below], names, 9)
+    for axis in axes:
+        axis.set_xlim(-1, len(curve))
+        axis.set_xticks([])
+        axis.spines["bottom"].set_visible(False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, handlelength=1.5)
+    return figure
 
 
 @styled

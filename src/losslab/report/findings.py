@@ -28,6 +28,7 @@ from losslab.report.runs import naming_keys, varied_keys
 from losslab.report.selectors import Goal
 from losslab.report.selectors import direction as usual_direction
 from losslab.report.shares import SHARES, share_out
+from losslab.report.universes import UNIVERSES, count_universes
 
 ACCURACY = "test/accuracy"
 PROPER_SCORES = ("test/nll", "test/brier", "test/ece")
@@ -121,6 +122,10 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
     if plan.factorials:
         shared = {SHARES: share_out(plan, sample)}
         evidence = replace(evidence, measurements={**evidence.measurements, **shared})
+    gaps = _gaps(plan, sample)
+    if plan.choices:
+        found = {UNIVERSES: count_universes(plan, gaps)}
+        evidence = replace(evidence, measurements={**evidence.measurements, **found})
     manifests = [run.manifest for run in planned.values()] if plan.arms else [evidence.manifest]
     return Findings(
         plan=plan,
@@ -135,7 +140,7 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
             for metric in (METRICS if rate == "own" else (ACCURACY,))
         },
         judgements=judge(plan, sampler, evidence),
-        gaps=_gaps(plan, sample),
+        gaps=gaps,
         rechosen=sampler.rechosen(),
         census=take_census(expected, planned),
         environment=environment(manifests),

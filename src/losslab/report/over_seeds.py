@@ -39,6 +39,7 @@ FOLDER = "over_seeds"
 SUFFIX = ".over_seeds"
 """Of the files, whatever is averaged; by it losslab knows its own."""
 
+_MOST_DRAWN = 200  # configurations: nobody looks through the images of more
 _SHOWN = ("model.safetensors", "predictions.safetensors", "curves.jsonl")
 
 
@@ -48,7 +49,8 @@ def write_over_seeds(
     """Write means, images, precision and recall of all configurations with a finished run.
 
     Files of the same runs are left as they are; those of configurations that are gone are removed.
-    Images take half a second a configuration. Returns the folder, ``None`` without finished runs.
+    Images take half a second a configuration; where there are more than 200, none has any. Returns
+    the folder, ``None`` without finished runs.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -67,7 +69,7 @@ def write_over_seeds(
         "disable": not console.is_terminal,
     }
     written = {
-        _write(folder / group, members)
+        _write(folder / group, members, drawn=len(groups) <= _MOST_DRAWN)
         for group, members in track(groups.items(), "Images for TensorBoard", **shown)
     } - {None}
     if above == root.resolve():
@@ -83,20 +85,20 @@ def remove_others(folder: Path, kept: Collection[Path | None]) -> None:
             path.parent.rmdir()
 
 
-def _write(folder: Path, runs: Sequence[Run]) -> Path | None:
+def _write(folder: Path, runs: Sequence[Run], *, drawn: bool) -> Path | None:
     """Write a configuration's file unless it is there; ``None`` without a tag of the layout."""
     means = means_over_seeds(runs, LAYOUT_TAGS)
     if not means.tags:
         return None
-    drawn = [run.path / name for run in runs for name in _SHOWN]
-    hashes = (hashlib.sha256(path.read_bytes()).digest() for path in drawn if path.exists())
+    files = [run.path / name for run in runs if drawn for name in _SHOWN]
+    hashes = (hashlib.sha256(path.read_bytes()).digest() for path in files if path.exists())
     return write_means(
         folder,
         means,
         start=start_of(runs[0]),
         names={tag: (tag,) for tag in means.tags},
         of=b"".join(hashes),
-        shown=lambda: _shown(runs),
+        shown=(lambda: _shown(runs)) if drawn else list,
     )
 
 

@@ -38,6 +38,7 @@ class Condition(Strict):
     label: str  # what people read
     # on the axis; ``None`` where conditions have no order but that of the plan
     position: float | None = None
+    choices: Mapping[str, str] | None = None  # of a universe: the level of each choice
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,8 @@ class Plan:
     axis: str = ""  # what the conditions vary; empty without any
     # name to condition, in the order of display
     conditions: Mapping[str, Condition] = field(default_factory=dict)
+    # name to levels of what differs between conditions that are universes, the usual level first
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # the arm (without condition) whose chosen value the others are also trained at
     reference: str = ""
     parameter: str = ""  # the config key that the grid varies, such as ``optimizer.lr``

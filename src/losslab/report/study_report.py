@@ -12,6 +12,7 @@ from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
 from losslab.report.plan import Arm, Rate, Side, in_condition, parameter_name
 from losslab.report.results import plain, study_data
 from losslab.report.statistics import Interval
+from losslab.report.universes import by_mean
 
 EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
 _RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
@@ -81,6 +82,15 @@ def sentence(results: Mapping[str, Any]) -> str:
     """
     gaps, arms = results.get("gaps", {}), results.get("arms", {})
     conditions = results.get("conditions", {})
+    if any(about.get("choices") for about in conditions.values()):
+        counts = by_mean(gap["difference"] for gap in gaps.values())
+        name, about = next(iter(conditions.items()))
+        label = arms[in_condition(results["reference"], name)]["label"]
+        return (
+            f"Of {len(gaps)} universes {label.removesuffix(', ' + about['label'])} is ahead by a "
+            f"point of test accuracy in {counts['ahead']}, level within one in {counts['level']} "
+            f"and behind in {counts['behind']}."
+        )
     last = list(conditions)[-1] if conditions else ""
     under = f", {conditions[last]['label']}" if last else ""
     told = []

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from losslab.files import CONFIG_FOLDER, read_text, shown
 from losslab.recording import Run, run_folders
+from losslab.study.universes import cross
 from losslab.text import duration
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ _TIMED = 200  # runs whose time is read; each takes a millisecond
 
 
 def sized(node: DictConfig, name: str) -> DictConfig:
-    """Return a study's node at its size: another one adds to ``base`` and replaces all else."""
+    """Return a study's node at its size: another one adds to ``base`` and replaces all else.
+
+    Its ``choices`` become conditions.
+    """
     values: Any = OmegaConf.to_container(node)
     size = values.pop("size", SIZES[0])
     found = {other: values.pop(other) for other in SIZES[1:] if other in values}
@@ -38,6 +42,10 @@ def sized(node: DictConfig, name: str) -> DictConfig:
         changes = found[size]
         base = [*values.get("base", []), *changes.get("base", [])]
         values |= changes | {"base": base}
+    choices, listed = values.pop("choices", None), values.pop("universes", None)
+    if choices is not None:
+        values["conditions"] = cross(choices, values.get("arms", {}), listed)
+        values["choices"] = {choice: list(levels) for choice, levels in choices.items()}
     return DictConfig(values)
 
 

@@ -31,6 +31,7 @@ from losslab.report.plan import (
     in_condition,
 )
 from losslab.report.shares import SHARES
+from losslab.report.universes import UNIVERSES
 from losslab.study.session import Session, Template
 from losslab.text import nearest
 
@@ -62,6 +63,7 @@ class ConditionSpec(Strict):
     position: float | None = None  # on the axis
     # a grid for all arms, or one an arm
     values: list[float] | dict[str, list[float]] = field(default_factory=list)
+    choices: dict[str, str] | None = None  # of a universe: the level of each choice
 
     def overrides_of(self, arm: str) -> list[str]:
         """Return the overrides that make it for an arm."""
@@ -81,6 +83,7 @@ class SetSpec(Strict):
 _PARTS: dict[str, Any] = {
     "arms": dict[str, ArmSpec],
     "conditions": dict[str, ConditionSpec],
+    "choices": dict[str, tuple[str, ...]],
     "factorials": dict[str, Factorial],
     "runs": dict[str, SetSpec],
     "claims": list[Claim],
@@ -133,6 +136,9 @@ class Study:
     # ConditionSpec by name, in the order of display; every arm is tuned under every condition, and
     # then called ``<arm>@<condition>``
     conditions: dict[str, Any] = field(default_factory=dict)
+    # name to levels; a file says what makes a level, and their combinations are the conditions, or
+    # the few of them that it lists as ``universes`` (:mod:`losslab.study.universes`)
+    choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
     reference: str = ""  # the arm at whose best value the others are also confirmed
     parameter: str = ""  # the key that is tuned, such as ``optimizer.lr``
     values: list[float] = field(default_factory=list)  # its grid
@@ -162,6 +168,7 @@ class Study:
         for claim in self.claims:
             measure = claim.quantity.partition(".")[0]
             known = [*self.measures, *([SHARES] if self.factorials else [])]
+            known += [UNIVERSES] * bool(self.choices)
             if claim.quantity and measure not in known:
                 names = ", ".join(known)
                 yield f"claim {claim.id} is about the measure {measure!r}; the study has {names}"
@@ -254,9 +261,10 @@ class Study:
                 for name, cell in cells.items()
             },
             conditions={
-                name: Condition(about.label, about.position)
+                name: Condition(about.label, about.position, about.choices)
                 for name, about in self.conditions.items()
             },
+            choices=self.choices,
             runs=tuple(sorted({run.name for runs in sets.values() for run in runs})),
             claims=tuple(self.claims),
             factorials=self.factorials,

@@ -1,0 +1,210 @@
+"""A multiverse: in how many universes the reference is ahead, and which choice turns that."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from scipy import special
+
+from losslab.figures import Curve, Drawing, Panel, Style, styles_of
+from losslab.report.estimates import Comparison
+from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
+from losslab.report.plan import Plan
+from losslab.report.statistics import LEVEL, FloatArray, binomial_interval
+
+UNIVERSES = "universes"  # the measure's name
+POINT = 0.01
+_POINTS = 100
+
+Standing = Literal["ahead", "level", "behind"]
+"""Where the reference stands: by a point of accuracy or more, or within less than one."""
+
+Universe = tuple[Mapping[str, str], Comparison]
+"""The level of each choice, and an arm's test accuracy less the reference's."""
+
+_AXIS = Style("#7F7F7F", "", "-")
+
+Effects = dict[tuple[str, str], tuple[float, float, float]]
+"""By choice and level: a number and its interval."""
+
+
+def standing(low: float, high: float) -> Standing | None:
+    """Return where the reference stands if an arm's accuracy less its own is in a range.
+
+    >>> standing(-0.03, -0.02), standing(-0.03, 0.0)
+    ('ahead', None)
+    """
+    if high <= -POINT:
+        return "ahead"
+    if low >= POINT:
+        return "behind"
+    return "level" if low > -POINT and high < POINT else None
+
+
+def by_mean(differences: Iterable[float]) -> Counter[Standing | None]:
+    """Count where the reference stands.
+
+    >>> by_mean([-0.02, -0.005, 0.0])["level"]
+    2
+    """
+    return Counter(standing(difference, difference) for difference in differences)
+
+
+def count_universes(plan: Plan, gaps: Mapping[str, Comparison]) -> Measurement:
+    """Count where the reference stands, by arm, and measure what each choice does to the gap.
+
+    Quantities of an arm, and of ``all`` arms together: ``<arm>.ahead``, ``.level`` and ``.behind``,
+    the share of universes where the reference is, by the mean, with the exact binomial's interval;
+    ``<arm>.ahead.<choice>.<level>`` and so on, that share at one level. Of an arm
+    ``<arm>.gap.<choice>.<level>``, the points that a level adds to the gap in place of the choice's
+    first, the usual one (:func:`effects`).
+    """
+    families: dict[str, list[Universe]] = {}
+    for name in gaps:
+        choices = plan.conditions[plan.arms[name].condition].choices or {}
+        families.setdefault(name.partition("@")[0], []).append((choices, gaps[name]))
+    levels = [(choice, level) for choice, known in plan.choices.items() for level in known]
+    quantities: dict[str, Quantity] = {}
+    rows = []
+    at_levels = [[_text(level)] for _, level in levels]
+    together = [universe for found in families.values() for universe in found]
+    for family, found in [*families.items(), ("all", together)]:
+        label = plan.families[family].label if family != "all" else "all"
+        rows.append([label, *_row([gap for _, gap in found])])
+        quantities |= _shares(family, "", [gap for _, gap in found])
+        for (choice, level), row in zip(levels, at_levels, strict=True):
+            there = [gap for chosen, gap in found if chosen[choice] == level]
+            quantities |= _shares(family, f".{choice}.{level}", there)
+            counts = by_mean(gap.difference for gap in there)
+            row.append(" / ".join(str(counts[each]) for each in get_args(Standing)))
+    changes: dict[str, Effects] = {}
+    for family, found in families.items():
+        values = _POINTS * np.array([gap.difference for _, gap in found])
+        changes[family] = effects(values, [chosen for chosen, _ in found], plan.choices)
+        for (choice, level), (value, low, high) in changes[family].items():
+            quantities[f"{family}.gap.{choice}.{level}"] = Quantity(
+                value=value, low=low, high=high, n=len(found),
+                what=f"points that {choice} {level} adds to the gap in place of the usual level",
+            )  # fmt: skip
+    of = f"{plan.reference_label} ahead / level / behind, by a point"
+    columns = ["", "universes", *get_args(Standing), "median gap", "widest gaps"]
+    columns_of_arms = ["", *(row[0] for row in rows)]
+    tables = [
+        TableOfNumbers(title=f"Universes: {of}", columns=columns, rows=rows),
+        TableOfNumbers(title=f"By choice: {of}", columns=columns_of_arms, rows=at_levels),
+    ]
+    drawings = []
+    if all(changes.values()):
+        tables.append(_table(changes, columns_of_arms[:-1]))
+        drawings.append(_drawing(changes, quantities, plan))
+    return Measurement(quantities=quantities, drawings=drawings, tables=tables)
+
+
+def effects(
+    values: FloatArray, levels: Sequence[Mapping[str, str]], choices: Mapping[str, Sequence[str]]
+) -> Effects:
+    """Return what each level adds to a number in place of the first level of its choice.
+
+    Least squares of the number of U universes on all levels together. Intervals are over universes,
+    Student's t with U less the number of coefficients as degrees of freedom and the standard error
+    HC3 (MacKinnon & White 1985), which holds for noise that differs between universes: what other
+    choices do to an effect is noise here. Nothing where the universes are too few.
+
+    >>> two = [{"a": level} for level in "xyxy"]
+    >>> effects(np.array([1.0, 3.0, 2.0, 4.0]), two, {"a": ["x", "y"]})["a", "y"]
+    (2.0, -2.302..., 6.302...)
+    """
+    names = [(choice, level) for choice, known in choices.items() for level in known[1:]]
+    columns = [[float(each[choice] == level) for each in levels] for choice, level in names]
+    design = np.array([np.ones(len(levels)), *columns]).T
+    free = len(design) - design.shape[1]
+    if free < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
+        return {}
+    inverse = np.linalg.inv(design.T @ design)
+    found = inverse @ design.T @ values
+    leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
+    scaled = (values - design @ found) / np.maximum(1 - leverage, 1e-9)
+    errors = np.sqrt(np.diag(inverse @ (design.T * scaled**2) @ design @ inverse))
+    half = special.stdtrit(free, (1 + LEVEL) / 2) * errors
+    ends = zip(names, found[1:], half[1:], strict=True)
+    return {name: (float(at), float(at - width), float(at + width)) for name, at, width in ends}
+
+
+def _text(level: str) -> str:
+    return level.replace("_", " ")
+
+
+def _shares(name: str, where: str, gaps: Sequence[Comparison]) -> dict[str, Quantity]:
+    counts, n, found = by_mean(gap.difference for gap in gaps), len(gaps), {}
+    for each in get_args(Standing) if n else ():
+        low, high = binomial_interval(counts[each], n)
+        found[f"{name}.{each}{where}"] = Quantity(
+            value=counts[each] / n, low=low, high=high, n=n, count=counts[each],
+            what=f"share of universes with the reference {each} by the mean",
+        )  # fmt: skip
+    return found
+
+
+def _row(gaps: Sequence[Comparison]) -> list[str]:
+    """Return the counts by the mean and, in brackets, how many of them the interval is sure of."""
+    counts = by_mean(gap.difference for gap in gaps)
+    sure = Counter(standing(*gap.interval) for gap in gaps if gap.interval)
+    points = _POINTS * np.array([gap.difference for gap in gaps] or [np.nan])
+    numbers = [np.median(points), points.min(), points.max()]
+    middle, low, high = (f"{number:+.1f}".replace("-", "−") for number in numbers)
+    shown = [f"{counts[each]} ({sure[each]} surely)" for each in get_args(Standing)]
+    return [str(len(gaps)), *shown, middle, f"{low} to {high}"]
+
+
+def _table(changes: Mapping[str, Effects], columns: list[str]) -> TableOfNumbers:
+    rows: dict[tuple[str, str], list[str]] = {}
+    for changed in changes.values():
+        for name, (value, low, high) in changed.items():
+            text = f"{value:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+            rows.setdefault(name, [_text(name[1])]).append(text)
+    title = "Percentage points that a level adds to the gap, in place of the usual one"
+    return TableOfNumbers(title=title, columns=columns, rows=list(rows.values()))
+
+
+def _drawing(
+    changes: Mapping[str, Effects], quantities: Mapping[str, Quantity], plan: Plan
+) -> Drawing:
+    """Draw what levels add to the gap, and at each level the share with the reference ahead."""
+    known = [(choice, level) for choice, levels in plan.choices.items() for level in levels]
+    new = [(choice, level) for choice, level in known if level != plan.choices[choice][0]]
+    gaps = [Curve(x=[-0.5, len(new) - 0.5], y=[0.0, 0.0], style=_AXIS)]
+    shares: list[Curve] = []
+    styles = styles_of({name: arm.loss for name, arm in plan.families.items()})
+    for place, family in enumerate(changes):
+        shift = 0.2 * (place - (len(changes) - 1) / 2)
+        for curves, kind, names in ((gaps, "gap", new), (shares, "ahead", known)):
+            found = [quantities[f"{family}.{kind}.{choice}.{level}"] for choice, level in names]
+            curves.append(
+                Curve(
+                    label=plan.families[family].label, style=styles[family],
+                    x=[at + shift for at in range(len(names))], y=[each.value for each in found],
+                    low=[each.interval.low for each in found],
+                    high=[each.interval.high for each in found], bars=True, line=False,
+                )
+            )  # fmt: skip
+    reference = plan.reference_label
+    panels = [
+        Panel(
+            title="What a level adds to the gap", curves=gaps,
+            y_label="points of test accuracy,\n95% interval over universes",
+            ticks=[
+                (f"{_text(level)} for {_text(plan.choices[choice][0])}", float(at))
+                for at, (choice, level) in enumerate(new)
+            ],
+        ),
+        Panel(
+            title=f"Universes with {reference} ahead", curves=shares, percent="shown",
+            y_label="share (%) ahead by a point,\nexact 95% interval",
+            ticks=[(_text(level), float(at)) for at, (_, level) in enumerate(known)],
+        ),
+    ]  # fmt: skip
+    return Drawing(
+        name="choices", caption="What each choice adds to the gap, and how it stands at each level",
+        panels=panels, columns=1, size=(12, 8.5), legend_below=True, title_width=90,
+    )  # fmt: skip

@@ -1,0 +1,82 @@
+"""A study's ``choices``, crossed: a condition for each universe, or for those that are listed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+from losslab.report.parsing import Strict, parse
+from losslab.text import nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelSpec(Strict):
+    """An entry under one of a study's ``choices``."""
+
+    overrides: list[str]  # that make it
+    # what the grid of every arm, or of some, is multiplied by
+    times: float | dict[str, float] = 1.0
+
+
+def cross(
+    choices: Any, arms: Mapping[str, Any], listed: Sequence[str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return a study's conditions: every combination of a level of each choice.
+
+    The grid of an arm is its own, times what the levels say, with two significant digits.
+
+    Args:
+        choices: Name to levels, each a name and a :class:`LevelSpec`; the first level is the usual.
+        arms: Name to an arm, with its grid.
+        listed: Only these universes, such as ``"010"``: for each choice the number of its level
+            from 0. So a balanced fraction of a large cross can be given.
+
+    Raises:
+        ValueError: A level or a universe that there is not.
+
+    >>> batch = {"small": {"overrides": ["trainer.batch_size=32"]},
+    ...          "large": {"overrides": ["trainer.batch_size=256"], "times": 2.0}}
+    >>> cross({"batch": batch}, {"mse": {"values": [0.1]}}, ["1"])["large"]["values"]
+    {'mse': [0.2]}
+    """
+    parsed = parse(dict[str, dict[str, LevelSpec]], choices, "study.choices")
+    for choice, levels in parsed.items():
+        for level, about in levels.items():
+            for arm in set(about.times) - set(arms) if isinstance(about.times, dict) else ():
+                known = f"{nearest(arm, arms)}; the arms are {', '.join(arms)}"
+                raise ValueError(f"study.choices.{choice}.{level}.times names {arm!r}{known}")
+    for name in (name for name, arm in arms.items() if not arm.get("values")):
+        raise ValueError(f"study.arms.{name}.values is missing; give the grid that choices change")
+    crossed = {
+        "".join(str(number) for number, _ in places): [level for _, level in places]
+        for places in product(*(list(enumerate(levels)) for levels in parsed.values()))
+    }
+    for code in (code for code in listed or () if code not in crossed):
+        rule = f"give {len(parsed)} digits, for each of {', '.join(parsed)} a level's number from 0"
+        raise ValueError(f"study.universes has {code!r}; {rule}")
+    return {
+        "-".join(levels): _condition(dict(zip(parsed, levels, strict=True)), parsed, arms)
+        for code, levels in crossed.items()
+        if listed is None or code in listed
+    }
+
+
+def _condition(
+    chosen: dict[str, str], parsed: Mapping[str, Mapping[str, LevelSpec]], arms: Mapping[str, Any]
+) -> dict[str, Any]:
+    levels = [parsed[choice][level] for choice, level in chosen.items()]
+
+    def factor(arm: str) -> float:
+        times = (level.times for level in levels)
+        return prod(each.get(arm, 1.0) if isinstance(each, dict) else each for each in times)
+
+    return {
+        "label": ", ".join(chosen.values()).replace("_", " "),
+        "overrides": [text for level in levels for text in level.overrides],
+        "values": {
+            name: [float(f"{value * factor(name):.2g}") for value in arm["values"]]
+            for name, arm in arms.items()
+        },
+        "choices": chosen,
+    }
