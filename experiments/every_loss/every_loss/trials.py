@@ -83,7 +83,7 @@ def trials(
     A trial is a run at a rate of the grid, the same for all losses, with one of the seeds; of n
     trials that of the highest validation accuracy counts, by its test accuracy, averaged over all
     draws of n trials (:func:`after`). Intervals come from drawing seeds, together for all losses,
-    and test examples.
+    and test examples. Budgets of more trials than a loss has runs are left out.
 
     Quantities: ``<loss>_<n>``; ``<loss>_<n>_less``, less that of ``against``; ``<loss>_rank`` after
     the last budget; ``behind_<n>``, the median over losses of how far they are behind the best, and
@@ -356,8 +356,8 @@ def _curves(
     """Draw accuracy against the number of trials, six losses a panel, in the order of ranks."""
     panels = []
     x = [float(n) for n in counts]
-    error = 100 * (1 - value)
-    low, high = 100 * (1 - np.quantile(drawn, (0.975, 0.025), axis=0))
+    error = 1 - value
+    low, high = 1 - np.quantile(drawn, (0.975, 0.025), axis=0)
     for start in range(0, len(order), 6):
         curves = [
             Curve(
@@ -371,7 +371,7 @@ def _curves(
             Panel(
                 title=f"Ranks {start + 1} to {min(start + 6, len(order))}",
                 x_label="trials", curves=curves, x_log=True, y_log=True, ticks="values",
-                y_label="" if start % 12 else "test error (%)",
+                y_label="" if start % 12 else "test error (%)", percent="shown",
             )
         )  # fmt: skip
     return Drawing(

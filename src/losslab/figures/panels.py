@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from losslab.figures.canvas import INK, MUTED, new_figure, round_steps, save, styled, wrap
 from losslab.figures.drawing import Cells, Curve, Drawing, Field, Panel
@@ -102,8 +102,10 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int, alike: Sequence[Panel]
     elif panel.percent == "shown":
         if panel.y_from is not None:
             axis.set_ylim(panel.y_from, _top(panel.y_from, alike))
-        axis.yaxis.set_major_locator(round_steps())
+        locator = LogLocator(subs=(1, 2, 5)) if panel.y_log else round_steps()
+        axis.yaxis.set_major_locator(locator)
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
     # A colour bar takes its room from the panel's.
     axis.set_title(wrap(panel.title, min(title_width, 44 if panel.field is None else 32)))
     axis.set(xlabel=panel.x_label, ylabel=panel.y_label)
