@@ -102,3 +102,68 @@ def focal_weight(p: Tensor, gamma: float) -> Tensor:
 def gradient_hinge(z: Tensor, y: Tensor) -> Tensor:
     violated = ((z > (z * y).sum(1, keepdim=True) - 1) & (y == 0)).to(z.dtype)
     return violated - violated.sum(1, keepdim=True) * y
+
+
+def naive_binary(z: Row, y: Row) -> float:
+    pairs = zip(sigmoid(z), sigmoid([-value for value in z]), y, strict=True)
+    return -sum(yi * math.log(on) + (1 - yi) * math.log(off) for on, off, yi in pairs)
+
+
+def naive_symmetric(z: Row, y: Row, alpha: float, beta: float, floor: float) -> float:
+    logs = [max(math.log(yi), floor) if yi > 0 else floor for yi in y]
+    reverse = -sum(pi * li for pi, li in zip(softmax(z), logs, strict=True))
+    return alpha * naive_cross_entropy(z, y) + beta * reverse
+
+
+def gradient_symmetric(alpha: float, beta: float, floor: float):
+    def gradient(z: Tensor, y: Tensor) -> Tensor:
+        reverse = through_softmax(z.softmax(1), y.log().clamp_min(floor))
+        return alpha * (z.softmax(1) - y) - beta * reverse
+
+    return gradient
+
+
+def directed(z: Row, temperature: float) -> Row:
+    length = math.sqrt(sum(value**2 for value in z)) or 1.0
+    return [value / (temperature * length) for value in z]
+
+
+def gradient_directed(temperature: float):
+    def gradient(z: Tensor, y: Tensor) -> Tensor:
+        length = z.norm(dim=1, keepdim=True)
+        g = ((z / (temperature * length)).softmax(1) - y) / (temperature * length)
+        return g - (g * z).sum(1, keepdim=True) * z / length**2
+
+    return gradient
+
+
+def tempered_softmax(z: Row, t: float) -> Row:
+    """Return exp_t(z − λ), λ by bisection between where the sum is at least and at most 1."""
+    low, high = max(z), max(z) + (len(z) ** (t - 1) - 1) / (t - 1)
+    for _ in range(200):
+        middle = (low + high) / 2
+        p = [(1 + (t - 1) * (middle - value)) ** (1 / (1 - t)) for value in z]
+        low, high = (middle, high) if sum(p) > 1 else (low, middle)
+    return p
+
+
+def naive_bi_tempered(t1: float, t2: float):
+    def log(x: float) -> float:
+        return (x ** (1 - t1) - 1) / (1 - t1)
+
+    def loss(z: Row, y: Row) -> float:
+        return sum(
+            yi * (log(yi) - log(pi)) - (yi ** (2 - t1) - pi ** (2 - t1)) / (2 - t1)
+            for pi, yi in zip(tempered_softmax(z, t2), y, strict=True)
+        )
+
+    return loss
+
+
+def gradient_bi_tempered(t1: float, t2: float):
+    def gradient(z: Tensor, y: Tensor) -> Tensor:
+        p = torch.tensor([tempered_softmax(row, t2) for row in z.tolist()], dtype=z.dtype)
+        v, e = p ** (t2 - t1) * (p - y), p**t2 / (p**t2).sum(1, keepdim=True)
+        return v - e * v.sum(1, keepdim=True)
+
+    return gradient

@@ -10,18 +10,25 @@ from torch import Tensor
 
 from by_hand import (
     Row,
+    directed,
     expected,
     focal_weight,
+    gradient_bi_tempered,
     gradient_cross_entropy,
+    gradient_directed,
     gradient_hinge,
     gradient_squared,
+    gradient_symmetric,
     gradient_weighted,
     log_softmax,
+    naive_bi_tempered,
+    naive_binary,
     naive_cross_entropy,
     naive_hinge,
     naive_kl,
     naive_squared,
     naive_squentropy,
+    naive_symmetric,
     sigmoid,
     softmax,
     through_softmax,
@@ -109,6 +116,41 @@ def focal(gamma: float) -> LossCase:
         partial(losses.Focal, gamma),
         expected(lambda z, i: -((1 - softmax(z)[i]) ** gamma) * log_softmax(z)[i]),
         gradient_weighted(partial(focal_weight, gamma=gamma)),
+        convex=False,
+        perfect=(60.0, -60.0),
+    )
+
+
+def poly(epsilon: float) -> LossCase:
+    return LossCase(
+        f"poly_loss epsilon={epsilon:g}",
+        partial(losses.PolyLoss, epsilon),
+        expected(lambda z, i: epsilon * (1 - softmax(z)[i]) - log_softmax(z)[i]),
+        gradient_weighted(lambda p: 1 + epsilon * p),
+        convex=epsilon <= 1,
+        perfect=(60.0, -60.0),
+    )
+
+
+def taylor(order: int) -> LossCase:
+    terms = range(1, order + 1)
+    return LossCase(
+        f"taylor_cross_entropy order={order}",
+        partial(losses.TaylorCrossEntropy, order),
+        expected(lambda z, i: sum((1 - softmax(z)[i]) ** n / n for n in terms)),
+        gradient_weighted(lambda p: 1 - (1 - p) ** order),
+        convex=False,
+        perfect=(60.0, -60.0),
+        upper=lambda K: sum(1 / n for n in terms),
+    )
+
+
+def symmetric(alpha: float, beta: float, floor: float) -> LossCase:
+    return LossCase(
+        f"symmetric_cross_entropy alpha={alpha:g}",
+        partial(losses.SymmetricCrossEntropy, alpha, beta, floor),
+        partial(naive_symmetric, alpha=alpha, beta=beta, floor=floor),
+        gradient_symmetric(alpha, beta, floor),
         convex=False,
         perfect=(60.0, -60.0),
     )
@@ -204,6 +246,38 @@ LOSSES = (
         convex=True,
         perfect=(60.0, 60.0),  # every class at once: nothing asks the others to be low
         shift_invariant=False,
+    ),
+    LossCase(
+        "binary_cross_entropy",
+        losses.BinaryCrossEntropy,
+        naive_binary,
+        lambda z, y: z.sigmoid() - y,
+        convex=True,
+        perfect=(60.0, -60.0),
+        shift_invariant=False,
+    ),
+    LossCase(
+        "logit_normalization",
+        losses.LogitNormalization,
+        lambda z, y: naive_cross_entropy(directed(z, 0.04), y),
+        gradient_directed(0.04),
+        convex=False,
+        perfect=None,
+        shift_invariant=False,
+    ),
+    poly(1.0),
+    poly(2.0),
+    symmetric(0.5, 2.0, -3.0),
+    taylor(1),
+    taylor(3),
+    LossCase(
+        "bi_tempered",
+        partial(losses.BiTempered, 0.5, 1.2),
+        naive_bi_tempered(0.5, 1.2),
+        gradient_bi_tempered(0.5, 1.2),
+        convex=False,
+        perfect=None,
+        upper=lambda K: 2.0,
     ),
 )
 

@@ -162,6 +162,56 @@ def test_generalized_cross_entropy_at_one_is_half_the_absolute_error():
     )
 
 
+@pytest.mark.parametrize("target", [LABELS, SOFT_TARGET], ids=["labels", "soft"])
+def test_binary_cross_entropy_is_torchs_times_the_number_of_classes(target):
+    distribution = ONE_HOT if target.dim() == 1 else target
+    reference = nn.BCEWithLogitsLoss()
+    agree(losses.BinaryCrossEntropy(), target, lambda z: 5 * reference(z, distribution))
+
+
+@pytest.mark.parametrize("target", [LABELS, SOFT_TARGET], ids=["labels", "soft"])
+@pytest.mark.parametrize(
+    ("loss", "tolerance"),
+    [
+        (losses.PolyLoss(0.0), 1e-12),
+        (losses.TaylorCrossEntropy(20_000), 1e-2),
+        (losses.SymmetricCrossEntropy(1.0, 1e-12), 1e-9),
+    ],
+    ids=repr,
+)
+def test_limits_are_cross_entropy(loss, tolerance, target):
+    cross_entropy = losses.CrossEntropy()
+    agree(loss, target, lambda z: cross_entropy(z, target), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("target", [LABELS, SOFT_TARGET], ids=["labels", "soft"])
+def test_the_limit_of_bi_tempered_is_the_divergence(target):
+    kl, tolerance = losses.KLDivergence(), {"rtol": 1e-7, "atol": 1e-7}
+    agree(losses.BiTempered(1 - 1e-9, 1 + 1e-9), target, lambda z: kl(z, target), **tolerance)
+
+
+def test_normalized_logits_are_cross_entropys_of_unit_vectors_and_have_no_length():
+    unit = nn.functional.normalize
+    reference = nn.CrossEntropyLoss()
+    loss = losses.LogitNormalization(0.5)
+    agree(loss, LABELS, lambda z: reference(unit(z, dim=1) / 0.5, LABELS))
+    assert_close(loss(10 * LOGITS, LABELS), loss(LOGITS, LABELS))
+    zero = torch.zeros(1, 3, requires_grad=True)
+    loss(zero, torch.tensor([0])).backward()
+    assert_close(zero.grad, torch.tensor([[-4 / 3, 2 / 3, 2 / 3]]))
+
+
+@pytest.mark.parametrize("t2", [1.001, 1.2, 2.0, 4.0])
+@pytest.mark.parametrize("scale", [0.1, 3.0, 300.0])
+def test_tempered_probabilities_sum_to_one(t2, scale):
+    """Where p meets a soft target the divergence is 0 and its gradient too."""
+    logits, _ = draw(num_classes=1000, scale=scale)
+    log_p = losses.functional._tempered_log_softmax(logits, t2)
+    assert_close(log_p.exp().sum(1), torch.ones(7).double(), rtol=0, atol=1e-12)
+    values = losses.BiTempered(0.5, t2, reduction="none")(logits, log_p.exp())
+    assert_close(values, torch.zeros(7).double(), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
 def test_focal_gradient_where_the_network_is_certain(gamma):
     logits = torch.tensor([[200.0, 0.0], [20.0, 0.0]], requires_grad=True)

@@ -95,6 +95,8 @@ function logSoftmax(z) {
 const softmax = (z) => logSoftmax(z).map((each) => each.exp());
 /** −log p_y. */
 const surprise = (z) => logSoftmax(z)[0].times(-1);
+/** log(1 + e^x), safe for large x. */
+const softplus = (x) => logSoftmax([jet(0), x])[0].times(-1);
 /** k (a_y − M)² + Σ_{i≠y} a_i². */
 const squares = (a, k = 1, M = 1) =>
   sum([a[0].minus(M).square().times(k), a[1].square(), a[2].square()]);
@@ -133,6 +135,28 @@ const LOSSES = {
     return wrong.power(gamma).times(log_p).times(-1);
   },
   multiclass_hinge: (z) => sum([z[1], z[2]].map((each) => each.minus(z[0]).plus(1).relu())),
+  binary_cross_entropy: (z) => sum([z[0].times(-1), z[1], z[2]].map(softplus)),
+  logit_normalization: (z) => {
+    const square = sum(z.map((each) => each.square()));
+    const length = square.value > 0 ? square.power(0.5) : jet(1);
+    return surprise(z.map((each) => each.times(length.times(0.04).power(-1))));
+  },
+  poly_loss: (z) => surprise(z).minus(logSoftmax(z)[0].expm1()),
+  symmetric_cross_entropy: (z) => surprise(z).times(0.1).minus(logSoftmax(z)[0].expm1().times(4)),
+  taylor_cross_entropy: (z) => {
+    const wrong = logSoftmax(z)[0].expm1().times(-1);
+    return wrong.plus(wrong.square().over(2));
+  },
+  bi_tempered: (z) => { // t1 = 0.8, t2 = 1.2
+    let lambda = jet(Math.max(...z.map((each) => each.value)));
+    const powers = (n) => z.map((each) => lambda.minus(each).times(0.2).plus(1).power(n));
+    // Newton's method; the last steps give the derivatives, too.
+    for (let step = 0; step < 8; step++) {
+      const total = sum(powers(-5)), slope = sum(powers(-6));
+      lambda = lambda.plus(total.power(1.2).minus(total).times(slope.power(-1)).over(0.2));
+    }
+    return sum(powers(-6)).minus(1).over(1.2).minus(powers(-1)[0].minus(1).over(0.2));
+  },
 };
 
 /**

@@ -5,7 +5,7 @@ A figure is described as plain data, a :class:`Drawing`, and drawn by ``losslab.
 matplotlib, which takes a second.
 """
 
-from losslab.figures.drawing import Curve, Drawing, Field, Panel
+from losslab.figures.drawing import Cells, Curve, Drawing, Field, Panel
 from losslab.figures.styles import LOSS_STYLES, Style, styles_of
 
-__all__ = ["LOSS_STYLES", "Curve", "Drawing", "Field", "Panel", "Style", "styles_of"]
+__all__ = ["LOSS_STYLES", "Cells", "Curve", "Drawing", "Field", "Panel", "Style", "styles_of"]

@@ -36,6 +36,17 @@ class Field:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cells:
+    """A table of numbers, each in a shade: the darker, the larger."""
+
+    rows: list[str]  # their names
+    columns: list[str]
+    values: list[list[float]]  # a list a row; those that round to 0 are not written
+    label: str  # what they are, with the unit
+    darkest: float  # the number from which on all are as dark
+
+
+@dataclass(frozen=True, kw_only=True)
 class Panel:
     """One pair of axes."""
 
@@ -47,6 +58,7 @@ class Panel:
     y_log: bool = False
     diagonal: bool = False  # both axes go from 0 to 1, and a thin line marks where they are equal
     field: Field | None = None  # behind the curves
+    cells: Cells | None = None  # in place of curves
     # Shares in percent on the vertical axis: from 0 to 100, or only where the curves are.
     percent: Literal["whole", "shown"] | None = None
     y_from: float | None = None  # where the vertical axis begins, if not by ``percent``

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from losslab.figures.canvas import MUTED, new_figure, round_steps, save, styled, wrap
-from losslab.figures.drawing import Curve, Drawing, Field, Panel
+from losslab.figures.canvas import INK, MUTED, new_figure, round_steps, save, styled, wrap
+from losslab.figures.drawing import Cells, Curve, Drawing, Field, Panel
 from losslab.figures.styles import LOSS_STYLES, Style, styles_of
 
 _WIDTH, _HEIGHT = 4.6, 4.2
@@ -102,12 +102,17 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int, alike: Sequence[Panel]
     elif panel.percent == "shown":
         if panel.y_from is not None:
             axis.set_ylim(panel.y_from, _top(panel.y_from, alike))
-        axis.yaxis.set_major_locator(round_steps())
+        locator = LogLocator(subs=(1, 2, 5)) if panel.y_log else round_steps()
+        axis.yaxis.set_major_locator(locator)
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
     # A colour bar takes its room from the panel's.
     axis.set_title(wrap(panel.title, min(title_width, 44 if panel.field is None else 32)))
     axis.set(xlabel=panel.x_label, ylabel=panel.y_label)
-    axis.grid(axis="y")
+    if panel.cells is None:
+        axis.grid(axis="y")
+    else:
+        _cells(axis, panel.cells)
 
 
 def _top(y_from: float, panels: Sequence[Panel]) -> float:
@@ -182,6 +187,19 @@ def _field(axis: Axes, field: Field) -> None:
     else:
         bar.ax.yaxis.set_ticks(levels[::2], [f"{level:.2g}" for level in levels[::2]])
         bar.ax.yaxis.set_ticks([], minor=True)
+
+
+def _cells(axis: Axes, cells: Cells) -> None:
+    image = axis.imshow(cells.values, cmap="Blues", vmin=0, vmax=cells.darkest, aspect="auto")
+    axis.set_xticks(range(len(cells.columns)), cells.columns, rotation=90)
+    axis.set_yticks(range(len(cells.rows)), cells.rows)
+    for row, values in enumerate(cells.values):
+        for column, value in enumerate(values):
+            text = f"{value:.0f}".replace("-", "−")
+            color = "white" if value > cells.darkest / 2 else INK
+            shown = "" if text in ("0", "−0") else text
+            axis.text(column, row, shown, color=color, ha="center", va="center", fontsize=7)
+    axis.figure.colorbar(image, ax=axis, label=cells.label, shrink=0.8)
 
 
 def _percent_axis(axis: Axis) -> None:

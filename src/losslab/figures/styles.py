@@ -45,6 +45,13 @@ LOSS_STYLES: Mapping[str, Style] = {
     "generalized_cross_entropy": Style(SKY, ">", DASHED),
     "focal": Style(PURPLE, "*", DASH_DOT),
     "multiclass_hinge": Style(GREEN, "X", SOLID),
+    "symmetric_cross_entropy": Style(ORANGE, "<", DOTTED),
+    "taylor_cross_entropy": Style(BLUE, ">", SOLID),
+    "bi_tempered": Style(ORANGE, "h", SOLID),
+    # reweighted, normalised, one against the rest
+    "poly_loss": Style(GREEN, "p", DASHED),
+    "logit_normalization": Style(BLUE, "D", LONG_DASH),
+    "binary_cross_entropy": Style(ORANGE, "o", DASHED),
 }
 
 _OTHERS = [

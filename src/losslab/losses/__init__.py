@@ -6,11 +6,17 @@ indices or ``(N, K)`` probabilities, reduced by ``reduction="mean" | "sum" | "no
 """
 
 from losslab.losses.alternatives import (
+    BinaryCrossEntropy,
+    BiTempered,
     Focal,
     GeneralizedCrossEntropy,
+    LogitNormalization,
     MeanAbsoluteError,
     MulticlassHinge,
+    PolyLoss,
     Squentropy,
+    SymmetricCrossEntropy,
+    TaylorCrossEntropy,
 )
 from losslab.losses.base import Loss
 from losslab.losses.gradient_swap import GradientSwap
@@ -28,6 +34,8 @@ from losslab.losses.squared_error import SquaredError
 
 __all__ = [
     "MAP",
+    "BiTempered",
+    "BinaryCrossEntropy",
     "CrossEntropy",
     "Decomposition",
     "FlatPrior",
@@ -37,13 +45,17 @@ __all__ = [
     "GradientSwap",
     "KLDivergence",
     "LaplacePrior",
+    "LogitNormalization",
     "Loss",
     "MeanAbsoluteError",
     "MulticlassHinge",
     "NegativeLogLikelihood",
+    "PolyLoss",
     "Prior",
     "SquaredError",
     "Squentropy",
+    "SymmetricCrossEntropy",
+    "TaylorCrossEntropy",
     "Terms",
     "UnnormalizedCrossEntropy",
     "cross_entropy",

@@ -3,6 +3,7 @@
 The classes of the same names say more; :class:`losslab.losses.Loss` has the shapes and symbols.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -15,6 +16,8 @@ ClassReduction = Literal["mean", "sum"]
 
 # No label has this value, so that torch ignores none in silence (its default skips −100).
 _IGNORE_NOTHING = torch.iinfo(torch.int64).min
+# One more than float64 needs with 1,000 classes, t = 4 and logits of any size.
+_NEWTON_STEPS = 8
 
 
 def cross_entropy(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -106,20 +109,99 @@ def mean_absolute_error(logits: Tensor, target: Tensor) -> Tensor:
 
 def generalized_cross_entropy(logits: Tensor, target: Tensor, *, q: float = 0.7) -> Tensor:
     """Σ y (1 − p^q)/q, through expm1(q log p), which stays exact as q → 0."""
-    logits, target = prepare(logits, target)
-    if target.dim() == 2:
-        return (target * torch.expm1(q * logits.log_softmax(1))).sum(1) / -q
-    return torch.expm1(-q * cross_entropy(logits, target)) / -q
+    return _of_surprise(lambda surprise: torch.expm1(-q * surprise) / -q, logits, target)
 
 
 def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0) -> Tensor:
     """−Σ y (1 − p)^γ log p."""
+
+    def values(surprise: Tensor) -> Tensor:
+        # 1 − p may round to 0, where the slope of a power below 1 is infinite and ∞·0 is nan.
+        wrong = (-torch.expm1(-surprise)).clamp_min(torch.finfo(surprise.dtype).tiny)
+        return wrong.pow(gamma) * surprise
+
+    return _of_surprise(values, logits, target)
+
+
+def poly_loss(logits: Tensor, target: Tensor, *, epsilon: float = 1.0) -> Tensor:
+    """Σ y (ε (1 − p) − log p)."""
+    return _of_surprise(lambda s: s - epsilon * torch.expm1(-s), logits, target)
+
+
+def taylor_cross_entropy(logits: Tensor, target: Tensor, *, order: int = 2) -> Tensor:
+    """Σ y Σ_{n=1}^t (1 − p)^n/n, t the order: the first terms of −log p."""
+
+    def values(surprise: Tensor) -> Tensor:
+        wrong, total = -torch.expm1(-surprise), torch.zeros_like(surprise)
+        for n in range(order, 0, -1):
+            total = wrong * (1.0 / n + total)
+        return total
+
+    return _of_surprise(values, logits, target)
+
+
+def symmetric_cross_entropy(
+    logits: Tensor, target: Tensor, *, alpha: float = 0.1, beta: float = 1.0, floor: float = -4.0
+) -> Tensor:
+    """−α Σ y log p − β Σ p max(log y, A), A the floor."""
     logits, target = prepare(logits, target)
-    surprise = -logits.log_softmax(1) if target.dim() == 2 else cross_entropy(logits, target)
-    # 1 − p may round to 0, where the slope of a power below 1 is infinite and ∞·0 is nan.
-    wrong = (-torch.expm1(-surprise)).clamp_min(torch.finfo(surprise.dtype).tiny)
-    values = wrong.pow(gamma) * surprise
-    return (target * values).sum(1) if target.dim() == 2 else values
+    surprise = cross_entropy(logits, target)
+    if target.dim() == 2:
+        reverse = -(logits.softmax(1) * target.log().clamp_min(floor)).sum(1)
+    else:  # −A (1 − p_y)
+        reverse = floor * torch.expm1(-surprise)
+    return alpha * surprise + beta * reverse
+
+
+def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """−Σ y log σ(z) + (1 − y) log σ(−z)."""
+    logits, target = prepare(logits, target)
+    y = target if target.dim() == 2 else _one_hot(target, logits)
+    log_sigmoid = nn.functional.logsigmoid
+    return -(y * log_sigmoid(logits) + (1.0 - y) * log_sigmoid(-logits)).sum(1)
+
+
+def logit_normalization(logits: Tensor, target: Tensor, *, temperature: float = 0.04) -> Tensor:
+    """Cross-entropy of z/(τ ‖z‖), τ the temperature; of 0 for z = 0."""
+    logits, target = prepare(logits, target)
+    squares = logits.square().sum(1, keepdim=True)
+    # The root's slope at 0 is infinite, and ∞·0 is nan.
+    lengths = torch.where(squares > 0, squares, 1.0).sqrt()
+    return cross_entropy(logits / (temperature * lengths), target)
+
+
+def bi_tempered(logits: Tensor, target: Tensor, *, t1: float = 0.8, t2: float = 1.2) -> Tensor:
+    """Σ y (log_t1 y − log_t1 p) − (y^(2 − t1) − p^(2 − t1))/(2 − t1), p = exp_t2(z − λ)."""
+    logits, target = prepare(logits, target)
+    log_p = _tempered_log_softmax(logits, t2)
+    y = target if target.dim() == 2 else _one_hot(target, logits)
+    log_y = y.clamp_min(torch.finfo(y.dtype).tiny).log()
+    values = y * (_tempered_log(log_y, t1) - _tempered_log(log_p, t1))
+    masses = ((2.0 - t1) * log_p).exp() - ((2.0 - t1) * log_y).exp()
+    return (values + masses / (2.0 - t1)).sum(1)
+
+
+def _tempered_log(log: Tensor, t: float) -> Tensor:
+    """Return log_t x = (x^(1 − t) − 1)/(1 − t), given log x; t ≠ 1."""
+    return torch.expm1((1.0 - t) * log) / (1.0 - t)
+
+
+def _tempered_log_softmax(logits: Tensor, t: float) -> Tensor:
+    """Return log p, p = exp_t(z − λ), λ such that it sums to 1; t > 1: ``(N, K) -> (N, K)``.
+
+    With s(λ) = Σ exp_t(z − λ), s^(1 − t) is concave and nearly linear in λ, so that Newton's method
+    for s^(1 − t) = 1, begun at the largest logit, rises to λ without passing it. The gradient is
+    that of the last two steps, which have first and second derivatives as λ has them.
+    """
+    fixed = logits.detach()
+    normalizer = fixed.amax(1, keepdim=True)
+    for step in range(_NEWTON_STEPS):
+        z = fixed if step < _NEWTON_STEPS - 2 else logits
+        log_p = torch.log1p((t - 1.0) * (normalizer - z)) / (1.0 - t)
+        total = log_p.exp().sum(1, keepdim=True)
+        rise = total * torch.expm1((t - 1.0) * total.log()) / (t - 1.0)
+        normalizer = normalizer + rise / (t * log_p).exp().sum(1, keepdim=True)
+    return torch.log1p((t - 1.0) * (normalizer - logits)) / (1.0 - t)
 
 
 def multiclass_hinge(logits: Tensor, target: Tensor) -> Tensor:
@@ -157,3 +239,19 @@ def _pick(values: Tensor, labels: Tensor) -> Tensor:
         return values.gather(1, labels.unsqueeze(1))
     except (IndexError, RuntimeError) as error:
         raise label_error(error, labels, values.shape[1]) from error
+
+
+def _one_hot(labels: Tensor, logits: Tensor) -> Tensor:
+    """Return labels ``(N,)`` as probabilities like the logits, ``(N, K)``."""
+    try:
+        return torch.zeros_like(logits).scatter(1, labels.unsqueeze(1), 1.0)
+    except (IndexError, RuntimeError) as error:
+        raise label_error(error, labels, logits.shape[1]) from error
+
+
+def _of_surprise(values: Callable[[Tensor], Tensor], logits: Tensor, target: Tensor) -> Tensor:
+    """Return Σ y f(−log p) for an elementwise f."""
+    logits, target = prepare(logits, target)
+    if target.dim() == 2:
+        return (target * values(-logits.log_softmax(1))).sum(1)
+    return values(cross_entropy(logits, target))

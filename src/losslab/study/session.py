@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 IN_REPOSITORY = (
     "common_mistakes",
     "edge",
+    "every_loss",
     "identities",
     "lost_classes",
     "throughput",

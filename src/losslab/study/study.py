@@ -150,7 +150,7 @@ class Study:
     factorials: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, Any] = field(default_factory=dict)  # SetSpec by name: only for measures
     # name to a node whose ``_target_`` takes the sets that it ``needs``; those of arms are their
-    # confirming runs, ``<arm>`` at its own value and ``<arm>:reference``
+    # confirming runs, ``<arm>`` at its own value and ``<arm>:reference``, and ``<arm>:grid``
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
     claims: list[Any] = field(default_factory=list)  # Claim, about differences or quantities
 
@@ -350,7 +350,7 @@ class Study:
     ) -> None:
         """Refuse sets of runs that there are not, and metrics that no configuration can record."""
         known = [*sets, *cells]
-        known += [f"{cell}:{rate}" for cell in cells for rate in plan.rates if rate != "own"]
+        known += [f"{c}:{of}" for c in cells for of in (*plan.rates, "grid") if of != "own"]
         metrics = [(f"claim {claim.id}", claim.metric) for claim in self.claims if claim.metric]
         metrics += [("study.select", self.select)] * bool(self.arms)
         for name, node in self.measures.items():
@@ -384,12 +384,16 @@ class Study:
         """Run the grid of some arms, choose, and run them on fresh seeds."""
         ready = [cell for cell in cells if cell.start is None or cell.start in plan.chosen]
         grid: list[Point] = [(cell, None, value) for cell in ready for value in cell.values]
-        plan, _, failed = self.do(session, plan, "tune", grid)
+        plan, tuning, failed = self.do(session, plan, "tune", grid)
+        grids = {
+            f"{cell.name}:grid": [run for v in cell.values for run in tuning[f"{cell.name}:{v}"]]
+            for cell in ready
+        }
         tuned = report.select(report.tuning_points(plan, report.load_runs(session.root)))
         plan = replace(plan, chosen={arm: choice.value for arm, choice in tuned.items()})
         points = self.confirming(cells, plan.chosen)
         plan, confirmed, more = self.do(session, plan, "confirm", points)
-        return plan, confirmed, failed + more
+        return plan, grids | confirmed, failed + more
 
     def confirming(self, cells: Iterable[Cell], chosen: Mapping[str, float]) -> list[Point]:
         """Return the points at which cells are confirmed, given every cell's chosen value."""
