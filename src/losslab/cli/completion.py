@@ -23,9 +23,7 @@ _OF_TRAIN = ("--cfg", "--config-dir", "--dry-run", "--help", "--info", "--multir
 def completions(commands: Mapping[str, Callable[[list[str]], int]], line: str) -> list[str]:
     """Return what the last word of a line may become; it prints nothing and never fails.
 
-    Args:
-        commands: By name; each prints its flags when it is asked for help.
-        line: As far as it is typed.
+    Each of the ``commands`` prints its flags when it is asked for help.
     """
     _, *words = line.split(" ")
     *before, typed = words or [""]
@@ -140,11 +138,8 @@ def _folders(typed: str) -> list[str]:
 
 def _metrics(words: Sequence[str]) -> list[str]:
     """Return the metrics of a run in a folder among the words."""
-    for folder in (Path(word) for word in words if not word.startswith("-")):
-        for depth in ("summary.json", "*/summary.json", "*/*/summary.json", "*/*/*/summary.json"):
-            for path in folder.glob(depth):
-                try:
-                    return sorted(tag for tag in json.loads(path.read_text("utf-8")) if "/" in tag)
-                except (OSError, ValueError, TypeError):
-                    break
+    folders = [Path(word) for word in words if not word.startswith("-")]
+    for above in ("", "*/", "*/*/", "*/*/*/"):
+        for path in (path for folder in folders for path in folder.glob(f"{above}summary.json")):
+            return sorted(tag for tag in json.loads(path.read_text("utf-8")) if "/" in tag)
     return []

@@ -142,10 +142,8 @@ def build(
         num_train = resolve_size(train_size, len(train[1]), least=kept, name="train_size")
         train = train[0][:num_train], train[1][:num_train]
     train_images, clean = train
-    noise = generator(split_seed, "label_noise")
-    labels = symmetric_noise(
-        clean, share=label_noise, num_classes=len(class_names), generator=noise
-    )
+    noise, count = generator(split_seed, "label_noise"), len(class_names)
+    labels = symmetric_noise(clean, share=label_noise, num_classes=count, generator=noise)
     mean, std = _channel_statistics(train_images)
     channels, height, width = train_images.shape[1:]
     return Dataset(

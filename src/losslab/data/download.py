@@ -32,19 +32,12 @@ def torchvision(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Published(ABC):
-    """A published data set under a torchvision root.
+    """A published data set under a torchvision root."""
 
-    Attributes:
-        name: losslab's name.
-        torchvision_name: Of torchvision's class, which downloads it.
-        folder: Below the root, where the archives belong.
-        archives: Their file names.
-    """
-
-    name: str
-    torchvision_name: str
-    folder: str
-    archives: tuple[str, ...]
+    name: str  # losslab's
+    torchvision_name: str  # of torchvision's class, which downloads it
+    folder: str  # below the root, where the archives belong
+    archives: tuple[str, ...]  # their file names
 
     @abstractmethod
     def find(self, root: Path) -> tuple[list[Path], list[str]]:

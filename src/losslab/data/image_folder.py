@@ -254,31 +254,16 @@ def _read(train: Classes, test: Classes, *, image_size: int | None, background: 
         first, second = torch.arange(num_train), torch.arange(num_train, len(files))
     else:
         first, second = set_apart(target, max(1, round(len(files) / 10)), "image_folder")
-    digests = [_digest(image) for image in pixels]
+    digests = [hashlib.sha256(image.numpy().data).digest() for image in pixels]
     trained = {digests[index] for index in first.tolist()}
-    both = sum(digests[index] in trained for index in second.tolist())
-    if both:
+    if both := sum(digests[index] in trained for index in second.tolist()):
         notes = (*notes, f"{both} images of the test part are in the training part, too")
     classes: dict[bytes, set[int]] = {}
     for digest, label in zip(digests, labels, strict=True):
         classes.setdefault(digest, set()).add(label)
     several = [index for index, digest in enumerate(digests) if len(classes[digest]) > 1]
     if several:
-        notes = (
-            *notes,
-            f"{len(several)} images are in more than one class, such as {files[several[0]]}",
-        )
-    return Source(
-        "image_folder",
-        pixels[first],
-        target[first],
-        pixels[second],
-        target[second],
-        len(class_names),
-        class_names,
-        notes=notes,
-    )
-
-
-def _digest(image: torch.Tensor) -> bytes:
-    return hashlib.sha256(image.numpy().data).digest()
+        where = f"such as {files[several[0]]}"
+        notes = (*notes, f"{len(several)} images are in more than one class, {where}")
+    parts = (pixels[first], target[first], pixels[second], target[second])
+    return Source("image_folder", *parts, len(class_names), class_names, notes=notes)

@@ -51,9 +51,8 @@ def check_schedule(schedule: Schedule) -> None:
         with reporting(f"schedule: it fails at progress {progress}", then=needs):
             factor = schedule(progress)
         if not is_number(factor) or not 0 <= factor < math.inf:
-            raise ValueError(
-                f"schedule: it gives {factor!r} at progress {progress}; give a number from 0 up"
-            )
+            found = f"schedule: it gives {factor!r} at progress {progress}"
+            raise ValueError(f"{found}; give a number from 0 up")
 
 
 def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
@@ -96,15 +95,8 @@ def dry_run(parts: "Parts") -> frozenset[str]:
             batch = next(parts.loader("train").epoch(0, 0))
             size = min(parts.trainer.probe_size, EXAMPLES)
             probe = probe_of(parts.loader("train").in_order(), size)
-        diagnostic_runner = DiagnosticRunner(
-            {
-                name: getattr(d, "smallest", lambda d=d: d)()
-                for name, d in parts.diagnostics.items()
-            },
-            model=model,
-            objective=objective,
-            probe=probe,
-        )
+        small = {n: getattr(d, "smallest", lambda d=d: d)() for n, d in parts.diagnostics.items()}
+        diagnostic_runner = DiagnosticRunner(small, model=model, objective=objective, probe=probe)
 
         def validate(part: str) -> Evaluation:
             with reporting("model: it fails in evaluation mode"):
@@ -125,14 +117,12 @@ def dry_run(parts: "Parts") -> frozenset[str]:
         trained = Predictions(logits, batch.labels)
         recorded |= step_scalars | _tagged("train", ClassificationSums.of(*trained))
         epoch = TrainingEpoch(trained, batch.labels, batch_size=len(logits), first_step=0)
+        ends = {"val": Predictions(val.logits, val.labels)}
+        ends["test"] = Predictions(test.logits, test.labels)
         found = {"time/examples_per_s"}.union(
             diagnostic_runner.after_epoch(0, recorded, None, False).scalars,
             diagnostic_runner.after_epoch(1, recorded, epoch, True).scalars,
-            diagnostic_runner.after_training(
-                recorded,
-                val=Predictions(val.logits, val.labels),
-                test=Predictions(test.logits, test.labels),
-            ).scalars,
+            diagnostic_runner.after_training(recorded, **ends).scalars,
         )
         if parts.trainer.engine == "stacked":
             loop = Loop(parts.step(), parts.schedule, parts.trainer, parts.loader("train"), None, 0)

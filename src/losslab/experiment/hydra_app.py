@@ -58,7 +58,7 @@ def _run_hydra(arguments: Sequence[str]) -> None:
     # hydra.main reads the command line itself.
     sys.argv = ["losslab", *arguments]
     wrap = hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")
-    before = os.environ.get("HYDRA_FULL_ERROR")
+    before = dict(os.environ)
     # Otherwise Hydra itself prints errors, over many lines, and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -66,7 +66,5 @@ def _run_hydra(arguments: Sequence[str]) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(str(error).splitlines()[0]) from error
     finally:
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
+        del os.environ["HYDRA_FULL_ERROR"]
+        os.environ.update(before)

@@ -16,7 +16,6 @@ from losslab.figures.canvas import INK, MUTED, PALE, SMALL_DPI, SMALL_WIDTH, new
 from losslab.figures.drawing import Curve, Drawing, Field, Panel
 from losslab.figures.panels import draw_panels
 from losslab.figures.styles import LOSS_STYLES, PURPLE, SOLID, VERMILLION, Style
-from losslab.files import read_json
 from losslab.metrics import ClassificationSums, reliability
 from losslab.recording import Run, read_records
 
@@ -29,7 +28,7 @@ _BINS = 50
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of normalisation layers
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Recorded:
     """What one run recorded, in numpy."""
 
@@ -65,20 +64,9 @@ def read_recorded(run: Run) -> Recorded | None:
     curves: dict[str, Columns] = {}
     for record in read_records(files.curves):
         curves |= {name: columns for name, columns in record.items() if name.startswith("why/")}
-    try:
-        names = list(map(str, read_json(files.about_model)["class_names"]))
-    except (ValueError, KeyError, TypeError):  # of an earlier version
-        names = list(map(str, range(logits.shape[1])))
-    return Recorded(
-        seed=run.seed,
-        logits=logits,
-        labels=labels,
-        weights={k: v for k, v in weights.items() if not k.endswith(_STATISTICS)},
-        curves=curves,
-        class_names=names,
-        test_logits=test_logits,
-        test_labels=test_labels,
-    )
+    weights = {name: v for name, v in weights.items() if not name.endswith(_STATISTICS)}
+    names = run.class_names(logits.shape[1])
+    return Recorded(run.seed, logits, labels, weights, curves, names, test_logits, test_labels)
 
 
 def run_images(

@@ -26,12 +26,8 @@ def make_launcher(config: DictConfig) -> Launcher:
 def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title: str) -> None:
     """Train runs; how each ended is in its directory.
 
-    Runs that another process holds are left to it and waited for after all others. Those that it
-    does not finish are taken over.
-
-    Raises:
-        ValueError: The output folder cannot be written to.
-        LauncherError: Workers ended before their runs did.
+    Those that another process holds are waited for, after all others, and taken over if it does not
+    finish them. ``ValueError`` for an output folder that cannot be written to.
     """
     if not runs:
         return

@@ -38,20 +38,14 @@ class Serial(Launcher):
 @final
 @dataclass(frozen=True)
 class Joblib(Launcher):
-    """One worker process per core.
+    """One worker process per core."""
 
-    Attributes:
-        workers: How many; -1 for one per core.
-    """
-
-    workers: int = -1
+    workers: int = -1  # how many; -1 for one per core
 
     def __post_init__(self) -> None:
         if self.workers < 1 and self.workers != -1:
-            raise ValueError(
-                f"launcher.workers={self.workers}; give a number of processes from 1 up, "
-                "or -1 for one per core"
-            )
+            rule = "give a number of processes from 1 up, or -1 for one per core"
+            raise ValueError(f"launcher.workers={self.workers}; {rule}")
 
     @property
     def at_once(self) -> int:

@@ -1,11 +1,8 @@
 """A live progress bar of a sweep, from status files, so that it works with every launcher."""
 
-import json
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
@@ -14,7 +11,7 @@ from rich.table import Column
 from rich.text import Text
 
 from losslab.files import read_json
-from losslab.recording import FINISHED, Run
+from losslab.recording import FINISHED, Run, last_record
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -36,8 +33,8 @@ def counted(items: Iterable[_Item], *, console: Console) -> Iterator[_Item]:
 class SweepProgress:
     """Show runs done, running and failed, the best validation accuracy and the time left.
 
-    The time is that so far over the part that is done, of which runs under way are parts, too. If
-    ``console`` is not a terminal, print one line at the beginning and one at the end.
+    The time so far over the part that is done. No terminal gets a line at the beginning and the
+    end.
     """
 
     def __init__(self, runs: Sequence[Run], *, console: Console, title: str) -> None:
@@ -70,12 +67,7 @@ class SweepProgress:
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         if self._console.is_terminal:
             self._thread.join()
@@ -128,12 +120,9 @@ class SweepProgress:
 def _part(run: Run) -> float:
     """Return how much of a run under way is done, in [0, 1], by its last record."""
     trainer = run.composed.trainer
+    key = "epoch" if trainer.steps is None else "step"
     try:
-        with run.files.metrics.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 20_000))
-            last = json.loads(file.read().splitlines()[-1])
-        key = "epoch" if trainer.steps is None else "step"
-        return min(1.0, float(last[key] / trainer[f"{key}s"]))
+        return min(1.0, float(last_record(run.files.metrics)[key] / trainer[f"{key}s"]))
     except (OSError, ValueError, LookupError, TypeError):  # none yet, or half a line
         return 0.0
 

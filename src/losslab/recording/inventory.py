@@ -38,11 +38,7 @@ class Entry:
 
 
 def inventory(path: Path) -> list[Entry]:
-    """Return the sweeps and studies below a folder, or the configurations of one.
-
-    Raises:
-        ValueError: It is not a folder, or holds no runs.
-    """
+    """Return the sweeps and studies below a folder, or the configurations of one."""
     path = _absolute(path)
     runs = _runs_below(path)
     several = any(sweep_of(run) not in (path, *path.parents) for run in runs)
@@ -96,8 +92,7 @@ class Deletion:
 def plan_deletion(paths: Sequence[Path]) -> Deletion:
     """Return what deleting runs, configurations or whole sweeps means; nothing is deleted.
 
-    Raises:
-        ValueError: A path is a link or holds no runs of losslab's, or a process holds one of them.
+    ``ValueError`` for a link, no runs of losslab's, or one that a process holds.
     """
     runs: dict[Path, None] = {}
     files: dict[Path, None] = {}

@@ -30,13 +30,8 @@ def place(
 ) -> None:
     """Make a folder for every name that has none: side by side, or spread if there are many.
 
-    One process at a time, so that two concurrent sweeps agree on where a run is.
-
-    Args:
-        parent: Made if it is missing.
-        names: Of the folders.
-        only_spread: Whether to make only those that are spread.
-        room: How many entries may lie side by side.
+    One process at a time, so that two concurrent sweeps agree on where a run is. Up to ``room`` lie
+    side by side; if ``only_spread``, only further ones are made.
     """
     if all(locate(parent, name).exists() for name in names):
         return

@@ -34,12 +34,9 @@ class View(Protocol):
 
 
 class Recorder:
-    """The numbers of one run while it trains.
+    """The numbers of one run while it trains; ``views`` show each record, too.
 
-    Args:
-        run: Its directory exists.
-        views: Where each record is also shown.
-        after_step: The step of a resumed run, which keeps the records up to it.
+    A resumed run keeps the records up to ``after_step``.
     """
 
     def __init__(

@@ -81,12 +81,7 @@ def read_results(path: Path) -> Results:
 def read_predictions(path: Path, part: str) -> Arrays | None:
     """Return the final logits ``(N, K)`` and labels ``(N,)`` of ``val`` or ``test``, if stored.
 
-    Args:
-        path: Of a finished run's ``predictions.safetensors``.
-        part: Which.
-
-    Raises:
-        ValueError: The file cannot be read.
+    ``ValueError`` for a file that cannot be read.
     """
     names = (f"{part}/logits", f"{part}/labels")
     if not path.exists():

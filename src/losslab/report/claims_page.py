@@ -22,7 +22,7 @@ from losslab.report.study_report import EDGE, count
 from losslab.text import Markdown, markdown, nearest
 
 PAGE = "README.md"
-ANSWER = "answer.md"  # what the page begins with; {study/claim} stands for what was measured
+ANSWER = "answer.md"  # what the page begins with
 LITERATURE, PAPERS = "literature.md", "literature.yaml"
 LARGEST_ANSWER = 100_000  # bytes
 
@@ -60,19 +60,17 @@ def claims_page(folder: Path) -> str:
     """Return the page for a folder of studies; ``ValueError`` without results that can be read."""
     studies, claims = _read(folder)
     answer = folder / ANSWER
-    said = ""
-    if answer.exists():
-        said = _filled(read_text(answer, most=LARGEST_ANSWER), claims, answer)
-    content = {"answer": Markdown(said.strip()), "studies": studies, "edge": EDGE}
+    said = read_text(answer, most=LARGEST_ANSWER) if answer.exists() else ""
+    # {study/claim} stands for what was measured.
+    filled = re.sub(
+        r"\{([\w-]+/[\w-]+)\}", lambda found: _found(found[1], claims, answer)["effect"], said
+    )
+    content = {"answer": Markdown(filled.strip()), "studies": studies, "edge": EDGE}
     return to_markdown(Document("claims_page", content))
 
 
 def literature_page(folder: Path) -> str:
-    """Return what papers say beside the verdicts here, from ``literature.yaml``.
-
-    Raises:
-        ValueError: That file, or a study's results, cannot be understood.
-    """
+    """Return what papers say beside the verdicts here, from ``literature.yaml``."""
     _, claims = _read(folder)
     path = folder / PAPERS
     try:
@@ -98,15 +96,12 @@ def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]
                 f"{path.parent.name}/{claim.get('id')}": claim for claim in results["claims"]
             }
         except Exception as error:  # whatever an altered file leads to
-            raise ValueError(
-                f"{path} cannot be read ({' '.join(str(error).split())}); write it again with "
-                f"`losslab report outputs/{path.parent.name} --to {path.parent}`"
-            ) from error
+            why = f"{path} cannot be read ({' '.join(str(error).split())})"
+            again = f"`losslab report outputs/{path.parent.name} --to {path.parent}`"
+            raise ValueError(f"{why}; write it again with {again}") from error
     if not studies:
-        raise ValueError(
-            f"{folder} holds no results; write some with `losslab report outputs/NAME --to "
-            f"{folder}/NAME`"
-        )
+        advice = f"write some with `losslab report outputs/NAME --to {folder}/NAME`"
+        raise ValueError(f"{folder} holds no results; {advice}")
     return studies, claims
 
 
@@ -115,13 +110,6 @@ def _found(name: str, claims: dict[str, dict[str, Any]], path: Path) -> dict[str
     if name not in claims:
         raise ValueError(f"{path} names the claim {name!r}{nearest(name, claims)}; no study has it")
     return claims[name]
-
-
-def _filled(text: str, claims: dict[str, dict[str, Any]], path: Path) -> str:
-    """Return a text in which ``{study/claim}`` is what was measured."""
-    return re.sub(
-        r"\{([\w-]+/[\w-]+)\}", lambda found: _found(found[1], claims, path)["effect"], text
-    )
 
 
 def _study(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
@@ -134,8 +122,7 @@ def _study(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
 
     return {
         "link": link(name),
-        "title": _text(results["title"]),
-        "command": _text(results["command"]),
+        **{key: _text(results[key]) for key in ("title", "command")},
         "about": Markdown(f"{link(results['title'])} {markdown(results['question'])}"),
         "count": count([claim["verdict"] for claim in claims]),
         "claims": _claims(claims),
@@ -148,17 +135,16 @@ def _claims(claims: list[dict[str, Any]]) -> Table:
     has_quantities = any("what" in claim for claim in claims)
     rows = []
     for claim in claims:
-        n, edge = claim.get("n"), f" {EDGE}" if claim.get("at_edge") else ""
         row = {
-            "claim": _text(claim["statement"]),
-            "source": _text(claim["source"]),
-            "verdict": _text(claim["verdict"]) + edge,
+            "claim": claim["statement"],
+            "source": claim["source"],
+            "verdict": claim["verdict"] + (f" {EDGE}" if claim.get("at_edge") else ""),
         }
         if has_quantities:
-            row["what was measured"] = _text(claim.get("what") or "")
-            row["predicted"] = _text(claim.get("predicted", ""))
-        row["effect [95% interval]"] = _text(claim["effect"])
-        rows.append(row | {"n": "" if n is None else str(n)})
+            row["what was measured"] = claim.get("what") or ""
+            row["predicted"] = claim.get("predicted", "")
+        row |= {"effect [95% interval]": claim["effect"], "n": str(claim.get("n") or "")}
+        rows.append({key: _text(value) for key, value in row.items()})
     return Table.of(rows, text_columns=6 if has_quantities else 4)
 
 

@@ -1,11 +1,11 @@
 """What measures give: quantities, tables and drawings, kept in a study's ``evidence.json``."""
 
-import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import to_json
 
 from losslab.figures import Drawing
 from losslab.files import read_json
@@ -74,7 +74,7 @@ class Evidence:
 
     def text(self) -> str:
         """Return the file's content; infinities and NaN, which JSON lacks, are text."""
-        return json.dumps(_plain(asdict(self)), indent=1, allow_nan=False) + "\n"
+        return to_json(self, indent=1, inf_nan_mode="strings").decode() + "\n"
 
 
 def load_evidence(root: Path) -> Evidence:
@@ -90,13 +90,3 @@ def load_evidence(root: Path) -> Evidence:
             f"{path} cannot be read ({' '.join(str(error).split())}); delete it and run its "
             "`losslab study` command again"
         ) from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value).replace("inf", "Infinity").replace("nan", "NaN")
-    return value

@@ -15,9 +15,8 @@ from losslab.report.sweep_report import ranking
 def rank(path: Path, *, by: str = VALIDATION, direction: Goal | None = None) -> Sweep:
     """Return the configurations of a folder, the best first; of a study, on its tuning seeds.
 
-    Raises:
-        ValueError: There are no finished runs, none has the metric, or it is not known which of its
-            ends is the better one.
+    ``ValueError`` without finished runs, without the metric, or with a metric whose better end is
+    not known.
     """
     runs = load_runs(path)
     if not runs:
@@ -38,11 +37,5 @@ def rank(path: Path, *, by: str = VALIDATION, direction: Goal | None = None) -> 
 
 def best_document(found: Sweep) -> Document:
     """Lay out the best configuration of each loss."""
-    return Document(
-        "best",
-        {
-            "by": show.metric_name(found.by),
-            "best": ranking(found, found.best),
-            "count": len(found.configurations),
-        },
-    )
+    table, count = ranking(found, found.best), len(found.configurations)
+    return Document("best", {"by": show.metric_name(found.by), "best": table, "count": count})

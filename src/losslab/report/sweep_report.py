@@ -52,13 +52,6 @@ def ranking(
     return Table(columns, tuple(rows), text_columns=n, terminal=terminal)
 
 
-def configuration_text(found: Sweep, configuration: Configuration) -> str:
-    """Return a configuration in words: ``mse, optimizer.lr=0.1``."""
-    keys = [key for key in found.shown if key in configuration.varied]
-    values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in keys]
-    return ", ".join([configuration.loss, *values])
-
-
 def best_text(found: Sweep) -> str:
     """Return one line with the best configuration of all; empty if none has a number."""
     if not found.best:
@@ -67,7 +60,7 @@ def best_text(found: Sweep) -> str:
     measured = best.measured[found.by]
     of = f", of {count} configurations" if count > 1 else ""
     return (
-        f"Best by {show.metric_name(found.by)}: {configuration_text(found, best)} "
+        f"Best by {show.metric_name(found.by)}: {configuration_text(found, best, but='')} "
         f"({measured_text(found.by, measured)}, n = {n_text(measured)}{of})"
     )
 
@@ -94,8 +87,8 @@ def value_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def curve_name(found: Sweep, configuration: Configuration) -> str:
-    """Return the loss and what was varied besides the rate."""
-    rest = [key for key in found.shown if key != RATE and key in configuration.varied]
-    values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in rest]
+def configuration_text(found: Sweep, configuration: Configuration, *, but: str = RATE) -> str:
+    """Return its loss and what was varied, but one key: ``mse, model.width=8``."""
+    keys = [key for key in found.shown if key != but and key in configuration.varied]
+    values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in keys]
     return ", ".join([configuration.loss, *values])

@@ -74,19 +74,17 @@ def verify(
     Args:
         composer: Open.
         name: Of the study, or a folder with its ``results.json``.
-        overrides: The words of the command that made the results; those of launchers and devices
-            may differ.
+        overrides: The words of the command that made the results, but for launchers and devices.
         console: For progress and the tables.
         seeds: How many fresh seeds a point gets.
-        points: ``<arm>[@<condition>][:<rate>]`` of the points, or ``all``. By default the sides of
-            the claims in their order, those with a verdict first, then what is left; points are
-            added as long as they are expected to fit into ``minutes``, the first one always.
+        points: ``<arm>[@<condition>][:<rate>]`` of each, or ``all``. By default the claims' sides
+            in order, those with a verdict first, then what is left, as long as they are expected
+            to fit into ``minutes``, the first one always.
         minutes: See ``points``.
         results: The file, or its folder; by default that in ``experiments``, or else the study's.
 
     Raises:
-        ValueError: There are no such results or points, or the results are of another study, size
-            or configuration; nothing is written.
+        ValueError: No such results or points, or results of another study, size or configuration.
     """
     began = time.monotonic()
     if seeds < 2:
@@ -102,9 +100,8 @@ def verify(
     committed = _read(path)
     _check(session, committed, overrides, path)
     if not study.arms:
-        raise ValueError(
-            f"{name} confirms no points, it only has measures; `losslab study {name}` repeats it"
-        )
+        why = f"{name} confirms no points, it only has measures"
+        raise ValueError(f"{why}; `losslab study {name}` repeats it")
     fresh = islice((n for n in count(_FIRST_SEED) if n not in _used(study, committed)), seeds)
     study = replace(study, confirm_seeds=list(fresh))
     command = shlex.join(["losslab", "verify", name, *overrides])
@@ -131,19 +128,16 @@ def _read(path: Path) -> Committed:
     try:
         return parse_results(read_json(file))
     except ValueError as error:
-        raise ValueError(
-            f"{file} is no study's {_RESULTS}: {error}; `losslab study NAME` makes one"
-        ) from None
+        why = f"{file} is no study's {_RESULTS}: {error}"
+        raise ValueError(f"{why}; `losslab study NAME` makes one") from None
 
 
 def _check(session: Session, committed: Committed, overrides: Sequence[str], path: Path) -> None:
     """Refuse results of another study, size or configuration."""
     if committed.study != session.name:
         sizes = ", ".join(f"study.size={size}" for size in SIZES[1:])
-        raise ValueError(
-            f"{path} holds the results of {committed.study}, not of {session.name}; give that "
-            f"study, or its size ({sizes})"
-        )
+        found = f"{path} holds the results of {committed.study}, not of {session.name}"
+        raise ValueError(f"{found}; give that study, or its size ({sizes})")
 
     def choosing(words: Iterable[str]) -> set[str]:
         return {quoted(w) for w in words if "=" in w and not _WITHOUT_EFFECT.match(w)}
@@ -230,10 +224,8 @@ def _named(points: Mapping[str, Point], names: Sequence[str]) -> list[str]:
         given = re.fullmatch(r"([^@:]*)(?:@([^@:]*))?(?::([^@:]*))?", name)
         found = [p for p in points if given and _matches(points[p], *given.groups())]
         if not found:
-            raise ValueError(
-                f"--points {name}: the study has no such point{nearest(name, points)}; there are "
-                f"all, {', '.join(points)}"
-            )
+            missing = f"--points {name}: the study has no such point{nearest(name, points)}"
+            raise ValueError(f"{missing}; there are all, {', '.join(points)}")
         wanted += found
     return list(dict.fromkeys(wanted))
 

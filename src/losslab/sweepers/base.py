@@ -35,11 +35,7 @@ class Sweep:
     console: Console  # for progress and results
 
     def plan(self, points: Iterable[Texts]) -> list[Run]:
-        """Compose and check runs, each once; nothing is written.
-
-        Raises:
-            ValueError: Something about one of them is wrong.
-        """
+        """Compose and check runs, each once; nothing is written."""
         runs: dict[object, Run] = {}
         built: dict[str, frozenset[str]] = {}
         for texts in counted(points, console=self.console):
@@ -83,12 +79,7 @@ class Sweeper(ABC):
 
     @abstractmethod
     def run(self, sweep: Sweep) -> list[Run]:
-        """Do the sweep; return all its runs, finished or not.
-
-        Raises:
-            ValueError: Something about it is wrong; nothing is written then.
-            LauncherError: Workers ended before their runs did.
-        """
+        """Do the sweep; return all its runs, finished or not."""
 
 
 @final
@@ -121,11 +112,7 @@ def only_with_m(overrides: Iterable[Override]) -> None:
 
 
 def axes(overrides: Iterable[Override]) -> list[Texts]:
-    """Return the values of each override, as Hydra's basic sweeper does.
-
-    Raises:
-        ValueError: One has no values, or lists launchers or sweepers.
-    """
+    """Return the values of each override, as Hydra's basic sweeper does."""
     found = []
     for override in overrides:
         if not override.is_sweep_override():

@@ -156,11 +156,7 @@ class Space:
 
 
 def space_of(overrides: Iterable[Override]) -> Space:
-    """Sort overrides into what is searched, what is compared, and the seeds.
-
-    Raises:
-        ValueError: Nothing is searched, or something that cannot be searched.
-    """
+    """Sort overrides into what is searched, what is compared, and the seeds."""
     searched: dict[str, BaseDistribution] = {}
     compared: list[Override] = []
     seeds = ["seed=0"]
@@ -212,9 +208,6 @@ def open_journal(path: Path) -> Iterator["JournalStorage"]:
     """Open the file in which Optuna keeps trials, for this process alone.
 
     So trials that it lists as running are those of a command that was stopped.
-
-    Raises:
-        ValueError: Another command is searching there.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend

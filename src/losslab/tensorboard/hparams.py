@@ -24,11 +24,9 @@ def with_table(contents: Contents) -> Contents:
     """Return what the runs' event files hold for the table, with one experiment record for all.
 
     The columns are the loss, what varies but what the loss's name settles, and :data:`METRICS`. A
-    row is named by them, ``mse lr=0.03``, with its study where there are several, and with its
-    hash where that is not enough. Runs that losslab did not write stay as they are.
-
-    Args:
-        contents: Of each run, tag to serialized content.
+    row is named by them, ``mse lr=0.03``, with its study where there are several, and with its hash
+    where that is not enough. Runs that losslab did not write stay as they are. ``contents`` map a
+    run's tags to serialized content.
     """
     sessions = {
         run: metadata.parse_session_start_info_plugin_data(tags[metadata.SESSION_START_INFO_TAG])
