@@ -194,7 +194,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(f"{path.name} is missing") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read: {_one_line(error)}") from None
+        raise ValueError(f"{path.name} cannot be read: {one_line(error)}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path.name} holds no mapping")
     return value
@@ -272,7 +272,7 @@ def read_yaml(path: Path) -> str:
     try:
         check_yaml(text)
     except yaml.YAMLError as error:
-        raise ValueError(_one_line(error)) from None
+        raise ValueError(one_line(error)) from None
     return text
 
 
@@ -283,11 +283,7 @@ def checksum(path: Path) -> str:
 
 
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``value`` with a checksum over all of it, for :func:`is_intact`.
-
-    >>> is_intact(sealed({"a": 1})), is_intact(sealed({"a": 1}) | {"a": 2})
-    (True, False)
-    """
+    """Return ``value`` with a checksum over all of it, for :func:`is_intact`."""
     return {**value, _SEAL: _digest(value)}
 
 
@@ -322,7 +318,8 @@ def _digest(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Return an error's message in one line, or its name if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

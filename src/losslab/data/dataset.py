@@ -198,16 +198,15 @@ def _check(
     if train_size is not None:
         check_size(train_size, name="train_size")
     if num_classes is not None and (type(num_classes) is not int or num_classes < 2):
-        raise ValueError(
-            f"num_classes={num_classes}; give a whole number from 2 up, or null for all"
-        )
+        rule = "give a whole number from 2 up, or null for all"
+        raise ValueError(f"num_classes={num_classes}; {rule}")
     if type(label_noise) not in (int, float) or not 0.0 <= label_noise < 1.0:
         raise ValueError(f"label_noise={label_noise}; give a share in [0, 1)")
     if augmentation is not None and not hasattr(augmentation, "draw"):
-        raise ValueError(
-            f"augmentation={augmentation}; give null for none, or a node with a _target_ such as "
-            "that of conf/data/cifar10.yaml"
+        rule = (
+            "give null for none, or a node with a _target_ such as that of conf/data/cifar10.yaml"
         )
+        raise ValueError(f"augmentation={augmentation}; {rule}")
     check_digits(digits, flip=getattr(augmentation, "flip", False))
 
 

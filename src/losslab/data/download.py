@@ -16,7 +16,7 @@ from typing import Any
 
 from losslab.data.cache import cached, check_download, stamp
 from losslab.data.source import Source
-from losslab.files import expanded
+from losslab.files import expanded, one_line
 
 TIMEOUT_S = 30.0
 """Seconds without an answer, after which a server counts as unavailable."""
@@ -95,8 +95,7 @@ def _download(fetch: Callable[..., object], root: Path, name: str, instead: str)
         for new in new_folders:
             with contextlib.suppress(OSError):  # it was never made, or has been used meanwhile
                 new.rmdir()
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{name}: the download failed ({reason}); {instead}") from error
+        raise ValueError(f"{name}: the download failed ({one_line(error)}); {instead}") from error
 
 
 @contextlib.contextmanager

@@ -79,15 +79,12 @@ def image_folder(
     try:
         train = _classes(base / train_folder, skipped)
         if len(train) < 2:
-            raise ValueError(
-                f"{base / train_folder} holds {len(train)} class folders; "
-                "give one folder of images for each of 2 or more classes"
-            )
+            found = f"{base / train_folder} holds {len(train)} class folders"
+            raise ValueError(f"{found}; give one folder of images for each of 2 or more classes")
         test, notes = _test_classes(base, train_folder, test_folder, train, skipped)
     except OSError as error:
-        raise ValueError(
-            f"cannot read the folder {error.filename} ({error.strerror}); repair or delete it"
-        ) from error
+        why = f"cannot read the folder {error.filename} ({error.strerror})"
+        raise ValueError(f"{why}; repair or delete it") from error
     files = [file for part in (train, test) for names in part.values() for file in names]
     before = stamp(files)
     newest = max(file.stat().st_ctime for file in files)
@@ -168,8 +165,9 @@ def _classes(folder: Path, skipped: Counter[str]) -> Classes:
             try:
                 place.path.encode()
             except UnicodeEncodeError:
+                name = os.fsencode(place.path)
                 raise ValueError(
-                    f"the name of the folder {os.fsencode(place.path)!r} is not UTF-8; rename it"
+                    f"the name of the folder {name!r} is not UTF-8; rename it"
                 ) from None
             found[place.name] = list(_images(place.path, folders, skipped))
     seen = {file.real for files in found.values() for file in files if not file.is_link}

@@ -49,18 +49,11 @@ def check_arguments(
 ) -> None:
     """Check that a node's target can be called with its values; nothing is called.
 
-    The node has a ``_target_``, and ``name`` as its dotted key; arguments that are ``supplied``
-    follow from the data, so the node must not have them; if ``recursive``, the nodes below it are
-    checked as well, as they are instantiated with it.
-
-    Raises:
-        ValueError: A target is not allowed or cannot be imported, a key is unknown, an argument
-            has no value, or a value is not of its annotated type.
-
-    >>> node = OmegaConf.create({"_target_": "losslab.losses.Focal", "gama": 1.0})
-    >>> check_arguments(node, "loss")
-    Traceback (most recent call last): ValueError: unknown key 'loss.gama' (did you mean
-    'loss.gamma'?); allowed below loss are ...
+    The node has a ``_target_``, and ``name`` as its dotted key. Arguments that are ``supplied``
+    follow from the data, so the node must not have them. If ``recursive``, the nodes below it are
+    instantiated with it, and checked. ``ValueError`` for a target that is not allowed or cannot be
+    imported, an unknown key, an argument without a value, or a value that is not of its annotated
+    type.
     """
     values: Any = OmegaConf.to_container(node, resolve=True)
     if recursive:

@@ -26,6 +26,7 @@ from losslab.experiment.overrides import check_choices, nearest, writing
 from losslab.experiment.target_allowlist import allow_modules_of
 from losslab.files import CONFIG_FOLDER as CONFIG_FOLDER
 from losslab.files import STUDY_FOLDERS as STUDY_FOLDERS
+from losslab.files import one_line
 from losslab.recording import flatten
 
 OF_A_SWEEP = ("launcher", "sweeper")
@@ -127,7 +128,7 @@ class Composer:
         except (HydraException, OmegaConfBaseException, TypeError) as error:
             raise ValueError(self._explain(error, overrides)) from error
         except YAMLError as error:  # it names the file
-            raise ValueError(f"cannot read a choice ({' '.join(str(error).split())})") from error
+            raise ValueError(f"cannot read a choice ({one_line(error)})") from error
         _check_hydra(values.pop("hydra"))
         check_references(values)
         self._check_global(config, {override.key_or_group for override in parsed})

@@ -109,10 +109,8 @@ def dry_run(parts: "Parts") -> frozenset[str]:
         logits, step_scalars = _train(parts, batch, autocast)
         for name, value in _unsaved_buffers(model, objective).items():
             if name in before and not value.equal(before[name]):
-                raise ValueError(
-                    f"{name} changes in training and is not saved, so a resumed run would differ; "
-                    "register the buffer with persistent=True"
-                )
+                why = "changes in training and is not saved, so a resumed run would differ"
+                raise ValueError(f"{name} {why}; register the buffer with persistent=True")
         val, test = validate("val"), validate("test")
         trained = Predictions(logits, batch.labels)
         recorded |= step_scalars | _tagged("train", ClassificationSums.of(*trained))
@@ -212,10 +210,8 @@ def _check_logits(logits: object, labels: Tensor, dataset: Dataset, where: str =
     expected = (len(labels), dataset.num_classes)
     given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if not isinstance(logits, Tensor) or given != expected:
-        raise ValueError(
-            f"model: it gives {given} for {len(labels)} images of {dataset.num_classes} classes"
-            f"{where}; give logits of shape {expected}"
-        )
+        images = f"{len(labels)} images of {dataset.num_classes} classes{where}"
+        raise ValueError(f"model: it gives {given} for {images}; give logits of shape {expected}")
     if not logits.is_floating_point():
         raise ValueError(f"model: its logits are {logits.dtype}; give floating-point numbers")
 
@@ -224,16 +220,12 @@ def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module
     name = type(objective.likelihood).__name__
     with torch.enable_grad(), reporting(f"loss: {name} fails on logits {(*logits.shape,)}"):
         terms = objective.terms(logits, labels, list(model.parameters()))
-    if terms.per_example.shape != labels.shape:
-        raise ValueError(
-            f"loss: {name} gives shape {tuple(terms.per_example.shape)} for {len(labels)} "
-            f"examples; give one value an example, {tuple(labels.shape)}"
-        )
+    if (given := tuple(terms.per_example.shape)) != (len(labels),):
+        rule = f"give one value an example, {(len(labels),)}"
+        raise ValueError(f"loss: {name} gives shape {given} for {len(labels)} examples; {rule}")
     if not terms.likelihood.requires_grad:
-        raise ValueError(
-            f"loss: {name} has no gradient with respect to the logits; compute it from them with "
-            "torch's functions"
-        )
+        what = f"loss: {name} has no gradient with respect to the logits"
+        raise ValueError(f"{what}; compute it from them with torch's functions")
 
 
 def _check_leaves(name: str, output: Tensor, known: set[int]) -> None:

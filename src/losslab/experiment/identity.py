@@ -92,14 +92,13 @@ def _as_usual(node: dict[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
         value = node.get(key, known.get(key))
         if isinstance(value, dict) and isinstance(usual.get(key), Mapping):
             value = _as_usual(value, usual[key])
-        if key in usual or key not in known or not _same(value, known[key]):
+        # To Python, true is 1.
+        same = value == known.get(key) and isinstance(value, bool) is isinstance(
+            known.get(key), bool
+        )
+        if key in usual or key not in known or not same:
             kept[key] = value
     return kept
-
-
-def _same(value: object, default: object) -> bool:
-    # To Python, true is 1.
-    return value == default and isinstance(value, bool) is isinstance(default, bool)
 
 
 def folder_of(config: DictConfig) -> Path:
@@ -230,7 +229,7 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
     if "lr" in config.optimizer:  # a custom optimizer may have none
         parts.append(f"lr={config.optimizer.lr}")
     for group, choice in chosen.items():
-        usual_values = _usual_values(group, choice)
+        usual_values = {k: str(v) for k, v in flatten(_choice_file(group, choice)).items()}
         for key, value in _flat(config[group]).items():
             full = f"{group}.{key}"
             # Device and engine are in the hash alone: auto and what it stands for are the same run.
@@ -248,10 +247,6 @@ def _choice_file(group: str, choice: str) -> dict[str, Any]:
     path = CONFIG_FOLDER / group / f"{choice}.yaml"
     found = OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else {}
     return cast("dict[str, Any]", found)
-
-
-def _usual_values(group: str, choice: str) -> dict[str, str]:
-    return {key: str(value) for key, value in flatten(_choice_file(group, choice)).items()}
 
 
 def _flat(config: Container) -> dict[str, str]:

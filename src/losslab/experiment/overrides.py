@@ -81,10 +81,6 @@ def _chosen(override: Override) -> list[str]:
 
 
 def command_for(overrides: Sequence[str], *, flags: Sequence[str] = ()) -> str:
-    """Return the command that reproduces a run, without options of launchers and sweepers.
-
-    >>> command_for(["loss=mse", "launcher=ray", "hydra.verbose=true", "seed=0"])
-    'losslab train loss=mse seed=0'
-    """
+    """Return the command that reproduces a run, without options of launchers and sweepers."""
     own = [text for text in overrides if not re.match(r"[+~]*(hydra|launcher|sweeper)[./=]", text)]
     return shlex.join(["losslab", "train", *flags, *own])

@@ -77,19 +77,18 @@ class Launcher(ABC):
         return with_engine(config, cuda=wanted.startswith("cuda"))
 
 
-def require(module: str, *, launcher: str) -> None:
-    """Raise ``ValueError`` if a module is missing, which the extra ``launcher`` installs."""
+def require(module: str, *, extra: str, of: str = "launcher") -> None:
+    """Raise ``ValueError`` if a module is missing, which an extra installs."""
     if importlib.util.find_spec(module) is None:
-        missing = f"launcher={launcher} needs {module}, which is not installed"
-        raise ValueError(f"{missing}; pip install 'losslab[{launcher}]'")
+        missing = f"{of}={extra} needs {module}, which is not installed"
+        raise ValueError(f"{missing}; pip install 'losslab[{extra}]'")
 
 
-def check_counts(given: object, *names: str) -> None:
+def check_counts(given: object, *names: str, of: str = "launcher") -> None:
     """Raise ``ValueError`` if an attribute of ``given`` is below 1."""
     for name in names:
-        value = getattr(given, name)
-        if value < 1:
-            raise ValueError(f"launcher.{name}={value}; give 1 or more")
+        if getattr(given, name) < 1:
+            raise ValueError(f"{of}.{name}={getattr(given, name)}; give 1 or more")
 
 
 def variables() -> dict[str, str]:

@@ -74,14 +74,10 @@ class Joblib(Launcher):
         try:
             # No batches: a run takes much longer than dispatching it.
             with joblib.Parallel(
-                return_as="generator",
-                n_jobs=self._workers(work),
-                backend="loky",
-                batch_size=1,
-                initializer=_begin,
+                n_jobs=self._workers(work), backend="loky", batch_size=1, return_as="generator",
                 # Workers outlive a sweep; a new folder or new variables get new ones.
-                initargs=(str(Path.cwd()), variables()),
-            ) as parallel:
+                initializer=_begin, initargs=(str(Path.cwd()), variables()),
+            ) as parallel:  # fmt: skip
                 # Ctrl-C reaches workers, too, even while Python starts in them; started like this
                 # they leave it to this process, which ends them.
                 resource_tracker.ensure_running()  # first, as its start unblocks the signal

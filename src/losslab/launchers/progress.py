@@ -46,17 +46,13 @@ class SweepProgress:
         self._console, self._title = console, title
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._progress = Progress(
-            TextColumn(
-                "{task.description}",
-                markup=False,
-                table_column=Column(no_wrap=True, overflow="ellipsis", max_width=26),
-            ),
+        name = Column(no_wrap=True, overflow="ellipsis", max_width=26)
+        columns = (
+            TextColumn("{task.description}", markup=False, table_column=name),
             BarColumn(bar_width=8),
             TextColumn("{task.fields[runs]}", table_column=Column(no_wrap=True)),
-            console=console,
-            disable=not console.is_terminal,
         )
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self._task = self._progress.add_task(title, total=self._total, runs="")
 
     def __enter__(self) -> "SweepProgress":
@@ -75,7 +71,9 @@ class SweepProgress:
         self._look()
         self._progress.stop()
         if not self._console.is_terminal:
-            self._console.print(Text(f"{self._title}: {self._counts()}"))
+            done = self._total - len(self._pending) - self._failed
+            told = f"{done} done, {self._failed} failed, {len(self._pending)} remaining"
+            self._console.print(Text(f"{self._title}: {told}"))
 
     def _watch(self) -> None:
         wait = SECONDS_BETWEEN_LOOKS
@@ -111,10 +109,6 @@ class SweepProgress:
             left = round((time.monotonic() - self._began) * (1 / part - 1))
             told += f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
         self._progress.update(self._task, completed=completed + parts, runs=told)
-
-    def _counts(self) -> str:
-        done = self._total - len(self._pending) - self._failed
-        return f"{done} done, {self._failed} failed, {len(self._pending)} remaining"
 
 
 def _part(run: Run) -> float:

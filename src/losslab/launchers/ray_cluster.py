@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, final
 
 from losslab.experiment import perform
+from losslab.files import one_line
 from losslab.launchers.base import (
     Launcher,
     LauncherError,
@@ -41,7 +42,7 @@ class Ray(Launcher):
     _temporary: Path | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        require("ray", launcher="ray")
+        require("ray", extra="ray")
         if self.workers is not None:
             check_counts(self, "workers")
         for name, positive in (("cpus", True), ("gpus", False)):
@@ -65,18 +66,12 @@ class Ray(Launcher):
             if self.address is None:
                 # A short path, as the paths of its sockets have a limit.
                 self._temporary = Path(tempfile.mkdtemp(prefix="ray-"))
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    _temp_dir=str(self._temporary),
-                    **quiet,
-                )
+                own = {"include_dashboard": False, "_temp_dir": str(self._temporary)}
+                ray.init(address="local", **own, **quiet)
             else:
                 ray.init(address=self.address, **quiet)
         except (ConnectionError, RuntimeError) as error:
-            raise ValueError(
-                f"launcher.address={self.address}: {' '.join(str(error).split())}"
-            ) from error
+            raise ValueError(f"launcher.address={self.address}: {one_line(error)}") from error
 
     def __exit__(self, *_: object) -> None:
         if "ray" in sys.modules:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
+from losslab.files import one_line
 from losslab.launchers.base import Launcher, LauncherError, add_to_path, check_counts, require
 from losslab.launchers.local import Joblib, Serial
 from losslab.recording import Run
@@ -55,7 +56,7 @@ class Slurm(Launcher):
     cluster: Literal["slurm", "local"] = "slurm"  # ``local``: processes on this machine
 
     def __post_init__(self) -> None:
-        require("submitit", launcher="slurm")
+        require("submitit", extra="slurm")
         check_counts(self, "runs_per_job", "runs_at_once", "jobs_at_once", "minutes", "cpus")
         if self.gpus < 0:
             raise ValueError(f"launcher.gpus={self.gpus}; give 0 or more")
@@ -130,7 +131,7 @@ class Slurm(Launcher):
                 options["dependency"] = f"afterany:{array[0].job_id.split('_')[0]}"
             _wait(submitted, local=local)
         except (FailedJobError, FailedSubmissionError) as error:
-            raise ValueError(f"launcher=slurm: {' '.join(str(error).split())}") from error
+            raise ValueError(f"launcher=slurm: {one_line(error)}") from error
         except BaseException:
             for job in submitted:
                 job.cancel(check=False)

@@ -16,11 +16,7 @@ ROOM = 700  # with 256 folders of hashes and the report's files fewer than a tho
 
 
 def locate(parent: Path, name: str) -> Path:
-    """Return where an entry is, or would be if it were the first.
-
-    >>> locate(Path("nowhere"), "mse-0123abcd").as_posix()
-    'nowhere/mse-0123abcd'
-    """
+    """Return where an entry is, or would be if it were the first."""
     beside, spread = parent / name, _spread(parent, name)
     return spread if not beside.exists() and spread.exists() else beside
 
@@ -56,20 +52,12 @@ def run_folders(root: Path) -> Iterator[Path]:
 
 
 def configuration_of(run: Path) -> Path:
-    """Return the folder of a run's configuration, given the run's directory.
-
-    >>> configuration_of(Path("outputs/rates/hash=0a/mse-0123abcd/hash=1b/seed=0")).as_posix()
-    'outputs/rates/hash=0a/mse-0123abcd'
-    """
+    """Return the folder of a run's configuration, given the run's directory."""
     return _without_spread(run.parent)
 
 
 def sweep_of(run: Path) -> Path:
-    """Return the folder of a run's sweep or study, given the run's directory.
-
-    >>> sweep_of(Path("outputs/rates/hash=0a/mse-0123abcd/seed=0")).as_posix()
-    'outputs/rates'
-    """
+    """Return the folder of a run's sweep or study, given the run's directory."""
     return _without_spread(configuration_of(run).parent)
 
 

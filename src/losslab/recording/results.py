@@ -201,7 +201,7 @@ def _check_predictions(path: Path) -> None:
 
 
 def _one_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = list(filter(None, map(str.strip, text.splitlines())))
     # The last line of a traceback has the error's name and message.
     if not lines or lines[0].startswith("Traceback"):
         return "".join(lines[-1:])

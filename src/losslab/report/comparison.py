@@ -112,11 +112,7 @@ def comparison_document(found: Contrast) -> Document:
 
 
 def _listed(seeds: Sequence[int]) -> str:
-    """Return seeds as text, many of them shortened.
-
-    >>> _listed([0, 1, 2]), _listed(range(20))
-    ('0, 1, 2', '0, 1, 2, ..., 19')
-    """
+    """Return seeds as text, many of them shortened: ``0, 1, 2, ..., 19``."""
     if len(seeds) <= 2 * _MOST_NAMED:
         return ", ".join(map(str, seeds))
     return f"{', '.join(map(str, seeds[:3]))}, ..., {seeds[-1]}"

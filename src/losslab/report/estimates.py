@@ -223,11 +223,7 @@ def _interval(
 
 
 def within_range(interval: Interval | None, metric: str) -> Interval | None:
-    """Cut an interval of a metric at the ends of what the metric can be.
-
-    >>> within_range(Interval(0.97, 1.02), "val/accuracy")
-    Interval(low=0.97, high=1.0)
-    """
+    """Cut an interval of a metric at the ends of what the metric can be."""
     lowest, highest = RANGES.get(metric.partition("/")[2], (-np.inf, np.inf))
     return interval and Interval(max(interval.low, lowest), min(interval.high, highest))
 

@@ -17,14 +17,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic_core import to_json
 
 from losslab.figures.styles import Style, styles_of
-from losslab.files import GENERATED, is_generated, read_json
+from losslab.files import GENERATED, is_generated, one_line, read_json
 from losslab.recording import Run, read_predictions, read_records
 from losslab.report import formatting as show
 from losslab.report.findings import ACCURACY, Findings
 from losslab.report.over_seeds import means_over_seeds
 from losslab.report.plan import parameter_name
 from losslab.report.results import DIGITS
-from losslab.report.statistics import FloatArray, IntArray, Interval
+from losslab.report.statistics import FloatArray, IntArray
 from losslab.report.study_report import count, sentence
 
 SCRIPT = "plotly.min.js"  # beside the pages of a site, which share it
@@ -107,9 +107,15 @@ def html_report(
     families = [
         {"name": name, "label": label, **_drawn(styles[name])} for name, label in first.items()
     ]
+    # An arm without the metrics that the page does not draw.
+    slim: dict[str, Any] = {
+        name: {key: about.get(key) for key in ("label", "chosen", "tuning")}
+        | {"confirmed": {r: of[ACCURACY] for r, of in about["confirmed"].items() if ACCURACY in of}}
+        for name, about in arms.items()
+    }
     data = {
         "families": families,
-        "arms": {name: _slim(about) for name, about in arms.items()},
+        "arms": slim,
         **{key: results.get(key, {}) for key in ("gaps", "conditions")},
         **{key: results.get(key, "") for key in ("axis", "reference")},
         "parameter": parameter_name(results.get("parameter", "")),
@@ -122,9 +128,10 @@ def html_report(
         results=results,
         answer=sentence(results),
         count=count([claim["verdict"] for claim in results["claims"]]),
-        claims=[_claim(claim, arms) for claim in results["claims"]],
         families=families,
-        rows=_rows(results),
+        show=show,
+        accuracy=ACCURACY,
+        signs={"less": "below −", "greater": "above +", "equal": "within ±"},
         has_grid=bool(data["recorded"].get("grid")),
         parameter=data["parameter"],
         data=_script_text(data),
@@ -160,7 +167,7 @@ def site(folder: Path) -> dict[str, str]:
             verdicts = [claim["verdict"] for claim in results["claims"]]
             studies.append((name, results["title"], results["question"], count(verdicts)))
         except Exception as error:  # whatever an altered file leads to
-            raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
+            raise ValueError(f"{path} cannot be read ({one_line(error)})") from error
     if not studies:
         raise ValueError(f"{folder} holds no results of studies; give a folder such as experiments")
     pages["index.html"] = _template("site.html").render(studies=studies, generated=GENERATED)
@@ -193,64 +200,6 @@ def _drawn(style: Style) -> dict[str, str]:
     """Return a style as Plotly names it."""
     line = style.line if isinstance(style.line, str) else style.line[1][0]
     return {"color": style.color, "dash": _DASHES[line], "symbol": _SYMBOLS[style.marker]}
-
-
-def _slim(arm: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an arm without the metrics that the page does not draw."""
-    confirmed = {rate: of[ACCURACY] for rate, of in arm["confirmed"].items() if of.get(ACCURACY)}
-    kept = {key: arm.get(key) for key in ("label", "chosen", "tuning")}
-    return {**kept, "confirmed": confirmed}
-
-
-def _rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the numbers that the first figure draws, a row an arm and a rate."""
-    rows = []
-    for about in results.get("arms", {}).values():
-        for rate, metrics in about["confirmed"].items():
-            found = metrics.get(ACCURACY, {})
-            if "mean" not in found:
-                continue
-            bounds = Interval(*found["interval"]) if found.get("interval") else None
-            rows.append(
-                {
-                    "arm": about["label"],
-                    "at": f"{about['chosen']:g}, own" if rate == "own" else f"{rate}’s",
-                    "accuracy": show.number(ACCURACY, found["mean"]) + " %",
-                    "interval": show.interval(ACCURACY, bounds),
-                    "n": str(found["n"]),
-                    "lost": str(len(found.get("lost", []))),
-                }
-            )
-    return rows
-
-
-def _claim(claim: Mapping[str, Any], arms: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a claim as its chip and the evidence that the chip opens."""
-    sides = []
-    for side in ("left", "right"):
-        where, found = claim.get(side), (claim.get("measured") or {}).get(side)
-        if isinstance(where, Mapping) and found:
-            bounds = Interval(*found["interval"]) if found.get("interval") else None
-            metric = str(claim["metric"])
-            sides.append(
-                {
-                    "label": f"{arms[where['arm']]['label']} ({where['rate']})",
-                    "value": show.number(metric, found["mean"]) + show.unit(metric),
-                    "interval": show.interval(metric, bounds),
-                    "n": str(found["n"]),
-                    "seeds": ", ".join(
-                        f"{seed}: {show.number(metric, value)}"
-                        for seed, value in found.get("by_seed", {}).items()
-                    ),
-                }
-            )
-    predicted = claim.get("predicted")
-    if predicted is None and claim.get("direction"):
-        metric = str(claim["metric"])
-        least = show.number(metric, claim["smallest_effect"]) + show.unit(metric, difference=True)
-        signs = {"less": "below −", "greater": "above +", "equal": "within ±"}
-        predicted = signs[claim["direction"]] + least
-    return {**claim, "sides": sides, "predicted": predicted or ""}
 
 
 def _script_text(data: Mapping[str, Any]) -> str:

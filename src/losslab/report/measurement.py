@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from losslab.figures import Drawing
-from losslab.files import read_json
+from losslab.files import one_line, read_json
 from losslab.report.parsing import parse
 from losslab.report.plan import EVIDENCE_FILE
 from losslab.report.statistics import Interval
@@ -86,7 +86,5 @@ def load_evidence(root: Path) -> Evidence:
         data = printable_values(read_json(path))
         return parse(Evidence, {key: data[key] for key in ("measurements", "manifest")})
     except Exception as error:  # whatever an altered file leads to
-        raise ValueError(
-            f"{path} cannot be read ({' '.join(str(error).split())}); delete it and run its "
-            "`losslab study` command again"
-        ) from error
+        advice = "delete it and run its `losslab study` command again"
+        raise ValueError(f"{path} cannot be read ({one_line(error)}); {advice}") from error

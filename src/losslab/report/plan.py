@@ -262,11 +262,7 @@ def parameter_name(key: str) -> str:
 
 
 def in_condition(arm: str, condition: str) -> str:
-    """Return an arm's name under a condition.
-
-    >>> in_condition("mse", "two_classes"), in_condition("mse", "")
-    ('mse@two_classes', 'mse')
-    """
+    """Return an arm's name under a condition, ``mse@two_classes``, or ``mse`` without any."""
     return f"{arm}@{condition}" if condition else arm
 
 

@@ -234,11 +234,7 @@ def _enough(before: Number, n: int) -> bool:
 
 
 def point_name(arm: str, rate: str) -> str:
-    """Return what a point is called.
-
-    >>> point_name("mse@two", "own"), point_name("mse@two", "reference")
-    ('mse@two', 'mse@two:reference')
-    """
+    """Return what a point is called, ``mse@two`` or ``mse@two:reference``."""
     return arm if rate == "own" else f"{arm}:{rate}"
 
 

@@ -50,11 +50,7 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the keys of flat configurations whose values differ, but for the seed, sorted.
-
-    >>> varied_keys([{"optimizer.lr": 0.1, "seed": 0}, {"optimizer.lr": 0.3, "seed": 0}])
-    ('optimizer.lr',)
-    """
+    """Return the keys of flat configurations whose values differ, but for the seed, sorted."""
     keys = sorted(set().union(*configs)) if configs else []
     absent = object()
     varied = tuple(

@@ -99,11 +99,7 @@ def sentence(results: Mapping[str, Any]) -> str:
 
 
 def count(verdicts: Sequence[str]) -> str:
-    """Count verdicts.
-
-    >>> count(["supported", "contradicted", "supported"])
-    '2 supported, 1 contradicted'
-    """
+    """Count verdicts, ``2 supported, 1 contradicted``."""
     return ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts) or "none"
 
 

@@ -66,20 +66,12 @@ def best_text(found: Sweep) -> str:
 
 
 def key_text(key: str) -> str:
-    """Return a config key as people write it on the command line.
-
-    >>> key_text("model._target_"), key_text("optimizer.lr")
-    ('model', 'optimizer.lr')
-    """
+    """Return a config key as people write it: ``model`` for ``model._target_``."""
     return key.removesuffix("._target_")
 
 
 def value_text(value: Any) -> str:
-    """Return a config's value as a cell; of a path to a class its name.
-
-    >>> value_text("losslab.models.SmallCNN"), value_text(0.001), value_text(None)
-    ('SmallCNN', '0.001', '–')
-    """
+    """Return a config's value as a cell; of a path to a class its name."""
     if value is None:
         return show.ABSENT
     if isinstance(value, str):

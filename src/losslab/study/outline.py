@@ -41,11 +41,7 @@ def sized(node: DictConfig, name: str) -> DictConfig:
 
 
 def folder_name(node: DictConfig, name: str) -> str:
-    """Return the name of a study's folder, at its node's size.
-
-    >>> folder_name(DictConfig({"size": "quick"}), "budget")
-    'budget_quick'
-    """
+    """Return the name of a study's folder, at its node's size: ``budget_quick``."""
     size = node.get("size", SIZES[0])
     return name if size == SIZES[0] else f"{name}_{size}"
 

@@ -102,7 +102,9 @@ def verify(
     if not study.arms:
         why = f"{name} confirms no points, it only has measures"
         raise ValueError(f"{why}; `losslab study {name}` repeats it")
-    fresh = islice((n for n in count(_FIRST_SEED) if n not in _used(study, committed)), seeds)
+    used = {seed for about in study.runs.values() for seed in about.seeds} | committed.seeds
+    used |= {*study.tune_seeds, *study.confirm_seeds}
+    fresh = islice((n for n in count(_FIRST_SEED) if n not in used), seeds)
     study = replace(study, confirm_seeds=list(fresh))
     command = shlex.join(["losslab", "verify", name, *overrides])
     session = replace(session, name=f"{FOLDER}/{session.name}", command=command)
@@ -147,11 +149,6 @@ def _check(session: Session, committed: Committed, overrides: Sequence[str], pat
         given = shlex.join(sorted(theirs - ours))
         change = f"add {given}" if given else f"leave out {shlex.join(sorted(ours - theirs))}"
         raise ValueError(f"{path} was made by `{committed.command}`; {change}")
-
-
-def _used(study: Study, committed: Committed) -> set[int]:
-    of_sets = {seed for about in study.runs.values() for seed in about.seeds}
-    return {*study.tune_seeds, *study.confirm_seeds, *of_sets, *committed.seeds}
 
 
 def _run(

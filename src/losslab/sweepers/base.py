@@ -38,14 +38,14 @@ class Sweep:
         """Compose and check runs, each once; nothing is written."""
         runs: dict[object, Run] = {}
         built: dict[str, frozenset[str]] = {}
+        swept = {o.key_or_group for o in self.overrides if o.is_sweep_override()}
         for texts in counted(points, console=self.console):
             full = self.composer.vary(texts)
             config = self.launcher.on_its_device(without_hydra(full))
-            if config.trainer.steps is not None and self._sweeps("trainer.epochs"):
-                raise ValueError(
-                    f"trainer.steps={config.trainer.steps} sets the length of every run, so that "
-                    "trainer.epochs has no effect; sweep over one of the two"
-                )
+            if config.trainer.steps is not None and "trainer.epochs" in swept:
+                why = "sets the length of every run, so that trainer.epochs has no effect"
+                given = f"trainer.steps={config.trainer.steps}"
+                raise ValueError(f"{given} {why}; sweep over one of the two")
             command = command_for(texts, flags=self.composer.flags)
             run = plan_run(config, choices_of(full.hydra), command)
             # The same in other words, such as diagnostics=[a,b] and [b,a], is the same run.
@@ -54,9 +54,6 @@ class Sweep:
                 prepare(run, elsewhere=self.launcher.device is not None, built=built)
                 runs[same] = run
         return list(runs.values())
-
-    def _sweeps(self, key: str) -> bool:
-        return any(o.key_or_group == key and o.is_sweep_override() for o in self.overrides)
 
     def run(self) -> list[Run]:
         """Do the whole sweep, see :meth:`Sweeper.run`."""

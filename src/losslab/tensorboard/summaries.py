@@ -58,17 +58,12 @@ def histograms(
 def histogram(tag: str, counts: Counts, edges: FloatArray) -> "Summary.Value":
     """Return a histogram from the counts ``(B,)`` between edges ``(B + 1,)``."""
     middles = (edges[1:] + edges[:-1]) / 2
+    # TensorBoard's reader shows neither sum; of the middles, as the values are gone.
+    sums = {"sum": (counts * middles).sum(), "sum_squares": (counts * middles**2).sum()}
     proto = HistogramProto(
-        min=edges[0],
-        max=edges[-1],
-        num=counts.sum(),
-        # TensorBoard's reader shows neither; of the middles, as the values are gone.
-        sum=(counts * middles).sum(),
-        sum_squares=(counts * middles**2).sum(),
-        # It takes the first bin to begin at the minimum.
-        bucket_limit=edges[1:],
-        bucket=counts,
-    )
+        min=edges[0], max=edges[-1], num=counts.sum(), bucket=counts, **sums,
+        bucket_limit=edges[1:],  # it takes the first bin to begin at the minimum
+    )  # fmt: skip
     return Summary.Value(tag=tag, histo=proto)
 
 
