@@ -201,10 +201,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_generated(path: Path, *, below: Path) -> None:
-    """Refuse to write through a link or over a file that losslab did not generate.
-
-    The path lies below the folder that the user named; a link in it may lead anywhere.
-    """
+    """Refuse to write through a link below the user's folder, or over a foreign file."""
     for place in (path, *path.parents):
         if place == below:
             break

@@ -114,10 +114,7 @@ def _open(page: Any) -> None:
 
 
 def _allow_files(folder: Path) -> int:
-    """Raise the limit on open files for TensorBoard, which opens all event files at once.
-
-    Returns how many there are.
-    """
+    """Return how many event files there are, all of which TensorBoard may open at once."""
     files = [Path(above, name) for above, _, names in os.walk(folder)
              for name in names if "tfevents" in name]  # fmt: skip
     for file in files:

@@ -21,10 +21,7 @@ _OF_TRAIN = ("--cfg", "--config-dir", "--dry-run", "--help", "--info", "--multir
 
 
 def completions(commands: Mapping[str, Callable[[list[str]], int]], line: str) -> list[str]:
-    """Return what the last word of a line may become; it prints nothing and never fails.
-
-    Each of the ``commands`` prints its flags when it is asked for help.
-    """
+    """Return what the last word of a line may become; it prints nothing and never fails."""
     _, *words = line.split(" ")
     *before, typed = words or [""]
     found: Iterable[str] = []

@@ -165,9 +165,9 @@ def _classes(folder: Path, skipped: Counter[str]) -> Classes:
             try:
                 place.path.encode()
             except UnicodeEncodeError:
-                name = os.fsencode(place.path)
+                given = os.fsencode(place.path)
                 raise ValueError(
-                    f"the name of the folder {name!r} is not UTF-8; rename it"
+                    f"the name of the folder {given!r} is not UTF-8; rename it"
                 ) from None
             found[place.name] = list(_images(place.path, folders, skipped))
     seen = {file.real for files in found.values() for file in files if not file.is_link}

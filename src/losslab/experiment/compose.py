@@ -111,10 +111,7 @@ class Composer:
             data.forget()
 
     def compose(self, overrides: Sequence[str] = ()) -> DictConfig:
-        """Return the configuration, with Hydra's own node ``hydra``.
-
-        ``ValueError`` for an override that is malformed, unknown or without effect.
-        """
+        """Return the configuration, with Hydra's node ``hydra``; refuse wrong overrides."""
         parsed = self.parse(overrides)
         for override in parsed:
             first, _, key = override.key_or_group.replace("/", ".").partition(".")

@@ -23,10 +23,7 @@ def only_prints(given: argparse.Namespace) -> bool:
 def print_with_hydra(
     given: argparse.Namespace, arguments: Sequence[str], *, first: str = ""
 ) -> None:
-    """Let Hydra print what the flags ask for, below ``first``.
-
-    ``arguments`` are the same as words, flags first.
-    """
+    """Let Hydra print what the flags, first among the ``arguments``, ask for, below ``first``."""
     check_flags(given)
     words = [quoted(text) if text in given.overrides else text for text in arguments]
     with Composer(given.config_dir) as composer:  # it allows what lies in --config-dir, too

@@ -149,10 +149,7 @@ def _check_keys(config: DictConfig) -> None:
 
 
 def resolved(config: DictConfig) -> str:
-    """Return the configuration as a run keeps it: YAML, with the checksum of ``init_from``.
-
-    Those weights may be gone when a later command compares the two.
-    """
+    """Return the configuration as a run keeps it, with the checksum of ``init_from``, as YAML."""
     kept = config.copy()
     if config.init_from is not None:
         with open_dict(kept):

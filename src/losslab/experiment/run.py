@@ -91,9 +91,9 @@ def _kind_of(config: DictConfig, *, of: str | None = None) -> str:
 
 
 def perform(runs: Sequence[Run], *, show: bool = False) -> list[str | None]:
-    """Do as :func:`complete` for runs that train together; leave errors to their status and log.
+    """Do as :func:`complete` for runs that train together; return each status, or :data:`IN_USE`.
 
-    A launcher might stop a whole sweep at an error. Returns each status, or :data:`IN_USE`.
+    Errors are left to their status and log, as a launcher might stop a whole sweep at one.
     """
     end_with_parent()
     if len(runs) > 1:

@@ -72,11 +72,8 @@ class SavedModel(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, K)``, whose softmax is the probabilities.
 
-        Args:
-            images: ``(N, C, H, W)``, uint8 from 0 to 255 or floating point from 0 to 1.
-
-        Raises:
-            ValueError: Another shape, type or range.
+        Images are ``(N, C, H, W)``, uint8 from 0 to 255 or floating point from 0 to 1;
+        ``ValueError`` for another shape, type or range.
         """
         if tuple(images.shape[1:]) != self.input_shape:
             shape = ", ".join(map(str, self.input_shape))

@@ -77,10 +77,7 @@ def check_definition(target: Any, path: str, name: str) -> None:
 
 
 def is_custom_module(module: str) -> bool:
-    """Return whether a top-level module lies in one of the user's folders; import nothing.
-
-    Installed packages do not count, wherever they are installed.
-    """
+    """Return whether a top-level module lies in the user's folders, and is not installed there."""
     folders = _own_folders()  # first, as the search below uses the path that they are added to
     spec = _find(module)
     if spec is None or module in sys.stdlib_module_names:

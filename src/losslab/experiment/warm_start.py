@@ -43,10 +43,7 @@ def warm_start(
 
 
 def load_weights(model: nn.Module, file: Path, named: str) -> dict[str, Tensor]:
-    """Load a safetensors file into ``model`` and return its weights; no code is run.
-
-    ``ValueError``, beginning with ``named``, if it is damaged, altered or does not fit.
-    """
+    """Load a file into ``model`` and return its weights; errors begin with ``named``."""
     try:
         weights = load(_read(file))
     except SafetensorError as error:

@@ -33,10 +33,7 @@ def new_figure(
     heights: Sequence[float] = (1,),
     share: bool | Literal["y"] = False,
 ) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure, in inches, and its axes; ``heights`` are those of the rows.
-
-    All axes may be the same, or all vertical ones.
-    """
+    """Return an empty figure, in inches, and its axes, which may be the same or ``share`` the y."""
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(
         len(heights), columns, sharex=share is True, sharey=bool(share), squeeze=False,

@@ -149,10 +149,7 @@ def _rings(axis: Axes, curve: Curve, style: Style, *, y_from: float | None) -> N
 
 
 def _field(axis: Axes, field: Field) -> None:
-    """Draw filled contours with lines that a grey print keeps.
-
-    Light where a share is 1; dark where another number is lowest.
-    """
+    """Draw filled contours, light where a share is 1, with lines that a grey print keeps."""
     # The highest band holds its upper end, too.
     levels = [*(tenth / 10 for tenth in range(10)), 1 + 1e-9]
     norm = None

@@ -265,10 +265,7 @@ def weight_density(
 
 
 def prior_density(prior: Mapping[str, Any], x: Array) -> tuple[str, Array]:
-    """Return a prior in words and its density at ``x``, from its configuration.
-
-    Empty for a prior that is neither Gaussian nor Laplace.
-    """
+    """Return a Gaussian or Laplace prior in words and its density at ``x``; else nothing."""
     kind = str(prior.get("_target_", "")).rpartition(".")[2]
     if kind == "GaussianPrior":
         std = float(prior["std"])
@@ -341,10 +338,7 @@ def worst_mistakes(run: Recorded, images: Array) -> Figure:
 def _tiles(
     images: Array, *, columns: int, below: float = 0.0
 ) -> tuple[Axes, Figure, list[tuple[float, float]]]:
-    """Lay images ``(M, C, H, W)`` in [0, 1] out in rows, with room below each, of its height.
-
-    With the axes and the figure return the middle of the lower edge of each image.
-    """
+    """Lay images ``(M, C, H, W)`` in [0, 1] out in rows; return the lower middle of each, too."""
     if images.shape[1] != 3:
         images = images.mean(axis=1, keepdims=True)
     count, channels, height, width = images.shape

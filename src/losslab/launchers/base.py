@@ -55,8 +55,7 @@ class Launcher(ABC):
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
         """Call :func:`losslab.experiment.perform` on each item and return what it returns.
 
-        Raises:
-            LauncherError: Workers ended before their runs did.
+        It raises :class:`LauncherError` where workers ended before their runs did.
         """
 
     def on_its_device(self, config: DictConfig) -> DictConfig:

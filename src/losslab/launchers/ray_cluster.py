@@ -66,8 +66,8 @@ class Ray(Launcher):
             if self.address is None:
                 # A short path, as the paths of its sockets have a limit.
                 self._temporary = Path(tempfile.mkdtemp(prefix="ray-"))
-                own = {"include_dashboard": False, "_temp_dir": str(self._temporary)}
-                ray.init(address="local", **own, **quiet)
+                own: dict[str, Any] = {"_temp_dir": str(self._temporary)}
+                ray.init(address="local", include_dashboard=False, **own, **quiet)
             else:
                 ray.init(address=self.address, **quiet)
         except (ConnectionError, RuntimeError) as error:

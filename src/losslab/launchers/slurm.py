@@ -176,10 +176,7 @@ class _Work:
 
 
 def _wait(jobs: Sequence[Any], *, local: bool) -> None:
-    """Wait until all jobs have left a result or are gone.
-
-    submitit itself asks ``sacct``; where that is not set up, it waits for a killed job forever.
-    """
+    """Wait until all jobs are done or gone; submitit alone waits for a killed one forever."""
     pending, absent, looks = list(jobs), set[str](), 0
     while pending:
         time.sleep(_SECONDS_BETWEEN_LOOKS)

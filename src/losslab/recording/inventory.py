@@ -89,10 +89,7 @@ class Deletion:
 
 
 def plan_deletion(paths: Sequence[Path]) -> Deletion:
-    """Return what deleting runs, configurations or whole sweeps means; nothing is deleted.
-
-    ``ValueError`` for a link, no runs of losslab's, or one that a process holds.
-    """
+    """Return what to delete of runs, configurations or whole sweeps; refuse links and held runs."""
     runs: dict[Path, None] = {}
     files: dict[Path, None] = {}
     left: dict[str, None] = {}

@@ -43,10 +43,7 @@ class RecordLog:
 def read_records(
     path: Path, *, up_to: int | None = None, most: int = LARGEST
 ) -> list[dict[str, Any]]:
-    """Return the records with ``step <= up_to``, up to the first line that is not a record.
-
-    ``ValueError`` for a file of more than ``most`` bytes.
-    """
+    """Return the records with ``step <= up_to``, up to the first line that is not a record."""
     records: list[dict[str, Any]] = []
     if not path.exists():
         return records

@@ -79,10 +79,7 @@ def read_results(path: Path) -> Results:
 
 
 def read_predictions(path: Path, part: str) -> Arrays | None:
-    """Return the final logits ``(N, K)`` and labels ``(N,)`` of ``val`` or ``test``, if stored.
-
-    ``ValueError`` for a file that cannot be read.
-    """
+    """Return final logits ``(N, K)`` and labels ``(N,)`` of ``val`` or ``test``, if stored."""
     names = (f"{part}/logits", f"{part}/labels")
     if not path.exists():
         return None

@@ -88,10 +88,7 @@ class Run:
 
     @classmethod
     def at(cls, path: Path, *, group: str | None = None) -> Self:
-        """Return the run in ``path``, ``.../<group>/seed=<n>``, which need not exist yet.
-
-        ``group`` is the name of its configuration, by default the folder's.
-        """
+        """Return the run in ``path``, ``.../<group>/seed=<n>``, which need not exist yet."""
         number = re.fullmatch("seed=([0-9]{1,19})", path.name)
         return cls(
             root=path.parents[1] if len(path.parents) > 1 else path.parent,

@@ -149,10 +149,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
 
 
 def prepare_board(path: Path) -> list[Path]:
-    """Write what TensorBoard's links show: each loss at its chosen rate, as of now.
-
-    Returns the folder of each study and sweep in ``path`` with a finished run, the latest first.
-    """
+    """Write what TensorBoard's links show; return the folders, the latest first."""
     from losslab.report import best  # with TensorBoard's protocol buffers
 
     found = []

@@ -31,9 +31,7 @@ class Contrast:
 def contrast(left: Path, right: Path, *, by: str | None = None) -> Contrast:
     """Compare two configurations, each a folder or one of its runs, on the seeds of both.
 
-    Raises:
-        ValueError: A folder is not that of one configuration, both are the same, they share no
-            finished seed, or no run has the further metric ``by``.
+    ``ValueError`` without a seed that both have finished, or a run with the further metric ``by``.
     """
     if left.resolve() == right.resolve():
         raise ValueError(f"{left} and {right} are the same folder; give two configurations")
@@ -119,10 +117,7 @@ def _listed(seeds: Sequence[int]) -> str:
 
 
 def draw_contrast(found: Contrast, path: Path, *, metric: str = VALIDATION) -> Path:
-    """Draw the mean of a metric while training, A and B, with their intervals, as a PNG.
-
-    ``ValueError`` if neither recorded it while training, or the file is not losslab's.
-    """
+    """Draw the mean of a metric while training, A and B, with their intervals, as a PNG."""
     # matplotlib takes seconds to import.
     from losslab.figures import Curve, Drawing, Panel, styles_of
     from losslab.figures.canvas import save, styled

@@ -256,10 +256,7 @@ def combine(samples: Sequence[Sample], weights: Sequence[float]) -> Estimate | N
 def compare(
     left: Sample, right: Sample, *, beyond: tuple[Sample, Sample] | None = None
 ) -> Comparison | None:
-    """Compare two samples on their common seeds, ``None`` if they have none in common.
-
-    With ``beyond``, the difference of those two is taken from theirs.
-    """
+    """Compare two samples on their common seeds, or how far they differ ``beyond`` two others."""
     samples = (left, right, *(beyond or ()))
     found = combine(samples, (1, -1, -1, 1)[: len(samples)])
     if found is None:
@@ -347,10 +344,7 @@ class Choice:
 
 
 def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
-    """Average the grid over seeds, in the order of the arms, values ascending.
-
-    Diverged runs count with their last accuracy.
-    """
+    """Average the grid over seeds, diverged runs by their last accuracy, values ascending."""
     finished = {run.name: run for run in runs if run.finished}
     grid = pd.DataFrame(plan.tune, columns=["arm", "value", "seed", "run", "rate"])
     points = []

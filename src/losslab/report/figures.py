@@ -143,10 +143,7 @@ def _name_rows(axes: Sequence[Axes], names: Sequence[str], size: float = 10) -> 
 
 
 def accuracy_by_value(findings: Findings) -> Figure:
-    """Validation accuracy over the whole grid, with the chosen points marked.
-
-    A panel an arm, with the reference behind it; under conditions a panel a condition.
-    """
+    """Validation accuracy over the grid, chosen points marked: a panel an arm or condition."""
     plan, styles = findings.plan, arm_styles(findings.plan.families)
     points: dict[str, dict[float, TuningPoint]] = {}
     for point in findings.tuning:

@@ -13,11 +13,7 @@ from losslab.report.sweep_report import ranking
 
 
 def rank(path: Path, *, by: str = VALIDATION, direction: Goal | None = None) -> Sweep:
-    """Return the configurations of a folder, the best first; of a study, on its tuning seeds.
-
-    ``ValueError`` without finished runs, without the metric, or with a metric whose better end is
-    not known.
-    """
+    """Return the configurations of a folder, the best first; of a study, on its tuning seeds."""
     runs = load_runs(path)
     if not runs:
         raise ValueError(f"{path} holds no runs; give the folder of a sweep or a study")

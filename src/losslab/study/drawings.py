@@ -154,10 +154,7 @@ def profile(
 
 
 def _looks(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]:
-    """Return of each set its label and the loss whose colour it has, and its runs.
-
-    Of several sets with the same loss the first has its colour.
-    """
+    """Return of each set its label, its loss if it is the first of that, and its runs."""
     looks, taken = [], set()
     for name, members in runs.items():
         loss = members[0].choices["loss"]

@@ -80,10 +80,7 @@ class Session:
     def do(
         self, runs: Sequence[Run], title: str, *, checked: Callable[[], None] = lambda: None
     ) -> list[Failed]:
-        """Do the planned runs that are not finished; return those that failed.
-
-        ``checked`` is called when all have been checked, before the first one starts.
-        """
+        """Do the planned runs that are not finished, all ``checked``; return the failed."""
         distinct = list(dict.fromkeys(runs))
         missing = [run for run in distinct if run.pending]
         self._prepare(counted(missing, console=self.console))
@@ -100,10 +97,7 @@ class Session:
             prepare(run, elsewhere=self.launcher.device is not None, built=self._built)
 
     def check_metrics(self, metrics: Sequence[tuple[str, str]], runs: Sequence[Run]) -> None:
-        """Refuse a metric that none of these runs, one of each configuration, can record.
-
-        Beside each metric is who names it, such as ``claim level``.
-        """
+        """Refuse a metric, beside which is who names it, that none of these runs can record."""
         self._prepare(run for run in runs if run.pending)
         found = set[str]().union(*self._built.values())
         for run in runs:

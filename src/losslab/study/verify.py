@@ -250,10 +250,7 @@ def _with_starts(wanted: Sequence[str], points: Mapping[str, Point]) -> list[str
 
 
 def _batch(study: Study, plan: Plan, left: Sequence[Point], room: float) -> tuple[list[Point], int]:
-    """Return points that can be run now, and how many of them are not finished: at most ``room``.
-
-    One that starts from weights that are not there yet has to wait.
-    """
+    """Return points that need not wait for weights; at most ``room`` are not finished."""
     there = {run.arm for run in plan.confirm if run.rate == "own"}
     batch, pending = [], 0
     for point in left:

@@ -27,10 +27,7 @@ from losslab.text import Console
 
 
 def train(given: argparse.Namespace) -> list[Run]:
-    """Run one configuration, or with ``-m`` a sweep; return the runs, finished or not.
-
-    ``given`` is the command, read by :func:`~losslab.experiment.hydra_private.flags`.
-    """
+    """Run one configuration, or with ``-m`` a sweep; return the runs, finished or not."""
     check_flags(given)
     overrides = [quoted(text) for text in given.overrides]
     console = Console()
