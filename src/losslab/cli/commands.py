@@ -273,8 +273,7 @@ def data(arguments: list[str]) -> int:
     words = [word if "=" in word else f"data={word}" for word in given.words]
     with Composer(given.config_dir) as composer:
         config = composer.compose([quoted(word) for word in words])
-    for line in load(config.data).describe():
-        sys.stdout.write(printable(" ".join(line.splitlines())) + "\n")
+    write_lines(*(" ".join(line.splitlines()) for line in load(config.data).describe()))
     return 0
 
 
@@ -297,7 +296,7 @@ def evaluate(arguments: list[str]) -> int:
     lines = ["".join(f"{word:>10}" for word in ("part", "examples", *names))]
     for part, of in found.items():
         lines.append(f"{part:>10}{of['examples']:10.0f}" + "".join(f"{of[n]:10.4f}" for n in names))
-    sys.stdout.write("\n".join([*lines, ""]))
+    write_lines(*lines)
     return 0
 
 
@@ -317,7 +316,7 @@ def explore(arguments: list[str]) -> int:
 
     with Composer() as composer:
         path = write_page(given.to, composer.descriptions("loss"))
-    sys.stdout.write(f"{printable(str(path))}\n")
+    write_lines(str(path))
     if given.open:
         import webbrowser
 

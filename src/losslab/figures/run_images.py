@@ -43,10 +43,10 @@ class Recorded:
 
 
 class Image(NamedTuple):
-    """A figure as TensorBoard takes it; width and height in pixels."""
+    """A figure as TensorBoard takes it."""
 
     png: bytes
-    width: int
+    width: int  # in pixels
     height: int
 
 

@@ -136,7 +136,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
     if isinstance(value, list):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, str | float) or _is_whole(value)

@@ -126,13 +126,9 @@ def to_latex(found: Export) -> str:
     r"""Return a ``tabular`` with booktabs' rules, each number with n and its 95% interval."""
     lines, marked = [], False
     for row in _rows(found):
-        first = next(iter(row.measured.values()))
-        bold: Callable[[str], str] = (lambda text: rf"\textbf{{{text}}}") if row.best else str
-        line = {
-            latex(key): bold(latex(value_text(value)))
-            for key, value in row.about.items()
-            if key != "folder"
-        }
+        first, text = next(iter(row.measured.values())), r"\textbf{%s}" if row.best else "%s"
+        about = {key: latex(value_text(v)) for key, v in row.about.items() if key != "folder"}
+        line = {latex(key): text % value for key, value in about.items()}
         line["$n$"] = str(first.estimate.n if first.estimate else 0)
         for metric in found.metrics:
             estimate = row.measured[metric].estimate if metric in row.measured else None
@@ -142,10 +138,9 @@ def to_latex(found: Export) -> str:
             marked |= estimate is not None and estimate.covers == "seeds"
         lines.append(line)
     table = pd.DataFrame(lines)
-    texts = len(table.columns) - len(found.metrics) - 1
-    drawn = table.to_latex(
-        index=False, escape=False, column_format="l" * texts + "r" * (len(found.metrics) + 1)
-    )
+    numbers = len(found.metrics) + 1
+    kinds = "l" * (len(table.columns) - numbers) + "r" * numbers
+    drawn = table.to_latex(index=False, escape=False, column_format=kinds)
     notes = [
         r"Needs \usepackage{booktabs}. Mean over n seeds and 95% interval, Student's t over seeds "
         "and test examples together" + (r" ($^\ddagger$: over seeds alone)." if marked else "."),

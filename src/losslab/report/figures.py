@@ -325,12 +325,10 @@ def learning_curves(findings: Findings) -> Figure:
         panels.append(panel)
     rows = -(-len(panels) // columns)
     names = len(plan.families) / min(columns, 2)  # lines of the legend
-    drawing = Drawing(
-        panels=panels, columns=columns,
-        size=(2 + 3.6 * columns, 1.2 + 3.4 * rows + 0.28 * max(0, names - 4)),
-        legend_below=True, title_width=36,
-    )  # fmt: skip
-    return draw_panels(drawing)
+    size = (2 + 3.6 * columns, 1.2 + 3.4 * rows + 0.28 * max(0, names - 4))
+    return draw_panels(
+        Drawing(panels=panels, columns=columns, size=size, legend_below=True, title_width=36)
+    )
 
 
 @styled

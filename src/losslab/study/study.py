@@ -197,20 +197,17 @@ class Study:
     def cells(self, session: Session) -> dict[str, Cell]:
         """Return every arm under every condition, composed."""
         conditions = self.conditions or {"": ConditionSpec(label="", overrides=[])}
-        found = [
-            Cell(
-                name=in_condition(name, condition),
-                arm=arm,
-                loss=arm.loss or name,
+        found = {}
+        for (condition, under), (name, arm) in product(conditions.items(), self.arms.items()):
+            overrides = [*self.base, *under.overrides_of(name), *arm.overrides]
+            found[in_condition(name, condition)] = Cell(
+                name=in_condition(name, condition), arm=arm, loss=arm.loss or name,
                 values=_grid_of(name, arm, under) or self.values,
                 reference=in_condition(self.reference, condition),
                 start=in_condition(arm.start, condition) if arm.start else None,
-                template=Template(session, [*self.base, *under.overrides_of(name), *arm.overrides]),
-            )
-            for condition, under in conditions.items()
-            for name, arm in self.arms.items()
-        ]
-        return {cell.name: cell for cell in found}
+                template=Template(session, overrides),
+            )  # fmt: skip
+        return found
 
     def sets(self, session: Session) -> "Runs":
         """Return the sets of runs that only measures use, planned."""
