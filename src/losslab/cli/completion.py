@@ -136,7 +136,9 @@ def _folders(typed: str) -> list[str]:
 def _metrics(words: Sequence[str]) -> list[str]:
     """Return the metrics of a run in a folder among the words."""
     folders = [Path(word) for word in words if not word.startswith("-")]
-    for above in ("", "*/", "*/*/", "*/*/*/"):
-        for path in (path for folder in folders for path in folder.glob(f"{above}summary.json")):
-            return sorted(tag for tag in json.loads(path.read_text("utf-8")) if "/" in tag)
-    return []
+    depths = [f"{above}summary.json" for above in ("", "*/", "*/*/", "*/*/*/")]
+    files = (path for depth in depths for folder in folders for path in folder.glob(depth))
+    first = next(files, None)
+    return (
+        sorted(tag for tag in json.loads(first.read_text("utf-8")) if "/" in tag) if first else []
+    )

@@ -92,10 +92,8 @@ def _as_usual(node: dict[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
         value = node.get(key, known.get(key))
         if isinstance(value, dict) and isinstance(usual.get(key), Mapping):
             value = _as_usual(value, usual[key])
-        # To Python, true is 1.
-        same = value == known.get(key) and isinstance(value, bool) is isinstance(
-            known.get(key), bool
-        )
+        default = known.get(key)  # to Python, true is 1
+        same = value == default and isinstance(value, bool) is isinstance(default, bool)
         if key in usual or key not in known or not same:
             kept[key] = value
     return kept

@@ -98,12 +98,13 @@ def perform(runs: Sequence[Run], *, show: bool = False) -> list[str | None]:
     end_with_parent()
     if len(runs) > 1:
         allow_open_files(_FILES_OF_A_RUN * len(runs))
-    return [
-        IN_USE if isinstance(ended, RunInUseError)
-        else run.status if isinstance(ended, Exception)
-        else ended
-        for run, ended in zip(runs, _carry_out(runs, show=show), strict=True)
-    ]  # fmt: skip
+    found: list[str | None] = []
+    for run, ended in zip(runs, _carry_out(runs, show=show), strict=True):
+        if isinstance(ended, RunInUseError):
+            found.append(IN_USE)
+        else:
+            found.append(run.status if isinstance(ended, Exception) else ended)
+    return found
 
 
 def complete(run: Run, *, show: bool = False) -> Status:

@@ -111,17 +111,18 @@ def load_model(run: Run | str | Path) -> SavedModel:
     found.check_status()
     if not found.finished:
         raise ValueError(f"{found.path} is not a finished run; give its directory, .../seed=<n>")
-    for file in (weights := found.files.model, found.files.about_model):
+    files = found.files
+    for file in (files.model, files.about_model):
         if not file.is_file():
             raise ValueError(f"{found.path} has no {file.name}")
-    about = json.loads(found.read(found.files.about_model))
+    about = json.loads(found.read(files.about_model))
     shapes = {"input_shape": tuple(about["input_shape"]), "num_classes": about["num_classes"]}
     with torch.random.fork_rng(devices=[]):
         node = OmegaConf.create(about["model"])
         model: nn.Module = make(node, "model", kind=nn.Module, **shapes).eval()
         if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
             model(torch.zeros(2, *about["input_shape"]))
-    load_weights(model, weights, str(found.path))
+    load_weights(model, files.model, str(found.path))
     return SavedModel(model, about).eval()
 
 

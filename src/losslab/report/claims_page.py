@@ -124,10 +124,8 @@ def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Shown]]:
             raise ValueError(f"{why}; write it again with {again}") from error
         # Of a study that nobody has written about there are only the generated files.
         pages = (page for page in (PAGE, "report.md") if (path.parent / page).exists())
-        place, verdicts = (
-            f"{quote(name)}/{next(pages, path.name)}",
-            count([c.verdict for c in found.claims]),
-        )
+        place = f"{quote(name)}/{next(pages, path.name)}"
+        verdicts = count([claim.verdict for claim in found.claims])
         studies.append({"name": name, "place": place, "results": found, "count": verdicts})
         claims |= {f"{name}/{claim.id}": claim for claim in found.claims}
     if not studies:

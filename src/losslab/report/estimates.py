@@ -265,8 +265,10 @@ def compare(
     assert of_left
     assert of_right
     p = sign_flip_p(np.array(list(found.by_seed.values())))
-    n, mean, interval, covers, by_seed = vars(found).values()
-    return Comparison(n, of_left, of_right, mean, interval, covers, p, by_seed)
+    return Comparison(
+        n=found.n, left=of_left, right=of_right, difference=found.mean, interval=found.interval,
+        covers=found.covers, p=p, by_seed=found.by_seed,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -126,9 +126,10 @@ def to_latex(found: Export) -> str:
     r"""Return a ``tabular`` with booktabs' rules, each number with n and its 95% interval."""
     lines, marked = [], False
     for row in _rows(found):
-        first, text = next(iter(row.measured.values())), r"\textbf{%s}" if row.best else "%s"
+        first = next(iter(row.measured.values()))
         about = {key: latex(value_text(v)) for key, v in row.about.items() if key != "folder"}
-        line = {latex(key): text % value for key, value in about.items()}
+        shown = r"\textbf{{{}}}" if row.best else "{}"
+        line = {latex(key): shown.format(text) for key, text in about.items()}
         line["$n$"] = str(first.estimate.n if first.estimate else 0)
         for metric in found.metrics:
             estimate = row.measured[metric].estimate if metric in row.measured else None

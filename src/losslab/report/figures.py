@@ -163,7 +163,8 @@ def accuracy_by_value(findings: Findings) -> Figure:
             for arm in filter(points.get, plan.under(condition))
         ]
         panels.append(Panel(title=f"{plan.axis}: {about.label}", curves=curves))
-    for arm in () if plan.conditions else filter(points.get, plan.arms):
+    alone = [] if plan.conditions else [arm for arm in plan.arms if arm in points]
+    for arm in alone:
         curves = [curve(arm, ring=findings.chosen(arm))]
         if arm != plan.reference and plan.reference in points:
             grey = _curve(points[plan.reference], style=Style("#BFBFBF", "", "-"))

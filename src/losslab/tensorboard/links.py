@@ -28,7 +28,8 @@ def links(
     Time Series shows none, and the answer is on the page Scalars.
     """
     shown = f"^{_escape(folder)}/"
-    tags = [tag for choice in _PINNED for tag in [*filter(recorded.__contains__, choice)][:1]]
+    first = (next((tag for tag in tags if tag in recorded), "") for tags in _PINNED)
+    tags = list(filter(None, first))
     if runs <= _MOST_RUNS:
         cards = [{"plugin": "scalars", "tag": tag} for tag in tags]
         pinned = json.dumps(cards, separators=(",", ":"))
