@@ -73,9 +73,7 @@ _PACKAGES = ("data", "diagnostics", "losses", "metrics", "models", "study", "tra
 def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a ``__getattr__`` (PEP 562) that imports what a package gives when it is first used.
 
-    Args:
-        package: Its ``__name__``.
-        names: Name to the module that defines it; the module's own name gives the module.
+    ``names`` map a name to the module that defines it; the module's own name gives the module.
     """
 
     def get(name: str) -> Any:

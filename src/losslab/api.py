@@ -35,23 +35,14 @@ Runs: TypeAlias = str | Path | Run | Iterable[Run] | pd.DataFrame
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study: its verdicts, numbers and figures.
+    """A study: its verdicts, numbers and figures."""
 
-    Attributes:
-        path: Its folder.
-        claims: One row per claim: ``id``, ``statement``, ``verdict``, ``effect``, ``p_holm``, ...
-        runs: As :func:`load_runs` gives them; none where only results are committed.
-        results: All of ``results.json``.
-        figures: The files of its figures.
-        failed: Path to reason, of the runs that failed.
-    """
-
-    path: Path
-    claims: pd.DataFrame
-    runs: pd.DataFrame
-    results: Mapping[str, Any]
-    figures: tuple[Path, ...]
-    failed: Mapping[str, str]
+    path: Path  # its folder
+    claims: pd.DataFrame  # a row per claim: ``id``, ``statement``, ``verdict``, ``effect``, ...
+    runs: pd.DataFrame  # of :func:`load_runs`; none where only results are committed
+    results: Mapping[str, Any]  # all of ``results.json``
+    figures: tuple[Path, ...]  # the files
+    failed: Mapping[str, str]  # path to reason, of the runs that failed
 
     def __repr__(self) -> str:
         verdicts = self.claims["verdict"].value_counts() if len(self.claims) else {}
@@ -61,24 +52,16 @@ class StudyResult:
 
 @dataclass(frozen=True)
 class Verification:
-    """What fresh seeds say of a study's results.
+    """What fresh seeds say of a study's results."""
 
-    Attributes:
-        path: The folder of its runs, and of ``verification.md``.
-        reproduced: Whether all runs finished and nothing speaks against the results.
-        numbers: One row per number: ``name`` of the point, ``metric``, ``committed`` mean, the
-            range in which the fresh mean is ``expected``, that mean as ``new``, ``reproduced``.
-        claims: Likewise per claim, with ``verdict`` and ``answer``.
-        contradictions: Where the results contradict themselves.
-        failed: Path to reason, of the runs that failed.
-    """
-
-    path: Path
-    reproduced: bool
+    path: Path  # the folder of its runs, and of ``verification.md``
+    reproduced: bool  # whether all runs finished and nothing speaks against the results
+    # A row per number: ``name`` of the point, ``metric``, ``committed`` mean, the range in which
+    # the fresh mean is ``expected``, that as ``new``, ``reproduced``.
     numbers: pd.DataFrame
-    claims: pd.DataFrame
-    contradictions: tuple[str, ...]
-    failed: Mapping[str, str]
+    claims: pd.DataFrame  # likewise per claim, with ``verdict`` and ``answer``
+    contradictions: tuple[str, ...]  # where the results contradict themselves
+    failed: Mapping[str, str]  # path to reason, of the runs that failed
 
     def __repr__(self) -> str:
         said = "reproduced" if self.reproduced else "NOT REPRODUCED"
@@ -227,15 +210,10 @@ def verify(
     overrides = _overrides((name, *words), options)[1:]
     with _opened(config_dir) as composer:
         done = verify_study(
-            composer,
-            name,
-            overrides,
-            console=_console(progress),
-            seeds=seeds,
+            composer, name, overrides, console=_console(progress), seeds=seeds, minutes=minutes,
             points=None if points is None else list(points),
-            minutes=minutes,
             results=None if results is None else as_path(results),
-        )
+        )  # fmt: skip
     numbers = [vars(row) | {"reproduced": row.reproduced} for row in done.found.numbers]
     return Verification(
         path=done.path,
@@ -363,19 +341,13 @@ def _overrides(
     """Return words and keywords as the words of a command, quoted."""
     wrong = [word for word in words if not isinstance(word, str)]
     if wrong:
-        raise ValueError(
-            f"{wrong[0]!r} is a {type(wrong[0]).__name__}; give text, such as 'loss=mse', or "
-            "keywords, such as seed=5"
-        )
+        rule = "give text, such as 'loss=mse', or keywords, such as seed=5"
+        raise ValueError(f"{wrong[0]!r} is a {type(wrong[0]).__name__}; {rule}")
     return [*(quoted(str(word)) for word in words), *to_words(options, swept=swept)]
 
 
 def to_words(options: Mapping[str, Any], *, swept: bool = False) -> list[str]:
-    """Return keywords, nested or dotted, as the words of a command.
-
-    Args:
-        options: Key to value.
-        swept: Whether a list holds values to sweep over.
+    """Return keywords, nested or dotted, as words; of ``swept`` lists each value is tried.
 
     >>> to_words({"loss": "mse", "optimizer": {"lr": 0.1}, "force": True, "init_from": None})
     ['loss=mse', 'optimizer.lr=0.1', 'force=true', 'init_from=null']
@@ -422,10 +394,9 @@ def _text(value: Any, key: str) -> str:
         return "{" + ",".join(f"{name}:{_text(item, key)}" for name, item in value.items()) + "}"
     if _is_list(value):
         return "[" + ",".join(_text(item, key) for item in value) + "]"
-    raise ValueError(
-        f"{key} is a {type(value).__name__}; give names, numbers, lists and dictionaries as in a "
-        "configuration; for custom objects, use losslab.training.fit"
-    )
+    rule = "give names, numbers, lists and dictionaries as in a configuration"
+    custom = "for custom objects, use losslab.training.fit"
+    raise ValueError(f"{key} is a {type(value).__name__}; {rule}; {custom}")
 
 
 @contextmanager
@@ -458,10 +429,8 @@ def _runs(runs: Runs) -> Sequence[Run]:
     each = [runs] if isinstance(runs, str | Path | Run | pd.DataFrame) else runs
     kinds = str | Path | Run | pd.DataFrame
     if not isinstance(each, Iterable) or not all(isinstance(one, kinds) for one in each):
-        raise ValueError(
-            f"{runs!r} is no folder of runs; give one, such as 'outputs/runs', runs, or a table of "
-            "them"
-        )
+        rule = "give one, such as 'outputs/runs', runs, or a table of them"
+        raise ValueError(f"{runs!r} is no folder of runs; {rule}")
     if isinstance(runs, pd.DataFrame):
         return [Run.load(Path(row["path"]), group=row["group"]) for _, row in runs.iterrows()]
     if isinstance(runs, Run):

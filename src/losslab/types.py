@@ -16,53 +16,31 @@ Curves = dict[str, dict[str, list[float]]]
 
 
 class Batch(NamedTuple):
-    """One mini-batch, already on the device.
+    """One mini-batch, already on the device."""
 
-    Attributes:
-        images: ``(N, C, H, W)`` float, normalised.
-        labels: ``(N,)`` int64 class indices.
-    """
-
-    images: torch.Tensor
-    labels: torch.Tensor
+    images: torch.Tensor  # ``(N, C, H, W)`` float, normalised
+    labels: torch.Tensor  # ``(N,)`` int64 class indices
 
 
 class Predictions(NamedTuple):
-    """What a model says of a part.
+    """What a model says of a part."""
 
-    Attributes:
-        logits: ``(N, K)`` float32.
-        labels: ``(N,)`` int64 class indices.
-    """
-
-    logits: torch.Tensor
-    labels: torch.Tensor
+    logits: torch.Tensor  # ``(N, K)`` float32
+    labels: torch.Tensor  # ``(N,)`` int64 class indices
 
 
 class TrainingEpoch(NamedTuple):
-    """What the training batches of one epoch gave, in the order of the steps.
+    """What the training batches of one epoch gave, in the order of the steps."""
 
-    Attributes:
-        predictions: Logits ``(N, K)`` before each update, with the labels trained on.
-        clean_labels: ``(N,)`` int64, the labels before any label noise.
-        batch_size: Examples a step; the last step may have had fewer.
-        first_step: Updates made before the epoch.
-    """
-
-    predictions: Predictions
-    clean_labels: torch.Tensor
-    batch_size: int
-    first_step: int
+    predictions: Predictions  # logits ``(N, K)`` before each update, with the labels trained on
+    clean_labels: torch.Tensor  # ``(N,)`` int64, the labels before any label noise
+    batch_size: int  # examples a step; the last step may have had fewer
+    first_step: int  # updates made before the epoch
 
 
 class Finding(NamedTuple):
-    """What a diagnostic found.
+    """What a diagnostic found."""
 
-    Attributes:
-        scalars: Name to number.
-        curves: Name to columns of equal length, e.g. ``{"profile": {"p_true": [...], "norm":
-            [...]}}``: what is a curve rather than a number.
-    """
-
-    scalars: Scalars
+    scalars: Scalars  # name to number
+    # Name to columns of equal length, ``{"profile": {"p_true": [...], "norm": [...]}}``.
     curves: Curves

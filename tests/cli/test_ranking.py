@@ -6,8 +6,8 @@ import pytest
 from bad import check
 from losslab.report.estimates import Sampler, compare
 from losslab.report.findings import sweep
-from losslab.report.ranking import rank
 from losslab.report.runs import load_runs
+from losslab.report.sweep_report import rank
 from report.factory import tiny_plan, write_run, write_study
 
 RATES = [round(0.001 * 1.2**index, 6) for index in range(24)]

@@ -169,20 +169,20 @@ def write_study(root: Path, plan: dict[str, Any], *, only: Callable[[str], bool]
 
 
 def write_old_study(root: Path) -> Path:
-    """Write the tiny study with a waterfall and measured quantities, as version 0.1 wrote it."""
+    """Write the tiny study with a waterfall and measured quantities, as version 0.1 had it."""
     sides = {"as typed": "reference", "rate tuned": "own"}
     steps = [{"label": k, "arm": "mse_softmax", "rate": rate} for k, rate in sides.items()]
-    write_study(root, tiny_plan() | {"steps": steps})
     intervals = {"exact": (None, None), "sure": (0.4, 0.6), "weak": (0.22, 0.78)}
     intervals |= {"weaker": (0.21, 0.79)}
     about = {"source": "A book, 2016", "at_least": 0.2, "at_most": None, "discussion": ""}
+    plan = tiny_plan() | {"steps": steps}
+    plan["claims"] += [
+        about | {"id": name, "statement": f"It is {name}.", "quantity": f"measure.{name}"}
+        for name in intervals
+    ]
+    write_study(root, plan)
     evidence = {
-        **{key: tiny_plan()[key] for key in ("study", "title", "question", "command")},
-        **{"manifest": {}, "runs": []},
-        "claims": [
-            about | {"id": name, "statement": f"It is {name}.", "quantity": f"measure.{name}"}
-            for name in intervals
-        ],
+        "manifest": {},
         "measurements": {
             "measure": {
                 "quantities": {

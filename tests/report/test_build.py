@@ -10,7 +10,7 @@ from rich.console import Console
 
 from losslab.report import build, load_runs, write
 from losslab.report.findings import sweep
-from losslab.report.sweep_report import curve_name
+from losslab.report.sweep_report import configuration_text
 from report.factory import run_name, tiny_plan, write_run, write_study
 
 FIGURES = {"accuracy.png", "accuracy_by_value.png", "learning_curves.png", "claims.png"}
@@ -140,7 +140,7 @@ def test_a_sweep_over_a_losss_own_option_keeps_its_settings_apart(tmp_path):
             write_run(tmp_path, f"{loss}-{index}-lr={rate:g}/seed=0", config=config)
     found = sweep(load_runs(tmp_path))
     assert found.shown == ("loss.std", "optimizer.lr")
-    curves = {curve_name(found, configuration) for configuration in found.configurations}
+    curves = {configuration_text(found, configuration) for configuration in found.configurations}
     assert curves == {"map_gaussian, loss.std=0.1", "map_gaussian, loss.std=1", "mse"}
 
 

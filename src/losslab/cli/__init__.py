@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 
 import losslab
 from losslab.cli.commands import COMMANDS, complete
@@ -16,31 +17,7 @@ INTERRUPTED = 130
 TERMINATED = 143
 _KEPT = "; finished runs are kept, and the same command resumes"
 
-USAGE = """\
-losslab: why does squared error underperform cross-entropy for classification?
-
-  losslab study NAME [overrides]     run a study's grid on all cores, then report; all for every
-                                     study; --config-dir DIR for custom studies, losses, ... and
-                                     the Python code beside them
-  losslab verify STUDY [--seeds N]   its committed numbers and verdicts against fresh seeds;
-                                     exit code 1 if they are not reproduced
-  losslab train [overrides]          one run; with -m a Hydra sweep; every Hydra flag works;
-                                     --dry-run counts runs and time, as with study
-  losslab report PATH [--to DIR]     tables, claims and figures of the runs that are there; --csv,
-                                     --latex, --json for one table; --html for a site
-  losslab runs [PATH ...]            what is there, its state and size; --delete
-  losslab best PATH [--by METRIC]    the best configuration, and that of each loss
-  losslab compare A B                two configurations: settings, paired differences; --png FILE
-  losslab evaluate RUN [data=...]    a finished run's model on its own or other data
-  losslab board [PATH] [--open]      TensorBoard on 127.0.0.1, with links to the answer
-  losslab list [GROUP]               what can be chosen: loss, data, model, study, ...
-  losslab data [CHOICE] [overrides]  what is read: images per class and part, what is skipped
-  losslab explore [--to PATH]        a page that compares the losses at three logits; --open
-
-  losslab study why_squared_error
-  losslab train loss=mse optimizer.lr=0.3
-  losslab train -m loss=cross_entropy,mse optimizer.lr=0.01,0.1 seed=0,1,2
-"""
+USAGE = Path(__file__).with_name("usage.txt")
 
 
 def main() -> None:
@@ -86,7 +63,7 @@ def _run(arguments: list[str]) -> int:
                 "set PYTHONUTF8=1, or a locale with UTF-8"
             ) from None
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        sys.stdout.write(USAGE)
+        sys.stdout.write(USAGE.read_text("utf-8"))
         return 0 if arguments else BAD_INPUT
     if arguments[0] == "--version":
         sys.stdout.write(f"losslab {losslab.__version__}\n")

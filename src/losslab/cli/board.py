@@ -15,13 +15,7 @@ _FILES_BESIDE = 256  # what TensorBoard itself and its readers have open
 
 
 def start_board(folder: Path, port: int, *, browse: bool) -> int:
-    """Start TensorBoard on a folder of runs; return its exit code.
-
-    Args:
-        folder: Of runs.
-        port: 0 for any that is free.
-        browse: Whether to open the first link in the browser.
-    """
+    """Start TensorBoard on a folder of runs; return its exit code."""
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give one with runs, e.g. outputs")
     _check_port(port)
@@ -120,25 +114,21 @@ def _open(page: Any) -> None:
 
 
 def _allow_files(folder: Path) -> int:
-    """Raise the limit on open files for TensorBoard, which opens all event files at once.
-
-    Returns how many there are.
-    """
+    """Return how many event files there are, all of which TensorBoard may open at once."""
     files = [Path(above, name) for above, _, names in os.walk(folder)
              for name in names if "tfevents" in name]  # fmt: skip
     for file in files:
         if not file.is_file():
-            raise ValueError(
-                f"{file} is not a regular file, TensorBoard would wait for it; remove it"
-            )
+            why = "is not a regular file, TensorBoard would wait for it"
+            raise ValueError(f"{file} {why}; remove it")
     wanted = len(files) + _FILES_BESIDE
     allowed = allow_open_files(wanted)
     if allowed < wanted:
-        say(
-            f"{len(files)} event files, of which this system lets TensorBoard open about "
-            f"{max(allowed - _FILES_BESIDE, 0)}; raise the limit with `ulimit -Hn {wanted}` as an "
-            "administrator, or give a folder with fewer runs"
+        about = (
+            f"of which this system lets TensorBoard open about {max(allowed - _FILES_BESIDE, 0)}"
         )
+        advice = f"raise the limit with `ulimit -Hn {wanted}` as an administrator"
+        say(f"{len(files)} event files, {about}; {advice}, or give a folder with fewer runs")
     return len(files)
 
 
@@ -151,6 +141,5 @@ def _check_port(port: int) -> None:
         try:
             taken.bind(("127.0.0.1", port))
         except OSError as error:
-            raise ValueError(
-                f"port {port} is unavailable ({error.strerror}); give another with --port"
-            ) from error
+            why = f"port {port} is unavailable ({error.strerror})"
+            raise ValueError(f"{why}; give another with --port") from error

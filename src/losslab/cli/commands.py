@@ -31,17 +31,7 @@ _TABLES = {
     "latex": "the same as a LaTeX table",
     "json": "what results.json holds",
 }
-_EXAMPLES = """\
-losslab train loss=mse optimizer.lr=0.3                    one run
-losslab train -m loss=mse,brier optimizer.lr=0.1,0.3 seed=0,1,2 name=rates
-                                                           a sweep: every combination, 12 runs
-losslab train -m loss=mse optimizer.lr=0.1,0.3 --dry-run   how many runs, and how long they take
-losslab train -m sweeper=optuna loss=mse optimizer.lr='interval(0.01,1)'
-                                                           a search for the best
-losslab train data=mnist model=mlp trainer.epochs=3        other data, other model, shorter
-losslab train --cfg job loss=mse                           every key and its value
-
-"""
+_EXAMPLES = Path(__file__).with_name("examples.txt")
 _CONFIG_DIR = "a folder with more choices and the code they name"
 
 
@@ -61,7 +51,7 @@ def train(arguments: list[str]) -> int:
         flags_first.remove(override)
     words = [*flags_first, *given.overrides]
     if only_prints(given):
-        print_with_hydra(given, words, first=_EXAMPLES if given.help else "")
+        print_with_hydra(given, words, first=_EXAMPLES.read_text("utf-8") if given.help else "")
         return 0
     from losslab.sweepers.train import forecast, train
 
@@ -152,19 +142,15 @@ def verify(arguments: list[str]) -> int:
         "verdicts of its results.json they reproduce. Exit code 0: all; 1: not all; 2: wrong "
         "command.",
     )
-    parser.add_argument("words", nargs="*", help="NAME, or a study's folder; key=value as it had")
-    parser.add_argument("--seeds", type=int, default=5, help="fresh seeds of each point (5)")
-    parser.add_argument(
-        "--points",
-        help="ARM[@CONDITION][:RATE],... or all; if left out, those of the claims in their order",
-    )
-    parser.add_argument(
-        "--minutes", type=float, default=3, help="how long points are added without --points (3)"
-    )
-    parser.add_argument(
-        "--results", type=Path, help="a results.json or its folder, if not that in experiments"
-    )
-    parser.add_argument("--config-dir", help=_CONFIG_DIR)
+    add = parser.add_argument
+    add("words", nargs="*", help="NAME, or a study's folder; key=value as it had")
+    add("--seeds", type=int, default=5, help="fresh seeds of each point (5)")
+    points = "ARM[@CONDITION][:RATE],... or all; if left out, those of the claims in their order"
+    add("--points", help=points)
+    minutes = "how long points are added without --points (3)"
+    add("--minutes", type=float, default=3, help=minutes)
+    add("--results", type=Path, help="a results.json or its folder, if not that in experiments")
+    add("--config-dir", help=_CONFIG_DIR)
     given = _parse(parser, arguments)
     if not given.words or "=" in given.words[0]:
         raise ValueError("name a study: losslab verify NAME; see `losslab list study`")
@@ -180,16 +166,11 @@ def verify(arguments: list[str]) -> int:
         with Composer(given.config_dir) as composer:
             with console.status("composing"):
                 from losslab.study.verify import verify
+            points = None if given.points is None else given.points.split(",")
             found = verify(
-                composer,
-                name,
-                overrides,
-                console=console,
-                seeds=given.seeds,
-                points=None if given.points is None else given.points.split(","),
-                minutes=given.minutes,
-                results=given.results,
-            )
+                composer, name, overrides, console=console, seeds=given.seeds, points=points,
+                minutes=given.minutes, results=given.results,
+            )  # fmt: skip
         reproduced = found.found.reproduced
         return [*found.failed]
 
@@ -292,8 +273,7 @@ def data(arguments: list[str]) -> int:
     words = [word if "=" in word else f"data={word}" for word in given.words]
     with Composer(given.config_dir) as composer:
         config = composer.compose([quoted(word) for word in words])
-    for line in load(config.data).describe():
-        sys.stdout.write(printable(" ".join(line.splitlines())) + "\n")
+    write_lines(*(" ".join(line.splitlines()) for line in load(config.data).describe()))
     return 0
 
 
@@ -316,7 +296,7 @@ def evaluate(arguments: list[str]) -> int:
     lines = ["".join(f"{word:>10}" for word in ("part", "examples", *names))]
     for part, of in found.items():
         lines.append(f"{part:>10}{of['examples']:10.0f}" + "".join(f"{of[n]:10.4f}" for n in names))
-    sys.stdout.write("\n".join([*lines, ""]))
+    write_lines(*lines)
     return 0
 
 
@@ -336,7 +316,7 @@ def explore(arguments: list[str]) -> int:
 
     with Composer() as composer:
         path = write_page(given.to, composer.descriptions("loss"))
-    sys.stdout.write(f"{printable(str(path))}\n")
+    write_lines(str(path))
     if given.open:
         import webbrowser
 

@@ -21,12 +21,7 @@ _OF_TRAIN = ("--cfg", "--config-dir", "--dry-run", "--help", "--info", "--multir
 
 
 def completions(commands: Mapping[str, Callable[[list[str]], int]], line: str) -> list[str]:
-    """Return what the last word of a line may become; it prints nothing and never fails.
-
-    Args:
-        commands: By name; each prints its flags when it is asked for help.
-        line: As far as it is typed.
-    """
+    """Return what the last word of a line may become; it prints nothing and never fails."""
     _, *words = line.split(" ")
     *before, typed = words or [""]
     found: Iterable[str] = []
@@ -140,11 +135,10 @@ def _folders(typed: str) -> list[str]:
 
 def _metrics(words: Sequence[str]) -> list[str]:
     """Return the metrics of a run in a folder among the words."""
-    for folder in (Path(word) for word in words if not word.startswith("-")):
-        for depth in ("summary.json", "*/summary.json", "*/*/summary.json", "*/*/*/summary.json"):
-            for path in folder.glob(depth):
-                try:
-                    return sorted(tag for tag in json.loads(path.read_text("utf-8")) if "/" in tag)
-                except (OSError, ValueError, TypeError):
-                    break
-    return []
+    folders = [Path(word) for word in words if not word.startswith("-")]
+    depths = [f"{above}summary.json" for above in ("", "*/", "*/*/", "*/*/*/")]
+    files = (path for depth in depths for folder in folders for path in folder.glob(depth))
+    first = next(files, None)
+    return (
+        sorted(tag for tag in json.loads(first.read_text("utf-8")) if "/" in tag) if first else []
+    )

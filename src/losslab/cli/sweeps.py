@@ -110,8 +110,7 @@ def best(arguments: list[str]) -> int:
     given = parse(parser, arguments)
     from losslab.files import shown
     from losslab.report.document import to_console
-    from losslab.report.ranking import best_document, rank
-    from losslab.report.sweep_report import best_text
+    from losslab.report.sweep_report import best_document, best_text, rank
 
     found = rank(given.path, by=given.by, direction=given.direction)
     write_lines(best_text(found), str(shown(found.best[0].path)))

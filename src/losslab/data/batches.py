@@ -81,12 +81,7 @@ class BatchLoader:
         return -(-self.num_examples // self.batch_size)
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
-        """Go once through all examples in a random order; none is left out.
-
-        Args:
-            seed: The run's seed.
-            epoch: Which epoch; each has its own order.
-        """
+        """Go once through all examples in the seed's random order of that epoch."""
         order, draws = self.order(seed, epoch), self.draws(seed, epoch)
         for start in range(0, self.num_examples, self.batch_size):
             examples = slice(start, start + self.batch_size)

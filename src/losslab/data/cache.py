@@ -109,11 +109,9 @@ def _store(source: Source, path: Path) -> None:
         write_atomically(path.with_suffix(".sha256"), checksum)
         write_atomically(path, content)
     except OSError as error:
+        advice = "data.cache_dir=null says so, data.cache_dir=DIR gives another"
         logger.warning(
-            "cannot write the cache %s (%s): continuing without it; data.cache_dir=null says so, "
-            "data.cache_dir=DIR gives another",
-            path,
-            error,
+            "cannot write the cache %s (%s): continuing without it; %s", path, error, advice
         )
 
 

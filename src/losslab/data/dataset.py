@@ -142,10 +142,8 @@ def build(
         num_train = resolve_size(train_size, len(train[1]), least=kept, name="train_size")
         train = train[0][:num_train], train[1][:num_train]
     train_images, clean = train
-    noise = generator(split_seed, "label_noise")
-    labels = symmetric_noise(
-        clean, share=label_noise, num_classes=len(class_names), generator=noise
-    )
+    noise, count = generator(split_seed, "label_noise"), len(class_names)
+    labels = symmetric_noise(clean, share=label_noise, num_classes=count, generator=noise)
     mean, std = _channel_statistics(train_images)
     channels, height, width = train_images.shape[1:]
     return Dataset(
@@ -200,16 +198,15 @@ def _check(
     if train_size is not None:
         check_size(train_size, name="train_size")
     if num_classes is not None and (type(num_classes) is not int or num_classes < 2):
-        raise ValueError(
-            f"num_classes={num_classes}; give a whole number from 2 up, or null for all"
-        )
+        rule = "give a whole number from 2 up, or null for all"
+        raise ValueError(f"num_classes={num_classes}; {rule}")
     if type(label_noise) not in (int, float) or not 0.0 <= label_noise < 1.0:
         raise ValueError(f"label_noise={label_noise}; give a share in [0, 1)")
     if augmentation is not None and not hasattr(augmentation, "draw"):
-        raise ValueError(
-            f"augmentation={augmentation}; give null for none, or a node with a _target_ such as "
-            "that of conf/data/cifar10.yaml"
+        rule = (
+            "give null for none, or a node with a _target_ such as that of conf/data/cifar10.yaml"
         )
+        raise ValueError(f"augmentation={augmentation}; {rule}")
     check_digits(digits, flip=getattr(augmentation, "flip", False))
 
 

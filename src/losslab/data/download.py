@@ -16,7 +16,7 @@ from typing import Any
 
 from losslab.data.cache import cached, check_download, stamp
 from losslab.data.source import Source
-from losslab.files import expanded
+from losslab.files import expanded, one_line
 
 TIMEOUT_S = 30.0
 """Seconds without an answer, after which a server counts as unavailable."""
@@ -32,19 +32,12 @@ def torchvision(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Published(ABC):
-    """A published data set under a torchvision root.
+    """A published data set under a torchvision root."""
 
-    Attributes:
-        name: losslab's name.
-        torchvision_name: Of torchvision's class, which downloads it.
-        folder: Below the root, where the archives belong.
-        archives: Their file names.
-    """
-
-    name: str
-    torchvision_name: str
-    folder: str
-    archives: tuple[str, ...]
+    name: str  # losslab's
+    torchvision_name: str  # of torchvision's class, which downloads it
+    folder: str  # below the root, where the archives belong
+    archives: tuple[str, ...]  # their file names
 
     @abstractmethod
     def find(self, root: Path) -> tuple[list[Path], list[str]]:
@@ -102,8 +95,7 @@ def _download(fetch: Callable[..., object], root: Path, name: str, instead: str)
         for new in new_folders:
             with contextlib.suppress(OSError):  # it was never made, or has been used meanwhile
                 new.rmdir()
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{name}: the download failed ({reason}); {instead}") from error
+        raise ValueError(f"{name}: the download failed ({one_line(error)}); {instead}") from error
 
 
 @contextlib.contextmanager

@@ -79,15 +79,12 @@ def image_folder(
     try:
         train = _classes(base / train_folder, skipped)
         if len(train) < 2:
-            raise ValueError(
-                f"{base / train_folder} holds {len(train)} class folders; "
-                "give one folder of images for each of 2 or more classes"
-            )
+            found = f"{base / train_folder} holds {len(train)} class folders"
+            raise ValueError(f"{found}; give one folder of images for each of 2 or more classes")
         test, notes = _test_classes(base, train_folder, test_folder, train, skipped)
     except OSError as error:
-        raise ValueError(
-            f"cannot read the folder {error.filename} ({error.strerror}); repair or delete it"
-        ) from error
+        why = f"cannot read the folder {error.filename} ({error.strerror})"
+        raise ValueError(f"{why}; repair or delete it") from error
     files = [file for part in (train, test) for names in part.values() for file in names]
     before = stamp(files)
     newest = max(file.stat().st_ctime for file in files)
@@ -168,8 +165,9 @@ def _classes(folder: Path, skipped: Counter[str]) -> Classes:
             try:
                 place.path.encode()
             except UnicodeEncodeError:
+                given = os.fsencode(place.path)
                 raise ValueError(
-                    f"the name of the folder {os.fsencode(place.path)!r} is not UTF-8; rename it"
+                    f"the name of the folder {given!r} is not UTF-8; rename it"
                 ) from None
             found[place.name] = list(_images(place.path, folders, skipped))
     seen = {file.real for files in found.values() for file in files if not file.is_link}
@@ -254,31 +252,16 @@ def _read(train: Classes, test: Classes, *, image_size: int | None, background: 
         first, second = torch.arange(num_train), torch.arange(num_train, len(files))
     else:
         first, second = set_apart(target, max(1, round(len(files) / 10)), "image_folder")
-    digests = [_digest(image) for image in pixels]
+    digests = [hashlib.sha256(image.numpy().data).digest() for image in pixels]
     trained = {digests[index] for index in first.tolist()}
-    both = sum(digests[index] in trained for index in second.tolist())
-    if both:
+    if both := sum(digests[index] in trained for index in second.tolist()):
         notes = (*notes, f"{both} images of the test part are in the training part, too")
     classes: dict[bytes, set[int]] = {}
     for digest, label in zip(digests, labels, strict=True):
         classes.setdefault(digest, set()).add(label)
     several = [index for index, digest in enumerate(digests) if len(classes[digest]) > 1]
     if several:
-        notes = (
-            *notes,
-            f"{len(several)} images are in more than one class, such as {files[several[0]]}",
-        )
-    return Source(
-        "image_folder",
-        pixels[first],
-        target[first],
-        pixels[second],
-        target[second],
-        len(class_names),
-        class_names,
-        notes=notes,
-    )
-
-
-def _digest(image: torch.Tensor) -> bytes:
-    return hashlib.sha256(image.numpy().data).digest()
+        where = f"such as {files[several[0]]}"
+        notes = (*notes, f"{len(several)} images are in more than one class, {where}")
+    parts = (pixels[first], target[first], pixels[second], target[second])
+    return Source("image_folder", *parts, len(class_names), class_names, notes=notes)

@@ -26,16 +26,11 @@ LARGEST = IMAGES_HEADER + 60_000 * SIDE * SIDE
 
 @dataclass(frozen=True)
 class Family(Published):
-    """One of the data sets that come in MNIST's four files.
+    """One of the data sets that come in MNIST's four files."""
 
-    Attributes:
-        sha256: Of the uncompressed content of :data:`FILES`: the archives exist in several
-            compressions, the content in one.
-        class_names: Ten names.
-    """
-
+    # Of the uncompressed content: the archives exist in several compressions, the content in one.
     sha256: tuple[str, ...]
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # ten
 
     def find(self, root: Path) -> tuple[list[Path], list[str]]:
         """Look for each file in the folder and in the root, compressed or not."""

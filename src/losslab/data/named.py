@@ -29,11 +29,7 @@ def or_named(load: Callable[..., "Dataset"]) -> Callable[..., "Dataset"]:
 
 
 def _options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that a file says, made, but for those that are given.
-
-    Raises:
-        ValueError: The name is unknown, or an option that has no default is not given.
-    """
+    """Return the options that a file says, made, but for those that are given."""
     files = {path.stem: path for path in sorted((CONFIG_FOLDER / "data").glob("*.yaml"))}
     if name not in files:
         raise ValueError(f"unknown data {name!r}; allowed are {', '.join(files)}")

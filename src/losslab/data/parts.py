@@ -21,48 +21,28 @@ def shift_and_scale(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor
 
 @dataclass(frozen=True)
 class Part:
-    """Some labelled images.
+    """Some labelled images."""
 
-    Attributes:
-        images: ``(N, C, H, W)`` uint8.
-        labels: ``(N,)`` int64, what is learned from or measured against.
-        clean_labels: ``(N,)`` int64, the labels before any label noise.
-    """
-
-    images: Tensor
-    labels: Tensor
-    clean_labels: Tensor
+    images: Tensor  # ``(N, C, H, W)`` uint8
+    labels: Tensor  # ``(N,)`` int64, what is learned from or measured against
+    clean_labels: Tensor  # ``(N,)`` int64, the labels before any label noise
 
 
 @dataclass(frozen=True, repr=False)
 class Dataset:
-    """What an experiment trains, chooses and reports on.
-
-    Attributes:
-        name: The data set.
-        train: To learn from; the only part that label noise touches.
-        val: To choose by, carved from the official training part.
-        test: The official test part, for the end.
-        num_classes: K.
-        class_names: K names.
-        input_shape: ``(C, H, W)``.
-        mean: One number a channel, of the training part, full brightness being 1.
-        std: Likewise the standard deviation; 1 for a channel that never changes.
-        augmentation: For the training batches, if any.
-        notes: What a user should know of how it was read, each in one line.
-    """
+    """What an experiment trains, chooses and reports on."""
 
     name: str
-    train: Part
-    val: Part
-    test: Part
-    num_classes: int
-    class_names: tuple[str, ...]
-    input_shape: tuple[int, int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augmentation: Augmentation | None = None
-    notes: tuple[str, ...] = ()
+    train: Part  # to learn from; the only part that label noise touches
+    val: Part  # to choose by, carved from the official training part
+    test: Part  # the official test part, for the end
+    num_classes: int  # K
+    class_names: tuple[str, ...]  # K names
+    input_shape: tuple[int, int, int]  # ``(C, H, W)``
+    mean: tuple[float, ...]  # one number a channel, of the training part, full brightness being 1
+    std: tuple[float, ...]  # likewise; 1 for a channel that never changes
+    augmentation: Augmentation | None = None  # for the training batches
+    notes: tuple[str, ...] = ()  # what a user should know of how it was read, each in one line
 
     def __repr__(self) -> str:
         return "\n".join(self.describe())

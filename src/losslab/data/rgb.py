@@ -93,10 +93,8 @@ def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
                 raise ValueError(f"mode {opened.mode}, not of 8 bits, with a transparent colour")
             return _as_rgb(image, opened, background, notes)
     except _UNREADABLE as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(
-            f"cannot read the image {file} ({reason}); delete or replace it"
-        ) from error
+        why = f"cannot read the image {file} ({getattr(error, 'strerror', None) or error})"
+        raise ValueError(f"{why}; delete or replace it") from error
 
 
 def _as_rgb(
@@ -124,6 +122,5 @@ def _as_rgb(
         return Image.alpha_composite(behind, image).convert("RGB")
     if image.mode in _PLAIN:
         return image.convert("RGB")
-    raise ValueError(
-        f"mode {image.mode}, whose range of brightness is unknown; save it as 8-bit grey or RGB"
-    )
+    why = f"mode {image.mode}, whose range of brightness is unknown"
+    raise ValueError(f"{why}; save it as 8-bit grey or RGB")

@@ -17,16 +17,6 @@ EXAMPLE = (
 class Source:
     """An official training part and an official test part, as read from their files.
 
-    Attributes:
-        name: What messages call it.
-        train_images: ``(N, C, H, W)`` uint8.
-        train_labels: ``(N,)`` int64 in ``[0, num_classes)``.
-        test_images: ``(M, C, H, W)`` uint8, of the same ``C, H, W``.
-        test_labels: ``(M,)`` int64 in ``[0, num_classes)``.
-        num_classes: K, at least 2.
-        class_names: K names, in the order of the labels.
-        notes: What a user should know of how it was read, each in one line.
-
     Raises:
         ValueError: A wrong shape or dtype, an empty part, or labels outside ``[0, num_classes)``.
 
@@ -35,14 +25,14 @@ class Source:
     2
     """
 
-    name: str
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
-    num_classes: int
-    class_names: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    name: str  # what messages call it
+    train_images: Tensor  # ``(N, C, H, W)`` uint8
+    train_labels: Tensor  # ``(N,)`` int64 in ``[0, num_classes)``
+    test_images: Tensor  # ``(M, C, H, W)`` uint8, of the same ``C, H, W``
+    test_labels: Tensor  # ``(M,)`` int64 in ``[0, num_classes)``
+    num_classes: int  # K, at least 2
+    class_names: tuple[str, ...]  # K names, in the order of the labels
+    notes: tuple[str, ...] = ()  # what a user should know of how it was read, each in one line
 
     def __post_init__(self) -> None:
         for part, images, labels in (
@@ -54,26 +44,21 @@ class Source:
                 raise ValueError(f"{self.name}, {part} part: {problem}")
         train, test = (tuple(i.shape[1:]) for i in (self.train_images, self.test_images))
         if train != test:
-            raise ValueError(
-                f"{self.name}: training images are {train}, test images {test}; both parts need "
-                "one (C, H, W)"
-            )
+            found = f"training images are {train}, test images {test}"
+            raise ValueError(f"{self.name}: {found}; both parts need one (C, H, W)")
+        given = f"num_classes={self.num_classes}"
         if self.num_classes < 2:
-            raise ValueError(f"{self.name}: num_classes={self.num_classes}; give 2 or more classes")
+            raise ValueError(f"{self.name}: {given}; give 2 or more classes")
         if len(self.class_names) != self.num_classes:
-            raise ValueError(
-                f"{self.name}: {len(self.class_names)} class names for "
-                f"num_classes={self.num_classes}; give one name for each class"
-            )
+            found = f"{len(self.class_names)} class names for {given}"
+            raise ValueError(f"{self.name}: {found}; give one name for each class")
 
 
 def _problem(images: Tensor, labels: Tensor, num_classes: int) -> str | None:
     """Return what is wrong with a part, if anything."""
     if not all(isinstance(given, Tensor) for given in (images, labels)):
-        return (
-            f"images and labels are {type(images).__name__} and {type(labels).__name__}; give "
-            "torch tensors, as torch.from_numpy makes them"
-        )
+        kinds = f"{type(images).__name__} and {type(labels).__name__}"
+        return f"images and labels are {kinds}; give torch tensors, as torch.from_numpy makes them"
     if images.dtype != torch.uint8 or images.ndim != 4:
         shape = tuple(images.shape)
         return f"images are {images.dtype} of shape {shape}; give uint8 of shape (N, C, H, W)"

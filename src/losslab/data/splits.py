@@ -75,9 +75,8 @@ def check_size(size: int | float, *, name: str) -> None:
     is_count = type(size) is int and size >= 1
     is_fraction = isinstance(size, float) and 0.0 < size < 1.0
     if not (is_count or is_fraction):
-        raise ValueError(
-            f"{name}={size} is not a size; give a count from 1 up or a fraction in (0, 1)"
-        )
+        rule = "give a count from 1 up or a fraction in (0, 1)"
+        raise ValueError(f"{name}={size} is not a size; {rule}")
 
 
 def symmetric_noise(

@@ -16,24 +16,6 @@ if TYPE_CHECKING:
     from losslab.experiment.saved_model import SavedModel, evaluate_run, load_model
     from losslab.experiment.stacking import stacks, with_engine
 
-__all__ = [
-    "CONFIG_FOLDER",
-    "IN_USE",
-    "Composer",
-    "RunInUseError",
-    "SavedModel",
-    "choices_of",
-    "command_for",
-    "complete",
-    "evaluate_run",
-    "load_model",
-    "perform",
-    "plan_run",
-    "prepare",
-    "quoted",
-    "stacks",
-    "with_engine",
-]
 
 _MODULES = {
     "compose": ("CONFIG_FOLDER", "Composer", "choices_of"),

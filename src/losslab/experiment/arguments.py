@@ -31,6 +31,8 @@ _WORDS = {
     str: "a name",
     Path: "a path",
     NoneType: "null",
+    dict: "keys and values",
+    Mapping: "keys and values",
 }
 _NODE = "keys and values, with a _target_ among them"
 _NEEDED = {
@@ -47,20 +49,11 @@ def check_arguments(
 ) -> None:
     """Check that a node's target can be called with its values; nothing is called.
 
-    Args:
-        node: With a ``_target_``; the nodes below it are checked, too.
-        name: Its dotted key.
-        supplied: Arguments that follow from the data; the node must not have them.
-        recursive: Whether the nodes below it are instantiated with it.
-
-    Raises:
-        ValueError: A target is not allowed or cannot be imported, a key is unknown, an argument
-            has no value, or a value is not of its annotated type.
-
-    >>> node = OmegaConf.create({"_target_": "losslab.losses.Focal", "gama": 1.0})
-    >>> check_arguments(node, "loss")
-    Traceback (most recent call last):
-    ValueError: unknown key 'loss.gama' (did you mean 'loss.gamma'?); allowed below loss are ...
+    The node has a ``_target_``, and ``name`` as its dotted key. Arguments that are ``supplied``
+    follow from the data, so the node must not have them. If ``recursive``, the nodes below it are
+    instantiated with it, and checked. ``ValueError`` for a target that is not allowed or cannot be
+    imported, an unknown key, an argument without a value, or a value that is not of its annotated
+    type.
     """
     values: Any = OmegaConf.to_container(node, resolve=True)
     if recursive:
@@ -91,23 +84,20 @@ def _check(
     later = {p.name for p in named[:1] if partial and p.default is p.empty}
     allowed = [p.name for p in named if p.name not in {*supplied, *later} - values.keys()]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    path = f"{name}._target_={values['_target_']}"
     own = {key: value for key, value in values.items() if not key.startswith("_")}
     nodes = {key: v for key, v in own.items() if isinstance(v, dict) and "_target_" in v}
     for key in own.keys() & set(supplied):
         raise ValueError(f"{name}.{key}={own[key]} follows from the data; leave it out")
     lacking = [] if takes_any else [key for key in supplied if key not in parameters]
     if lacking:
-        raise ValueError(
-            f"{name}._target_={values['_target_']} takes no {lacking[0]}{needed(name)}"
-        )
+        raise ValueError(f"{path} takes no {lacking[0]}{needed(name)}")
     others = {key: value for key, value in own.items() if key not in allowed}
     if others and not takes_any:
-        key = min(others)
-        dotted = [f"{name}.{word}" for word in allowed]
-        raise ValueError(
-            f"unknown key {f'{name}.{key}'!r}{nearest(f'{name}.{key}', dotted)}; allowed below "
-            f"{name} are {', '.join(allowed) or 'none'}"
-        )
+        key = f"{name}.{min(others)}"
+        instead = nearest(key, [f"{name}.{word}" for word in allowed])
+        below = f"allowed below {name} are {', '.join(allowed) or 'none'}"
+        raise ValueError(f"unknown key {key!r}{instead}; {below}")
     for key in own.keys() - others.keys() - nodes.keys():
         try:
             _converted(own[key], hints.get(key, Any))
@@ -123,8 +113,7 @@ def _check(
     for p in () if partial else named:
         if p.default is p.empty and p.name not in own and p.name not in supplied:
             if name == "schedule" or (name == "loss" and not inspect.isclass(target)):
-                path = values["_target_"]
-                raise ValueError(f"{name}._target_={path} needs {p.name}{needed(name)}")
+                raise ValueError(f"{path} needs {p.name}{needed(name)}")
             raise ValueError(f"{name}.{p.name} has no value; give +{name}.{p.name}=...")
 
 
@@ -136,8 +125,7 @@ def needed(name: str) -> str:
 def normal(config: DictConfig) -> DictConfig:
     """Return a configuration in the one form that all equal ones share.
 
-    A number gets the type of its argument's annotation or default: ``1`` becomes ``1.0`` where a
-    float is meant, and ``-0.0`` becomes ``0.0``.
+    Numbers have the type of their argument's annotation or default; ``-0.0`` is ``0.0``.
     """
     values: Any = resolved_values(config)
     changes = list(_changes({key: v for key, v in values.items() if isinstance(v, dict)}, ""))
@@ -159,14 +147,13 @@ def resolved_values(config: DictConfig) -> dict[str, Any]:
         reason = str(error)
         variable = re.search("Environment variable '(.+?)' not found", reason)
         absent = re.search("Interpolation key '(.+?)' not found", reason)
+        advice = " ".join(reason.partition("full_key:")[0].split())
         if variable:
             advice = f"the environment variable {variable[1]} is not set; set it, or give a value"
         elif absent:
             advice = f"there is no key {absent[1]!r}; see every key with `losslab train --cfg job`"
         elif "Recursive interpolation" in reason:
             advice = "it refers to itself; give a value"
-        else:
-            advice = " ".join(reason.partition("full_key:")[0].split())
         raise ValueError(f"{given}: {advice}") from error
     return cast("dict[str, Any]", values)
 
@@ -230,10 +217,8 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
     """Return what a node names as its ``_target_``; refuse what cannot be imported or called."""
     path = values.get("_target_")
     if not isinstance(path, str) or not path:
-        raise ValueError(
-            f"{name}._target_={path}; give the dotted name of a class or function, such as "
-            "my_module.MyClass"
-        )
+        rule = "give the dotted name of a class or function, such as my_module.MyClass"
+        raise ValueError(f"{name}._target_={path}; {rule}")
     try:
         check_name(path, name)
     except ValueError as error:
@@ -245,9 +230,8 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
         reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
         module, _, attribute = path.rpartition(".")
         instead = nearest(attribute, dir(sys.modules[module])) if module in sys.modules else ""
-        raise ValueError(
-            f"{name}._target_={path} cannot be imported{instead} ({reason})"
-        ) from error
+        given = f"{name}._target_={path}"
+        raise ValueError(f"{given} cannot be imported{instead} ({reason})") from error
     if not callable(target):
         raise ValueError(f"{name}._target_={path} is not a class or function; give one")
     check_definition(target, path, name)
@@ -304,16 +288,11 @@ def _described(hint: Any) -> str:
     kind, options = get_origin(hint) or hint, get_args(hint)
     if kind in (Union, UnionType):
         words = list(dict.fromkeys(_described(option) for option in options))
-        plain = [word for word in words if word != _NODE]
-        return " or ".join(plain or words)
-    if kind in _WORDS:
-        return _WORDS[kind]
+        return " or ".join([word for word in words if word != _NODE] or words)
     if kind is Literal:
         return " or ".join(map(str, options))
     if kind is tuple and Ellipsis not in options:
         return f"a list [{', '.join(_described(option) for option in options)}]"
     if kind in (list, tuple, Sequence, Collection, Iterable):
         return f"a list, each item {_described(options[0])}" if options else "a list"
-    if kind in (dict, Mapping):
-        return "keys and values"
-    return _NODE
+    return _WORDS.get(kind, _NODE)

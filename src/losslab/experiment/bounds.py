@@ -41,7 +41,5 @@ def check_references(values: Mapping[str, Any]) -> None:
             until, closed, _ = words.partition("}")
             count += not closed or bool(with_references & set(re.findall(r"\w+", until)))
     if count > _MOST_REFERENCES:
-        raise ValueError(
-            f"the configuration has {count} references ${{...}} to what has references itself; "
-            f"give at most {_MOST_REFERENCES}"
-        )
+        found = f"the configuration has {count} references ${{...}} to what has references itself"
+        raise ValueError(f"{found}; give at most {_MOST_REFERENCES}")

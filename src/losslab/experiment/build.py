@@ -28,27 +28,16 @@ _SHOWN = 2000
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a run.
-
-    Attributes:
-        dataset: Images and labels.
-        model: On the CPU, with its initial weights.
-        objective: What training minimises.
-        make_optimizer: Maps parameters to an optimizer.
-        schedule: Maps progress to a factor on the learning rate.
-        trainer: Settings of the loop.
-        diagnostics: By name.
-        device: Where training takes place.
-    """
+    """The parts of a run."""
 
     dataset: Dataset
-    model: nn.Module
-    objective: MAP
-    make_optimizer: MakeOptimizer
-    schedule: Schedule
-    trainer: Trainer
-    diagnostics: dict[str, Diagnostic]
-    device: torch.device
+    model: nn.Module  # on the CPU, with its initial weights
+    objective: MAP  # what training minimises
+    make_optimizer: MakeOptimizer  # maps parameters to an optimizer
+    schedule: Schedule  # maps progress to a factor on the learning rate
+    trainer: Trainer  # settings of the loop
+    diagnostics: dict[str, Diagnostic]  # by name
+    device: torch.device  # where training takes place
 
     def move(self) -> None:
         """Move model and objective to the device, with the memory layout of the settings."""
@@ -96,11 +85,9 @@ _LOADERS: WeakValueDictionary[Any, BatchLoader] = WeakValueDictionary()
 def build(config: DictConfig) -> Parts:
     """Instantiate all parts; only the cache of the data is written.
 
-    What can be checked without the data is checked before they are read or downloaded.
-
-    Raises:
-        ValueError: A value is out of range, a named thing does not exist, two choices exclude each
-            other, or the model or the loss fails.
+    What can be checked without the data is checked before they are read. ``ValueError`` where a
+    value is out of range, a name does not exist, choices exclude each other, or model or loss
+    fails.
     """
     trainer: Trainer = make(config.trainer, "trainer", kind=Trainer)
     device = resolve_device(trainer.device)
@@ -121,15 +108,11 @@ def build(config: DictConfig) -> Parts:
             f"examples of data={dataset.name}; give 1 to {num_train}"
         )
     objective = _objective(config, make_optimizer, num_train=num_train)
+    from_data = {name: getattr(dataset, name) for name in _FROM_DATA}
     # Drawn on the CPU from a separate stream: the same weights for every loss and device.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "weights"))
-        model: nn.Module = make(
-            config.model,
-            "model",
-            kind=nn.Module,
-            **{name: getattr(dataset, name) for name in _FROM_DATA},
-        )
+        model: nn.Module = make(config.model, "model", kind=nn.Module, **from_data)
         _initialize(model, dataset)
         check_outputs(model, objective, dataset)
     if config.init_from is not None:
@@ -163,10 +146,8 @@ def _objective(config: DictConfig, make_optimizer: MakeOptimizer, *, num_train: 
         raise ValueError(f"loss.num_train={node.num_train} follows from the data; leave it at ???")
     loss: nn.Module = make(node, "loss", kind=nn.Module)
     if isinstance(loss, Loss | MAP) and "reduction" in node:
-        raise ValueError(
-            f"loss.reduction={node.reduction} has no effect, since training lowers the mean; "
-            "leave it out"
-        )
+        why = "has no effect, since training lowers the mean; leave it out"
+        raise ValueError(f"loss.reduction={node.reduction} {why}")
     if not isinstance(loss, MAP):
         return MAP(loss, FlatPrior(), num_train=num_train)  # maximum likelihood is a flat prior
     # The optimizer's, not the configuration's: AdamW's default is not 0.

@@ -26,6 +26,7 @@ from losslab.experiment.overrides import check_choices, nearest, writing
 from losslab.experiment.target_allowlist import allow_modules_of
 from losslab.files import CONFIG_FOLDER as CONFIG_FOLDER
 from losslab.files import STUDY_FOLDERS as STUDY_FOLDERS
+from losslab.files import one_line
 from losslab.recording import flatten
 
 OF_A_SWEEP = ("launcher", "sweeper")
@@ -65,16 +66,10 @@ _MOST_COMPOSED = 50  # kept, a megabyte each at most
 
 
 class Composer:
-    """Hydra for one command: composes as many configurations as are asked for.
+    """Hydra for one command, a context manager: composes as many configurations as asked for.
 
-    Use it as a context manager: Hydra keeps global state meanwhile.
-
-    Args:
-        config_dir: A folder with more choices, e.g. ``my_conf/loss/mine.yaml``, and the modules
-            that they name.
-
-    Raises:
-        ValueError: ``config_dir`` is not a folder, or has a choice that would fill the memory.
+    ``config_dir`` is a folder with more choices, e.g. ``my_conf/loss/mine.yaml``, and the modules
+    that they name; ``ValueError`` if it is no folder, or has a choice that would fill the memory.
     """
 
     def __init__(self, config_dir: str | None = None) -> None:
@@ -116,12 +111,7 @@ class Composer:
             data.forget()
 
     def compose(self, overrides: Sequence[str] = ()) -> DictConfig:
-        """Return the configuration, with Hydra's own node ``hydra``.
-
-        Raises:
-            ValueError: An override is malformed, names an unknown choice or key, or sets something
-                of Hydra's that would have no effect.
-        """
+        """Return the configuration, with Hydra's node ``hydra``; refuse wrong overrides."""
         parsed = self.parse(overrides)
         for override in parsed:
             first, _, key = override.key_or_group.replace("/", ".").partition(".")
@@ -135,7 +125,7 @@ class Composer:
         except (HydraException, OmegaConfBaseException, TypeError) as error:
             raise ValueError(self._explain(error, overrides)) from error
         except YAMLError as error:  # it names the file
-            raise ValueError(f"cannot read a choice ({' '.join(str(error).split())})") from error
+            raise ValueError(f"cannot read a choice ({one_line(error)})") from error
         _check_hydra(values.pop("hydra"))
         check_references(values)
         self._check_global(config, {override.key_or_group for override in parsed})
@@ -157,10 +147,8 @@ class Composer:
                     continue
                 if key.startswith("hydra."):
                     raise ValueError(_refused(key.removeprefix("hydra."), f"{path}: {key}"))
-                raise ValueError(
-                    f"{path} sets {key}, which has no effect, since a file that is composed after "
-                    f"it sets {key}, too; type {key}=..."
-                )
+                why = f"since a file that is composed after it sets {key}, too; type {key}=..."
+                raise ValueError(f"{path} sets {key}, which has no effect, {why}")
 
     def vary(self, overrides: Sequence[str]) -> DictConfig:
         """Return the same as :meth:`compose`, faster where only values differ from earlier calls.
@@ -197,10 +185,8 @@ class Composer:
             try:
                 override = parser.parse_override(text)
             except HydraException as error:
-                raise ValueError(
-                    f"cannot read the override {text!r} ({_first_line(error)}); "
-                    f"{writing(text, parser)}"
-                ) from error
+                given, advice = f"the override {text!r}", writing(text, parser)
+                raise ValueError(f"cannot read {given} ({_first_line(error)}); {advice}") from error
             override.config_loader = self.loader  # for glob(...)
             if not override.key_or_group:
                 raise ValueError(f"the override {text!r} has no key; write key=value")
@@ -220,12 +206,7 @@ class Composer:
                 *(group for group in folders if group not in usual_choices())]  # fmt: skip
 
     def descriptions(self, group: str) -> dict[str, str]:
-        """Return choice to its description: the first comment of its file.
-
-        >>> with Composer() as composer:
-        ...     print(composer.descriptions("schedule")["constant"])
-        The learning rate stays as it is
-        """
+        """Return choice to its description: the first comment of its file."""
         found = {}
         for choice in self.choices(group):
             files = (folder / group / f"{choice}.yaml" for folder in self._folders)
@@ -236,36 +217,27 @@ class Composer:
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         assert self.hydra is not None
-        return self.hydra.compose_config(
-            config_name="config",
-            overrides=list(overrides),
-            run_mode=RunMode.RUN,
-            from_shell=False,
-        )
+        return self.hydra.compose_config("config", list(overrides), RunMode.RUN, from_shell=False)
 
     def _explain(self, error: Exception, overrides: Sequence[str]) -> str:
-        ambiguous = re.match("Ambiguous value for argument '(.+)'", str(error))
-        if ambiguous:
+        if ambiguous := re.match("Ambiguous value for argument '(.+)'", str(error)):
             return f"{ambiguous.group(1)} has several values; sweep over them with -m"
-        not_a_number = re.match(r"Index '(.+)' \(str\) is not an int", str(error))
-        if not_a_number:
+        if not_a_number := re.match(r"Index '(.+)' \(str\) is not an int", str(error)):
             word = not_a_number.group(1)
             keys = (override.key_or_group for override in self.parse(overrides))
             key = next((key for key in keys if word in key.split(".")), word)
             return f"{key!r}: {word!r} names an item of a list; give its number, 0 for the first"
-        match = re.search(
-            r"Could not (?:override|append|delete from config\.) '([\w.]+)'", str(error)
-        )
+        could_not = r"Could not (?:override|append|delete from config\.) '([\w.]+)'"
+        match = re.search(could_not, str(error))
         if match is None:
             return _first_line(error)
         key = match.group(1)
         if key in TO_ADD:
             return f"no run has a {key} unless one is added; write +{key}=..."
         typed = zip(overrides, self.parse(overrides), strict=True)
+        kept = [text for text, o in typed if o.is_add() or o.key_or_group in usual_choices()]
         try:
-            config = self._compose(
-                [text for text, o in typed if o.is_add() or o.key_or_group in usual_choices()]
-            )
+            config = self._compose(kept)
         except (HydraException, OmegaConfBaseException):
             return _first_line(error)
         known = leaves(without_hydra(config))
@@ -338,11 +310,9 @@ def _check_hydra(hydra: Mapping[str, Any]) -> None:
 
 
 def _refused(key: str, given: str) -> str:
-    advice = (text for name, (_, text) in _HYDRA.items() if f"{key}.".startswith(f"{name}."))
-    return (
-        f"{given} has no effect: losslab launches, sweeps and logs itself; "
-        f"{next(advice, 'leave it out')}"
-    )
+    found = (text for name, (_, text) in _HYDRA.items() if f"{key}.".startswith(f"{name}."))
+    advice = next(found, "leave it out")
+    return f"{given} has no effect: losslab launches, sweeps and logs itself; {advice}"
 
 
 def _first_line(error: Exception) -> str:

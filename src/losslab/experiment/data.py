@@ -76,9 +76,9 @@ def _load(yaml: str, may_change: bool) -> tuple[Dataset, str | None]:
     assert isinstance(node, DictConfig)
     dataset = make(node, "data")
     if not isinstance(dataset, Dataset):
+        found = f"data._target_={node._target_} gives {type(dataset).__name__}"
         raise ValueError(
-            f"data._target_={node._target_} gives {type(dataset).__name__}, not "
-            "losslab.data.Dataset; leave data._target_=losslab.data.load, and give a function as "
-            f"data.source that returns {EXAMPLE}"
+            f"{found}, not losslab.data.Dataset; leave data._target_=losslab.data.load, and give a "
+            f"function as data.source that returns {EXAMPLE}"
         )
     return dataset, dataset.sha256() if may_change else None

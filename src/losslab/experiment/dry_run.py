@@ -51,9 +51,8 @@ def check_schedule(schedule: Schedule) -> None:
         with reporting(f"schedule: it fails at progress {progress}", then=needs):
             factor = schedule(progress)
         if not is_number(factor) or not 0 <= factor < math.inf:
-            raise ValueError(
-                f"schedule: it gives {factor!r} at progress {progress}; give a number from 0 up"
-            )
+            found = f"schedule: it gives {factor!r} at progress {progress}"
+            raise ValueError(f"{found}; give a number from 0 up")
 
 
 def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
@@ -96,15 +95,8 @@ def dry_run(parts: "Parts") -> frozenset[str]:
             batch = next(parts.loader("train").epoch(0, 0))
             size = min(parts.trainer.probe_size, EXAMPLES)
             probe = probe_of(parts.loader("train").in_order(), size)
-        diagnostic_runner = DiagnosticRunner(
-            {
-                name: getattr(d, "smallest", lambda d=d: d)()
-                for name, d in parts.diagnostics.items()
-            },
-            model=model,
-            objective=objective,
-            probe=probe,
-        )
+        small = {n: getattr(d, "smallest", lambda d=d: d)() for n, d in parts.diagnostics.items()}
+        diagnostic_runner = DiagnosticRunner(small, model=model, objective=objective, probe=probe)
 
         def validate(part: str) -> Evaluation:
             with reporting("model: it fails in evaluation mode"):
@@ -117,22 +109,18 @@ def dry_run(parts: "Parts") -> frozenset[str]:
         logits, step_scalars = _train(parts, batch, autocast)
         for name, value in _unsaved_buffers(model, objective).items():
             if name in before and not value.equal(before[name]):
-                raise ValueError(
-                    f"{name} changes in training and is not saved, so a resumed run would differ; "
-                    "register the buffer with persistent=True"
-                )
+                why = "changes in training and is not saved, so a resumed run would differ"
+                raise ValueError(f"{name} {why}; register the buffer with persistent=True")
         val, test = validate("val"), validate("test")
         trained = Predictions(logits, batch.labels)
         recorded |= step_scalars | _tagged("train", ClassificationSums.of(*trained))
         epoch = TrainingEpoch(trained, batch.labels, batch_size=len(logits), first_step=0)
+        ends = {"val": Predictions(val.logits, val.labels)}
+        ends["test"] = Predictions(test.logits, test.labels)
         found = {"time/examples_per_s"}.union(
             diagnostic_runner.after_epoch(0, recorded, None, False).scalars,
             diagnostic_runner.after_epoch(1, recorded, epoch, True).scalars,
-            diagnostic_runner.after_training(
-                recorded,
-                val=Predictions(val.logits, val.labels),
-                test=Predictions(test.logits, test.labels),
-            ).scalars,
+            diagnostic_runner.after_training(recorded, **ends).scalars,
         )
         if parts.trainer.engine == "stacked":
             loop = Loop(parts.step(), parts.schedule, parts.trainer, parts.loader("train"), None, 0)
@@ -222,10 +210,8 @@ def _check_logits(logits: object, labels: Tensor, dataset: Dataset, where: str =
     expected = (len(labels), dataset.num_classes)
     given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if not isinstance(logits, Tensor) or given != expected:
-        raise ValueError(
-            f"model: it gives {given} for {len(labels)} images of {dataset.num_classes} classes"
-            f"{where}; give logits of shape {expected}"
-        )
+        images = f"{len(labels)} images of {dataset.num_classes} classes{where}"
+        raise ValueError(f"model: it gives {given} for {images}; give logits of shape {expected}")
     if not logits.is_floating_point():
         raise ValueError(f"model: its logits are {logits.dtype}; give floating-point numbers")
 
@@ -234,16 +220,12 @@ def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module
     name = type(objective.likelihood).__name__
     with torch.enable_grad(), reporting(f"loss: {name} fails on logits {(*logits.shape,)}"):
         terms = objective.terms(logits, labels, list(model.parameters()))
-    if terms.per_example.shape != labels.shape:
-        raise ValueError(
-            f"loss: {name} gives shape {tuple(terms.per_example.shape)} for {len(labels)} "
-            f"examples; give one value an example, {tuple(labels.shape)}"
-        )
+    if (given := tuple(terms.per_example.shape)) != (len(labels),):
+        rule = f"give one value an example, {(len(labels),)}"
+        raise ValueError(f"loss: {name} gives shape {given} for {len(labels)} examples; {rule}")
     if not terms.likelihood.requires_grad:
-        raise ValueError(
-            f"loss: {name} has no gradient with respect to the logits; compute it from them with "
-            "torch's functions"
-        )
+        what = f"loss: {name} has no gradient with respect to the logits"
+        raise ValueError(f"{what}; compute it from them with torch's functions")
 
 
 def _check_leaves(name: str, output: Tensor, known: set[int]) -> None:

@@ -23,10 +23,7 @@ def only_prints(given: argparse.Namespace) -> bool:
 def print_with_hydra(
     given: argparse.Namespace, arguments: Sequence[str], *, first: str = ""
 ) -> None:
-    """Let Hydra print what the flags ask for, below ``first``.
-
-    ``arguments`` are the same as words, flags first.
-    """
+    """Let Hydra print what the flags, first among the ``arguments``, ask for, below ``first``."""
     check_flags(given)
     words = [quoted(text) if text in given.overrides else text for text in arguments]
     with Composer(given.config_dir) as composer:  # it allows what lies in --config-dir, too
@@ -58,7 +55,7 @@ def _run_hydra(arguments: Sequence[str]) -> None:
     # hydra.main reads the command line itself.
     sys.argv = ["losslab", *arguments]
     wrap = hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")
-    before = os.environ.get("HYDRA_FULL_ERROR")
+    before = dict(os.environ)
     # Otherwise Hydra itself prints errors, over many lines, and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -66,7 +63,5 @@ def _run_hydra(arguments: Sequence[str]) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(str(error).splitlines()[0]) from error
     finally:
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
+        del os.environ["HYDRA_FULL_ERROR"]
+        os.environ.update(before)

@@ -38,16 +38,10 @@ _LONGEST_NAME = 200  # bytes; file systems take 255
 
 
 def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> Run:
-    """Return the run that a configuration describes; nothing is written.
+    """Return the run that a composed configuration describes; nothing is written.
 
-    Args:
-        config: As composed, without Hydra's node.
-        choices: Group to choice.
-        command: The shell command that reproduces this run.
-
-    Raises:
-        ValueError: A key is unknown or has no value, the weights to start from are missing, or a
-            name leads out of the output folder.
+    ``choices`` maps group to choice, ``command`` reproduces the run. ``ValueError`` for a key that
+    is unknown or has no value, missing weights, or a name that leads out of the output folder.
     """
     _check_keys(config)
     config = normal(_with_usual_arguments(config, choices))
@@ -98,14 +92,11 @@ def _as_usual(node: dict[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
         value = node.get(key, known.get(key))
         if isinstance(value, dict) and isinstance(usual.get(key), Mapping):
             value = _as_usual(value, usual[key])
-        if key in usual or key not in known or not _same(value, known[key]):
+        default = known.get(key)  # to Python, true is 1
+        same = value == default and isinstance(value, bool) is isinstance(default, bool)
+        if key in usual or key not in known or not same:
             kept[key] = value
     return kept
-
-
-def _same(value: object, default: object) -> bool:
-    # To Python, true is 1.
-    return value == default and isinstance(value, bool) is isinstance(default, bool)
 
 
 def folder_of(config: DictConfig) -> Path:
@@ -137,15 +128,13 @@ def _check_keys(config: DictConfig) -> None:
     unknown = present - set(allowed)
     if unknown:
         word = min(unknown)
-        raise ValueError(
-            f"unknown key {word!r}{nearest(word, allowed)}; allowed are {', '.join(allowed)}"
-        )
+        meant = nearest(word, allowed)
+        raise ValueError(f"unknown key {word!r}{meant}; allowed are {', '.join(allowed)}")
     absent = [key for key in allowed if key not in present and key not in OF_A_SWEEP]
     for group in present & set(usual_choices()):
         if not OmegaConf.is_dict(config[group]):
-            raise ValueError(
-                f"{group}={config[group]}; give a choice of {group}, or keys and values"
-            )
+            rule = f"give a choice of {group}, or keys and values"
+            raise ValueError(f"{group}={config[group]}; {rule}")
     flat = _flat(config)
     absent += [key for key, value in flat.items() if value == "???" and key != _FILLED_IN]
     if absent:
@@ -158,10 +147,7 @@ def _check_keys(config: DictConfig) -> None:
 
 
 def resolved(config: DictConfig) -> str:
-    """Return the configuration as a run keeps it: YAML, with the checksum of ``init_from``.
-
-    Those weights may be gone when a later command compares the two.
-    """
+    """Return the configuration as a run keeps it, with the checksum of ``init_from``, as YAML."""
     kept = config.copy()
     if config.init_from is not None:
         with open_dict(kept):
@@ -181,8 +167,7 @@ def kept_configuration(text: str) -> DictConfig:
 def over_seeds(run: Run) -> str:
     """Return the name that a planned run's configuration shares with its other seeds.
 
-    It is the group's name, unless each seed starts from weights of its own
-    (``init_from=.../seed=${seed}``) and so has its own group.
+    The group's, unless each seed starts from its own weights (``init_from=.../seed=${seed}``).
     """
     written: Any = OmegaConf.to_container(run.composed, resolve=False)
     if "${seed}" not in str(written["init_from"]):
@@ -199,9 +184,8 @@ def is_of(run: Run, kept: DictConfig) -> bool:
 def _digest(config: DictConfig, *, start: str | None = None) -> str:
     """Return eight hex digits of the SHA-256 of all that can change a result but the seed.
 
-    Args:
-        config: In its normal form, as composed or as :func:`resolved` keeps it.
-        start: Stands for the checksum of the weights of a warm start.
+    The configuration is in its normal form; ``start`` stands for the checksum of a warm start's
+    weights.
     """
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     without = {*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN}
@@ -240,17 +224,15 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
     if "lr" in config.optimizer:  # a custom optimizer may have none
         parts.append(f"lr={config.optimizer.lr}")
     for group, choice in chosen.items():
-        usual_values = _usual_values(group, choice)
+        usual_values = {k: str(v) for k, v in flatten(_choice_file(group, choice)).items()}
         for key, value in _flat(config[group]).items():
             full = f"{group}.{key}"
             # Device and engine are in the hash alone: auto and what it stands for are the same run.
-            hidden = full in _NOT_IN_NAMES
-            if not hidden and value != usual_values.get(key, value):
+            if full not in _NOT_IN_NAMES and value != usual_values.get(key, value):
                 *above, last = full.split(".")
-                is_class = last == "_target_"  # shown as prior=GaussianPrior
-                parts.append(
-                    f"{above[-1]}={value.rpartition('.')[2]}" if is_class else f"{last}={value}"
-                )
+                if last == "_target_":  # shown as prior=GaussianPrior
+                    last, value = above[-1], value.rpartition(".")[2]
+                parts.append(f"{last}={value}")
     readable = "-".join(re.sub(r"[^\w.=+-]", "_", part) for part in parts)
     return readable[:_LONGEST_DESCRIPTION].rstrip("-.")
 
@@ -260,10 +242,6 @@ def _choice_file(group: str, choice: str) -> dict[str, Any]:
     path = CONFIG_FOLDER / group / f"{choice}.yaml"
     found = OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else {}
     return cast("dict[str, Any]", found)
-
-
-def _usual_values(group: str, choice: str) -> dict[str, str]:
-    return {key: str(value) for key, value in flatten(_choice_file(group, choice)).items()}
 
 
 def _flat(config: Container) -> dict[str, str]:

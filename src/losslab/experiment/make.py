@@ -22,17 +22,10 @@ MakeOptimizer = Callable[..., "torch.optim.Optimizer"]
 def make(
     node: DictConfig, name: str, *, kind: Any = object, recursive: bool = True, **arguments: Any
 ) -> Any:
-    """Instantiate a node.
+    """Instantiate a node, whose dotted key is ``name``; it must give a ``kind``.
 
-    Args:
-        node: With a ``_target_``.
-        name: Its dotted key.
-        kind: What it must give.
-        recursive: Whether the nodes below it are instantiated with it.
-        **arguments: Those that follow from the data; the node must not have them.
-
-    Raises:
-        ValueError: Its arguments do not fit, the target refuses them, or it gives another kind.
+    ``arguments`` follow from the data, so the node must not have them; if ``recursive``, the nodes
+    below it are instantiated, too. ``ValueError`` if anything does not fit.
     """
     check_arguments(node, name, supplied=arguments, recursive=recursive)
     try:
@@ -54,8 +47,7 @@ def make(
 def make_optimizer_factory(node: DictConfig) -> MakeOptimizer:
     """Return a function from parameters to their optimizer, its values checked.
 
-    The first optimizer of a process imports torch's compiler, which takes seconds; a command that
-    only checks a sweep makes none.
+    None is made: the first of a process imports torch's compiler, which takes seconds.
     """
     limits = {"lr": (0.0, math.inf), "momentum": (0.0, 1.0), "weight_decay": (0.0, math.inf)}
     for name, (least, limit) in limits.items():
@@ -67,15 +59,11 @@ def make_optimizer_factory(node: DictConfig) -> MakeOptimizer:
             below = "" if math.isinf(limit) else f" and below {limit:g}"
             raise ValueError(f"optimizer.{name}={value}; give a number {allowed}{below}")
     if node.get("_partial_") is not True:
-        raise ValueError(
-            f"optimizer._partial_={node.get('_partial_')}; give true, since the parameters come "
-            "with the model"
-        )
-    implementations = [
-        name for name in ("fused", "foreach", "differentiable") if node.get(name) is True
-    ]
-    if len(implementations) > 1:
-        chosen = ", ".join(f"optimizer.{name}=true" for name in implementations)
+        rule = "give true, since the parameters come with the model"
+        raise ValueError(f"optimizer._partial_={node.get('_partial_')}; {rule}")
+    kinds = [name for name in ("fused", "foreach", "differentiable") if node.get(name) is True]
+    if len(kinds) > 1:
+        chosen = ", ".join(f"optimizer.{name}=true" for name in kinds)
         raise ValueError(f"{chosen} exclude each other; choose one, e.g. optimizer.fused=false")
     factory: partial[Any] = make(node, "optimizer", kind=partial)
     try:

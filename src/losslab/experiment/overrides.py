@@ -14,13 +14,7 @@ from losslab.text import nearest as nearest
 def check_choices(
     overrides: Iterable[Override], choices: Callable[[str], list[str]], usual: Collection[str]
 ) -> None:
-    """Refuse unknown choices, and too few or too many of a group.
-
-    Args:
-        overrides: Parsed.
-        choices: From a group to the names that can be chosen.
-        usual: The groups of which a run needs a choice.
-    """
+    """Refuse unknown choices of a group, and too few or too many of one that a run needs."""
     for override in overrides:
         group, text = override.key_or_group, override.input_line
         allowed = choices(group)
@@ -35,10 +29,8 @@ def check_choices(
         chosen = _chosen(override)
         if isinstance(override.value(), list) and group in usual:
             if group != "diagnostics":  # the only group with several: [margins,geometry]
-                raise ValueError(
-                    f"{text}: a run has one {group}; give one, or sweep over them with "
-                    f"-m {group}={','.join(chosen)}"
-                )
+                advice = f"give one, or sweep over them with -m {group}={','.join(chosen)}"
+                raise ValueError(f"{text}: a run has one {group}; {advice}")
             if not chosen:
                 raise ValueError(f"{text} names none; give {group}=none")
         for value in chosen:
@@ -58,10 +50,9 @@ def quoted(override: str) -> str:
     ('seed=0', "model.x='a=b'")
     """
     key, _, value = override.partition("=")
+    plain = re.sub(r"\$\{[^}]*\}", "", value)
     # What is quoted, escaped or put together already is left to Hydra.
-    if not re.search("[=~]", value) or re.search(
-        r"""["'\\()\[\]{}]""", re.sub(r"\$\{[^}]*\}", "", value)
-    ):
+    if not re.search("[=~]", value) or re.search(r"""["'\\()\[\]{}]""", plain):
         return override
     return f"{key}=" + ",".join(f'"{v}"' if re.search("[=~]", v) else v for v in value.split(","))
 
@@ -90,10 +81,6 @@ def _chosen(override: Override) -> list[str]:
 
 
 def command_for(overrides: Sequence[str], *, flags: Sequence[str] = ()) -> str:
-    """Return the command that reproduces a run, without options of launchers and sweepers.
-
-    >>> command_for(["loss=mse", "launcher=ray", "hydra.verbose=true", "seed=0"])
-    'losslab train loss=mse seed=0'
-    """
+    """Return the command that reproduces a run, without options of launchers and sweepers."""
     own = [text for text in overrides if not re.match(r"[+~]*(hydra|launcher|sweeper)[./=]", text)]
     return shlex.join(["losslab", "train", *flags, *own])

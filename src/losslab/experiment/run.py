@@ -41,18 +41,13 @@ class RunInUseError(RuntimeError):
 def prepare(
     run: Run, *, elsewhere: bool = False, built: dict[str, frozenset[str]] | None = None
 ) -> None:
-    """Check everything about a run that can be checked without training; write nothing.
+    """Check all about a planned run that can be checked without training; write nothing.
 
-    Args:
-        run: Planned.
-        elsewhere: Whether it will run on a machine that may have other devices.
-        built: What earlier calls built or dry ran. Of a run that differs from one of them in the
-            seed, nothing is built again; in rates, the optimizer alone; in other numbers with a
-            fraction, all, but without a second dry run. Updated with the tags that the dry run
-            recorded.
-
-    Raises:
-        ValueError: In one line: what was given, what is allowed, what to do.
+    ``elsewhere`` says that the run's machine may have other devices. ``built`` holds the tags of
+    what earlier calls built or dry ran, and is updated: of a run that differs from one of those in
+    the seed, nothing is built again; in rates, the optimizer alone; in other numbers with a
+    fraction, all, but without a second dry run. ``ValueError`` says what was given, what is
+    allowed, what to do.
     """
     config = run.composed
     if run.pending:
@@ -76,12 +71,10 @@ def prepare(
         if not config.force and run.ends_as is None:
             _load_checkpoint(run)
     _check_same_configuration(run)
-    altered = None if config.force else run.altered
-    if altered:
-        raise ValueError(
-            f"{run.path / altered} is missing, cut off or altered since its run ended; put the "
-            "original back, or add force=true to train this run again"
-        )
+    if not config.force and (altered := run.altered):
+        what = f"{run.path / altered} is missing, cut off or altered since its run ended"
+        advice = "put the original back, or add force=true to train this run again"
+        raise ValueError(f"{what}; {advice}")
 
 
 def _kind_of(config: DictConfig, *, of: str | None = None) -> str:
@@ -98,9 +91,9 @@ def _kind_of(config: DictConfig, *, of: str | None = None) -> str:
 
 
 def perform(runs: Sequence[Run], *, show: bool = False) -> list[str | None]:
-    """Do as :func:`complete` for runs that train together; leave errors to their status and log.
+    """Do as :func:`complete` for runs that train together; return each status, or :data:`IN_USE`.
 
-    A launcher might stop a whole sweep at an error. Returns each status, or :data:`IN_USE`.
+    Errors are left to their status and log, as a launcher might stop a whole sweep at one.
     """
     end_with_parent()
     if len(runs) > 1:
@@ -117,8 +110,7 @@ def perform(runs: Sequence[Run], *, show: bool = False) -> list[str | None]:
 def complete(run: Run, *, show: bool = False) -> Status:
     """Train a planned run unless it is finished; resume it where a killed process stopped.
 
-    Returns:
-        ``done`` or ``diverged``.
+    Returns ``done`` or ``diverged``.
 
     Raises:
         RunInUseError: Another process holds the run.
@@ -250,9 +242,9 @@ def _load_checkpoint(run: Run) -> dict[str, Any] | None:
     except ValueError as error:
         if not checkpoint.exists():
             return None  # another process has ended the run meanwhile
+        advice = f"delete {checkpoint.name} to train this run from its start"
         raise ValueError(
-            f"{run.path}: {error}, so its checkpoint is of no use; delete "
-            f"{checkpoint.name} to train this run from its start"
+            f"{run.path}: {error}, so its checkpoint is of no use; {advice}"
         ) from error
     return state
 
@@ -267,7 +259,7 @@ def _check_same_configuration(run: Run) -> None:
     except Exception:  # whatever an altered file makes its readers raise
         same = False
     if not same:
+        advice = "move that folder away or choose another name=..."
         raise ValueError(
-            f"{run.path} holds a different configuration (config.yaml differs); "
-            "move that folder away or choose another name=..."
+            f"{run.path} holds a different configuration (config.yaml differs); {advice}"
         )

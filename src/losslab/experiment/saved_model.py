@@ -53,25 +53,17 @@ def about_model(config: DictConfig, dataset: Dataset) -> str:
 
 
 class SavedModel(nn.Module):
-    """A trained model that takes raw images, as :func:`load_model` returns it.
-
-    Attributes:
-        model: The trained module, which takes normalised images.
-        input_shape: ``(C, H, W)``.
-        class_names: K names, in the order of the logits.
-        mean: One number a channel, full brightness being 1.
-        std: Likewise.
-    """
+    """A trained model that takes raw images, as :func:`load_model` returns it."""
 
     _shift: Tensor
     _scale: Tensor
 
     def __init__(self, model: nn.Module, about: dict[str, Any]) -> None:
         super().__init__()
-        self.model = model
-        self.input_shape: tuple[int, ...] = tuple(about["input_shape"])
-        self.class_names: tuple[str, ...] = tuple(about["class_names"])
-        self.mean, self.std = about["mean"], about["std"]
+        self.model = model  # the trained module, which takes normalised images
+        self.input_shape: tuple[int, ...] = tuple(about["input_shape"])  # ``(C, H, W)``
+        self.class_names: tuple[str, ...] = tuple(about["class_names"])  # in the logits' order
+        self.mean, self.std = about["mean"], about["std"]  # by channel, full brightness being 1
         self.autocast = PRECISIONS[about["precision"]]
         shift, scale = shift_and_scale(self.mean, self.std)
         self.register_buffer("_shift", shift)
@@ -80,11 +72,8 @@ class SavedModel(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, K)``, whose softmax is the probabilities.
 
-        Args:
-            images: ``(N, C, H, W)``, uint8 from 0 to 255 or floating point from 0 to 1.
-
-        Raises:
-            ValueError: Another shape, type or range.
+        Images are ``(N, C, H, W)``, uint8 from 0 to 255 or floating point from 0 to 1;
+        ``ValueError`` for another shape, type or range.
         """
         if tuple(images.shape[1:]) != self.input_shape:
             shape = ", ".join(map(str, self.input_shape))
@@ -122,43 +111,23 @@ def load_model(run: Run | str | Path) -> SavedModel:
     found.check_status()
     if not found.finished:
         raise ValueError(f"{found.path} is not a finished run; give its directory, .../seed=<n>")
-    about = _about(found)
+    files = found.files
+    for file in (files.model, files.about_model):
+        if not file.is_file():
+            raise ValueError(f"{found.path} has no {file.name}")
+    about = json.loads(found.read(files.about_model))
+    shapes = {"input_shape": tuple(about["input_shape"]), "num_classes": about["num_classes"]}
     with torch.random.fork_rng(devices=[]):
-        model: nn.Module = make(
-            OmegaConf.create(about["model"]),
-            "model",
-            kind=nn.Module,
-            input_shape=tuple(about["input_shape"]),
-            num_classes=about["num_classes"],
-        ).eval()
+        node = OmegaConf.create(about["model"])
+        model: nn.Module = make(node, "model", kind=nn.Module, **shapes).eval()
         if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
             model(torch.zeros(2, *about["input_shape"]))
-    weights = found.files.model
-    if not weights.is_file():
-        raise ValueError(f"{found.path} has no {weights.name}")
-    load_weights(model, weights, str(found.path))
+    load_weights(model, files.model, str(found.path))
     return SavedModel(model, about).eval()
 
 
 def _found(run: Run | str | Path) -> Run:
     return run if isinstance(run, Run) else Run.at(as_path(run).expanduser())
-
-
-def _about(run: Run) -> dict[str, Any]:
-    """Return what ``model.json`` holds, or would hold for a run of an older version."""
-    try:
-        content = run.read(run.files.about_model)
-    except FileNotFoundError:
-        config = kept_configuration(run.read(run.files.config).decode())
-        try:
-            content = about_model(config, load(config.data)).encode()
-        except ValueError as error:
-            raise ValueError(
-                f"{run.path} has no {run.files.about_model.name}, as losslab wrote none "
-                f"then, and its data are not there to compute mean and std from: {error}"
-            ) from error
-    about: dict[str, Any] = json.loads(content)
-    return about
 
 
 def evaluate_run(

@@ -36,11 +36,9 @@ def with_engine(config: DictConfig, *, cuda: bool) -> DictConfig:
         return config
     own: Any = OmegaConf.to_container(config, resolve=True)
     parts = [path for group in ("loss", "model") for path, _ in targets(own[group], group)]
-    stacked = (
-        config.optimizer.get("_target_") in _OPTIMIZERS
-        and all(path.startswith("losslab.") for path in parts)
-        and config.trainer.precision != "bfloat16"
-    )
+    known = config.optimizer.get("_target_") in _OPTIMIZERS
+    stacked = known and all(path.startswith("losslab.") for path in parts)
+    stacked = stacked and config.trainer.precision != "bfloat16"
     chosen = config.copy()
     chosen.trainer.engine = "stacked" if stacked else "graph"
     return chosen

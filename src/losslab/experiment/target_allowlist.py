@@ -53,10 +53,9 @@ def _own_folders() -> list[Path]:
 
 
 def check_name(path: str, name: str) -> None:
-    """Check a ``_target_`` before anything is imported for it.
+    """Check a ``_target_``, ``name`` being its node's key, before anything is imported for it.
 
-    Allowed are :data:`ALLOWED`, modules in the working folder and in :data:`FOLDERS`, and what
-    :data:`VARIABLE` lists. ``name`` is the dotted key of the node.
+    Allowed are :data:`ALLOWED`, the user's modules, and what :data:`VARIABLE` lists.
     """
     listed = _is_below(path, (*ALLOWED, *_more())) or path.startswith(_SHORT)
     module = path.partition(".")[0]
@@ -78,20 +77,14 @@ def check_definition(target: Any, path: str, name: str) -> None:
 
 
 def is_custom_module(module: str) -> bool:
-    """Return whether a top-level module lies in one of the user's folders; import nothing.
-
-    Installed packages do not count, wherever they are installed.
-    """
+    """Return whether a top-level module lies in the user's folders, and is not installed there."""
     folders = _own_folders()  # first, as the search below uses the path that they are added to
     spec = _find(module)
     if spec is None or module in sys.stdlib_module_names:
         return False
     places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
-    own = [
-        folder / part
-        for folder in folders
-        for part in (f"{module}.py", f"{module}/__init__.py", module)
-    ]
+    names = (f"{module}.py", f"{module}/__init__.py", module)
+    own = [folder / name for folder in folders for name in names]
     return bool(places) and all(place is not None and Path(place) in own for place in places)
 
 
@@ -122,8 +115,7 @@ def _more() -> tuple[str, ...]:
 
 
 def _listed(variable: str, separator: str) -> list[str]:
-    listed = os.environ.get(variable, "").split(separator)
-    return [text.strip() for text in listed if text.strip()]
+    return list(filter(None, map(str.strip, os.environ.get(variable, "").split(separator))))
 
 
 def _is_below(path: str, packages: tuple[str, ...]) -> bool:

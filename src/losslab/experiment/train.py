@@ -37,13 +37,8 @@ def train(
 ) -> Generator[Loop, None, bool]:
     """Train, evaluate on validation and test, write the results; return whether it diverged.
 
-    Who calls it trains the loop that it yields, perhaps together with those of other runs.
-
-    Args:
-        run: Planned; its directory exists.
-        parts: Built from its configuration.
-        state: A checkpoint to resume from.
-        show: Whether to show a progress bar.
+    Who calls it trains the loop that it yields, perhaps together with those of other runs;
+    ``state`` is a checkpoint to resume from.
     """
     from losslab.tensorboard import RunWriter  # takes half a second to import
 
@@ -57,13 +52,8 @@ def train(
         objective=step.objective,
         probe=probe_of(loaders["train"].in_order(), settings.probe_size),
     )
-    group = f"{config.name}/{over_seeds(run)}"
-    writer = RunWriter(
-        run,
-        hyper_parameters=_hyper_parameters(run),
-        group=group,
-        all_tags=settings.all_tags,
-    )
+    columns, group = _hyper_parameters(run), f"{config.name}/{over_seeds(run)}"
+    writer = RunWriter(run, hyper_parameters=columns, group=group, all_tags=settings.all_tags)
     recorder = Recorder(run, views=[writer], after_step=None if state is None else state["step"])
     success = False
     try:
@@ -97,20 +87,14 @@ def train(
         if loop.diverged:
             loop.record(tested)
         else:
-            finding = diagnostic_runner.after_training(
-                loop.scalars,
-                val=Predictions(val.logits, val.labels),
-                test=Predictions(test.logits, test.labels),
-            )
+            ends = [Predictions(each.logits, each.labels) for each in (val, test)]
+            finding = diagnostic_runner.after_training(loop.scalars, val=ends[0], test=ends[1])
             shown = drawings.after_training(val, test, finding.curves)
             loop.record(tested | finding.scalars, curves=finding.curves, shown=shown)
         validated = {f"val/{name}": value for name, value in val.sums.scalars().items()}
         final = sorted((loop.scalars | validated).items())
-        write_json(
-            files.summary,
-            {"step": loop.steps_done, "epoch": loop.epochs_done}
-            | {tag: value for tag, value in final if math.isfinite(value)},
-        )
+        ended = {"step": loop.steps_done, "epoch": loop.epochs_done}
+        write_json(files.summary, ended | {tag: v for tag, v in final if math.isfinite(v)})
         success = not loop.diverged
     finally:
         recorder.close(success=success)
@@ -127,8 +111,7 @@ def _write_results(
     }
     write_atomically(files.predictions, to_safetensors(predictions))
     write_atomically(files.about_model, about)
-    loss = step.objective.state_dict()
-    if loss:
+    if loss := step.objective.state_dict():
         write_atomically(files.loss, pack_weights(loss))
     write_atomically(files.model, pack_weights(step.model.state_dict()))
 
@@ -180,14 +163,8 @@ class _Drawings:
 
         run, dataset = self._run, self._parts.dataset
         logits, labels = _arrays(validation)
-        recorded = Recorded(
-            seed=run.seed,
-            logits=logits,
-            labels=labels,
-            weights=self._weights(),
-            curves=curves,
-            class_names=[str(name) for name in dataset.class_names],
-        )
+        names = list(map(str, dataset.class_names))
+        recorded = Recorded(run.seed, logits, labels, self._weights(), curves, names)
         name, loss = run.group.rpartition("-")[0], run.choices["loss"]
         node: Any = OmegaConf.to_container(run.composed.loss)
         shown, prior = dataset.val.images.cpu().numpy(), node.get("prior")
@@ -203,8 +180,7 @@ def _arrays(evaluation: Evaluation) -> tuple[Any, Any]:
 def _hyper_parameters(run: Run) -> dict[str, bool | float | str]:
     """Return the columns of TensorBoard's table: the choices, and every value below a group.
 
-    Without the seed, so that the seeds of a configuration make one row, and without what changes
-    no result: diagnostics, cadences of recording, places.
+    Without the seed, as a configuration makes one row, and without what changes no result.
     """
     columns = {group: choice for group, choice in run.choices.items() if group != "diagnostics"}
     container: Any = OmegaConf.to_container(run.composed, resolve=True)

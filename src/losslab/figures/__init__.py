@@ -7,5 +7,3 @@ matplotlib, which takes a second.
 
 from losslab.figures.drawing import Cells, Curve, Drawing, Field, Panel
 from losslab.figures.styles import LOSS_STYLES, Style, styles_of
-
-__all__ = ["LOSS_STYLES", "Cells", "Curve", "Drawing", "Field", "Panel", "Style", "styles_of"]

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 # Figure and not pyplot: no global state, no window system, and a second less to import.
 import matplotlib.style
@@ -16,41 +16,13 @@ from losslab.files import beside, check_generated
 INK, MUTED, PALE = "#262626", "#595959", "#E8E8E8"
 SMALL_DPI, SMALL_WIDTH = 100, 3.5  # 350 pixels: what TensorBoard shows without scaling
 
-_SETTINGS: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.parse_math": False,  # of a name with dollar signs
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "grid.color": "#E6E6E6",
-    "legend.frameon": False,
-    "legend.handlelength": 3,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 6,
-    "lines.markeredgecolor": "white",
-    "lines.markeredgewidth": 0.5,
-}
-_SMALL = {
-    "figure.dpi": SMALL_DPI,
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 4,
-}
+_STYLE, _SMALL = (Path(__file__).with_name(f"{name}.mplstyle") for name in ("losslab", "small"))
 
 # Decorators of what draws. From the defaults, not from a matplotlibrc in the working folder, which
 # may have labels typeset by LaTeX. Not of what saves: matplotlib makes the labels of a logarithmic
 # axis then, and they need parse_math.
-styled = matplotlib.style.context(["default", _SETTINGS])
-small = matplotlib.style.context(["default", _SETTINGS | _SMALL])
+styled = matplotlib.style.context(["default", _STYLE])
+small = matplotlib.style.context(["default", _STYLE, _SMALL])
 
 
 def new_figure(
@@ -61,10 +33,7 @@ def new_figure(
     heights: Sequence[float] = (1,),
     share: bool | Literal["y"] = False,
 ) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure, in inches, and its axes; ``heights`` are those of the rows.
-
-    All axes may be the same, or all vertical ones.
-    """
+    """Return an empty figure, in inches, and its axes, which may be the same or ``share`` the y."""
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(
         len(heights), columns, sharex=share is True, sharey=bool(share), squeeze=False,

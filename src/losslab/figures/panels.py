@@ -100,8 +100,10 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int, alike: Sequence[Panel]
         axis.set_ylim(0, 1.02)
         _percent_axis(axis.yaxis)
     elif panel.percent == "shown":
-        if panel.y_from is not None:
-            axis.set_ylim(panel.y_from, _top(panel.y_from, alike))
+        if (low := panel.y_from) is not None:
+            # A little above the highest point.
+            high = max((y for p in alike for curve in p.curves for y in curve.y), default=1.0)
+            axis.set_ylim(low, max(high, low + 0.01) + 0.08 * max(high - low, 0.01))
         locator = LogLocator(subs=(1, 2, 5)) if panel.y_log else round_steps()
         axis.yaxis.set_major_locator(locator)
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
@@ -115,31 +117,19 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int, alike: Sequence[Panel]
         _cells(axis, panel.cells)
 
 
-def _top(y_from: float, panels: Sequence[Panel]) -> float:
-    """Return where the vertical axis ends: a little above the highest point."""
-    highest = max((y for panel in panels for curve in panel.curves for y in curve.y), default=1.0)
-    return max(highest, y_from + 0.01) + 0.08 * max(highest - y_from, 0.01)
-
-
 def _curve(axis: Axes, curve: Curve, style: Style, *, within: bool) -> None:
     few = len(curve.x) <= _FEW
     marked = few or not curve.line or curve.mark_every is not None
     thin = style.marker in _THIN_MARKERS and curve.mark_every is None
     size = 0.6 if not few else 1.3 if thin else 1.0
     axis.plot(
-        curve.x,
-        curve.y,
-        color=style.color,
-        ls=style.line if curve.line else "none",
+        curve.x, curve.y, color=style.color, ls=style.line if curve.line else "none",
         marker=style.marker if marked and curve.weights is None else None,
-        ms=size * mpl.rcParams["lines.markersize"],
-        markevery=curve.mark_every,
-        alpha=1 if few or curve.line else 0.6,
+        ms=size * mpl.rcParams["lines.markersize"], markevery=curve.mark_every,
+        alpha=1 if few or curve.line else 0.6, label=curve.label,
         clip_on=within,  # a marker on the edge is whole
-        # Points alone are marks on the lines.
-        zorder=2 if curve.line else 3,
-        label=curve.label,
-    )
+        zorder=2 if curve.line else 3,  # points alone are marks on the lines
+    )  # fmt: skip
     if curve.weights is not None:
         sizes = 90 * np.asarray(curve.weights) / max(curve.weights) + 8
         axis.scatter(
@@ -164,10 +154,7 @@ def _rings(axis: Axes, curve: Curve, style: Style, *, y_from: float | None) -> N
 
 
 def _field(axis: Axes, field: Field) -> None:
-    """Draw filled contours with lines that a grey print keeps.
-
-    Light where a share is 1; dark where another number is lowest.
-    """
+    """Draw filled contours, light where a share is 1, with lines that a grey print keeps."""
     # The highest band holds its upper end, too.
     levels = [*(tenth / 10 for tenth in range(10)), 1 + 1e-9]
     norm = None

@@ -16,7 +16,6 @@ from losslab.figures.canvas import INK, MUTED, PALE, SMALL_DPI, SMALL_WIDTH, new
 from losslab.figures.drawing import Curve, Drawing, Field, Panel
 from losslab.figures.panels import draw_panels
 from losslab.figures.styles import LOSS_STYLES, PURPLE, SOLID, VERMILLION, Style
-from losslab.files import read_json
 from losslab.metrics import ClassificationSums, reliability
 from losslab.recording import Run, read_records
 
@@ -29,7 +28,7 @@ _BINS = 50
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of normalisation layers
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Recorded:
     """What one run recorded, in numpy."""
 
@@ -44,10 +43,10 @@ class Recorded:
 
 
 class Image(NamedTuple):
-    """A figure as TensorBoard takes it; width and height in pixels."""
+    """A figure as TensorBoard takes it."""
 
     png: bytes
-    width: int
+    width: int  # in pixels
     height: int
 
 
@@ -65,20 +64,9 @@ def read_recorded(run: Run) -> Recorded | None:
     curves: dict[str, Columns] = {}
     for record in read_records(files.curves):
         curves |= {name: columns for name, columns in record.items() if name.startswith("why/")}
-    try:
-        names = list(map(str, read_json(files.about_model)["class_names"]))
-    except (ValueError, KeyError, TypeError):  # of an earlier version
-        names = list(map(str, range(logits.shape[1])))
-    return Recorded(
-        seed=run.seed,
-        logits=logits,
-        labels=labels,
-        weights={k: v for k, v in weights.items() if not k.endswith(_STATISTICS)},
-        curves=curves,
-        class_names=names,
-        test_logits=test_logits,
-        test_labels=test_labels,
-    )
+    weights = {name: v for name, v in weights.items() if not name.endswith(_STATISTICS)}
+    names = run.class_names(logits.shape[1])
+    return Recorded(run.seed, logits, labels, weights, curves, names, test_logits, test_labels)
 
 
 def run_images(
@@ -277,10 +265,7 @@ def weight_density(
 
 
 def prior_density(prior: Mapping[str, Any], x: Array) -> tuple[str, Array]:
-    """Return a prior in words and its density at ``x``, from its configuration.
-
-    Empty for a prior that is neither Gaussian nor Laplace.
-    """
+    """Return a Gaussian or Laplace prior in words and its density at ``x``; else nothing."""
     kind = str(prior.get("_target_", "")).rpartition(".")[2]
     if kind == "GaussianPrior":
         std = float(prior["std"])
@@ -353,10 +338,7 @@ def worst_mistakes(run: Recorded, images: Array) -> Figure:
 def _tiles(
     images: Array, *, columns: int, below: float = 0.0
 ) -> tuple[Axes, Figure, list[tuple[float, float]]]:
-    """Lay images ``(M, C, H, W)`` in [0, 1] out in rows, with room below each, of its height.
-
-    With the axes and the figure return the middle of the lower edge of each image.
-    """
+    """Lay images ``(M, C, H, W)`` in [0, 1] out in rows; return the lower middle of each, too."""
     if images.shape[1] != 3:
         images = images.mean(axis=1, keepdims=True)
     count, channels, height, width = images.shape

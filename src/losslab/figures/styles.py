@@ -4,7 +4,7 @@ The colours are those of Okabe and Ito, which people with any colour vision can 
 losses share both marker and line, so that a grey print can be read too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -68,16 +68,6 @@ _OTHERS = [
 _COLORS = (BLUE, GREEN, PURPLE, SKY, ORANGE, VERMILLION, GREY)
 
 
-def _used(styles: Mapping[str, Style]) -> set[str]:
-    return {style.color for style in styles.values()}
-
-
-def _apart(free: Sequence[Style], taken: Iterable[Style]) -> Style:
-    """Return the first style of a colour that is not taken, or the first."""
-    colors = {style.color for style in taken}
-    return next((style for style in free if style.color not in colors), free[0])
-
-
 def styles_of(losses: Mapping[str, str | None]) -> dict[str, Style]:
     """Give each name the style of its loss; what has none, or shares its loss, one of its own.
 
@@ -94,10 +84,12 @@ def styles_of(losses: Mapping[str, str | None]) -> dict[str, Style]:
     for name in losses:
         if name not in styles:
             free = [style for style in _OTHERS if style not in styles.values()] or _OTHERS
-            styles[name] = _apart(free, styles.values())
+            taken = {style.color for style in styles.values()}
+            styles[name] = next((style for style in free if style.color not in taken), free[0])
     seen: set[str] = set()
     for name in losses:  # of one family, such as squared error with two targets
-        others = [color for color in _COLORS if color not in _used(styles)]
+        taken = {style.color for style in styles.values()}
+        others = [color for color in _COLORS if color not in taken]
         if styles[name].color in seen and others:
             styles[name] = styles[name]._replace(color=others[0])
         seen.add(styles[name].color)

@@ -5,16 +5,3 @@ from losslab.launchers.dispatch import dispatch, make_launcher, outcome
 from losslab.launchers.local import Joblib, Serial
 from losslab.launchers.ray_cluster import Ray
 from losslab.launchers.slurm import Slurm
-
-__all__ = [
-    "Failed",
-    "Joblib",
-    "Launcher",
-    "LauncherError",
-    "Ray",
-    "Serial",
-    "Slurm",
-    "dispatch",
-    "make_launcher",
-    "outcome",
-]

@@ -6,7 +6,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
 import torch
@@ -43,20 +42,11 @@ class Launcher(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(  # noqa: B027  # most have none
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:  # noqa: B027  # most have none
         """Stop the workers."""
 
     def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
-        """Do all runs, those of a stack together; return what ``perform`` returns of each.
-
-        Raises:
-            LauncherError: Workers ended before their runs did.
-        """
+        """Do all runs, those of a stack together; return what ``perform`` returns of each."""
         work = stacks(runs)
         ended = dict(zip(chain(*work), chain(*self.perform(work)), strict=True))
         return [ended[run] for run in runs]
@@ -65,47 +55,39 @@ class Launcher(ABC):
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
         """Call :func:`losslab.experiment.perform` on each item and return what it returns.
 
-        Raises:
-            LauncherError: Workers ended before their runs did.
+        It raises :class:`LauncherError` where workers ended before their runs did.
         """
 
     def on_its_device(self, config: DictConfig) -> DictConfig:
-        """Return a run's configuration for the launcher's machines.
+        """Return a run's configuration for the launcher's machines; refuse what needs a GPU there.
 
         What ``auto`` means as device and engine is part of a run's identity, so planning needs it.
-
-        Raises:
-            ValueError: The run needs a GPU, and the launcher gives it none.
         """
         wanted = str(config.trainer.device)
         if self.device is None:
             cuda = wanted.startswith("cuda") or (wanted == "auto" and torch.cuda.is_available())
             return with_engine(config, cuda=cuda)
         if self.device == "cpu" and wanted.startswith("cuda"):
-            raise ValueError(
-                f"trainer.device={wanted}: the launcher gives no GPU; add launcher.gpus=1"
-            )
+            advice = "the launcher gives no GPU; add launcher.gpus=1"
+            raise ValueError(f"trainer.device={wanted}: {advice}")
         if wanted == "auto":
             config = config.copy()
             config.trainer.device = wanted = self.device
         return with_engine(config, cuda=wanted.startswith("cuda"))
 
 
-def require(module: str, *, launcher: str) -> None:
-    """Raise ``ValueError`` if a module is missing, which the extra ``launcher`` installs."""
+def require(module: str, *, extra: str, of: str = "launcher") -> None:
+    """Raise ``ValueError`` if a module is missing, which an extra installs."""
     if importlib.util.find_spec(module) is None:
-        raise ValueError(
-            f"launcher={launcher} needs {module}, which is not installed; "
-            f"pip install 'losslab[{launcher}]'"
-        )
+        missing = f"{of}={extra} needs {module}, which is not installed"
+        raise ValueError(f"{missing}; pip install 'losslab[{extra}]'")
 
 
-def check_counts(given: object, *names: str) -> None:
+def check_counts(given: object, *names: str, of: str = "launcher") -> None:
     """Raise ``ValueError`` if an attribute of ``given`` is below 1."""
     for name in names:
-        value = getattr(given, name)
-        if value < 1:
-            raise ValueError(f"launcher.{name}={value}; give 1 or more")
+        if getattr(given, name) < 1:
+            raise ValueError(f"{of}.{name}={getattr(given, name)}; give 1 or more")
 
 
 def variables() -> dict[str, str]:

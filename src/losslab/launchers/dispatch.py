@@ -26,12 +26,8 @@ def make_launcher(config: DictConfig) -> Launcher:
 def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title: str) -> None:
     """Train runs; how each ended is in its directory.
 
-    Runs that another process holds are left to it and waited for after all others. Those that it
-    does not finish are taken over.
-
-    Raises:
-        ValueError: The output folder cannot be written to.
-        LauncherError: Workers ended before their runs did.
+    Those that another process holds are waited for, after all others, and taken over if it does not
+    finish them. ``ValueError`` for an output folder that cannot be written to.
     """
     if not runs:
         return
@@ -39,8 +35,13 @@ def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title
     ready, elsewhere, told = list(runs), list[Run](), False
     with SweepProgress(runs, console=console, title=title):
         while ready or elsewhere:
-            if ready:
-                elsewhere += _launch(launcher, ready)
+            try:
+                returned = launcher.launch(ready) if ready else ()
+            except LauncherError as error:
+                error.failed = outcome(ready)
+                raise
+            ended = zip(ready, returned, strict=True)
+            elsewhere += [run for run, state in ended if state == IN_USE]
             if elsewhere and not told:
                 told = True
                 text = f"{title}: another process is running {len(elsewhere)} of them; waiting"
@@ -54,16 +55,6 @@ def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title
                     ready.append(run)
             if elsewhere and not ready:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
-
-
-def _launch(launcher: Launcher, runs: Sequence[Run]) -> list[Run]:
-    """Launch runs; return those that another process holds."""
-    try:
-        returned = launcher.launch(runs)
-    except LauncherError as error:
-        error.failed = outcome(runs)
-        raise
-    return [run for run, ended in zip(runs, returned, strict=True) if ended == IN_USE]
 
 
 def outcome(runs: Iterable[Run]) -> list[Failed]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from losslab.files import YAML_LOADER, read_json, read_text, read_yaml, shown
+from losslab.files import YAML_LOADER, read_json, read_yaml, shown
 from losslab.launchers.base import Launcher
-from losslab.recording import Run, configuration_of, run_folders
+from losslab.recording import Run, configuration_of, last_record, run_folders
 from losslab.text import duration
 
 _MOST_READ = 200  # configurations; each takes milliseconds
@@ -23,21 +23,13 @@ _PLACES = ("root", "cache_dir", "download")
 
 @dataclass(frozen=True)
 class Forecast:
-    """The runs of a command.
+    """The runs of a command."""
 
-    Attributes:
-        runs: Those that are known.
-        more: How many more at most, which depend on results.
-        like: What those are like; by default the known ones.
-        shared: How many of the known runs another study has finished.
-        notes: What else there is to say.
-    """
-
-    runs: Sequence[Run]
-    more: int = 0
-    like: Sequence[Run] = ()
-    shared: int = 0
-    notes: Sequence[str] = field(default_factory=tuple)
+    runs: Sequence[Run]  # those that are known
+    more: int = 0  # how many more at most, which depend on results
+    like: Sequence[Run] = ()  # what those are like; by default the known ones
+    shared: int = 0  # how many of the known runs another study has finished
+    notes: Sequence[str] = ()  # what else there is to say
 
     def lines(self, launcher: Launcher) -> list[str]:
         """Return it in words, a line each."""
@@ -95,15 +87,9 @@ def _kind(config: Mapping[str, Any]) -> str:
     return json.dumps([parts, kind], sort_keys=True, default=str)
 
 
-@dataclass(frozen=True)
-class _Speed:
-    per_epoch: float  # seconds
-    per_step: float
-
-
-def _speeds(root: Path) -> dict[str, _Speed]:
-    """Return the median speed of each kind of finished run in a folder, one of a configuration."""
-    found: dict[str, list[_Speed]] = {}
+def _speeds(root: Path) -> dict[str, tuple[float, float]]:
+    """Return each kind's median seconds an epoch and a step, of one run a configuration."""
+    found: dict[str, list[tuple[float, float]]] = {}
     seen: set[Path] = set()
     for path in sorted(run_folders(root)) if root.is_dir() else ():
         folder = configuration_of(path)
@@ -112,24 +98,22 @@ def _speeds(root: Path) -> dict[str, _Speed]:
         try:
             config = yaml.load(read_yaml(run.files.config), Loader=YAML_LOADER)
             ended = read_json(run.files.summary)
-            last = json.loads(read_text(run.files.metrics).rstrip().rpartition("\n")[2])
-            speed = _Speed(last["wall_s"] / ended["epoch"], last["wall_s"] / ended["step"])
+            seconds = last_record(run.files.metrics)["wall_s"]
+            speed = seconds / ended["epoch"], seconds / ended["step"]
         except (OSError, ValueError, LookupError, TypeError, ZeroDivisionError):
             continue  # another one of its kind tells it
         seen.add(folder)
         found.setdefault(_kind(config), []).append(speed)
     return {
-        kind: _Speed(
-            median(speed.per_epoch for speed in speeds), median(speed.per_step for speed in speeds)
-        )
+        kind: (median(a for a, _ in speeds), median(b for _, b in speeds))
         for kind, speeds in found.items()
     }
 
 
-def _seconds(run: Run, speeds: Mapping[str, _Speed]) -> float | None:
+def _seconds(run: Run, speeds: Mapping[str, tuple[float, float]]) -> float | None:
     config: Any = OmegaConf.to_container(run.composed, resolve=True)
-    speed = speeds.get(_kind(config))
-    if speed is None:
-        return None
     steps, epochs = config["trainer"]["steps"], config["trainer"]["epochs"]
-    return float(speed.per_epoch * epochs if steps is None else speed.per_step * steps)
+    per_epoch, per_step = speeds.get(_kind(config), (None, None))
+    if per_epoch is None or per_step is None:
+        return None
+    return float(per_epoch * epochs if steps is None else per_step * steps)

@@ -38,20 +38,14 @@ class Serial(Launcher):
 @final
 @dataclass(frozen=True)
 class Joblib(Launcher):
-    """One worker process per core.
+    """One worker process per core."""
 
-    Attributes:
-        workers: How many; -1 for one per core.
-    """
-
-    workers: int = -1
+    workers: int = -1  # how many; -1 for one per core
 
     def __post_init__(self) -> None:
         if self.workers < 1 and self.workers != -1:
-            raise ValueError(
-                f"launcher.workers={self.workers}; give a number of processes from 1 up, "
-                "or -1 for one per core"
-            )
+            rule = "give a number of processes from 1 up, or -1 for one per core"
+            raise ValueError(f"launcher.workers={self.workers}; {rule}")
 
     @property
     def at_once(self) -> int:
@@ -80,14 +74,10 @@ class Joblib(Launcher):
         try:
             # No batches: a run takes much longer than dispatching it.
             with joblib.Parallel(
-                return_as="generator",
-                n_jobs=self._workers(work),
-                backend="loky",
-                batch_size=1,
-                initializer=_begin,
+                n_jobs=self._workers(work), backend="loky", batch_size=1, return_as="generator",
                 # Workers outlive a sweep; a new folder or new variables get new ones.
-                initargs=(str(Path.cwd()), variables()),
-            ) as parallel:
+                initializer=_begin, initargs=(str(Path.cwd()), variables()),
+            ) as parallel:  # fmt: skip
                 # Ctrl-C reaches workers, too, even while Python starts in them; started like this
                 # they leave it to this process, which ends them.
                 resource_tracker.ensure_running()  # first, as its start unblocks the signal

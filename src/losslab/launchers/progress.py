@@ -1,11 +1,8 @@
 """A live progress bar of a sweep, from status files, so that it works with every launcher."""
 
-import json
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
@@ -14,7 +11,7 @@ from rich.table import Column
 from rich.text import Text
 
 from losslab.files import read_json
-from losslab.recording import FINISHED, Run
+from losslab.recording import FINISHED, Run, last_record
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -36,8 +33,8 @@ def counted(items: Iterable[_Item], *, console: Console) -> Iterator[_Item]:
 class SweepProgress:
     """Show runs done, running and failed, the best validation accuracy and the time left.
 
-    The time is that so far over the part that is done, of which runs under way are parts, too. If
-    ``console`` is not a terminal, print one line at the beginning and one at the end.
+    The time so far over the part that is done. No terminal gets a line at the beginning and the
+    end.
     """
 
     def __init__(self, runs: Sequence[Run], *, console: Console, title: str) -> None:
@@ -49,17 +46,13 @@ class SweepProgress:
         self._console, self._title = console, title
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._progress = Progress(
-            TextColumn(
-                "{task.description}",
-                markup=False,
-                table_column=Column(no_wrap=True, overflow="ellipsis", max_width=26),
-            ),
+        name = Column(no_wrap=True, overflow="ellipsis", max_width=26)
+        columns = (
+            TextColumn("{task.description}", markup=False, table_column=name),
             BarColumn(bar_width=8),
             TextColumn("{task.fields[runs]}", table_column=Column(no_wrap=True)),
-            console=console,
-            disable=not console.is_terminal,
         )
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self._task = self._progress.add_task(title, total=self._total, runs="")
 
     def __enter__(self) -> "SweepProgress":
@@ -70,12 +63,7 @@ class SweepProgress:
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         if self._console.is_terminal:
             self._thread.join()
@@ -83,7 +71,9 @@ class SweepProgress:
         self._look()
         self._progress.stop()
         if not self._console.is_terminal:
-            self._console.print(Text(f"{self._title}: {self._counts()}"))
+            done = self._total - len(self._pending) - self._failed
+            told = f"{done} done, {self._failed} failed, {len(self._pending)} remaining"
+            self._console.print(Text(f"{self._title}: {told}"))
 
     def _watch(self) -> None:
         wait = SECONDS_BETWEEN_LOOKS
@@ -120,20 +110,13 @@ class SweepProgress:
             told += f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
         self._progress.update(self._task, completed=completed + parts, runs=told)
 
-    def _counts(self) -> str:
-        done = self._total - len(self._pending) - self._failed
-        return f"{done} done, {self._failed} failed, {len(self._pending)} remaining"
-
 
 def _part(run: Run) -> float:
     """Return how much of a run under way is done, in [0, 1], by its last record."""
     trainer = run.composed.trainer
+    key = "epoch" if trainer.steps is None else "step"
     try:
-        with run.files.metrics.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 20_000))
-            last = json.loads(file.read().splitlines()[-1])
-        key = "epoch" if trainer.steps is None else "step"
-        return min(1.0, float(last[key] / trainer[f"{key}s"]))
+        return min(1.0, float(last_record(run.files.metrics)[key] / trainer[f"{key}s"]))
     except (OSError, ValueError, LookupError, TypeError):  # none yet, or half a line
         return 0.0
 

@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, final
 
 from losslab.experiment import perform
+from losslab.files import one_line
 from losslab.launchers.base import (
     Launcher,
     LauncherError,
@@ -30,28 +30,19 @@ from losslab.recording import Run
 @final
 @dataclass
 class Ray(Launcher):
-    """One actor per worker: it imports torch once and keeps its share of a GPU while it lives.
+    """One actor per worker: it imports torch once and keeps its share of a GPU while it lives."""
 
-    Attributes:
-        address: Of a running cluster, ``auto`` or ``HOST:PORT``, whose machines have losslab, the
-            data and the output folder at the same paths. ``None`` starts one on this machine.
-        workers: Concurrent runs; ``None`` for as many as the cluster has room for.
-        cpus: Of each run.
-        gpus: Of each run; 0.25 for four on one GPU.
-
-    Raises:
-        ValueError: Ray is not installed, or a number is out of range.
-    """
-
+    # Of a running cluster, ``auto`` or ``HOST:PORT``, whose machines have losslab, the data and the
+    # output folder at the same paths. ``None`` starts one on this machine.
     address: str | None = None
-    workers: int | None = None
-    cpus: float = 1
-    gpus: float = 0
+    workers: int | None = None  # concurrent runs; ``None`` for as many as there is room for
+    cpus: float = 1  # of each run
+    gpus: float = 0  # of each run; 0.25 for four on one GPU
     _actors: list[Any] = field(default_factory=list, init=False)
     _temporary: Path | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        require("ray", launcher="ray")
+        require("ray", extra="ray")
         if self.workers is not None:
             check_counts(self, "workers")
         for name, positive in (("cpus", True), ("gpus", False)):
@@ -75,25 +66,14 @@ class Ray(Launcher):
             if self.address is None:
                 # A short path, as the paths of its sockets have a limit.
                 self._temporary = Path(tempfile.mkdtemp(prefix="ray-"))
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    _temp_dir=str(self._temporary),
-                    **quiet,
-                )
+                own: dict[str, Any] = {"_temp_dir": str(self._temporary)}
+                ray.init(address="local", include_dashboard=False, **own, **quiet)
             else:
                 ray.init(address=self.address, **quiet)
         except (ConnectionError, RuntimeError) as error:
-            raise ValueError(
-                f"launcher.address={self.address}: {' '.join(str(error).split())}"
-            ) from error
+            raise ValueError(f"launcher.address={self.address}: {one_line(error)}") from error
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if "ray" in sys.modules:
             sys.modules["ray"].shutdown()
         self._actors.clear()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
+from losslab.files import one_line
 from losslab.launchers.base import Launcher, LauncherError, add_to_path, check_counts, require
 from losslab.launchers.local import Joblib, Serial
 from losslab.recording import Run
@@ -41,36 +42,21 @@ class Slurm(Launcher):
     A job that runs out of time or is preempted is queued again and resumes from the last
     checkpoints. The cluster's machines must have losslab, the data and the output folder at the
     same paths as the machine on which the command is started.
-
-    Attributes:
-        runs_per_job: At most.
-        runs_at_once: Concurrent runs of a job; they share its GPUs.
-        jobs_at_once: At most.
-        minutes: The time limit of a job.
-        cpus: Of each run.
-        gpus: Of each job.
-        memory_gb: Of each job; ``None`` for the partition's default.
-        partition: ``None`` for the cluster's default.
-        options: Further options of ``sbatch``: long names, without leading dashes.
-        cluster: ``slurm``, or ``local`` for processes on this machine.
-
-    Raises:
-        ValueError: submitit or Slurm is not installed, or a number is out of range.
     """
 
-    runs_per_job: int = 10
-    runs_at_once: int = 1
-    jobs_at_once: int = 100
-    minutes: int = 240
-    cpus: int = 1
-    gpus: int = 0
-    memory_gb: float | None = None
-    partition: str | None = None
-    options: dict[str, Any] | None = None
-    cluster: Literal["slurm", "local"] = "slurm"
+    runs_per_job: int = 10  # at most
+    runs_at_once: int = 1  # of a job; they share its GPUs
+    jobs_at_once: int = 100  # at most
+    minutes: int = 240  # the time limit of a job
+    cpus: int = 1  # of each run
+    gpus: int = 0  # of each job
+    memory_gb: float | None = None  # of each job; ``None`` for the partition's default
+    partition: str | None = None  # ``None`` for the cluster's default
+    options: dict[str, Any] | None = None  # of ``sbatch``: long names, without leading dashes
+    cluster: Literal["slurm", "local"] = "slurm"  # ``local``: processes on this machine
 
     def __post_init__(self) -> None:
-        require("submitit", launcher="slurm")
+        require("submitit", extra="slurm")
         check_counts(self, "runs_per_job", "runs_at_once", "jobs_at_once", "minutes", "cpus")
         if self.gpus < 0:
             raise ValueError(f"launcher.gpus={self.gpus}; give 0 or more")
@@ -145,7 +131,7 @@ class Slurm(Launcher):
                 options["dependency"] = f"afterany:{array[0].job_id.split('_')[0]}"
             _wait(submitted, local=local)
         except (FailedJobError, FailedSubmissionError) as error:
-            raise ValueError(f"launcher=slurm: {' '.join(str(error).split())}") from error
+            raise ValueError(f"launcher=slurm: {one_line(error)}") from error
         except BaseException:
             for job in submitted:
                 job.cancel(check=False)
@@ -190,23 +176,16 @@ class _Work:
 
 
 def _wait(jobs: Sequence[Any], *, local: bool) -> None:
-    """Wait until all jobs have left a result or are gone.
-
-    submitit itself asks ``sacct``; where that is not set up, it waits for a killed job forever.
-    """
+    """Wait until all jobs are done or gone; submitit alone waits for a killed one forever."""
     pending, absent, looks = list(jobs), set[str](), 0
     while pending:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
         looks += 1
         pending = [
-            job
-            for job in pending
+            job for job in pending
             if not (job.done() if local else job.paths.result_pickle.exists())
-        ]
-        if local or looks % _LOOKS_BETWEEN_QUESTIONS:
-            continue
-        queued = _queued()
-        if queued is None:
+        ]  # fmt: skip
+        if local or looks % _LOOKS_BETWEEN_QUESTIONS or (queued := _queued()) is None:
             continue
         missing = {job.job_id for job in pending} - queued
         # Missing twice: on a shared file system a result may appear late.
@@ -216,12 +195,8 @@ def _wait(jobs: Sequence[Any], *, local: bool) -> None:
 
 def _queued() -> set[str] | None:
     """Return this user's queued and running jobs; ``None`` if Slurm does not answer."""
-    asked = subprocess.run(
-        ["squeue", "--noheader", "--me", "--array", "--format=%F %K"],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+    command = ["squeue", "--noheader", "--me", "--array", "--format=%F %K"]
+    asked = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     if asked.returncode:
         return None
     rows = [line.split() for line in asked.stdout.splitlines() if line.strip()]

@@ -6,32 +6,7 @@ Nothing here imports torch or TensorBoard, so that reading finished runs is quic
 from losslab.files import write_atomically, write_json
 from losslab.recording.manifest import PACKAGES, manifest
 from losslab.recording.placement import configuration_of, locate, place, run_folders, sweep_of
-from losslab.recording.record_log import RecordLog, read_records
+from losslab.recording.record_log import RecordLog, last_record, read_records
 from losslab.recording.recorder import Recorder, View, check_marks
 from losslab.recording.results import FINISHED, Status, flatten, read_predictions
 from losslab.recording.run import Files, Run, curves_table, make_room
-
-__all__ = [
-    "FINISHED",
-    "PACKAGES",
-    "Files",
-    "RecordLog",
-    "Recorder",
-    "Run",
-    "Status",
-    "View",
-    "check_marks",
-    "configuration_of",
-    "curves_table",
-    "flatten",
-    "locate",
-    "make_room",
-    "manifest",
-    "place",
-    "read_predictions",
-    "read_records",
-    "run_folders",
-    "sweep_of",
-    "write_atomically",
-    "write_json",
-]

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,7 @@ from losslab.recording.placement import configuration_of, run_folders, sweep_of
 from losslab.recording.run import Files, Run
 
 # What losslab writes into a run's directory, and into a sweep's or study's beside reports.
-_EVENTS = re.compile(r"events\.out\.tfevents\.\d+\..+\.\d+")
-_HALF_WRITTEN = re.compile(r"\.[0-9a-f]{16}\.[0-9a-f]{16}\.tmp")
+_MADE = re.compile(r"events\.out\.tfevents\.\d+\..+\.\d+|\.[0-9a-f]{16}\.[0-9a-f]{16}\.tmp")
 _JOURNAL = "optuna.journal"
 _OF_A_SWEEP = ("study.json", "evidence.json", "search.json", _JOURNAL)
 _REPORT_FORMATS = (".md", ".json", ".html", ".png", ".over_seeds")
@@ -38,11 +37,7 @@ class Entry:
 
 
 def inventory(path: Path) -> list[Entry]:
-    """Return the sweeps and studies below a folder, or the configurations of one.
-
-    Raises:
-        ValueError: It is not a folder, or holds no runs.
-    """
+    """Return the sweeps and studies below a folder, or the configurations of one."""
     path = _absolute(path)
     runs = _runs_below(path)
     several = any(sweep_of(run) not in (path, *path.parents) for run in runs)
@@ -94,11 +89,7 @@ class Deletion:
 
 
 def plan_deletion(paths: Sequence[Path]) -> Deletion:
-    """Return what deleting runs, configurations or whole sweeps means; nothing is deleted.
-
-    Raises:
-        ValueError: A path is a link or holds no runs of losslab's, or a process holds one of them.
-    """
+    """Return what to delete of runs, configurations or whole sweeps; refuse links and held runs."""
     runs: dict[Path, None] = {}
     files: dict[Path, None] = {}
     left: dict[str, None] = {}
@@ -124,18 +115,18 @@ def plan_deletion(paths: Sequence[Path]) -> Deletion:
     for journal in (file for file in files if file.name == _JOURNAL):
         with lock(journal) as free:
             if not free:
-                raise ValueError(
-                    f"a search is under way in {shown(journal.parent)}; nothing was deleted"
-                )
+                where = shown(journal.parent)
+                raise ValueError(f"a search is under way in {where}; nothing was deleted")
     return Deletion(tuple(runs), tuple(files), tuple(left))
 
 
 def delete(deletion: Deletion) -> list[str]:
     """Delete; return what stayed, a line each."""
-    stayed = list(deletion.left)
+    stayed, sweeps = list(deletion.left), {sweep_of(run) for run in deletion.runs}
     for file in deletion.files:
         file.unlink(missing_ok=True)
-        _remove_empty(file.parent, up_to=_sweep_above(file, deletion.runs))
+        sweep = next(folder for folder in file.parents if folder in sweeps)
+        _remove_empty(file.parent, up_to=sweep)
     for path in deletion.runs:
         with Run.at(path).lock() as mine:
             if not mine:
@@ -154,7 +145,7 @@ def _delete_run(path: Path) -> list[str]:
     mine: list[str] = []
     others: list[str] = []
     for each in path.iterdir():
-        ours = each.name in {first, *last, *known} or _made(each.name)
+        ours = each.name in {first, *last, *known} or _MADE.fullmatch(each.name)
         regular = stat.S_ISREG(each.lstat().st_mode)
         (mine if ours and regular else others).append(each.name)
     # Half a run must not look finished, and must be known as a run as long as it is there.
@@ -162,10 +153,6 @@ def _delete_run(path: Path) -> list[str]:
     for name in filter(mine.__contains__, order):
         (path / name).unlink()
     return sorted(others)
-
-
-def _made(name: str) -> bool:
-    return bool(_EVENTS.fullmatch(name) or _HALF_WRITTEN.fullmatch(name))
 
 
 def _is_run(path: Path) -> bool:
@@ -187,11 +174,6 @@ def _files_of_a_sweep(sweep: Path) -> Iterator[Path]:
                 yield path
 
 
-def _sweep_above(file: Path, runs: Collection[Path]) -> Path:
-    sweeps = {sweep_of(run) for run in runs}
-    return next(folder for folder in file.parents if folder in sweeps)
-
-
 def _remove_empty(folder: Path, *, up_to: Path) -> None:
     """Remove a folder, and those above it up to one, as far as they are empty."""
     for each in (folder, *folder.parents):
@@ -203,9 +185,8 @@ def _remove_empty(folder: Path, *, up_to: Path) -> None:
 
 def _runs_below(path: Path) -> list[Path]:
     if not path.is_dir():
-        raise ValueError(
-            f"{shown(path)} is not a folder; give one that holds runs, such as outputs/runs"
-        )
+        rule = "give one that holds runs, such as outputs/runs"
+        raise ValueError(f"{shown(path)} is not a folder; {rule}")
     runs = sorted(run_folders(path))
     if not runs:
         raise ValueError(f"{shown(path)} holds no runs; give the folder of a sweep, study or run")

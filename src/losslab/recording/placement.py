@@ -16,11 +16,7 @@ ROOM = 700  # with 256 folders of hashes and the report's files fewer than a tho
 
 
 def locate(parent: Path, name: str) -> Path:
-    """Return where an entry is, or would be if it were the first.
-
-    >>> locate(Path("nowhere"), "mse-0123abcd").as_posix()
-    'nowhere/mse-0123abcd'
-    """
+    """Return where an entry is, or would be if it were the first."""
     beside, spread = parent / name, _spread(parent, name)
     return spread if not beside.exists() and spread.exists() else beside
 
@@ -30,13 +26,8 @@ def place(
 ) -> None:
     """Make a folder for every name that has none: side by side, or spread if there are many.
 
-    One process at a time, so that two concurrent sweeps agree on where a run is.
-
-    Args:
-        parent: Made if it is missing.
-        names: Of the folders.
-        only_spread: Whether to make only those that are spread.
-        room: How many entries may lie side by side.
+    One process at a time, so that two concurrent sweeps agree on where a run is. Up to ``room`` lie
+    side by side; if ``only_spread``, only further ones are made.
     """
     if all(locate(parent, name).exists() for name in names):
         return
@@ -61,20 +52,12 @@ def run_folders(root: Path) -> Iterator[Path]:
 
 
 def configuration_of(run: Path) -> Path:
-    """Return the folder of a run's configuration, given the run's directory.
-
-    >>> configuration_of(Path("outputs/rates/hash=0a/mse-0123abcd/hash=1b/seed=0")).as_posix()
-    'outputs/rates/hash=0a/mse-0123abcd'
-    """
+    """Return the folder of a run's configuration, given the run's directory."""
     return _without_spread(run.parent)
 
 
 def sweep_of(run: Path) -> Path:
-    """Return the folder of a run's sweep or study, given the run's directory.
-
-    >>> sweep_of(Path("outputs/rates/hash=0a/mse-0123abcd/seed=0")).as_posix()
-    'outputs/rates'
-    """
+    """Return the folder of a run's sweep or study, given the run's directory."""
     return _without_spread(configuration_of(run).parent)
 
 

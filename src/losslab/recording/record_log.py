@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from losslab.files import LARGEST, read_bytes, write_atomically
+from losslab.files import LARGEST, opened, read_bytes, write_atomically
 
 
 class RecordLog:
@@ -42,11 +43,7 @@ class RecordLog:
 def read_records(
     path: Path, *, up_to: int | None = None, most: int = LARGEST
 ) -> list[dict[str, Any]]:
-    """Return the records with ``step <= up_to``, up to the first line that is not a record.
-
-    Raises:
-        ValueError: The file has more than ``most`` bytes.
-    """
+    """Return the records with ``step <= up_to``, up to the first line that is not a record."""
     records: list[dict[str, Any]] = []
     if not path.exists():
         return records
@@ -62,13 +59,19 @@ def read_records(
     return records
 
 
+def last_record(path: Path) -> dict[str, Any]:
+    """Return the last record of a file; ``ValueError`` or ``LookupError`` if there is none."""
+    with opened(path) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 20_000))  # several records
+        record: dict[str, Any] = json.loads(file.read().splitlines()[-1])
+    return record
+
+
 def check_mark(path: Path, mark: object) -> None:
     """Raise ``ValueError`` unless a file still begins as when :meth:`RecordLog.mark` was called."""
-    match mark:
-        case {"bytes": int(size), "sha256": str(digest)} if size >= 0:
-            pass
-        case _:
-            raise ValueError(f"there is no checksum of {path.name}")
-    content = read_bytes(path) if path.is_file() else b""
-    if hashlib.sha256(content[:size]).hexdigest() != digest:
+    known = mark if isinstance(mark, Mapping) else {}
+    size, content = known.get("bytes"), read_bytes(path) if path.is_file() else b""
+    if type(size) is not int or size < 0:
+        raise ValueError(f"there is no checksum of {path.name}")
+    if hashlib.sha256(content[:size]).hexdigest() != known.get("sha256"):
         raise ValueError(f"{path.name} is cut off or altered")

@@ -34,13 +34,7 @@ class View(Protocol):
 
 
 class Recorder:
-    """The numbers of one run while it trains.
-
-    Args:
-        run: Its directory exists.
-        views: Where each record is also shown.
-        after_step: The step of a resumed run, which keeps the records up to it.
-    """
+    """The numbers of a run while it trains, shown by ``views``; a resumed one keeps its earlier."""
 
     def __init__(
         self, run: Run, *, views: Sequence[View] = (), after_step: int | None = None
@@ -64,15 +58,10 @@ class Recorder:
         curves: Curves | None = None,
         shown: Sequence[Any] | None = None,
     ) -> None:
-        """Write one record.
+        """Write one record, after so many updates, training examples and passes over them.
 
-        Args:
-            scalars: Tag to number; those that are not finite are left out.
-            step: Updates so far.
-            examples: Training examples seen so far; the x-axis in TensorBoard.
-            epoch: Passes over the training part so far, with a fraction.
-            curves: Name to columns of numbers, for ``curves.jsonl``.
-            shown: Images and histograms for the views.
+        Numbers by tag that are not finite are left out; ``shown`` are images and histograms for the
+        views.
         """
         position = {
             "step": step,

@@ -79,15 +79,7 @@ def read_results(path: Path) -> Results:
 
 
 def read_predictions(path: Path, part: str) -> Arrays | None:
-    """Return the final logits ``(N, K)`` and labels ``(N,)`` of ``val`` or ``test``, if stored.
-
-    Args:
-        path: Of a finished run's ``predictions.safetensors``.
-        part: Which.
-
-    Raises:
-        ValueError: The file cannot be read.
-    """
+    """Return final logits ``(N, K)`` and labels ``(N,)`` of ``val`` or ``test``, if stored."""
     names = (f"{part}/logits", f"{part}/labels")
     if not path.exists():
         return None
@@ -144,7 +136,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
     if isinstance(value, list):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, str | float) or _is_whole(value)
@@ -206,7 +198,7 @@ def _check_predictions(path: Path) -> None:
 
 
 def _one_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = list(filter(None, map(str.strip, text.splitlines())))
     # The last line of a traceback has the error's name and message.
     if not lines or lines[0].startswith("Traceback"):
         return "".join(lines[-1:])

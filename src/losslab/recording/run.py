@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_ORIGINAL = "put the original back, or train that run again with force=true"
+
+
 class Files(NamedTuple):
     """The files of a run's directory."""
 
@@ -70,35 +73,22 @@ class Run:
 
     Runs in the same place are equal. A planned run holds its configuration and carries it to other
     processes and machines, which need not compose it again.
-
-    Attributes:
-        root: The folder of all runs of that name.
-        group: Readable and unique name of the configuration without its seed.
-        seed: The run's seed.
-        digest: Eight hex digits of the hash of all that can change a result but the seed.
-        composed: Its configuration, unresolved, as the cache may be elsewhere on other machines.
-        choices: Config group to choice.
-        command: The shell command that reproduces this run.
-        found: The directory of a run that was found there.
     """
 
-    root: Path
-    group: str
+    root: Path  # the folder of all runs of that name
+    group: str  # readable and unique name of the configuration without its seed
     seed: int
+    # Eight hex digits of the hash of all that can change a result but the seed.
     digest: str = field(default="", compare=False)
+    # Its configuration, unresolved, as the cache may be elsewhere on other machines.
     composed: Any = field(default=None, compare=False)
-    choices: dict[str, str] = field(default_factory=dict, compare=False)
-    command: str = field(default="", compare=False)
-    found: Path | None = field(default=None, compare=False)
+    choices: dict[str, str] = field(default_factory=dict, compare=False)  # config group to choice
+    command: str = field(default="", compare=False)  # reproduces this run
+    found: Path | None = field(default=None, compare=False)  # the directory of one found there
 
     @classmethod
     def at(cls, path: Path, *, group: str | None = None) -> Self:
-        """Return the run whose directory is ``path``, ``.../<group>/seed=<n>``.
-
-        Args:
-            path: It need not exist yet.
-            group: The name of its configuration, by default the folder's.
-        """
+        """Return the run in ``path``, ``.../<group>/seed=<n>``, which need not exist yet."""
         number = re.fullmatch("seed=([0-9]{1,19})", path.name)
         return cls(
             root=path.parents[1] if len(path.parents) > 1 else path.parent,
@@ -232,49 +222,38 @@ class Run:
         return curves_table([self], *tags)
 
     def predictions(self, part: str = "test") -> Arrays:
-        """Return final logits ``(N, K)`` float64 and labels ``(N,)`` of ``val`` or ``test``.
-
-        Raises:
-            ValueError: It is not finished or stored none.
-        """
-        finished = (
-            self.results.status in FINISHED
-        )  # and intact, which the status alone does not say
+        """Return final logits ``(N, K)`` float64 and labels ``(N,)`` of ``val`` or ``test``."""
+        # Intact, too, which the status alone does not say.
+        finished = self.results.status in FINISHED
         found = read_predictions(self.files.predictions, part) if finished else None
         if found is None:
-            raise ValueError(
-                f"{self.path} has no predictions for {part!r}; give a finished run, and val or test"
-            )
+            advice = "give a finished run, and val or test"
+            raise ValueError(f"{self.path} has no predictions for {part!r}; {advice}")
         return found
 
-    def read(self, path: Path) -> bytes:
-        """Return the content of one of the results.
+    def class_names(self, classes: int) -> list[str]:
+        """Return the names of its classes, or numbers where no file has them."""
+        try:
+            return list(map(str, read_json(self.files.about_model)["class_names"]))
+        except (ValueError, KeyError, TypeError):
+            return list(map(str, range(classes)))
 
-        Raises:
-            ValueError: It was altered since the run ended, or the status that would tell is
-                missing or altered.
-        """
+    def read(self, path: Path) -> bytes:
+        """Return what one of the results holds; ``ValueError`` if it or the status is altered."""
         self.check_status()
         content = path.read_bytes()
         checksums = self._read_status().get("sha256")
         expected = checksums.get(path.name) if isinstance(checksums, Mapping) else None
         if expected not in (None, hashlib.sha256(content).hexdigest()):
-            raise ValueError(
-                f"{path} was cut off or altered since its run ended; put the original back, or "
-                "train that run again with force=true"
-            )
+            raise ValueError(f"{path} was cut off or altered since its run ended; {_ORIGINAL}")
         return content
 
     def check_status(self) -> None:
         """Raise ``ValueError`` if the status, which vouches for the results, is lost or altered."""
         status = _known(self._read_status().get("status"))
-        if (
-            status is None and self.files.config.exists()
-        ):  # else no run's, but a loose file's folder
-            raise ValueError(
-                f"{self.files.status} is missing or altered, so nothing vouches for the results "
-                "beside it; put the original back, or train that run again with force=true"
-            )
+        if status is None and self.files.config.exists():  # else it is a loose file's folder
+            what = f"{self.files.status} is missing or altered"
+            raise ValueError(f"{what}, so nothing vouches for the results beside it; {_ORIGINAL}")
 
     def set_status(self, status: Status, *, error: str | None = None) -> None:
         """Write the status of a run that is not finished."""
@@ -354,9 +333,8 @@ def make_room(runs: Iterable[Run]) -> None:
             for group, names in groups.items():
                 place(locate(folder, group), names, only_spread=True)
     except OSError as error:
-        raise ValueError(
-            f"cannot write into {folder} ({error.strerror}); give another output_dir=..."
-        ) from error
+        why = f"cannot write into {folder} ({error.strerror})"
+        raise ValueError(f"{why}; give another output_dir=...") from error
 
 
 def _known(status: object) -> Status | None:

@@ -21,32 +21,13 @@ from losslab.recording import Run
 from losslab.report.claims_page import is_claims_page, write_claims_pages
 from losslab.report.document import to_console, to_markdown
 from losslab.report.estimates import Choice, select, tuning_points
-from losslab.report.findings import Census, Findings, find, sweep
+from losslab.report.findings import Census, find, sweep
 from losslab.report.measurement import load_evidence
-from losslab.report.plan import EVIDENCE_FILE, PLAN_FILE, Plan, load_plan, parse_plan
+from losslab.report.plan import PLAN_FILE, Plan, load_plan, parse_plan
 from losslab.report.results import plain, study_data, sweep_data, to_json
 from losslab.report.runs import load_runs, runs_table
 from losslab.report.study_report import study_document
 from losslab.report.sweep_report import sweep_document
-
-__all__ = [
-    "Choice",
-    "Plan",
-    "Results",
-    "build",
-    "load_plan",
-    "load_runs",
-    "parse_plan",
-    "prepare_board",
-    "runs_table",
-    "select",
-    "studies_and_sweeps",
-    "tuning_points",
-    "write",
-    "write_site",
-]
-
-HTML_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -87,12 +68,7 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
 
 
 def write_site(folder: Path, out: Path, *, console: Console) -> None:
-    """Write the studies of a folder of results, such as ``experiments``, as pages to browse.
-
-    Raises:
-        ValueError: There are no results in it, they cannot be read, or a file that losslab did not
-            make is in the way.
-    """
+    """Write the studies of a folder of results, such as ``experiments``, as pages to browse."""
     from losslab.report.html_report import site
 
     pages = site(folder)
@@ -109,7 +85,7 @@ def studies_and_sweeps(path: Path) -> list[Path]:
     runs = ("seed=*", "*/seed=*", "hash=*/*/seed=*", "*/hash=*/seed=*", "hash=*/*/*/seed=*")
 
     def is_one(folder: Path) -> bool:
-        return any(any(folder.glob(name)) for name in (PLAN_FILE, EVIDENCE_FILE, *runs))
+        return any(any(folder.glob(name)) for name in (PLAN_FILE, *runs))
 
     if path.name.startswith("seed=") or is_one(path):
         return [path]
@@ -119,9 +95,9 @@ def studies_and_sweeps(path: Path) -> list[Path]:
 def build(root: Path, *, console: Console | None = None, out: Path | None = None) -> Results:
     """Report what a folder of runs holds, finished or not.
 
-    With a plan it is a study: the answer, its claims with verdicts, tuning, figures. Otherwise it
-    is a plain sweep: one row a configuration. ``report.md``, ``results.json`` and ``figures/`` go
-    into ``out``, or ``root``; without a console nothing is printed.
+    A study with a plan, else a plain sweep: one row a configuration. ``report.md``,
+    ``results.json`` and ``figures/`` go into ``out``, or ``root``; without a console nothing is
+    printed.
 
     Raises:
         ValueError: No such folder, no runs in it, a plan that cannot be read, or a file or link
@@ -130,22 +106,27 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     runs = load_runs(root)
     out = root if out is None else out
     report, results, folder = out / "report.md", out / "results.json", out / "figures"
-    page = out / HTML_FILE
+    page = out / "report.html"
     for path in (report, results, folder, page):
         check_generated(path, below=out)
-    _check_writable(out)
+    for wanted in (folder, out):
+        there = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise ValueError(f"cannot write into {there}; give another folder with --to")
     if runs:
         _write_for_tensorboard(root, runs, console)
     # matplotlib takes seconds to import: only to draw.
     from losslab.figures.panels import draw_drawings
     from losslab.report.figures import draw_study, draw_sweep
+    from losslab.report.html_report import html_report, recorded
 
-    if any((root / name).exists() for name in (PLAN_FILE, EVIDENCE_FILE)):
+    if (root / PLAN_FILE).exists():
         found = find(load_plan(root), runs, load_evidence(root))
-        figures = draw_study(found, folder)
-        figures += draw_drawings(found.drawings, folder)
+        figures = [*draw_study(found, folder), *draw_drawings(found.drawings, folder)]
         document, data = study_document(found, {path.name for path in figures}), study_data(found)
-        census, html = found.census, _html(found, data, folder)
+        # The figures that only this study has are in its page, too.
+        drawings = [(folder / f"{each.name}.png", each.caption) for each in found.drawings]
+        census, html = found.census, html_report(plain(data), recorded(found), drawings=drawings)
     elif runs:
         swept = sweep(runs)
         figures, census, data = draw_sweep(swept, folder), swept.census, sweep_data(swept)
@@ -167,28 +148,8 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     return Results(data, census, written)
 
 
-def _html(found: Findings, data: Mapping[str, Any], folder: Path) -> str:
-    """Return a study's page to touch; the figures that only it has are inside."""
-    from losslab.report.html_report import html_report, recorded
-
-    drawings = [(folder / f"{each.name}.png", each.caption) for each in found.drawings]
-    return html_report(plain(data), recorded(found), drawings=drawings)
-
-
-def _check_writable(folder: Path) -> None:
-    """Raise ``ValueError`` where a report cannot be written, before it is made."""
-    for wanted in (folder / "figures", folder):
-        there = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            raise ValueError(f"cannot write into {there}; give another folder with --to")
-
-
 def prepare_board(path: Path) -> list[Path]:
-    """Write what TensorBoard's links show: each loss at its chosen rate, as of now.
-
-    Returns:
-        The folder of each study and sweep in ``path`` with a finished run, the latest first.
-    """
+    """Write what TensorBoard's links show; return the folders, the latest first."""
     from losslab.report import best  # with TensorBoard's protocol buffers
 
     found = []

@@ -17,15 +17,8 @@ from losslab.figures import LOSS_STYLES
 from losslab.files import check_generated
 from losslab.recording import Run, flatten
 from losslab.recording.results import read_scalars
+from losslab.report import over_seeds
 from losslab.report.estimates import select, tuning_points
-from losslab.report.over_seeds import FOLDER as OVER_SEEDS
-from losslab.report.over_seeds import (
-    SUFFIX,
-    means_over_seeds,
-    remove_others,
-    start_of,
-    write_means,
-)
 from losslab.report.plan import Plan, Side
 from losslab.report.runs import naming_keys
 from losslab.report.sweep_report import key_text, value_text
@@ -40,15 +33,8 @@ _LONGEST_NAME = 100
 def write_best(root: Path, runs: Sequence[Run], plan: Plan | None = None) -> Path | None:
     """Write each loss at its chosen rate, with the tags of its runs, over their seeds.
 
-    Files with the same content are left as they are; those of what is no longer chosen go.
-
-    Args:
-        root: The folder of a study or a sweep; nothing is written for a part of one.
-        runs: All that are in it.
-        plan: Of a study.
-
-    Returns:
-        The folder, or ``None`` where no run is finished.
+    Nothing is written for a part of a study or sweep. Files with the same content stay; those of
+    what is no longer chosen go. Returns the folder, ``None`` where no run is finished.
     """
     chosen = _of_study(plan, runs) if plan and plan.arms else _of_sweep(runs)
     above = runs[0].path.parents[len(Path(runs[0].name).parts) - 1] if runs else None
@@ -60,15 +46,13 @@ def write_best(root: Path, runs: Sequence[Run], plan: Plan | None = None) -> Pat
     # TensorBoard gives its colours in the order in which runs began: before all others, a
     # millisecond apart, they are next to one another in it.
     order = _nearest_colours({name: runs[0].loss for name, runs in chosen.items()})
-    first = min(start_of(run) for run in runs if run.finished) - 1
-    written = {
-        _write(
-            folder / name, members, first + order[name.partition(" ")[0]] / 1000,
-            drawn=sorted((root / OVER_SEEDS / members[0].group).glob(f"*{SUFFIX}"))[-1:],
-        )
-        for name, members in chosen.items()
-    }  # fmt: skip
-    remove_others(folder, written)
+    first = min(over_seeds.start_of(run) for run in runs if run.finished) - 1
+    written = set()
+    for name, members in chosen.items():
+        drawn = (root / over_seeds.FOLDER / members[0].group).glob(f"*{over_seeds.SUFFIX}")
+        start = first + order[name.partition(" ")[0]] / 1000
+        written.add(_write(folder / name, members, start, drawn=sorted(drawn)[-1:]))
+    over_seeds.remove_others(folder, written)
     return folder
 
 
@@ -106,18 +90,15 @@ def _of_sweep(runs: Sequence[Run]) -> dict[str, list[Run]]:
     configs = {group: flatten(members[0].config) for group, members in groups.items()}
     losses = {group: members[0].loss for group, members in groups.items()}
     keys = naming_keys(list(losses.values()), list(configs.values()))
-    scores = {
-        group: np.mean([run.summary.get("val/accuracy", 0.0) for run in members])
-        for group, members in groups.items()
-    }
+
+    def score(group: str) -> float:
+        return float(np.mean([run.summary.get("val/accuracy", 0.0) for run in groups[group]]))
+
     found = {}
     for loss in dict.fromkeys(losses.values()):
-        best = max((g for g, each in losses.items() if each == loss), key=lambda g: scores[g])
-        words = [
-            f"{key_text(key).rpartition('.')[2]}={_word(value_text(configs[best][key]))}"
-            for key in keys
-            if key in configs[best]
-        ]
+        best = max((group for group, each in losses.items() if each == loss), key=score)
+        varied = {key_text(key): configs[best][key] for key in keys if key in configs[best]}
+        words = [f"{k.rpartition('.')[2]}={_word(value_text(v))}" for k, v in varied.items()]
         found[_joined([_word(loss), *words])] = groups[best]
     return found
 
@@ -163,18 +144,11 @@ def _write(
     for tag in filter(seen.__contains__, LAYOUT_TAGS):
         names[f"{tag}/mean"] += (f"{tag}/mean",)
         names |= {f"{tag}/{end}": (f"{tag}/{end}",) for end in ("lo", "hi")}
-    means = means_over_seeds(runs, tags, records=records)
-    return write_means(
-        folder,
-        means,
-        start=start,
-        names=names,
-        of="".join(path.name for path in drawn).encode(),
-        shown=lambda: [
-            value
-            for path in drawn
-            for event in read_events(path)
-            for value in event.summary.value
-            if value.HasField("image")
-        ],
-    )
+    means = over_seeds.means_over_seeds(runs, tags, records=records)
+
+    def shown() -> list[Any]:
+        events = (event for path in drawn for event in read_events(path))
+        return [value for e in events for value in e.summary.value if value.HasField("image")]
+
+    of = "".join(path.name for path in drawn).encode()
+    return over_seeds.write_means(folder, means, start=start, names=names, of=of, shown=shown)

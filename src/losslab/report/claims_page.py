@@ -11,18 +11,19 @@ import yaml
 from losslab.files import (
     YAML_LOADER,
     check_generated,
+    one_line,
     read_json,
     read_text,
     read_yaml,
     write_atomically,
 )
-from losslab.report.document import Document, Table, to_markdown
+from losslab.report.document import Document, to_markdown
 from losslab.report.parsing import Strict, parse
 from losslab.report.study_report import EDGE, count
-from losslab.text import Markdown, markdown, nearest
+from losslab.text import Markdown, nearest
 
 PAGE = "README.md"
-ANSWER = "answer.md"  # what the page begins with; {study/claim} stands for what was measured
+ANSWER = "answer.md"  # what the page begins with
 LITERATURE, PAPERS = "literature.md", "literature.yaml"
 LARGEST_ANSWER = 100_000  # bytes
 
@@ -37,6 +38,31 @@ class Paper(Strict):
     claims: list[str]  # ``<study>/<claim>`` here
     scope: str  # of what is tested here
     why: str  # the verdicts may differ from the paper's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A claim of a ``results.json``, as far as the page shows it."""
+
+    id: str = ""
+    statement: str
+    source: str
+    verdict: str
+    effect: str
+    what: str | None = None  # of a quantity, as there are many kinds
+    predicted: str = ""
+    n: int | None = None
+    at_edge: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A ``results.json`` likewise."""
+
+    title: str
+    question: str
+    command: str
+    claims: list[Shown]
 
 
 def is_claims_page(folder: Path) -> bool:
@@ -60,19 +86,17 @@ def claims_page(folder: Path) -> str:
     """Return the page for a folder of studies; ``ValueError`` without results that can be read."""
     studies, claims = _read(folder)
     answer = folder / ANSWER
-    said = ""
-    if answer.exists():
-        said = _filled(read_text(answer, most=LARGEST_ANSWER), claims, answer)
-    content = {"answer": Markdown(said.strip()), "studies": studies, "edge": EDGE}
+    said = read_text(answer, most=LARGEST_ANSWER) if answer.exists() else ""
+    # {study/claim} stands for what was measured.
+    filled = re.sub(
+        r"\{([\w-]+/[\w-]+)\}", lambda found: _found(found[1], claims, answer).effect, said
+    )
+    content = {"answer": Markdown(filled.strip()), "studies": studies, "edge": EDGE}
     return to_markdown(Document("claims_page", content))
 
 
 def literature_page(folder: Path) -> str:
-    """Return what papers say beside the verdicts here, from ``literature.yaml``.
-
-    Raises:
-        ValueError: That file, or a study's results, cannot be understood.
-    """
+    """Return what papers say beside the verdicts here, from ``literature.yaml``."""
     _, claims = _read(folder)
     path = folder / PAPERS
     try:
@@ -86,83 +110,32 @@ def literature_page(folder: Path) -> str:
     return to_markdown(Document("literature", {"papers": shown}))
 
 
-def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Shown]]:
     """Return what the page says of each study, and every claim by ``<study>/<claim>``."""
     studies: list[dict[str, Any]] = []
-    claims: dict[str, dict[str, Any]] = {}
+    claims: dict[str, Shown] = {}
     for path in sorted(folder.glob("*/results.json")):
+        name = path.parent.name
         try:
-            results = read_json(path)
-            studies.append(_study(path.parent, results))
-            claims |= {
-                f"{path.parent.name}/{claim.get('id')}": claim for claim in results["claims"]
-            }
+            found = parse(Results, read_json(path))
         except Exception as error:  # whatever an altered file leads to
-            raise ValueError(
-                f"{path} cannot be read ({' '.join(str(error).split())}); write it again with "
-                f"`losslab report outputs/{path.parent.name} --to {path.parent}`"
-            ) from error
+            why = f"{path} cannot be read ({one_line(error)})"
+            again = f"`losslab report outputs/{name} --to {path.parent}`"
+            raise ValueError(f"{why}; write it again with {again}") from error
+        # Of a study that nobody has written about there are only the generated files.
+        pages = (page for page in (PAGE, "report.md") if (path.parent / page).exists())
+        place = f"{quote(name)}/{next(pages, path.name)}"
+        verdicts = count([claim.verdict for claim in found.claims])
+        studies.append({"name": name, "place": place, "results": found, "count": verdicts})
+        claims |= {f"{name}/{claim.id}": claim for claim in found.claims}
     if not studies:
-        raise ValueError(
-            f"{folder} holds no results; write some with `losslab report outputs/NAME --to "
-            f"{folder}/NAME`"
-        )
+        advice = f"write some with `losslab report outputs/NAME --to {folder}/NAME`"
+        raise ValueError(f"{folder} holds no results; {advice}")
     return studies, claims
 
 
-def _found(name: str, claims: dict[str, dict[str, Any]], path: Path) -> dict[str, Any]:
+def _found(name: str, claims: dict[str, Shown], path: Path) -> Shown:
     """Return a claim; ``ValueError`` for one that no study has."""
     if name not in claims:
         raise ValueError(f"{path} names the claim {name!r}{nearest(name, claims)}; no study has it")
     return claims[name]
-
-
-def _filled(text: str, claims: dict[str, dict[str, Any]], path: Path) -> str:
-    """Return a text in which ``{study/claim}`` is what was measured."""
-    return re.sub(
-        r"\{([\w-]+/[\w-]+)\}", lambda found: _found(found[1], claims, path)["effect"], text
-    )
-
-
-def _study(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
-    name, claims = folder.name, results["claims"]
-    # Of a study that nobody has written about there are only the generated files.
-    page = next((page for page in (PAGE, "report.md") if (folder / page).exists()), "results.json")
-
-    def link(text: str) -> Markdown:
-        return Markdown(f"[{markdown(text)}]({quote(name)}/{page})")
-
-    return {
-        "link": link(name),
-        "title": _text(results["title"]),
-        "command": _text(results["command"]),
-        "about": Markdown(f"{link(results['title'])} {markdown(results['question'])}"),
-        "count": count([claim["verdict"] for claim in claims]),
-        "claims": _claims(claims),
-        "at_edge": any(claim.get("at_edge") for claim in claims),
-    }
-
-
-def _claims(claims: list[dict[str, Any]]) -> Table:
-    """Return one row a claim; quantities are of many kinds and say what they are."""
-    has_quantities = any("what" in claim for claim in claims)
-    rows = []
-    for claim in claims:
-        n, edge = claim.get("n"), f" {EDGE}" if claim.get("at_edge") else ""
-        row = {
-            "claim": _text(claim["statement"]),
-            "source": _text(claim["source"]),
-            "verdict": _text(claim["verdict"]) + edge,
-        }
-        if has_quantities:
-            row["what was measured"] = _text(claim.get("what") or "")
-            row["predicted"] = _text(claim.get("predicted", ""))
-        row["effect [95% interval]"] = _text(claim["effect"])
-        rows.append(row | {"n": "" if n is None else str(n)})
-    return Table.of(rows, text_columns=6 if has_quantities else 4)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
-    return value

@@ -29,16 +29,9 @@ class Contrast:
 
 
 def contrast(left: Path, right: Path, *, by: str | None = None) -> Contrast:
-    """Compare two configurations on the seeds that both have finished.
+    """Compare two configurations, each a folder or one of its runs, on the seeds of both.
 
-    Args:
-        left: Its folder, or that of one of its runs.
-        right: Likewise.
-        by: A further metric.
-
-    Raises:
-        ValueError: A folder is not that of one configuration, both are the same, they share no
-            finished seed, or no run has the metric.
+    ``ValueError`` without a seed that both have finished, or a run with the further metric ``by``.
     """
     if left.resolve() == right.resolve():
         raise ValueError(f"{left} and {right} are the same folder; give two configurations")
@@ -104,52 +97,27 @@ def comparison_document(found: Contrast) -> Document:
         }
         for metric, each in found.compared.items()
     ]
-    seeds = [run.seed for run in found.left]
     settings = [{"": key, "A": a, "B": b} for key, (a, b) in found.settings.items()]
-    return Document(
-        "compare",
-        {
-            "settings": Table.of(settings, text_columns=3) if settings else None,
-            "seeds": f"{len(seeds)}: {_listed(seeds)}",
-            "metrics": Table.of(rows),
-            "notes": list(_notes(found)),
-        },
-    )
-
-
-def _notes(found: Contrast) -> list[str]:
-    covers = {each.covers for each in found.compared.values()}
-    notes = []
-    if len(found.left) == 1:
-        notes.append("A single seed has no interval; train more of them.")
-    else:
-        text = "Mean differences with 95% intervals, Student's t over seeds and examples together"
-        text += " (‡: over seeds alone)" if "seeds" in covers else ""
-        notes.append(f"{text}; p by flipping the signs of the pairs, not corrected.")
-    if found.unpaired:
-        notes.append(
-            f"Left out, as only one of them has finished it: seed {_listed(found.unpaired)}."
-        )
-    return notes
+    content = {
+        "settings": Table.of(settings, text_columns=3) if settings else None,
+        "n": len(found.left),
+        "seeds": _listed([run.seed for run in found.left]),
+        "metrics": Table.of(rows),
+        "over_seeds_alone": any(each.covers == "seeds" for each in found.compared.values()),
+        "unpaired": _listed(found.unpaired),
+    }
+    return Document("compare", content)
 
 
 def _listed(seeds: Sequence[int]) -> str:
-    """Return seeds as text, many of them shortened.
-
-    >>> _listed([0, 1, 2]), _listed(range(20))
-    ('0, 1, 2', '0, 1, 2, ..., 19')
-    """
+    """Return seeds as text, many of them shortened: ``0, 1, 2, ..., 19``."""
     if len(seeds) <= 2 * _MOST_NAMED:
         return ", ".join(map(str, seeds))
     return f"{', '.join(map(str, seeds[:3]))}, ..., {seeds[-1]}"
 
 
 def draw_contrast(found: Contrast, path: Path, *, metric: str = VALIDATION) -> Path:
-    """Draw the mean of a metric while training, A and B, with their intervals, as a PNG.
-
-    Raises:
-        ValueError: Neither recorded it while training, or the file is not losslab's.
-    """
+    """Draw the mean of a metric while training, A and B, with their intervals, as a PNG."""
     # matplotlib takes seconds to import.
     from losslab.figures import Curve, Drawing, Panel, styles_of
     from losslab.figures.canvas import save, styled

@@ -33,12 +33,9 @@ class Table:
 
     @classmethod
     def of(
-        cls,
-        rows: Sequence[Mapping[str, str]],
-        *,
-        text_columns: int = 1,
+        cls, rows: Sequence[Mapping[str, str]], *, text_columns: int = 1,
         terminal: Sequence[str] = (),
-    ) -> "Table":
+    ) -> "Table":  # fmt: skip
         """Make a table of rows ``{heading: text}``; a terminal shows the columns it names."""
         columns = tuple(rows[0]) if rows else ()
         shown = tuple(columns.index(name) for name in terminal) if rows else ()
@@ -134,12 +131,8 @@ def _rich(table: Table) -> RichTable:
             width = max(map(len, [*(row[index] for row in rows), *heading.split()]))
             heading = textwrap.fill(heading, width)
         # A number with its interval on two lines cannot be read down a column.
-        how: dict[str, Any] = {
-            "no_wrap": not text,
-            "overflow": "fold",
-            "justify": "left" if text else "right",
-        }
-        drawn.add_column(escape(heading), **how)
+        how: dict[str, Any] = {"no_wrap": not text, "justify": "left" if text else "right"}
+        drawn.add_column(escape(heading), overflow="fold", **how)
     for row in rows:
         drawn.add_row(*(escape(row[index]) for index in shown))
     return drawn

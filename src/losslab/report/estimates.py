@@ -33,14 +33,9 @@ LOST = 0.01  # the recall of a class that counts as lost
 
 
 def recalls(right: FloatArray, labels: IntArray) -> FloatArray:
-    """Return the share of each class's examples that are recognised.
+    """Return the share of each class's examples that are recognised, ``(S, K)``.
 
-    Args:
-        right: ``(S, N)`` whether each seed has each example right, as 0 or 1.
-        labels: ``(N,)``.
-
-    Returns:
-        ``(S, K)``, classes ascending.
+    ``right``, ``(S, N)``, is 1 where a seed has an example right; ``labels`` are ``(N,)``.
 
     >>> recalls(np.array([[1.0, 0.0, 1.0]]), np.array([0, 0, 1]))
     array([[0.5, 1. ]])
@@ -94,10 +89,10 @@ class Rechoice:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds."""
+    """A mean over seeds, of a metric or of a weighted sum of samples."""
 
     n: int  # seeds
-    mean: float  # of the metric
+    mean: float
     interval: Interval | None  # 95%; ``None`` for fewer than two seeds
     covers: str  # which noise the interval holds
     by_seed: Mapping[int, float] = field(default_factory=dict)  # what the mean is of
@@ -134,13 +129,12 @@ class Measured:
 class Sampler:
     """Draws samples from the runs of a folder; each metric is computed once a run.
 
-    With the plan of a study, samples of its sides know what another choice of value would have
-    changed.
+    With a plan, they know what another choice of value would have changed.
     """
 
     def __init__(self, runs: Sequence[Run], plan: Plan | None = None) -> None:
         self._runs = {run.name: run for run in runs if run.finished}
-        self._retuning = plan and Retuning(plan, self._runs)
+        self._plan, self._retuning = plan, plan and Retuning(plan, self._runs)
         self._examples = cache(self._read_examples)
         self.sample = cache(self._sample)
 
@@ -162,8 +156,10 @@ class Sampler:
 
     def rechosen(self) -> dict[str, float]:
         """Return, by arm, the share of draws of the tuning seeds that choose the same value."""
-        found = self._retuning
-        return {arm: found.share(arm) for arm in found.chosen} if found else {}
+        found, plan = self._retuning, self._plan
+        if not found or not plan:
+            return {}
+        return {arm: float(np.mean(v == plan.chosen[arm])) for arm, v in found.chosen.items()}
 
     def all_diverged(self, names: tuple[str, ...]) -> bool:
         """Return whether there are runs of these names, and all of them diverged."""
@@ -209,17 +205,8 @@ def _same(labels: Sequence[IntArray]) -> bool:
 
 def estimate(sample: Sample) -> Estimate | None:
     """Return the mean over seeds with its interval, ``None`` without a single run."""
-    if not sample.seeds:
-        return None
-    interval, covers = _interval(sample.values, sample.examples, sample.choice)
-    by_seed = dict(zip(sample.seeds, sample.values.tolist(), strict=True))
-    return Estimate(
-        n=len(sample.seeds),
-        mean=float(sample.values.mean()),
-        interval=within_range(interval, sample.metric),
-        covers=covers,
-        by_seed=by_seed,
-    )
+    found = combine([sample], [1.0])
+    return found and replace(found, interval=within_range(found.interval, sample.metric))
 
 
 def _interval(
@@ -236,27 +223,12 @@ def _interval(
 
 
 def within_range(interval: Interval | None, metric: str) -> Interval | None:
-    """Cut an interval of a metric at the ends of what the metric can be.
-
-    >>> within_range(Interval(0.97, 1.02), "val/accuracy")
-    Interval(low=0.97, high=1.0)
-    """
+    """Cut an interval of a metric at the ends of what the metric can be."""
     lowest, highest = RANGES.get(metric.partition("/")[2], (-np.inf, np.inf))
     return interval and Interval(max(interval.low, lowest), min(interval.high, highest))
 
 
-@dataclass(frozen=True)
-class Combination:
-    """A weighted sum of samples, seed by seed."""
-
-    n: int  # seeds
-    value: float  # its mean
-    interval: Interval | None  # 95%; ``None`` for fewer than two seeds
-    covers: str  # which noise the interval holds
-    by_seed: Mapping[int, float]  # what the value is the mean of
-
-
-def combine(samples: Sequence[Sample], weights: Sequence[float]) -> Combination | None:
+def combine(samples: Sequence[Sample], weights: Sequence[float]) -> Estimate | None:
     """Add samples, each times its weight, on their common seeds; ``None`` without any."""
     seeds = sorted(set.intersection(*(set(sample.seeds) for sample in samples)))
     if not seeds:
@@ -264,10 +236,8 @@ def combine(samples: Sequence[Sample], weights: Sequence[float]) -> Combination 
     samples = [sample.on(seeds) for sample in samples]
 
     def total(parts: Sequence[FloatArray]) -> FloatArray:
-        found: FloatArray = np.sum(
-            [weight * part for weight, part in zip(weights, parts, strict=True)], axis=0
-        )
-        return found
+        weighted = [weight * part for weight, part in zip(weights, parts, strict=True)]
+        return np.asarray(np.sum(weighted, axis=0))
 
     # All sides' values are chosen again on the same draws of the tuning seeds.
     known, none = [sample.choice for sample in samples if sample.choice], np.zeros(DRAWS)
@@ -280,33 +250,25 @@ def combine(samples: Sequence[Sample], weights: Sequence[float]) -> Combination 
     paired = total(each) if len(each) == len(samples) and _same(labels) else None
     interval, covers = _interval(values, paired, choice)
     by_seed = dict(zip(seeds, values.tolist(), strict=True))
-    return Combination(len(seeds), float(values.mean()), interval, covers, by_seed)
+    return Estimate(len(seeds), float(values.mean()), interval, covers, by_seed)
 
 
 def compare(
     left: Sample, right: Sample, *, beyond: tuple[Sample, Sample] | None = None
 ) -> Comparison | None:
-    """Compare two samples on their common seeds, ``None`` if they have none in common.
-
-    With ``beyond``, the difference of those two is taken from theirs.
-    """
+    """Compare two samples on their common seeds, or how far they differ ``beyond`` two others."""
     samples = (left, right, *(beyond or ()))
     found = combine(samples, (1, -1, -1, 1)[: len(samples)])
     if found is None:
         return None
     of_left, of_right = (estimate(sample.on(list(found.by_seed))) for sample in (left, right))
-    assert of_left is not None
-    assert of_right is not None
+    assert of_left
+    assert of_right
+    p = sign_flip_p(np.array(list(found.by_seed.values())))
     return Comparison(
-        n=found.n,
-        left=of_left,
-        right=of_right,
-        difference=found.value,
-        interval=found.interval,
-        covers=found.covers,
-        p=sign_flip_p(np.array(list(found.by_seed.values()))),
-        by_seed=found.by_seed,
-    )
+        n=found.n, left=of_left, right=of_right, difference=found.mean, interval=found.interval,
+        covers=found.covers, p=p, by_seed=found.by_seed,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -361,10 +323,6 @@ class Retuning:
         values = pd.Series(numbers, index=grid.index, dtype=np.float64)
         return grid.assign(metric=values).pivot(index="value", columns="seed", values="metric")
 
-    def share(self, arm: str) -> float:
-        """Return the share of draws that choose the value that was chosen."""
-        return float(np.mean(self.chosen[arm] == self._plan.chosen[arm]))
-
     def rechoice(self, side: Side, metric: str) -> Rechoice | None:
         """Return how far a side's metric moves when its value is chosen again."""
         arm = side.arm if side.rate == "own" else self._plan.reference_of(side.arm)
@@ -388,10 +346,7 @@ class Choice:
 
 
 def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
-    """Average the grid over seeds, in the order of the arms, values ascending.
-
-    Diverged runs count with their last accuracy.
-    """
+    """Average the grid over seeds, diverged runs by their last accuracy, values ascending."""
     finished = {run.name: run for run in runs if run.finished}
     grid = pd.DataFrame(plan.tune, columns=["arm", "value", "seed", "run", "rate"])
     points = []
@@ -401,18 +356,13 @@ def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
         known = finals.dropna().to_numpy()
         mean = float(known.mean()) if len(known) else None
         score = mean if mean is not None and len(known) == len(found) else -math.inf
-        points.append(
-            TuningPoint(
-                arm=str(arm),
-                value=float(value),
-                planned=len(planned),
-                n=len(found),
-                mean=mean,
-                interval=within_range(t_interval(known), plan.select),
-                diverged=sum(run.status == "diverged" for run in found),
-                score=score if len(found) == len(planned) else None,
-            )
-        )
+        point = TuningPoint(
+            arm=str(arm), value=float(value), planned=len(planned), n=len(found), mean=mean,
+            interval=within_range(t_interval(known), plan.select),
+            diverged=sum(run.status == "diverged" for run in found),
+            score=score if len(found) == len(planned) else None,
+        )  # fmt: skip
+        points.append(point)
     order = list(plan.arms)
     return sorted(points, key=lambda point: (order.index(point.arm), point.value))
 
@@ -420,8 +370,8 @@ def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
 def select(points: Sequence[TuningPoint]) -> dict[str, Choice]:
     """Choose every arm's value by its mean validation accuracy over the tuning seeds.
 
-    An arm that lacks a tuning run (not started, failed, damaged) is absent, and so is one whose
-    runs all diverged before their first evaluation.
+    Absent are arms that lack a run, and those whose runs all diverged before their first
+    evaluation.
     """
     chosen = {}
     for arm in dict.fromkeys(point.arm for point in points):

@@ -12,7 +12,7 @@ from losslab.report import formatting as show
 from losslab.report.estimates import Estimate, Measured
 from losslab.report.findings import METRICS, Findings, Sweep, find, sweep
 from losslab.report.measurement import load_evidence
-from losslab.report.plan import EVIDENCE_FILE, PLAN_FILE, load_plan
+from losslab.report.plan import PLAN_FILE, load_plan
 from losslab.report.results import study_data, sweep_data, to_json
 from losslab.report.runs import load_runs
 from losslab.report.sweep_report import key_text, value_text
@@ -52,13 +52,9 @@ class Export:
 
 
 def export(root: Path) -> Export:
-    """Measure a sweep or a study, and write nothing.
-
-    Raises:
-        ValueError: It is no folder, holds no runs, or a plan that cannot be read.
-    """
+    """Measure a sweep or a study; write nothing. ``ValueError`` where there is none."""
     runs = load_runs(root)
-    if any((root / name).exists() for name in (PLAN_FILE, EVIDENCE_FILE)):
+    if (root / PLAN_FILE).exists():
         found = find(load_plan(root), runs, load_evidence(root))
         return Export(_arms(found), METRICS, "", study_data(found))
     if not runs:
@@ -69,49 +65,33 @@ def export(root: Path) -> Export:
 
 
 def _configurations(found: Sweep) -> list[Row]:
-    return [
-        Row(
-            about={
-                "loss": configuration.loss,
-                **{_heading(found, key): configuration.varied.get(key) for key in found.shown},
-                "folder": configuration.group,
-            },
-            measured=configuration.measured,
-            best=configuration in found.best,
-        )
-        for configuration in found.configurations
-    ]
-
-
-def _heading(found: Sweep, key: str) -> str:
-    texts = [key_text(other) for other in found.shown]
-    return key_text(key) if texts.count(key_text(key)) == 1 else key
+    texts = [key_text(key) for key in found.shown]
+    # Two keys can have the same heading: that of a part which is absent from some configurations.
+    headings = {
+        key: text if texts.count(text) == 1 else key
+        for key, text in zip(found.shown, texts, strict=True)
+    }
+    rows = []
+    for each in found.configurations:
+        varied = {heading: each.varied.get(key) for key, heading in headings.items()}
+        about = {"loss": each.loss, **varied, "folder": each.group}
+        rows.append(Row(about, each.measured, each in found.best))
+    return rows
 
 
 def _arms(found: Findings) -> list[Row]:
     """Return each arm at each rate at which it was confirmed."""
     plan, rows = found.plan, []
-    for arm, about in plan.arms.items():
+    for arm, described in plan.arms.items():
         for rate in plan.rates:
-            measured = {
-                metric: found.measured[arm, rate, metric]
-                for metric in METRICS
-                if (arm, rate, metric) in found.measured
-            }
-            name = {plan.axis: plan.conditions[about.condition].label} if plan.conditions else {}
+            keys = {metric: (arm, rate, metric) for metric in METRICS}
+            measured = {m: found.measured[key] for m, key in keys.items() if key in found.measured}
+            about: dict[str, Any] = {}
+            if plan.conditions:
+                about[plan.axis] = plan.conditions[described.condition].label
             value = found.chosen(arm) if rate == "own" else None
-            rows.append(
-                Row(
-                    about={
-                        **name,
-                        "arm": plan.label(arm) if not name else about.label,
-                        "rate": rate,
-                        plan.parameter: value,
-                    },
-                    measured=measured,
-                    best=False,
-                )
-            )
+            about |= {"arm": described.label, "rate": rate, plan.parameter: value}
+            rows.append(Row(about, measured, best=False))
     return rows
 
 
@@ -147,12 +127,9 @@ def to_latex(found: Export) -> str:
     lines, marked = [], False
     for row in _rows(found):
         first = next(iter(row.measured.values()))
-        bold: Callable[[str], str] = (lambda text: rf"\textbf{{{text}}}") if row.best else str
-        line = {
-            latex(key): bold(latex(value_text(value)))
-            for key, value in row.about.items()
-            if key != "folder"
-        }
+        about = {key: latex(value_text(v)) for key, v in row.about.items() if key != "folder"}
+        shown = r"\textbf{{{}}}" if row.best else "{}"
+        line = {latex(key): shown.format(text) for key, text in about.items()}
         line["$n$"] = str(first.estimate.n if first.estimate else 0)
         for metric in found.metrics:
             estimate = row.measured[metric].estimate if metric in row.measured else None
@@ -162,10 +139,9 @@ def to_latex(found: Export) -> str:
             marked |= estimate is not None and estimate.covers == "seeds"
         lines.append(line)
     table = pd.DataFrame(lines)
-    texts = len(table.columns) - len(found.metrics) - 1
-    drawn = table.to_latex(
-        index=False, escape=False, column_format="l" * texts + "r" * (len(found.metrics) + 1)
-    )
+    numbers = len(found.metrics) + 1
+    kinds = "l" * (len(table.columns) - numbers) + "r" * numbers
+    drawn = table.to_latex(index=False, escape=False, column_format=kinds)
     notes = [
         r"Needs \usepackage{booktabs}. Mean over n seeds and 95% interval, Student's t over seeds "
         "and test examples together" + (r" ($^\ddagger$: over seeds alone)." if marked else "."),

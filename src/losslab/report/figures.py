@@ -23,7 +23,7 @@ from losslab.report.findings import ACCURACY, Findings, Sweep, by_loss
 from losslab.report.over_seeds import means_over_seeds
 from losslab.report.plan import Arm, Plan, Rate, Side, in_condition
 from losslab.report.statistics import Interval
-from losslab.report.sweep_report import FIGURE, RATE, curve_name
+from losslab.report.sweep_report import FIGURE, RATE, configuration_text
 
 _SEEDS_FOR_BARS, _PANELS_A_ROW = 3, 4
 _MOST_CURVES = 14  # in one panel, to be told apart
@@ -69,7 +69,7 @@ def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
     for configuration in sorted(found.configurations, key=by_loss):
         rate, level = configuration.varied.get(RATE), configuration.measured[ACCURACY].estimate
         if isinstance(rate, int | float) and level:
-            name = curve_name(found, configuration)
+            name = configuration_text(found, configuration)
             curves.setdefault(name, {})[float(rate)] = level
             losses[name] = configuration.loss
     if all(len(points) < 2 for points in curves.values()):
@@ -151,10 +151,7 @@ def _name_rows(axes: Sequence[Axes], names: Sequence[str], size: float = 10) -> 
 
 
 def accuracy_by_value(findings: Findings) -> Figure:
-    """Validation accuracy over the whole grid, with the chosen points marked.
-
-    A panel an arm, with the reference behind it; under conditions a panel a condition.
-    """
+    """Validation accuracy over the grid, chosen points marked: a panel an arm or condition."""
     plan, styles = findings.plan, arm_styles(findings.plan.families)
     points: dict[str, dict[float, TuningPoint]] = {}
     for point in findings.tuning:
@@ -168,34 +165,28 @@ def accuracy_by_value(findings: Findings) -> Figure:
         return drawn if seeds >= _SEEDS_FOR_BARS else replace(drawn, low=None, high=None)
 
     panels = []
-    if plan.conditions:
-        for condition, about in plan.conditions.items():
-            curves = [
-                curve(arm, ring=findings.chosen(arm), label=plan.arms[arm].label)
-                for arm in plan.under(condition)
-                if arm in points
-            ]
-            panels.append(Panel(title=f"{plan.axis}: {about.label}", curves=curves))
-    else:
-        for arm in filter(points.get, plan.arms):
-            curves = [curve(arm, ring=findings.chosen(arm))]
-            if arm != plan.reference and plan.reference in points:
-                grey = _curve(points[plan.reference], style=Style("#BFBFBF", "", "-"))
-                curves.insert(0, replace(grey, low=None, high=None))
-            chosen = findings.chosen(plan.reference)
-            marks = () if chosen is None else (chosen,)
-            panels.append(Panel(title=plan.label(arm), curves=curves, marks=marks))
+    for condition, about in plan.conditions.items():
+        curves = [
+            curve(arm, ring=findings.chosen(arm), label=plan.arms[arm].label)
+            for arm in filter(points.get, plan.under(condition))
+        ]
+        panels.append(Panel(title=f"{plan.axis}: {about.label}", curves=curves))
+    alone = [] if plan.conditions else [arm for arm in plan.arms if arm in points]
+    for arm in alone:
+        curves = [curve(arm, ring=findings.chosen(arm))]
+        if arm != plan.reference and plan.reference in points:
+            grey = _curve(points[plan.reference], style=Style("#BFBFBF", "", "-"))
+            curves.insert(0, replace(grey, low=None, high=None))
+        chosen = findings.chosen(plan.reference)
+        marks = () if chosen is None else (chosen,)
+        panels.append(Panel(title=plan.label(arm), curves=curves, marks=marks))
     notes = [show.mean_of(seeds), "ring: chosen", "▾ at the edge: lower"]
     notes += ["bars: 95% interval"] if seeds >= _SEEDS_FOR_BARS else []
     if not plan.conditions:
         notes.append(f"grey, dashed: {plan.reference_label} and its choice")
-    return _by_value(
-        panels,
-        x_label=plan.parameter_name,
-        y_label=f"{show.metric_name(plan.select)} (%)",
-        note="; ".join(notes),
-        columns=4 if plan.conditions else 3,
-    )
+    y_label, columns = f"{show.metric_name(plan.select)} (%)", 4 if plan.conditions else 3
+    labels = {"x_label": plan.parameter_name, "y_label": y_label, "note": "; ".join(notes)}
+    return _by_value(panels, columns=columns, **labels)
 
 
 @styled
@@ -208,27 +199,17 @@ def _by_value(
     y_from = _zoom([y for panel in panels for curve in panel.curves for y in curve.y])
     labels = {curve.label for panel in panels for curve in panel.curves} - {""}
     height = 1.4 + 2.3 * -(-len(panels) // columns) + 0.3 * len(labels)
+    panels = [replace(p, x_log=log, percent="shown", y_from=y_from, ticks="values") for p in panels]
     drawing = Drawing(
-        panels=[
-            replace(p, x_log=log, percent="shown", y_from=y_from, ticks="values") for p in panels
-        ],
-        legend_below=bool(labels),
-        columns=columns,
+        panels=panels, columns=columns, share=True, legend_below=bool(labels), title_width=28,
         size=(max(1.6 + 2.8 * columns, 6.0 if labels else 0.0), height),
-        x_label=f"{x_label}{' (logarithmic)' * log}\n{note}",
-        y_label=y_label,
-        share=True,
-        title_width=28,
-    )
+        x_label=f"{x_label}{' (logarithmic)' * log}\n{note}", y_label=y_label,
+    )  # fmt: skip
     return draw_panels(drawing)
 
 
 def _zoom(values: Sequence[float]) -> float:
-    """Return where an axis of accuracies up to 1 begins: below three quarters of the values.
-
-    The lowest, such as those of runs that learned nothing, are cut off where the others lie close
-    together, so that a difference of a point can be seen.
-    """
+    """Return where an axis of accuracies begins, so that a point of difference can be seen."""
     low = float(np.quantile(values, 0.25)) if len(values) else 0.0
     return min(max(0.0, 1 - 1.6 * (1 - low)), 0.98) if low > _CLOSE else 0.0
 
@@ -252,15 +233,9 @@ def accuracy_by_condition(findings: Findings) -> Figure:
         curves = []
         places = _side_by_side(at, len(styles), decades=decades)
         for (arm, style), row in zip(styles.items(), places, strict=True):
-            points = {
-                place: found
-                for place, condition in zip(row, plan.conditions, strict=True)
-                if (
-                    found := findings.measured[
-                        in_condition(arm, condition), rate, ACCURACY
-                    ].estimate
-                )
-            }
+            cells = [in_condition(arm, condition) for condition in plan.conditions]
+            found = [findings.measured[cell, rate, ACCURACY].estimate for cell in cells]
+            points = {place: each for place, each in zip(row, found, strict=True) if each}
             if points:
                 line = style if scaled else style._replace(line="none")
                 curves.append(_curve(points, style=line, label=plan.families[arm].label))
@@ -271,30 +246,28 @@ def accuracy_by_condition(findings: Findings) -> Figure:
                 percent="shown", ticks=ticks,
             )
         )  # fmt: skip
-    return _side_by_side_panels(panels, 2.4 + 4 * len(panels), title_width=40)
+    size = (2.4 + 4 * len(panels), 4.6)
+    return draw_panels(
+        Drawing(panels=panels, size=size, share="y", legend_below=True, title_width=40)
+    )
 
 
 @styled
 def gap_by_condition(findings: Findings) -> Figure:
     """Each arm's paired difference from the reference over the conditions, with every seed."""
     plan = findings.plan
-    styles = {
-        name: style for name, style in arm_styles(plan.families).items() if name != plan.reference
-    }
+    styles = arm_styles(plan.families)
+    del styles[plan.reference]
     at, labels, decades, scaled = _positions(plan)
     ends = [end for gap in findings.gaps.values() for end in gap.interval or ()]
     far = any(abs(100 * end) > 2 * _CLOSE_UP for end in ends)
     figure, axes = new_figure(13 if far else 10, 5.6, columns=2 if far else 1)
     for axis in axes:
         axis.axhline(0, color=MUTED, lw=1)
-        for (family, style), places in zip(
-            styles.items(), _side_by_side(at, len(styles), decades=decades), strict=True
-        ):
-            found = {
-                place: gap
-                for place, condition in zip(places, plan.conditions, strict=True)
-                if (gap := findings.gaps.get(in_condition(family, condition)))
-            }
+        rows = _side_by_side(at, len(styles), decades=decades)
+        for (family, style), places in zip(styles.items(), rows, strict=True):
+            gaps = [findings.gaps.get(in_condition(family, name)) for name in plan.conditions]
+            found = {place: gap for place, gap in zip(places, gaps, strict=True) if gap}
             label = plan.families[family].label
             _gaps(axis, found, style if scaled else style._replace(line="none"), label)
         if decades:
@@ -396,44 +369,27 @@ def learning_curves(findings: Findings) -> Figure:
     if plan.conditions:
         at: Rate = "own" if "own" in rates else rates[0]
         shown = [(f"{plan.axis}: {c.label}", name, at) for name, c in plan.conditions.items()]
-    drawn = {
-        title: [
-            curve
-            for arm, style in arm_styles(plan.under(condition)).items()
-            if (curve := _mean_curve(findings, Side(arm, rate), style=style))
-        ]
-        for title, condition, rate in shown
-    }
-    seeds = max((n for curves in drawn.values() for n, _ in curves), default=0)
-    # From the second third of training on: the start, at chance, hides what differs later.
-    later = {
-        title: [y for _, curve in curves for y in curve.y[len(curve.y) // 3 :]]
-        for title, curves in drawn.items()
-    }
-    columns = min(len(drawn), _PANELS_A_ROW)
-    panels = [
-        Panel(
-            title=title, x_label="epoch", curves=[curve for _, curve in curves], percent="shown",
-            y_from=_zoom(later[title]),
-            y_label="" if index % columns else f"validation accuracy (%)\n{show.mean_of(seeds)}, "
-            "band: 95% interval", ticks="counts",
-        )
-        for index, (title, curves) in enumerate(drawn.items())
-    ]  # fmt: skip
+    drawn: dict[str, list[tuple[int, Curve]]] = {}
+    for title, condition, rate in shown:
+        styles = arm_styles(plan.under(condition))
+        curves = [_mean_curve(findings, Side(arm, rate), style=s) for arm, s in styles.items()]
+        drawn[title] = list(filter(None, curves))
+    seeds = max((n for found in drawn.values() for n, _ in found), default=0)
+    y_label = f"validation accuracy (%)\n{show.mean_of(seeds)}, band: 95% interval"
+    columns, panels = min(len(drawn), _PANELS_A_ROW), []
+    for index, (title, found) in enumerate(drawn.items()):
+        # From the second third of training on: the start, at chance, hides what differs later.
+        y_from = _zoom([y for _, curve in found for y in curve.y[len(curve.y) // 3 :]])
+        panel = Panel(
+            title=title, x_label="epoch", y_label="" if index % columns else y_label,
+            curves=[curve for _, curve in found], percent="shown", y_from=y_from, ticks="counts",
+        )  # fmt: skip
+        panels.append(panel)
     rows = -(-len(panels) // columns)
     names = len(plan.families) / min(columns, 2)  # lines of the legend
-    drawing = Drawing(
-        panels=panels, columns=columns,
-        size=(2 + 3.6 * columns, 1.2 + 3.4 * rows + 0.28 * max(0, names - 4)),
-        legend_below=True, title_width=36,
-    )  # fmt: skip
-    return draw_panels(drawing)
-
-
-def _side_by_side_panels(panels: list[Panel], width: float, *, title_width: int) -> Figure:
-    size = (width, 4.6)
+    size = (2 + 3.6 * columns, 1.2 + 3.4 * rows + 0.28 * max(0, names - 4))
     return draw_panels(
-        Drawing(panels=panels, size=size, share="y", legend_below=True, title_width=title_width)
+        Drawing(panels=panels, columns=columns, size=size, legend_below=True, title_width=36)
     )
 
 

@@ -218,13 +218,9 @@ def sweep(
     direction: Goal | None = None,
     metrics: Sequence[str] = METRICS,
 ) -> Sweep:
-    """Group runs by configuration, measure each on its seeds, and sort them.
+    """Group runs by configuration, measure each on its seeds, and sort them by a metric.
 
-    Args:
-        runs: Finished or not.
-        by: The metric to sort by.
-        direction: Which end of it is the better one; by default as it is known.
-        metrics: What to measure besides.
+    ``direction`` is its better end, by default the usual one; ``metrics`` are measured besides.
     """
     direction = direction or usual_direction(by) or "maximize"
     groups: dict[str, list[Run]] = {}
@@ -239,18 +235,11 @@ def sweep(
     for group, members in groups.items():
         # A sampler for each, as the predictions of thousands of runs fill a memory.
         sampler, names = Sampler(members), tuple(run.name for run in members)
-        configurations.append(
-            Configuration(
-                group=group,
-                loss=members[0].loss,
-                varied={key: configs[group][key] for key in varied if key in configs[group]},
-                measured={
-                    metric: sampler.measure(sampler.sample(names, metric), names)
-                    for metric in (by, *metrics)
-                },
-                path=configuration_of(members[0].path),
-            )
-        )
+        samples = {metric: sampler.sample(names, metric) for metric in (by, *metrics)}
+        measured = {metric: sampler.measure(each, names) for metric, each in samples.items()}
+        own = {key: configs[group][key] for key in varied if key in configs[group]}
+        path = configuration_of(members[0].path)
+        configurations.append(Configuration(group, members[0].loss, own, measured, path))
     by_name = {run.name: run for run in runs}
 
     def rank(configuration: Configuration) -> float:
@@ -262,10 +251,7 @@ def sweep(
         by=by,
         direction=direction,
         varied=varied,
-        shown=naming_keys(
-            [configuration.loss for configuration in configurations],
-            [configuration.varied for configuration in configurations],
-        ),
+        shown=naming_keys([c.loss for c in configurations], [c.varied for c in configurations]),
         census=take_census(sorted(by_name), by_name),
         environment=environment([run.manifest for run in runs]),
     )
@@ -287,15 +273,9 @@ def take_census(expected: Sequence[str], runs: Mapping[str, Run]) -> Census:
         found = [runs[name] for name in expected if name in runs and runs[name].status == status]
         return tuple(f"{run.name}: {run.reason}" if run.reason else run.name for run in found)
 
-    return Census(
-        expected=len(expected),
-        done=len(named("done")),
-        diverged=named("diverged"),
-        failed=named("failed"),
-        damaged=named("damaged"),
-        running=named("running"),
-        missing=tuple(name for name in expected if name not in runs),
-    )
+    states = {status: named(status) for status in ("diverged", "failed", "damaged", "running")}
+    missing = tuple(name for name in expected if name not in runs)
+    return Census(expected=len(expected), done=len(named("done")), **states, missing=missing)
 
 
 def environment(manifests: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:

@@ -83,11 +83,7 @@ def scale(metric: str) -> tuple[float, int]:
 
 
 def unit(metric: str, *, difference: bool = False) -> str:
-    """Return the unit that :func:`number` is in, with a space before it, or nothing.
-
-    >>> unit("test/accuracy"), unit("test/accuracy", difference=True), unit("test/brier")
-    (' %', ' pp', '')
-    """
+    """Return the unit that :func:`number` is in, with a space before it, or nothing."""
     name = _measure(metric)[1]
     name = "pp" if difference and name == "%" else name
     return f" {name}" if name else ""
@@ -101,22 +97,14 @@ def _measure(metric: str) -> tuple[str, str, float, int]:
 
 
 def interval(metric: str, bounds: Interval | None, *, signed: bool = False) -> str:
-    """Return ``[low, high]``, or a dash.
-
-    >>> interval("test/accuracy", Interval(0.94, 0.96))
-    '[94.0, 96.0]'
-    """
+    """Return ``[low, high]``, or a dash."""
     if bounds is None:
         return ABSENT
     return "[" + ", ".join(number(metric, bound, signed=signed) for bound in bounds) + "]"
 
 
 def estimate(metric: str, found: Estimate | None) -> str:
-    """Return a mean with its unit and interval.
-
-    >>> estimate("test/nll", Estimate(3, 0.25, Interval(0.2, 0.3), "seeds"))
-    '0.250 nats [0.200, 0.300]'
-    """
+    """Return a mean with its unit and interval, ``0.250 nats [0.200, 0.300]``."""
     if found is None:
         return ABSENT
     bounds = f" {interval(metric, found.interval)}" if found.interval else ""
@@ -129,43 +117,25 @@ def difference(metric: str, found: Comparison | None) -> str:
 
 
 def signed(metric: str, value: float, bounds: Interval | None) -> str:
-    """Return a difference's value with its unit and interval.
-
-    >>> signed("test/accuracy", 0.05, Interval(0.03, 0.07))
-    '+5.0 pp [+3.0, +7.0]'
-    """
+    """Return a difference's value with its unit and interval, ``+5.0 pp [+3.0, +7.0]``."""
     text = number(metric, value, signed=True) + unit(metric, difference=True)
     return f"{text} {interval(metric, bounds, signed=True)}"
 
 
 def mean_of(seeds: int) -> str:
-    """Return what a mean is over, in words.
-
-    >>> mean_of(1), mean_of(3)
-    ('one seed', 'mean of 3 seeds')
-    """
+    """Return what a mean is over, ``one seed`` or ``mean of 3 seeds``."""
     return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
 
 
 def p_value(p: float | None) -> str:
-    """Return a p-value with three digits after the point.
-
-    >>> p_value(0.0004), p_value(0.04), p_value(None)
-    ('< 0.001', '0.040', '–')
-    """
+    """Return a p-value with three digits after the point, ``0.040`` or ``< 0.001``."""
     if p is None:
         return ABSENT
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def quantity(found: Quantity | None) -> str:
-    """Return a quantity with its interval.
-
-    >>> quantity(Quantity(value=0.5, low=0.25, high=0.75, n=5, what=""))
-    '0.5 [0.25, 0.75]'
-    >>> quantity(Quantity(value=-2323, low=-2351, high=-2295, n=5, what=""))
-    '-2323 [-2351, -2295]'
-    """
+    """Return a quantity with its interval, ``0.5 [0.25, 0.75]`` or ``-2323 [-2351, -2295]``."""
     if found is None or found.low is None or found.high is None:
         return "missing" if found is None else f"{found.value:.4g}"
     value, low, high = (
@@ -176,11 +146,7 @@ def quantity(found: Quantity | None) -> str:
 
 
 def predicted(bounds: Interval) -> str:
-    """Return a range in words.
-
-    >>> predicted(Interval(0.5, float("inf"))), predicted(Interval(1, 2))
-    ('at least 0.5', '1 to 2')
-    """
+    """Return a range in words, ``at least 0.5`` or ``1 to 2``."""
     low, high = bounds
     if low == float("-inf"):
         return f"at most {high:g}"
@@ -188,9 +154,5 @@ def predicted(bounds: Interval) -> str:
 
 
 def is_share(tag: str) -> bool:
-    """Return whether a diagnostic's number is a part of a whole, in [0, 1].
-
-    >>> is_share("why/flipped_labels/memorised"), is_share("why/margins/margin")
-    (True, False)
-    """
+    """Return whether a diagnostic's number is a part of a whole, in [0, 1]."""
     return "/share/" in tag or tag.startswith("why/flipped_labels/")

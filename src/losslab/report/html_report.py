@@ -5,7 +5,6 @@ curves, confusion, gradient profiles over the tuning grid) is added where the ru
 """
 
 import base64
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -15,16 +14,17 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic_core import to_json
 
 from losslab.figures.styles import Style, styles_of
-from losslab.files import GENERATED, is_generated, read_json
+from losslab.files import GENERATED, is_generated, one_line, read_json
 from losslab.recording import Run, read_predictions, read_records
 from losslab.report import formatting as show
 from losslab.report.findings import ACCURACY, Findings
 from losslab.report.over_seeds import means_over_seeds
 from losslab.report.plan import parameter_name
 from losslab.report.results import DIGITS
-from losslab.report.statistics import FloatArray, IntArray, Interval
+from losslab.report.statistics import FloatArray, IntArray
 from losslab.report.study_report import count, sentence
 
 SCRIPT = "plotly.min.js"  # beside the pages of a site, which share it
@@ -58,18 +58,11 @@ def recorded(findings: Findings) -> dict[str, Any]:
         answers = [read_predictions(run.files.predictions, "val") for run in runs]
         answered = [answer for answer in answers if answer]
         if answered and answered[0][0].shape[1] <= _MOST_CLASSES:
-            found["classes"] = _class_names(runs[0], answered[0][0].shape[1])
+            found["classes"] = runs[0].class_names(answered[0][0].shape[1])
             about["confusion"] = sum(starmap(_confusion, answered)).tolist()
         about["profile"] = _profile(runs)
         found["grid"].setdefault(arm, {})[f"{value:g}"] = about
     return found
-
-
-def _class_names(run: Run, classes: int) -> list[str]:
-    try:
-        return list(map(str, read_json(run.files.about_model)["class_names"]))
-    except (OSError, ValueError, KeyError, TypeError):  # of an earlier version
-        return list(map(str, range(classes)))
 
 
 def _confusion(logits: FloatArray, labels: IntArray) -> Any:
@@ -87,7 +80,8 @@ def _profile(runs: Sequence[Run]) -> dict[str, list[float]] | None:
         if drawn:
             points += list(zip(drawn[-1]["p_true"], drawn[-1]["mean"], strict=True))
     known = sorted(point for point in points if all(map(math.isfinite, point)))
-    return {"x": [x for x, _ in known], "y": [y for _, y in known]} if known else None
+    x, y = ([float(f"{point[axis]:.{DIGITS}g}") for point in known] for axis in (0, 1))
+    return {"x": x, "y": y} if known else None
 
 
 def html_report(
@@ -97,13 +91,10 @@ def html_report(
     drawings: Iterable[tuple[Path, str]] = (),
     script: str | None = None,
 ) -> str:
-    """Return the page of a study.
+    """Return the page of a study, from what ``results.json`` holds.
 
-    Args:
-        results: What ``results.json`` holds.
-        more: From :func:`recorded`.
-        drawings: Files and captions of figures that only this study has.
-        script: Address of Plotly's script; ``None`` to hold it in the page.
+    ``more`` comes from :func:`recorded`; ``drawings`` are files and captions of its own figures;
+    ``script`` is the address of Plotly's script, ``None`` to hold it in the page.
     """
     results = _in_order(results)
     arms = results["arms"]
@@ -116,13 +107,17 @@ def html_report(
     families = [
         {"name": name, "label": label, **_drawn(styles[name])} for name, label in first.items()
     ]
+    # An arm without the metrics that the page does not draw.
+    slim: dict[str, Any] = {
+        name: {key: about.get(key) for key in ("label", "chosen", "tuning")}
+        | {"confirmed": {r: of[ACCURACY] for r, of in about["confirmed"].items() if ACCURACY in of}}
+        for name, about in arms.items()
+    }
     data = {
         "families": families,
-        "arms": {name: _slim(about) for name, about in arms.items()},
-        "gaps": results.get("gaps", {}),
-        "conditions": results.get("conditions", {}),
-        "axis": results.get("axis", ""),
-        "reference": results.get("reference", ""),
+        "arms": slim,
+        **{key: results.get(key, {}) for key in ("gaps", "conditions")},
+        **{key: results.get(key, "") for key in ("axis", "reference")},
         "parameter": parameter_name(results.get("parameter", "")),
         "recorded": more or {},
     }
@@ -133,12 +128,13 @@ def html_report(
         results=results,
         answer=sentence(results),
         count=count([claim["verdict"] for claim in results["claims"]]),
-        claims=[_claim(claim, arms) for claim in results["claims"]],
         families=families,
-        rows=_rows(results),
+        show=show,
+        accuracy=ACCURACY,
+        signs={"less": "below −", "greater": "above +", "equal": "within ±"},
         has_grid=bool(data["recorded"].get("grid")),
         parameter=data["parameter"],
-        data=_script_text(json.dumps(_rounded(data), ensure_ascii=False)),
+        data=_script_text(data),
         pictures=pictures,
         plotly=None if script else _plotly(),
         script=script,
@@ -156,11 +152,7 @@ def _plotly() -> str:
 
 
 def site(folder: Path) -> dict[str, str]:
-    """Return the files of a site of all studies with committed results, by name.
-
-    Raises:
-        ValueError: There are none, or one cannot be read.
-    """
+    """Return the files of a site of all studies with committed results, by name."""
     pages, studies = {SCRIPT: f"/* {GENERATED} */\n{_plotly()}"}, []
     for path in sorted(folder.glob("*/results.json")):
         try:
@@ -175,7 +167,7 @@ def site(folder: Path) -> dict[str, str]:
             verdicts = [claim["verdict"] for claim in results["claims"]]
             studies.append((name, results["title"], results["question"], count(verdicts)))
         except Exception as error:  # whatever an altered file leads to
-            raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
+            raise ValueError(f"{path} cannot be read ({one_line(error)})") from error
     if not studies:
         raise ValueError(f"{folder} holds no results of studies; give a folder such as experiments")
     pages["index.html"] = _template("site.html").render(studies=studies, generated=GENERATED)
@@ -197,98 +189,20 @@ def _template(name: str) -> Any:
 def _in_order(results: Mapping[str, Any]) -> dict[str, Any]:
     """Return results with the reference first and conditions by position, as files are sorted."""
     arms, conditions = results.get("arms", {}), results.get("conditions", {})
-    places = [about.get("position") for about in conditions.values()]
-    if None not in places:
+    if all("position" in about for about in conditions.values()):
         conditions = dict(sorted(conditions.items(), key=lambda item: item[1]["position"]))
     reference = results.get("reference")
     first = sorted(arms, key=lambda name: name.partition("@")[0] != reference)
-    ordered = {"conditions": conditions, "arms": {name: arms[name] for name in first}}
-    return {**results, **ordered}
+    return {**results, "conditions": conditions, "arms": {name: arms[name] for name in first}}
 
 
 def _drawn(style: Style) -> dict[str, str]:
     """Return a style as Plotly names it."""
     line = style.line if isinstance(style.line, str) else style.line[1][0]
-    return {
-        "color": style.color,
-        "dash": _DASHES[line],
-        "symbol": _SYMBOLS[style.marker],
-    }
+    return {"color": style.color, "dash": _DASHES[line], "symbol": _SYMBOLS[style.marker]}
 
 
-def _slim(arm: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an arm without the metrics that the page does not draw."""
-    confirmed = {rate: metrics.get(ACCURACY) for rate, metrics in arm["confirmed"].items()}
-    return {
-        "label": arm["label"],
-        "chosen": arm.get("chosen"),
-        "tuning": arm["tuning"],
-        "confirmed": {rate: found for rate, found in confirmed.items() if found},
-    }
-
-
-def _rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the numbers that the first figure draws, a row an arm and a rate."""
-    rows = []
-    for about in results.get("arms", {}).values():
-        for rate, metrics in about["confirmed"].items():
-            found = metrics.get(ACCURACY, {})
-            if "mean" not in found:
-                continue
-            bounds = Interval(*found["interval"]) if found.get("interval") else None
-            rows.append(
-                {
-                    "arm": about["label"],
-                    "at": f"{about['chosen']:g}, own" if rate == "own" else f"{rate}’s",
-                    "accuracy": show.number(ACCURACY, found["mean"]) + " %",
-                    "interval": show.interval(ACCURACY, bounds),
-                    "n": str(found["n"]),
-                    "lost": str(len(found.get("lost", []))),
-                }
-            )
-    return rows
-
-
-def _claim(claim: Mapping[str, Any], arms: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a claim as its chip and the evidence that the chip opens."""
-    sides = []
-    for side in ("left", "right"):
-        where, found = claim.get(side), (claim.get("measured") or {}).get(side)
-        if isinstance(where, Mapping) and found:
-            bounds = Interval(*found["interval"]) if found.get("interval") else None
-            metric = str(claim["metric"])
-            sides.append(
-                {
-                    "label": f"{arms[where['arm']]['label']} ({where['rate']})",
-                    "value": show.number(metric, found["mean"]) + show.unit(metric),
-                    "interval": show.interval(metric, bounds),
-                    "n": str(found["n"]),
-                    "seeds": ", ".join(
-                        f"{seed}: {show.number(metric, value)}"
-                        for seed, value in found.get("by_seed", {}).items()
-                    ),
-                }
-            )
-    predicted = claim.get("predicted")
-    if predicted is None and claim.get("direction"):
-        metric = str(claim["metric"])
-        least = show.number(metric, claim["smallest_effect"]) + show.unit(metric, difference=True)
-        signs = {"less": "below −", "greater": "above +", "equal": "within ±"}
-        predicted = signs[claim["direction"]] + least
-    return {**claim, "sides": sides, "predicted": predicted or ""}
-
-
-def _rounded(value: Any) -> Any:
-    """Return data with six significant digits, without numbers that JSON has not."""
-    if isinstance(value, Mapping):
-        return {str(key): _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return value
-
-
-def _script_text(text: str) -> str:
-    """Return JSON that cannot end the element which holds it."""
+def _script_text(data: Mapping[str, Any]) -> str:
+    """Return JSON that cannot end the element which holds it; null for what JSON has not."""
+    text = to_json(data, inf_nan_mode="null").decode()
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,14 +1,14 @@
 """What measures give: quantities, tables and drawings, kept in a study's ``evidence.json``."""
 
-import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+
 from losslab.figures import Drawing
-from losslab.files import read_json
+from losslab.files import one_line, read_json
 from losslab.report.parsing import parse
 from losslab.report.plan import EVIDENCE_FILE
 from losslab.report.statistics import Interval
@@ -74,7 +74,7 @@ class Evidence:
 
     def text(self) -> str:
         """Return the file's content; infinities and NaN, which JSON lacks, are text."""
-        return json.dumps(_plain(asdict(self)), indent=1, allow_nan=False) + "\n"
+        return to_json(self, indent=1, inf_nan_mode="strings").decode() + "\n"
 
 
 def load_evidence(root: Path) -> Evidence:
@@ -86,17 +86,5 @@ def load_evidence(root: Path) -> Evidence:
         data = printable_values(read_json(path))
         return parse(Evidence, {key: data[key] for key in ("measurements", "manifest")})
     except Exception as error:  # whatever an altered file leads to
-        raise ValueError(
-            f"{path} cannot be read ({' '.join(str(error).split())}); delete it and run its "
-            "`losslab study` command again"
-        ) from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value).replace("inf", "Infinity").replace("nan", "NaN")
-    return value
+        advice = "delete it and run its `losslab study` command again"
+        raise ValueError(f"{path} cannot be read ({one_line(error)}); {advice}") from error

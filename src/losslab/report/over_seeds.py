@@ -48,9 +48,9 @@ def write_over_seeds(
 ) -> Path | None:
     """Write means, images, precision and recall of all configurations with a finished run.
 
-    Files of the same runs are left as they are; those of configurations that are gone are removed.
-    Images take half a second a configuration; where there are more than 200, none has any. Returns
-    the folder, ``None`` without finished runs.
+    Files of the same runs stay; those of configurations that are gone are removed. Images take half
+    a second a configuration; where there are more than 200, none has any. Returns the folder,
+    ``None`` without finished runs.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -63,15 +63,10 @@ def write_over_seeds(
     for group in groups:
         check_generated(folder / group, below=above)
     console = console or Console(quiet=True)
-    shown: dict[str, Any] = {
-        "console": console,
-        "transient": True,
-        "disable": not console.is_terminal,
-    }
-    written = {
-        _write(folder / group, members, drawn=len(groups) <= _MOST_DRAWN)
-        for group, members in track(groups.items(), "Images for TensorBoard", **shown)
-    } - {None}
+    drawn = len(groups) <= _MOST_DRAWN
+    bar: dict[str, Any] = {"console": console, "transient": True}
+    every = track(groups.items(), "Images for TensorBoard", disable=not console.is_terminal, **bar)
+    written = {_write(folder / group, members, drawn=drawn) for group, members in every} - {None}
     if above == root.resolve():
         remove_others(folder, written)
     return folder if written else None
@@ -93,33 +88,19 @@ def _write(folder: Path, runs: Sequence[Run], *, drawn: bool) -> Path | None:
     files = [run.path / name for run in runs if drawn for name in _SHOWN]
     hashes = (hashlib.sha256(path.read_bytes()).digest() for path in files if path.exists())
     return write_means(
-        folder,
-        means,
-        start=start_of(runs[0]),
-        names={tag: (tag,) for tag in means.tags},
-        of=b"".join(hashes),
-        shown=(lambda: _shown(runs)) if drawn else list,
-    )
+        folder, means, start=start_of(runs[0]), names={tag: (tag,) for tag in means.tags},
+        of=b"".join(hashes), shown=(lambda: _shown(runs)) if drawn else list,
+    )  # fmt: skip
 
 
 def write_means(
-    folder: Path,
-    means: "Means",
-    *,
-    start: float,
-    names: Mapping[str, Sequence[str]],
-    of: bytes = b"",
-    shown: Callable[[], list[Any]] = list,
-) -> Path:
-    """Write means as an event file, unless it is there, and return it.
+    folder: Path, means: "Means", *, start: float, names: Mapping[str, Sequence[str]],
+    of: bytes, shown: Callable[[], list[Any]],
+) -> Path:  # fmt: skip
+    """Write means of at least one tag as an event file, unless it is there, and return it.
 
-    Args:
-        folder: TensorBoard's run.
-        means: Of at least one tag.
-        start: In Unix time; TensorBoard orders runs by it.
-        names: Tag of the means to those that it is written as; the others are left out.
-        of: A digest of what ``shown`` is made of.
-        shown: Gives images and curves, which are added at the end.
+    TensorBoard orders runs by ``start``, in Unix time. ``names`` maps each tag to those that it is
+    written as; ``shown`` gives images and curves for the end, of which ``of`` is a digest.
     """
     layout = seeds_layout({tag.rpartition("/")[0] for tag in names if tag.endswith("/lo")})
     # Named after what is in it, so that what has not changed need not be written again, and what
@@ -138,14 +119,9 @@ def write_means(
         file.add([layout], wall_time=start)
         rows = zip(means.x.tolist(), means.seconds.tolist(), means.values.T.tolist(), strict=True)
         for examples, seconds, row in rows:
-            values = dict(zip(means.tags, row, strict=True))
-            known = {
-                name: values[tag]
-                for tag, all_names in names.items()
-                for name in all_names
-                if math.isfinite(values[tag])
-            }
-            file.add(scalars(known), step=int(examples), wall_time=start + seconds)
+            known = {tag: v for tag, v in zip(means.tags, row, strict=True) if math.isfinite(v)}
+            named = {name: known[tag] for tag in names if tag in known for name in names[tag]}
+            file.add(scalars(named), step=int(examples), wall_time=start + seconds)
         file.add(last, step=int(means.x[-1]), wall_time=start + float(means.seconds[-1]))
         file.close()
     return path
@@ -173,13 +149,7 @@ def means_over_seeds(
     diverged keeps its last number to the end: left out, it would make the mean better just where it
     fails. A margin chart shows an error unless the mean and both ends have the same steps: where a
     single seed has a number, the ends are the mean, and where one of the three is too large for
-    TensorBoard's float32, all are absent.
-
-    Args:
-        runs: One for each seed.
-        tags: In the order of the result.
-        over: The x-axis.
-        records: Of each run, by default those with validation metrics.
+    TensorBoard's float32, all are absent. ``records`` are by default those with validation metrics.
     """
     records = [run.evaluations for run in runs] if records is None else records
     records = [[record for record in each if over in record] for each in records]
@@ -227,12 +197,9 @@ def _shown(runs: Sequence[Run]) -> list[Any]:
     group = runs[0].group.rpartition("/")[2]
     loss = runs[0].config.get("loss")
     prior = loss.get("prior") if isinstance(loss, Mapping) else None
-    images = run_images(
-        recorded,
-        name=group.rpartition("-")[0] or group,
-        loss=group.partition("-")[0],
-        prior=prior if isinstance(prior, Mapping) else {},
-    )
+    prior = prior if isinstance(prior, Mapping) else {}
+    name = group.rpartition("-")[0] or group
+    images = run_images(recorded, name=name, loss=group.partition("-")[0], prior=prior)
     shown = [image(tag, *each) for tag, each in images.items()]
     tested = [each for each in recorded if np.isfinite(each.test_logits).all()]
     if tested:

@@ -9,14 +9,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 T = TypeVar("T")
 
 _ALLOWED = {
-    "list_type": "give a list",
-    "tuple_type": "give a list",
-    "dict_type": "give keys and values",
-    "dataclass_type": "give keys and values",
-    "float_type": "give a number",
-    "float_parsing": "give a number",
-    "int_type": "give a whole number",
-    "string_type": "give text",
+    **dict.fromkeys(("list_type", "tuple_type"), "give a list"),
+    **dict.fromkeys(("dict_type", "dataclass_type"), "give keys and values"),
+    **dict.fromkeys(("float_type", "float_parsing"), "give a number"),
+    **{"int_type": "give a whole number", "string_type": "give text"},
 }
 
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)

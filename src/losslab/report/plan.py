@@ -70,11 +70,7 @@ class Pair(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Claim(Strict):
-    """A statement that a measurement can support or contradict.
-
-    It predicts a range for one number: for the difference of two sides in a metric, or for a
-    quantity that a measure gives.
-    """
+    """A predicted range for one number: a difference of two sides, or a measure's quantity."""
 
     id: str  # unique in its study
     statement: str  # one sentence
@@ -269,27 +265,18 @@ def parameter_name(key: str) -> str:
 
 
 def in_condition(arm: str, condition: str) -> str:
-    """Return an arm's name under a condition.
-
-    >>> in_condition("mse", "two_classes"), in_condition("mse", "")
-    ('mse@two_classes', 'mse')
-    """
+    """Return an arm's name under a condition, ``mse@two_classes``, or ``mse`` without any."""
     return f"{arm}@{condition}" if condition else arm
 
 
 def load_plan(root: Path) -> Plan:
     """Read the plan of a study's folder; ``ValueError`` without one that can be understood."""
-    path, evidence = root / PLAN_FILE, root / EVIDENCE_FILE
+    path = root / PLAN_FILE
     try:
-        # Older versions kept a study of quantities alone, and the claims on them, in the evidence.
-        old = read_json(evidence) if evidence.exists() else {}
-        data = old if "claims" in old and not path.exists() else read_json(path)
-        data = printable_values(data)  # names that control a terminal, or that no font has
+        data = printable_values(read_json(path))  # names may control a terminal
     except ValueError as error:
         raise ValueError(f"{path}: no readable plan ({error}); run the study again") from None
     try:
-        if data is not old:
-            data["claims"] = [*data.get("claims", []), *old.get("claims", [])]
         return parse_plan(data)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
@@ -305,7 +292,4 @@ def parse_plan(data: Mapping[str, Any]) -> Plan:
             for family, _, condition in [name.partition("@")]
         }
     command = f"losslab study {data.get('study')}"
-    given = {"title": data.get("study"), "command": command, **data, "arms": arms}
-    # Of a study of quantities alone an older version wrote these, too.
-    old = {"manifest", "measurements"}
-    return parse(Plan, {key: value for key, value in given.items() if key not in old})
+    return parse(Plan, {"title": data.get("study"), "command": command, **data, "arms": arms})

@@ -5,9 +5,10 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AliasChoices, Field
 from scipy import special
 
 from losslab.report import formatting as show
@@ -27,7 +28,6 @@ where seeds vary like a normal distribution. See :func:`compare_results` for whe
 NOTICED = 0.9
 """How likely an error is noticed that is as large as a row says."""
 
-_FILE = "results.json"
 # Relative, of a number in ``results.json``: half a unit in the last digit of 1.00000.
 _ROUNDING = 5 * 10.0**-DIGITS
 
@@ -41,32 +41,21 @@ Answer = Literal["reproduced", "not reproduced", "not opposed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OverSeeds:
+class Number:
+    """A mean over seeds, or of the difference of two sides, as ``results.json`` has it."""
+
     n: int = 0
+    mean: Annotated[float, Field(validation_alias=AliasChoices("mean", "difference"))] = math.nan
     interval: Interval | None = None
     covers: str = ""
-    by_seed: dict[int, float] = field(default_factory=dict)
+    by_seed: dict[int, float] = field(default_factory=dict)  # of a difference, by pair
+    left: "Number | None" = None  # the sides of a difference
+    right: "Number | None" = None
 
     @property
     def values(self) -> tuple[float, ...]:
         """Of the seeds, or of the pairs of runs that share one."""
         return tuple(self.by_seed.values())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Number(_OverSeeds):
-    """A mean over seeds as ``results.json`` has it."""
-
-    mean: float = math.nan
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference(_OverSeeds):
-    """A difference of two sides likewise."""
-
-    difference: float
-    left: Number
-    right: Number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +71,7 @@ class CommittedClaim:
     beyond: tuple[Side, Side] | None = None
     direction: str | None = None
     smallest_effect: float = 0.0
-    measured: Difference | None = None
+    measured: Number | None = None
     p_holm: float | None = None
     reason: str = ""
 
@@ -130,27 +119,16 @@ def parse_results(data: Mapping[str, Any]) -> Committed:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A number and what fresh seeds give.
+    """A number and what fresh seeds give."""
 
-    Attributes:
-        name: Of the point, ``<arm>[@<condition>][:<rate>]``, or the id of the claim.
-        metric: Its tag.
-        committed: The mean, or the difference of a claim.
-        n: On how many seeds.
-        expected: Where the mean of the fresh seeds lies if ``committed`` is right.
-        new: That mean.
-        new_n: On how many seeds.
-        notices: The error of ``committed`` that is noticed with probability :data:`NOTICED`.
-    """
-
-    name: str
-    metric: str
-    committed: float
-    n: int
-    expected: Interval
-    new: float
-    new_n: int
-    notices: float
+    name: str  # of the point, ``<arm>[@<condition>][:<rate>]``, or the id of the claim
+    metric: str  # its tag
+    committed: float  # the mean, or the difference of a claim
+    n: int  # on how many seeds
+    expected: Interval  # where the mean of the fresh seeds lies if ``committed`` is right
+    new: float  # that mean
+    new_n: int  # on how many seeds
+    notices: float  # the error of ``committed`` that is noticed with probability NOTICED
 
     @property
     def reproduced(self) -> bool:
@@ -168,29 +146,21 @@ class ComparedClaim(Compared):
 
     @property
     def answer(self) -> Answer:
-        """Whether the verdict is reproduced, or the seeds are too few to say.
-
-        An inconclusive one says nothing that could be reproduced.
-        """
+        """Whether the verdict is reproduced, or the seeds are too few to say."""
         if self.opposed or not self.reproduced:
             return "not reproduced"
+        # An inconclusive one says nothing that could be reproduced.
         same = self.new_verdict == self.verdict != "inconclusive"
         return "reproduced" if same else "not opposed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """What fresh seeds say of a study's results.
+    """What fresh seeds say of a study's results."""
 
-    Attributes:
-        numbers: Of the points that were run again.
-        claims: Whose sides were.
-        contradictions: Where ``results.json`` contradicts itself, or the study.
-    """
-
-    numbers: tuple[Compared, ...]
-    claims: tuple[ComparedClaim, ...]
-    contradictions: tuple[str, ...]
+    numbers: tuple[Compared, ...]  # of the points that were run again
+    claims: tuple[ComparedClaim, ...]  # whose sides were
+    contradictions: tuple[str, ...]  # where ``results.json`` contradicts itself, or the study
 
     @property
     def reproduced(self) -> bool:
@@ -233,8 +203,7 @@ def compare_results(committed: Committed, found: Findings) -> Reproduction:
     level = 1 - FALSE_ALARM / max(len(numbers) + 2 * len(claims), 1)
     return Reproduction(
         numbers=tuple(
-            _compared(name, metric, _moments(before), after, level)
-            for name, metric, before, after in numbers
+            _compared(name, metric, before, after, level) for name, metric, before, after in numbers
         ),
         claims=tuple(_compared_claim(before, after, level) for before, after in claims),
         contradictions=tuple(contradictions(committed, found.plan)),
@@ -259,48 +228,37 @@ def _comparable(judged: Mapping[str, CommittedClaim], judgement: Judgement) -> b
     return _enough(before.measured, after.n)
 
 
-def _enough(before: Number | Difference, n: int) -> bool:
+def _enough(before: Number, n: int) -> bool:
     spread = len(before.values) == before.n or before.interval is not None
     return spread and min(before.n, n) >= 2
 
 
 def point_name(arm: str, rate: str) -> str:
-    """Return what a point is called.
-
-    >>> point_name("mse@two", "own"), point_name("mse@two", "reference")
-    ('mse@two', 'mse@two:reference')
-    """
+    """Return what a point is called, ``mse@two`` or ``mse@two:reference``."""
     return arm if rate == "own" else f"{arm}:{rate}"
 
 
-@dataclass(frozen=True)
-class _Moments:
-    n: int
-    mean: float
-    variance: float  # of single seeds
-
-
-def _moments(found: Number | Difference) -> _Moments:
-    mean = found.mean if isinstance(found, Number) else found.difference
+def _variance(found: Number) -> float:
+    """Return the variance of single seeds."""
     if len(found.values) == found.n:
-        return _Moments(found.n, mean, float(np.var(found.values, ddof=1)))
+        return float(np.var(found.values, ddof=1))
     # An interval may be cut at an end of the metric's range.
     low, high = found.interval or (-math.inf, math.inf)
-    half = max(mean - low, high - mean)
+    half = max(found.mean - low, high - found.mean)
     # With test examples in it, its degrees of freedom are unknown; many are the careful guess.
     freedom = found.n - 1 if found.covers == "seeds" else math.inf
     error = half / float(special.stdtrit(freedom, (1 + LEVEL) / 2))
-    return _Moments(found.n, mean, found.n * error**2)
+    return found.n * error**2
 
 
 def _compared(
-    name: str, metric: str, before: _Moments, values: Sequence[float], level: float
+    name: str, metric: str, before: Number, values: Sequence[float], level: float
 ) -> Compared:
-    new, m = float(np.mean(values)), len(values)
+    new, m, variance = float(np.mean(values)), len(values), _variance(before)
     freedom = before.n + m - 2
-    pooled = (before.n - 1) * before.variance + (m - 1) * float(np.var(values, ddof=1))
+    pooled = (before.n - 1) * variance + (m - 1) * float(np.var(values, ddof=1))
     error = math.sqrt(pooled / freedom * (1 / before.n + 1 / m))
-    rounding = _ROUNDING * (abs(before.mean) + math.sqrt(before.variance))
+    rounding = _ROUNDING * (abs(before.mean) + math.sqrt(variance))
     quantile = float(special.stdtrit(freedom, (1 + level) / 2))
     half = quantile * error + rounding
     return Compared(
@@ -316,12 +274,12 @@ def _compared(
 
 
 def _compared_claim(before: CommittedClaim, after: Judgement, level: float) -> ComparedClaim:
-    assert before.measured is not None
-    assert after.comparison is not None
-    assert after.interval is not None
     found, claim = after.comparison, after.claim
-    moments = _moments(before.measured)
-    number = _compared(claim.id, claim.metric, moments, tuple(found.by_seed.values()), level)
+    assert before.measured
+    assert found
+    assert after.interval
+    values = tuple(found.by_seed.values())
+    number = _compared(claim.id, claim.metric, before.measured, values, level)
     # From 95% to the table's level, with the fewest degrees of freedom that it can have.
     quantiles = special.stdtrit(found.n - 1, [(1 + level) / 2, (1 + LEVEL) / 2])
     half = (found.difference - after.interval.low) * float(quantiles[0] / quantiles[1])
@@ -337,34 +295,28 @@ def _compared_claim(before: CommittedClaim, after: Judgement, level: float) -> C
 
 def document(study: str, found: Reproduction, about: Mapping[str, Any]) -> Document:
     """Lay out what was found; ``about`` is what the template ``verification.md`` says besides."""
-    failed = [number for number in found.numbers if not number.reproduced]
-    answers = [claim.answer for claim in found.claims]
-    return Document(
-        "verification",
-        {
-            "study": study,
-            # What failed comes first, as a terminal shows only so many rows.
-            "numbers": _table([*failed, *(n for n in found.numbers if n.reproduced)]),
-            "claims": _claims(found.claims),
-            "contradictions": found.contradictions,
-            "noticed": round(100 * NOTICED),
-            "closing": _closing(found, len(failed), answers),
-            **about,
-        },
-    )
-
-
-def _table(numbers: Sequence[Compared]) -> Table:
-    rows = [
-        {
-            "point": number.name,
-            "metric": _short_name(number.metric),
-            **_columns(number),
-            "ok": "yes" if number.reproduced else "NO",
-        }
-        for number in numbers
+    # What failed comes first, as a terminal shows only so many rows.
+    numbers = [
+        {"point": each.name, "metric": _short_name(each.metric), **_columns(each)}
+        | {"ok": "yes" if each.reproduced else "NO"}
+        for each in sorted(found.numbers, key=lambda each: each.reproduced)
     ]
-    return Table.of(rows, text_columns=2)
+    claims = [
+        {"claim": each.name, "verdict": each.verdict, **_columns(each, signed=True)}
+        | {"ok": _SHORT[each.answer]}
+        for each in found.claims
+    ]
+    shown = ("claim", "verdict", "committed", "expected", "fresh", "ok")
+    content = {
+        "study": study,
+        "numbers": Table.of(numbers, text_columns=2),
+        "claims": Table.of(claims, text_columns=2, terminal=shown),
+        "contradictions": found.contradictions,
+        "noticed": round(100 * NOTICED),
+        "failed": sum(not each.reproduced for each in found.numbers),
+        "answers": [each.answer for each in found.claims],
+    }
+    return Document("verification", content | dict(about))
 
 
 def _short_name(metric: str) -> str:
@@ -372,20 +324,6 @@ def _short_name(metric: str) -> str:
 
 
 _SHORT: dict[Answer, str] = {"reproduced": "yes", "not reproduced": "NO", "not opposed": "open"}
-
-
-def _claims(claims: Sequence[ComparedClaim]) -> Table:
-    rows = [
-        {
-            "claim": claim.name,
-            "verdict": claim.verdict,
-            **_columns(claim, signed=True),
-            "ok": _SHORT[claim.answer],
-        }
-        for claim in claims
-    ]
-    shown = ("claim", "verdict", "committed", "expected", "fresh", "ok")
-    return Table.of(rows, text_columns=2, terminal=shown)
 
 
 def _columns(found: Compared, *, signed: bool = False) -> dict[str, str]:
@@ -399,19 +337,6 @@ def _columns(found: Compared, *, signed: bool = False) -> dict[str, str]:
         "fresh": show.number(metric, found.new, signed=signed),
         "notices": f"±{show.number(metric, found.notices)}",
     }
-
-
-def _closing(found: Reproduction, failed: int, answers: Sequence[Answer]) -> str:
-    numbers, claims = len(found.numbers), len(answers)
-    text = f"Reproduced: {numbers - failed} of {numbers} numbers"
-    if claims:
-        text += f", {answers.count('reproduced')} of {claims} verdicts"
-    if left := answers.count("not opposed"):
-        text += f" ({left} open: inconclusive, or too few seeds to say)"
-    wrong = failed + answers.count("not reproduced") + len(found.contradictions)
-    if wrong:
-        return f"{text}. NOT REPRODUCED: {wrong}, marked NO or listed above."
-    return f"{text}. Nothing speaks against {_FILE}."
 
 
 def contradictions(committed: Committed, plan: Plan) -> Iterator[str]:
@@ -438,20 +363,20 @@ def _of_number(where: str, number: Number) -> Iterator[str]:
 
 
 def _of_claim(
-    committed: Committed, claim: CommittedClaim, planned: Claim, measured: Difference
+    committed: Committed, claim: CommittedClaim, planned: Claim, measured: Number
 ) -> Iterator[str]:
-    if _about(claim) != _about(planned):
+    left, right = measured.left, measured.right
+    if _about(claim) != _about(planned) or not left or not right:
         yield f"claim {claim.id}: it is not the study's claim of that name"
         return
-    left, right = measured.left, measured.right
     for side, number in ((claim.left, left), (claim.right, right)):
         about = side and committed.arms[side.arm].confirmed.get(side.rate, {}).get(claim.metric)
         if about and about.n == number.n and not _close(about.mean, number.mean, number.mean):
             yield f"claim {claim.id}: {point_name(*vars(side).values())} has two means"
     scale = max(abs(left.mean), abs(right.mean))
-    if measured.values and not _close(measured.difference, float(np.mean(measured.values)), scale):
+    if measured.values and not _close(measured.mean, float(np.mean(measured.values)), scale):
         yield f"claim {claim.id}: the difference is not that of the seeds' values"
-    if not claim.beyond and not _close(measured.difference, left.mean - right.mean, scale):
+    if not claim.beyond and not _close(measured.mean, left.mean - right.mean, scale):
         yield f"claim {claim.id}: the difference is not that of its sides"
     if measured.interval is None or (claim.reason and claim.verdict == "inconclusive"):
         return

@@ -19,9 +19,7 @@ def study_data(findings: Findings) -> dict[str, Any]:
     """Return all that a study's report says; accuracies as fractions, nothing for the unknown."""
     plan = findings.plan
     compared = {
-        "reference": plan.reference,
-        "parameter": plan.parameter,
-        "select": plan.select,
+        **{key: getattr(plan, key) for key in ("reference", "parameter", "select")},
         "probabilities": "softmax of the network's outputs for every loss",
         "axis": plan.axis or None,
         "conditions": {name: asdict(about) for name, about in plan.conditions.items()} or None,
@@ -31,10 +29,7 @@ def study_data(findings: Findings) -> dict[str, Any]:
     claims = (*findings.differences, *findings.quantities)
     measured = findings.measurements.values()
     return {
-        "study": plan.study,
-        "title": plan.title,
-        "question": plan.question,
-        "command": plan.command,
+        **{key: getattr(plan, key) for key in ("study", "title", "question", "command")},
         "rule": RULE,
         **(compared if plan.arms else {}),
         "claims": [_claim(findings, judgement) for judgement in claims],
@@ -125,14 +120,9 @@ def _measured(measured: Measured) -> dict[str, Any]:
 
 def _claim(findings: Findings, judgement: Judgement) -> dict[str, Any]:
     claim, compared, measured = judgement.claim, judgement.comparison, judgement.quantity
-    found = {
-        "id": claim.id,
-        "statement": claim.statement,
-        "source": claim.source,
-        "verdict": judgement.verdict,
-        "reason": judgement.reason or None,
-        "p_holm": judgement.p_holm,
-    }
+    found = {key: getattr(claim, key) for key in ("id", "statement", "source")}
+    found |= {"verdict": judgement.verdict, "reason": judgement.reason or None}
+    found["p_holm"] = judgement.p_holm
     if claim.quantity:
         return {
             **found,
@@ -141,11 +131,12 @@ def _claim(findings: Findings, judgement: Judgement) -> dict[str, Any]:
             "predicted": show.predicted(claim.predicted),
             **(asdict(measured) if measured else {}),
         }
+    about = asdict(claim)
     of_a_difference = ("metric", "left", "right", "direction", "smallest_effect")
     return {
         **found,
-        **{key: value for key, value in asdict(claim).items() if key in of_a_difference},
-        "beyond": list(asdict(claim.beyond).values()) if claim.beyond else None,
+        **{key: about[key] for key in of_a_difference},
+        "beyond": [*about["beyond"].values()] if claim.beyond else None,
         "effect": show.difference(claim.metric, compared),
         "n": compared and compared.n,
         "measured": compared and asdict(compared),

@@ -11,12 +11,9 @@ from losslab.recording import Run, flatten, run_folders
 
 
 def load_runs(root: Path) -> list[Run]:
-    """Read every run below a folder, sorted by name. A configuration's folder and a run's will do.
+    """Read every run below a folder, or a run's own, sorted by name; ``ValueError`` if it is none.
 
     Never fails on a run: what cannot be read makes the run ``damaged``, with the reason.
-
-    Raises:
-        ValueError: ``root`` is not a folder.
     """
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; give one that holds runs, such as outputs/runs")
@@ -53,11 +50,7 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the keys of flat configurations whose values differ, but for the seed, sorted.
-
-    >>> varied_keys([{"optimizer.lr": 0.1, "seed": 0}, {"optimizer.lr": 0.3, "seed": 0}])
-    ('optimizer.lr',)
-    """
+    """Return the keys of flat configurations whose values differ, but for the seed, sorted."""
     keys = sorted(set().union(*configs)) if configs else []
     absent = object()
     varied = tuple(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from math import factorial as permutations
 
 from losslab.figures import Curve, Drawing, Panel, Style
-from losslab.report.estimates import Combination, Sample, combine
+from losslab.report.estimates import Estimate, Sample, combine
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.plan import Factorial, Plan, Side
 from losslab.report.statistics import Interval
@@ -81,11 +81,10 @@ def _quantities(factorial: Factorial, cells: Sequence[Sample]) -> dict[str, Quan
         what = f"test accuracy, {factorial.label}: Shapley value of the {label}"
         quantities[name] = _points(found, what)
         if clear:
-            share = found.value / gap.value
-            rest = [(w - share * g) / gap.value for w, g in zip(weights, whole, strict=True)]
+            share = found.mean / gap.mean
+            rest = [(w - share * g) / gap.mean for w, g in zip(weights, whole, strict=True)]
             noise = combine(cells, rest)  # 0, with the share's noise
-            assert noise is not None
-            low, high = noise.interval or Interval(0.0, 0.0)
+            low, high = (noise and noise.interval) or Interval(0.0, 0.0)
             quantities[f"{name}_share"] = Quantity(
                 value=share, low=share + low, high=share + high, n=gap.n,
                 what=f"share of the gap in test accuracy, {factorial.label}: of the {label}",
@@ -93,10 +92,10 @@ def _quantities(factorial: Factorial, cells: Sequence[Sample]) -> dict[str, Quan
     return quantities
 
 
-def _points(found: Combination, what: str) -> Quantity:
-    low, high = (_POINTS * end for end in found.interval or (found.value, found.value))
+def _points(found: Estimate, what: str) -> Quantity:
+    low, high = (_POINTS * end for end in found.interval or (found.mean, found.mean))
     what = f"percentage points of {what}"
-    return Quantity(value=_POINTS * found.value, low=low, high=high, n=found.n, what=what)
+    return Quantity(value=_POINTS * found.mean, low=low, high=high, n=found.n, what=what)
 
 
 def _text(quantity: Quantity | None) -> str:

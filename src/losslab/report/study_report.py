@@ -77,8 +77,7 @@ def runs_and_machine(
 def sentence(results: Mapping[str, Any]) -> str:
     """Return the answer: each arm's distance from the reference at its own best value.
 
-    Where there is none, how many claims have which verdict; ``results`` is what ``results.json``
-    holds.
+    Else how many claims have which verdict; ``results`` is what ``results.json`` holds.
     """
     gaps, arms = results.get("gaps", {}), results.get("arms", {})
     conditions = results.get("conditions", {})
@@ -110,11 +109,7 @@ def sentence(results: Mapping[str, Any]) -> str:
 
 
 def count(verdicts: Sequence[str]) -> str:
-    """Count verdicts.
-
-    >>> count(["supported", "contradicted", "supported"])
-    '2 supported, 1 contradicted'
-    """
+    """Count verdicts, ``2 supported, 1 contradicted``."""
     return ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts) or "none"
 
 
@@ -198,15 +193,8 @@ def _claims(findings: Findings) -> Table:
             predicted = _PREDICTED[claim.direction] + effect + show.unit(metric, difference=True)
         verdict = judgement.verdict + (f" ({judgement.reason})" if judgement.reason else "")
         edge = f" {EDGE}" if not claim.quantity and findings.at_edge(claim) else ""
-        rows.append(
-            {
-                "claim": claim.statement,
-                "verdict": verdict + edge,
-                "measured": measured,
-                "predicted": predicted,
-                "n": n,
-            }
-        )
+        row = {"claim": claim.statement, "verdict": verdict + edge}
+        rows.append(row | {"measured": measured, "predicted": predicted, "n": n})
     return Table.of(rows, text_columns=2, terminal=["verdict", "claim", "measured", "n"])
 
 
@@ -261,14 +249,12 @@ def _tuning(findings: Findings, arms: Mapping[str, Arm]) -> Table:
         text += "†" * bool(point.diverged) + "*" * (value == findings.chosen(arm))
         return text + (f" {point.n}/{point.planned}" if point.n < point.planned else "")
 
-    full, brief = (
-        tuple(
-            (about.label, *(cell(arm, value, interval=interval) for value in values))
-            for arm, about in arms.items()
-        )
-        for interval in (True, False)
-    )
+    def rows(*, interval: bool) -> tuple[tuple[str, ...], ...]:
+        cells = {arm: [cell(arm, value, interval=interval) for value in values] for arm in arms}
+        return tuple((about.label, *cells[arm]) for arm, about in arms.items())
+
     unit = show.unit(plan.select).strip()
     seeds = max((point.planned for point in points.values()), default=0)
     first = f"{plan.parameter_name} → ({unit}, n = {seeds} each)"
-    return Table((first, *(f"{value:g}" for value in values)), full, brief=brief)
+    columns = (first, *(f"{value:g}" for value in values))
+    return Table(columns, rows(interval=True), brief=rows(interval=False))

@@ -1,11 +1,16 @@
 """The report of a plain sweep, and its figure."""
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from losslab.report import formatting as show
 from losslab.report.document import Document, Table
-from losslab.report.findings import ACCURACY, METRICS, Configuration, Sweep
+from losslab.report.findings import ACCURACY, METRICS, VALIDATION, Configuration, Sweep, sweep
+from losslab.report.plan import PLAN_FILE, load_plan
+from losslab.report.runs import load_runs
+from losslab.report.selectors import Goal, check_recorded
+from losslab.report.selectors import direction as usual_direction
 from losslab.report.study_report import measured_text, n_text, runs_and_machine
 
 FIGURE = "accuracy_by_value.png"
@@ -26,6 +31,31 @@ def sweep_document(found: Sweep, figures: Collection[str] = ()) -> Document:
         **runs_and_machine(found.census, found.environment, figures),
     }
     return Document("sweep", content)
+
+
+def rank(path: Path, *, by: str = VALIDATION, direction: Goal | None = None) -> Sweep:
+    """Return the configurations of a folder, the best first; of a study, on its tuning seeds."""
+    runs = load_runs(path)
+    if not runs:
+        raise ValueError(f"{path} holds no runs; give the folder of a sweep or a study")
+    if (path / PLAN_FILE).exists():
+        # Its confirming runs are those of what was chosen, and of nothing else.
+        tuned = {run.run for run in load_plan(path).tune}
+        runs = [run for run in runs if run.name in tuned] or runs
+    check_recorded(by, runs, where="--by")
+    direction = direction or usual_direction(by)
+    if direction is None:
+        raise ValueError(f"--by {by}: add --direction maximize or --direction minimize")
+    found = sweep(runs, by=by, direction=direction, metrics=[ACCURACY])
+    if not found.best:
+        raise ValueError(f"--by {by}: each configuration has a run that diverged without it")
+    return found
+
+
+def best_document(found: Sweep) -> Document:
+    """Lay out the best configuration of each loss."""
+    table, count = ranking(found, found.best), len(found.configurations)
+    return Document("best", {"by": show.metric_name(found.by), "best": table, "count": count})
 
 
 def ranking(
@@ -52,13 +82,6 @@ def ranking(
     return Table(columns, tuple(rows), text_columns=n, terminal=terminal)
 
 
-def configuration_text(found: Sweep, configuration: Configuration) -> str:
-    """Return a configuration in words: ``mse, optimizer.lr=0.1``."""
-    keys = [key for key in found.shown if key in configuration.varied]
-    values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in keys]
-    return ", ".join([configuration.loss, *values])
-
-
 def best_text(found: Sweep) -> str:
     """Return one line with the best configuration of all; empty if none has a number."""
     if not found.best:
@@ -67,26 +90,18 @@ def best_text(found: Sweep) -> str:
     measured = best.measured[found.by]
     of = f", of {count} configurations" if count > 1 else ""
     return (
-        f"Best by {show.metric_name(found.by)}: {configuration_text(found, best)} "
+        f"Best by {show.metric_name(found.by)}: {configuration_text(found, best, but='')} "
         f"({measured_text(found.by, measured)}, n = {n_text(measured)}{of})"
     )
 
 
 def key_text(key: str) -> str:
-    """Return a config key as people write it on the command line.
-
-    >>> key_text("model._target_"), key_text("optimizer.lr")
-    ('model', 'optimizer.lr')
-    """
+    """Return a config key as people write it: ``model`` for ``model._target_``."""
     return key.removesuffix("._target_")
 
 
 def value_text(value: Any) -> str:
-    """Return a config's value as a cell; of a path to a class its name.
-
-    >>> value_text("losslab.models.SmallCNN"), value_text(0.001), value_text(None)
-    ('SmallCNN', '0.001', '–')
-    """
+    """Return a config's value as a cell; of a path to a class its name."""
     if value is None:
         return show.ABSENT
     if isinstance(value, str):
@@ -94,8 +109,8 @@ def value_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def curve_name(found: Sweep, configuration: Configuration) -> str:
-    """Return the loss and what was varied besides the rate."""
-    rest = [key for key in found.shown if key != RATE and key in configuration.varied]
-    values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in rest]
+def configuration_text(found: Sweep, configuration: Configuration, *, but: str = RATE) -> str:
+    """Return its loss and what was varied, but one key: ``mse, model.width=8``."""
+    keys = [key for key in found.shown if key != but and key in configuration.varied]
+    values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in keys]
     return ", ".join([configuration.loss, *values])

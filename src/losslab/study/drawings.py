@@ -63,19 +63,13 @@ def reliability(runs: Runs, *, name: str = "reliability", labels: Labels = None)
         "as trained": "why/calibration/reliability",
         "after one temperature": "why/calibration/reliability_scaled",
     }
-    panels = [
-        Panel(
-            title=f"Reliability {kind}",
-            x_label="mean confidence in the bin",
-            y_label="accuracy in the bin",
-            curves=[
-                Curve(**look, **_pooled_bins(members, curve))
-                for look, members in _looks(runs, labels)
-            ],
-            diagonal=True,
-        )
-        for kind, curve in kinds.items()
-    ]
+    shown: dict[str, Any] = {
+        "x_label": "mean confidence in the bin", "y_label": "accuracy in the bin", "diagonal": True,
+    }  # fmt: skip
+    looks, panels = _looks(runs, labels), []
+    for kind, curve in kinds.items():
+        curves = [Curve(**look, **_pooled_bins(members, curve)) for look, members in looks]
+        panels.append(Panel(title=f"Reliability {kind}", curves=curves, **shown))
     caption = (
         "Accuracy against confidence on the test part, in bins with at least "
         f"{FEWEST} examples of all seeds; on the diagonal they agree"
@@ -100,11 +94,10 @@ def line(runs: Runs, *, name: str = "line", labels: Labels = None) -> Measuremen
         shares = (values - last) / (first - last)
         curves.append(curve_over_seeds(x=places[0], values=shares, **look))
     panel = Panel(
-        title="Training loss on the line from start to end",
+        title="Training loss on the line from start to end", curves=curves,
         x_label="position (0: initial weights, 1: final weights)",
         y_label="loss, as a share of its fall",
-        curves=curves,
-    )
+    )  # fmt: skip
     return _drawing(name, panel.title, [panel])
 
 
@@ -118,16 +111,10 @@ def surface(runs: Runs, *, name: str = "surface", labels: Labels = None) -> Meas
     for look, members in _looks(runs, labels):
         for columns in _recorded(members[0], "why/landscape/surface")[-1:]:
             x, y, z = (columns[key] for key in ("x", "y", "accuracy"))
-            step = "step along direction {}, in lengths of the filters"
-            panels.append(
-                Panel(
-                    title=look["label"],
-                    x_label=step.format(1),
-                    y_label=step.format(2),
-                    curves=[],
-                    field=Field(x=x, y=y, z=z, label="training accuracy of the probe (%)"),
-                )
-            )
+            field = Field(x=x, y=y, z=z, label="training accuracy of the probe (%)")
+            steps = [f"step along direction {n}, in lengths of the filters" for n in (1, 2)]
+            about = {"title": look["label"], "x_label": steps[0], "y_label": steps[1]}
+            panels.append(Panel(curves=[], field=field, **about))
     caption = "Training accuracy around the final weights, along two filter-normalised directions"
     return _drawing(name, caption, panels)
 
@@ -151,12 +138,8 @@ def profile(
     """
     panels = []
     moments = {"before training": 0.0, "after the first epochs": 0.25, "at the end": 1.0}
-    shown: dict[str, Any] = {
-        "x_label": x_label,
-        "y_label": y_label,
-        "x_log": logarithmic,
-        "y_log": logarithmic,
-    }
+    shown: dict[str, Any] = {"x_label": x_label, "y_label": y_label}
+    shown |= {"x_log": logarithmic, "y_log": logarithmic}
     for moment, place in moments.items():
         curves = []
         for look, members in _looks(runs, labels):
@@ -171,10 +154,7 @@ def profile(
 
 
 def _looks(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]:
-    """Return of each set its label and the loss whose colour it has, and its runs.
-
-    Of several sets with the same loss the first has its colour.
-    """
+    """Return of each set its label, its loss if it is the first of that, and its runs."""
     looks, taken = [], set()
     for name, members in runs.items():
         loss = members[0].choices["loss"]

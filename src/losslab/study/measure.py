@@ -81,10 +81,8 @@ def pairs(one: Sequence[Run], other: Sequence[Run]) -> list[tuple[Run, Run]]:
     """Pair two sets of runs by seed, of which each has the same, once."""
     left, right = ({run.seed: run for run in runs} for runs in (one, other))
     if left.keys() != right.keys() or not len(one) == len(left) == len(other):
-        raise ValueError(
-            f"runs of the seeds {[p.seed for p in one]} and {[p.seed for p in other]} make no "
-            "pairs; give both sets the same seeds and no grid"
-        )
+        given = f"runs of the seeds {[p.seed for p in one]} and {[p.seed for p in other]}"
+        raise ValueError(f"{given} make no pairs; give both sets the same seeds and no grid")
     return [(left[seed], right[seed]) for seed in sorted(left)]
 
 
@@ -134,12 +132,5 @@ def curve_over_seeds(
     back = np.exp if logarithmic else np.asarray
     ends = np.array([t_interval(column) or (math.nan, math.nan) for column in rows.T])
     low, high = np.clip(back(ends).T, *bounds).tolist()
-    several = len(values) > 1
-    return Curve(
-        label=label,
-        x=list(x),
-        y=back(rows.mean(axis=0)).tolist(),
-        low=low if several else None,
-        high=high if several else None,
-        loss=loss,
-    )
+    band = {"low": low, "high": high} if len(values) > 1 else {}
+    return Curve(label=label, x=list(x), y=back(rows.mean(axis=0)).tolist(), loss=loss, **band)

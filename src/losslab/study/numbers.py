@@ -4,7 +4,7 @@ Each takes the sets of runs that it is about. A metric is ``<tag>`` or ``<tag>@<
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,21 +28,20 @@ from losslab.study.measure import (
 )
 
 RESAMPLES = 2000
+Labels = Mapping[str, str] | None
+"""Name of a set to what people read in a table."""
 
 
 def paired(runs: Runs, *, quantities: Mapping[str, Mapping[str, Any]]) -> Measurement:
     """Measure ratios of two numbers, seed by seed.
 
-    Args:
-        runs: The sets named below.
-        quantities: By name: ``what`` it is, ``left`` and ``over``, each a set of runs and a metric.
+    ``quantities`` have by name ``what`` they are, ``left`` and ``over``, each a set and a metric.
     """
     measured = {}
     for name, about in quantities.items():
         (left, metric), (right, other) = about["left"], about["over"]
-        ratios = [
-            number(one, metric) / number(two, other) for one, two in pairs(runs[left], runs[right])
-        ]
+        both = pairs(runs[left], runs[right])
+        ratios = [number(one, metric) / number(two, other) for one, two in both]
         measured[name] = over_seeds(ratios, about["what"])
     return Measurement(quantities=measured)
 
@@ -52,23 +51,19 @@ def shares(
 ) -> Measurement:
     """Measure which share of a gap a change closes: mean(to − from) over mean(whole − from).
 
-    The interval is the bias-corrected bootstrap's over seeds, a ratio of means having no simple
-    one; runs of the same seed are drawn together.
-
-    Args:
-        runs: The sets named below.
-        quantities: By name: ``what`` it is, and the sets ``from``, ``to`` and ``whole``.
-        metric: In which the gap is measured.
+    ``quantities`` have by name ``what`` they are, and the sets ``from``, ``to`` and ``whole``. The
+    interval is the bias-corrected bootstrap's over seeds, a ratio of means having no simple one;
+    runs of the same seed are drawn together.
     """
     measured = {}
     for name, about in quantities.items():
-        values = [
-            np.array([number(run, metric) for run in runs[about[key]]])
-            for key in ("from", "to", "whole")
-        ]
-        closed, gap = values[1] - values[0], values[2] - values[0]
-        measured[name] = _ratio(np.mean, closed, gap, about["what"])
+        start, end, whole = (_numbers(runs[about[key]], metric) for key in ("from", "to", "whole"))
+        measured[name] = _ratio(np.mean, end - start, whole - start, about["what"])
     return Measurement(quantities=measured)
+
+
+def _numbers(runs: Sequence[Run], metric: str) -> FloatArray:
+    return np.array([number(run, metric) for run in runs])
 
 
 def disagreement(runs: Runs) -> Measurement:
@@ -94,18 +89,11 @@ def disagreement(runs: Runs) -> Measurement:
     return Measurement(quantities=quantities)
 
 
-def lost_classes(
-    runs: Runs, *, labels: Mapping[str, str] | None = None, below: float = 0.01
-) -> Measurement:
+def lost_classes(runs: Runs, *, labels: Labels = None, below: float = 0.01) -> Measurement:
     """Measure the share of runs that lost a class: its recall on the test part is below ``below``.
 
     Which runs lose one, and which class, is chance, so the interval is a binomial's, exact
-    (Clopper and Pearson 1934).
-
-    Args:
-        runs: Sets to count in.
-        labels: Set to what people read, in the table.
-        below: Recall, the share of a class's examples that are recognised.
+    (Clopper and Pearson 1934). ``labels`` are what people read in the table.
     """
     what = f"share of runs in which some class's recall on the test part is below {below:g}"
     quantities, rows = {}, []
@@ -116,11 +104,9 @@ def lost_classes(
         quantities[name] = share(len(lost), n, what)
         label = (labels or {}).get(name, name)
         rows.append([label, f"{len(lost)} of {n}", ", ".join(map(str, lost)) or "–"])
-    table = TableOfNumbers(
-        title=f"Runs that lost a class (recall below {below:.0%})",
-        columns=["", "runs", "classes lost in each"],
-        rows=rows,
-    )
+    title = f"Runs that lost a class (recall below {below:.0%})"
+    columns = ["", "runs", "classes lost in each"]
+    table = TableOfNumbers(title=title, columns=columns, rows=rows)
     return Measurement(quantities=quantities, tables=[table])
 
 
@@ -133,11 +119,7 @@ def recalls_of(run: Run) -> FloatArray:
 
 
 def time_to(
-    runs: Runs,
-    *,
-    labels: Mapping[str, str] | None = None,
-    tag: str = "val/accuracy",
-    at_least: float = 0.9,
+    runs: Runs, *, labels: Labels = None, tag: str = "val/accuracy", at_least: float = 0.9
 ) -> Measurement:
     """Measure when each set of runs first reaches a value, and what it ends with.
 
@@ -147,24 +129,18 @@ def time_to(
     own: from its first evaluation, with data and model on the device, to what is timed, with all
     evaluations and records between. They mean something where runs are alone on their device
     (``launcher=serial``) and not stacked.
-
-    Args:
-        runs: Sets to measure.
-        labels: Set to what people read, in the table.
-        tag: Evaluated before training and after each epoch.
-        at_least: The value to reach.
     """
     quantities: dict[str, Quantity] = {}
     rows: list[list[str]] = []
     for name, members in runs.items():
         first = {over: [_first(run, tag, at_least, over) for run in members] for over in _OVER}
+        every = [record(run, "test/accuracy", over="wall_s")[0][-1] for run in members]
+        accuracies = _numbers(members, "test/accuracy")
         numbers = {
             "seconds": over_seeds(first["wall_s"], f"seconds to {tag} of {at_least:g}"),
             "epochs": over_seeds(first["epoch"], f"epochs to {tag} of {at_least:g}"),
-            "all": over_seeds([_seconds(run) for run in members], "seconds of the whole run"),
-            "accuracy": over_seeds(
-                [number(run, "test/accuracy") for run in members], "accuracy on the test part"
-            ),
+            "all": over_seeds(every, "seconds of the whole run"),
+            "accuracy": over_seeds(accuracies, "accuracy on the test part"),
         }
         quantities |= {f"{name}_{what}": quantity for what, quantity in numbers.items()}
         reached = [i for i, seconds in enumerate(first["wall_s"]) if math.isfinite(seconds)]
@@ -173,11 +149,9 @@ def time_to(
         label, count = (labels or {}).get(name, name), f"{len(reached)} of {len(members)}"
         accuracy, everything = numbers["accuracy"].value, numbers["all"].value
         rows.append([label, f"{accuracy:.2%}", count, seconds, epochs, f"{everything:.1f}"])
-    table = TableOfNumbers(
-        title=f"Time to {tag} of {at_least:g}",
-        columns=["", "test accuracy", "runs that reach it", "seconds", "epochs", "seconds in all"],
-        rows=rows,
-    )
+    columns = ["", "test accuracy", "runs that reach it", "seconds", "epochs", "seconds in all"]
+    title = f"Time to {tag} of {at_least:g}"
+    table = TableOfNumbers(title=title, columns=columns, rows=rows)
     return Measurement(quantities=quantities, tables=[table])
 
 
@@ -189,11 +163,6 @@ def _first(run: Run, tag: str, at_least: float, over: str) -> float:
     places, values = record(run, tag, over=over)
     found = (place for place, value in zip(places, values, strict=True) if value >= at_least)
     return next(found, math.inf)
-
-
-def _seconds(run: Run) -> float:
-    places, _ = record(run, "test/accuracy", over="wall_s")
-    return places[-1]
 
 
 def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> Measurement:
@@ -215,7 +184,7 @@ def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
     The interval is the bias-corrected bootstrap's over seeds (Efron 1987, SciPy's ``BCa``); runs
     of the same seed are drawn together.
     """
-    values = {name: np.array([number(run, tag) for run in each]) for name, each in runs.items()}
+    values = {name: _numbers(each, tag) for name, each in runs.items()}
     reference, spread, quantities = values.pop(over), partial(np.std, ddof=1), {}
     for name, mine in values.items():
         what = f"standard deviation of {tag} over seeds, {name} over {over}"
@@ -224,26 +193,14 @@ def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
 
 
 def slowdown(
-    runs: Runs,
-    *,
-    against: str,
-    level: float,
-    metric: str = "test/accuracy",
-    labels: Mapping[str, str] | None = None,
+    runs: Runs, *, against: str, level: float, metric: str = "test/accuracy", labels: Labels = None
 ) -> Measurement:
-    """Measure how many times as long an arm trains to reach a level as another arm does.
+    """Measure how many times as long an arm trains to reach a level as the arm ``against`` does.
 
     Each set is an arm under one length of training, ``<arm>@<condition>``. Between two lengths the
     mean over seeds is interpolated over the logarithm of the epochs. The interval is the percentile
     bootstrap's over seeds, which are drawn together for all sets. An arm that does not reach the
     level in the longest training, or has reached it in the shortest, has no quantity.
-
-    Args:
-        runs: Sets whose runs were trained for different numbers of epochs.
-        against: The arm to compare with.
-        level: Of the metric.
-        metric: Of each run's end.
-        labels: Set to what people read, in the table.
     """
     arms: dict[str, dict[float, FloatArray]] = {}
     names: dict[str, str] = {}
@@ -251,8 +208,7 @@ def slowdown(
         arm = name.partition("@")[0]
         # A label ends with its condition's.
         names.setdefault(arm, (labels or {}).get(name, f"{arm}, ").rpartition(", ")[0])
-        values = np.array([number(run, metric) for run in members])
-        arms.setdefault(arm, {})[number(members[0], "epoch")] = values
+        arms.setdefault(arm, {})[number(members[0], "epoch")] = _numbers(members, metric)
     rows, quantities, of = [], {}, metric_name(metric)
     for arm, lengths in arms.items():
         mine, other = _sorted(lengths), _sorted(arms[against])

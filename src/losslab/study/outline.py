@@ -1,6 +1,5 @@
 """What the file of a study says, before a run of it is composed: its size, and its outline."""
 
-import json
 import os
 import re
 import textwrap
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.files import CONFIG_FOLDER, read_text, shown
-from losslab.recording import Run, run_folders
+from losslab.files import CONFIG_FOLDER, shown
+from losslab.recording import Run, last_record, run_folders
 from losslab.study.universes import cross
 from losslab.text import duration
 
@@ -50,11 +49,7 @@ def sized(node: DictConfig, name: str) -> DictConfig:
 
 
 def folder_name(node: DictConfig, name: str) -> str:
-    """Return the name of a study's folder, at its node's size.
-
-    >>> folder_name(DictConfig({"size": "quick"}), "budget")
-    'budget_quick'
-    """
+    """Return the name of a study's folder, at its node's size: ``budget_quick``."""
     size = node.get("size", SIZES[0])
     return name if size == SIZES[0] else f"{name}_{size}"
 
@@ -70,11 +65,8 @@ def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
     told = [study["title"], "", *textwrap.wrap(study["question"], 79)]
     if arms:
         width = max(map(len, arms))
-        told += [
-            "",
-            "Arms:",
-            *(f"  {arm:{width}}  {about['label']}" for arm, about in arms.items()),
-        ]
+        told += ["", "Arms:"]
+        told += [f"  {arm:{width}}  {about['label']}" for arm, about in arms.items()]
     if conditions:
         under = ", ".join(about["label"] for about in conditions.values())
         told += textwrap.wrap(f"Each for {study.get('axis')}: {under}", 79, subsequent_indent="  ")
@@ -117,8 +109,7 @@ def _time(root: Path, count: int) -> str:
     seconds = []
     for run in runs:
         with suppress(OSError, ValueError, LookupError, TypeError):
-            last = json.loads(read_text(run.files.metrics).rstrip().rpartition("\n")[2])
-            seconds += [float(last["wall_s"])] * run.finished
+            seconds += [float(last_record(run.files.metrics)["wall_s"])] * run.finished
     if not seconds:
         return f"Time: not known yet; {shown(root.absolute())} has no finished runs"
     cores = len(os.sched_getaffinity(0))

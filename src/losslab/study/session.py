@@ -28,12 +28,7 @@ if TYPE_CHECKING:
     from losslab.study.study import Study
 
 IN_REPOSITORY = (
-    "common_mistakes",
-    "edge",
-    "every_loss",
-    "identities",
-    "lost_classes",
-    "throughput",
+    *("common_mistakes", "edge", "every_loss", "identities", "lost_classes", "throughput"),
     "weight_prior",
 )
 """Studies with their own code, which is in ``experiments`` and not in a wheel."""
@@ -75,10 +70,9 @@ class Session:
         """Raise ``ValueError`` for an override of what the study itself sets, run by run."""
         for override in self.composer.parse(self.overrides):
             if override.key_or_group in varied:
-                raise ValueError(
-                    f"{override.input_line}: the study {self.name} sets {override.key_or_group} "
-                    "itself; change the keys of study. instead, or sweep with `losslab train -m`"
-                )
+                sets = f"the study {self.name} sets {override.key_or_group} itself"
+                advice = "change the keys of study. instead, or sweep with `losslab train -m`"
+                raise ValueError(f"{override.input_line}: {sets}; {advice}")
 
     def count_shared(self, runs: Iterable[Run]) -> int:
         """Return how many of the runs that are missing another study has finished."""
@@ -87,10 +81,7 @@ class Session:
     def do(
         self, runs: Sequence[Run], title: str, *, checked: Callable[[], None] = lambda: None
     ) -> list[Failed]:
-        """Do the planned runs that are not finished; return those that failed.
-
-        ``checked`` is called when all have been checked, before the first one starts.
-        """
+        """Do the planned runs that are not finished, all ``checked``; return the failed."""
         distinct = list(dict.fromkeys(runs))
         missing = [run for run in distinct if run.pending]
         self._prepare(counted(missing, console=self.console))
@@ -107,10 +98,7 @@ class Session:
             prepare(run, elsewhere=self.launcher.device is not None, built=self._built)
 
     def check_metrics(self, metrics: Sequence[tuple[str, str]], runs: Sequence[Run]) -> None:
-        """Refuse a metric that none of these runs, one of each configuration, can record.
-
-        Beside each metric is who names it, such as ``claim level``.
-        """
+        """Refuse a metric, beside which is who names it, that none of these runs can record."""
         self._prepare(run for run in runs if run.pending)
         found = set[str]().union(*self._built.values())
         for run in runs:
@@ -122,10 +110,9 @@ class Session:
             tag, _ = split(metric)
             below = "/".join([*tag.split("/")[:2], ""])
             if tag not in found and below not in found:
-                raise ValueError(
-                    f"{where}: no run of the study records {tag!r}{nearest(tag, found)}; give "
-                    "another metric, or add the diagnostic that measures it to study.base"
-                )
+                missing = f"no run of the study records {tag!r}{nearest(tag, found)}"
+                advice = "or add the diagnostic that measures it to study.base"
+                raise ValueError(f"{where}: {missing}; give another metric, {advice}")
 
 
 class Template:
@@ -173,8 +160,7 @@ def open_study(
 ) -> tuple["Study", Session]:
     """Return a study, checked, and what its runs need; nothing is run.
 
-    Overrides are for every run, or for the study itself where they begin with ``study.``. No such
-    study or key, or parts that do not fit, are a ``ValueError``.
+    Overrides are for every run, or for the study itself where they begin with ``study.``.
     """
     if name in only_in_repository(composer):
         raise ValueError(
@@ -202,10 +188,8 @@ def _numbered(composer: Composer, name: str, overrides: Sequence[str]) -> list[s
     numbers = {str(claim.get("id")): str(number) for number, claim in enumerate(claims)}
     for match in filter(None, found):
         if match[2] not in {*numbers, *numbers.values()}:
-            raise ValueError(
-                f"{match[0]}: no claim {match[2]!r}{nearest(match[2], numbers)}; the claims of "
-                f"{name} are {', '.join(numbers)}"
-            )
+            missing = f"{match[0]}: no claim {match[2]!r}{nearest(match[2], numbers)}"
+            raise ValueError(f"{missing}; the claims of {name} are {', '.join(numbers)}")
     return [
         f"{match[1]}{numbers.get(match[2], match[2])}{match[3]}" if match else text
         for text, match in zip(overrides, found, strict=True)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,14 @@ from omegaconf import OmegaConf
 from losslab.experiment.identity import resolved
 from losslab.experiment.target_allowlist import targets
 from losslab.files import LOCK_FILE
-from losslab.recording import FINISHED, PACKAGES, Run, make_room, write_atomically
+from losslab.recording import (
+    FINISHED,
+    PACKAGES,
+    Run,
+    make_room,
+    run_folders,
+    write_atomically,
+)
 
 _NOT_CUSTOM = ("losslab.", "torch.")
 _CODE = ("commit", "dirty", "python", "platform", "cpu", *PACKAGES)
@@ -20,10 +26,9 @@ _CODE = ("commit", "dirty", "python", "platform", "cpu", *PACKAGES)
 class SharedRuns:
     """The finished runs of an output folder, as they were when it was first asked for one.
 
-    A run of the same configuration and seed, trained by the same code on a machine of the same
-    kind, has the same numbers. Its files are linked, not copied, where the file system can do
-    that: deleting one study's folder takes nothing from another. Runs of code that may have changed
-    are not shared: of a checkout with changes that are in no commit, and of custom parts.
+    A run of the same configuration and seed, trained by the same code on the same kind of machine,
+    has the same numbers. Its files are linked where the file system can do that. Runs of code that
+    may have changed, uncommitted or custom, are not shared.
     """
 
     def __init__(self, output_dir: Path, code: dict[str, Any]) -> None:
@@ -67,7 +72,7 @@ class SharedRuns:
     def _equal_to(self, run: Run) -> list[Path]:
         if self._places is None:
             self._places = {}
-            for path in _run_folders(self._output_dir):
+            for path in run_folders(self._output_dir):
                 key = (path.parent.name.rpartition("-")[2], path.name)
                 self._places.setdefault(key, []).append(path)
         found = self._places.get((run.digest, f"seed={run.seed}"), [])
@@ -75,13 +80,6 @@ class SharedRuns:
 
 
 _ITS_OWN = ("config.yaml", "status.json", "checkpoint.pt", LOCK_FILE)
-
-
-def _run_folders(folder: Path) -> Iterator[Path]:
-    for path, folders, _ in os.walk(folder):
-        runs = [name for name in folders if name.startswith("seed=")]
-        yield from (Path(path) / name for name in runs)
-        folders[:] = [name for name in folders if name not in runs and not name.startswith(".")]
 
 
 def _link(source: Path, target: Path) -> None:

@@ -123,9 +123,6 @@ class Study:
 
     Arms are tuned on a grid and confirmed on fresh seeds. Measures are functions of the confirming
     runs, or of further sets of runs, or of nothing; they give quantities, tables and figures.
-
-    Raises:
-        ValueError: The parts do not fit together.
     """
 
     title: str  # of the report
@@ -207,20 +204,17 @@ class Study:
     def cells(self, session: Session) -> dict[str, Cell]:
         """Return every arm under every condition, composed."""
         conditions = self.conditions or {"": ConditionSpec(label="", overrides=[])}
-        found = [
-            Cell(
-                name=in_condition(name, condition),
-                arm=arm,
-                loss=arm.loss or name,
+        found = {}
+        for (condition, under), (name, arm) in product(conditions.items(), self.arms.items()):
+            overrides = [*self.base, *under.overrides_of(name), *arm.overrides]
+            found[in_condition(name, condition)] = Cell(
+                name=in_condition(name, condition), arm=arm, loss=arm.loss or name,
                 values=_grid_of(name, arm, under) or self.values,
                 reference=in_condition(self.reference, condition),
                 start=in_condition(arm.start, condition) if arm.start else None,
-                template=Template(session, [*self.base, *under.overrides_of(name), *arm.overrides]),
-            )
-            for condition, under in conditions.items()
-            for name, arm in self.arms.items()
-        ]
-        return {cell.name: cell for cell in found}
+                template=Template(session, overrides),
+            )  # fmt: skip
+        return found
 
     def sets(self, session: Session) -> "Runs":
         """Return the sets of runs that only measures use, planned."""
@@ -237,38 +231,26 @@ class Study:
         return sets
 
     def plan(self, session: Session, cells: Mapping[str, Cell], sets: "Runs") -> Plan:
-        """Return what is known before the first run.
-
-        Raises:
-            ValueError: A claim or a step names something that the study lacks.
-        """
+        """Return what is known before the first run; ``ValueError`` for unknown names."""
         rates = {*self.confirm_at, *("scaled" for cell in cells.values() if cell.arm.scale)}
-        grid: dict[str, Any] = {
-            "axis": self.axis,
-            "reference": self.reference,
-            "parameter": self.parameter,
-            "values": tuple(sorted({value for cell in cells.values() for value in cell.values})),
-            "select": self.select,
-            "rates": tuple(rate for rate in RATES if rate in rates),
-        }
+        same = ["title", "question", "factorials"]
+        same += ["axis", "reference", "parameter", "select"] if cells else []
         return Plan(
             study=session.name,
-            title=self.title,
-            question=self.question,
             command=session.command,
+            **{name: getattr(self, name) for name in same},
             arms={
                 name: Arm(cell.arm.label, cell.loss, name.partition("@")[2])
                 for name, cell in cells.items()
             },
             conditions={
-                name: Condition(about.label, about.position, about.choices)
-                for name, about in self.conditions.items()
+                n: Condition(c.label, c.position, c.choices) for n, c in self.conditions.items()
             },
             choices=self.choices,
+            values=tuple(sorted({value for cell in cells.values() for value in cell.values})),
+            rates=tuple(rate for rate in RATES if rate in (rates if cells else CONFIRM_AT)),
             runs=tuple(sorted({run.name for runs in sets.values() for run in runs})),
             claims=tuple(self.claims),
-            factorials=self.factorials,
-            **(grid if cells else {}),
         )
 
     def run(self, session: Session) -> list[Failed]:
@@ -358,10 +340,8 @@ class Study:
             metrics += [(f"study.measures.{name}", metric) for metric in of_metrics]
             for word in map(str, [*node.get("needs", []), *of_sets]):
                 if word not in known and not {*re.split("[@:]", word)} & {*session.left_out}:
-                    raise ValueError(
-                        f"study.measures.{name} is about {word!r}{nearest(word, known)}; the "
-                        f"study's sets of runs are {', '.join(known)}"
-                    )
+                    unknown = f"study.measures.{name} is about {word!r}{nearest(word, known)}"
+                    raise ValueError(f"{unknown}; the study's sets of runs are {', '.join(known)}")
         parameter, seeds = self.parameter, self.tune_seeds
         first = [
             cell.run(parameter, cell.values[0], seeds[0], start=None) for cell in cells.values()
@@ -423,12 +403,9 @@ class Study:
         ]
 
     def do(
-        self,
-        session: Session,
-        plan: Plan,
-        title: Literal["tune", "confirm"],
+        self, session: Session, plan: Plan, title: Literal["tune", "confirm"],
         points: Sequence[Point],
-    ) -> tuple[Plan, "Runs", list[Failed]]:
+    ) -> tuple[Plan, "Runs", list[Failed]]:  # fmt: skip
         """Do the runs of some points; return the plan with them, and them as sets."""
         plan, sets = self._planned(plan, title, points)
         runs = [run for members in sets.values() for run in members]

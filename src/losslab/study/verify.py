@@ -74,19 +74,17 @@ def verify(
     Args:
         composer: Open.
         name: Of the study, or a folder with its ``results.json``.
-        overrides: The words of the command that made the results; those of launchers and devices
-            may differ.
+        overrides: The words of the command that made the results, but for launchers and devices.
         console: For progress and the tables.
         seeds: How many fresh seeds a point gets.
-        points: ``<arm>[@<condition>][:<rate>]`` of the points, or ``all``. By default the sides of
-            the claims in their order, those with a verdict first, then what is left; points are
-            added as long as they are expected to fit into ``minutes``, the first one always.
+        points: ``<arm>[@<condition>][:<rate>]`` of each, or ``all``. By default the claims' sides
+            in order, those with a verdict first, then what is left, as long as they are expected
+            to fit into ``minutes``, the first one always.
         minutes: See ``points``.
         results: The file, or its folder; by default that in ``experiments``, or else the study's.
 
     Raises:
-        ValueError: There are no such results or points, or the results are of another study, size
-            or configuration; nothing is written.
+        ValueError: No such results or points, or results of another study, size or configuration.
     """
     began = time.monotonic()
     if seeds < 2:
@@ -102,10 +100,11 @@ def verify(
     committed = _read(path)
     _check(session, committed, overrides, path)
     if not study.arms:
-        raise ValueError(
-            f"{name} confirms no points, it only has measures; `losslab study {name}` repeats it"
-        )
-    fresh = islice((n for n in count(_FIRST_SEED) if n not in _used(study, committed)), seeds)
+        why = f"{name} confirms no points, it only has measures"
+        raise ValueError(f"{why}; `losslab study {name}` repeats it")
+    used = {seed for about in study.runs.values() for seed in about.seeds} | committed.seeds
+    used |= {*study.tune_seeds, *study.confirm_seeds}
+    fresh = islice((n for n in count(_FIRST_SEED) if n not in used), seeds)
     study = replace(study, confirm_seeds=list(fresh))
     command = shlex.join(["losslab", "verify", name, *overrides])
     session = replace(session, name=f"{FOLDER}/{session.name}", command=command)
@@ -131,19 +130,16 @@ def _read(path: Path) -> Committed:
     try:
         return parse_results(read_json(file))
     except ValueError as error:
-        raise ValueError(
-            f"{file} is no study's {_RESULTS}: {error}; `losslab study NAME` makes one"
-        ) from None
+        why = f"{file} is no study's {_RESULTS}: {error}"
+        raise ValueError(f"{why}; `losslab study NAME` makes one") from None
 
 
 def _check(session: Session, committed: Committed, overrides: Sequence[str], path: Path) -> None:
     """Refuse results of another study, size or configuration."""
     if committed.study != session.name:
         sizes = ", ".join(f"study.size={size}" for size in SIZES[1:])
-        raise ValueError(
-            f"{path} holds the results of {committed.study}, not of {session.name}; give that "
-            f"study, or its size ({sizes})"
-        )
+        found = f"{path} holds the results of {committed.study}, not of {session.name}"
+        raise ValueError(f"{found}; give that study, or its size ({sizes})")
 
     def choosing(words: Iterable[str]) -> set[str]:
         return {quoted(w) for w in words if "=" in w and not _WITHOUT_EFFECT.match(w)}
@@ -153,11 +149,6 @@ def _check(session: Session, committed: Committed, overrides: Sequence[str], pat
         given = shlex.join(sorted(theirs - ours))
         change = f"add {given}" if given else f"leave out {shlex.join(sorted(ours - theirs))}"
         raise ValueError(f"{path} was made by `{committed.command}`; {change}")
-
-
-def _used(study: Study, committed: Committed) -> set[int]:
-    of_sets = {seed for about in study.runs.values() for seed in about.seeds}
-    return {*study.tune_seeds, *study.confirm_seeds, *of_sets, *committed.seeds}
 
 
 def _run(
@@ -230,10 +221,8 @@ def _named(points: Mapping[str, Point], names: Sequence[str]) -> list[str]:
         given = re.fullmatch(r"([^@:]*)(?:@([^@:]*))?(?::([^@:]*))?", name)
         found = [p for p in points if given and _matches(points[p], *given.groups())]
         if not found:
-            raise ValueError(
-                f"--points {name}: the study has no such point{nearest(name, points)}; there are "
-                f"all, {', '.join(points)}"
-            )
+            missing = f"--points {name}: the study has no such point{nearest(name, points)}"
+            raise ValueError(f"{missing}; there are all, {', '.join(points)}")
         wanted += found
     return list(dict.fromkeys(wanted))
 
@@ -261,10 +250,7 @@ def _with_starts(wanted: Sequence[str], points: Mapping[str, Point]) -> list[str
 
 
 def _batch(study: Study, plan: Plan, left: Sequence[Point], room: float) -> tuple[list[Point], int]:
-    """Return points that can be run now, and how many of them are not finished: at most ``room``.
-
-    One that starts from weights that are not there yet has to wait.
-    """
+    """Return points that need not wait for weights; at most ``room`` are not finished."""
     there = {run.arm for run in plan.confirm if run.rate == "own"}
     batch, pending = [], 0
     for point in left:

@@ -35,21 +35,17 @@ class Sweep:
     console: Console  # for progress and results
 
     def plan(self, points: Iterable[Texts]) -> list[Run]:
-        """Compose and check runs, each once; nothing is written.
-
-        Raises:
-            ValueError: Something about one of them is wrong.
-        """
+        """Compose and check runs, each once; nothing is written."""
         runs: dict[object, Run] = {}
         built: dict[str, frozenset[str]] = {}
+        swept = {o.key_or_group for o in self.overrides if o.is_sweep_override()}
         for texts in counted(points, console=self.console):
             full = self.composer.vary(texts)
             config = self.launcher.on_its_device(without_hydra(full))
-            if config.trainer.steps is not None and self._sweeps("trainer.epochs"):
-                raise ValueError(
-                    f"trainer.steps={config.trainer.steps} sets the length of every run, so that "
-                    "trainer.epochs has no effect; sweep over one of the two"
-                )
+            if config.trainer.steps is not None and "trainer.epochs" in swept:
+                why = "sets the length of every run, so that trainer.epochs has no effect"
+                given = f"trainer.steps={config.trainer.steps}"
+                raise ValueError(f"{given} {why}; sweep over one of the two")
             command = command_for(texts, flags=self.composer.flags)
             run = plan_run(config, choices_of(full.hydra), command)
             # The same in other words, such as diagnostics=[a,b] and [b,a], is the same run.
@@ -58,9 +54,6 @@ class Sweep:
                 prepare(run, elsewhere=self.launcher.device is not None, built=built)
                 runs[same] = run
         return list(runs.values())
-
-    def _sweeps(self, key: str) -> bool:
-        return any(o.key_or_group == key and o.is_sweep_override() for o in self.overrides)
 
     def run(self) -> list[Run]:
         """Do the whole sweep, see :meth:`Sweeper.run`."""
@@ -83,12 +76,7 @@ class Sweeper(ABC):
 
     @abstractmethod
     def run(self, sweep: Sweep) -> list[Run]:
-        """Do the sweep; return all its runs, finished or not.
-
-        Raises:
-            ValueError: Something about it is wrong; nothing is written then.
-            LauncherError: Workers ended before their runs did.
-        """
+        """Do the sweep; return all its runs, finished or not."""
 
 
 @final
@@ -121,11 +109,7 @@ def only_with_m(overrides: Iterable[Override]) -> None:
 
 
 def axes(overrides: Iterable[Override]) -> list[Texts]:
-    """Return the values of each override, as Hydra's basic sweeper does.
-
-    Raises:
-        ValueError: One has no values, or lists launchers or sweepers.
-    """
+    """Return the values of each override, as Hydra's basic sweeper does."""
     found = []
     for override in overrides:
         if not override.is_sweep_override():

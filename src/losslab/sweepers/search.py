@@ -5,7 +5,6 @@ every command from 0 and overwrites earlier ones.
 """
 
 import hashlib
-import importlib.util
 import json
 import math
 import os
@@ -22,7 +21,8 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from rich.table import Column, Table
 from rich.text import Text
 
-from losslab.files import lock, read_bytes, read_json
+from losslab.files import lock, one_line, read_bytes, read_json
+from losslab.launchers.base import check_counts, require
 from losslab.launchers.forecast import Forecast
 from losslab.recording import Run, write_json
 from losslab.seeding import derive
@@ -60,13 +60,8 @@ class Optuna(Sweeper):
     seed: int = 0  # of the search
 
     def __post_init__(self) -> None:
-        if importlib.util.find_spec("optuna") is None:
-            raise ValueError(
-                "sweeper=optuna needs optuna, which is not installed; pip install 'losslab[optuna]'"
-            )
-        for name in ("trials", "at_once", "startup_trials"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"sweeper.{name}={getattr(self, name)}; give 1 or more")
+        require("optuna", extra="optuna", of="sweeper")
+        check_counts(self, "trials", "at_once", "startup_trials", of="sweeper")
         if self.direction not in ("maximize", "minimize"):
             raise ValueError(f"sweeper.direction={self.direction}; give maximize or minimize")
 
@@ -156,11 +151,7 @@ class Space:
 
 
 def space_of(overrides: Iterable[Override]) -> Space:
-    """Sort overrides into what is searched, what is compared, and the seeds.
-
-    Raises:
-        ValueError: Nothing is searched, or something that cannot be searched.
-    """
+    """Sort overrides into what is searched, what is compared, and the seeds."""
     searched: dict[str, BaseDistribution] = {}
     compared: list[Override] = []
     seeds = ["seed=0"]
@@ -204,7 +195,7 @@ def _distribution(override: Override) -> "BaseDistribution":
         even = float(step) if step and not log else None
         return FloatDistribution(float(low), float(high), log=log, step=even)
     except ValueError as error:
-        raise ValueError(f"{override.input_line}: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{override.input_line}: {one_line(error)}") from error
 
 
 @contextmanager
@@ -212,9 +203,6 @@ def open_journal(path: Path) -> Iterator["JournalStorage"]:
     """Open the file in which Optuna keeps trials, for this process alone.
 
     So trials that it lists as running are those of a command that was stopped.
-
-    Raises:
-        ValueError: Another command is searching there.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend

@@ -27,15 +27,7 @@ from losslab.text import Console
 
 
 def train(given: argparse.Namespace) -> list[Run]:
-    """Run one configuration, or with ``-m`` a sweep; return the runs, finished or not.
-
-    Args:
-        given: The command, read by :func:`~losslab.experiment.hydra_private.flags`.
-
-    Raises:
-        ValueError: Something about one of the runs is wrong; nothing is written then.
-        LauncherError: Workers ended before their runs did.
-    """
+    """Run one configuration, or with ``-m`` a sweep; return the runs, finished or not."""
     check_flags(given)
     overrides = [quoted(text) for text in given.overrides]
     console = Console()
@@ -53,11 +45,7 @@ def train(given: argparse.Namespace) -> list[Run]:
 
 
 def forecast(given: argparse.Namespace) -> list[str]:
-    """Say what :func:`train` would do, a line each; nothing is written.
-
-    Raises:
-        ValueError: Something about one of the runs is wrong.
-    """
+    """Say what :func:`train` would do, a line each; nothing is written."""
     check_flags(given)
     overrides = [quoted(text) for text in given.overrides]
     with Composer(given.config_dir) as composer, only_reading() as absent:
@@ -79,11 +67,7 @@ def not_checked(absent: Collection[str]) -> list[str]:
 
 
 def train_one(composer: Composer, overrides: Sequence[str], *, console: Console) -> Run:
-    """Do one run unless it is finished; how it ended is in its run directory.
-
-    Raises:
-        ValueError: Something about it is wrong; nothing is written then.
-    """
+    """Do one run unless it is finished; how it ended is in its run directory."""
     only_with_m(composer.parse(overrides))
     config = composer.compose(overrides)
     command = command_for(overrides, flags=composer.flags)
@@ -98,11 +82,7 @@ def train_one(composer: Composer, overrides: Sequence[str], *, console: Console)
 
 
 def plan_sweep(composer: Composer, words: Sequence[str], *, console: Console) -> Sweep:
-    """Return the sweep that the words of a command describe; nothing is run.
-
-    Raises:
-        ValueError: Something about them is wrong.
-    """
+    """Return the sweep that the words of a command describe; nothing is run."""
     overrides = composer.parse(words)
     # An interval has no first value; who launches and searches does not depend on one.
     listed = [o for o in overrides if not o.is_sweep_override() or o.is_discrete_sweep()]

@@ -19,24 +19,3 @@ from losslab.tensorboard.summaries import (
     text,
 )
 from losslab.tensorboard.tags import is_shown
-
-__all__ = [
-    "INTERVAL",
-    "LAYOUT_TAGS",
-    "PALETTE",
-    "EventFile",
-    "RunWriter",
-    "histogram",
-    "histograms",
-    "image",
-    "is_shown",
-    "links",
-    "precision_recall",
-    "precision_recall_curves",
-    "read_events",
-    "run_layout",
-    "scalars",
-    "seeds_layout",
-    "text",
-    "with_data",
-]

@@ -24,11 +24,9 @@ def with_table(contents: Contents) -> Contents:
     """Return what the runs' event files hold for the table, with one experiment record for all.
 
     The columns are the loss, what varies but what the loss's name settles, and :data:`METRICS`. A
-    row is named by them, ``mse lr=0.03``, with its study where there are several, and with its
-    hash where that is not enough. Runs that losslab did not write stay as they are.
-
-    Args:
-        contents: Of each run, tag to serialized content.
+    row is named by them, ``mse lr=0.03``, with its study where there are several, and with its hash
+    where that is not enough. Runs that losslab did not write stay as they are. ``contents`` map a
+    run's tags to serialized content.
     """
     sessions = {
         run: metadata.parse_session_start_info_plugin_data(tags[metadata.SESSION_START_INFO_TAG])
@@ -69,29 +67,22 @@ def _columns(configurations: list[Values]) -> list[str]:
     def count(key: str, *, by: str | None = None) -> int:
         return len({(each.get(by or ""), repr(each.get(key))) for each in configurations})
 
-    losses = count("loss")
-    varied = [
-        key
-        for key in keys
-        if key == "loss"
-        or (count(key) > 1 and not (key.startswith("loss.") and count(key, by="loss") == losses))
-    ]
-    everywhere = [key for key in varied if all(key in each for each in configurations)]
-    rest = [key for key in varied if key not in everywhere]
-    return everywhere + rest
+    def shown(key: str) -> bool:
+        settled = key.startswith("loss.") and count(key, by="loss") == count("loss")
+        return key == "loss" or (count(key) > 1 and not settled)
+
+    everywhere = {key: all(key in each for each in configurations) for key in keys}
+    return sorted(filter(shown, keys), key=lambda key: not everywhere[key])
 
 
 def _names(groups: Mapping[str, Values], columns: Collection[str]) -> dict[str, str]:
     studies = {group.rpartition("/")[0] for group in groups}
     short: dict[str, str] = {}
     for group, values in groups.items():
-        words = [
-            str(values.get("loss") or group),
-            *(f"{column.rpartition('.')[2]}={_text(values[column])}" for column in columns
-              if column != "loss" and column in values),
-        ]  # fmt: skip
+        varied = [column for column in columns if column != "loss" and column in values]
+        words = [f"{column.rpartition('.')[2]}={_text(values[column])}" for column in varied]
         study = f"{group.rpartition('/')[0]}/" if len(studies) > 1 else ""
-        short[group] = study + " ".join(words)
+        short[group] = study + " ".join([str(values.get("loss") or group), *words])
     taken = list(short.values())
     return {
         group: name if taken.count(name) == 1 else f"{name} {group.rpartition('-')[2]}"

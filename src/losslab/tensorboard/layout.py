@@ -101,16 +101,9 @@ def _layout(
     categories: Mapping[str, Mapping[str, str]],
     recorded: Collection[str],
 ) -> "Summary.Value":
-    drawn = {
-        category: [draw(title, tag) for title, tag in charts.items() if tag in recorded]
-        for category, charts in categories.items()
-    }
-    layout = layout_pb2.Layout(
-        category=[
-            layout_pb2.Category(title=title, chart=charts)
-            for title, charts in drawn.items()
-            if charts
-        ]
-    )
-    about = metadata.create_summary_metadata()
-    return tensor(metadata.CONFIG_SUMMARY_TAG, layout.SerializeToString(), about)
+    drawn = []
+    for name, tags in categories.items():
+        charts = [draw(title, tag) for title, tag in tags.items() if tag in recorded]
+        drawn += [layout_pb2.Category(title=name, chart=charts)] * bool(charts)
+    content = layout_pb2.Layout(category=drawn).SerializeToString()
+    return tensor(metadata.CONFIG_SUMMARY_TAG, content, metadata.create_summary_metadata())

@@ -23,24 +23,17 @@ def links(
 ) -> dict[str, str]:
     """Return name to address: ``answer``, ``mechanisms``, ``images`` if there are any, ``table``.
 
-    Args:
-        address: Of TensorBoard, ending in a slash.
-        folder: TensorBoard's name of the folder of runs to show, such as ``best``.
-        recorded: Their tags.
-        several: Whether they are of several losses, each with a word of its own behind the folder.
-        runs: How many TensorBoard has. Of more than 500, Time Series shows none, and the answer is
-            on the page Scalars.
+    ``folder`` is TensorBoard's name of the runs to show, such as ``best``; ``recorded`` are their
+    tags; with ``several`` losses, each has its word behind the folder. Of more than 500 ``runs``
+    Time Series shows none, and the answer is on the page Scalars.
     """
     shown = f"^{_escape(folder)}/"
-    pinned = [next(filter(recorded.__contains__, tags), None) for tags in _PINNED]
-    tags = [tag for tag in pinned if tag]
+    first = (next((tag for tag in tags if tag in recorded), "") for tags in _PINNED)
+    tags = list(filter(None, first))
     if runs <= _MOST_RUNS:
         cards = [{"plugin": "scalars", "tag": tag} for tag in tags]
-        state = {
-            "pinnedCards": json.dumps(cards, separators=(",", ":")),
-            "runFilter": shown,
-            "smoothing": "0",
-        }
+        pinned = json.dumps(cards, separators=(",", ":"))
+        state = {"pinnedCards": pinned, "runFilter": shown, "smoothing": "0"}
         if several:
             state["runColorGroup"] = f"regex:{shown}([^ ]+)"
         answer = f"{address}?{_query(state)}#timeseries"

@@ -70,15 +70,11 @@ class RunWriter:
         data = HParamsPluginData(session_start_info=session)
         path = folder / f"events.out.tfevents.{start:.0f}.{socket.gethostname()}.{os.getpid()}"
         # Whole before it has its name, as a kill in between must leave the earlier one.
+        said = [text(f"about/{key}", told) for key, told in about(self._run).items()]
         with beside(path) as temporary:
             self._events = EventFile(temporary, wall_time=start)
-            self._events.add(
-                [
-                    _session(metadata.SESSION_START_INFO_TAG, data),
-                    *(text(f"about/{key}", said) for key, said in about(self._run).items()),
-                ],
-                wall_time=start,
-            )
+            started = _session(metadata.SESSION_START_INFO_TAG, data)
+            self._events.add([started, *said], wall_time=start)
             for record in records:
                 while kept and kept[0].step < record["examples"]:
                     self._events.write(kept.pop(0))
@@ -92,11 +88,8 @@ class RunWriter:
 
     def add_record(self, record: Mapping[str, Any]) -> None:
         """Write the tags of one record of ``metrics.jsonl`` as scalars over examples seen."""
-        tags = {
-            tag: value
-            for tag, value in record.items()
-            if "/" in tag and (self._all_tags or is_shown(tag))
-        }
+        shown = [tag for tag in record if "/" in tag and (self._all_tags or is_shown(tag))]
+        tags = {tag: record[tag] for tag in shown}
         self.add_shown(record, scalars(tags))
         if new := tags.keys() & set(LAYOUT_TAGS) - self._charted:
             # TensorBoard takes the last: a chart of what is never recorded would stay empty.
@@ -149,9 +142,8 @@ def _session(tag: str, data: HParamsPluginData) -> "Summary.Value":
 
 def _shown(path: Path, *, up_to: int) -> list[Event]:
     """Return the events of a file that show images and histograms, up to a place."""
-    return [
-        event
-        for event in read_events(path)
-        if event.step <= up_to
-        and any(value.HasField("image") or value.HasField("histo") for value in event.summary.value)
-    ]
+
+    def shows(event: Event) -> bool:
+        return any(v.HasField("image") or v.HasField("histo") for v in event.summary.value)
+
+    return [event for event in read_events(path) if event.step <= up_to and shows(event)]

@@ -39,10 +39,7 @@ def image(tag: str, png: bytes, width: int, height: int) -> "Summary.Value":
 def histograms(
     logits: FloatArray, labels: Counts, weights: Mapping[str, FloatArray]
 ) -> list["Summary.Value"]:
-    """Return histograms of a run's outputs and of its weights but those of one dimension.
-
-    Of finite logits ``(N, K)`` and labels ``(N,)`` of the validation part, and weights by name.
-    """
+    """Return histograms of finite logits ``(N, K)``, of p_true, and of weights by name."""
     p_true = np.exp(-nll(logits.astype(np.float64), labels, reduction="none"))
     values = {"logits/val": logits, "p_true/val": p_true}
     values |= {f"weights/{name}": value for name, value in weights.items() if value.ndim > 1}
@@ -58,17 +55,12 @@ def histograms(
 def histogram(tag: str, counts: Counts, edges: FloatArray) -> "Summary.Value":
     """Return a histogram from the counts ``(B,)`` between edges ``(B + 1,)``."""
     middles = (edges[1:] + edges[:-1]) / 2
+    # TensorBoard's reader shows neither sum; of the middles, as the values are gone.
+    sums = {"sum": (counts * middles).sum(), "sum_squares": (counts * middles**2).sum()}
     proto = HistogramProto(
-        min=edges[0],
-        max=edges[-1],
-        num=counts.sum(),
-        # TensorBoard's reader shows neither; of the middles, as the values are gone.
-        sum=(counts * middles).sum(),
-        sum_squares=(counts * middles**2).sum(),
-        # It takes the first bin to begin at the minimum.
-        bucket_limit=edges[1:],
-        bucket=counts,
-    )
+        min=edges[0], max=edges[-1], num=counts.sum(), bucket=counts, **sums,
+        bucket_limit=edges[1:],  # it takes the first bin to begin at the minimum
+    )  # fmt: skip
     return Summary.Value(tag=tag, histo=proto)
 
 
@@ -81,10 +73,7 @@ def text(tag: str, markdown: str) -> "Summary.Value":
 def precision_recall_curves(
     logits: FloatArray, labels: Counts, class_names: Sequence[str]
 ) -> list["Summary.Value"]:
-    """Return a precision-recall curve a class; of more than 20 classes one of all together.
-
-    Of finite logits ``(N, K)`` and labels ``(N,)`` of the test part.
-    """
+    """Return a precision-recall curve a class; of more than 20 classes one of all together."""
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     one_hot = np.eye(len(class_names), dtype=bool)[labels]

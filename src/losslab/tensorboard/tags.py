@@ -18,11 +18,7 @@ _SHOWN = {  # of the diagnostics that give many numbers; of others, such as a us
 
 
 def is_shown(tag: str) -> bool:
-    """Return whether TensorBoard shows a tag by default.
-
-    >>> [is_shown(f"why/margins/{name}") for name in ("margin", "logits/norm")]
-    [True, False]
-    """
+    """Return whether TensorBoard shows a tag by default."""
     part, _, name = tag.partition("/")
     if part == "why":
         diagnostic, _, key = name.partition("/")
