@@ -6,6 +6,7 @@ Each takes the sets of runs that it is about. A metric is ``<tag>`` or ``<tag>@<
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import sub, truediv
 from typing import Any
 
 import numpy as np
@@ -31,19 +32,22 @@ RESAMPLES = 2000
 
 
 def paired(runs: Runs, *, quantities: Mapping[str, Mapping[str, Any]]) -> Measurement:
-    """Measure ratios of two numbers, seed by seed.
+    """Measure numbers, and ratios or differences of two, seed by seed.
 
     Args:
         runs: The sets named below.
-        quantities: By name: ``what`` it is, ``left`` and ``over``, each a set of runs and a metric.
+        quantities: By name: ``what`` it is, ``left``, and ``over`` or ``minus`` or neither, each a
+            set of runs and a metric.
     """
     measured = {}
     for name, about in quantities.items():
-        (left, metric), (right, other) = about["left"], about["over"]
-        ratios = [
-            number(one, metric) / number(two, other) for one, two in pairs(runs[left], runs[right])
-        ]
-        measured[name] = over_seeds(ratios, about["what"])
+        values = [number(run, about["left"][1]) for run in runs[about["left"][0]]]
+        for how, combine in (("over", truediv), ("minus", sub)):
+            if how in about:
+                (left, metric), (right, other) = about["left"], about[how]
+                both = pairs(runs[left], runs[right])
+                values = [combine(number(a, metric), number(b, other)) for a, b in both]
+        measured[name] = over_seeds(values, about["what"])
     return Measurement(quantities=measured)
 
 
