@@ -186,7 +186,7 @@ def accuracy_by_value(findings: Findings) -> Figure:
     return _by_value(
         panels,
         x_label=plan.parameter_name,
-        y_label=f"{' or '.join(map(show.metric_name, plan.selects))} (%)",
+        y_label=f"{show.metric_name(plan.common_select)} (%)",
         note="; ".join(notes),
         columns=4 if plan.conditions else 3,
     )

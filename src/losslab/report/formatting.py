@@ -34,6 +34,7 @@ DIAGNOSTIC_NAMES: Mapping[str, str] = {
     "why/early_stopping/clean/best/accuracy": "best accuracy on clean validation labels",
     "why/early_stopping/clean/stopped/accuracy": "accuracy at the best epoch by clean labels",
     "why/early_stopping/held_out/accuracy": "accuracy on held-out images",
+    "why/early_stopping/noisy/accuracy": "accuracy on noisy validation labels",
     "why/early_stopping/noisy/best/accuracy": "best accuracy on noisy validation labels",
     "why/early_stopping/noisy/stopped/accuracy": "accuracy at the best epoch by noisy labels",
     "why/flipped_labels/clean_accuracy": "training accuracy on right labels",

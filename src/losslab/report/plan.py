@@ -244,9 +244,10 @@ class Plan:
         return (condition and condition.select) or self.select
 
     @property
-    def selects(self) -> tuple[str, ...]:
-        """The tags that choose, in the order of the arms, each once."""
-        return tuple(dict.fromkeys(map(self.select_of, self.arms)))
+    def common_select(self) -> str:
+        """The tag that chooses, or the validation accuracy for all where conditions differ."""
+        tags = set(map(self.select_of, self.arms))
+        return tags.pop() if len(tags) == 1 else "val/accuracy"
 
     def label(self, arm: str) -> str:
         """Return what people read for an arm, with its condition if it has one."""

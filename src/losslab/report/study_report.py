@@ -42,7 +42,7 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
             "as_table": lambda table: Table(tuple(table.columns), tuple(map(tuple, table.rows))),
             "proper_scores": _proper_scores(findings) if scores else None,
             "draws": f"{DRAWS:,}",
-            "select": " or ".join(map(show.metric_name, plan.selects)),
+            "select": show.metric_name(plan.common_select),
             "tuning": _tuning(findings, plan.arms) if tuned else None,
             **runs_and_machine(findings.census, findings.environment, figures),
         },
