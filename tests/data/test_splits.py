@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from losslab.data.splits import resolve_size, stratified_order, symmetric_noise
+from losslab.data.splits import NOISE_KINDS, noisy_labels, resolve_size, stratified_order
 from losslab.seeding import generator
 
 
@@ -30,10 +30,11 @@ def test_a_class_that_is_not_there_is_no_trouble():
     assert sorted(labels[order[:2]].tolist()) == [0, 3]
 
 
+@pytest.mark.parametrize("kind", NOISE_KINDS)
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.333, 0.99])
-def test_noise_changes_the_rounded_count_always_to_another_class(share):
+def test_noise_changes_the_rounded_count_always_to_another_class(share, kind):
     labels = torch.arange(301) % 7
-    noisy = symmetric_noise(labels, share=share, num_classes=7, generator=generator(0, "n"))
+    noisy = noisy_labels(labels, share=share, kind=kind, num_classes=7, generator=generator(0, "n"))
     assert int((noisy != labels).sum()) == round(share * 301)
     assert noisy.min() >= 0
     assert noisy.max() < 7
@@ -41,16 +42,30 @@ def test_noise_changes_the_rounded_count_always_to_another_class(share):
 
 def test_noise_is_uniform_over_the_other_classes():
     labels = torch.zeros(30_000, dtype=torch.int64)
-    noisy = symmetric_noise(labels, share=0.9, num_classes=4, generator=generator(0, "n"))
+    noisy = noisy_labels(
+        labels, share=0.9, kind="symmetric", num_classes=4, generator=generator(0, "n")
+    )
     counts = torch.bincount(noisy, minlength=4)
     assert counts[0] == 3000
     assert (counts[1:] - 9000).abs().max() < 5 * (27_000 * (1 / 3) * (2 / 3)) ** 0.5
 
 
-def test_less_noise_is_part_of_more_noise():
+def test_pairwise_noise_changes_the_same_examples_to_the_next_class():
+    labels = torch.arange(100) % 5
+    pair, other = (
+        noisy_labels(labels, share=0.4, kind=kind, num_classes=5, generator=generator(3, "n"))
+        for kind in ("pairwise", "symmetric")
+    )
+    changed = pair != labels
+    assert torch.equal(changed, other != labels)
+    assert torch.equal(pair[changed], (labels[changed] + 1) % 5)
+
+
+@pytest.mark.parametrize("kind", NOISE_KINDS)
+def test_less_noise_is_part_of_more_noise(kind):
     labels = torch.arange(100) % 5
     little, much = (
-        symmetric_noise(labels, share=share, num_classes=5, generator=generator(3, "n"))
+        noisy_labels(labels, share=share, kind=kind, num_classes=5, generator=generator(3, "n"))
         for share in (0.2, 0.6)
     )
     changed = little != labels

@@ -21,6 +21,10 @@ BAD_PLANS = [
     ({"reference": "hinge"}, "the plan names hinge; its arms are cross_entropy, mse, mse_softmax"),
     ({"select": "val/nll"}, "select='val/nll'; give an accuracy"),
     (
+        {"conditions": {"c": {"label": "c", "select": "val/nll"}}},
+        "select='val/nll'; give an accuracy",
+    ),
+    (
         claim(direction="more"),
         "claims.naive.direction='more'; input should be 'less', 'greater' or",
     ),

@@ -6,7 +6,7 @@ import pytest
 from losslab.report import load_runs, parse_plan, tuning_points
 from losslab.report import select as select_points
 from losslab.report.estimates import Sampler, compare, estimate, within_range
-from losslab.report.plan import PlannedRun, Side
+from losslab.report.plan import Condition, PlannedRun, Side
 from losslab.report.statistics import Noise, binomial_interval, interval_of, noise_of, t_interval
 from report.factory import run_name, tiny_plan, write_run, write_study
 
@@ -47,6 +47,18 @@ def test_of_equal_values_the_smallest_is_chosen(tmp_path):
     # The means are equal but for rounding: 0.1 + 0.2 and 0.15 + 0.15.
     plan = grid(tmp_path, {0.01: [0.0, 0.0], 0.1: [0.15, 0.15], 1.0: [0.1, 0.2]})
     assert select(plan, load_runs(tmp_path))["mse"].value == 0.1
+
+
+def test_a_condition_may_choose_by_a_tag_of_its_own(tmp_path):
+    plan = grid(tmp_path, {0.01: [0.7, 0.7], 0.1: [0.6, 0.6]})
+    best = "train/accuracy"  # not recorded here: nothing is chosen by it
+    conditions = {"own": Condition("own", select=best), "usual": Condition("usual")}
+    arms = {f"mse@{name}": replace(plan.arms["mse"], condition=name) for name in conditions}
+    tune = tuple(replace(run, arm=arm) for arm in arms for run in plan.tune)
+    under = replace(plan, arms=arms, conditions=conditions, tune=tune, reference="mse")
+    assert [under.select_of(arm) for arm in arms] == [best, "val/accuracy"]
+    found = select(under, load_runs(tmp_path))
+    assert {arm: choice.value for arm, choice in found.items()} == {"mse@usual": 0.01}
 
 
 def test_an_arm_with_a_missing_run_is_not_chosen(tmp_path):

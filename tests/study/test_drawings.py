@@ -1,13 +1,15 @@
 """Drawings of what runs recorded, from files written here with known numbers."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from omegaconf import DictConfig
 from scipy import stats
 
 from losslab.figures.panels import draw_drawings
 from losslab.recording import Run
-from losslab.study.drawings import line, over_training, reliability, surface
+from losslab.study.drawings import line, over_key, over_training, reliability, surface
 
 RELIABILITY = "why/calibration/reliability"
 
@@ -47,6 +49,25 @@ def test_over_training_is_the_mean_over_seeds_where_all_have_a_number(make_point
     assert (curve.x, curve.y, curve.loss) == ([0.0, 1.0], [2.5, 4.0], "mse")
     low, high = stats.t.interval(0.95, 1, loc=2.5, scale=stats.sem([1.0, 4.0]))
     assert (curve.low[0], curve.high[0]) == pytest.approx((low, high))
+
+
+def test_over_a_key_of_the_configuration(make_point, tmp_path):
+    def points(values, **loss):
+        made = [make_point(loss=loss.pop("named", "mse")) for _ in values]
+        for run, value in zip(made, values, strict=True):
+            run.files.summary.write_text(json.dumps({"why/x": value}))
+        return [replace(run, composed=DictConfig({"loss": loss})) for run in made]
+
+    runs = {"one": points([1.0, 3.0], m=1.0), "four": points([5.0, 5.0], m=4.0)}
+    panels = {"P": {"Squared": ["one", "four"], "Cross": ["without"]}}
+    measured = over_key(
+        runs | {"without": points([6.0, 8.0], named="cross_entropy")}, key="loss.m",
+        metric="why/x", panels=panels, name="x", title="X", x_label="M", y_label="x",
+    )  # fmt: skip
+    (panel,) = only_panels(measured, tmp_path)
+    squared, cross = panel.curves
+    assert (panel.title, squared.x, squared.y) == ("P", [1.0, 4.0], [2.0, 5.0])
+    assert (cross.x, cross.y, cross.loss) == ([1.0, 4.0], [7.0, 7.0], "cross_entropy")
 
 
 def test_only_the_first_of_a_loss_has_its_colour(make_point, tmp_path):

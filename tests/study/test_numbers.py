@@ -21,6 +21,19 @@ def predict(monkeypatch):
     monkeypatch.setattr(numbers, "predictions", answers)
 
 
+def test_paired_measures_numbers_ratios_and_differences(monkeypatch, tmp_path):
+    values = {"a": [2.0, 6.0], "b": [1.0, 2.0]}
+    runs = {name: [Run(root=tmp_path, group=name, seed=s) for s in (0, 1)] for name in values}
+    monkeypatch.setattr(numbers, "number", lambda run, metric: values[run.group][run.seed])
+    left, right = {"left": ["a", "m"]}, ["b", "n"]
+    about = {"alone": left, "ratio": left | {"over": right}, "difference": left | {"minus": right}}
+    quantities = {name: each | {"what": name} for name, each in about.items()}
+    found = numbers.paired(runs, quantities=quantities).quantities
+    assert {name: q.value for name, q in found.items()} == {
+        "alone": 4.0, "ratio": 2.5, "difference": 2.5
+    }  # fmt: skip
+
+
 def test_disagreement_leaves_out_one_run_at_a_time(predict):
     classes = np.random.default_rng(0).integers(3, size=(5, 6))
 

@@ -74,15 +74,15 @@ def test_what_names_nothing_is_found_before_the_first_run(losslab, wrong):
 @pytest.mark.parametrize(
     ("metric", "says"),
     [
-        ("val/acuracy", ("claim turns: no run", "'val/acuracy'", "did you mean 'val/accuracy'")),
+        ("val/acuracy", ("claim adam: no run", "'val/acuracy'", "did you mean 'val/accuracy'")),
         ("test/accuracy@fal", ("'test/accuracy@fal'", "did you mean 'fall'")),
-        ("why/marginss/margin", ("claim turns", "did you mean 'why/margins/margin'")),
-        ("why/landscape/line/rise", ("claim turns", "add the diagnostic")),
+        ("why/marginss/margin", ("claim adam", "did you mean 'why/margins/margin'")),
+        ("why/landscape/line/rise", ("claim adam", "add the diagnostic")),
     ],
 )
 def test_a_metric_that_no_run_can_record(losslab, metric, says):
-    tiny = ("data=synthetic", "model.width=2", f"study.claims.turns.metric={metric}")
-    check(losslab, ("study", "label_noise", *tiny), says)
+    tiny = ("data=synthetic", "model.width=2", f"study.claims.adam.metric={metric}")
+    check(losslab, ("study", "gradient_scale", *tiny), says)
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD_PARTS)

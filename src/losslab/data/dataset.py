@@ -12,7 +12,13 @@ from losslab.data.composition import check_digits, composed_names, side_by_side
 from losslab.data.named import or_named
 from losslab.data.parts import Dataset, Part
 from losslab.data.source import EXAMPLE, Source
-from losslab.data.splits import check_size, resolve_size, stratified_order, symmetric_noise
+from losslab.data.splits import (
+    check_noise,
+    check_size,
+    noisy_labels,
+    resolve_size,
+    stratified_order,
+)
 from losslab.seeding import generator
 
 Images = tuple[Tensor, Tensor]
@@ -30,6 +36,7 @@ def load(
     num_classes: int | None = None,
     digits: int = 1,
     label_noise: float = 0.0,
+    noise_kind: str = "symmetric",
     augmentation: Augmentation | None = None,
     **arguments: Any,
 ) -> Dataset:
@@ -59,6 +66,7 @@ def load(
         "num_classes": num_classes,
         "digits": digits,
         "label_noise": label_noise,
+        "noise_kind": noise_kind,
         "augmentation": augmentation,
     }
     _check(**options)
@@ -80,6 +88,7 @@ def build(
     num_classes: int | None = None,
     digits: int = 1,
     label_noise: float = 0.0,
+    noise_kind: str = "symmetric",
     augmentation: Augmentation | None = None,
     name: str | None = None,
 ) -> Dataset:
@@ -88,8 +97,9 @@ def build(
     In this order: only the first ``num_classes`` classes are kept (in the test part, too); a
     stratified validation part is carved from the official training part; of what is left, a
     stratified subset of ``train_size`` is kept, a smaller one being the beginning of a larger
-    one; ``round(label_noise * N)`` of its labels are replaced by another class, drawn uniformly.
-    Validation and test labels stay clean. Each step draws from its own stream of ``split_seed``.
+    one; ``round(label_noise * N)`` of its labels are replaced by another class, drawn uniformly or
+    the next one (``noise_kind``). Validation and test labels stay clean. Each step draws from its
+    own stream of ``split_seed``.
 
     With D = ``digits`` above 1, each part then becomes rows of D of its own images, so that no
     image of validation or test is in a training row. A row's class is the sequence of its images'
@@ -108,6 +118,7 @@ def build(
         num_classes: From 2 up to what the source has; ``None`` for all.
         digits: Images side by side; 1 leaves them as they are.
         label_noise: In ``[0, 1)``.
+        noise_kind: ``symmetric`` or ``pairwise``; it is typed ``+data.noise_kind=pairwise``.
         augmentation: For the training batches; with ``digits`` above 1 it must not mirror.
         name: Of the result; ``None`` for the source's name.
 
@@ -124,7 +135,9 @@ def build(
     >>> pairs.num_classes, pairs.input_shape, len(pairs.train.labels)
     (16, (1, 16, 32), 320)
     """
-    _check(val_size, split_seed, train_size, num_classes, digits, label_noise, augmentation)
+    _check(
+        val_size, split_seed, train_size, num_classes, digits, label_noise, noise_kind, augmentation
+    )
     kept = source.num_classes if num_classes is None else num_classes
     if kept > source.num_classes:
         raise ValueError(
@@ -143,7 +156,9 @@ def build(
         train = train[0][:num_train], train[1][:num_train]
     train_images, clean = train
     noise, count = generator(split_seed, "label_noise"), len(class_names)
-    labels = symmetric_noise(clean, share=label_noise, num_classes=count, generator=noise)
+    labels = noisy_labels(
+        clean, share=label_noise, kind=noise_kind, num_classes=count, generator=noise
+    )
     mean, std = _channel_statistics(train_images)
     channels, height, width = train_images.shape[1:]
     return Dataset(
@@ -189,6 +204,7 @@ def _check(
     num_classes: int | None,
     digits: int,
     label_noise: float,
+    noise_kind: str,
     augmentation: Augmentation | None,
 ) -> None:
     # The values come from a command line, where any of them may be a word.
@@ -200,8 +216,7 @@ def _check(
     if num_classes is not None and (type(num_classes) is not int or num_classes < 2):
         rule = "give a whole number from 2 up, or null for all"
         raise ValueError(f"num_classes={num_classes}; {rule}")
-    if type(label_noise) not in (int, float) or not 0.0 <= label_noise < 1.0:
-        raise ValueError(f"label_noise={label_noise}; give a share in [0, 1)")
+    check_noise(label_noise, noise_kind)
     if augmentation is not None and not hasattr(augmentation, "draw"):
         rule = (
             "give null for none, or a node with a _target_ such as that of conf/data/cifar10.yaml"

@@ -8,6 +8,9 @@ from losslab import seeding
 # A test part must never change, or results of different days could not be compared.
 _TEST_SEED = 5000
 
+NOISE_KINDS = ("symmetric", "pairwise")
+"""How the wrong class is drawn, see :func:`noisy_labels`."""
+
 
 def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     """Return a random order of all examples in which every prefix is stratified.
@@ -79,21 +82,39 @@ def check_size(size: int | float, *, name: str) -> None:
         raise ValueError(f"{name}={size} is not a size; {rule}")
 
 
-def symmetric_noise(
-    labels: Tensor, *, share: float, num_classes: int, generator: torch.Generator
+def noisy_labels(
+    labels: Tensor, *, share: float, kind: str, num_classes: int, generator: torch.Generator
 ) -> Tensor:
-    """Replace a share of the labels by a different class, drawn uniformly from the K - 1 others.
+    """Replace a share of the labels by a different class; exactly ``round(share * N)`` change.
 
-    Exactly ``round(share * N)`` labels change. With the same generator a smaller share changes a
-    subset of what a larger one changes, to the same classes.
+    With the same generator a smaller share changes a subset of what a larger one changes, to the
+    same classes, and either kind changes the same ones.
 
-    >>> noisy = symmetric_noise(torch.zeros(10, dtype=torch.int64), share=0.4, num_classes=3,
-    ...                         generator=torch.Generator().manual_seed(0))
-    >>> int((noisy != 0).sum())
-    4
+    Args:
+        labels: ``(N,)`` int64.
+        share: In ``[0, 1)``.
+        kind: ``symmetric`` draws the other class uniformly from the K - 1; ``pairwise`` takes the
+            next one, (y + 1) mod K, as where people confuse a class with one other.
+        num_classes: K.
+        generator: Of what is drawn.
+
+    >>> wrong = {kind: noisy_labels(torch.zeros(10, dtype=torch.int64), share=0.4, kind=kind,
+    ...          num_classes=3, generator=torch.Generator().manual_seed(0)) for kind in NOISE_KINDS}
+    >>> [sorted(set(labels.tolist())) for labels in wrong.values()]
+    [[0, 1, 2], [0, 1]]
     """
     order = torch.randperm(len(labels), generator=generator)
     offset = torch.randint(1, num_classes, labels.shape, generator=generator)
+    if kind == "pairwise":
+        offset = torch.ones_like(labels)
     changed = torch.zeros(len(labels), dtype=torch.bool)
     changed[order[: round(share * len(labels))]] = True
     return torch.where(changed, (labels + offset) % num_classes, labels)
+
+
+def check_noise(share: float, kind: str, *, name: str = "label_noise") -> None:
+    """Raise ``ValueError`` for a share outside ``[0, 1)`` or an unknown kind."""
+    if type(share) not in (int, float) or not 0.0 <= share < 1.0:
+        raise ValueError(f"{name}={share}; give a share in [0, 1)")
+    if kind not in NOISE_KINDS:
+        raise ValueError(f"noise_kind={kind}; give one of {', '.join(NOISE_KINDS)}")

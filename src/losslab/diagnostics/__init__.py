@@ -5,7 +5,9 @@ plain numbers under ``why/<diagnostic>/...``. None changes what is trained.
 """
 
 from losslab.diagnostics.calibration import Calibration
+from losslab.diagnostics.early_stopping import EarlyStopping
 from losslab.diagnostics.geometry import Geometry
+from losslab.diagnostics.kernel_alignment import KernelAlignment
 from losslab.diagnostics.landscape import Landscape
 from losslab.diagnostics.layers import Layers
 from losslab.diagnostics.logit_curvature import LogitCurvature, differentiate_twice, logit_hessian
@@ -21,8 +23,10 @@ __all__ = [
     "Calibration",
     "Diagnostic",
     "DiagnosticRunner",
+    "EarlyStopping",
     "FlippedLabels",
     "Geometry",
+    "KernelAlignment",
     "Landscape",
     "Layers",
     "LogitCurvature",

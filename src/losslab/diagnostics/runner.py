@@ -56,7 +56,12 @@ class DiagnosticRunner:
             self.path = state.get("path")
 
     def after_epoch(
-        self, epochs_done: int, recorded: Scalars, epoch: TrainingEpoch | None, last: bool
+        self,
+        epochs_done: int,
+        recorded: Scalars,
+        epoch: TrainingEpoch | None,
+        last: bool,
+        val: Predictions | None = None,
     ) -> Finding:
         """Return the findings of the diagnostics that are due; after the last epoch, of all."""
         if self.path is not None:
@@ -71,7 +76,7 @@ class DiagnosticRunner:
             for name, diagnostic in self.diagnostics.items()
             if diagnostic.every is not None and (last or epochs_done % diagnostic.every == 0)
         ]
-        return self._measure(due, recorded=recorded, epoch=epoch)
+        return self._measure(due, recorded=recorded, epoch=epoch, val=val)
 
     def after_training(self, recorded: Scalars, *, val: Predictions, test: Predictions) -> Finding:
         """Return the findings of the diagnostics that measure once, after training."""

@@ -2,13 +2,14 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from losslab.losses import MAP
 from losslab.types import Batch, Finding, Predictions, Scalars, TrainingEpoch
@@ -31,8 +32,8 @@ class View:
         initial: The weights before the first step, by name.
         recorded: The run's latest numbers, by tag.
         epoch: The epoch's training batches; ``None`` before the first step.
-        val: Predictions of the validation part, only at the end of the run.
-        test: Likewise of the test part.
+        val: Predictions of the validation part.
+        test: Likewise of the test part, only at the end of the run.
         path: All weights as vectors ``(D,)`` on the CPU by epoch, thinned out, the present ones
             last; only for a diagnostic that ``follows_path``.
     """
@@ -50,12 +51,15 @@ class View:
     @cached_property
     def _graph(self) -> tuple[Tensor, Tensor | None]:
         """Logits ``(P, K)`` with their graph and the features ``(P, D)``, on the device."""
+        return self._through(self.model)
+
+    def _through(self, forward: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor | None]:
         last_layer = getattr(self.model, "output", None)
         if not isinstance(last_layer, nn.Module):  # a custom model may have none
-            return self.model(self.probe.images), None
+            return forward(self.probe.images), None
         inputs: list[Tensor] = []
         with last_layer.register_forward_pre_hook(lambda _, given: inputs.extend(given[:1])):
-            logits = self.model(self.probe.images)
+            logits = forward(self.probe.images)
         # It may be unused, or be given something other than one vector for each example.
         found = [x for x in inputs[:1] if x.shape[:1] == logits.shape[:1]]
         return logits, found[0].detach().flatten(1) if found else None
@@ -80,6 +84,15 @@ class View:
         """``(P, D)`` float64 on the CPU, the input of the model's ``.output``, if it uses one."""
         features = self._graph[1]
         return None if features is None else features.cpu().double()
+
+    @cached_property
+    def initial_features(self) -> Tensor | None:
+        """The :attr:`features` under the weights before the first step."""
+        with torch.no_grad():
+            found = self._through(
+                lambda images: functional_call(self.model, dict(self.initial), (images,))
+            )[1]
+        return None if found is None else found.cpu().double()
 
     @cached_property
     def probabilities(self) -> Tensor:

@@ -112,14 +112,14 @@ def dry_run(parts: "Parts") -> frozenset[str]:
                 why = "changes in training and is not saved, so a resumed run would differ"
                 raise ValueError(f"{name} {why}; register the buffer with persistent=True")
         val, test = validate("val"), validate("test")
+        seen = Predictions(val.logits, val.labels)
         trained = Predictions(logits, batch.labels)
         recorded |= step_scalars | _tagged("train", ClassificationSums.of(*trained))
         epoch = TrainingEpoch(trained, batch.labels, batch_size=len(logits), first_step=0)
-        ends = {"val": Predictions(val.logits, val.labels)}
-        ends["test"] = Predictions(test.logits, test.labels)
+        ends = {"val": seen, "test": Predictions(test.logits, test.labels)}
         found = {"time/examples_per_s"}.union(
-            diagnostic_runner.after_epoch(0, recorded, None, False).scalars,
-            diagnostic_runner.after_epoch(1, recorded, epoch, True).scalars,
+            diagnostic_runner.after_epoch(0, recorded, None, False, seen).scalars,
+            diagnostic_runner.after_epoch(1, recorded, epoch, True, seen).scalars,
             diagnostic_runner.after_training(recorded, **ends).scalars,
         )
         if parts.trainer.engine == "stacked":

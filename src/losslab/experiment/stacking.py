@@ -16,7 +16,7 @@ _EACH_ITS_OWN = {
     *("name", "output_dir", "force"),
 }
 _EACH_ITS_OWN_BELOW = {
-    "data": ("label_noise",),
+    "data": ("label_noise", "noise_kind"),
     "model": ("output_scale", "output_bias"),
     "trainer": ("log_every", "checkpoint_every", "pictures_every", "histograms_every", "all_tags"),
 }

@@ -309,7 +309,7 @@ class Retuning:
         self._grid = pd.DataFrame(plan.tune, columns=["arm", "value", "seed", "run", "rate"])
         self.chosen: dict[str, FloatArray] = {}  # arm to ``(DRAWS,)`` values
         for arm in plan.chosen:
-            table = self._table(arm, plan.select).reindex(columns=seeds)
+            table = self._table(arm, plan.select_of(arm)).reindex(columns=seeds)
             scores = np.nan_to_num(table.to_numpy(np.float64), nan=-np.inf)
             if len(table):
                 means = scores[:, draws].mean(axis=2).round(12)
@@ -352,13 +352,14 @@ def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
     points = []
     for (arm, value), planned in grid.groupby(["arm", "value"])["run"]:
         found = [finished[name] for name in planned if name in finished]
-        finals = pd.Series([number(run, plan.select) for run in found], dtype=np.float64)
+        tag = plan.select_of(str(arm))
+        finals = pd.Series([number(run, tag) for run in found], dtype=np.float64)
         known = finals.dropna().to_numpy()
         mean = float(known.mean()) if len(known) else None
         score = mean if mean is not None and len(known) == len(found) else -math.inf
         point = TuningPoint(
             arm=str(arm), value=float(value), planned=len(planned), n=len(found), mean=mean,
-            interval=within_range(t_interval(known), plan.select),
+            interval=within_range(t_interval(known), tag),
             diverged=sum(run.status == "diverged" for run in found),
             score=score if len(found) == len(planned) else None,
         )  # fmt: skip

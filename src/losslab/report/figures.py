@@ -184,7 +184,7 @@ def accuracy_by_value(findings: Findings) -> Figure:
     notes += ["bars: 95% interval"] if seeds >= _SEEDS_FOR_BARS else []
     if not plan.conditions:
         notes.append(f"grey, dashed: {plan.reference_label} and its choice")
-    y_label, columns = f"{show.metric_name(plan.select)} (%)", 4 if plan.conditions else 3
+    y_label, columns = f"{show.metric_name(plan.common_select)} (%)", 4 if plan.conditions else 3
     labels = {"x_label": plan.parameter_name, "y_label": y_label, "note": "; ".join(notes)}
     return _by_value(panels, columns=columns, **labels)
 

@@ -39,6 +39,7 @@ class Condition(Strict):
     # on the axis; ``None`` where conditions have no order but that of the plan
     position: float | None = None
     choices: Mapping[str, str] | None = None  # of a universe: the level of each choice
+    select: str = ""  # the tag that chooses values under it; empty for the plan's
 
 
 @dataclass(frozen=True)
@@ -195,9 +196,12 @@ class Plan:
             for name in ("reference", "parameter", "values"):
                 if not getattr(self, name):
                     yield f"the plan has no {name!r}; run the study again"
-            if not self.select.endswith("/accuracy"):
+            own = [about.select for about in self.conditions.values() if about.select]
+            for select in (
+                select for select in (self.select, *own) if not select.endswith("/accuracy")
+            ):
                 # The highest is chosen: right for accuracies, silently wrong for a loss.
-                yield f"select={self.select!r}; give an accuracy, such as val/accuracy"
+                yield f"select={select!r}; give an accuracy, such as val/accuracy"
         if unknown := sorted(set(named) - set(self.arms)):
             names = f"{', '.join(unknown)}{nearest(unknown[0], self.arms)}"
             yield f"the plan names {names}; its arms are {', '.join(self.arms)}"
@@ -232,6 +236,17 @@ class Plan:
     def reference_of(self, arm: str) -> str:
         """Return the arm that is the reference under the same condition."""
         return in_condition(self.reference, self.arms[arm].condition)
+
+    def select_of(self, arm: str) -> str:
+        """Return the tag by whose mean over the tuning seeds an arm's value is chosen."""
+        condition = self.conditions.get(self.arms[arm].condition)
+        return (condition and condition.select) or self.select
+
+    @property
+    def common_select(self) -> str:
+        """The tag that chooses, or the validation accuracy for all where conditions differ."""
+        tags = set(map(self.select_of, self.arms))
+        return tags.pop() if len(tags) == 1 else "val/accuracy"
 
     def label(self, arm: str) -> str:
         """Return what people read for an arm, with its condition if it has one."""

@@ -22,7 +22,11 @@ def study_data(findings: Findings) -> dict[str, Any]:
         **{key: getattr(plan, key) for key in ("reference", "parameter", "select")},
         "probabilities": "softmax of the network's outputs for every loss",
         "axis": plan.axis or None,
-        "conditions": {name: asdict(about) for name, about in plan.conditions.items()} or None,
+        "conditions": {
+            name: {key: value for key, value in asdict(about).items() if value != ""}
+            for name, about in plan.conditions.items()
+        }
+        or None,
         "gaps": {arm: asdict(gap) for arm, gap in findings.gaps.items()} or None,
         "arms": {name: _arm(findings, name) for name in plan.arms},
     }

@@ -43,7 +43,7 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
             "as_table": lambda table: Table(tuple(table.columns), tuple(map(tuple, table.rows))),
             "proper_scores": _proper_scores(findings) if scores else None,
             "draws": f"{DRAWS:,}",
-            "select": show.metric_name(plan.select),
+            "select": show.metric_name(plan.common_select),
             "tuning": _tuning(findings, plan.arms) if tuned else None,
             **runs_and_machine(findings.census, findings.environment, figures),
         },

@@ -15,7 +15,7 @@ from losslab.figures import Curve, Drawing, Field, Panel
 from losslab.metrics import ECE_BINS
 from losslab.recording import Run, read_records
 from losslab.report.measurement import Measurement
-from losslab.study.measure import Runs, curve_over_seeds, record
+from losslab.study.measure import Runs, curve_over_seeds, number, record, value_of
 
 FEWEST = 20
 """The fewest examples in a bin of a reliability diagram; below, accuracy is too uncertain."""
@@ -51,6 +51,48 @@ def over_training(
             curves.append(curve_over_seeds(x=epochs, values=values, **shown, **look))
     panel = Panel(title=title, x_label="epoch", y_label=y_label, curves=curves, y_log=logarithmic)
     return _drawing(name, title, [panel])
+
+
+def over_key(
+    runs: Runs,
+    *,
+    key: str,
+    metric: str,
+    panels: Mapping[str, Mapping[str, Sequence[str]]],
+    name: str,
+    title: str,
+    x_label: str,
+    y_label: str,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Measurement:
+    """Draw a metric over a key of the configuration: the mean over seeds, with 95% intervals.
+
+    Args:
+        runs: The sets named below.
+        key: Of a positive number. A set whose runs lack it is drawn as a level line.
+        metric: Of each run.
+        panels: By title, the curves by label, each with its sets.
+        name: Of the figure's file.
+        title: Its caption.
+        x_label: Of the key; the axis is logarithmic.
+        y_label: Of the metric.
+        bounds: That the metric cannot leave.
+    """
+    drawn = []
+    places = {each: value_of(members[0], key) for each, members in runs.items()}
+    known = [place for place in places.values() if place is not None]
+    for heading, lines in panels.items():
+        curves = []
+        looks = _looks({label: runs[sets[0]] for label, sets in lines.items()}, None)
+        for (look, _), sets in zip(looks, lines.values(), strict=True):
+            level = places[sets[0]] is None
+            x = [min(known), max(known)] if level else [places[each] for each in sets]
+            values = [[number(run, metric) for run in runs[each]] for each in sets]
+            rows = np.array(values * 2 if level else values).T
+            curves.append(curve_over_seeds(x=x, values=rows, bounds=bounds, **look))
+        axes: dict[str, Any] = {"x_label": x_label, "y_label": y_label, "x_log": True}
+        drawn.append(Panel(title=heading, curves=curves, **axes))
+    return _drawing(name, title, drawn)
 
 
 def reliability(runs: Runs, *, name: str = "reliability", labels: Labels = None) -> Measurement:

@@ -6,6 +6,7 @@ Each takes the sets of runs that it is about. A metric is ``<tag>`` or ``<tag>@<
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import sub, truediv
 from typing import Any
 
 import numpy as np
@@ -33,16 +34,20 @@ Labels = Mapping[str, str] | None
 
 
 def paired(runs: Runs, *, quantities: Mapping[str, Mapping[str, Any]]) -> Measurement:
-    """Measure ratios of two numbers, seed by seed.
+    """Measure numbers, and ratios or differences of two, seed by seed.
 
-    ``quantities`` have by name ``what`` they are, ``left`` and ``over``, each a set and a metric.
+    ``quantities`` have by name ``what`` they are, ``left``, and ``over`` or ``minus`` or neither,
+    each a set and a metric.
     """
     measured = {}
     for name, about in quantities.items():
-        (left, metric), (right, other) = about["left"], about["over"]
-        both = pairs(runs[left], runs[right])
-        ratios = [number(one, metric) / number(two, other) for one, two in both]
-        measured[name] = over_seeds(ratios, about["what"])
+        values = [number(run, about["left"][1]) for run in runs[about["left"][0]]]
+        for how, combine in (("over", truediv), ("minus", sub)):
+            if how in about:
+                (left, metric), (right, other) = about["left"], about[how]
+                both = pairs(runs[left], runs[right])
+                values = [combine(number(a, metric), number(b, other)) for a, b in both]
+        measured[name] = over_seeds(values, about["what"])
     return Measurement(quantities=measured)
 
 

@@ -64,6 +64,7 @@ class ConditionSpec(Strict):
     # a grid for all arms, or one an arm
     values: list[float] | dict[str, list[float]] = field(default_factory=list)
     choices: dict[str, str] | None = None  # of a universe: the level of each choice
+    select: str = ""  # the tag that chooses under it; the study's if not given
 
     def overrides_of(self, arm: str) -> list[str]:
         """Return the overrides that make it for an arm."""
@@ -244,7 +245,8 @@ class Study:
                 for name, cell in cells.items()
             },
             conditions={
-                n: Condition(c.label, c.position, c.choices) for n, c in self.conditions.items()
+                name: Condition(about.label, about.position, about.choices, about.select)
+                for name, about in self.conditions.items()
             },
             choices=self.choices,
             values=tuple(sorted({value for cell in cells.values() for value in cell.values})),
@@ -335,6 +337,8 @@ class Study:
         known += [f"{c}:{of}" for c in cells for of in (*plan.rates, "grid") if of != "own"]
         metrics = [(f"claim {claim.id}", claim.metric) for claim in self.claims if claim.metric]
         metrics += [("study.select", self.select)] * bool(self.arms)
+        given = [(f"study.conditions.{n}.select", u.select) for n, u in self.conditions.items()]
+        metrics += [each for each in given if each[1]]
         for name, node in self.measures.items():
             of_sets, of_metrics = _named(node)
             metrics += [(f"study.measures.{name}", metric) for metric in of_metrics]
@@ -443,7 +447,11 @@ def _named(node: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         return [], []
     about = [node, *node.get("quantities", {}).values()]
     given = [(key, value) for each in about for key, value in each.items()]
-    pairs = [value for key, value in given if key in ("left", "over") and isinstance(value, list)]
+    pairs = [
+        value
+        for key, value in given
+        if key in ("left", "over", "minus") and isinstance(value, list)
+    ]
     sets = [value for key, value in given if key in ("from", "to", "whole")]
     sets += [value for key, value in given if key == "over" and isinstance(value, str)]
     metrics = [value for key, value in given if key in ("tag", "metric")]

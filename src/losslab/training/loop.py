@@ -28,8 +28,9 @@ logger = logging.getLogger("losslab")
 # at which a run is found to have diverged is part of its result; the cadence of logging is not.
 STEPS_BETWEEN_DIVERGENCE_CHECKS = 50
 
-Diagnose = Callable[[int, Scalars, TrainingEpoch | None, bool], Finding]
-"""From epochs done, latest numbers, the epoch's batches and whether it was the last one."""
+Diagnose = Callable[[int, Scalars, TrainingEpoch | None, bool, Predictions | None], Finding]
+"""From epochs done, latest numbers, the epoch's batches, whether it was the last one, and what the
+model says of the validation part."""
 
 Draw = Callable[[int, Evaluation, Curves, bool], list[Any]]
 """From epochs done, the validation part's evaluation, the diagnostics' curves and whether it was
@@ -200,7 +201,8 @@ class Loop:
             scalars = scalars | _tagged("val", self.validation.sums)
         if self.diagnose is not None:
             epoch = None if trained is None else self._training_epoch(trained)
-            finding = self.diagnose(done, self.scalars | scalars, epoch, self._is_over())
+            seen = self.validation and Predictions(self.validation.logits, self.validation.labels)
+            finding = self.diagnose(done, self.scalars | scalars, epoch, self._is_over(), seen)
         if self.draw is not None and self.validation is not None:
             shown = self.draw(done, self.validation, finding.curves, self._is_over())
         self.record(scalars | finding.scalars, curves=finding.curves, shown=shown, **speed)
