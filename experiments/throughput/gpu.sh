@@ -8,6 +8,8 @@
 #
 #   OUT=/some/folder bash experiments/throughput/gpu.sh        # PYTHON=... for another Python
 #   STEPS="tests cifar10" ...                        # some of: tests engines study precision cifar10
+#   STEPS=evidence ...      # the studies that are planned for a GPU; results.tar.gz has their folders
+#   STEPS=evidence STUDIES="memorisation feature_movement" ...
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
@@ -31,7 +33,7 @@ study() {
     timeout "$limit" "$python" -m losslab study "${name%%/*}" output_dir="$out/study" "$@" > "$out/${name##*/}.txt" 2>&1
     code=$?
     mkdir -p "$out/${name##*/}"
-    cp "$out/study/${name##*/}"/{report.md,results.json,evidence.json} "$out/${name##*/}" 2> /dev/null
+    cp -r "$out/study/${name##*/}"/{report.md,results.json,evidence.json,figures} "$out/${name##*/}" 2> /dev/null
     echo "${name##*/}: exit code $code after $(echo "$(date +%s.%N) - $started" | bc) s" >> "$out/studies.txt"
     rm -rf "$out/study" # its runs are many small files
 }
@@ -66,6 +68,15 @@ if wanted cifar10 && [ -f "$archive" ]; then
     rm -rf "$out/jpeg"
 elif wanted cifar10; then
     echo "cifar10_fast_quick: skipped, as $archive is not there" >> "$out/studies.txt"
+fi
+
+if wanted evidence; then
+    for one in ${STUDIES:-memorisation feature_movement every_loss number_of_classes budget datasets}; do
+        words=()
+        grep -qs "^full:" "conf/study/$one.yaml" "experiments/$one/study/$one.yaml" && words=(study.size=full)
+        study "$one${words:+/${one}_full}" 150 "${words[@]}"
+    done
+    tar -czf "$out/results.tar.gz" -C "$out" $(cd "$out" && ls -d */ | grep -v cache)
 fi
 rm -rf "$out/cache"
 
