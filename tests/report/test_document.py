@@ -14,6 +14,7 @@ from losslab.report.document import (
     to_markdown,
 )
 from losslab.report.findings import take_census
+from losslab.report.study_report import sentence
 
 TABLE = Table(("name", "n"), (("a|b", "1"),))
 
@@ -77,3 +78,31 @@ def test_markdown_has_everything():
     assert "](figures/accuracy_by_value.png)\n\n*Test accuracy against" in text
     assert "Each row is one configuration, sorted by validation accuracy." in text
     assert text.endswith(f"| torch | 2.15 |\n\n{GENERATED}\n")
+
+
+def results_of(arms, conditions=None):
+    """Return the part of results.json that the answer is made of: an arm's gap is its number."""
+    named = {f"{arm}@{where}" if where else arm for arm in arms for where in conditions or [""]}
+    gaps = {name: {"difference": float(name.split("@")[0])} for name in named if name[0] != "0"}
+    labels = {name: {"label": name} for name in named}
+    return {
+        "arms": labels,
+        "gaps": gaps,
+        "conditions": conditions or {},
+        "reference": "0",
+        "axis": "",
+    }
+
+
+def test_the_answer_is_that_of_the_largest_position_whatever_the_order_of_keys():
+    about = {where: {"position": place, "label": where} for where, place in (("b", 9), ("c", 0.5))}
+    assert "1@b" in sentence(results_of("01", about))
+
+
+def test_an_answer_of_many_arms_names_the_outermost():
+    told = sentence(results_of("0123456789"))
+    assert "three most ahead and behind" in told
+    assert [told.index(f" {arm} ") for arm in "987321"] == sorted(
+        told.index(f" {arm} ") for arm in "987321"
+    )
+    assert not any(f" {arm} " in told for arm in "456")

@@ -17,6 +17,7 @@ from losslab.report.universes import by_mean
 EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
 _RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
 _PREDICTED: dict[str | None, str] = {"less": "< −", "greater": "> +", "equal": "within ±"}
+_MOST_TOLD = 8  # arms in the sentence
 
 
 def study_document(findings: Findings, figures: Collection[str] = ()) -> Document:
@@ -90,22 +91,28 @@ def sentence(results: Mapping[str, Any]) -> str:
             f"point of test accuracy in {counts['ahead']}, level within one in {counts['level']} "
             f"and behind in {counts['behind']}."
         )
-    last = list(conditions)[-1] if conditions else ""
+    # results.json has its keys in the order of the alphabet.
+    place = {name: about.get("position") or 0.0 for name, about in conditions.items()}
+    last = max(reversed(place), key=place.__getitem__, default="")
     under = f", {conditions[last]['label']}" if last else ""
+    here = [(name, gap) for name, gap in gaps.items() if name.partition("@")[2] == last]
+    if many := len(here) > _MOST_TOLD:
+        here.sort(key=lambda each: -each[1]["difference"])
+        here = here[:3] + here[-3:]
     told = []
-    for name, gap in gaps.items():
-        if name.partition("@")[2] == last:
-            bounds = Interval(*gap["interval"]) if gap.get("interval") else None
-            told.append(
-                f"{arms[name]['label'].removesuffix(under)} "
-                f"{show.signed(ACCURACY, gap['difference'], bounds)}"
-            )
+    for name, gap in here:
+        bounds = Interval(*gap["interval"]) if gap.get("interval") else None
+        told.append(
+            f"{arms[name]['label'].removesuffix(under)} "
+            f"{show.signed(ACCURACY, gap['difference'], bounds)}"
+        )
     if not told:
         return f"Claims: {count([claim['verdict'] for claim in results['claims']])}."
     reference = arms[in_condition(results["reference"], last)]["label"].removesuffix(under)
     at = f" ({results['axis']}: {conditions[last]['label']})" if last else ""
     own = f"each at its own best {parameter_name(results.get('parameter', ''))}"
-    return f"Test accuracy beside {reference}, {own}{at}: {'; '.join(told)}."
+    most = ", the three most ahead and behind" if many else ""
+    return f"Test accuracy beside {reference}, {own}{at}{most}: {'; '.join(told)}."
 
 
 def count(verdicts: Sequence[str]) -> str:
