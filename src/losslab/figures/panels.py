@@ -61,13 +61,18 @@ def draw_panels(drawing: Drawing) -> Figure:
             list(by_label.values()), list(by_label), handlelength=3.4,
             # A label below all panels is in the way of a legend there.
             loc="outside upper center" if drawing.x_label else "outside lower center",
-            ncols=1 if width < 2 * _WIDTH - 3 else 2,
+            ncols=legend_columns(by_label, width=width),
         )  # fmt: skip
     if drawing.x_label:
         figure.supxlabel(drawing.x_label, fontsize=10)
     if drawing.y_label:
         figure.supylabel(drawing.y_label, fontsize=10)
     return figure
+
+
+def legend_columns(labels: Iterable[str], *, width: float) -> int:
+    """Return 2 where two columns of a legend fit into a figure that is ``width`` inches wide."""
+    return 2 if 2 * (0.7 + 0.08 * max(map(len, labels), default=0)) <= width else 1
 
 
 def _panel(axis: Axes, panel: Panel, *, title_width: int, alike: Sequence[Panel]) -> None:

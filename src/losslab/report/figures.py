@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from losslab.figures import Curve, Drawing, Panel, Style, styles_of
 from losslab.figures.canvas import INK, MUTED, PALE, new_figure, round_steps, save, styled, wrap
-from losslab.figures.panels import draw_panels, logarithmic
+from losslab.figures.panels import draw_panels, legend_columns, logarithmic
 from losslab.files import is_generated
 from losslab.report import formatting as show
 from losslab.report.claims import Judgement
@@ -290,7 +290,8 @@ def gap_by_condition(findings: Findings) -> Figure:
         axes[1].set_title(f"Between −{_CLOSE_UP:g} and +{_CLOSE_UP:g} points; shaded: within one")
         axes[1].set_ylim(-_CLOSE_UP, _CLOSE_UP)
     handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2, handlelength=3.4)
+    columns = legend_columns(names, width=13 if far else 10)
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=3.4)
     return figure
 
 
