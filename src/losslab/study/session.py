@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 IN_REPOSITORY = (
     "common_mistakes",
+    "datasets",
     "edge",
     "identities",
     "lost_classes",
@@ -47,7 +48,7 @@ class Session:
     overrides: Sequence[str]  # for every run, after those of the study itself
     console: Console  # for progress and the report
     command: str  # as typed, for the report
-    left_out: Collection[str] = ()  # sets, arms and conditions that the command deletes
+    left_out: frozenset[str] = frozenset()  # sets, arms and conditions that the command deletes
     # as of :func:`~losslab.experiment.prepare`
     _built: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -188,7 +189,7 @@ def open_study(
     node = composer.compose([f"+study={name}", *about_study]).study
     folder = folder_name(node, name)
     study: Study = make(sized(node, name), "study", recursive=False)
-    left_out = [o.key_or_group.rpartition(".")[2] for o in parsed if o.is_delete()]
+    left_out = frozenset(o.key_or_group.rpartition(".")[2] for o in parsed if o.is_delete())
     return study, Session(composer, folder, for_runs, console, command, left_out)
 
 
