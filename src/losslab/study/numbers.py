@@ -341,10 +341,10 @@ def rescaled(
     of = metric_name(metric)
     shown: dict[str, Any] = {"y_label": f"{of} (%)", "x_log": True, "percent": "shown"}
     panels = [
-        Panel(title="As trained", x_label="epochs", curves=whole, **shown),
+        Panel(title="As trained", x_label="epochs", curves=whole, ticks="values", **shown),
         Panel(
             title="Over rescaled time", curves=moved, **shown,
-            x_label=f"epochs over the predicted epochs of one of {names[against]}",
+            x_label=f"epochs / predicted time relative to {names[against]}",
         ),
     ]  # fmt: skip
     caption = (
