@@ -82,9 +82,8 @@ def test_families_times_and_readings(known):
     assert found.tables[0].rows[3][2:4] == ["–", "0 of 3"]
 
 
-@pytest.mark.parametrize("size", ["committed", "full"])
-def test_claims_are_about_what_is_measured(size):
-    node = STUDY if size == "committed" else STUDY | STUDY["full"]
+def test_claims_are_about_what_is_measured():
+    node = STUDY | STUDY["full"]
     arms = {f"{arm}@{condition}" for arm in node["arms"] for condition in node["conditions"]}
     for claim in node["claims"]:
         sides = [claim[side]["arm"] for side in ("left", "right") if side in claim]
