@@ -120,3 +120,34 @@ def test_the_time_to_a_value_is_that_of_the_first_evaluation_with_it(losslab):
     first, _, last = (measured.tables[0].rows[0] for measured in found.values())
     assert (first[0], first[2], first[4]) == ("Arm", "3 of 3", "0.0")
     assert last[2:5] == ["0 of 3", "–", "–"]
+
+
+def test_rescaled_time_closes_the_gap_of_a_loss_that_is_only_slower(monkeypatch):
+    """An arm that is at 2e epochs where the other is at e, and one that is ahead by 0.1."""
+    monkeypatch.setattr(numbers, "number", lambda run, metric: run[metric])
+    monkeypatch.setattr(numbers, "_speed", lambda run: run["speed"])
+    monkeypatch.setattr(numbers, "_loss_of", lambda _, arm: None)
+
+    kinds = {  # speeds by seed, how many times as slow, how far ahead
+        "fast": ((4.0, 4.1, 4.2), 1, 0.0), "slow": ((2.0, 2.1, 2.2), 2, 0.0),
+        "ahead": ((4.2, 4.1, 4.0), 1, 0.1), "lost": ((-1.0, -0.9, -0.8), 1, 0.0),
+    }  # fmt: skip
+    given = {
+        f"{arm}@{epochs}": [
+            {
+                "test/accuracy": 0.5 + 0.1 * math.log2(epochs / slower) + ahead + 0.01 * seed,
+                "epoch": epochs,
+                "speed": speed,
+            }
+            for seed, speed in enumerate(speeds)
+        ]
+        for arm, (speeds, slower, ahead) in kinds.items()
+        for epochs in (1, 2, 4)
+    }
+    found = numbers.rescaled(given, against="fast").quantities
+    assert found["slow_time"].value == pytest.approx(4.1 / 2.1)
+    off = 0.1 * math.log2(4.1 / 2.1 / 2)  # at 1 and 2 epochs, the time being not quite 2
+    assert found["slow_gap"].value == pytest.approx(off)
+    assert found["ahead_gap"].value == pytest.approx(0.1)
+    assert (found["ahead_time"].value, found["ahead_gap"].n) == (1.0, 3)
+    assert "lost_gap" not in found  # a negative signal predicts no time

@@ -145,6 +145,31 @@ def read_config(run: Path):
     return OmegaConf.load(run / "config.yaml")
 
 
+def test_what_a_command_deletes_takes_the_claims_about_it_along():
+    """As `~study.conditions.gone` does; another claim about what is not there is refused."""
+
+    def claim(condition):
+        sides = {s: {"arm": f"mse@{condition}", "rate": "own"} for s in ("left", "right")}
+        about = {"id": condition, "statement": "", "source": "", "metric": "test/accuracy"}
+        return about | sides | {"direction": "equal", "smallest_effect": 0.01}
+
+    parts = PARTS | {
+        "conditions": {"kept": {"label": "1", "overrides": []}},
+        "measures": {
+            "m": {"_target_": "losslab.study.numbers.lost_classes", "needs": ["mse@gone"]}
+        },
+        "claims": [claim("kept"), claim("gone"), NUMERIC],
+    }
+    with Composer() as composer:
+        session = Session(composer, "x", [], Console(), "", frozenset({"gone"}))
+        study = Study(**parts)
+        cells = study.cells(session)
+        assert [claim.id for claim in study.plan(session, cells, {}).claims] == ["kept"]
+        parts["claims"].append(claim("absent"))
+        with pytest.raises(ValueError, match="mse@absent"):
+            Study(**parts).plan(session, cells, {})
+
+
 STUDIES = sorted(path.stem for path in CONF.glob("*.yaml"))
 
 

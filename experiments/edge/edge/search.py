@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from losslab import diagnostics
 from losslab.data import load
 from losslab.diagnostics import View
 from losslab.diagnostics.weight_curvature import CurvatureProducts, extreme_eigenvalues
@@ -234,21 +235,8 @@ def sharpness(cell: Cell, model: nn.Module) -> float:
 
 
 def signal(cell: Cell, model: nn.Module) -> float:
-    """Return −⟨∇m, ∇L⟩: the growth of the mean margin m under gradient descent, per unit of rate.
-
-    A margin is z_y less the mean of the other logits; L is the mean loss.
-    """
-    view = _view(cell, model)
-    logits = view.model(view.probe.images)
-    true = logits.gather(1, view.probe.labels[:, None]).squeeze(1)
-    k = cell.num_classes
-    margin = ((k * true - logits.sum(1)) / (k - 1)).mean()
-    loss = view.objective.per_example(logits, view.probe.labels).mean()
-    weights = list(view.model.parameters())
-    # With batch norm a convolution's bias has no effect, and its gradient is rounding.
-    of_margin = torch.autograd.grad(margin, weights, retain_graph=True)
-    of_loss = torch.autograd.grad(loss, weights)
-    return -sum((a * b).sum().item() for a, b in zip(of_margin, of_loss, strict=True))
+    """Return the growth of the mean margin under gradient descent, per unit of rate."""
+    return diagnostics.signal(_view(cell, model))
 
 
 def _view(cell: Cell, model: nn.Module) -> View:

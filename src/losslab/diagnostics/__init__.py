@@ -12,7 +12,7 @@ from losslab.diagnostics.landscape import Landscape
 from losslab.diagnostics.layers import Layers
 from losslab.diagnostics.logit_curvature import LogitCurvature, differentiate_twice, logit_hessian
 from losslab.diagnostics.logit_gradients import Attenuation, LogitGradients, Saturation
-from losslab.diagnostics.margins import Margins
+from losslab.diagnostics.margins import Margins, signal
 from losslab.diagnostics.runner import DiagnosticRunner, check_cadences, probe_of
 from losslab.diagnostics.training_batches import FlippedLabels, Plateau
 from losslab.diagnostics.view import Diagnostic, View
@@ -40,4 +40,5 @@ __all__ = [
     "differentiate_twice",
     "logit_hessian",
     "probe_of",
+    "signal",
 ]

@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from losslab.diagnostics.view import Diagnostic, View, floats
 from losslab.types import Finding
 
@@ -35,3 +37,19 @@ class Margins(Diagnostic):
             "logits/spread": z.std(dim=1, correction=0).mean(),
         }
         return Finding(floats(numbers), {})
+
+
+def signal(view: View) -> float:
+    """Return −⟨∇m, ∇L⟩: the growth of the mean margin m under gradient descent, per unit of rate.
+
+    A margin is z_y less the mean of the other logits; L is the mean loss, both over the probe.
+    """
+    logits, labels = view.model(view.probe.images), view.probe.labels
+    true, k = logits.gather(1, labels[:, None]).squeeze(1), logits.shape[1]
+    margin = ((k * true - logits.sum(1)) / (k - 1)).mean()
+    loss = view.objective.per_example(logits, labels).mean()
+    weights = list(view.model.parameters())
+    # With batch norm a convolution's bias has no effect, and its gradient is rounding.
+    of_margin = torch.autograd.grad(margin, weights, retain_graph=True)
+    of_loss = torch.autograd.grad(loss, weights)
+    return -math.fsum((a * b).sum().item() for a, b in zip(of_margin, of_loss, strict=True))

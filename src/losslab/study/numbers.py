@@ -10,15 +10,22 @@ from operator import sub, truediv
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import stats
 
+from losslab.diagnostics import View, signal
+from losslab.diagnostics.weight_curvature import CurvatureProducts, extreme_eigenvalues
+from losslab.experiment.build import build
+from losslab.figures import Drawing, Panel
 from losslab.recording import Run
 from losslab.report.estimates import recalls
 from losslab.report.formatting import metric_name
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
+from losslab.seeding import generator
 from losslab.study.measure import (
     Runs,
+    curve_over_seeds,
     number,
     over_seeds,
     pairs,
@@ -27,10 +34,12 @@ from losslab.study.measure import (
     share,
     value_of,
 )
+from losslab.types import Batch
 
 RESAMPLES = 2000
 Labels = Mapping[str, str] | None
 """Name of a set to what people read in a table."""
+_PREDICT_FROM = 128  # training images
 
 
 def paired(runs: Runs, *, quantities: Mapping[str, Mapping[str, Any]]) -> Measurement:
@@ -207,16 +216,10 @@ def slowdown(
     bootstrap's over seeds, which are drawn together for all sets. An arm that does not reach the
     level in the longest training, or has reached it in the shortest, has no quantity.
     """
-    arms: dict[str, dict[float, FloatArray]] = {}
-    names: dict[str, str] = {}
-    for name, members in runs.items():
-        arm = name.partition("@")[0]
-        # A label ends with its condition's.
-        names.setdefault(arm, (labels or {}).get(name, f"{arm}, ").rpartition(", ")[0])
-        arms.setdefault(arm, {})[number(members[0], "epoch")] = _numbers(members, metric)
+    lengths, names = _by_length(runs, metric, labels)
     rows, quantities, of = [], {}, metric_name(metric)
-    for arm, lengths in arms.items():
-        mine, other = _sorted(lengths), _sorted(arms[against])
+    for arm, mine in lengths.items():
+        other = lengths[against]
         epochs = _first_reach(*mine, level)
         rows.append([names[arm], f"{epochs:.3g}" if math.isfinite(epochs) else "–"])
         if arm == against:
@@ -241,13 +244,120 @@ def slowdown(
     return Measurement(quantities=quantities, tables=[table])
 
 
+def rescaled(
+    runs: Runs,
+    *,
+    against: str,
+    metric: str = "test/accuracy",
+    labels: Mapping[str, str] | None = None,
+) -> Measurement:
+    """Measure what is left of a gap once each arm trains for its predicted time.
+
+    The prediction is made before training, from 128 training images: an arm's speed is its signal
+    (:func:`losslab.diagnostics.signal`) over λ, the largest eigenvalue of the Hessian, to whose
+    inverse the largest stable rate of SGD is proportional. All arms are assumed to have the same
+    optimizer and momentum.
+
+    Quantities of each arm: ``<arm>_time``, the mean speed of ``against`` over its own, with the
+    bootstrap's interval over seeds; ``<arm>_gap``, its metric after ``<arm>_time`` times e epochs
+    less that of ``against`` after e, averaged over the lengths e of ``against`` for which the
+    former lies between two lengths of the arm, where it is interpolated over the logarithm of the
+    epochs; its interval is over seeds, the predicted time being fixed.
+
+    Args:
+        runs: As of :func:`slowdown`, all with the same seeds.
+        against: The arm to compare with.
+        metric: Of each run's end.
+        labels: Set to what people read.
+    """
+    lengths, names = _by_length(runs, metric, labels)
+    speeds = {}
+    for name, members in runs.items():
+        if (arm := name.partition("@")[0]) not in speeds:
+            speeds[arm] = np.array([_speed(run) for run in members])
+    epochs, theirs = lengths[against]
+    quantities, rows, whole, moved = {}, [], [], []
+    for arm, (mine, values) in lengths.items():
+        time = float(speeds[against].mean() / speeds[arm].mean())
+        look: dict[str, Any] = {"label": names[arm], "loss": _loss_of(runs, arm)}
+        whole.append(curve_over_seeds(x=list(mine), values=values.T, **look))
+        if time > 0:
+            moved.append(curve_over_seeds(x=list(mine / time), values=values.T, **look))
+        if arm == against:
+            continue
+        what = f"predicted epochs over those of {names[against]}"
+        quantities[f"{arm}_time"] = predicted = _ratio(np.mean, speeds[against], speeds[arm], what)
+        known = (epochs * time >= mine[0]) & (epochs * time <= mine[-1])
+        low, high = predicted.interval
+        row = [names[arm], f"{time:.2g} [{low:.2g}, {high:.2g}]", "–", "–"]
+        if known.any():
+            at = np.log(epochs[known] * time)
+            there = np.stack([np.interp(at, np.log(mine), seed) for seed in values.T], axis=1)
+            what = f"{metric_name(metric)} less that of {names[against]}, after the predicted times"
+            gap = over_seeds((there - theirs[known]).mean(axis=0), what)
+            quantities[f"{arm}_gap"] = gap
+            mean, lowest, highest = (100 * each for each in (gap.value, *gap.interval))
+            row[2:] = [", ".join(f"{e:g}" for e in epochs[known])]
+            row += [f"{mean:.1f} [{lowest:.1f}, {highest:.1f}]"]
+        rows.append(row)
+    of = metric_name(metric)
+    shown: dict[str, Any] = {"y_label": f"{of} (%)", "x_log": True, "percent": "shown"}
+    panels = [
+        Panel(title="As trained", x_label="epochs", curves=whole, ticks="values", **shown),
+        Panel(
+            title="Over rescaled time", curves=moved, **shown,
+            x_label=f"epochs / predicted time relative to {names[against]}",
+        ),
+    ]  # fmt: skip
+    caption = (
+        f"{of.capitalize()} over the epochs trained, and over epochs divided by how many times as "
+        f"long as {names[against]} each should take by signal and curvature before training"
+    )
+    columns = ["", "times as long, predicted", f"epochs of {names[against]}", "gap then (points)"]
+    table = TableOfNumbers(title="Predicted time", columns=columns, rows=rows)
+    drawing = Drawing(name="rescaled", caption=caption, panels=panels, share="y", legend_below=True)
+    return Measurement(quantities=quantities, tables=[table], drawings=[drawing])
+
+
+def _speed(run: Run) -> float:
+    """Return signal over the largest eigenvalue of the Hessian at a run's initial weights."""
+    parts = build(run.composed)
+    parts.move()
+    given = (part[:_PREDICT_FROM].to(parts.device) for part in parts.dataset.tensors("train"))
+    model, probe = parts.model.train(), Batch(*given)
+    view = View(model=model, objective=parts.objective, probe=probe, initial={}, recorded={})
+    products = CurvatureProducts(view, _PREDICT_FROM)
+    start = generator(0, "weight_curvature")
+    signs = 2.0 * torch.randint(2, (products.size,), generator=start).numpy() - 1.0
+    values = extreme_eigenvalues(products.hessian, signs, count=1)
+    return math.nan if values is None else signal(view) / float(values[-1])
+
+
+def _loss_of(runs: Runs, arm: str) -> str:
+    """Return the config name of an arm's loss."""
+    return next(m[0].choices["loss"] for name, m in runs.items() if name.partition("@")[0] == arm)
+
+
 _Lengths = tuple[FloatArray, FloatArray]
 
 
-def _sorted(lengths: Mapping[float, FloatArray]) -> _Lengths:
-    """Return the lengths ``(L,)``, ascending, and the metric ``(L, S)``."""
-    order = sorted(lengths)
-    return np.array(order), np.stack([lengths[length] for length in order])
+def _by_length(
+    runs: Runs, metric: str, labels: Mapping[str, str] | None
+) -> tuple[dict[str, _Lengths], dict[str, str]]:
+    """Return of each arm its lengths ``(L,)``, ascending, with the metric ``(L, S)``; its label."""
+    arms: dict[str, dict[float, FloatArray]] = {}
+    names: dict[str, str] = {}
+    for name, members in runs.items():
+        arm = name.partition("@")[0]
+        # A label ends with its condition's.
+        names.setdefault(arm, (labels or {}).get(name, f"{arm}, ").rpartition(", ")[0])
+        values = np.array([number(run, metric) for run in members])
+        arms.setdefault(arm, {})[number(members[0], "epoch")] = values
+    orders = {arm: sorted(lengths) for arm, lengths in arms.items()}
+    return {
+        arm: (np.array(order), np.stack([arms[arm][length] for length in order]))
+        for arm, order in orders.items()
+    }, names
 
 
 def _first_reach(lengths: FloatArray, values: FloatArray, level: float) -> float:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from losslab.study.study import Study
 
 IN_REPOSITORY = (
-    *("common_mistakes", "edge", "every_loss", "identities", "lost_classes", "throughput"),
+    *("common_mistakes", "datasets", "edge", "every_loss", "identities", "lost_classes"),
+    "throughput",
     "weight_prior",
 )
 """Studies with their own code, which is in ``experiments`` and not in a wheel."""
@@ -43,7 +44,7 @@ class Session:
     overrides: Sequence[str]  # for every run, after those of the study itself
     console: Console  # for progress and the report
     command: str  # as typed, for the report
-    left_out: Collection[str] = ()  # sets, arms and conditions that the command deletes
+    left_out: frozenset[str] = frozenset()  # sets, arms and conditions that the command deletes
     # as of :func:`~losslab.experiment.prepare`
     _built: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -175,7 +176,7 @@ def open_study(
     node = composer.compose([f"+study={name}", *about_study]).study
     folder = folder_name(node, name)
     study: Study = make(sized(node, name), "study", recursive=False)
-    left_out = [o.key_or_group.rpartition(".")[2] for o in parsed if o.is_delete()]
+    left_out = frozenset(o.key_or_group.rpartition(".")[2] for o in parsed if o.is_delete())
     return study, Session(composer, folder, for_runs, console, command, left_out)
 
 

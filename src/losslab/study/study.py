@@ -252,8 +252,14 @@ class Study:
             values=tuple(sorted({value for cell in cells.values() for value in cell.values})),
             rates=tuple(rate for rate in RATES if rate in (rates if cells else CONFIRM_AT)),
             runs=tuple(sorted({run.name for runs in sets.values() for run in runs})),
-            claims=tuple(self.claims),
+            claims=tuple(claim for claim in self.claims if not self._is_left_out(claim, session)),
         )
+
+    def _is_left_out(self, claim: Claim, session: Session) -> bool:
+        """Return whether a claim is about an arm, condition or set that the command deletes."""
+        measure = self.measures.get(claim.quantity.partition(".")[0], {})
+        about = [*(side.arm for side in claim.sides), *measure.get("needs", [])]
+        return any(not session.left_out.isdisjoint(re.split("[@:]", name)) for name in about)
 
     def run(self, session: Session) -> list[Failed]:
         """Do the missing runs and write the report; return the runs that failed."""
@@ -343,7 +349,7 @@ class Study:
             of_sets, of_metrics = _named(node)
             metrics += [(f"study.measures.{name}", metric) for metric in of_metrics]
             for word in map(str, [*node.get("needs", []), *of_sets]):
-                if word not in known and not {*re.split("[@:]", word)} & {*session.left_out}:
+                if word not in known and session.left_out.isdisjoint(re.split("[@:]", word)):
                     unknown = f"study.measures.{name} is about {word!r}{nearest(word, known)}"
                     raise ValueError(f"{unknown}; the study's sets of runs are {', '.join(known)}")
         parameter, seeds = self.parameter, self.tune_seeds
