@@ -32,6 +32,7 @@ IN_REPOSITORY = (
     "edge",
     "identities",
     "lost_classes",
+    "number_of_classes",
     "throughput",
     "weight_prior",
 )
