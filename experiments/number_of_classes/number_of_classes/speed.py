@@ -206,7 +206,12 @@ def _drawn(
         "the same optimizer; who does not get there counts with all of its epochs; bars: 95% "
         "intervals"
     )
-    shown: dict[str, Any] = {"x_label": "number of classes K", "x_log": True, "y_log": True}
+    shown: dict[str, Any] = {
+        "x_label": "number of classes K",
+        "x_log": True,
+        "y_log": True,
+        "ticks": "values",
+    }
     return Drawing(
         name="half_way", caption=caption, legend_below=True, share="y",
         panels=[
