@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 IN_REPOSITORY = (
     *("common_mistakes", "datasets", "edge", "every_loss", "identities", "lost_classes"),
+    "number_of_classes",
     "throughput",
     "weight_prior",
 )

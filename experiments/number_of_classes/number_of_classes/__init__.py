@@ -1,0 +1,1 @@
+"""Data and measures of the study ``number_of_classes``."""
