@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from losslab.figures import Curve, Drawing, Panel
-from losslab.figures.styles import styles_of
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
@@ -83,7 +82,11 @@ def half_way(
         time, _ = race.times(slice(None))
         shown = f"{time:.2g}" if math.isfinite(time) else f"≥ {race.epochs[-1]:g}"
         final = float(race.mine[:, -1].mean())
-        rows.append([labels.get(name, name), shown, f"{final:.1%}", f"{len(mine)}"])
+        label = labels.get(name, "")
+        if name in longer:
+            usual = labels.get(f"{mine[0].choices['loss']}@{condition}", name)
+            label = f"{usual}, {race.epochs[-1]:g} epochs"
+        rows.append([label, shown, f"{final:.1%}", f"{len(mine)}"])
         if arm == against:
             continue
         value, low, high = _bootstrapped(race.ratio, len(mine))
@@ -189,14 +192,12 @@ def _drawn(
     panels: Mapping[str, Sequence[str]], labels: Mapping[str, str], runs: Runs,
 ) -> Drawing:  # fmt: skip
     drawn: dict[str, list[Curve]] = {title: [] for title in panels}
-    arms = [name.partition("@")[0] for name in runs if "@" in name]
-    styles = styles_of({arm: arm for arm in arms})
     for (title, arm), each in points.items():
         first = next(name for name in runs if name.partition("@")[0] == arm)
         found = list(each.values())
         drawn[title].append(
             Curve(
-                label=labels[first].rpartition(", ")[0], style=styles[arm], bars=True,
+                label=labels[first].rpartition(", ")[0], loss=arm, bars=True,
                 x=list(each), y=[q.value for q in found],
                 low=[q.interval.low for q in found], high=[q.interval.high for q in found],
             )

@@ -47,6 +47,11 @@ def round_steps() -> MaxNLocator:
     return MaxNLocator(6, steps=[1, 2, 5, 10])
 
 
+def tick_width(ticks: int) -> int:
+    """Return how many characters a tick's label has room for in one line, beside the others."""
+    return min(14, max(6, 60 // ticks))
+
+
 def wrap(text: str, width: int = 26) -> str:
     """Break a label into lines."""
     return textwrap.fill(text, width, break_on_hyphens=False)

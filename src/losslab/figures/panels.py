@@ -13,7 +13,16 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from losslab.figures.canvas import INK, MUTED, new_figure, round_steps, save, styled, wrap
+from losslab.figures.canvas import (
+    INK,
+    MUTED,
+    new_figure,
+    round_steps,
+    save,
+    styled,
+    tick_width,
+    wrap,
+)
 from losslab.figures.drawing import Cells, Curve, Drawing, Field, Panel
 from losslab.figures.styles import LOSS_STYLES, Style, styles_of
 
@@ -99,7 +108,7 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int, alike: Sequence[Panel]
         axis.set_xlim(0, max((x for each in alike for c in each.curves for x in c.x), default=1))
     elif panel.ticks:
         names, places = zip(*panel.ticks, strict=True)
-        axis.set_xticks(places, [wrap(name, 14) for name in names])
+        axis.set_xticks(places, [wrap(name, tick_width(len(names))) for name in names])
         axis.set_xticks([], minor=True)
     if panel.percent == "whole":
         axis.set_ylim(0, 1.02)

@@ -13,7 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from losslab.figures import Curve, Drawing, Panel, Style, styles_of
-from losslab.figures.canvas import INK, MUTED, PALE, new_figure, round_steps, save, styled, wrap
+from losslab.figures.canvas import (
+    INK,
+    MUTED,
+    PALE,
+    new_figure,
+    round_steps,
+    save,
+    styled,
+    tick_width,
+    wrap,
+)
 from losslab.figures.panels import draw_panels, legend_columns, logarithmic
 from losslab.files import is_generated
 from losslab.report import formatting as show
@@ -272,7 +282,7 @@ def gap_by_condition(findings: Findings) -> Figure:
             _gaps(axis, found, style if scaled else style._replace(line="none"), label)
         if decades:
             axis.set_xscale("log")
-        axis.set_xticks(at, labels)
+        axis.set_xticks(at, [wrap(label, tick_width(len(at))) for label in labels])
         axis.set_xticks([], minor=True)
         axis.set_xlabel(plan.axis)
         axis.yaxis.set_major_formatter(
