@@ -46,6 +46,10 @@ def draw_panels(drawing: Drawing) -> Figure:
     columns = min(drawing.columns or len(panels), len(panels))
     rows = -(-len(panels) // columns)
     width, height = drawing.size or (_WIDTH * columns + (columns == 1), _HEIGHT * rows)
+    if drawing.legend_below:
+        named = {curve.label for panel in panels for curve in panel.curves if curve.label}
+        lines = math.ceil(len(named) / legend_columns(named, width=width))
+        height += 0.22 * max(0, lines - 3)
     figure, axes = new_figure(
         width, height, columns=columns, heights=[1] * rows, share=drawing.share
     )
