@@ -163,6 +163,9 @@ def naive_bi_tempered(t1: float, t2: float):
 def gradient_bi_tempered(t1: float, t2: float):
     def gradient(z: Tensor, y: Tensor) -> Tensor:
         p = torch.tensor([tempered_softmax(row, t2) for row in z.tolist()], dtype=z.dtype)
+        # dp_i = p_i^t2 (dz_i - sum_j e_j dz_j), so that this can be differentiated once more.
+        by, dz = p**t2, z - z.detach()
+        p = p + by * (dz - (by / by.sum(1, keepdim=True) * dz).sum(1, keepdim=True))
         v, e = p ** (t2 - t1) * (p - y), p**t2 / (p**t2).sum(1, keepdim=True)
         return v - e * v.sum(1, keepdim=True)
 
