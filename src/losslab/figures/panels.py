@@ -233,7 +233,9 @@ def _tick_values(axis: Axes, values: Sequence[float], *, log: bool) -> None:
     if len(ticks) > (_TICKS if log else _LABELS):
         return  # matplotlib's own are better than a forest of them
     if len(ticks) > _LABELS:
-        decades = [tick for tick in ticks if math.log10(tick).is_integer()]
+        # Those that values happen to be would leave most of a wide axis without a number.
+        first, last = math.ceil(math.log10(ticks[0])), math.floor(math.log10(ticks[-1]))
+        decades = [10.0**power for power in range(first, last + 1)]
         # Eight decades in a small panel would run into one another.
         decades = decades[:: max(1, -(-len(decades) // _DECADES))]
         labelled = decades if len(decades) > 1 else ticks[::2]

@@ -397,8 +397,7 @@ def learning_curves(findings: Findings) -> Figure:
         )  # fmt: skip
         panels.append(panel)
     rows = -(-len(panels) // columns)
-    names = len(plan.families) / min(columns, 2)  # lines of the legend
-    size = (2 + 3.6 * columns, 1.2 + 3.4 * rows + 0.28 * max(0, names - 4))
+    size = (2 + 3.6 * columns, 1.2 + 3.4 * rows)
     return draw_panels(
         Drawing(panels=panels, columns=columns, size=size, legend_below=True, title_width=36)
     )

@@ -245,11 +245,7 @@ def slowdown(
 
 
 def rescaled(
-    runs: Runs,
-    *,
-    against: str,
-    metric: str = "test/accuracy",
-    labels: Mapping[str, str] | None = None,
+    runs: Runs, *, against: str, metric: str = "test/accuracy", labels: Labels = None
 ) -> Measurement:
     """Measure what is left of a gap once each arm trains for its predicted time.
 
@@ -342,7 +338,7 @@ _Lengths = tuple[FloatArray, FloatArray]
 
 
 def _by_length(
-    runs: Runs, metric: str, labels: Mapping[str, str] | None
+    runs: Runs, metric: str, labels: Labels
 ) -> tuple[dict[str, _Lengths], dict[str, str]]:
     """Return of each arm its lengths ``(L,)``, ascending, with the metric ``(L, S)``; its label."""
     arms: dict[str, dict[float, FloatArray]] = {}
