@@ -31,7 +31,7 @@ _FEW = 25
 _THIN_MARKERS = ("P", "X", "*", "d")
 # Where no curve is a loss's, none of these can be taken for one.
 _PLAIN_MARKERS = ("o", "s", "^", "D", "v", "h", "8")
-_LABELS, _DECADES, _TICKS = 5, 6, 30
+_LABELS, _DECADES, _TICKS, _WIDE = 5, 6, 30, 4
 
 
 def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
@@ -56,7 +56,8 @@ def draw_panels(drawing: Drawing) -> Figure:
     legends: list[list[str]] = []
     for axis, panel in zip(axes, panels, strict=False):
         alike = panels if drawing.share else [panel]
-        _panel(axis, panel, title_width=drawing.title_width, alike=alike)
+        beside = panels if drawing.share is True else [panel]
+        _panel(axis, panel, title_width=drawing.title_width, alike=alike, beside=beside)
         handles, labels = axis.get_legend_handles_labels()
         # Said once where two panels have the same curves.
         if labels and labels not in legends and not drawing.legend_below:
@@ -88,8 +89,10 @@ def legend_columns(labels: Iterable[str], *, width: float) -> int:
     return 2 if 2 * (0.7 + 0.08 * max(map(len, labels), default=0)) <= width else 1
 
 
-def _panel(axis: Axes, panel: Panel, *, title_width: int, alike: Sequence[Panel]) -> None:
-    """Draw a panel; ``alike`` are all that have the same axes."""
+def _panel(
+    axis: Axes, panel: Panel, *, title_width: int, alike: Sequence[Panel], beside: Sequence[Panel]
+) -> None:
+    """Draw a panel; ``alike`` are all that share its vertical axis, ``beside`` both axes."""
     if panel.field is not None:
         _field(axis, panel.field)
     if panel.diagonal:
@@ -105,11 +108,13 @@ def _panel(axis: Axes, panel: Panel, *, title_width: int, alike: Sequence[Panel]
     if panel.y_log:
         axis.set_yscale("log")
     if panel.ticks == "values":
-        _tick_values(axis, [x for curve in panel.curves for x in curve.x], log=panel.x_log)
+        # Panels that share an axis share its ticks.
+        values = [x for each in beside for curve in each.curves for x in curve.x]
+        _tick_values(axis, values, log=panel.x_log)
     elif panel.ticks == "counts":
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         # To the end of its curves, or of the longest of panels with the same axes.
-        axis.set_xlim(0, max((x for each in alike for c in each.curves for x in c.x), default=1))
+        axis.set_xlim(0, max((x for each in beside for c in each.curves for x in c.x), default=1))
     elif panel.ticks:
         names, places = zip(*panel.ticks, strict=True)
         axis.set_xticks(places, [wrap(name, tick_width(len(names))) for name in names])
@@ -230,15 +235,17 @@ def logarithmic(values: Sequence[float]) -> bool:
 def _tick_values(axis: Axes, values: Sequence[float], *, log: bool) -> None:
     """Set a tick for each value, labelled as far as there is room: the decades of many."""
     ticks = labelled = sorted(set(values))
-    if len(ticks) > (_TICKS if log else _LABELS):
+    if len(ticks) > _LABELS and not log:
         return  # matplotlib's own are better than a forest of them
     if len(ticks) > _LABELS:
-        # Those that values happen to be would leave most of a wide axis without a number.
         first, last = math.ceil(math.log10(ticks[0])), math.floor(math.log10(ticks[-1]))
         decades = [10.0**power for power in range(first, last + 1)]
+        if len(decades) < _WIDE:  # else those among the values could leave most of the axis bare
+            decades = [tick for tick in ticks if math.log10(tick).is_integer()]
         # Eight decades in a small panel would run into one another.
         decades = decades[:: max(1, -(-len(decades) // _DECADES))]
         labelled = decades if len(decades) > 1 else ticks[::2]
     axis.set_xticks(labelled, [f"{tick:g}" for tick in labelled])
-    axis.set_xticks([tick for tick in ticks if tick not in labelled], minor=True)
+    shown = ticks if len(ticks) <= _TICKS else []
+    axis.set_xticks([tick for tick in shown if tick not in labelled], minor=True)
     axis.xaxis.set_minor_formatter(NullFormatter())
