@@ -9,7 +9,7 @@
 #   OUT=/some/folder bash experiments/throughput/gpu.sh        # PYTHON=... for another Python
 #   STEPS="tests cifar10" ...                        # some of: tests engines study precision cifar10
 #   STEPS=evidence ...      # the studies that are planned for a GPU; results.tar.gz has their folders
-#   STEPS=evidence STUDIES="memorisation feature_movement" ...
+#   STEPS=evidence STUDIES="label_noise feature_movement" ...
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
@@ -71,7 +71,7 @@ elif wanted cifar10; then
 fi
 
 if wanted evidence; then
-    for one in ${STUDIES:-memorisation feature_movement every_loss number_of_classes budget datasets}; do
+    for one in ${STUDIES:-label_noise feature_movement every_loss number_of_classes budget datasets}; do
         words=()
         grep -qs "^full:" "conf/study/$one.yaml" "experiments/$one/study/$one.yaml" && words=(study.size=full)
         study "$one${words:+/${one}_full}" 150 "${words[@]}"
