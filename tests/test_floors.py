@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "losslab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A file imports only from floors below its own.
 FLOORS = (
-    {"files", "types", "seeding", "stopping", "text"},
+    {"files", "parsing", "types", "seeding", "stopping", "text"},
     {"data", "models", "losses", "metrics", "recording"},
     {"diagnostics", "training", "figures", "tensorboard"},
     {"experiment", "explore"},
@@ -26,8 +26,8 @@ FLOORS = (
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 APART = "report"  # stands apart: is imported by study and what is above it
 # What it imports.
-SHARED = {"files", "types", "text", "metrics", "recording", "figures", "tensorboard"}
-NO_TORCH = {"report", "figures", "explore", "tensorboard", "recording", "files", "text", "types"}
+SHARED = {"files", "parsing", "types", "text", "metrics", "recording", "figures", "tensorboard"}
+NO_TORCH = (SHARED - {"metrics"}) | {"report", "explore"}
 USES_HYDRA = {"experiment", "launchers", "sweepers", "study", "cli"}
 # What must not be loaded by the time that something has been told.
 SLOW = {"torch", "torchvision", "tensorboard", "pandas", "scipy", "matplotlib", "safetensors.torch"}
@@ -141,6 +141,7 @@ def test_what_needs_no_torch_loads_none():
         ("runs --help", None),
         ("best --help", None),
         ("compare --help", None),
+        ("study why_squared_error --help", None),
     ],
 )
 def test_what_only_tells_something_loads_nothing_slow(tmp_path, command, line):
@@ -161,6 +162,26 @@ finally:
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert (told.returncode, told.stdout.splitlines()[-1]) == (0, "SLOW"), told.stderr
+
+
+def test_a_study_tells_its_size_before_torch_is_loaded(tmp_path):
+    code = """
+import sys
+
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            sys.exit(7)
+
+sys.meta_path.insert(0, Refused())
+sys.argv[1:] = ["study", "why_squared_error", "study.tune_seeds=[0]"]
+from losslab.cli import main
+main()
+"""
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    first = "why_squared_error: 120 runs at most: 30 to tune optimizer.lr, 90 to confirm on fresh"
+    assert (told.returncode, told.stdout) == (7, f"{first} seeds\n"), told.stderr
 
 
 def test_the_types_import_no_torch_at_run_time():

@@ -8,8 +8,11 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.text import Text
 
 from losslab.cli.arguments import make_parser as _parser
 from losslab.cli.arguments import parse as _parse
@@ -95,13 +98,12 @@ def study(arguments: list[str]) -> int:
         raise ValueError("name a study: losslab study NAME; see `losslab list study`")
     _find_own_modules()
     from losslab.experiment import Composer
+    from losslab.study.outline import headline, outline
 
     name, *overrides = given.words
     console = Console()
     if help_wanted:
         with Composer(given.config_dir) as composer:
-            from losslab.study.outline import outline
-
             sys.stdout.write(printable(outline(composer, name, overrides)))
         return 0
     own = [] if given.config_dir is None else ["--config-dir", given.config_dir]
@@ -109,6 +111,9 @@ def study(arguments: list[str]) -> int:
     def run() -> "list[Failed]":
         failed = []
         with Composer(given.config_dir) as composer:
+            if name != "all" and not given.dry_run:
+                with suppress(ValueError):  # open_study names the fault
+                    console.print(Text(headline(composer, name, overrides)), soft_wrap=True)
             # For seconds, of which importing torch takes most.
             with console.status("composing"):
                 from losslab.data.cache import only_reading
@@ -366,12 +371,14 @@ def _find_own_modules() -> None:
 
 def _outcome(work: "Callable[[], list[Failed]]") -> int:
     """Do a command's runs, report those that did not finish, and return the exit code."""
-    from losslab.launchers import LauncherError
-
     code = 0
     try:
         failed = work()
-    except LauncherError as error:
+    except RuntimeError as error:
+        from losslab.launchers import LauncherError  # with torch, which takes seconds
+
+        if not isinstance(error, LauncherError):
+            raise
         say(str(error))
         failed, code = list(error.failed), _FAILED_RUNS
     unstarted = [each for each in failed if each.run.status is None]

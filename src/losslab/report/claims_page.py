@@ -17,8 +17,8 @@ from losslab.files import (
     read_yaml,
     write_atomically,
 )
+from losslab.parsing import Strict, parse
 from losslab.report.document import Document, to_markdown
-from losslab.report.parsing import Strict, parse
 from losslab.report.study_report import EDGE, count
 from losslab.text import Markdown, nearest
 

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from losslab.figures import Drawing
 from losslab.files import one_line, read_json
-from losslab.report.parsing import parse
+from losslab.parsing import parse
 from losslab.report.plan import EVIDENCE_FILE
 from losslab.report.statistics import Interval
 from losslab.text import printable_values

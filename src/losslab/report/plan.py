@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from losslab.files import read_json
-from losslab.report.parsing import Strict, parse
+from losslab.parsing import Strict, parse
 from losslab.report.selectors import split
 from losslab.report.statistics import Interval
 from losslab.text import nearest, printable_values

@@ -11,12 +11,12 @@ import numpy as np
 from pydantic import AliasChoices, Field
 from scipy import special
 
+from losslab.parsing import parse
 from losslab.report import formatting as show
 from losslab.report.claims import RULE, Judgement, Verdict, verdict
 from losslab.report.document import Document, Table
 from losslab.report.estimates import within_range
 from losslab.report.findings import Findings
-from losslab.report.parsing import parse
 from losslab.report.plan import Claim, Plan, Rate, Side
 from losslab.report.results import DIGITS
 from losslab.report.statistics import LEVEL, Interval

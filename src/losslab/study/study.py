@@ -15,9 +15,9 @@ from losslab.experiment.arguments import check_arguments
 from losslab.experiment.make import make
 from losslab.launchers import Failed
 from losslab.launchers.forecast import Forecast
+from losslab.parsing import Strict, parse
 from losslab.recording import Run, locate, manifest, write_atomically, write_json
 from losslab.report.measurement import Evidence, Measurement
-from losslab.report.parsing import Strict, parse
 from losslab.report.plan import (
     EVIDENCE_FILE,
     PLAN_FILE,

@@ -6,7 +6,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from losslab.report.parsing import Strict, parse
+from losslab.parsing import Strict, parse
 from losslab.text import nearest
 
 
