@@ -180,7 +180,7 @@ main()
 """
     command = [sys.executable, "-c", code]
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    first = "why_squared_error: 120 runs at most: 30 to tune optimizer.lr, 90 to confirm on fresh"
+    first = "why_squared_error: 130 runs at most: 40 to tune optimizer.lr, 90 to confirm on fresh"
     assert (told.returncode, told.stdout) == (7, f"{first} seeds\n"), told.stderr
 
 
