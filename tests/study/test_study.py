@@ -107,7 +107,12 @@ def test_conditions_rates_and_measures(losslab):
         *("study", "gradient_scale", *SMALL, "trainer.epochs=1"),
         *("trainer.batch_size=64", "trainer.device=cpu", "launcher=serial"),
         *("study.tune_seeds=[0]", "study.confirm_seeds=[100,101]"),
-        *(f"study.conditions.{name}.values=[0.03,0.1]" for name in ("sgd", "adam", "decay")),
+        "study.conditions.adam.values=[0.03,0.1]",
+        *(
+            f"study.conditions.{name}.values.{arm}=[0.03,0.1]"
+            for name in ("sgd", "decay")
+            for arm in ("cross_entropy", "mse_softmax")
+        ),
     )
     assert result.code == 0, result.err
     root = losslab.folder / "outputs" / "gradient_scale"
