@@ -17,6 +17,7 @@ from losslab.study.session import Session
 from running import read
 
 CONF = Path(__file__).parents[2] / "conf" / "study"
+SMALL = ("data=synthetic", "data.train_size=null", "data.val_size=128", "model.width=2")
 ARM = {"label": "cross-entropy", "overrides": ["loss=cross_entropy"]}
 PARTS = {
     "title": "Title",
@@ -52,13 +53,13 @@ BAD_PARTS = [
 
 NAMES_NOTHING = [
     bad("claims.rwa.at_most=1", "no claim 'rwa'", "did you mean 'raw'"),
-    bad("claims.99.at_most=1", "no claim '99'; the claims of seed_variance are raw, softmax"),
+    bad("claims.99.at_most=1", "no claim '99'; the claims of seed_variance are raw, target"),
     bad("measures.spread.tag=test/acuracy", "study.measures.spread", "did you mean 'test/accur"),
-    bad("measures.spread.over=mze", "study.measures.spread", "did you mean 'mse'"),
+    bad("measures.spread.over=mze@e8", "study.measures.spread", "did you mean 'mse@e8'"),
     bad(
         "measures.spread.needs=[mze]",
         "study.measures.spread",
-        "are cross_entropy, mse, mse_softmax",
+        "are cross_entropy@e8, mse@e8, rescaled_mse@e8, mse_softmax@e8",
     ),
     bad("select=vall/accuracy", "study.select", "did you mean 'val/accuracy'"),
 ]
@@ -67,7 +68,7 @@ NAMES_NOTHING = [
 @pytest.mark.parametrize("wrong", NAMES_NOTHING, ids=str)
 def test_what_names_nothing_is_found_before_the_first_run(losslab, wrong):
     (override,) = wrong.command
-    command = ("study", "seed_variance", "data=synthetic", "model.width=2", f"study.{override}")
+    command = ("study", "seed_variance", *SMALL, f"study.{override}")
     check(losslab, command, wrong.says)
 
 
@@ -81,8 +82,7 @@ def test_what_names_nothing_is_found_before_the_first_run(losslab, wrong):
     ],
 )
 def test_a_metric_that_no_run_can_record(losslab, metric, says):
-    tiny = ("data=synthetic", "model.width=2", f"study.claims.adam.metric={metric}")
-    check(losslab, ("study", "gradient_scale", *tiny), says)
+    check(losslab, ("study", "gradient_scale", *SMALL, f"study.claims.adam.metric={metric}"), says)
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD_PARTS)
@@ -104,10 +104,16 @@ def test_a_condition_may_differ_by_arm():
 @pytest.mark.slow
 def test_conditions_rates_and_measures(losslab):
     result = losslab.call(
-        *("study", "gradient_scale", "data=synthetic", "model.width=2", "trainer.epochs=1"),
+        *("study", "gradient_scale", *SMALL, "trainer.epochs=1"),
         *("trainer.batch_size=64", "trainer.device=cpu", "launcher=serial"),
         *("study.tune_seeds=[0]", "study.confirm_seeds=[100,101]"),
-        *(f"study.conditions.{name}.values=[0.03,0.1]" for name in ("sgd", "adam", "decay")),
+        "+study.measures.share.metric=test/nll",  # the accuracies are equal
+        "study.conditions.adam.values=[0.03,0.1]",
+        *(
+            f"study.conditions.{name}.values.{arm}=[0.03,0.1]"
+            for name in ("sgd", "decay")
+            for arm in ("cross_entropy", "mse_softmax")
+        ),
     )
     assert result.code == 0, result.err
     root = losslab.folder / "outputs" / "gradient_scale"
