@@ -107,7 +107,6 @@ def test_conditions_rates_and_measures(losslab):
         *("study", "gradient_scale", *SMALL, "trainer.epochs=1"),
         *("trainer.batch_size=64", "trainer.device=cpu", "launcher=serial"),
         *("study.tune_seeds=[0]", "study.confirm_seeds=[100,101]"),
-        "+study.measures.share.metric=test/nll",  # the accuracies are equal
         "study.conditions.adam.values=[0.03,0.1]",
         *(
             f"study.conditions.{name}.values.{arm}=[0.03,0.1]"

@@ -67,12 +67,13 @@ def shares(
 
     ``quantities`` have by name ``what`` they are, and the sets ``from``, ``to`` and ``whole``. The
     interval is the bias-corrected bootstrap's over seeds, a ratio of means having no simple one;
-    runs of the same seed are drawn together.
+    runs of the same seed are drawn together. Where there is no gap there is no quantity.
     """
     measured = {}
     for name, about in quantities.items():
         start, end, whole = (_numbers(runs[about[key]], metric) for key in ("from", "to", "whole"))
-        measured[name] = _ratio(np.mean, end - start, whole - start, about["what"])
+        if np.mean(whole - start):
+            measured[name] = _ratio(np.mean, end - start, whole - start, about["what"])
     return Measurement(quantities=measured)
 
 
@@ -372,6 +373,8 @@ def _ratio(of: Callable[..., Any], a: FloatArray, b: FloatArray, what: str) -> Q
     def ratio(a: FloatArray, b: FloatArray, axis: int = -1) -> Any:
         return of(a, axis=axis) / of(b, axis=axis)
 
+    if not a.any():  # so it is in every resample, which BCa cannot handle
+        return Quantity(value=0.0, low=0.0, high=0.0, n=len(a), what=what)
     how = {"n_resamples": RESAMPLES, "method": "BCa", "rng": np.random.default_rng(0)}
     found = stats.bootstrap((a, b), ratio, paired=True, vectorized=True, **how)
     low, high = map(float, found.confidence_interval)
