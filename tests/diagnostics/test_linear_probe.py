@@ -69,10 +69,10 @@ def test_the_fit_against_scikit_learn(penalty, num_classes):
     c = (2 if num_classes == 2 else 1) / (penalty * 80)
     other = LogisticRegression(C=c, tol=1e-12, max_iter=100_000).fit(h, labels)
     p = scores(weights, h).softmax(1).numpy()
-    np.testing.assert_allclose(p, other.predict_proba(h), atol=1e-4)
+    np.testing.assert_allclose(p, other.predict_proba(h), atol=1e-3)
     # The same from elsewhere.
     again = fit(h, labels, penalty=penalty, start=torch.ones(num_classes, 8))
-    np.testing.assert_allclose(p, scores(again, h).softmax(1).numpy(), atol=1e-4)
+    np.testing.assert_allclose(p, scores(again, h).softmax(1).numpy(), atol=1e-3)
 
 
 def test_a_probe_against_scikit_learn(network):

@@ -171,7 +171,7 @@ def fit(features: Tensor, labels: Tensor, *, penalty: float, start: Tensor) -> T
         value = -(log_p * targets).sum() / len(h) + penalty / 2 * size
         return value.item(), gradient.flatten().numpy()
 
-    options = {"maxiter": 1000, "gtol": 1e-6, "ftol": 1e-12}
+    options = {"maxiter": 1000, "gtol": 1e-5, "ftol": 1e-9}
     begin = np.ascontiguousarray(start.double().flatten().numpy())
     found = minimize(objective, begin, jac=True, method="L-BFGS-B", options=options)
     return torch.from_numpy(found.x).reshape(start.shape)
