@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from torch import nn
 
 from losslab.diagnostics import Geometry
@@ -10,7 +11,7 @@ from viewing import view, view_of
 
 
 def naive(features, labels):
-    """Return the three numbers with D x D matrices and one class at a time."""
+    """Return the four numbers with D x D matrices and one class at a time."""
     h, y = np.asarray(features), np.asarray(labels)
     classes = np.unique(y)
     means = {c: h[y == c].mean(0) for c in classes}
@@ -22,12 +23,21 @@ def naive(features, labels):
         for b in classes[classes > a]:
             left, right = means[a] - centre, means[b] - centre
             cosines.append(left @ right / math.sqrt(left @ left * (right @ right)))
-    return {
+
+    def distance(a, b):
+        """Return the mean cosine distance over the pairs of two classes."""
+        return cdist(h[y == a], h[y == b], metric="cosine").mean()
+
+    d_within = np.mean([distance(c, c) for c in classes])
+    d_total = np.mean([distance(a, b) for a in classes for b in classes])
+    found = {
         "within_over_between": np.trace(within @ np.linalg.pinv(between, rcond=1e-10))
         / len(classes),
         "cosine": np.mean(cosines),
         "cosine/std": np.std(cosines),
+        "separation": 1 - d_within / d_total,
     }
+    return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
 def test_of_a_network():
@@ -51,8 +61,21 @@ def test_a_collapsed_network(num_classes):
     features = 3 + torch.eye(num_classes)[labels]  # a simplex, off the origin, in float32
     seen = view_of(torch.zeros(len(labels), num_classes), labels, features=features)
     assert Geometry().measure(seen).scalars == pytest.approx(
-        {"within_over_between": 0, "cosine": -1 / (num_classes - 1), "cosine/std": 0}, abs=1e-6
+        {
+            "within_over_between": 0,
+            "cosine": -1 / (num_classes - 1),
+            "cosine/std": 0,
+            "separation": 1,
+        },
+        abs=1e-6,
     )
+
+
+def test_an_example_without_features_has_no_direction():
+    features = torch.randn(8, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    features[0] = 0
+    seen = view_of(torch.zeros(8, 4), LABELS, features=features)
+    assert set(Geometry().measure(seen).scalars) == {"within_over_between", "cosine", "cosine/std"}
 
 
 LABELS = torch.arange(8) % 4

@@ -43,6 +43,7 @@ def known(monkeypatch):
         "val/accuracy": lambda run: run.val[-1],
         "test/accuracy": lambda run: run.test,
         "why/calibration/ece_scaled": lambda run: 0.0,
+        "why/linear_probe/accuracy": lambda run: run.test - 0.1,
     }
     monkeypatch.setattr(ends, "number", lambda run, metric: numbers[metric](run))
     monkeypatch.setattr(ends, "record", lambda run, tag, over: (list(range(len(run.val))), run.val))
@@ -60,39 +61,44 @@ def test_families_times_and_readings(known):
         "never@set": [Ran(s, (0.0, 0.1, 0.2), 0.2) for s in (0, 1, 2)],
     }  # fmt: skip
     labels = {name: f"{name.partition('@')[0]}, set" for name in runs}
+    families = {"ce": ["ce"], "raw": ["one", "best"], "one": ["one"], "soft": ["never"]}
     found = ends.ends(
-        runs, against="ce", families={"ce": ["ce"], "raw": ["one", "best"]}, level=0.8,
-        targets={"one": 1.0, "best": 10.0}, labels=labels,
-    )  # fmt: skip
+        runs, families=families, level=0.8, targets={"one": 1.0, "best": 10.0}, labels=labels
+    )
     quantities = found.quantities
     # `best` leads on validation, though `one` does on the test part.
     gap = quantities["raw_gap"]
     assert (gap.value, gap.low, gap.high) == pytest.approx((-0.01,) * 3)
     assert "of best less that of ce" in gap.what
     assert quantities["one_slower"].value == pytest.approx(2)  # epochs 2 and 1
-    assert quantities["best_slower"].value == pytest.approx(1 + 0.6 / 0.65)
-    assert np.isinf(quantities["never_slower"].value)
+    assert quantities["raw_slower"].value == pytest.approx(1 + 0.6 / 0.65)
+    assert np.isinf(quantities["soft_slower"].value)
     # Both are right: the error is what confidence lacks to 1.
     confidence = 1 / (1 + np.exp(-0.4))
     assert quantities["one_softmax"].value == pytest.approx(1 - confidence)
+    assert quantities["one_softmax_gap"].value == pytest.approx(0)
     assert quantities["one_simplex"].value == pytest.approx(0.3)
-    assert quantities["best_simplex"].value == pytest.approx(0.05)
-    assert quantities["best_simplex_gap"].value == pytest.approx(0.05 - (1 - confidence))
-    assert "never_simplex" not in quantities
-    assert found.tables[0].rows[3][2:4] == ["–", "0 of 3"]
+    assert quantities["raw_simplex"].value == pytest.approx(0.05)
+    # Cross-entropy has no target and is read by softmax.
+    assert quantities["raw_simplex_gap"].value == pytest.approx(0.05 - (1 - confidence))
+    assert quantities["raw_probe"].value == pytest.approx(0.8)
+    assert quantities["raw_probe_gap"].value == pytest.approx(-0.01)
+    assert not {"soft_simplex", "ce_gap"} & set(quantities)
+    assert [row[:2] for row in found.tables[0].rows[:2]] == [["ce", "ce"], ["raw", "best"]]
+    assert found.tables[0].rows[3][3:5] == ["–", "0 of 3"]
 
 
 def test_claims_are_about_what_is_measured():
     node = STUDY | STUDY["full"]
-    arms = {f"{arm}@{condition}" for arm in node["arms"] for condition in node["conditions"]}
-    for claim in node["claims"]:
-        sides = [claim[side]["arm"] for side in ("left", "right") if side in claim]
-        assert set(sides) <= arms
-        if quantity := claim.get("quantity"):
-            measure, _, name = quantity.partition(".")
-            about = node["measures"][measure]
-            kinds = [f"{family}_gap" for family in about["families"]]
-            kinds += [f"{a}_{kind}" for a in about["targets"] for kind in ("slower", "simplex_gap")]
-            assert name in kinds
+    known = {f"{arm}@{condition}" for arm in node["arms"] for condition in node["conditions"]}
+    assert set(node["measures"]) == set(node["conditions"])
     for condition, about in node["measures"].items():
-        assert set(about["needs"]) == {f"{arm}@{condition}" for arm in node["arms"]}
+        assert set(about["needs"]) == {each for each in known if each.endswith(f"@{condition}")}
+        assert {arm for family in about["families"].values() for arm in family} == set(node["arms"])
+        assert set(about["targets"]) <= set(node["arms"])
+    for claim in node["claims"]:
+        measure, _, name = claim["quantity"].partition(".")
+        _, *others = node["measures"][measure]["families"]
+        kinds = ("gap", "slower", "softmax_gap", "temperature_gap", "simplex_gap", "probe_gap")
+        assert name in {f"{family}_{kind}" for family in others for kind in kinds}
+        assert claim["id"].endswith(measure)

@@ -34,6 +34,35 @@ def test_paired_measures_numbers_ratios_and_differences(monkeypatch, tmp_path):
     }  # fmt: skip
 
 
+def test_a_rank_correlation_is_spearmans_of_the_means(monkeypatch, tmp_path):
+    draw = np.random.default_rng(1)
+    values = {"x": draw.normal(size=(5, 6)) + np.arange(5)[:, None], "y": draw.normal(size=(5, 6))}
+    runs = {
+        f"arm {arm}": [
+            Run(root=tmp_path, group=str(arm), seed=s, choices={"loss": "mse"}) for s in range(6)
+        ]
+        for arm in range(5)
+    }
+    monkeypatch.setattr(
+        numbers, "number", lambda run, metric: values[metric][int(run.group), run.seed]
+    )
+    measured = numbers.rank_correlation(runs, x="x", y="y", labels={"arm 0": "first"})
+    found = measured.quantities["correlation"]
+    assert found.value == pytest.approx(
+        stats.spearmanr(*(v.mean(axis=1) for v in values.values()))[0]
+    )
+    assert -1 <= found.low <= found.value <= found.high <= 1
+    assert (found.n, measured.tables[0].rows[0][0]) == (6, "first")
+    assert [curve.x for curve in measured.drawings[0].panels[0].curves] == [
+        [pytest.approx(mean)] for mean in values["x"].mean(axis=1)
+    ]
+    # Without noise over seeds the ranks are sure.
+    values["y"] = -np.arange(5.0)[:, None] * np.ones(6)
+    values["x"] = np.arange(5.0)[:, None] * np.ones(6)
+    sure = numbers.rank_correlation(runs, x="x", y="y").quantities["correlation"]
+    assert (sure.value, sure.low, sure.high) == pytest.approx((-1, -1, -1))
+
+
 def test_disagreement_leaves_out_one_run_at_a_time(predict):
     classes = np.random.default_rng(0).integers(3, size=(5, 6))
 

@@ -1,4 +1,4 @@
-"""Where arms end on one data set: with the best of their variants, when, and how calibrated."""
+"""Where losses end on one data set, with the best of their variants: when, how calibrated."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,27 +20,28 @@ Draw = npt.NDArray[np.integer[Any]]
 def ends(
     runs: Runs,
     *,
-    against: str,
     families: Mapping[str, Sequence[str]],
     level: float,
     targets: Mapping[str, float],
     labels: Mapping[str, str],
 ) -> Measurement:
-    """Measure all arms under one condition, and the best arm of each family.
+    """Measure under one condition the best arm of each family beside that of the first.
 
-    Quantities: ``<family>_gap``, test accuracy of the family's arm with the highest mean validation
-    accuracy less that of ``against``'s family, by a percentile bootstrap over seeds in which both
-    are chosen anew; ``<arm>_slower``, epochs to ``level`` over those of ``against``, a geometric
-    mean over seeds; the expected calibration error (ECE) on the test part with probabilities read
-    by softmax, ``<arm>_softmax``, by softmax with a temperature fitted on validation,
-    ``<arm>_temperature``, and, of raw outputs divided by their target, by projection to the
-    simplex, ``<arm>_simplex``; and the last less the ECE of ``against`` by softmax,
-    ``<arm>_simplex_gap``.
+    The best is that of the highest mean validation accuracy over the confirming seeds, the first of
+    equals. Quantities of a family:
+
+    - ``<family>_gap``: its test accuracy less that of the first family, by a percentile bootstrap
+      over seeds in which both arms are chosen anew. Of all else the choice is taken as given.
+    - ``<family>_slower``: epochs to ``level`` over those of the first, a geometric mean over seeds.
+    - ``<family>_softmax``, ``_temperature``, ``_simplex``: expected calibration error (ECE) on the
+      test part with probabilities read by softmax, by softmax with a temperature fitted on
+      validation, and, of raw outputs divided by their target, by projection to the simplex; each
+      with ``_gap``, less that of the first, by softmax where that has no target.
+    - ``<family>_probe``: accuracy of the diagnostic ``linear_probe``; ``_probe_gap`` likewise.
 
     Args:
         runs: Confirming runs of arms, ``<arm>@<condition>``, all with the same seeds.
-        against: The arm to compare with.
-        families: Name to the arms of which one is chosen; ``against`` is in the first.
+        families: Name to arms; the first is what the others are compared with.
         level: Validation accuracy.
         targets: Of each arm with raw outputs, the target of the right class.
         labels: Of ``runs``, as people read them.
@@ -54,55 +55,71 @@ def ends(
         part: {arm: _each(members, f"{part}/accuracy") for arm, members in arms.items()}
         for part in ("val", "test")
     }
+    first, *_ = families.values()
     quantities: dict[str, Quantity] = {}
-    (_, first), *others = families.items()
-    for name, variants in others:
-        about = (
-            f"test accuracy of {{}} less that of {names[against]}, variants chosen on validation"
-        )
-        quantities[f"{name}_gap"] = _gap(variants, first, **parts, names=names, what=about)
-    times = {arm: np.array([reached(run, level) for run in mine]) for arm, mine in arms.items()}
-    rows = []
-    for arm, members in arms.items():
-        given = [tuple(part.numpy() for part in predictions(run)) for run in members]
-        read: dict[str, Sequence[float] | FloatArray] = {
-            "softmax": [float(ece(logits, y)) for logits, y in given],
-            "temperature": _each(members, "why/calibration/ece_scaled"),
+    rows: list[list[str]] = []
+    reference: dict[str, FloatArray] = {}
+    slow: FloatArray = np.empty(0)
+    for family, variants in families.items():
+        arm = _best(variants, parts["val"])
+        members = arms[arm]
+        epochs = np.array([reached(run, level) for run in members])
+        numbers = _readings(members, targets.get(arm))
+        numbers["probe"] = _each(members, "why/linear_probe/accuracy")
+        found = {
+            how: over_seeds(each, _WHAT[how].format(names[arm])) for how, each in numbers.items()
         }
-        if arm in targets:
-            projected = (on_simplex(logits / targets[arm]) for logits, _ in given)
-            with np.errstate(divide="ignore"):  # softmax of the logarithms is what is projected
-                read["simplex"] = [
-                    float(ece(np.log(p), y)) for p, (_, y) in zip(projected, given, strict=True)
-                ]
-        how = {key: over_seeds(each, f"ECE of {names[arm]}, {key}") for key, each in read.items()}
-        quantities |= {f"{arm}_{key}": found for key, found in how.items()}
-        if arm == against:
-            reference = np.array(read["softmax"])
-        elif "simplex" in read:
-            what = f"ECE of {names[arm]} by projection less that of {names[against]} by softmax"
-            quantities[f"{arm}_simplex_gap"] = over_seeds(
-                np.subtract(read["simplex"], reference), what
-            )
-        if arm != against and np.isfinite(times[against]).all():
-            what = f"epochs to a validation accuracy of {level:.0%} over those of {names[against]}"
-            quantities[f"{arm}_slower"] = _geometric(times[arm] / times[against], what)
-        came = times[arm][np.isfinite(times[arm])]
-        rows.append([
-            names[arm], f"{parts['test'][arm].mean():.2%}",
-            f"{came.mean():.1f}" if len(came) else "–", f"{len(came)} of {len(members)}",
-            *(f"{how[key].value:.2%}" if key in how else "–" for key in _READ),
-        ])  # fmt: skip
+        quantities |= {f"{family}_{how}": quantity for how, quantity in found.items()}
+        if not reference:
+            reference, slow, against = numbers, epochs, names[arm]
+        else:
+            about = f"test accuracy of {names[arm]} less that of {against}, chosen on validation"
+            quantities[f"{family}_gap"] = _gap(variants, first, **parts, what=about)
+            for how, each in numbers.items():
+                what = f"{_WHAT[how].format(names[arm])}, less that of {against}"
+                less = each - reference.get(how, reference["softmax"])
+                quantities[f"{family}_{how}_gap"] = over_seeds(less, what)
+            if np.isfinite(slow).all():
+                what = (
+                    f"epochs to a validation accuracy of {level:.0%}, {names[arm]} over {against}"
+                )
+                quantities[f"{family}_slower"] = _geometric(epochs / slow, what)
+        came = epochs[np.isfinite(epochs)]
+        rows.append([family, names[arm], f"{parts['test'][arm].mean():.2%}"])
+        rows[-1] += [f"{came.mean():.1f}" if len(came) else "–", f"{len(came)} of {len(members)}"]
+        rows[-1] += [f"{found[how].value:.2%}" if how in found else "–" for how in _WHAT]
     table = TableOfNumbers(
         title=f"At the end of training, {labels[next(iter(runs))].rpartition(', ')[2]}",
-        columns=["", "test accuracy", f"epochs to {level:.0%} on validation", "runs that get there",
-                 *(f"ECE, {key}" for key in _READ)],
+        columns=[
+            *("family", "best on validation", "test accuracy"),
+            *(f"epochs to {level:.0%} on validation", "runs that get there"),
+            *(what.partition(" of {}")[0] + what.partition(" of {}")[2] for what in _WHAT.values()),
+        ],
         rows=rows,
-    )  # fmt: skip
+    )
     return Measurement(quantities=quantities, tables=[table])
 
 
-_READ = ("softmax", "temperature", "simplex")
+_WHAT = {
+    "softmax": "ECE of {}, softmax",
+    "temperature": "ECE of {}, temperature",
+    "simplex": "ECE of {}, simplex",
+    "probe": "accuracy of a probe of {}",
+}
+
+
+def _readings(members: Sequence[Run], target: float | None) -> dict[str, FloatArray]:
+    """Return the calibration errors ``(S,)`` of an arm, by how its outputs are read."""
+    given = [tuple(part.numpy() for part in predictions(run)) for run in members]
+    read = {
+        "softmax": np.array([float(ece(logits, y)) for logits, y in given]),
+        "temperature": _each(members, "why/calibration/ece_scaled"),
+    }
+    if target is not None:
+        with np.errstate(divide="ignore"):  # softmax of the logarithms is what is projected
+            projected = [(np.log(on_simplex(logits / target)), y) for logits, y in given]
+        read["simplex"] = np.array([float(ece(logits, y)) for logits, y in projected])
+    return read
 
 
 def on_simplex(scores: FloatArray) -> FloatArray:
@@ -140,29 +157,30 @@ def _each(members: Sequence[Run], metric: str) -> FloatArray:
     return np.array([number(run, metric) for run in members])
 
 
+def _best(family: Sequence[str], val: Mapping[str, FloatArray], seeds: Draw | None = None) -> str:
+    """Return the arm of the highest mean validation accuracy, over some of the seeds."""
+    every = slice(None) if seeds is None else seeds
+    return max(family, key=lambda arm: val[arm][every].mean())
+
+
 def _gap(
     mine: Sequence[str],
     theirs: Sequence[str],
     *,
     val: Mapping[str, FloatArray],
     test: Mapping[str, FloatArray],
-    names: Mapping[str, str],
     what: str,
 ) -> Quantity:
     """Return the difference of the best arms of two families, chosen anew in every draw."""
 
-    def best(family: Sequence[str], seeds: Draw) -> str:
-        return max(family, key=lambda arm: val[arm][seeds].mean())
-
     def gap(seeds: Draw) -> float:
-        sides = [test[best(family, seeds)][seeds].mean() for family in (mine, theirs)]
+        sides = [test[_best(family, val, seeds)][seeds].mean() for family in (mine, theirs)]
         return float(sides[0] - sides[1])
 
     n = len(test[mine[0]])
     draws = np.random.default_rng(0).integers(n, size=(DRAWS, n))
     low, high = np.quantile([gap(seeds) for seeds in draws], (0.025, 0.975))
     every = np.arange(n)
-    what = what.format(names[best(mine, every)])
     return Quantity(value=gap(every), low=float(low), high=float(high), n=n, what=what)
 
 

@@ -10,6 +10,7 @@ from losslab.diagnostics.geometry import Geometry
 from losslab.diagnostics.kernel_alignment import KernelAlignment
 from losslab.diagnostics.landscape import Landscape
 from losslab.diagnostics.layers import Layers
+from losslab.diagnostics.linear_probe import LinearProbe
 from losslab.diagnostics.logit_curvature import LogitCurvature, differentiate_twice, logit_hessian
 from losslab.diagnostics.logit_gradients import Attenuation, LogitGradients, Saturation
 from losslab.diagnostics.margins import Margins, signal
@@ -29,6 +30,7 @@ __all__ = [
     "KernelAlignment",
     "Landscape",
     "Layers",
+    "LinearProbe",
     "LogitCurvature",
     "LogitGradients",
     "Margins",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from losslab.data.cache import NotDownloadedError
 from losslab.diagnostics.view import Diagnostic, View
 from losslab.losses import MAP
 from losslab.types import Batch, Finding, Predictions, Scalars, TrainingEpoch
@@ -138,6 +139,8 @@ def _finding(name: str, diagnostic: Diagnostic, view: View) -> Finding:
             if not isinstance(value, int | float):
                 raise TypeError(f"{key!r} is {type(value).__name__}; give a number, e.g. .item()")
         json.dumps(finding.curves, allow_nan=False)
+    except NotDownloadedError:  # nobody is about to train it
+        raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"diagnostics.{name}: it fails ({reason})") from error

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from losslab.data.batches import EVALUATION_BATCH_SIZE
 from losslab.losses import MAP
 from losslab.types import Batch, Finding, Predictions, Scalars, TrainingEpoch
 
@@ -51,15 +52,17 @@ class View:
     @cached_property
     def _graph(self) -> tuple[Tensor, Tensor | None]:
         """Logits ``(P, K)`` with their graph and the features ``(P, D)``, on the device."""
-        return self._through(self.model)
+        return self._through(self.model, self.probe.images)
 
-    def _through(self, forward: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor | None]:
+    def _through(
+        self, forward: Callable[[Tensor], Tensor], images: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         last_layer = getattr(self.model, "output", None)
         if not isinstance(last_layer, nn.Module):  # a custom model may have none
-            return forward(self.probe.images), None
+            return forward(images), None
         inputs: list[Tensor] = []
         with last_layer.register_forward_pre_hook(lambda _, given: inputs.extend(given[:1])):
-            logits = forward(self.probe.images)
+            logits = forward(images)
         # It may be unused, or be given something other than one vector for each example.
         found = [x for x in inputs[:1] if x.shape[:1] == logits.shape[:1]]
         return logits, found[0].detach().flatten(1) if found else None
@@ -90,9 +93,21 @@ class View:
         """The :attr:`features` under the weights before the first step."""
         with torch.no_grad():
             found = self._through(
-                lambda images: functional_call(self.model, dict(self.initial), (images,))
+                lambda images: functional_call(self.model, dict(self.initial), (images,)),
+                self.probe.images,
             )[1]
         return None if found is None else found.cpu().double()
+
+    def features_of(self, images: Tensor) -> Tensor | None:
+        """Return the features ``(N, D)``, as :attr:`features`, of other images ``(N, C, H, W)``."""
+        found = []
+        with torch.no_grad():
+            for some in torch.split(images, EVALUATION_BATCH_SIZE):
+                features = self._through(self.model, some.to(self.probe.images))[1]
+                if features is None:
+                    return None
+                found.append(features.cpu().double())
+        return torch.cat(found)
 
     @cached_property
     def probabilities(self) -> Tensor:

@@ -16,7 +16,7 @@ from scipy import stats
 from losslab.diagnostics import View, signal
 from losslab.diagnostics.weight_curvature import CurvatureProducts, extreme_eigenvalues
 from losslab.experiment.build import build
-from losslab.figures import Drawing, Panel
+from losslab.figures import Curve, Drawing, Panel
 from losslab.recording import Run
 from losslab.report.estimates import recalls
 from losslab.report.formatting import metric_name
@@ -178,6 +178,65 @@ def _first(run: Run, tag: str, at_least: float, over: str) -> float:
     places, values = record(run, tag, over=over)
     found = (place for place, value in zip(places, values, strict=True) if value >= at_least)
     return next(found, math.inf)
+
+
+def rank_correlation(runs: Runs, *, x: str, y: str, labels: Labels = None) -> Measurement:
+    """Measure whether sets with a larger ``x`` have a larger ``y``, and draw one against the other.
+
+    ``correlation`` is Spearman's rank correlation over the sets of the means over seeds of two
+    metrics. Its interval is the percentile bootstrap's over seeds, which are drawn together for all
+    sets: it says how sure the ranks of these sets are, nothing of other sets.
+    """
+    # (sets, 2, S)
+    values = np.stack(
+        [[_numbers(members, metric) for metric in (x, y)] for members in runs.values()]
+    )
+    n = values.shape[-1]
+
+    def correlation(index: Any) -> float:
+        ranks = stats.rankdata(values[..., index].mean(axis=-1), axis=0)
+        return float(np.corrcoef(ranks.T)[0, 1])
+
+    draws = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+    low, high = np.quantile([correlation(index) for index in draws], (0.025, 0.975))
+    names = metric_name(x), metric_name(y)
+    found = Quantity(
+        value=correlation(slice(None)),
+        low=float(low),
+        high=float(high),
+        n=n,
+        what=f"rank correlation of {names[0]} and {names[1]} over {len(runs)} sets",
+    )
+    rows, curves = [], []
+    for (name, members), each in zip(runs.items(), values, strict=True):
+        label, (mean_x, mean_y) = (labels or {}).get(name, name), each.mean(axis=-1)
+        spread = over_seeds(each[1], names[1])
+        rows.append([label, f"{mean_x:.3f}", f"{mean_y:.4f}"])
+        curves.append(
+            Curve(
+                label=label,
+                loss=members[0].choices["loss"],
+                x=[float(mean_x)],
+                y=[spread.value],
+                low=[spread.interval.low],
+                high=[spread.interval.high],
+                bars=True,
+            )
+        )
+    title = f"{names[1].capitalize()} over {names[0]}"
+    panel = Panel(title="", x_label=names[0], y_label=names[1], curves=curves)
+    return Measurement(
+        quantities={"correlation": found},
+        tables=[TableOfNumbers(title=title, columns=["", *names], rows=rows)],
+        drawings=[
+            Drawing(
+                name="rank_correlation",
+                panels=[panel],
+                legend_below=True,
+                caption=f"{title}, means over seeds; bars: 95% intervals",
+            )
+        ],
+    )
 
 
 def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> Measurement:

@@ -1,0 +1,177 @@
+"""What the features of a network are worth for other classes: a linear classifier on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from losslab.data import Dataset, load
+from losslab.data.parts import shift_and_scale
+from losslab.data.splits import stratified_order
+from losslab.diagnostics.view import Diagnostic, View
+from losslab.seeding import generator
+from losslab.types import Batch, Finding
+
+PARTS = ("train", "val", "test")
+_FEW = 16  # images of each part in a dry run
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearProbe(Diagnostic):
+    """Accuracy of multinomial logistic regression on the frozen inputs of the last layer.
+
+    The features h of the images of chosen classes, of the data trained on or others of the same
+    shape, are centred and divided by one number, the root mean square of their coordinates, both of
+    the probe's training images. W and b minimise
+
+        (1/N) Σ −log softmax(W h + b)_y + (λ/2) ‖W‖²,
+
+    with L-BFGS. Of the ``penalties`` that λ takes the one with the highest accuracy on the probe's
+    validation images is chosen, of equals the largest:
+
+    - ``accuracy``: on the test images, with that λ; ``val/accuracy`` likewise on validation;
+    - ``penalty``: that λ. At an end of ``penalties``, give more.
+
+    Absent for a model without a module ``.output``.
+
+    Reading: features that serve the classes trained on may have lost what tells others apart
+    (Kornblith et al. 2021, *Why do better loss functions lead to less transferable features?*).
+    With ``every`` a number of epochs the first measurement is of the untrained network,
+    ``why/linear_probe/accuracy@start`` in a study, which is the floor to compare with. Images are
+    normalised by their own training part, as in a run on them; chosen images are the same in every
+    run. Cost: a forward pass of all images and a few seconds of fitting, so measure rarely.
+
+    Attributes:
+        data: Name of a choice in ``conf/data``, split as that file says.
+        root: Folder of the data; ``None`` for that of the file.
+        classes: Their labels; ``None`` for all.
+        train_size: Images of these classes to fit, stratified; ``None`` for all, as the next two.
+        val_size: Images to choose λ by.
+        test_size: Images to measure on.
+        penalties: Values of λ, above 0.
+
+    Raises:
+        ValueError: An option out of range; on measuring, data that cannot be read, or whose images
+            have another shape.
+    """
+
+    every: int | None = None
+    data: str
+    root: str | None = None
+    classes: Sequence[int] | None = None
+    train_size: int | None = None
+    val_size: int | None = None
+    test_size: int | None = None
+    penalties: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0001)
+
+    def __post_init__(self) -> None:
+        given = self.classes
+        if given is not None and (len(set(given)) < max(2, len(given)) or min(given) < 0):
+            raise ValueError(f"classes={list(given)}; give two or more labels from 0 up, each once")
+        for name in (f"{part}_size" for part in PARTS):
+            size = getattr(self, name)
+            if size is not None and size < 1:
+                raise ValueError(f"{name}={size}; give a number of images from 1 up, or null")
+        if not self.penalties or not min(self.penalties) > 0:
+            raise ValueError(f"penalties={list(self.penalties)}; give one or more numbers above 0")
+
+    def smallest(self) -> "LinearProbe":
+        """Return a probe of a few images."""
+        sizes: dict[str, Any] = {f"{part}_size": _FEW for part in PARTS}
+        return replace(self, penalties=self.penalties[:1], **sizes)
+
+    def measure(self, view: View) -> Finding:
+        """Return accuracies in [0, 1] and the penalty."""
+        dataset = _read(self.data, self.root)
+        expected = tuple(view.probe.images.shape[1:])
+        if dataset.input_shape != expected:
+            shapes = f"images of {dataset.input_shape}, those trained on are {expected}"
+            raise ValueError(f"data={self.data} has {shapes}; give data of the same shape")
+        parts = {part: self._part(dataset, part) for part in PARTS}
+        found = {part: view.features_of(given.images) for part, given in parts.items()}
+        features = {part: h for part, h in found.items() if h is not None}
+        if not all(part in features and bool(features[part].isfinite().all()) for part in PARTS):
+            return Finding({}, {})
+        centre = features["train"].mean(0)
+        scale = (features["train"] - centre).square().mean().sqrt()
+        if not scale > 0:
+            return Finding({}, {})
+        h = {part: (each - centre) / scale for part, each in features.items()}
+        num_classes = dataset.num_classes if self.classes is None else len(self.classes)
+        best, start = (-1.0, -1.0, 0.0), torch.zeros(num_classes, h["train"].shape[1] + 1)
+        for penalty in sorted(self.penalties, reverse=True):
+            start = fit(h["train"], parts["train"].labels, penalty=penalty, start=start)
+            val, test = (
+                float((scores(start, h[part]).argmax(1) == parts[part].labels).double().mean())
+                for part in ("val", "test")
+            )
+            if val > best[0]:
+                best = val, test, penalty
+        val, test, penalty = best
+        return Finding({"accuracy": test, "val/accuracy": val, "penalty": float(penalty)}, {})
+
+    def _part(self, dataset: Dataset, part: str) -> Batch:
+        """Return images ``(N, C, H, W)`` of the classes, and labels ``(N,)`` in their order."""
+        labels: Tensor = getattr(dataset, part).clean_labels
+        every = list(range(dataset.num_classes))
+        chosen = every if self.classes is None else list(self.classes)
+        if max(chosen) >= len(every):
+            known = f"data={self.data} has labels from 0 to {len(every) - 1}"
+            raise ValueError(f"classes={chosen}; {known}")
+        places = torch.isin(labels, torch.tensor(chosen)).nonzero().squeeze(1)
+        if len(places) == 0:
+            raise ValueError(f"classes={chosen}: the {part} part of {self.data} has none of them")
+        order = stratified_order(labels[places], generator(0, "linear_probe", part))
+        places = places[order[: getattr(self, f"{part}_size")]]
+        number = torch.tensor([chosen.index(label) if label in chosen else -1 for label in every])
+        shift, scale = shift_and_scale(dataset.mean, dataset.std)
+        images: Tensor = getattr(dataset, part).images[places]
+        return Batch(images.float().sub_(shift).mul_(scale), number[labels[places]])
+
+
+@lru_cache(maxsize=2)
+def _read(name: str, root: str | None) -> Dataset:
+    """Return a data set, which the runs of a process share."""
+    return load(name, **({} if root is None else {"root": root}))
+
+
+def scores(weights: Tensor, features: Tensor) -> Tensor:
+    """Return W h + b ``(N, K)`` of weights ``(K, D + 1)``, b last, and features ``(N, D)``."""
+    return features @ weights[:, :-1].T + weights[:, -1]
+
+
+def fit(features: Tensor, labels: Tensor, *, penalty: float, start: Tensor) -> Tensor:
+    """Return the weights ``(K, D + 1)``, b last, of penalised multinomial logistic regression.
+
+    They minimise the mean of −log softmax(W h + b)_y over features ``(N, D)`` and labels ``(N,)``,
+    and ``penalty``/2 ‖W‖² on top. The problem is convex: ``start``, ``(K, D + 1)``, is only a
+    matter of time.
+
+    >>> h, y = torch.tensor([[-1.0], [1.0]], dtype=torch.float64), torch.tensor([0, 1])
+    >>> weights = fit(h, y, penalty=0.1, start=torch.zeros(2, 2))
+    >>> scores(weights, h).argmax(1)
+    tensor([0, 1])
+    """
+    from scipy.optimize import minimize  # takes a while to import
+
+    h, targets = features.double(), one_hot(labels, len(start)).double()
+
+    def objective(flat: Any) -> tuple[float, Any]:
+        weights = torch.from_numpy(flat).reshape(start.shape)
+        log_p = scores(weights, h).log_softmax(1)
+        residual = (log_p.exp() - targets) / len(h)
+        gradient = torch.cat([residual.T @ h, residual.sum(0)[:, None]], dim=1)
+        gradient[:, :-1] += penalty * weights[:, :-1]
+        size = weights[:, :-1].square().sum()
+        value = -(log_p * targets).sum() / len(h) + penalty / 2 * size
+        return value.item(), gradient.flatten().numpy()
+
+    options = {"maxiter": 1000, "gtol": 1e-5, "ftol": 1e-9}
+    begin = np.ascontiguousarray(start.double().flatten().numpy())
+    found = minimize(objective, begin, jac=True, method="L-BFGS-B", options=options)
+    return torch.from_numpy(found.x).reshape(start.shape)
