@@ -115,8 +115,12 @@ def _open(page: Any) -> None:
 
 def _allow_files(folder: Path) -> int:
     """Return how many event files there are, all of which TensorBoard may open at once."""
-    files = [Path(above, name) for above, _, names in os.walk(folder)
-             for name in names if "tfevents" in name]  # fmt: skip
+    files = [
+        Path(above, name)
+        for above, _, names in os.walk(folder)
+        for name in names
+        if "tfevents" in name
+    ]
     for file in files:
         if not file.is_file():
             why = "is not a regular file, TensorBoard would wait for it"

@@ -35,8 +35,9 @@ def runs(arguments: list[str]) -> int:
         raise ValueError("--delete needs the folder of a sweep, a configuration or a run")
     from losslab.recording.inventory import inventory
 
-    entries = {entry.path: entry for path in given.paths or [Path("outputs")]
-               for entry in inventory(path)}  # fmt: skip
+    entries = {
+        entry.path: entry for path in given.paths or [Path("outputs")] for entry in inventory(path)
+    }
     if given.delete:
         return _delete(given.paths, yes=given.yes)
     _show(list(entries.values()))

@@ -36,9 +36,13 @@ def new_figure(
     """Return an empty figure, in inches, and its axes, which may be the same or ``share`` the y."""
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(
-        len(heights), columns, sharex=share is True, sharey=bool(share), squeeze=False,
+        len(heights),
+        columns,
+        sharex=share is True,
+        sharey=bool(share),
+        squeeze=False,
         height_ratios=heights,
-    )  # fmt: skip
+    )
     return figure, list(grid.flat)
 
 

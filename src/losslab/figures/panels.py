@@ -72,11 +72,13 @@ def draw_panels(drawing: Drawing) -> Figure:
         shown = [axis.get_legend_handles_labels() for axis in axes]
         by_label = {label: handle for pair in shown for handle, label in zip(*pair, strict=True)}
         figure.legend(
-            list(by_label.values()), list(by_label), handlelength=3.4,
+            list(by_label.values()),
+            list(by_label),
+            handlelength=3.4,
             # A label below all panels is in the way of a legend there.
             loc="outside upper center" if drawing.x_label else "outside lower center",
             ncols=legend_columns(by_label, width=width),
-        )  # fmt: skip
+        )
     if drawing.x_label:
         figure.supxlabel(drawing.x_label, fontsize=10)
     if drawing.y_label:
@@ -146,19 +148,30 @@ def _curve(axis: Axes, curve: Curve, style: Style, *, within: bool) -> None:
     thin = style.marker in _THIN_MARKERS and curve.mark_every is None
     size = 0.6 if not few else 1.3 if thin else 1.0
     axis.plot(
-        curve.x, curve.y, color=style.color, ls=style.line if curve.line else "none",
+        curve.x,
+        curve.y,
+        color=style.color,
+        ls=style.line if curve.line else "none",
         marker=style.marker if marked and curve.weights is None else None,
-        ms=size * mpl.rcParams["lines.markersize"], markevery=curve.mark_every,
-        alpha=1 if few or curve.line else 0.6, label=curve.label,
+        ms=size * mpl.rcParams["lines.markersize"],
+        markevery=curve.mark_every,
+        alpha=1 if few or curve.line else 0.6,
+        label=curve.label,
         clip_on=within,  # a marker on the edge is whole
         zorder=2 if curve.line else 3,  # points alone are marks on the lines
-    )  # fmt: skip
+    )
     if curve.weights is not None:
         sizes = 90 * np.asarray(curve.weights) / max(curve.weights) + 8
         axis.scatter(
-            curve.x, curve.y, s=sizes, color=style.color, ec="white", lw=0.6, clip_on=within,
+            curve.x,
+            curve.y,
+            s=sizes,
+            color=style.color,
+            ec="white",
+            lw=0.6,
+            clip_on=within,
             zorder=3,
-        )  # fmt: skip
+        )
     if curve.low is not None and curve.high is not None:
         interval = curve.x, curve.low, curve.high
         if curve.bars:

@@ -93,14 +93,20 @@ def run_images(
         "weights/density": weight_density(runs, style=style, prior=prior or {}),
         "first_layer/filters": first_layer(runs[0]),
         "loss_surface/line": _curve_a_seed(
-            runs, "why/landscape/line", x="position", y="loss", style=style,
+            runs,
+            "why/landscape/line",
+            x="position",
+            y="loss",
+            style=style,
             title="Loss between initial and final weights",
-            x_label="0: initial weights, 1: final weights", y_label="mean loss", marks=(0, 1),
+            x_label="0: initial weights, 1: final weights",
+            y_label="mean loss",
+            marks=(0, 1),
         ),
         "loss_surface/plane": loss_plane(runs[0]),
         "loss_surface/path": loss_path(runs[0]),
         "worst_mistakes/val": None if images is None else worst_mistakes(runs[0], images),
-    }  # fmt: skip
+    }
     return {
         tag: label_image(figure, f"{name}, {seeds}") for tag, figure in figures.items() if figure
     }
@@ -140,10 +146,14 @@ def confusion_matrix(runs: Sequence[Recorded]) -> Figure:
         axis.set_xticks(range(classes), [n[:9] for n in names], fontsize=size, rotation=turn)
         for true, predicted in np.argwhere(counts):
             axis.text(
-                predicted, true, f"{counts[true, predicted]:.0f}", ha="center", va="center",
+                predicted,
+                true,
+                f"{counts[true, predicted]:.0f}",
+                ha="center",
+                va="center",
                 fontsize=size - 1.5 * (counts.max() >= 1000),
                 color="white" if rows[true, predicted] > 0.3 else INK,
-            )  # fmt: skip
+            )
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     return figure
@@ -157,9 +167,13 @@ def reliability_diagram(runs: Sequence[Recorded], *, style: Style) -> Figure:
     bins = reliability(sum(sums[1:], sums[0]))
     curve = Curve(x=bins["confidence"], y=bins["accuracy"], weights=bins["count"], style=style)
     return _panel(
-        [curve], title=f"Reliability, validation part: ECE {ece:.3f}", y_label="accuracy",
-        x_label="confidence; dots: number of examples", diagonal=True, height=3.4,
-    )  # fmt: skip
+        [curve],
+        title=f"Reliability, validation part: ECE {ece:.3f}",
+        y_label="accuracy",
+        x_label="confidence; dots: number of examples",
+        diagonal=True,
+        height=3.4,
+    )
 
 
 @small
@@ -173,14 +187,26 @@ def gradient_profile(runs: Sequence[Recorded], *, style: Style) -> Figure | None
     place = np.linspace(0, 0.999, 200)
     low, high = ((1 - place) * factor for factor in (np.sqrt(classes / (classes - 1)), np.sqrt(2)))
     beside = Curve(
-        x=place.tolist(), y=high.tolist(), low=low.tolist(), high=high.tolist(),
-        label="cross-entropy", style=Style(MUTED, "", SOLID), mark_every=1000,
-    )  # fmt: skip
+        x=place.tolist(),
+        y=high.tolist(),
+        low=low.tolist(),
+        high=high.tolist(),
+        label="cross-entropy",
+        style=Style(MUTED, "", SOLID),
+        mark_every=1000,
+    )
     figure = _curve_a_seed(
-        runs, "why/logit_gradients/profile", x="p_true", y="mean", style=style, beside=[beside],
+        runs,
+        "why/logit_gradients/profile",
+        x="p_true",
+        y="mean",
+        style=style,
+        beside=[beside],
         title="Mean gradient in the logits, training part",
-        x_label="probability of the true class", y_label="mean norm", y_log=True,
-    )  # fmt: skip
+        x_label="probability of the true class",
+        y_label="mean norm",
+        y_log=True,
+    )
     if figure:
         figure.axes[0].set(xlim=(-0.02, 1.02), ylim=(1e-5, 10))
     return figure
@@ -188,9 +214,15 @@ def gradient_profile(runs: Sequence[Recorded], *, style: Style) -> Figure | None
 
 @small
 def _curve_a_seed(
-    runs: Sequence[Recorded], tag: str, *, x: str, y: str, style: Style,
-    beside: Sequence[Curve] = (), **labels: Any,
-) -> Figure | None:  # fmt: skip
+    runs: Sequence[Recorded],
+    tag: str,
+    *,
+    x: str,
+    y: str,
+    style: Style,
+    beside: Sequence[Curve] = (),
+    **labels: Any,
+) -> Figure | None:
     columns = [run.curves[tag] for run in runs if run.curves.get(tag, {}).get(y)]
     if not columns:
         return None
@@ -204,9 +236,13 @@ def loss_plane(run: Recorded) -> Figure | None:
     """Draw the mean loss on the plane through the final weights, dark where it is low."""
     cross = Curve(x=[0.0], y=[0.0], line=False, style=Style("white", "P", SOLID))
     return _plane(
-        run, "surface", [cross], title=f"Loss around final weights, seed {run.seed}",
-        x_label="a random direction, 1: as long as the weights", y_label="another",
-    )  # fmt: skip
+        run,
+        "surface",
+        [cross],
+        title=f"Loss around final weights, seed {run.seed}",
+        x_label="a random direction, 1: as long as the weights",
+        y_label="another",
+    )
 
 
 @small
@@ -223,9 +259,13 @@ def loss_path(run: Recorded) -> Figure | None:
     ]
     x_label, y_label = (f"{share:.0%} of the path's variance" for share in variance["share"][:2])
     return _plane(
-        run, "path_surface", curves, x_label=x_label, y_label=y_label,
+        run,
+        "path_surface",
+        curves,
+        x_label=x_label,
+        y_label=y_label,
         title=f"Training from ■ to ✚, seed {run.seed}; dots: epochs",
-    )  # fmt: skip
+    )
 
 
 def _plane(run: Recorded, name: str, curves: list[Curve], **labels: str) -> Figure | None:
@@ -301,8 +341,12 @@ def first_layer_filters(weights: Mapping[str, Array]) -> Array | None:
     three channels, or several side by side; ``None`` for a model that begins otherwise.
     """
     # Files hold weights by name, so that blocks.10 comes before blocks.2.
-    names = sorted(weights, key=lambda name: [int(part) if part.isdigit() else part
-                                              for part in re.split(r"(\d+)", name)])  # fmt: skip
+    names = sorted(
+        weights,
+        key=lambda name: [
+            int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)
+        ],
+    )
     matrices = [weights[name] for name in names if weights[name].ndim in (2, 4)]
     kernels = [w for w in matrices if w.ndim == 4]
     if kernels:

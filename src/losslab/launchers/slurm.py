@@ -182,9 +182,10 @@ def _wait(jobs: Sequence[Any], *, local: bool) -> None:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
         looks += 1
         pending = [
-            job for job in pending
+            job
+            for job in pending
             if not (job.done() if local else job.paths.result_pickle.exists())
-        ]  # fmt: skip
+        ]
         if local or looks % _LOOKS_BETWEEN_QUESTIONS or (queued := _queued()) is None:
             continue
         missing = {job.job_id for job in pending} - queued

@@ -119,8 +119,10 @@ def _nearest_colours(losses: Mapping[str, str]) -> dict[str, int]:
         return np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors])
 
     grey = "#7F7F7F"
-    known = {family: LOSS_STYLES.get(family) or LOSS_STYLES.get(loss)
-             for family, loss in families.items()}  # fmt: skip
+    known = {
+        family: LOSS_STYLES.get(family) or LOSS_STYLES.get(loss)
+        for family, loss in families.items()
+    }
     ours = rgb([style.color if style else grey for style in known.values()])
     theirs = rgb([PALETTE[place % len(PALETTE)] for place in range(len(families))])
     distances = ((ours[:, None] - theirs) ** 2).sum(axis=-1)

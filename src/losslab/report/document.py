@@ -33,9 +33,12 @@ class Table:
 
     @classmethod
     def of(
-        cls, rows: Sequence[Mapping[str, str]], *, text_columns: int = 1,
+        cls,
+        rows: Sequence[Mapping[str, str]],
+        *,
+        text_columns: int = 1,
         terminal: Sequence[str] = (),
-    ) -> "Table":  # fmt: skip
+    ) -> "Table":
         """Make a table of rows ``{heading: text}``; a terminal shows the columns it names."""
         columns = tuple(rows[0]) if rows else ()
         shown = tuple(columns.index(name) for name in terminal) if rows else ()

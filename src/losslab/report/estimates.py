@@ -266,9 +266,15 @@ def compare(
     assert of_right
     p = sign_flip_p(np.array(list(found.by_seed.values())))
     return Comparison(
-        n=found.n, left=of_left, right=of_right, difference=found.mean, interval=found.interval,
-        covers=found.covers, p=p, by_seed=found.by_seed,
-    )  # fmt: skip
+        n=found.n,
+        left=of_left,
+        right=of_right,
+        difference=found.mean,
+        interval=found.interval,
+        covers=found.covers,
+        p=p,
+        by_seed=found.by_seed,
+    )
 
 
 @dataclass(frozen=True)
@@ -358,11 +364,15 @@ def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
         mean = float(known.mean()) if len(known) else None
         score = mean if mean is not None and len(known) == len(found) else -math.inf
         point = TuningPoint(
-            arm=str(arm), value=float(value), planned=len(planned), n=len(found), mean=mean,
+            arm=str(arm),
+            value=float(value),
+            planned=len(planned),
+            n=len(found),
+            mean=mean,
             interval=within_range(t_interval(known), tag),
             diverged=sum(run.status == "diverged" for run in found),
             score=score if len(found) == len(planned) else None,
-        )  # fmt: skip
+        )
         points.append(point)
     order = list(plan.arms)
     return sorted(points, key=lambda point: (order.index(point.arm), point.value))

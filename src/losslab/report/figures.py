@@ -141,14 +141,27 @@ def _estimate(
 
 
 def _beside(
-    axis: Axes, place: int, text: str, *, up: float = 0, va: str = "center", color: str = INK,
+    axis: Axes,
+    place: int,
+    text: str,
+    *,
+    up: float = 0,
+    va: str = "center",
+    color: str = INK,
     weight: str = "normal",
-) -> None:  # fmt: skip
+) -> None:
     """Write at the right of a row, ``up`` points above its middle."""
     axis.annotate(
-        text, (1.02, place), xycoords=("axes fraction", "data"), xytext=(0, up),
-        textcoords="offset points", va=va, color=color, fontweight=weight, fontsize=9,
-    )  # fmt: skip
+        text,
+        (1.02, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, up),
+        textcoords="offset points",
+        va=va,
+        color=color,
+        fontweight=weight,
+        fontsize=9,
+    )
 
 
 def _name_rows(axes: Sequence[Axes], names: Sequence[str], size: float = 10) -> None:
@@ -211,10 +224,15 @@ def _by_value(
     height = 1.4 + 2.3 * -(-len(panels) // columns) + 0.3 * len(labels)
     panels = [replace(p, x_log=log, percent="shown", y_from=y_from, ticks="values") for p in panels]
     drawing = Drawing(
-        panels=panels, columns=columns, share=True, legend_below=bool(labels), title_width=28,
+        panels=panels,
+        columns=columns,
+        share=True,
+        legend_below=bool(labels),
+        title_width=28,
         size=(max(1.6 + 2.8 * columns, 6.0 if labels else 0.0), height),
-        x_label=f"{x_label}{' (logarithmic)' * log}\n{note}", y_label=y_label,
-    )  # fmt: skip
+        x_label=f"{x_label}{' (logarithmic)' * log}\n{note}",
+        y_label=y_label,
+    )
     return draw_panels(drawing)
 
 
@@ -251,11 +269,15 @@ def accuracy_by_condition(findings: Findings) -> Figure:
                 curves.append(_curve(points, style=line, label=plan.families[arm].label))
         panels.append(
             Panel(
-                title=at_rate(plan, rate), x_label=plan.axis, curves=curves, x_log=decades,
+                title=at_rate(plan, rate),
+                x_label=plan.axis,
+                curves=curves,
+                x_log=decades,
                 y_label="" if index else "test accuracy (%)\nmean over seeds, bars: 95% interval",
-                percent="shown", ticks=ticks,
+                percent="shown",
+                ticks=ticks,
             )
-        )  # fmt: skip
+        )
     size = (2.4 + 4 * len(panels), 4.6)
     return draw_panels(
         Drawing(panels=panels, size=size, share="y", legend_below=True, title_width=40)
@@ -313,9 +335,15 @@ def _gaps(axis: Axes, found: Mapping[float, Comparison], style: Style, label: st
         low, high = (100 * end for end in gap.interval or (gap.difference, gap.difference))
         axis.plot([place] * 2, [low, high], color=style.color, lw=2, solid_capstyle="butt")
     axis.plot(
-        list(found), [100 * gap.difference for gap in found.values()], color=style.color,
-        marker=style.marker, ls=style.line, ms=6, lw=1.4, label=label,
-    )  # fmt: skip
+        list(found),
+        [100 * gap.difference for gap in found.values()],
+        color=style.color,
+        marker=style.marker,
+        ls=style.line,
+        ms=6,
+        lw=1.4,
+        label=label,
+    )
 
 
 @styled
@@ -392,9 +420,14 @@ def learning_curves(findings: Findings) -> Figure:
         # From the second third of training on: the start, at chance, hides what differs later.
         y_from = _zoom([y for _, curve in found for y in curve.y[len(curve.y) // 3 :]])
         panel = Panel(
-            title=title, x_label="epoch", y_label="" if index % columns else y_label,
-            curves=[curve for _, curve in found], percent="shown", y_from=y_from, ticks="counts",
-        )  # fmt: skip
+            title=title,
+            x_label="epoch",
+            y_label="" if index % columns else y_label,
+            curves=[curve for _, curve in found],
+            percent="shown",
+            y_from=y_from,
+            ticks="counts",
+        )
         panels.append(panel)
     rows = -(-len(panels) // columns)
     size = (2 + 3.6 * columns, 1.2 + 3.4 * rows)
@@ -538,9 +571,14 @@ def _mean_curve(findings: Findings, side: Side, *, style: Style) -> tuple[int, C
         return None
     mean, low, high = means.values.tolist()
     return len(runs), Curve(
-        label=findings.plan.arms[side.arm].label, x=means.x.tolist(), y=mean, low=low, high=high,
-        style=style, mark_every=max(1, len(mean) // 8),
-    )  # fmt: skip
+        label=findings.plan.arms[side.arm].label,
+        x=means.x.tolist(),
+        y=mean,
+        low=low,
+        high=high,
+        style=style,
+        mark_every=max(1, len(mean) // 8),
+    )
 
 
 def _side_by_side(at: Sequence[float], number: int, *, decades: bool) -> list[list[float]]:

@@ -34,10 +34,22 @@ _PROFILE = "why/logit_gradients/profile"
 _MOST_CLASSES = 20  # in a confusion matrix that can be read
 _DASHES = {"-": "solid", 5: "dash", 1: "dot", 6: "dashdot", 9: "longdash"}
 _SYMBOLS = {
-    "o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond",
-    "d": "diamond-tall", "P": "cross", "X": "x", "p": "pentagon", "h": "hexagon", "H": "hexagon2",
-    "*": "star", "<": "triangle-left", ">": "triangle-right", "8": "octagon",
-}  # fmt: skip
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "D": "diamond",
+    "d": "diamond-tall",
+    "P": "cross",
+    "X": "x",
+    "p": "pentagon",
+    "h": "hexagon",
+    "H": "hexagon2",
+    "*": "star",
+    "<": "triangle-left",
+    ">": "triangle-right",
+    "8": "octagon",
+}
 
 
 def recorded(findings: Findings) -> dict[str, Any]:

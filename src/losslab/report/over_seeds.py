@@ -88,15 +88,24 @@ def _write(folder: Path, runs: Sequence[Run], *, drawn: bool) -> Path | None:
     files = [run.path / name for run in runs if drawn for name in _SHOWN]
     hashes = (hashlib.sha256(path.read_bytes()).digest() for path in files if path.exists())
     return write_means(
-        folder, means, start=start_of(runs[0]), names={tag: (tag,) for tag in means.tags},
-        of=b"".join(hashes), shown=(lambda: _shown(runs)) if drawn else list,
-    )  # fmt: skip
+        folder,
+        means,
+        start=start_of(runs[0]),
+        names={tag: (tag,) for tag in means.tags},
+        of=b"".join(hashes),
+        shown=(lambda: _shown(runs)) if drawn else list,
+    )
 
 
 def write_means(
-    folder: Path, means: "Means", *, start: float, names: Mapping[str, Sequence[str]],
-    of: bytes, shown: Callable[[], list[Any]],
-) -> Path:  # fmt: skip
+    folder: Path,
+    means: "Means",
+    *,
+    start: float,
+    names: Mapping[str, Sequence[str]],
+    of: bytes,
+    shown: Callable[[], list[Any]],
+) -> Path:
     """Write means of at least one tag as an event file, unless it is there, and return it.
 
     TensorBoard orders runs by ``start``, in Unix time. ``names`` maps each tag to those that it is
@@ -157,10 +166,13 @@ def means_over_seeds(
     tags = [tag for tag in tags if tag in seen]
     x = np.unique([record[over] for each in records for record in each])
     tables = [
-        pd.DataFrame(each, columns=[over, *tags, "wall_s"]).astype(float)
-        .groupby(over).last().reindex(x)
+        pd.DataFrame(each, columns=[over, *tags, "wall_s"])
+        .astype(float)
+        .groupby(over)
+        .last()
+        .reindex(x)
         for each in records
-    ]  # fmt: skip
+    ]
     tables = [
         table.where(table.bfill().notna(), table.ffill()) if run.status == "diverged" else table
         for run, table in zip(runs, tables, strict=True)

@@ -86,9 +86,12 @@ def _quantities(factorial: Factorial, cells: Sequence[Sample]) -> dict[str, Quan
             noise = combine(cells, rest)  # 0, with the share's noise
             low, high = (noise and noise.interval) or Interval(0.0, 0.0)
             quantities[f"{name}_share"] = Quantity(
-                value=share, low=share + low, high=share + high, n=gap.n,
+                value=share,
+                low=share + low,
+                high=share + high,
+                n=gap.n,
                 what=f"share of the gap in test accuracy, {factorial.label}: of the {label}",
-            )  # fmt: skip
+            )
     return quantities
 
 
@@ -110,8 +113,12 @@ def _panel(factorial: Factorial, quantities: dict[str, Quantity]) -> Panel:
     found = list(quantities.values())
     zero = Curve(x=[-0.5, places[-1] + 0.5], y=[0.0, 0.0], style=Style("#7F7F7F", "", "-"))
     values = Curve(
-        x=places, y=[each.value for each in found], low=[each.interval.low for each in found],
-        high=[each.interval.high for each in found], bars=True, line=False,
-    )  # fmt: skip
+        x=places,
+        y=[each.value for each in found],
+        low=[each.interval.low for each in found],
+        high=[each.interval.high for each in found],
+        bars=True,
+        line=False,
+    )
     ticks = list(zip(quantities, places, strict=True))
     return Panel(title=factorial.label, curves=[zero, values], ticks=ticks)

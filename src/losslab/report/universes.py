@@ -84,9 +84,12 @@ def count_universes(plan: Plan, gaps: Mapping[str, Comparison]) -> Measurement:
         changes[family] = effects(values, [chosen for chosen, _ in found], plan.choices)
         for (choice, level), (value, low, high) in changes[family].items():
             quantities[f"{family}.gap.{choice}.{level}"] = Quantity(
-                value=value, low=low, high=high, n=len(found),
+                value=value,
+                low=low,
+                high=high,
+                n=len(found),
                 what=f"points that {choice} {level} adds to the gap in place of the usual level",
-            )  # fmt: skip
+            )
     of = f"{plan.reference_label} ahead / level / behind, by a point"
     columns = ["", "universes", *get_args(Standing), "median gap", "widest gaps"]
     columns_of_arms = ["", *(row[0] for row in rows)]
@@ -140,9 +143,13 @@ def _shares(name: str, where: str, gaps: Sequence[Comparison]) -> dict[str, Quan
     for each in get_args(Standing) if n else ():
         low, high = binomial_interval(counts[each], n)
         found[f"{name}.{each}{where}"] = Quantity(
-            value=counts[each] / n, low=low, high=high, n=n, count=counts[each],
+            value=counts[each] / n,
+            low=low,
+            high=high,
+            n=n,
+            count=counts[each],
             what=f"share of universes with the reference {each} by the mean",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -182,16 +189,21 @@ def _drawing(
             found = [quantities[f"{family}.{kind}.{choice}.{level}"] for choice, level in names]
             curves.append(
                 Curve(
-                    label=plan.families[family].label, style=styles[family],
-                    x=[at + shift for at in range(len(names))], y=[each.value for each in found],
+                    label=plan.families[family].label,
+                    style=styles[family],
+                    x=[at + shift for at in range(len(names))],
+                    y=[each.value for each in found],
                     low=[each.interval.low for each in found],
-                    high=[each.interval.high for each in found], bars=True, line=False,
+                    high=[each.interval.high for each in found],
+                    bars=True,
+                    line=False,
                 )
-            )  # fmt: skip
+            )
     reference = plan.reference_label
     panels = [
         Panel(
-            title="What a level adds to the gap", curves=gaps,
+            title="What a level adds to the gap",
+            curves=gaps,
             y_label="points of test accuracy,\n95% interval over universes",
             ticks=[
                 (f"{_text(level)} for {_text(plan.choices[choice][0])}", float(at))
@@ -199,12 +211,19 @@ def _drawing(
             ],
         ),
         Panel(
-            title=f"Universes with {reference} ahead", curves=shares, percent="shown",
+            title=f"Universes with {reference} ahead",
+            curves=shares,
+            percent="shown",
             y_label="share (%) ahead by a point,\nexact 95% interval",
             ticks=[(_text(level), float(at)) for at, (_, level) in enumerate(known)],
         ),
-    ]  # fmt: skip
+    ]
     return Drawing(
-        name="choices", caption="What each choice adds to the gap, and how it stands at each level",
-        panels=panels, columns=1, size=(12, 8.5), legend_below=True, title_width=90,
-    )  # fmt: skip
+        name="choices",
+        caption="What each choice adds to the gap, and how it stands at each level",
+        panels=panels,
+        columns=1,
+        size=(12, 8.5),
+        legend_below=True,
+        title_width=90,
+    )

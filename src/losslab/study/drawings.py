@@ -106,8 +106,10 @@ def reliability(runs: Runs, *, name: str = "reliability", labels: Labels = None)
         "after one temperature": "why/calibration/reliability_scaled",
     }
     shown: dict[str, Any] = {
-        "x_label": "mean confidence in the bin", "y_label": "accuracy in the bin", "diagonal": True,
-    }  # fmt: skip
+        "x_label": "mean confidence in the bin",
+        "y_label": "accuracy in the bin",
+        "diagonal": True,
+    }
     looks, panels = _looks(runs, labels), []
     for kind, curve in kinds.items():
         curves = [Curve(**look, **_pooled_bins(members, curve)) for look, members in looks]
@@ -136,10 +138,11 @@ def line(runs: Runs, *, name: str = "line", labels: Labels = None) -> Measuremen
         shares = (values - last) / (first - last)
         curves.append(curve_over_seeds(x=places[0], values=shares, **look))
     panel = Panel(
-        title="Training loss on the line from start to end", curves=curves,
+        title="Training loss on the line from start to end",
+        curves=curves,
         x_label="position (0: initial weights, 1: final weights)",
         y_label="loss, as a share of its fall",
-    )  # fmt: skip
+    )
     return _drawing(name, panel.title, [panel])
 
 

@@ -301,10 +301,12 @@ def rescaled(
     panels = [
         Panel(title="As trained", x_label="epochs", curves=whole, ticks="values", **shown),
         Panel(
-            title="Over rescaled time", curves=moved, **shown,
+            title="Over rescaled time",
+            curves=moved,
+            **shown,
             x_label=f"epochs / predicted time relative to {names[against]}",
         ),
-    ]  # fmt: skip
+    ]
     caption = (
         f"{of.capitalize()} over the epochs trained, and over epochs divided by how many times as "
         f"long as {names[against]} each should take by signal and curvature before training"

@@ -209,12 +209,14 @@ class Study:
         for (condition, under), (name, arm) in product(conditions.items(), self.arms.items()):
             overrides = [*self.base, *under.overrides_of(name), *arm.overrides]
             found[in_condition(name, condition)] = Cell(
-                name=in_condition(name, condition), arm=arm, loss=arm.loss or name,
+                name=in_condition(name, condition),
+                arm=arm,
+                loss=arm.loss or name,
                 values=_grid_of(name, arm, under) or self.values,
                 reference=in_condition(self.reference, condition),
                 start=in_condition(arm.start, condition) if arm.start else None,
                 template=Template(session, overrides),
-            )  # fmt: skip
+            )
         return found
 
     def sets(self, session: Session) -> "Runs":
@@ -298,10 +300,11 @@ class Study:
             tuned = len(self.tune_seeds) * sum(len(cell.values) for cell in stage)
             # The rates at which the reference is confirmed are one.
             sides = [
-                1 if cell.name == cell.reference else
-                len(self.confirm_at) + (cell.arm.scale is not None)
+                1
+                if cell.name == cell.reference
+                else len(self.confirm_at) + (cell.arm.scale is not None)
                 for cell in stage
-            ]  # fmt: skip
+            ]
             confirmed = len(self.confirm_seeds) * sum(sides)
             # Weights to start from are known once they are there.
             if later and (more or any(run.pending for run in runs)):
@@ -413,9 +416,12 @@ class Study:
         ]
 
     def do(
-        self, session: Session, plan: Plan, title: Literal["tune", "confirm"],
+        self,
+        session: Session,
+        plan: Plan,
+        title: Literal["tune", "confirm"],
         points: Sequence[Point],
-    ) -> tuple[Plan, "Runs", list[Failed]]:  # fmt: skip
+    ) -> tuple[Plan, "Runs", list[Failed]]:
         """Do the runs of some points; return the plan with them, and them as sets."""
         plan, sets = self._planned(plan, title, points)
         runs = [run for members in sets.values() for run in members]

@@ -49,10 +49,11 @@ def with_table(contents: Contents) -> Contents:
         started = _content(HParamsPluginData(session_start_info=named))
         found[run] = {**contents[run], metadata.SESSION_START_INFO_TAG: started}
     experiment = api_pb2.Experiment(
-        hparam_infos=[_column(name, [each.get(name) for each in values.values()])
-                      for name in columns],
+        hparam_infos=[
+            _column(name, [each.get(name) for each in values.values()]) for name in columns
+        ],
         metric_infos=[api_pb2.MetricInfo(name={"tag": tag}) for tag in METRICS],
-    )  # fmt: skip
+    )
     first = next(iter(sessions))
     record = _content(HParamsPluginData(experiment=experiment))
     found[first] = {**found[first], metadata.EXPERIMENT_TAG: record}

@@ -124,8 +124,11 @@ def about(run: Run) -> dict[str, str]:
     if files.manifest.exists():
         manifest = read_json(files.manifest)
         texts["command"] = _code("sh", manifest["command"])
-        rows = [f"| {markdown(key)} | {markdown(str(value))} |" for key, value in manifest.items()
-                if key not in _NOT_VERSIONS]  # fmt: skip
+        rows = [
+            f"| {markdown(key)} | {markdown(str(value))} |"
+            for key, value in manifest.items()
+            if key not in _NOT_VERSIONS
+        ]
         texts["versions"] = "\n".join(["| what | value |", "| :-- | :-- |", *rows])
     return texts
 

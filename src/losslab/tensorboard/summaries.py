@@ -58,9 +58,13 @@ def histogram(tag: str, counts: Counts, edges: FloatArray) -> "Summary.Value":
     # TensorBoard's reader shows neither sum; of the middles, as the values are gone.
     sums = {"sum": (counts * middles).sum(), "sum_squares": (counts * middles**2).sum()}
     proto = HistogramProto(
-        min=edges[0], max=edges[-1], num=counts.sum(), bucket=counts, **sums,
+        min=edges[0],
+        max=edges[-1],
+        num=counts.sum(),
+        bucket=counts,
+        **sums,
         bucket_limit=edges[1:],  # it takes the first bin to begin at the minimum
-    )  # fmt: skip
+    )
     return Summary.Value(tag=tag, histo=proto)
 
 
