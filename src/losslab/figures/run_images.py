@@ -1,4 +1,4 @@
-"""What a run recorded, as small images for TensorBoard."""
+"""Small images for TensorBoard, from the records of runs."""
 
 import io
 import re
@@ -30,7 +30,7 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of norma
 
 @dataclass(frozen=True)
 class Recorded:
-    """What one run recorded, in numpy."""
+    """The records of one run, as numpy arrays."""
 
     seed: int
     logits: Array  # (N, K) of the validation part
@@ -43,7 +43,7 @@ class Recorded:
 
 
 class Image(NamedTuple):
-    """A figure as TensorBoard takes it."""
+    """A PNG image for TensorBoard."""
 
     png: bytes
     width: int  # in pixels
@@ -113,8 +113,8 @@ def run_images(
 
 
 def label_image(figure: Figure, name: str) -> Image:
-    """Return a figure as PNG that says whose it is, the same to the byte for the same drawing."""
-    # As TensorBoard shows many side by side; what does not fit is in the run's name beside it.
+    """Return a figure, titled with the name of its configuration, as a reproducible PNG."""
+    # TensorBoard shows many next to each other; the run's name next to it is complete.
     lines = [name[:64], name[64:128]] if len(name) > 64 else [name]
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=7, color=MUTED, parse_math=False)
     buffer = io.BytesIO()
@@ -125,7 +125,7 @@ def label_image(figure: Figure, name: str) -> Image:
 
 @small
 def confusion_matrix(runs: Sequence[Recorded]) -> Figure:
-    """Draw how often each class was taken for each, of all seeds together."""
+    """Draw the confusion matrix over all seeds."""
     names = runs[0].class_names
     classes = len(names)
     counts = np.zeros((classes, classes))
@@ -161,7 +161,7 @@ def confusion_matrix(runs: Sequence[Recorded]) -> Figure:
 
 @small
 def reliability_diagram(runs: Sequence[Recorded], *, style: Style) -> Figure:
-    """Draw accuracy against confidence, of all seeds' examples together."""
+    """Draw accuracy against confidence over the examples of all seeds."""
     sums = [ClassificationSums.of(run.logits.astype(np.float64), run.labels) for run in runs]
     ece = np.mean([each.scalars()["ece"] for each in sums])
     bins = reliability(sum(sums[1:], sums[0]))
@@ -287,7 +287,7 @@ def _panel(curves: list[Curve], *, height: float = 2.7, **more: Any) -> Figure:
 def weight_density(
     runs: Sequence[Recorded], *, style: Style, prior: Mapping[str, Any]
 ) -> Figure | None:
-    """Draw the density of all weights, with the prior's."""
+    """Draw the density of all weights, and that of the prior."""
     vectors = [weights.ravel() for run in runs for weights in run.weights.values()]
     weights = np.concatenate([*vectors, np.zeros(0)])
     if not len(weights) or not np.isfinite(weights).all():
@@ -305,7 +305,7 @@ def weight_density(
 
 
 def prior_density(prior: Mapping[str, Any], x: Array) -> tuple[str, Array]:
-    """Return a Gaussian or Laplace prior in words and its density at ``x``; else nothing."""
+    """Return the name of a Gaussian or Laplace prior and its density at ``x``, if it is one."""
     kind = str(prior.get("_target_", "")).rpartition(".")[2]
     if kind == "GaussianPrior":
         std = float(prior["std"])
@@ -319,7 +319,7 @@ def prior_density(prior: Mapping[str, Any], x: Array) -> tuple[str, Array]:
 
 @small
 def first_layer(run: Recorded) -> Figure | None:
-    """Draw the weights that are applied to the image itself, a tile a unit; grey is 0."""
+    """Draw the weights of the first layer, one tile per unit; grey is 0."""
     filters = first_layer_filters(run.weights)
     if filters is None:
         return None
@@ -340,7 +340,7 @@ def first_layer_filters(weights: Mapping[str, Array]) -> Array | None:
     Of a first convolution its kernels, of a first linear layer its rows as square images of one or
     three channels, or several side by side; ``None`` for a model that begins otherwise.
     """
-    # Files hold weights by name, so that blocks.10 comes before blocks.2.
+    # Sorted by name, blocks.10 would come before blocks.2.
     names = sorted(
         weights,
         key=lambda name: [
@@ -366,7 +366,7 @@ def worst_mistakes(run: Recorded, images: Array) -> Figure:
     shares = np.exp(wide - wide.max(axis=1, keepdims=True))
     confidence, predicted = shares.max(axis=1) / shares.sum(axis=1), wide.argmax(axis=1)
     wrong = np.flatnonzero(predicted != run.labels)
-    # Stable, so that of equal confidences the same ones come first on every machine.
+    # Stable, so that ties have the same order on every machine.
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
     axis, figure, places = _tiles(images[worst] / 255, columns=5, below=0.42)
     for place, (x, y) in zip(worst, places, strict=True):
@@ -382,7 +382,7 @@ def worst_mistakes(run: Recorded, images: Array) -> Figure:
 def _tiles(
     images: Array, *, columns: int, below: float = 0.0
 ) -> tuple[Axes, Figure, list[tuple[float, float]]]:
-    """Lay images ``(M, C, H, W)`` in [0, 1] out in rows; return the lower middle of each, too."""
+    """Arrange images ``(M, C, H, W)`` in rows; also return the bottom centre of each."""
     if images.shape[1] != 3:
         images = images.mean(axis=1, keepdims=True)
     count, channels, height, width = images.shape
