@@ -16,7 +16,7 @@ from losslab.figures.canvas import INK, MUTED, PALE, SMALL_DPI, SMALL_WIDTH, new
 from losslab.figures.drawing import Curve, Drawing, Field, Panel
 from losslab.figures.panels import draw_panels
 from losslab.figures.styles import LOSS_STYLES, PURPLE, SOLID, VERMILLION, Style
-from losslab.metrics import ClassificationSums, reliability
+from losslab.metrics import ClassificationSums, confusion, reliability
 from losslab.recording import Run, read_records
 
 Array = npt.NDArray[Any]
@@ -130,8 +130,7 @@ def confusion_matrix(runs: Sequence[Recorded]) -> Figure:
     classes = len(names)
     counts = np.zeros((classes, classes))
     for run in runs:
-        places = run.labels * classes + run.logits.argmax(axis=1)
-        counts += np.bincount(places, minlength=classes**2).reshape(classes, classes)
+        counts += confusion(run.logits.argmax(axis=1), run.labels, classes)
     rows = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, (axis,) = new_figure(SMALL_WIDTH, 3.6)
     # White for never, the root because mistakes are few.

@@ -8,7 +8,6 @@ import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from pydantic_core import to_json
 
 from losslab.figures.styles import Style, styles_of
 from losslab.files import GENERATED, is_generated, one_line, read_json
+from losslab.metrics import confusion
 from losslab.recording import Run, read_predictions, read_records
 from losslab.report import formatting as show
 from losslab.report.document import templates
@@ -24,7 +24,6 @@ from losslab.report.findings import ACCURACY, Findings
 from losslab.report.over_seeds import means_over_seeds
 from losslab.report.plan import parameter_name
 from losslab.report.results import DIGITS
-from losslab.report.statistics import FloatArray, IntArray
 from losslab.report.study_report import count, sentence
 
 SCRIPT = "plotly.min.js"  # shared by the pages of a site
@@ -69,19 +68,18 @@ def recorded(findings: Findings) -> dict[str, Any]:
             about["curve"] = {"x": means.x.tolist(), "y": mean, "low": low, "high": high}
         answers = [read_predictions(run.files.predictions, "val") for run in runs]
         answered = [answer for answer in answers if answer]
-        if answered and answered[0][0].shape[1] <= _MOST_CLASSES:
-            found["classes"] = runs[0].class_names(answered[0][0].shape[1])
-            about["confusion"] = sum(starmap(_confusion, answered)).tolist()
+        classes = answered[0][0].shape[1] if answered else 0
+        if 0 < classes <= _MOST_CLASSES:
+            predicted = [np.nan_to_num(logits).argmax(axis=1) for logits, _ in answered]
+            counts = [
+                confusion(each, labels, classes)
+                for each, (_, labels) in zip(predicted, answered, strict=True)
+            ]
+            found["classes"] = runs[0].class_names(classes)
+            about["confusion"] = np.sum(counts, axis=0).tolist()
         about["profile"] = _profile(runs)
         found["grid"].setdefault(arm, {})[f"{value:g}"] = about
     return found
-
-
-def _confusion(logits: FloatArray, labels: IntArray) -> Any:
-    """Return the confusion matrix ``(K, K)``, one row for each true class."""
-    classes = logits.shape[1]
-    answered = np.nan_to_num(logits).argmax(axis=1)
-    return np.bincount(classes * labels + answered, minlength=classes**2).reshape(classes, -1)
 
 
 def _profile(runs: Sequence[Run]) -> dict[str, list[float]] | None:
