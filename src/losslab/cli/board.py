@@ -110,7 +110,7 @@ def _show_links(address: str, folder: Path, best: list[Path], *, runs: int, brow
 
 def _open(page: Any) -> None:
     if not webbrowser.open(page):
-        say("no browser is found; open the link yourself")
+        say("no browser was found; open the link yourself")
 
 
 def _allow_files(folder: Path) -> int:

@@ -190,10 +190,10 @@ def write_tables(path: Path, wanted: Mapping[str, str]) -> int:
     (path, *others) = report.studies_and_sweeps(path) or [path]
     if others:
         names = ", ".join(map(str, [path, *others][:3])) + (", ..." if len(others) > 2 else "")
-        raise ValueError(f"several studies or sweeps are there; give one of them: {names}")
+        raise ValueError(f"there are several studies or sweeps; give one of them: {names}")
     for file in (Path(to) for to in wanted.values() if to != "-"):
         if file.is_dir() or not file.absolute().parent.is_dir():
-            raise ValueError(f"{file} cannot be written; give a file in a folder that is there")
+            raise ValueError(f"{file} cannot be written; give a file in an existing folder")
     found = export(path)
     texts = {to: FORMATS[name](found) for name, to in wanted.items()}
     for to, text in texts.items():

@@ -243,7 +243,7 @@ class Composer:
         known = leaves(without_hydra(config))
         known += [*leaves(config.launcher, "launcher."), *leaves(config.sweeper, "sweeper.")]
         if key in known:  # Hydra takes a value of null for a key that is not there
-            return f"~{key} takes away what is null already; leave it out"
+            return f"~{key} removes what is null already; leave it out"
         known = [word for word in known if not word.endswith("_")]  # but for _target_ and the like
         group, dot, rest = key.partition(".")
         choice = config.hydra.runtime.choices.get(group) if dot else None

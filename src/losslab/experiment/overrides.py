@@ -23,7 +23,7 @@ def check_choices(
         give = f"allowed are {', '.join(allowed)}"
         if override.is_delete() and group in usual:
             give = f"give {group}=none" if "none" in allowed else give
-            raise ValueError(f"{text} takes away what a run needs; {give}")
+            raise ValueError(f"{text} removes what a run needs; {give}")
         if override.is_delete():
             continue
         chosen = _chosen(override)

@@ -252,7 +252,7 @@ def _load_checkpoint(run: Run) -> dict[str, Any] | None:
             return None  # another process finished the run in the meantime
         advice = f"delete {checkpoint.name} to train this run from its start"
         raise ValueError(
-            f"{run.path}: {error}, so its checkpoint is of no use; {advice}"
+            f"{run.path}: {error}, so its checkpoint cannot be used; {advice}"
         ) from error
     return state
 

@@ -124,7 +124,7 @@ def _is_below(path: str, packages: tuple[str, ...]) -> bool:
 
 def _refusal(path: str, name: str) -> str:
     return (
-        f"{name}._target_={path} is not on the list of what a configuration may make: "
+        f"{name}._target_={path} is not on the list of allowed targets: "
         f"losslab's own parts, torch.nn, torch.optim, and modules in the working folder or in that "
         f"of --config-dir; where you trust it, set {VARIABLE}={path.rpartition('.')[0] or path}"
     )

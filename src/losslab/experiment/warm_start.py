@@ -79,4 +79,4 @@ def _first_difference(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> 
         if (found := weights[name].shape) != value.shape:
             return f"has {name!r} of shape {(*found,)}, this run's model of {(*value.shape,)}"
     unknown = sorted(weights.keys() - wanted.keys())
-    return f"has {unknown[0]!r}, which this run's model has not" if unknown else None
+    return f"has {unknown[0]!r}, which this run's model lacks" if unknown else None

@@ -37,8 +37,8 @@ class Forecast:
         resumed = sum(run.status == "running" for run in pending)
         text = f"{len(self.runs)} run{'s' * (len(self.runs) != 1)}: "
         text += f"{len(self.runs) - len(pending)} done, {len(pending)} to do"
-        text += f", of which {resumed} began already" if resumed else ""
-        text += f", of which {self.shared} are another study's, too" if self.shared else ""
+        text += f", of which {resumed} already started" if resumed else ""
+        text += f", of which {self.shared} are shared with another study" if self.shared else ""
         text += f"; then up to {self.more} more, which depend on results" if self.more else ""
         if not self.runs:
             text = f"up to {self.more} runs, which depend on results"
@@ -70,7 +70,7 @@ class Forecast:
         lines.append(f"about {total}, at the speed of the runs that are finished in {where}")
         unknown = len(pending) + self.more - len(known)
         if unknown:
-            lines.append(f"not counted: {unknown} runs of a kind that none of them has")
+            lines.append(f"not counted: {unknown} runs of a kind without finished runs")
         return lines
 
 

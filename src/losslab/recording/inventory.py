@@ -99,7 +99,7 @@ def plan_deletion(paths: Sequence[Path]) -> Deletion:
         found = _runs_below(path)
         foreign = [run for run in found if run.is_symlink() or not _is_run(run)]
         for run in foreign:
-            why = "a symbolic link" if run.is_symlink() else "no run that losslab made"
+            why = "a symbolic link" if run.is_symlink() else "not a run that losslab made"
             left[f"{shown(run)} is {why}"] = None
         mine = [run for run in found if run not in foreign]
         if not mine:

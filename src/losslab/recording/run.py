@@ -253,7 +253,7 @@ class Run:
         status = _known(self._read_status().get("status"))
         if status is None and self.files.config.exists():  # without it, this is not a run
             what = f"{self.files.status} is missing or altered"
-            raise ValueError(f"{what}, so nothing vouches for the results beside it; {_ORIGINAL}")
+            raise ValueError(f"{what}, so the results cannot be verified; {_ORIGINAL}")
 
     def set_status(self, status: Status, *, error: str | None = None) -> None:
         """Write the status of a run that is not finished."""

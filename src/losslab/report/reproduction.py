@@ -96,7 +96,7 @@ class Committed:
 
     def __post_init__(self) -> None:
         if self.words[:2] != ["losslab", "study"] or len(self.words) < 3:
-            raise ValueError(f"{self.command!r} is no command of a study")
+            raise ValueError(f"{self.command!r} is not a study's command")
 
     @property
     def words(self) -> list[str]:
