@@ -210,10 +210,15 @@ def verify(
     overrides = _overrides((name, *words), options)[1:]
     with _opened(config_dir) as composer:
         done = verify_study(
-            composer, name, overrides, console=_console(progress), seeds=seeds, minutes=minutes,
+            composer,
+            name,
+            overrides,
+            console=_console(progress),
+            seeds=seeds,
+            minutes=minutes,
             points=None if points is None else list(points),
             results=None if results is None else as_path(results),
-        )  # fmt: skip
+        )
     numbers = [vars(row) | {"reproduced": row.reproduced} for row in done.found.numbers]
     return Verification(
         path=done.path,

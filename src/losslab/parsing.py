@@ -1,4 +1,4 @@
-"""Plain data, of a file or a configuration, as dataclasses; what does not fit is one line."""
+"""Parse plain data from files and configurations into dataclasses, with one-line errors."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -19,17 +19,16 @@ _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 class Strict:
-    """Base of dataclasses that refuse unknown keys, which are typing errors."""
+    """Base class of dataclasses that reject unknown keys, which are usually typos."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
 
 def parse(kind: type[T], data: object, name: str = "") -> T:
-    """Return plain data as a dataclass, or whatever else pydantic can make of it.
+    """Return plain data as an instance of ``kind``, a type that pydantic knows.
 
     Raises:
-        ValueError: Where the first value that does not fit lies (``name`` is that of the data),
-            what it is, and what is allowed.
+        ValueError: The first wrong value: its key, below ``name``, the value, and what is allowed.
 
     >>> parse(tuple[float, ...], [1, 2])
     (1.0, 2.0)
@@ -43,7 +42,7 @@ def parse(kind: type[T], data: object, name: str = "") -> T:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         what, message = first["type"], first["msg"]
-        if what == "value_error":  # of the dataclass itself, which says what it is about
+        if what == "value_error":  # raised by the dataclass, with a complete message
             raise ValueError(message.removeprefix("Value error, ")) from None
         place = ".".join(_place(first["loc"], data, name))
         if what == "missing":
@@ -57,7 +56,7 @@ def parse(kind: type[T], data: object, name: str = "") -> T:
 
 
 def _place(keys: tuple[int | str, ...], node: Any, name: str) -> list[str]:
-    """Return the keys that lead to a value, of an entry with an ``id`` that."""
+    """Return the keys that lead to a value; an entry with an ``id`` is named by it."""
     places = [name] if name else []
     for key in keys:
         try:

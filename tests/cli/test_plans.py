@@ -60,7 +60,7 @@ def test_a_sweep_is_counted_before_and_told_after(losslab):
     assert forced == "8 runs: 0 done, 8 to do"
     mixed = untouched(losslab, *SWEEP, "model=linear,mlp")
     assert mixed[0] == "16 runs: 4 done, 12 to do"
-    assert mixed[2] == "not counted: 8 runs of a kind that none of them has"
+    assert mixed[2] == "not counted: 8 runs of a kind without finished runs"
 
 
 def test_the_time_is_that_of_the_finished_runs(losslab):

@@ -111,7 +111,7 @@ def test_what_losslab_did_not_make_stays(losslab, rates):
     assert (code, out) == (1, "")
     lines = err.splitlines()
     assert [line for line in lines if "seed=0 holds what losslab did not make: notes.txt" in line]
-    assert [line for line in lines if "seed=7 is no run that losslab made" in line]
+    assert [line for line in lines if "seed=7 is not a run that losslab made" in line]
     assert len(lines) == 2
     left = {path for path in rates.rglob("*") if path.is_file()}
     assert left == {*mine, foreign / "status.json"}

@@ -225,7 +225,7 @@ def test_a_study_may_name_such_a_folder(losslab, source):
     [
         ("model.width=5", "has 'features.0.weight' of shape (4, 1, 5, 5), this run's model of (5,"),
         ("data.num_classes=3", "has 'output.weight' of shape (4, 32), this run's model of (3, 32)"),
-        ("model.normalization=none", "has 'features.1.bias', which this run's model has not"),
+        ("model.normalization=none", "has 'features.1.bias', which this run's model lacks"),
         ("data.digits=2", "has 'output.weight' of shape (4, 32), this run's model of (16, "),
         ("model.output_scale=3", "model.output_scale=3.0 changes fresh weights"),
         ("model.output_bias=3", "model.output_bias=3.0 changes fresh weights"),

@@ -46,7 +46,7 @@ def call(losslab, monkeypatch):
 def test_a_second_study_takes_the_runs_of_the_first(losslab, call):
     call("one")
     said = call("two")
-    assert "two: tune: 4 runs are another study's, too" in said
+    assert "two: tune: 4 runs are shared with another study" in said
     one, two = losslab.runs("one"), losslab.runs("two")
     assert len(one) == len(two) == 6
     for first, second in zip(one, two, strict=True):
@@ -60,7 +60,7 @@ def test_a_second_study_takes_the_runs_of_the_first(losslab, call):
     assert numbers[0] == numbers[1]
 
     shutil.rmtree(losslab.folder / "outputs" / "one")
-    assert "4 runs are another study's, too" in call("one")
+    assert "4 runs are shared with another study" in call("one")
 
 
 @pytest.mark.slow

@@ -268,7 +268,7 @@ def test_bad_input_is_one_line(study, command, says):
     ("falsify", "says"),
     [
         (lambda data: data.update(study="other"), "holds the results of other"),
-        (lambda data: data.update(command="rm -rf /"), "'rm -rf /' is no command of a study"),
+        (lambda data: data.update(command="rm -rf /"), "'rm -rf /' is not a study's command"),
         (lambda data: data.update(command="losslab study 'a"), "No closing quotation"),
         (lambda data: data["arms"].pop("mse"), "do not have the same arms: mse"),
         (lambda data: number(data, "mse").update(mean="high"), "mean='high'; give a number"),

@@ -23,19 +23,19 @@ USAGE = Path(__file__).with_name("usage.txt")
 def main() -> None:
     """Run the command line and exit.
 
-    With 0, 1 (runs failed, results not reproduced), 2 (bad input), 130 or 143 (stopped).
+    Exit codes: 0, 1 (runs failed, results not reproduced), 2 (bad input), 130 or 143 (stopped).
     """
-    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra's own use of it
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before losslab sets it
     code = INTERRUPTED
     with terminated_as_interrupted() as asked:
         try:
             code = _run(sys.argv[1:])
         except KeyboardInterrupt:
             pass
-        except SystemExit as end:  # of --help
+        except SystemExit as end:  # from --help
             code = int(end.code or 0)
         except Exception as error:
-            # If a signal was the cause, whatever a library turned it into.
+            # A library may turn a signal into any error.
             known = isinstance(error, ValueError | OSError)
             message = str(error) if known else out_of_memory(error)
             if not asked and not (known or message):

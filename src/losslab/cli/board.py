@@ -1,4 +1,4 @@
-"""TensorBoard on the runs."""
+"""Start TensorBoard on a folder of runs."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from typing import Any
 from losslab.files import allow_open_files
 from losslab.text import Console, printable, say
 
-_FILES_BESIDE = 256  # what TensorBoard itself and its readers have open
+_FILES_BESIDE = 256  # files that TensorBoard opens besides event files
 
 
 def start_board(folder: Path, port: int, *, browse: bool) -> int:
@@ -32,13 +32,13 @@ def start_board(folder: Path, port: int, *, browse: bool) -> int:
             _show_links(self.get_url(), folder, best, runs=runs, browse=browse)
 
     board = program.TensorBoard(plugins=_plugins(), server_class=Server)
-    # It has no authentication, so it listens on this machine only. Files that grow are
-    # read again, so that unfinished runs update live.
+    # Without authentication, it must listen on this machine only. It reloads growing files, so that
+    # unfinished runs update live.
     board.configure(
         [
             *("tensorboard", "--logdir", str(folder), "--host", "127.0.0.1"),
             *("--port", str(port), "--reload_interval", "5", "--reload_multifile", "true"),
-            # Of each image it would keep ten; a long run has more.
+            # By default it keeps ten images of a tag.
             *("--samples_per_plugin", "images=100", "--window_title", "losslab"),
         ]
     )
@@ -46,7 +46,7 @@ def start_board(folder: Path, port: int, *, browse: bool) -> int:
 
 
 def _plugins() -> list[Any]:
-    """Return TensorBoard's pages, of which two show what fits the runs that are there."""
+    """Return TensorBoard's plugins, two of them adapted to show the available runs."""
     from tensorboard.plugins.custom_scalar import custom_scalars_plugin
     from tensorboard.plugins.hparams import backend_context, hparams_plugin
 
@@ -80,7 +80,7 @@ def _plugins() -> list[Any]:
 
 
 def _show_links(address: str, folder: Path, best: list[Path], *, runs: int, browse: bool) -> None:
-    """Print the links of the latest study or sweep, and open the first of them."""
+    """Print the links of the latest study or sweep, and open the first if asked."""
     from losslab.tensorboard import links, read_events
 
     if not best:
@@ -104,19 +104,23 @@ def _show_links(address: str, folder: Path, best: list[Path], *, runs: int, brow
         sys.stdout.write("\n".join([*map(printable, lines), ""]))
         sys.stdout.flush()
     if browse:
-        # A text browser would hold up the server.
+        # A text browser would block the server.
         threading.Thread(target=_open, args=(page,), daemon=True).start()
 
 
 def _open(page: Any) -> None:
     if not webbrowser.open(page):
-        say("no browser is found; open the link yourself")
+        say("no browser was found; open the link yourself")
 
 
 def _allow_files(folder: Path) -> int:
-    """Return how many event files there are, all of which TensorBoard may open at once."""
-    files = [Path(above, name) for above, _, names in os.walk(folder)
-             for name in names if "tfevents" in name]  # fmt: skip
+    """Return the number of event files, after raising the limit on open files for them."""
+    files = [
+        Path(above, name)
+        for above, _, names in os.walk(folder)
+        for name in names
+        if "tfevents" in name
+    ]
     for file in files:
         if not file.is_file():
             why = "is not a regular file, TensorBoard would wait for it"
@@ -133,7 +137,7 @@ def _allow_files(folder: Path) -> int:
 
 
 def _check_port(port: int) -> None:
-    """Try the port first: TensorBoard would report a taken one in many lines."""
+    """Raise ``ValueError`` for a port in use, which TensorBoard reports on many lines."""
     if not 0 <= port < 2**16:
         raise ValueError(f"--port={port}; give a number from 0 to {2**16 - 1}")
     with socket.socket() as taken:

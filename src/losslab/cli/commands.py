@@ -1,6 +1,6 @@
-"""The commands: each reads its arguments, does its work and returns the exit code.
+"""The commands: each parses its arguments, does its work and returns the exit code.
 
-What is heavy is imported when its command runs.
+Slow imports are inside the commands.
 """
 
 import os
@@ -48,7 +48,7 @@ def train(arguments: list[str]) -> int:
     parser.prog = "losslab train"
     parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
     given = _parse(parser, arguments)
-    # Hydra reads no overrides after a flag that follows some.
+    # Hydra ignores overrides after a flag that follows other overrides.
     flags_first = list(arguments)
     for override in given.overrides:
         flags_first.remove(override)
@@ -183,7 +183,7 @@ def verify(arguments: list[str]) -> int:
 
 
 def report(arguments: list[str]) -> int:
-    """Report on the runs that are there."""
+    """Report on a study, a sweep or all studies."""
     parser = _parser(
         "report",
         "Report on the runs that are there, finished or not, and write the means over their seeds "
@@ -234,7 +234,7 @@ def board(arguments: list[str]) -> int:
 
 
 def list_choices(arguments: list[str]) -> int:
-    """List what can be chosen."""
+    """List config groups and their choices."""
     from losslab.experiment import Composer
     from losslab.experiment.compose import TO_ADD
     from losslab.experiment.overrides import nearest
@@ -263,7 +263,7 @@ def list_choices(arguments: list[str]) -> int:
 
 
 def data(arguments: list[str]) -> int:
-    """Print what is read of a data set."""
+    """Print the sizes of a data set's parts and classes."""
     parser = _parser(
         "data",
         "Read the data and say how many images each class and part has, and what is skipped.",
@@ -306,7 +306,7 @@ def evaluate(arguments: list[str]) -> int:
 
 
 def explore(arguments: list[str]) -> int:
-    """Write the page on which losses can be compared at three logits."""
+    """Write the page that compares losses at three logits."""
     parser = _parser(
         "explore",
         "Write a page for the browser, one file that needs no network: every loss's value, "
@@ -331,7 +331,7 @@ def explore(arguments: list[str]) -> int:
 
 
 def complete(arguments: list[str]) -> int:
-    """Answer the shell when TAB is pressed; Hydra has the scripts that make it ask."""
+    """Print completions for the shell, whose scripts come from Hydra."""
     if arguments and arguments[0].startswith("query="):
         found = completions(COMMANDS, os.environ.get("COMP_LINE", ""))
         sys.stdout.write("".join(f"{each}\n" for each in found))
@@ -356,9 +356,9 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 
 
 def _find_own_modules() -> None:
-    """Let a configuration name modules in the working folder, last on the path.
+    """Append the working folder to ``sys.path``, for custom modules in a configuration.
 
-    Only for commands that build a configuration: the others import nothing from there.
+    Only for commands that build a configuration.
     """
     from hydra.core.plugins import Plugins
 
@@ -370,7 +370,7 @@ def _find_own_modules() -> None:
 
 
 def _outcome(work: "Callable[[], list[Failed]]") -> int:
-    """Do a command's runs, report those that did not finish, and return the exit code."""
+    """Do the work of a command, report unfinished runs, and return the exit code."""
     code = 0
     try:
         failed = work()

@@ -1,4 +1,4 @@
-"""What TAB offers, without Hydra: the shell waits for it."""
+"""Tab completion, without Hydra to be fast."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ _OF_TRAIN = ("--cfg", "--config-dir", "--dry-run", "--help", "--info", "--multir
 
 
 def completions(commands: Mapping[str, Callable[[list[str]], int]], line: str) -> list[str]:
-    """Return what the last word of a line may become; it prints nothing and never fails."""
+    """Return the completions of the last word of a line; never prints or fails."""
     _, *words = line.split(" ")
     *before, typed = words or [""]
     found: Iterable[str] = []
@@ -55,7 +55,7 @@ def _offered(
 
 
 class _Conf:
-    """What can be chosen and set, read from the files, with those of ``--config-dir``."""
+    """Groups, choices and keys, read from the configuration files and ``--config-dir``."""
 
     def __init__(self, given: Sequence[str]) -> None:
         own = [given[at + 1] for at, word in enumerate(given[:-1]) if word == "--config-dir"]
@@ -69,7 +69,7 @@ class _Conf:
         )
 
     def overrides(self, given: Sequence[str], typed: str) -> list[str]:
-        """Return what an override may become: a key, one level on, or a group's choice."""
+        """Return the completions of an override: keys of the next level, or choices of a group."""
         key, equals, value = typed.partition("=")
         if equals:
             listed = value.rpartition(",")[0]
@@ -97,7 +97,7 @@ class _Conf:
         return keys if above else keys + groups + ["+recipe="]
 
     def _node(self, group: str, choice: str) -> dict[str, Any]:
-        """Return what a choice has, of those that it builds on, too."""
+        """Return the keys and values of a choice, including its defaults list."""
         found: dict[str, Any] = {}
         for folder in reversed(self._folders):
             path = folder / group / f"{choice.split(',')[0]}.yaml"
@@ -121,7 +121,7 @@ def _flags(command: Callable[[list[str]], int]) -> list[str]:
 
 
 def _folders(typed: str) -> list[str]:
-    """Return the folders that a path may lead to, first of all those in ``outputs``."""
+    """Return the folders that complete a path, by default those in ``outputs``."""
     above, _, begin = (typed or "outputs/").rpartition("/")
     try:
         with os.scandir(Path(f"{above}/" if above or typed.startswith("/") else ".")) as entries:
@@ -134,7 +134,7 @@ def _folders(typed: str) -> list[str]:
 
 
 def _metrics(words: Sequence[str]) -> list[str]:
-    """Return the metrics of a run in a folder among the words."""
+    """Return the metrics of the first run found in the folders among the words."""
     folders = [Path(word) for word in words if not word.startswith("-")]
     depths = [f"{above}summary.json" for above in ("", "*/", "*/*/", "*/*/*/")]
     files = (path for depth in depths for folder in folders for path in folder.glob(depth))

@@ -1,4 +1,4 @@
-"""Commands on the runs that are there: list and delete, rank, compare. None imports torch."""
+"""Commands on existing runs: list, delete, rank and compare them. None imports torch."""
 
 import shlex
 import sys
@@ -18,7 +18,7 @@ _BY = "a metric, such as test/nll or why/margins/margin"
 
 
 def runs(arguments: list[str]) -> int:
-    """List the runs that are there, or delete some."""
+    """List runs, or delete some."""
     parser = make_parser(
         "runs",
         "List what a folder holds: a row for each sweep and study, or for each configuration of "
@@ -35,8 +35,9 @@ def runs(arguments: list[str]) -> int:
         raise ValueError("--delete needs the folder of a sweep, a configuration or a run")
     from losslab.recording.inventory import inventory
 
-    entries = {entry.path: entry for path in given.paths or [Path("outputs")]
-               for entry in inventory(path)}  # fmt: skip
+    entries = {
+        entry.path: entry for path in given.paths or [Path("outputs")] for entry in inventory(path)
+    }
     if given.delete:
         return _delete(given.paths, yes=given.yes)
     _show(list(entries.values()))
@@ -97,7 +98,7 @@ def _delete(paths: list[Path], *, yes: bool) -> int:
 
 
 def best(arguments: list[str]) -> int:
-    """Name the best configurations of a sweep."""
+    """Print the best configurations of a sweep."""
     parser = make_parser(
         "best",
         "Name the best configuration of a sweep, and that of each loss, by the mean of a metric "
@@ -121,7 +122,7 @@ def best(arguments: list[str]) -> int:
 
 
 def write_lines(*lines: str) -> None:
-    """Print lines of any length, as paths are copied."""
+    """Print lines without wrapping, so that paths can be copied."""
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
@@ -179,7 +180,7 @@ def end_of_sweep(runs: "Sequence[Run]", seconds: float) -> list[str]:
 
 
 def write_tables(path: Path, wanted: Mapping[str, str]) -> int:
-    """Write a sweep or a study in some formats, each to its file or, for ``-``, to the output."""
+    """Export a sweep or a study in some formats, each to a file, or ``-`` for standard output."""
     if list(wanted.values()).count("-") > 1:
         raise ValueError(f"--{' and --'.join(wanted)}: give each a file, as in --csv rates.csv")
     from losslab import report
@@ -189,10 +190,10 @@ def write_tables(path: Path, wanted: Mapping[str, str]) -> int:
     (path, *others) = report.studies_and_sweeps(path) or [path]
     if others:
         names = ", ".join(map(str, [path, *others][:3])) + (", ..." if len(others) > 2 else "")
-        raise ValueError(f"several studies or sweeps are there; give one of them: {names}")
+        raise ValueError(f"there are several studies or sweeps; give one of them: {names}")
     for file in (Path(to) for to in wanted.values() if to != "-"):
         if file.is_dir() or not file.absolute().parent.is_dir():
-            raise ValueError(f"{file} cannot be written; give a file in a folder that is there")
+            raise ValueError(f"{file} cannot be written; give a file in an existing folder")
     found = export(path)
     texts = {to: FORMATS[name](found) for name, to in wanted.items()}
     for to, text in texts.items():

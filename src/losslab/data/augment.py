@@ -1,4 +1,4 @@
-"""Flips and shifts, drawn for each example apart and applied on the device."""
+"""Random flips and shifts, drawn for each example and applied on the device."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,14 @@ from torch.nn.functional import pad
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random mirror and random shift, as is usual for the CIFARs.
-
-    The image is mirrored with probability one half (``flip``), surrounded by ``padding`` pixels
-    and cropped to its old size at a uniformly drawn place.
+    """Random horizontal flip and random crop after padding, the usual choice for CIFAR.
 
     Args:
-        flip: Whether to mirror.
-        padding: Pixels on each side, from 0 up; the largest shift.
-        padding_mode: ``constant``, black pixels; or ``reflect``, those inside of the edge.
-        alternate: Mirror a random half in the first epoch, the other half in the second, and so
-            on in turn, so that no image comes as it was in the epoch before (Jordan 2024,
-            https://arxiv.org/abs/2404.00498).
+        flip: Whether to mirror images with probability one half.
+        padding: Pixels added on each side before cropping to the old size, from 0 up.
+        padding_mode: ``constant``, black pixels; or ``reflect``.
+        alternate: Mirror a random half of the images in the first epoch, the other half in the
+            second, and so on in turn (Jordan 2024, https://arxiv.org/abs/2404.00498).
 
     Raises:
         ValueError: An argument out of range.

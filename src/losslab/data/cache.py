@@ -1,4 +1,4 @@
-"""One file a data set after its first read: later reads take hundredths of a second."""
+"""Cache a data set in one file after the first read; later reads take hundredths of a second."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from losslab.files import expanded, read_bytes, read_text, write_atomically
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
-"""Counted up when what is stored changes, so that older files are not taken for newer ones."""
+"""Incremented when the stored content changes, so that older files are ignored."""
 
 _TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 _WORDS = ("class_names", "notes")
@@ -27,11 +27,11 @@ _WORDS = ("class_names", "notes")
 def cached(
     read: Callable[[], Source], *, cache_dir: str | Path | None, name: str, fingerprint: str
 ) -> Source:
-    """Return what ``read`` gives, from ``cache_dir`` if ``fingerprint`` was read before.
+    """Return ``read()``, or its cached result if ``fingerprint`` is in ``cache_dir``.
 
-    A cached file that is altered or cut off is noticed by its SHA-256, kept in a file beside it,
-    and read anew with a warning in the log. Files are written beside and renamed, so any number
-    of processes may do this at once. A cache that cannot be written is a warning, no error.
+    Each cache file has a SHA-256 in a second file; a damaged one is read again, with a warning in
+    the log. Files are replaced atomically, so processes may share the cache. Failure to write it is
+    only a warning.
     """
     if cache_dir is None:
         return read()
@@ -66,18 +66,18 @@ def _load(path: Path, name: str) -> Source | None:
 
 
 class NotDownloadedError(ValueError):
-    """Data are not on this machine, and may not be downloaded now."""
+    """The data are not on this machine, and downloads are off (:func:`only_reading`)."""
 
 
 _absent: set[str] | None = None
-"""Within :func:`only_reading` the data that were missing."""
+"""Names of missing data within :func:`only_reading`, else ``None``."""
 
 
 @contextmanager
 def only_reading() -> Iterator[set[str]]:
-    """Read data without a download, and leave the cache as it is; give the names of what is absent.
+    """Turn off downloads and writes to the cache; yields the names of missing data as they occur.
 
-    What reads those raises :class:`NotDownloadedError`.
+    Reading those raises :class:`NotDownloadedError`.
     """
     global _absent
     before, _absent = _absent, set()

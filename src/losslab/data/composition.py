@@ -1,4 +1,4 @@
-"""Images side by side: K classes become K^D."""
+"""Place D images side by side: K classes become K^D."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,13 +11,13 @@ from losslab.data.splits import resolve_size
 from losslab.seeding import generator
 
 LEAST_PER_CLASS = {"train": 20, "validation": 5, "test": 5}
-"""Rows of each class, where a part has so few images of its own that this is more."""
+"""A part has at least this many rows of each class."""
 MOST_PER_IMAGE = 100
-"""Training rows for each image of the part: more would only repeat it more often."""
+"""Training has at most this many rows for each image."""
 MOST_CLASSES = 10_000
-"""Beyond, the rows that this many classes need would not fit into the memory."""
+"""The rows of more classes would not fit into memory."""
 MOST_DIGITS = MOST_CLASSES.bit_length() - 1
-"""With two classes, the fewest."""
+"""The limit with two classes."""
 
 
 def draw_rows(
@@ -28,12 +28,12 @@ def draw_rows(
     size: int,
     stream: Callable[..., torch.Generator],
 ) -> tuple[Tensor, Tensor]:
-    """Choose ``size`` rows of D images so that every sequence of D classes comes equally often.
+    """Choose ``size`` rows of D images so that all sequences of D classes are equally frequent.
 
     A row of the classes c_1 … c_D has the label Σ_i c_i K^(D − i), the number that its digits
-    write. The labels come in random turns of all K^D, so every prefix is stratified; the images
-    of a class are dealt like cards, in random order and all of them before any comes again. A
-    smaller size gives the beginning of what a larger one gives.
+    spell. Labels come in random permutations of all K^D, so every prefix is stratified. The images
+    of a class are used in random order, all of them before any repeats. A smaller size gives a
+    prefix of a larger one.
 
     Returns:
         The images of each row, ``(N, D)`` int64 positions from left to right, and the labels of
@@ -58,7 +58,7 @@ def draw_rows(
 
 
 def _shuffled(total: int, size: int, generator: torch.Generator) -> Tensor:
-    """Return ``size`` of ``0 .. total - 1``, each once in random order before any comes again."""
+    """Return the first ``size`` entries of concatenated random permutations of ``total``."""
     deals = [torch.randperm(total, generator=generator) for _ in range(-(-size // total))]
     return torch.cat([*deals, torch.empty(0, dtype=torch.int64)])[:size]
 
@@ -73,10 +73,10 @@ def side_by_side(
     split_seed: int,
     size: int | float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Compose ``(N, C, H, D W)`` images and ``(N,)`` labels of a part from its own images alone.
+    """Compose ``(N, C, H, D W)`` images and ``(N,)`` labels of a part from its own images.
 
-    A fraction as ``size`` is of the default: M rows or :data:`LEAST_PER_CLASS` of each class,
-    whichever is more.
+    By default N is the number of images, but at least :data:`LEAST_PER_CLASS` per class. ``size``
+    is a count, or a fraction of that default.
     """
     empty = (torch.bincount(labels, minlength=len(class_names)) == 0).nonzero()
     if len(empty) > 0:
@@ -100,7 +100,7 @@ def side_by_side(
 
 
 def check_digits(digits: int, *, flip: bool) -> None:
-    """Check what can be checked before any data is read."""
+    """Check the options before any data is read."""
     if type(digits) is not int or not 1 <= digits <= MOST_DIGITS:
         raise ValueError(
             f"digits={digits}; give a whole number of images side by side, from 1 to {MOST_DIGITS}"

@@ -1,4 +1,4 @@
-"""From a source to the three parts of an experiment, and the choices that change the task."""
+"""Build the three parts of an experiment from a source, with options that change the task."""
 
 from collections.abc import Callable
 from functools import partial
@@ -42,16 +42,15 @@ def load(
 ) -> Dataset:
     """Read a source and build the data set of an experiment; the target of ``conf/data``.
 
-    The ranges of all options are checked before anything is read.
-
-    ``source`` gives the source, e.g. :func:`losslab.data.mnist5k`, from ``arguments`` such as
-    ``root`` or ``cache_dir``. Or it is a name, such as ``"mnist5k"`` (see ``losslab list data``):
-    every option is then optional, and what is not given is what the file of that name in
-    ``conf/data`` says. Two data sets of one name, ``dataset``, are taken for the same data. All
+    ``source`` is a function such as :func:`losslab.data.mnist5k`, called with ``arguments`` such as
+    ``root`` or ``cache_dir``; or a name such as ``"mnist5k"`` (see ``losslab list data``). With a
+    name all options are optional: their defaults are in the file of that name in ``conf/data``.
+    ``dataset`` identifies the data: two data sets of the same name are assumed to be equal. All
     other options are those of :func:`build`.
 
     Raises:
-        ValueError: The name is unknown, an option is out of range, or the data cannot be read.
+        ValueError: The name is unknown, an option is out of range (checked before anything is
+            read), or the data cannot be read.
 
     >>> load("synthetic", train_size=40, label_noise=0.25)
     synthetic: images of 1x16x16, 4 classes
@@ -94,31 +93,33 @@ def build(
 ) -> Dataset:
     """Split a source into training, validation and test parts.
 
-    In this order: only the first ``num_classes`` classes are kept (in the test part, too); a
-    stratified validation part is carved from the official training part; of what is left, a
-    stratified subset of ``train_size`` is kept, a smaller one being the beginning of a larger
-    one; ``round(label_noise * N)`` of its labels are replaced by another class, drawn uniformly or
-    the next one (``noise_kind``). Validation and test labels stay clean. Each step draws from its
-    own stream of ``split_seed``.
+    The steps, each with its own random stream of ``split_seed``:
+
+    1. Keep the first ``num_classes`` classes, also in the test part.
+    2. Split a stratified validation part from the official training part.
+    3. Keep a stratified subset of ``train_size`` of the rest; smaller ones are prefixes of larger.
+    4. Replace ``round(label_noise * N)`` training labels by another class, either a random one or
+       the next one (``noise_kind``). Validation and test labels stay clean.
 
     With D = ``digits`` above 1, each part then becomes rows of D of its own images, so that no
-    image of validation or test is in a training row. A row's class is the sequence of its images'
-    classes, one of K^D, all equally frequent. A part has as many rows as it had images, or 20 a
-    class (validation and test 5) if that is more. ``train_size`` counts training rows: they are
-    made of all training images, and may be more than those. Noise is on the labels of the rows.
-    ``deep_cnn``, ``resnet20`` and ``whitened_cnn`` take one number a channel from all places, and
-    know the order only by what is around an image: they learn rows far more slowly than others.
+    validation or test image is in a training row. The class of a row is the sequence of the classes
+    of its images, one of K^D, all equally frequent. A part has as many rows as it had images, or 20
+    per class (validation and test 5) if that is more. ``train_size`` counts training rows, which
+    use all training images and may outnumber them. Noise applies to the labels of rows.
+    ``deep_cnn``, ``resnet20`` and ``whitened_cnn`` pool each channel over all positions and know
+    the order only from the surroundings of an image: they learn rows far more slowly than others.
 
     Args:
-        source: Where the images come from.
+        source: The images and labels.
         val_size: A count, or a fraction in (0, 1) of the official training part.
-        split_seed: Of all that is drawn here; not the seed of a run.
-        train_size: A count of at least one a class, or a fraction in (0, 1) of what there is
-            without it, which is also the default, ``None``.
-        num_classes: From 2 up to what the source has; ``None`` for all.
-        digits: Images side by side; 1 leaves them as they are.
-        label_noise: In ``[0, 1)``.
-        noise_kind: ``symmetric`` or ``pairwise``; it is typed ``+data.noise_kind=pairwise``.
+        split_seed: Of all random draws here; independent of the seed of a run.
+        train_size: A count of at least one per class, or a fraction in (0, 1) of the available
+            examples; ``None`` for all of them.
+        num_classes: From 2 up to the number in the source; ``None`` for all.
+        digits: Images side by side; 1 for single images.
+        label_noise: A share in ``[0, 1)``.
+        noise_kind: ``symmetric`` or ``pairwise``; on the command line
+            ``+data.noise_kind=pairwise``.
         augmentation: For the training batches; with ``digits`` above 1 it must not mirror.
         name: Of the result; ``None`` for the source's name.
 

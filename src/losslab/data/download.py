@@ -1,4 +1,4 @@
-"""Published data sets: found where they lie, or downloaded, all the files or none."""
+"""Published data sets: found on disk or downloaded, all files or none."""
 
 import contextlib
 import io
@@ -19,12 +19,12 @@ from losslab.data.source import Source
 from losslab.files import expanded, one_line
 
 TIMEOUT_S = 30.0
-"""Seconds without an answer, after which a server counts as unavailable."""
+"""Seconds without an answer after which a server counts as unavailable."""
 
 
 def torchvision(name: str) -> Any:
     """Return torchvision's data set class of that name, which knows addresses and checksums."""
-    # Imported here: it takes seconds, and only a first read needs it.
+    # Imported here: it takes seconds, and only the first read needs it.
     from torchvision import datasets
 
     return getattr(datasets, name)
@@ -41,14 +41,14 @@ class Published(ABC):
 
     @abstractmethod
     def find(self, root: Path) -> tuple[list[Path], list[str]]:
-        """Return the files that are there and the archives that are missing."""
+        """Return the existing files and the names of missing archives."""
 
     @abstractmethod
     def read(self, root: Path, files: list[Path]) -> Source:
         """Verify and read what was found."""
 
     def source(self, root: str | Path, *, download: bool, cache_dir: str | Path | None) -> Source:
-        """Find, download if need be and allowed, read; or take it from the cache."""
+        """Find the files, or download them if ``download``, and read them or the cache."""
         root = expanded(root).absolute()
         files, missing = self.find(root)
         if missing:
@@ -68,7 +68,7 @@ class Published(ABC):
 
 
 def damaged(file: Path, reason: str, *, delete: str = "it") -> ValueError:
-    """Return what to raise for a file that is not as its authors published it."""
+    """Return the error for a file that differs from the published one."""
     return ValueError(
         f"truncated or altered: {file} ({reason}); delete {delete} and run again with "
         "data.download=true, put the original in its place, or use data=mnist5k"
@@ -76,10 +76,9 @@ def damaged(file: Path, reason: str, *, delete: str = "it") -> ValueError:
 
 
 def _download(fetch: Callable[..., object], root: Path, name: str, instead: str) -> None:
-    """Let ``fetch`` download into a new folder inside ``root``, then move its files into place.
+    """Let ``fetch`` download into a temporary folder in ``root``, then move its files into place.
 
-    A download that breaks off leaves nothing behind, and two processes at once do not write into
-    each other's files.
+    A failed download leaves no files, and concurrent downloads do not interfere.
     """
     new_folders = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
@@ -104,6 +103,6 @@ def _quiet_and_impatient() -> Iterator[None]:
     socket.setdefaulttimeout(TIMEOUT_S)
     with contextlib.ExitStack() as stack:
         stack.callback(socket.setdefaulttimeout, before)
-        if not sys.stderr.isatty():  # a log file has no use for the progress bar
+        if not sys.stderr.isatty():  # no progress bar in log files
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         yield

@@ -1,4 +1,4 @@
-"""Anybody's own images, one folder a class."""
+"""Custom images, one folder per class."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from losslab.data.source import Source
 from losslab.data.splits import set_apart
 from losslab.files import expanded
 
-# What programs leave beside images, besides hidden files; in lower case.
+# Files and folders that programs create next to images, in lower case.
 _NOT_DATA = {
     *("__macosx", "__pycache__", "@eadir", "#recycle", "$recycle.bin", "lost+found"),
     *("system volume information", "thumbs.db", "desktop.ini"),
@@ -27,7 +27,7 @@ _UNREADABLE = {
     *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
 }
 _LITTER = "hidden files and folders, and what programs leave"
-# A file written to once more within this time of a read may look the same as before.
+# A file changed again within this time may keep its time stamp.
 _CLOCK_TICK_S = 2.0
 
 Classes = dict[str, list[Path]]
@@ -45,24 +45,23 @@ def image_folder(
 ) -> Source:
     """Read ``root/train/CLASS/*`` and ``root/test/CLASS/*`` as RGB images ``(N, 3, H, W)``.
 
-    It is the layout of torchvision's ``ImageFolder``: the classes are the folders' names in
-    alphabetical order, images may lie deeper inside. Where there is no folder ``test``, and none
-    that looks like it (``val``), a stratified tenth of the images is set apart by a constant seed.
+    The layout is that of torchvision's ``ImageFolder``: classes are folder names in alphabetical
+    order, and images may lie in subfolders. Without a folder ``test``, or one that looks like it
+    (``val``), a stratified tenth of the images is split off, always the same.
 
-    Every format of :data:`losslab.data.rgb.FORMATS` is read. Hidden files, what programs leave
-    beside images, and links to what is read anyway are skipped; the source's notes count them.
-    Images are turned upright as EXIF says; 16-bit grey is scaled from 0..65535 (12-bit TIFF from
-    0..4095) to 0..255; transparent ones are laid over ``background``; of several frames the first
-    is used.
+    Formats are those of :data:`losslab.data.rgb.FORMATS`. Hidden files, files that programs create
+    and redundant links are skipped and counted in the source's notes. Images are rotated by their
+    EXIF orientation; 16-bit grey is scaled from 0..65535 (12-bit TIFF from 0..4095) to 0..255;
+    transparent images are composed over ``background``; of several frames the first is used.
 
     Args:
         root: The folder that holds the parts; ``~`` is the home folder.
         train_folder: Name of the training part's folder.
         test_folder: Name of the test part's folder; ``None`` sets a tenth of training apart.
-        image_size: Resize every image to this height and width (bilinear; other proportions
-            are stretched). ``None`` for images that have one size already.
-        background: Grey level behind transparent pixels, 0 to 255. On the default, black shapes
-            and white shapes both show.
+        image_size: Resize every image to this height and width (bilinear, without keeping
+            proportions). ``None`` if all images have the same size.
+        background: Grey level behind transparent pixels, 0 to 255. On the default, both black and
+            white shapes are visible.
         cache_dir: Where the tensors are kept for the next read; ``None`` keeps nothing.
 
     Raises:
@@ -108,7 +107,7 @@ def image_folder(
 def _test_classes(
     base: Path, train_folder: str, test_folder: str | None, train: Classes, skipped: Counter[str]
 ) -> tuple[Classes, list[str]]:
-    """Return the test part, empty where a tenth is to be set apart, and what to say about it."""
+    """Return the test part, empty if a tenth is to be split off, and notes about it."""
     if test_folder == train_folder:
         raise ValueError(f"data.test_folder={test_folder} is the training part; give another")
     others = [
@@ -146,7 +145,7 @@ def _test_classes(
 
 
 def _classes(folder: Path, skipped: Counter[str]) -> Classes:
-    """Find the images of a part, each real file once; count what is skipped, by reason."""
+    """Find the images of a part, each file once; count skipped files by reason."""
     if not folder.is_dir():
         raise ValueError(
             f"no folder {folder}; give data.root=FOLDER with FOLDER/train/CLASS/image.png, "
@@ -198,7 +197,7 @@ class _File(NamedTuple):
 
 
 def _images(folder: str, folders: set[str], skipped: Counter[str]) -> Iterator[_File]:
-    """Yield the images in a folder and those inside it; ``folders`` are those read already."""
+    """Yield the images in a folder and its subfolders; ``folders`` are those read already."""
     here = os.path.realpath(folder)
     folders.add(here)
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.is_symlink()):
@@ -232,7 +231,7 @@ def _is_litter(name: str) -> bool:
 
 
 def _is_read_anyway(link: str, folders: set[str]) -> bool:
-    """Return whether a link leads to a folder of the part, or to one that holds such a folder."""
+    """Return whether a link leads to a folder of the part, or to one that contains such."""
     real = Path(os.path.realpath(link))
     return any(
         real.is_relative_to(folder) or Path(folder).is_relative_to(real) for folder in folders

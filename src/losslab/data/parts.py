@@ -14,7 +14,7 @@ _MOST_LISTED = 100
 
 
 def shift_and_scale(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Return s and f, ``(1, C, 1, 1)``: a pixel of 0..255 is normalised as (pixel − s) f."""
+    """Return s and f, ``(1, C, 1, 1)``, to normalise pixels from 0 to 255 as (pixel − s) f."""
     channel = torch.tensor([mean, std], dtype=torch.float64).reshape(2, 1, -1, 1, 1)
     return (255 * channel[0]).float(), (1 / (255 * channel[1])).float()
 
@@ -24,34 +24,34 @@ class Part:
     """Some labelled images."""
 
     images: Tensor  # ``(N, C, H, W)`` uint8
-    labels: Tensor  # ``(N,)`` int64, what is learned from or measured against
-    clean_labels: Tensor  # ``(N,)`` int64, the labels before any label noise
+    labels: Tensor  # ``(N,)`` int64
+    clean_labels: Tensor  # ``(N,)`` int64, before label noise
 
 
 @dataclass(frozen=True, repr=False)
 class Dataset:
-    """What an experiment trains, chooses and reports on."""
+    """The three parts of a data set, and how to normalise them."""
 
     name: str
-    train: Part  # to learn from; the only part that label noise touches
-    val: Part  # to choose by, carved from the official training part
-    test: Part  # the official test part, for the end
+    train: Part  # the only part with label noise
+    val: Part  # split from the official training part, to choose by
+    test: Part  # the official test part, for final results
     num_classes: int  # K
     class_names: tuple[str, ...]  # K names
     input_shape: tuple[int, int, int]  # ``(C, H, W)``
-    mean: tuple[float, ...]  # one number a channel, of the training part, full brightness being 1
-    std: tuple[float, ...]  # likewise; 1 for a channel that never changes
+    mean: tuple[float, ...]  # of each channel of the training part, full brightness being 1
+    std: tuple[float, ...]  # likewise; 1 for a constant channel
     augmentation: Augmentation | None = None  # for the training batches
-    notes: tuple[str, ...] = ()  # what a user should know of how it was read, each in one line
+    notes: tuple[str, ...] = ()  # remarks for the user on how it was read, one line each
 
     def __repr__(self) -> str:
         return "\n".join(self.describe())
 
     def tensors(self, part: Literal["train", "val", "test"]) -> tuple[Tensor, Tensor]:
-        """Return what a model is given of a part, and its labels.
+        """Return the normalised images and the labels of a part, without augmentation.
 
         Args:
-            part: Which one; the training part without augmentation.
+            part: Which one.
 
         Returns:
             Images ``(N, C, H, W)`` float32, ``(pixel / 255 - mean) / std`` in each channel, and

@@ -1,4 +1,4 @@
-"""Image files of any kind as RGB pixels from 0 to 255, or a refusal."""
+"""Decode image files of many formats to RGB pixels from 0 to 255."""
 
 import os
 import struct
@@ -17,12 +17,12 @@ FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM"),
     *("PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
 )
-"""Of Pillow's formats those that hold pixels: it runs a program for some, such as EPS."""
+"""Pillow's raster formats. For others, such as EPS, it would run a program."""
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 # Of TIFF.
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 _SAMPLE_FORMAT, _SIGNED = 339, 2
-# Pillow's decoders answer broken files with these, among them SyntaxError for PNG.
+# Raised by Pillow's decoders for broken files; SyntaxError for PNG.
 _UNREADABLE = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError),
     *(OverflowError, MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning),
@@ -32,8 +32,8 @@ _PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
 
 @cache
 def endings() -> tuple[str, ...]:
-    """Return how the names of image files end, in lower case."""
-    # This loads all of Pillow's plugins, too.
+    """Return the extensions of image files, in lower case."""
+    # This also loads all of Pillow's plugins.
     known = Image.registered_extensions().items()
     return tuple(ending for ending, name in known if name in FORMATS)
 
@@ -76,14 +76,14 @@ def _room(count: int, size: tuple[int, int]) -> np.ndarray:
 def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
     known = [name for name in FORMATS if name in Image.OPEN]
     try:
-        # The warning is of a small file whose image would fill the memory.
+        # The warning is for small files that would decode to huge images.
         with (
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
             Image.open(file, formats=known) as opened,
         ):
             if getattr(opened, "n_frames", 1) > 1:
                 notes["have several frames; the first is used"] += 1
-            # Pillow takes a transparent colour of other depths than 8 bits for one of 8.
+            # Pillow misreads transparent colours of depths other than 8 bits.
             other_depth = ";" in str(opened.tile) and opened.mode != "P"
             if opened.getexif().get(ExifTags.Base.Orientation, 1) != 1:
                 notes["were turned upright, as their EXIF data say"] += 1
@@ -100,8 +100,8 @@ def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
 def _as_rgb(
     image: Image.Image, opened: Image.Image, background: int, notes: Counter[str]
 ) -> Image.Image:
-    """Return an image as RGB, of any mode whose range of brightness is known."""
-    # Pillow takes signed bytes for unsigned ones.
+    """Convert an image to RGB; ``ValueError`` if the range of its mode is unknown."""
+    # Pillow misreads signed bytes as unsigned.
     if _SIGNED in getattr(opened, "tag_v2", {}).get(_SAMPLE_FORMAT, ()):
         raise ValueError(f"mode {image.mode}, signed; save it as 8-bit grey or RGB")
     if image.mode in _SIXTEEN_BITS or (image.mode == "I" and opened.format in ("PNG", "PPM")):

@@ -1,4 +1,4 @@
-"""What a data set is before it is split: two labelled parts of raw images."""
+"""A data set before it is split: two labelled parts of raw images."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ EXAMPLE = (
     "num_classes=2, class_names=('a', 'b')) with images of torch.uint8, (N, C, H, W), and labels "
     "of torch.int64, (N,)"
 )
-"""What a custom source returns."""
+"""What a custom source should return, for error messages."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """An official training part and an official test part, as read from their files.
+    """The official training and test parts of a data set.
 
     Raises:
         ValueError: A wrong shape or dtype, an empty part, or labels outside ``[0, num_classes)``.
@@ -25,14 +25,14 @@ class Source:
     2
     """
 
-    name: str  # what messages call it
+    name: str  # shown in messages
     train_images: Tensor  # ``(N, C, H, W)`` uint8
     train_labels: Tensor  # ``(N,)`` int64 in ``[0, num_classes)``
     test_images: Tensor  # ``(M, C, H, W)`` uint8, of the same ``C, H, W``
     test_labels: Tensor  # ``(M,)`` int64 in ``[0, num_classes)``
     num_classes: int  # K, at least 2
     class_names: tuple[str, ...]  # K names, in the order of the labels
-    notes: tuple[str, ...] = ()  # what a user should know of how it was read, each in one line
+    notes: tuple[str, ...] = ()  # remarks for the user on how it was read, one line each
 
     def __post_init__(self) -> None:
         for part, images, labels in (

@@ -1,24 +1,23 @@
-"""Stratified splitting, sizes and label noise, each by a generator of its own."""
+"""Stratified splits, sizes and label noise."""
 
 import torch
 from torch import Tensor
 
 from losslab import seeding
 
-# A test part must never change, or results of different days could not be compared.
+# A test part must never change, or results could not be compared.
 _TEST_SEED = 5000
 
 NOISE_KINDS = ("symmetric", "pairwise")
-"""How the wrong class is drawn, see :func:`noisy_labels`."""
+"""See :func:`noisy_labels`."""
 
 
 def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     """Return a random order of all examples in which every prefix is stratified.
 
-    The j-th example of a class that has n of them (in a random order) is placed at
-    ``(j + 1/2) / n`` of the way; equal places are taken in random order. A prefix therefore holds
-    the classes in their proportions to within about one example, exactly one of each in every run
-    of K where the classes are equally large, and a shorter prefix is always part of a longer one.
+    The j-th of a class's n examples, in random order, gets the position ``(j + 1/2) / n``; ties are
+    broken at random. A prefix therefore holds the classes in proportion, to within about one
+    example; if classes have equal sizes, each block of K examples holds one of each.
 
     Returns:
         ``(N,)`` int64, a permutation of ``0 .. N - 1``.
@@ -39,9 +38,9 @@ def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def set_apart(labels: Tensor, num_test: int, name: str) -> tuple[Tensor, Tensor]:
-    """Return positions, in order, of a training part and of a stratified test part.
+    """Return ascending positions of a training part and of a stratified test part.
 
-    The seed is constant: the test part of the data set ``name`` is the same in every run.
+    The test part of the data set ``name`` is always the same.
     """
     order = stratified_order(labels, seeding.generator(_TEST_SEED, name, "test"))
     return order[num_test:].sort().values, order[:num_test].sort().values
@@ -50,9 +49,9 @@ def set_apart(labels: Tensor, num_test: int, name: str) -> tuple[Tensor, Tensor]
 def resolve_size(
     size: int | float, available: int, *, name: str, least: int = 1, most: int | None = None
 ) -> int:
-    """Return ``size`` as a count: an integer as it is, a fraction below one of ``available``.
+    """Return ``size``, a count or a fraction of ``available``, as a count.
 
-    ``ValueError`` as :func:`check_size`, or outside ``least .. most`` (default: all).
+    ``ValueError`` as :func:`check_size`, or outside ``least .. most`` (default: ``available``).
 
     >>> resolve_size(500, 4000, name="val_size"), resolve_size(0.1, 4000, name="val_size")
     (500, 400)
@@ -74,7 +73,7 @@ def resolve_size(
 
 
 def check_size(size: int | float, *, name: str) -> None:
-    """Raise ``ValueError`` for neither an integer of at least 1 nor a fraction in ``(0, 1)``."""
+    """Raise ``ValueError`` unless ``size`` is an integer from 1 up or a fraction in ``(0, 1)``."""
     is_count = type(size) is int and size >= 1
     is_fraction = isinstance(size, float) and 0.0 < size < 1.0
     if not (is_count or is_fraction):
@@ -85,18 +84,18 @@ def check_size(size: int | float, *, name: str) -> None:
 def noisy_labels(
     labels: Tensor, *, share: float, kind: str, num_classes: int, generator: torch.Generator
 ) -> Tensor:
-    """Replace a share of the labels by a different class; exactly ``round(share * N)`` change.
+    """Replace ``round(share * N)`` of the labels by a different class.
 
-    With the same generator a smaller share changes a subset of what a larger one changes, to the
-    same classes, and either kind changes the same ones.
+    With the same generator, a smaller share changes a subset of the labels that a larger one
+    changes, to the same classes. Both kinds change the same labels.
 
     Args:
         labels: ``(N,)`` int64.
         share: In ``[0, 1)``.
-        kind: ``symmetric`` draws the other class uniformly from the K - 1; ``pairwise`` takes the
-            next one, (y + 1) mod K, as where people confuse a class with one other.
+        kind: ``symmetric`` draws one of the K - 1 other classes uniformly; ``pairwise`` takes the
+            next one, (y + 1) mod K, which models classes that are confused in pairs.
         num_classes: K.
-        generator: Of what is drawn.
+        generator: For all draws.
 
     >>> wrong = {kind: noisy_labels(torch.zeros(10, dtype=torch.int64), share=0.4, kind=kind,
     ...          num_classes=3, generator=torch.Generator().manual_seed(0)) for kind in NOISE_KINDS}

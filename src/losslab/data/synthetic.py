@@ -1,4 +1,4 @@
-"""Learnable images out of nothing, for tests and first tries."""
+"""Generated images that can be learned, for tests and first tries."""
 
 from collections.abc import Sequence
 
@@ -20,14 +20,14 @@ def synthetic(
     noise: float = 0.2,
     seed: int = 0,
 ) -> Source:
-    """Make images of Gaussian blobs: each class has its own places, each image its own noise.
+    """Generate images of Gaussian blobs: a pattern for each class, plus noise for each image.
 
-    Pixel values are ``255 (pattern[class] + noise * normal)``, cut to 0 .. 255. The pattern of a
-    class is a sum of three Gaussian bumps at random places in each channel, scaled to a maximum
-    of one. The classes are as equally large as the counts allow.
+    Pixel values are ``255 (pattern[class] + noise * normal)``, clipped to 0 .. 255. The pattern of
+    a class is a sum of three Gaussian bumps at random positions in each channel, scaled to a
+    maximum of one. Classes have equal sizes, as far as the counts allow.
 
     Args:
-        num_train: Training images, at least one a class.
+        num_train: Training images, at least one per class.
         num_test: Test images, at least one.
         num_classes: K, at least 2.
         image_shape: ``(C, H, W)``.

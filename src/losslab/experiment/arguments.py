@@ -1,6 +1,6 @@
 """Check a node's keys and values against the signature of its target, with pydantic.
 
-Python and torch notice a wrong one only while they compute, and then name no key.
+Python and torch notice wrong ones late, and their errors name no key.
 """
 
 import inspect
@@ -47,13 +47,17 @@ _NEEDED = {
 def check_arguments(
     node: DictConfig, name: str, *, supplied: Collection[str] = (), recursive: bool = True
 ) -> None:
-    """Check that a node's target can be called with its values; nothing is called.
+    """Check that a node's target could be called with its values.
 
-    The node has a ``_target_``, and ``name`` as its dotted key. Arguments that are ``supplied``
-    follow from the data, so the node must not have them. If ``recursive``, the nodes below it are
-    instantiated with it, and checked. ``ValueError`` for a target that is not allowed or cannot be
-    imported, an unknown key, an argument without a value, or a value that is not of its annotated
-    type.
+    Args:
+        node: Has a ``_target_``.
+        name: Its dotted key.
+        supplied: Arguments that follow from the data, so the node must not set them.
+        recursive: Whether to check nested nodes, which are then instantiated as well.
+
+    Raises:
+        ValueError: A target that is not allowed or cannot be imported, an unknown key, an argument
+            without a value, or a value of the wrong type.
     """
     values: Any = OmegaConf.to_container(node, resolve=True)
     if recursive:
@@ -63,7 +67,7 @@ def check_arguments(
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value from a file is a number that a float can hold."""
+    """Return whether a value from a file is a number that fits a float."""
     if isinstance(value, bool):
         return False
     return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)
@@ -75,12 +79,12 @@ def _check(
     target = _target(values, name)
     try:
         parameters = inspect.signature(target).parameters
-    except (TypeError, ValueError):  # of some functions that are written in C
+    except (TypeError, ValueError):  # some C functions have no signature
         return
     hints = _hints(target)
     named = [p for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     partial = values.get("_partial_") is True
-    # The first of a partial comes later, as an optimizer's parameters do.
+    # The first argument of a partial is supplied later, such as an optimizer's parameters.
     later = {p.name for p in named[:1] if partial and p.default is p.empty}
     allowed = [p.name for p in named if p.name not in {*supplied, *later} - values.keys()]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -108,7 +112,7 @@ def _check(
         _check(node, f"{name}.{key}")
     partials = [node for node in nodes.values() if node.get("_partial_") is True]
     if others and len(partials) == 1:
-        # losslab.data.load, say, hands what it does not know to the partial in it.
+        # Some targets, such as losslab.data.load, pass unknown arguments on to their partial.
         _check({"_target_": partials[0]["_target_"], "_partial_": True} | others, name)
     for p in () if partial else named:
         if p.default is p.empty and p.name not in own and p.name not in supplied:
@@ -118,14 +122,14 @@ def _check(
 
 
 def needed(name: str) -> str:
-    """Return what a part of a run must be, with an example, where mistakes are common."""
+    """Return a description of what a part must be, with an example, where mistakes are common."""
     return f"; give {_NEEDED[name]}" if name in _NEEDED else ""
 
 
 def normal(config: DictConfig) -> DictConfig:
-    """Return a configuration in the one form that all equal ones share.
+    """Return a configuration in normal form, which is the same for equal configurations.
 
-    Numbers have the type of their argument's annotation or default; ``-0.0`` is ``0.0``.
+    Numbers have the type of their argument's annotation or default; ``-0.0`` becomes ``0.0``.
     """
     values: Any = resolved_values(config)
     changes = list(_changes({key: v for key, v in values.items() if isinstance(v, dict)}, ""))
@@ -137,7 +141,7 @@ def normal(config: DictConfig) -> DictConfig:
 
 
 def resolved_values(config: DictConfig) -> dict[str, Any]:
-    """Return a configuration's values; raise ``ValueError`` for a reference that leads nowhere."""
+    """Return a configuration's values; ``ValueError`` for a broken reference."""
     try:
         values: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -159,7 +163,7 @@ def resolved_values(config: DictConfig) -> dict[str, Any]:
 
 
 def _changes(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield the dotted key and the normal form of each value that is written otherwise."""
+    """Yield the dotted key and the normal form of each value that is not in normal form."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from _changes(item, f"{name}[{index}]")
@@ -167,7 +171,7 @@ def _changes(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         return
     kinds: dict[str, Any] = {}
     if "_target_" in value:
-        # The arguments of a partial may be among those of what it is given to, as data.source's.
+        # A target may take the arguments of its partial, such as those of data.source.
         partials = [
             (node, f"{name}.{key}")
             for key, node in value.items()
@@ -180,7 +184,7 @@ def _changes(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     for key, item in value.items():
         try:
             as_meant = _converted(item, kinds.get(key, Any))
-        except ValueError:  # the check of its node says so
+        except ValueError:  # check_arguments reports it
             as_meant = item
         if repr(as_meant) != repr(item):
             yield f"{name}.{key}", as_meant
@@ -190,7 +194,7 @@ def _changes(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 @cache
 def _kinds(target: Any) -> dict[str, Any]:
-    """Return argument to type, annotated or implied by a default, base classes included."""
+    """Return argument to type, from annotations or defaults, base classes included."""
     kinds: dict[str, Any] = {}
     for part in reversed(target.__mro__) if inspect.isclass(target) else (target,):
         call = part.__dict__.get("__init__") if inspect.isclass(part) else part
@@ -204,7 +208,7 @@ def _kinds(target: Any) -> dict[str, Any]:
 
 @cache
 def defaults(path: str) -> dict[str, Any]:
-    """Return argument to default of what a ``_target_`` names, those that a file can hold."""
+    """Return argument to default of a target, for the types that a file can hold."""
     try:
         parameters = inspect.signature(_target({"_target_": path}, "")).parameters.values()
     except (TypeError, ValueError):
@@ -214,7 +218,7 @@ def defaults(path: str) -> dict[str, Any]:
 
 
 def _target(values: Mapping[str, Any], name: str) -> Any:
-    """Return what a node names as its ``_target_``; refuse what cannot be imported or called."""
+    """Import the target of a node; ``ValueError`` if it cannot be imported or called."""
     path = values.get("_target_")
     if not isinstance(path, str) or not path:
         rule = "give the dotted name of a class or function, such as my_module.MyClass"
@@ -225,7 +229,7 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
         raise ValueError(f"{error}{needed(name) if name == 'model' else ''}") from None
     try:
         target = import_target(path)
-    except (Exception, SystemExit) as error:  # whatever importing a custom module raises
+    except (Exception, SystemExit) as error:  # a custom module can raise anything
         cause = error.__cause__ or error
         reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
         module, _, attribute = path.rpartition(".")
@@ -241,29 +245,29 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
 def _hints(target: Any) -> dict[str, Any]:
     try:
         return get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except Exception:  # a name, say, that is imported for type checkers only
+    except Exception:  # such as names imported for type checkers only
         return {}
 
 
 def _converted(value: Any, hint: Any) -> Any:
-    """Return a value as its annotation reads it; raise ``ValueError`` if it does not fit."""
+    """Convert a value to its annotated type; ``ValueError`` if it does not fit."""
     adapter = _adapter(hint)
     if adapter is None or value == "???" or next(targets(value, ""), None):
         return value
-    # As JSON, in which a list may be a tuple and text a path.
+    # As JSON, where a list may stand for a tuple and text for a path.
     return _like(adapter.validate_json(json.dumps(value), strict=True), value)
 
 
 @cache
 def _adapter(hint: Any) -> TypeAdapter[Any] | None:
-    """Return what checks an annotation, ``None`` for one that any value fits."""
+    """Return the validator of an annotation, ``None`` if there is nothing to check."""
     if hint in (Any, object) or get_origin(hint) is Literal:
-        return None  # the target itself says which words are allowed
+        return None  # targets check their words themselves
     try:
         return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except (PydanticUserError, NameError):  # a name imported for type checkers only, say
+    except (PydanticUserError, NameError):  # such as names imported for type checkers only
         return None
-    except SchemaError:  # a protocol, say, which nothing in a file is
+    except SchemaError:  # such as a protocol, which no value in a file satisfies
         return TypeAdapter(Annotated[Any, AfterValidator(_refuse)])
 
 
@@ -272,7 +276,7 @@ def _refuse(value: Any) -> Any:
 
 
 def _like(converted: Any, value: Any) -> Any:
-    """Return a converted value with lists for tuples, text for paths, and no −0.0."""
+    """Return a converted value as plain data: lists for tuples, text for paths, no −0.0."""
     if isinstance(value, list) and isinstance(converted, list | tuple):
         return list(map(_like, converted, value))
     if isinstance(value, dict) and isinstance(converted, dict):

@@ -1,4 +1,4 @@
-"""How much a choice may hold, whose file may be somebody else's."""
+"""Limits on configuration files, which may come from untrusted sources."""
 
 import re
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ _MOST_REFERENCES = 12
 
 
 def check_file(path: Path) -> None:
-    """Refuse a choice that is no regular file or would fill the memory."""
+    """Reject a choice that is not a regular file or would exhaust memory."""
     try:
         check_yaml(read_bytes(path, most=LARGEST_YAML), references=True)
     except YAMLError:
-        pass  # Hydra says what is wrong if the file is chosen
+        pass  # Hydra reports it if the file is chosen
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be a choice: {error}") from None
 
 
 def check_references(values: Mapping[str, Any]) -> None:
-    """Refuse references to references to references, which grow without end."""
+    """Reject deeply nested references, whose expansion grows exponentially."""
     texts: list[tuple[set[str], str]] = []
 
     def visit(node: Any, names: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Build the parts of a run from its configuration, and refuse those that make no sense."""
+"""Build the parts of a run from its configuration, and reject invalid combinations."""
 
 import inspect
 from collections.abc import Callable
@@ -46,10 +46,10 @@ class Parts:
         self.objective.to(self.device)
 
     def step(self) -> TrainingStep:
-        """Return one update on the device, with a fresh optimizer."""
+        """Return the training step on the device, with a new optimizer."""
         self.move()
         parameters, own = list(self.model.parameters()), list(self.objective.parameters())
-        # Weight decay, like a prior, is about the model's weights.
+        # Weight decay, like a prior, applies to the model's weights only.
         groups = [{"params": parameters}, {"params": own, "weight_decay": 0.0}]
         return TrainingStep(
             model=self.model,
@@ -64,7 +64,7 @@ class Parts:
         dataset, settings = self.dataset, self.trainer
         examples: Part = getattr(dataset, part)
         key = (id(examples), settings.batch_size, settings.channels_last, self.device)
-        # Runs that train together share them, and the images on the device.
+        # Runs that train together share loaders, and so the images on the device.
         loader = _LOADERS.get(key)
         if loader is None:
             _LOADERS[key] = loader = BatchLoader(
@@ -83,11 +83,10 @@ _LOADERS: WeakValueDictionary[Any, BatchLoader] = WeakValueDictionary()
 
 
 def build(config: DictConfig) -> Parts:
-    """Instantiate all parts; only the cache of the data is written.
+    """Instantiate all parts; writes nothing but the data cache.
 
-    What can be checked without the data is checked before they are read. ``ValueError`` where a
-    value is out of range, a name does not exist, choices exclude each other, or model or loss
-    fails.
+    Checks that need no data come first. ``ValueError`` if a value is out of range, a name does not
+    exist, choices exclude each other, or model or loss fails.
     """
     trainer: Trainer = make(config.trainer, "trainer", kind=Trainer)
     device = resolve_device(trainer.device)
@@ -109,7 +108,7 @@ def build(config: DictConfig) -> Parts:
         )
     objective = _objective(config, make_optimizer, num_train=num_train)
     from_data = {name: getattr(dataset, name) for name in _FROM_DATA}
-    # Drawn on the CPU from a separate stream: the same weights for every loss and device.
+    # Drawn on the CPU from a separate stream, so that all losses and devices start equal.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "weights"))
         model: nn.Module = make(config.model, "model", kind=nn.Module, **from_data)
@@ -121,7 +120,7 @@ def build(config: DictConfig) -> Parts:
 
 
 def _initialize(model: nn.Module, dataset: Dataset) -> None:
-    """Show a model that asks for it, as one that whitens does, some training images."""
+    """Call ``initialize_from`` of models that have it, such as whitened ones, on some images."""
     initialize_from = getattr(model, "initialize_from", None)
     if initialize_from is None:
         return
@@ -133,7 +132,7 @@ def _initialize(model: nn.Module, dataset: Dataset) -> None:
 
 
 def check_optimizer(config: DictConfig) -> None:
-    """Refuse values of the optimizer that are wrong, alone or beside the loss; as :func:`build`."""
+    """Reject wrong arguments of the optimizer, and those that conflict with the loss."""
     _objective(config, make_optimizer_factory(config.optimizer), num_train=1)
 
 
@@ -149,8 +148,8 @@ def _objective(config: DictConfig, make_optimizer: MakeOptimizer, *, num_train: 
         why = "has no effect, since training lowers the mean; leave it out"
         raise ValueError(f"loss.reduction={node.reduction} {why}")
     if not isinstance(loss, MAP):
-        return MAP(loss, FlatPrior(), num_train=num_train)  # maximum likelihood is a flat prior
-    # The optimizer's, not the configuration's: AdamW's default is not 0.
+        return MAP(loss, FlatPrior(), num_train=num_train)  # maximum likelihood
+    # Ask the optimizer, not the configuration: AdamW's default is not 0.
     argument = inspect.signature(make_optimizer).parameters.get("weight_decay")
     decay = argument.default if argument else 0.0
     if not isinstance(loss.prior, FlatPrior) and decay != 0:

@@ -1,4 +1,4 @@
-"""From overrides to a configuration, with errors that name the nearest right word."""
+"""Compose configurations from overrides, with errors that suggest the nearest known word."""
 
 import copy
 import re
@@ -30,15 +30,15 @@ from losslab.files import one_line
 from losslab.recording import flatten
 
 OF_A_SWEEP = ("launcher", "sweeper")
-"""The groups that are no part of a run: who does it, and who asked for it."""
+"""The groups that belong to a sweep rather than to a run."""
 
 TO_ADD = ("recipe",)
-"""The groups of which a run needs no choice: one is added with a +, ``+recipe=cifar10_fast``."""
+"""The optional groups, chosen with a +: ``+recipe=cifar10_fast``."""
 
 _ABSENT = object()
 _NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
 _BASIC = "hydra._internal.core_plugins.basic_"
-# What a file may not change below ``hydra``: its usual value, and what to give instead.
+# Keys below ``hydra`` that a file may not change, with the usual value and what to give instead.
 _HYDRA: dict[str, tuple[Any, str]] = {
     "launcher": ({"_target_": f"{_BASIC}launcher.BasicLauncher"}, "give launcher=..."),
     "sweeper": (
@@ -62,14 +62,14 @@ _HYDRA: dict[str, tuple[Any, str]] = {
 }
 
 
-_MOST_COMPOSED = 50  # kept, a megabyte each at most
+_MOST_COMPOSED = 50  # configurations in the cache, up to a megabyte each
 
 
 class Composer:
-    """Hydra for one command, a context manager: composes as many configurations as asked for.
+    """Hydra for one command, as a context manager: composes any number of configurations.
 
     ``config_dir`` is a folder with more choices, e.g. ``my_conf/loss/mine.yaml``, and the modules
-    that they name; ``ValueError`` if it is no folder, or has a choice that would fill the memory.
+    that they use; ``ValueError`` if it is not a folder, or has a choice that would exhaust memory.
     """
 
     def __init__(self, config_dir: str | None = None) -> None:
@@ -87,11 +87,11 @@ class Composer:
 
     @property
     def flags(self) -> list[str]:
-        """The flags with which a command composes the same from any working folder."""
+        """The flags that make a command independent of the working folder."""
         return [text for folder in self._own for text in ("--config-dir", str(folder))]
 
     def __enter__(self) -> "Composer":
-        # A script or notebook may have a Hydra of its own.
+        # A script or notebook may have initialised Hydra itself.
         other = GlobalHydra.instance().hydra
         self._stack.callback(lambda: setattr(GlobalHydra.instance(), "hydra", other))
         GlobalHydra.instance().clear()
@@ -111,7 +111,7 @@ class Composer:
             data.forget()
 
     def compose(self, overrides: Sequence[str] = ()) -> DictConfig:
-        """Return the configuration, with Hydra's node ``hydra``; refuse wrong overrides."""
+        """Return the configuration, with Hydra's node ``hydra``; reject wrong overrides."""
         parsed = self.parse(overrides)
         for override in parsed:
             first, _, key = override.key_or_group.replace("/", ".").partition(".")
@@ -132,7 +132,7 @@ class Composer:
         return config
 
     def _check_global(self, config: DictConfig, typed: Collection[str]) -> None:
-        """Refuse what a custom choice sets beside its own group and other files set again."""
+        """Reject keys outside its group that a custom choice sets and another file overrides."""
         values: Any = OmegaConf.to_container(config, resolve=False)
         composed = flatten(values)
         chosen = config.hydra.runtime.choices.items()
@@ -151,12 +151,12 @@ class Composer:
                 raise ValueError(f"{path} sets {key}, which has no effect, {why}")
 
     def vary(self, overrides: Sequence[str]) -> DictConfig:
-        """Return the same as :meth:`compose`, faster where only values differ from earlier calls.
+        """Return the same as :meth:`compose`, faster if only values differ from earlier calls.
 
-        Hydra reads twenty files for a configuration, and a sweep has thousands of them.
+        Hydra reads twenty files for a configuration, and a sweep has thousands of configurations.
         """
         parsed = self.parse(overrides)
-        # What adds or removes keys goes in the order in which it was typed.
+        # Overrides that add or remove keys depend on the order in which they were typed.
         plain = all(not (o.is_add() or o.is_force_add() or o.is_delete()) for o in parsed)
         values = [o for o in parsed if self._is_value(o)] if plain else []
         if not values:
@@ -170,7 +170,7 @@ class Composer:
             config = copy.deepcopy(self._composed[kept])
             apply_overrides(values, config)
         except (ValueError, HydraException, OmegaConfBaseException):
-            return self.compose(overrides)  # it explains what is wrong
+            return self.compose(overrides)  # for its error message
         return config
 
     def _is_value(self, override: Override) -> bool:
@@ -243,11 +243,11 @@ class Composer:
         known = leaves(without_hydra(config))
         known += [*leaves(config.launcher, "launcher."), *leaves(config.sweeper, "sweeper.")]
         if key in known:  # Hydra takes a value of null for a key that is not there
-            return f"~{key} takes away what is null already; leave it out"
+            return f"~{key} removes what is null already; leave it out"
         known = [word for word in known if not word.endswith("_")]  # but for _target_ and the like
         group, dot, rest = key.partition(".")
         choice = config.hydra.runtime.choices.get(group) if dot else None
-        if choice:  # of other groups, nothing is meant, however alike
+        if choice:  # suggest keys of the same group only
             below = [word[len(group) + 1 :] for word in known if word.startswith(f"{group}.")]
             instead = nearest(rest, below).replace("mean '", f"mean '{group}.")
             instead = f": {group}={choice} has no {rest}{instead}"
@@ -259,7 +259,7 @@ class Composer:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """Return the configuration of a run alone: without Hydra's own node, and who launches it."""
+    """Return the configuration of a run: without Hydra's node, launcher and sweeper."""
     copy = config.copy()
     OmegaConf.set_struct(copy, False)
     for key in ("hydra", *OF_A_SWEEP):
@@ -275,7 +275,7 @@ def leaves(config: DictConfig, prefix: str = "") -> list[str]:
 
 
 def choices_of(hydra: DictConfig) -> dict[str, str]:
-    """Return group to choice, e.g. ``{"loss": "mse"}``, from Hydra's own node."""
+    """Return group to choice, e.g. ``{"loss": "mse"}``, from Hydra's node."""
     chosen = hydra.runtime.choices
     return {
         group: chosen[group]
@@ -298,7 +298,7 @@ def usual_choices() -> dict[str, str]:
 
 
 def _check_hydra(hydra: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` where a file sets something of Hydra's that a command would follow."""
+    """Raise ``ValueError`` if a file sets a key of :data:`_HYDRA`."""
     for key, (usual, _) in _HYDRA.items():
         value = reduce(getitem, key.split("."), hydra)
         if value != usual:
@@ -316,6 +316,6 @@ def _refused(key: str, given: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line, and the next where the first only says where it happened."""
+    """Return the first line of an error, and the second if the first ends with a colon."""
     first, _, rest = str(error).strip().partition("\n")
     return f"{first} {rest.partition(chr(10))[0]}" if first.endswith(":") else first

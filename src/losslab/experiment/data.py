@@ -1,4 +1,4 @@
-"""A run's data: read once in a process, and identified by their content."""
+"""The data of a run: read once per process, and identified by content."""
 
 from functools import cache, lru_cache
 
@@ -9,14 +9,14 @@ from losslab.data.cache import NotDownloadedError
 from losslab.data.source import EXAMPLE
 from losslab.experiment.make import make
 
-# Their content never changes: it is checked when it is read, or drawn from a seed.
+# Their content is fixed: verified by checksum, or drawn from a seed.
 _FIXED = {
     f"losslab.data.{name}"
     for name in ("cifar10", "cifar100", "fashion_mnist", "mnist", "mnist5k", "synthetic")
 }
 _LOAD = "losslab.data.load"
 CONTENT = "data_sha256"
-"""Key of a run's configuration that holds :func:`content_of`."""
+"""The configuration key for :func:`content_of`."""
 
 
 def is_custom(data: DictConfig) -> bool:
@@ -31,21 +31,20 @@ def _source(data: DictConfig) -> str | None:
 def content_of(data: DictConfig) -> str | None:
     """Return the SHA-256 of data that may change: a folder of images, or a custom source.
 
-    It covers what training sees, so a folder may be moved or copied. A process remembers its
-    first answer, even if the files change.
+    It covers the tensors, so a folder may be moved or copied. The result is cached for the process.
     """
     return None if _source(data) in _FIXED else _content(OmegaConf.to_yaml(data, resolve=True))
 
 
 def load(data: DictConfig, *, content: str | None = None) -> Dataset:
-    """Return a configuration's data set; refuse one that no longer has the expected content."""
+    """Return a configuration's data set; ``ValueError`` if ``content`` differs from its hash."""
     absent = sorted(str(key) for key in data if OmegaConf.is_missing(data, key))
     if absent:
         raise ValueError(f"data.{absent[0]} has no value; give data.{absent[0]}=...")
     try:
         dataset, found = _load(OmegaConf.to_yaml(data, resolve=True), _source(data) not in _FIXED)
     except ValueError as error:
-        # Hydra and make have wrapped it.
+        # Hydra and make wrapped it.
         first = error.__cause__ and error.__cause__.__cause__
         if isinstance(first, NotDownloadedError):
             raise first from None
@@ -59,7 +58,7 @@ def load(data: DictConfig, *, content: str | None = None) -> Dataset:
 
 
 def forget() -> None:
-    """Let the next command in this process read the files again."""
+    """Clear the caches, so that the next command in this process reads the files again."""
     _content.cache_clear()
     _load.cache_clear()
 

@@ -1,4 +1,4 @@
-"""A dry run: all that a run does, once and on a few examples, before its directory is made."""
+"""A dry run: every step of a run, once and on a few examples, before its directory is made."""
 
 import copy
 import math
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 EXAMPLES = 16
 """Of each part, at most."""
 
-# With these arguments they update any dense float32 weights.
+# Known to update any dense float32 weights with these arguments.
 _KNOWN = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 _KNOWN_ARGUMENTS = {"lr", "momentum", "nesterov", "betas", "eps", "weight_decay", "fused"}
 
 
 def check_schedule(schedule: Schedule) -> None:
-    """Refuse a schedule that fails or gives no number from 0 up."""
+    """Reject a schedule that fails or does not return a number from 0 up."""
     for progress in (0.0, 0.5):
         needs = needed("schedule").removeprefix("; ")
         with reporting(f"schedule: it fails at progress {progress}", then=needs):
@@ -56,11 +56,11 @@ def check_schedule(schedule: Schedule) -> None:
 
 
 def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
-    """Refuse a model or loss that fails on a few images or gives a wrong shape.
+    """Reject a model or loss that fails on a few images or returns a wrong shape.
 
-    Nothing changes, but that lazy modules get their weights here.
+    Lazy modules get their weights here; nothing else changes.
     """
-    # Not as many examples as classes, or a wrong axis would go unnoticed.
+    # Fewer or more examples than classes, or a wrong axis would go unnoticed.
     count = 3 if dataset.num_classes == 2 else 2
     images, labels = dataset.train.images[:count] / 255, dataset.train.labels[:count]
     was_training = model.training
@@ -71,18 +71,18 @@ def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
     finally:
         model.train(was_training)
     _check_logits(logits, labels, dataset)
-    # A copy, as a loss may count what it is given.
+    # A copy, as a loss may keep state.
     _check_loss(copy.deepcopy(objective), logits.requires_grad_(), labels, model)
 
 
 def dry_run(parts: "Parts") -> frozenset[str]:
-    """Evaluate, train a step, save and run each diagnostic; refuse parts that fail.
+    """Evaluate, train a step, save and run each diagnostic; reject parts that fail.
 
-    Returns the tags that a run may record. Of a diagnostic that measures nothing on so few examples
-    the tags are unknown: then ``why/<diagnostic>/`` stands for all of them.
+    Returns the tags that a run may record. If a diagnostic measures nothing on so few examples, its
+    tags are unknown, and ``why/<diagnostic>/`` stands for all of them.
 
-    In memory and on the CPU, so that the process that only starts a sweep needs no GPU. The parts
-    are used up, since their weights change; random streams are left as they were.
+    Runs in memory on the CPU, so that the process that starts a sweep needs no GPU. Changes the
+    weights of the parts, but not the random state.
     """
     full, whole, autocast = parts, parts.dataset, PRECISIONS[parts.trainer.precision]
     few = replace(whole, train=_first(whole.train), val=_first(whole.val), test=_first(whole.test))
@@ -102,7 +102,7 @@ def dry_run(parts: "Parts") -> frozenset[str]:
             with reporting("model: it fails in evaluation mode"):
                 return evaluate(model, parts.loader(part), autocast=autocast)
 
-        # As in a run first of all: what evaluation leaves in a model, training may stumble over.
+        # First, as in a run: state left by evaluation may break training.
         recorded = _tagged("val", validate("val").sums)
         before = _unsaved_buffers(model, objective)
         _check_batches_of_one(full, batch, autocast)
@@ -136,7 +136,7 @@ def dry_run(parts: "Parts") -> frozenset[str]:
 
 
 def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[Tensor, Scalars]:
-    """Make a step; return its logits and what a run records of a step."""
+    """Train one step; return its logits and the scalars that a run records."""
     model, objective, dataset = parts.model, parts.objective, parts.dataset
     parameters, own = list(model.parameters()), list(objective.parameters())
     model.train()
@@ -152,7 +152,7 @@ def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[
         gradients = [p.grad for p in parameters if p.grad is not None]
         norms = get_total_norm(gradients), get_total_norm([p.detach() for p in parameters])
     factory = parts.make_optimizer
-    # The first optimizer of a process imports torch's compiler, which takes seconds.
+    # The first optimizer in a process imports torch's compiler, which takes seconds.
     if not (
         isinstance(factory, partial)
         and factory.func in _KNOWN
@@ -175,7 +175,7 @@ def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[
 
 
 def _check_batches_of_one(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> None:
-    """Try a batch of one example where a run has one: batch normalisation refuses it."""
+    """Try a batch of one example if a run has one, which batch normalisation rejects."""
     model, settings = parts.model, parts.trainer
     one = Batch(batch.images[:1], batch.labels[:1])
     for name in ("train", "val", "test"):
@@ -229,7 +229,7 @@ def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module
 
 
 def _check_leaves(name: str, output: Tensor, known: set[int]) -> None:
-    """Refuse what would get gradients and is in no optimizer: layers in a list, bare tensors."""
+    """Reject tensors that get gradients but are no parameters, such as layers in a plain list."""
     todo, seen = [output.grad_fn], set()
     while todo:
         node = todo.pop()
@@ -247,7 +247,7 @@ def _check_leaves(name: str, output: Tensor, known: set[int]) -> None:
 
 
 def _unsaved_buffers(model: nn.Module, objective: MAP) -> dict[str, Tensor]:
-    """Return copies of the buffers that no checkpoint holds."""
+    """Return copies of the buffers that are not part of a checkpoint."""
     return {
         f"{owner}: {name}": buffer.clone()
         for owner, module in {"model": model, "loss": objective}.items()
@@ -266,7 +266,7 @@ def _first(part: Part) -> Part:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Leave the other cores alone: threads that wait for one take longer than a few examples."""
+    """Use one thread: starting more takes longer than computing a few examples."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -281,7 +281,7 @@ def _tagged(part: str, sums: ClassificationSums) -> Scalars:
 
 @contextmanager
 def reporting(what: str, *, then: str = "") -> Iterator[None]:
-    """Report in one line what failed, whatever a custom part raises."""
+    """Turn any error of a custom part into a one-line ``ValueError``."""
     try:
         yield
     except (Exception, SystemExit) as error:

@@ -1,4 +1,4 @@
-"""Hydra's flags that only print: help, ``--cfg``, ``--info``, completion. Imports no torch."""
+"""Hydra's flags that only print: help, ``--cfg``, ``--info``, completion. Does not import torch."""
 
 import argparse
 import os
@@ -23,10 +23,10 @@ def only_prints(given: argparse.Namespace) -> bool:
 def print_with_hydra(
     given: argparse.Namespace, arguments: Sequence[str], *, first: str = ""
 ) -> None:
-    """Let Hydra print what the flags, first among the ``arguments``, ask for, below ``first``."""
+    """Print ``first``, then let Hydra print what the flags ask for."""
     check_flags(given)
     words = [quoted(text) if text in given.overrides else text for text in arguments]
-    with Composer(given.config_dir) as composer:  # it allows what lies in --config-dir, too
+    with Composer(given.config_dir) as composer:  # allows the modules in --config-dir
         if given.cfg or given.info or given.help:
             composer.compose([quoted(text) for text in given.overrides])
     sys.stdout.write(first)
@@ -42,7 +42,7 @@ _REFUSED = {
 
 
 def check_flags(given: argparse.Namespace) -> None:
-    """Raise ``ValueError`` for a flag of Hydra's that losslab refuses."""
+    """Raise ``ValueError`` for Hydra's flags that losslab does not support."""
     if given.resolve and not (given.cfg or given.help):
         raise ValueError("--resolve goes with --cfg or --help; add one of them")
     for flag, why in _REFUSED.items():
@@ -56,7 +56,7 @@ def _run_hydra(arguments: Sequence[str]) -> None:
     sys.argv = ["losslab", *arguments]
     wrap = hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")
     before = dict(os.environ)
-    # Otherwise Hydra itself prints errors, over many lines, and exits.
+    # Otherwise Hydra prints errors itself, on many lines, and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         wrap(lambda _: None)()

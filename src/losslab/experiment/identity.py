@@ -1,4 +1,4 @@
-"""The identity of a run: a hash of all that can change its result, and its folder's name."""
+"""The identity of a run: a hash of everything that affects its result, and its folder's name."""
 
 import hashlib
 import json
@@ -19,16 +19,16 @@ from losslab.experiment.warm_start import checksum
 from losslab.recording import Run, flatten
 from losslab.training.device import resolve_device
 
-# What cannot change a result: where things are, and how often something is written.
+# Keys without effect on results: locations, and how often something is written.
 _WITHOUT_EFFECT = (
     *("name", "output_dir", "force", "data.root", "data.cache_dir", "data.download"),
     *("trainer.log_every", "trainer.checkpoint_every"),
     *("trainer.pictures_every", "trainer.histograms_every", "trainer.all_tags"),
 )
-# Arguments of a custom data source, which may read anything from there.
+# Except for a custom data source, which may read anything there.
 _WITH_EFFECT_ON_CUSTOM = ("data.root", "data.download")
 _PLAIN_KEYS = ("seed", "init_from", "name", "output_dir", "force")
-# The engine changes bits only where runs are stacked.
+# Engines change results, in the last bits, only if runs are stacked.
 _OF_STACKS = ("trainer.engine", "trainer.stack_size")
 _FILLED_IN = "loss.num_train"  # by the experiment
 _START = "init_sha256"
@@ -38,10 +38,10 @@ _LONGEST_NAME = 200  # bytes; file systems take 255
 
 
 def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> Run:
-    """Return the run that a composed configuration describes; nothing is written.
+    """Return the run of a composed configuration; write nothing.
 
-    ``choices`` maps group to choice, ``command`` reproduces the run. ``ValueError`` for a key that
-    is unknown or has no value, missing weights, or a name that leads out of the output folder.
+    ``choices`` maps group to choice, ``command`` reproduces the run. ``ValueError`` for an unknown
+    key, a missing value or missing weights, or a name that leads out of the output folder.
     """
     _check_keys(config)
     config = normal(_with_usual_arguments(config, choices))
@@ -68,10 +68,10 @@ def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> 
 
 
 def _with_usual_arguments(config: DictConfig, choices: Mapping[str, str]) -> DictConfig:
-    """Return a configuration with the arguments that the chosen files have, where it is the same.
+    """Undo overrides that only add or remove arguments at their default values.
 
-    An argument with its default, typed in addition (``+optimizer.maximize=false``), is left out;
-    one that was taken away (``~optimizer.momentum``) is there with its default.
+    ``+optimizer.maximize=false`` is removed again; ``~optimizer.momentum`` is restored with its
+    default. Both describe the same run as the chosen file.
     """
     container: Any = OmegaConf.to_container(config, resolve=False)
     changed = {}
@@ -100,7 +100,7 @@ def _as_usual(node: dict[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def folder_of(config: DictConfig) -> Path:
-    """Return the folder of all runs of a name; raise ``ValueError`` outside the output folder."""
+    """Return the folder of a name's runs; ``ValueError`` if it is outside the output folder."""
     name = str(resolved_values(config)["name"])
     words = set(name.split("/"))
     too_long = max(len(word.encode()) for word in words) > _LONGEST_NAME
@@ -177,15 +177,14 @@ def over_seeds(run: Run) -> str:
 
 
 def is_of(run: Run, kept: DictConfig) -> bool:
-    """Return whether a configuration kept in a run's directory is this run's."""
+    """Return whether the configuration stored in a run's directory is that of this run."""
     return bool(_digest(normal(kept)) == run.digest and kept.seed == run.seed)
 
 
 def _digest(config: DictConfig, *, start: str | None = None) -> str:
-    """Return eight hex digits of the SHA-256 of all that can change a result but the seed.
+    """Return eight hex digits of the SHA-256 of everything that affects a result but the seed.
 
-    The configuration is in its normal form; ``start`` stands for the checksum of a warm start's
-    weights.
+    ``config`` is in normal form; ``start`` replaces the checksum of a warm start's weights.
     """
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     without = {*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN}
@@ -201,12 +200,12 @@ def _digest(config: DictConfig, *, start: str | None = None) -> str:
         for parent in parents:
             node = node.get(parent) or {}
         node.pop(last, None)
-    # What the weights are, not where they lie.
+    # The content of the weights counts, not their location.
     weights, kept = values.pop("init_from", None), values.pop(_START, None)
     if weights is not None:
         values[_START] = start or kept or checksum(weights)
-    # The kind of device matters, in the last bits. It need not exist on this machine: who starts
-    # a sweep may have no GPU.
+    # The kind of device affects the last bits. This machine may not have it: a sweep can be started
+    # from one without a GPU.
     device = str(config.trainer.device)
     kind = resolve_device(device).type if device == "auto" else device.partition(":")[0]
     values["trainer"]["device"] = kind
@@ -227,7 +226,7 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
         usual_values = {k: str(v) for k, v in flatten(_choice_file(group, choice)).items()}
         for key, value in _flat(config[group]).items():
             full = f"{group}.{key}"
-            # Device and engine are in the hash alone: auto and what it stands for are the same run.
+            # Device and engine are left to the hash: auto and its resolved value are the same run.
             if full not in _NOT_IN_NAMES and value != usual_values.get(key, value):
                 *above, last = full.split(".")
                 if last == "_target_":  # shown as prior=GaussianPrior

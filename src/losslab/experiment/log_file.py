@@ -1,4 +1,4 @@
-"""A run's log.txt."""
+"""The log of a run, ``log.txt``."""
 
 import logging
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _turn: ContextVar[Path | None] = ContextVar("turn", default=None)
 
 
 class _LogFile(logging.FileHandler):
-    """A log that is silent when its disk is full, which is reported once, elsewhere."""
+    """A log that ignores a full disk, which is reported elsewhere."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         del record
@@ -28,7 +28,7 @@ class _LogFile(logging.FileHandler):
 
 @contextmanager
 def logging_on() -> Iterator[None]:
-    """Let losslab's log and all warnings reach the open log files."""
+    """Send losslab's log and all warnings to the open log files."""
     level = logger.level
     logger.setLevel(logging.INFO)
     logging.captureWarnings(True)
@@ -41,7 +41,7 @@ def logging_on() -> Iterator[None]:
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Keep a run's own log file open; what is said while another run has its turn is not for it."""
+    """Log to a run's file, except while another run has its turn."""
     handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(lambda _: _turn.get() in (None, path))
@@ -56,7 +56,7 @@ def logging_to(path: Path) -> Iterator[None]:
 
 @contextmanager
 def turn_of(path: Path) -> Iterator[None]:
-    """Give a run its turn, of several that train together: only its log is written."""
+    """Give one of several runs that train together its turn: only its log is written."""
     token = _turn.set(path)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Make what a node of the configuration names; whatever goes wrong is a ``ValueError``."""
+"""Instantiate nodes of the configuration; every failure is a ``ValueError``."""
 
 import math
 import re
@@ -22,18 +22,18 @@ MakeOptimizer = Callable[..., "torch.optim.Optimizer"]
 def make(
     node: DictConfig, name: str, *, kind: Any = object, recursive: bool = True, **arguments: Any
 ) -> Any:
-    """Instantiate a node, whose dotted key is ``name``; it must give a ``kind``.
+    """Instantiate a node, whose dotted key is ``name``, as a ``kind``.
 
-    ``arguments`` follow from the data, so the node must not have them; if ``recursive``, the nodes
-    below it are instantiated, too. ``ValueError`` if anything does not fit.
+    ``arguments`` follow from the data, so the node must not set them. If ``recursive``, nested
+    nodes are instantiated as well.
     """
     check_arguments(node, name, supplied=arguments, recursive=recursive)
     try:
         made = instantiate(node, _convert_="all", _recursive_=recursive, **arguments)
-    except SystemExit as error:  # of code that was written as a script
+    except SystemExit as error:  # a custom module written as a script
         raise ValueError(f"{name}: SystemExit: {first_words(error)}") from error
     except InstantiationException as error:
-        # Of those that take any argument, and hand them on to what does not.
+        # A target may take **kwargs and pass them on to one that does not.
         handed_on = any(f"unexpected keyword argument '{key}'" in str(error) for key in arguments)
         raise ValueError(_reason(error, name) + (needed(name) if handed_on else "")) from error
     if not isinstance(made, kind):
@@ -45,9 +45,10 @@ def make(
 
 
 def make_optimizer_factory(node: DictConfig) -> MakeOptimizer:
-    """Return a function from parameters to their optimizer, its values checked.
+    """Return a function from parameters to an optimizer, after checking its arguments.
 
-    None is made: the first of a process imports torch's compiler, which takes seconds.
+    No optimizer is created: the first one in a process imports torch's compiler, which takes
+    seconds.
     """
     limits = {"lr": (0.0, math.inf), "momentum": (0.0, 1.0), "weight_decay": (0.0, math.inf)}
     for name, (least, limit) in limits.items():
@@ -68,8 +69,8 @@ def make_optimizer_factory(node: DictConfig) -> MakeOptimizer:
     factory: partial[Any] = make(node, "optimizer", kind=partial)
     try:
         factory([])
-    except Exception as error:  # whatever torch's optimizers make of wrong values
-        # They check their values first, and miss the parameters last.
+    except Exception as error:  # optimizers raise various errors for wrong values
+        # They check their arguments first, and complain about missing parameters last.
         if "empty parameter list" not in str(error):
             given = ", ".join(f"{name}={value}" for name, value in factory.keywords.items())
             raise ValueError(f"optimizer: {first_words(error)} (given: {given})") from error
@@ -83,12 +84,12 @@ def _reason(error: InstantiationException, name: str) -> str:
         reason = f"{type(cause).__name__}: {reason}"
     key = re.search(r"full_key: (\S+)", str(error))
     where = key.group(1) if key else name
-    if not f"{where}.".startswith(f"{name}."):  # below a node that was taken out of its tree
+    if not f"{where}.".startswith(f"{name}."):  # the node was detached from its tree
         where = f"{name}.{where}"
     return reason if reason.startswith(f"{name}.") else f"{where}: {reason}"
 
 
 def first_words(error: BaseException) -> str:
-    """Return an error's message in one line, without the stack that torch's C++ part adds."""
+    """Return an error's message in one line, without the stack trace of torch's C++ code."""
     message = out_of_memory(error) or str(error).partition("\nException raised from")[0]
     return " ".join(message.split()) or type(error).__name__

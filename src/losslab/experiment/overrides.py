@@ -1,4 +1,4 @@
-"""Overrides as they are typed: their quoting, and the choices they name."""
+"""Overrides from the command line: quoting, and checks of the choices they name."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ from losslab.text import nearest as nearest
 def check_choices(
     overrides: Iterable[Override], choices: Callable[[str], list[str]], usual: Collection[str]
 ) -> None:
-    """Refuse unknown choices of a group, and too few or too many of one that a run needs."""
+    """Reject unknown choices, and none or several where a run needs exactly one."""
     for override in overrides:
         group, text = override.key_or_group, override.input_line
         allowed = choices(group)
@@ -23,7 +23,7 @@ def check_choices(
         give = f"allowed are {', '.join(allowed)}"
         if override.is_delete() and group in usual:
             give = f"give {group}=none" if "none" in allowed else give
-            raise ValueError(f"{text} takes away what a run needs; {give}")
+            raise ValueError(f"{text} removes what a run needs; {give}")
         if override.is_delete():
             continue
         chosen = _chosen(override)
@@ -40,7 +40,7 @@ def check_choices(
 
 
 def quoted(override: str) -> str:
-    """Quote what Hydra refuses bare: a value with ``=`` or ``~`` in it, as paths have.
+    """Quote a value with ``=`` or ``~`` in it, such as a path, which Hydra cannot parse.
 
     >>> quoted("init_from=outputs/mse-lr=0.1/seed=${seed}")
     'init_from="outputs/mse-lr=0.1/seed=${seed}"'
@@ -51,14 +51,14 @@ def quoted(override: str) -> str:
     """
     key, _, value = override.partition("=")
     plain = re.sub(r"\$\{[^}]*\}", "", value)
-    # What is quoted, escaped or put together already is left to Hydra.
+    # Values with quotes, escapes or brackets are left to Hydra.
     if not re.search("[=~]", value) or re.search(r"""["'\\()\[\]{}]""", plain):
         return override
     return f"{key}=" + ",".join(f'"{v}"' if re.search("[=~]", v) else v for v in value.split(","))
 
 
 def writing(text: str, parser: OverridesParser) -> str:
-    """Return advice on an override that Hydra cannot read: quotes, if these would help."""
+    """Return advice on an override that Hydra cannot parse: quotes, if they would help."""
     key, _, value = text.partition("=")
     if not value or re.search(r"""^[\[{,]|["'\\]|,$""", value):
         return "write key=value"
@@ -71,7 +71,7 @@ def writing(text: str, parser: OverridesParser) -> str:
 
 
 def _chosen(override: Override) -> list[str]:
-    """Return the choices that an override names: one, those of a sweep, or of a list."""
+    """Return the choices in an override: one, or those of a sweep or a list."""
     if override.is_sweep_override():
         return [str(value) for value in override.sweep_string_iterator()]
     value = override.value()

@@ -1,4 +1,4 @@
-"""A run: check it, lock its directory, resume or start it, record how it ended."""
+"""Carry out a run: check it, lock its directory, start or resume it, record how it ended."""
 
 import errno
 import logging
@@ -30,7 +30,7 @@ IN_USE = "in use"
 """Returned by :func:`perform` for a run that another process holds."""
 
 _FILES_OF_A_RUN = 16  # at most
-# Faults of the disk rather than the run.
+# Errors of the disk, after which a run can be resumed.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
 
 
@@ -41,13 +41,18 @@ class RunInUseError(RuntimeError):
 def prepare(
     run: Run, *, elsewhere: bool = False, built: dict[str, frozenset[str]] | None = None
 ) -> None:
-    """Check all about a planned run that can be checked without training; write nothing.
+    """Check a planned run as far as possible without training; write nothing.
 
-    ``elsewhere`` says that the run's machine may have other devices. ``built`` holds the tags of
-    what earlier calls built or dry ran, and is updated: of a run that differs from one of those in
-    the seed, nothing is built again; in rates, the optimizer alone; in other numbers with a
-    fraction, all, but without a second dry run. ``ValueError`` says what was given, what is
-    allowed, what to do.
+    Args:
+        run: The run.
+        elsewhere: Whether it will run on a machine with other devices.
+        built: The tags recorded by configurations checked so far, updated here, to save time in a
+            sweep. A run that differs from an earlier one in the seed is not built again; one that
+            differs in the optimizer's numbers only gets a check of the optimizer; one that differs
+            in other floating-point numbers is built, without a second dry run.
+
+    Raises:
+        ValueError: What is wrong, what is allowed, and what to do.
     """
     config = run.composed
     if run.pending:
@@ -64,7 +69,7 @@ def prepare(
                     parts = build(there)
                     if kind not in built:
                         built[kind] = dry_run(parts)
-                except NotDownloadedError:  # nobody is about to train it, see only_reading
+                except NotDownloadedError:  # only within only_reading, which does not train
                     built[kind] = frozenset()
                 built[at_any_rate] = built[kind]
             built[run.digest] = built[at_any_rate]
@@ -78,7 +83,10 @@ def prepare(
 
 
 def _kind_of(config: DictConfig, *, of: str | None = None) -> str:
-    """Return a configuration as text without seed and numbers with a fraction, all or a group's."""
+    """Return a configuration as text, without its seed and floating-point numbers.
+
+    With ``of``, only the numbers of that group are left out.
+    """
 
     def blank(node: Any) -> Any:
         if isinstance(node, dict):
@@ -91,9 +99,9 @@ def _kind_of(config: DictConfig, *, of: str | None = None) -> str:
 
 
 def perform(runs: Sequence[Run], *, show: bool = False) -> list[str | None]:
-    """Do as :func:`complete` for runs that train together; return each status, or :data:`IN_USE`.
+    """Call :func:`complete` for runs that train together; return each status, or :data:`IN_USE`.
 
-    Errors are left to their status and log, as a launcher might stop a whole sweep at one.
+    Errors are not raised, so that one failure does not stop a sweep; status and log have them.
     """
     end_with_parent()
     if len(runs) > 1:
@@ -124,11 +132,11 @@ def complete(run: Run, *, show: bool = False) -> Status:
 
 
 def _carry_out(runs: Sequence[Run], *, show: bool) -> list[Status | Exception]:
-    """Take each run to its training, train them together, and take each to its end."""
+    """Prepare each run, train them together, and finish each."""
     attempts = [_attempt(run, show=show) for run in runs]
     ended: dict[int, Status | Exception] = {}
 
-    def go_on(index: int, error: BaseException | None = None) -> Loop | None:
+    def advance(index: int, error: BaseException | None = None) -> Loop | None:
         attempt = attempts[index]
         try:
             with turn_of(runs[index].files.log):
@@ -141,7 +149,7 @@ def _carry_out(runs: Sequence[Run], *, show: bool) -> list[Status | Exception]:
 
     try:
         with logging_on():
-            found = {index: go_on(index) for index in range(len(runs))}
+            found = {index: advance(index) for index in range(len(runs))}
             loops = {index: loop for index, loop in found.items() if loop is not None}
             error: BaseException | None = None
             try:
@@ -149,7 +157,7 @@ def _carry_out(runs: Sequence[Run], *, show: bool) -> list[Status | Exception]:
             except BaseException as failure:
                 error = failure
             for index, loop in loops.items():
-                go_on(index, error or loop.error)
+                advance(index, error or loop.error)
     finally:
         for attempt in attempts:
             attempt.close()
@@ -157,7 +165,7 @@ def _carry_out(runs: Sequence[Run], *, show: bool) -> list[Status | Exception]:
 
 
 def _attempt(run: Run, *, show: bool) -> Generator[Loop, None, Status]:
-    """Do all of :func:`complete` but the training of the loop that it yields."""
+    """Carry out a run, except for training the loop that it yields."""
     if not run.pending and (status := run.status):
         return status
     _check_same_configuration(run)
@@ -179,7 +187,7 @@ def _resume_or_start(run: Run, *, show: bool) -> Generator[Loop, None, Status]:
     status, state = run.status, None
     run.tidy()
     if status is not None and not run.pending:
-        return status  # another process has finished it since
+        return status  # another process finished it in the meantime
     if status == "running" and not run.composed.force:
         ended = run.ends_as
         if ended is not None:
@@ -219,7 +227,7 @@ def _train(run: Run, *, state: dict[str, Any] | None, show: bool) -> Generator[L
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             logger.error("stopped: %s", error)
-            raise  # not failed: it can be resumed
+            raise  # the status stays ``running``, so that it can be resumed
         logger.error("failed\n%s", traceback.format_exc())
         run.set_status("failed", error=f"{type(error).__name__}: {error}")
         raise
@@ -231,7 +239,7 @@ def _train(run: Run, *, state: dict[str, Any] | None, show: bool) -> Generator[L
 
 
 def _load_checkpoint(run: Run) -> dict[str, Any] | None:
-    """Return a run's checkpoint, if any; raise ``ValueError`` if it or its records are damaged."""
+    """Return a run's checkpoint, if any; ``ValueError`` if it or its records are damaged."""
     checkpoint = run.files.checkpoint
     try:
         state = load_checkpoint(checkpoint)
@@ -241,10 +249,10 @@ def _load_checkpoint(run: Run) -> dict[str, Any] | None:
         check_marks(run, state.get("records"))
     except ValueError as error:
         if not checkpoint.exists():
-            return None  # another process has ended the run meanwhile
+            return None  # another process finished the run in the meantime
         advice = f"delete {checkpoint.name} to train this run from its start"
         raise ValueError(
-            f"{run.path}: {error}, so its checkpoint is of no use; {advice}"
+            f"{run.path}: {error}, so its checkpoint cannot be used; {advice}"
         ) from error
     return state
 
@@ -252,11 +260,11 @@ def _load_checkpoint(run: Run) -> dict[str, Any] | None:
 def _check_same_configuration(run: Run) -> None:
     try:
         text = read_yaml(run.files.config)
-        assert "${" not in text  # self-references could grow without end
+        assert "${" not in text  # an altered file could refer to itself
         same = is_of(run, kept_configuration(text))
     except (FileNotFoundError, NotADirectoryError):
         return
-    except Exception:  # whatever an altered file makes its readers raise
+    except Exception:  # an altered file can raise anything
         same = False
     if not same:
         advice = "move that folder away or choose another name=..."

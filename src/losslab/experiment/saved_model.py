@@ -1,4 +1,4 @@
-"""A finished run's model for use elsewhere: its description, loading it, evaluating it."""
+"""Use a finished run's model: describe, load and evaluate it."""
 
 import json
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _TAKES = "evaluate takes data=..., data.KEY=..., trainer.device=... and trainer.
 
 
 def about_model(config: DictConfig, dataset: Dataset) -> str:
-    """Return ``model.json``: all that is needed to use a run's weights correctly."""
+    """Return the content of ``model.json``, which describes how to use a run's weights."""
     about = {
         "model": OmegaConf.to_container(config.model, resolve=True),
         "input_shape": dataset.input_shape,
@@ -53,14 +53,14 @@ def about_model(config: DictConfig, dataset: Dataset) -> str:
 
 
 class SavedModel(nn.Module):
-    """A trained model that takes raw images, as :func:`load_model` returns it."""
+    """A trained model that takes raw images."""
 
     _shift: Tensor
     _scale: Tensor
 
     def __init__(self, model: nn.Module, about: dict[str, Any]) -> None:
         super().__init__()
-        self.model = model  # the trained module, which takes normalised images
+        self.model = model  # takes normalised images
         self.input_shape: tuple[int, ...] = tuple(about["input_shape"])  # ``(C, H, W)``
         self.class_names: tuple[str, ...] = tuple(about["class_names"])  # in the logits' order
         self.mean, self.std = about["mean"], about["std"]  # by channel, full brightness being 1
@@ -92,10 +92,10 @@ class SavedModel(nn.Module):
 
 
 def load_model(run: Run | str | Path) -> SavedModel:
-    """Return a finished run's model on the CPU, in evaluation mode; raw images in, logits out.
+    """Return a finished run's model, from raw images to logits, on the CPU in evaluation mode.
 
-    No code but the model's own class is run. The module of a custom model must be in the working
-    folder, as for training.
+    Runs no code but the model's class. The module of a custom model must be in the working folder,
+    as for training.
 
     Args:
         run: A run or its directory, ``outputs/<name>/<group>/seed=<n>``.
@@ -138,7 +138,7 @@ def evaluate_run(
     Args:
         run: A run or its directory.
         overrides: ``data=...`` or ``data.KEY=...``, and ``trainer.device=...``.
-        config_dir: A folder with more choices, and the modules that they or the run name.
+        config_dir: A folder with more choices, and the modules that these and the run use.
 
     Returns:
         For ``train``, ``val`` and ``test`` the number of ``examples``, ``accuracy``, ``nll``,
@@ -184,7 +184,7 @@ def evaluate_run(
 
 
 def _configuration(run: Run, overrides: Sequence[str], config_dir: str | None) -> DictConfig:
-    """Return the run's configuration, with other data."""
+    """Return the run's configuration with the overrides applied."""
     config = kept_configuration(run.read(run.files.config).decode())
     with Composer(config_dir) as composer:
         parsed = composer.parse(overrides)

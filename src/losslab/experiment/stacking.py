@@ -1,4 +1,4 @@
-"""Which runs can train as one program."""
+"""Decide which runs can train together as one program."""
 
 import json
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from losslab.experiment.target_allowlist import targets
 from losslab.recording import Run
 from losslab.training.engines import MOST_LANES
 
-# What may differ between runs of a stack, beside all about the optimizer but its class.
+# Keys that may differ within a stack, as may all arguments of the optimizer.
 _EACH_ITS_OWN = {
     *("seed", "init_from", "loss", "schedule", "diagnostics"),
     *("name", "output_dir", "force"),
@@ -27,10 +27,10 @@ _OPTIMIZERS = (
 
 
 def with_engine(config: DictConfig, *, cuda: bool) -> DictConfig:
-    """Return the configuration of a run of a sweep, with the engine that ``auto`` stands for.
+    """Replace the engine ``auto`` in the configuration of a sweep's run.
 
-    Whether runs are stacked is part of their identity. ``auto`` stacks what is known to work: a
-    custom loss may have parameters, a custom model may draw.
+    Whether runs are stacked is part of their identity. ``auto`` stacks only losslab's own parts, as
+    a custom loss may have parameters and a custom model may draw random numbers.
     """
     if config.trainer.get("engine") != "auto" or not cuda:
         return config
@@ -45,20 +45,20 @@ def with_engine(config: DictConfig, *, cuda: bool) -> DictConfig:
 
 
 def stacks(runs: Iterable[Run]) -> list[list[Run]]:
-    """Return runs in groups, each of which one process trains: stacks, and single runs."""
+    """Group runs into stacks, each to be trained by one process; some hold a single run."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_key(run), []).append(run)
     found = []
     for alike in groups.values():
-        # One process opens the files of all of its runs.
+        # A process keeps the files of all its runs open.
         size = alike[0].composed.trainer.get("stack_size") or MOST_LANES
         found += [alike[start : start + size] for start in range(0, len(alike), size)]
     return found
 
 
 def _key(run: Run) -> str:
-    """Return text that runs of one stack share."""
+    """Return a key that the runs of a stack have in common."""
     config = run.composed
     if config.trainer.get("engine") != "stacked":
         return str(run.path)

@@ -1,6 +1,6 @@
-"""What a configuration may name as a ``_target_``, so that a file from a stranger runs no code.
+"""The allowlist for ``_target_``, so that an untrusted configuration cannot run arbitrary code.
 
-Without this list, one line could call any installed function, ``os.system`` among them.
+Without it, one line could call any installed function, such as ``os.system``.
 """
 
 import importlib.machinery
@@ -24,14 +24,14 @@ ALLOWED = (
     *("losslab.sweepers.base", "losslab.sweepers.search"),
     *("torch.nn", "torch.optim"),
 )
-"""Where what is named may be defined."""
+"""Packages and modules in which a target may be defined."""
 
-# Of the packages above, what writes files where it is told to.
+# Exceptions: these write files to any place.
 _NOT_ALLOWED = ("losslab.data.cache", "losslab.data.download")
-# Names by which those packages give what is in their modules.
+# Packages that re-export the contents of their modules.
 _SHORT = ("losslab.training.", "losslab.launchers.", "losslab.sweepers.")
-# Of torch: what holds weights, updates them or schedules that. Its other functions are parts of
-# torch itself, and some call whatever they are given.
+# The base classes allowed from torch. Its other functions are internal, and some call their
+# arguments.
 _OF_TORCH = {
     "torch.nn.modules.module.Module",
     "torch.optim.optimizer.Optimizer",
@@ -41,7 +41,7 @@ _FUNCTIONS_OF_TORCH = ("torch.nn.functional", "torch.nn.init")
 
 
 def allow_modules_of(folders: Iterable[Path]) -> None:
-    """Allow and make importable the modules in trusted folders, in workers, too."""
+    """Allow the modules in trusted folders and make them importable, also in workers."""
     places = [*_listed(FOLDERS, os.pathsep), *map(str, folders)]
     os.environ[FOLDERS] = os.pathsep.join(dict.fromkeys(places))
 
@@ -53,19 +53,19 @@ def _own_folders() -> list[Path]:
 
 
 def check_name(path: str, name: str) -> None:
-    """Check a ``_target_``, ``name`` being its node's key, before anything is imported for it.
+    """Check a ``_target_`` before importing it; ``name`` is the key of its node.
 
-    Allowed are :data:`ALLOWED`, the user's modules, and what :data:`VARIABLE` lists.
+    Allowed are :data:`ALLOWED`, the user's modules, and the modules in :data:`VARIABLE`.
     """
     listed = _is_below(path, (*ALLOWED, *_more())) or path.startswith(_SHORT)
     module = path.partition(".")[0]
-    # Of what is not there, its import says so.
+    # A missing module fails later, at its import.
     if not listed and not is_custom_module(module) and _find(module) is not None:
         raise ValueError(_refusal(path, name))
 
 
 def check_definition(target: Any, path: str, name: str) -> None:
-    """Check where the object is defined: ``my_loss.os.system`` begins in a custom module."""
+    """Check where a target is defined: ``my_loss.os.system`` only starts in a custom module."""
     module = getattr(target, "__module__", None)
     module = module if isinstance(module, str) else type(target).__module__
     allowed = _is_below(module, ALLOWED) and not _is_below(module, _NOT_ALLOWED)
@@ -77,8 +77,8 @@ def check_definition(target: Any, path: str, name: str) -> None:
 
 
 def is_custom_module(module: str) -> bool:
-    """Return whether a top-level module lies in the user's folders, and is not installed there."""
-    folders = _own_folders()  # first, as the search below uses the path that they are added to
+    """Return whether a top-level module lies directly in one of the user's folders."""
+    folders = _own_folders()  # first, as this extends sys.path for the search below
     spec = _find(module)
     if spec is None or module in sys.stdlib_module_names:
         return False
@@ -98,7 +98,7 @@ def _find(module: str) -> importlib.machinery.ModuleSpec | None:
 
 
 def targets(values: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Yield every ``_target_`` in keys, values and lists, with the dotted key of its node."""
+    """Yield every ``_target_`` in nested mappings and lists, with the dotted key of its node."""
     if isinstance(values, Mapping):
         for key, value in values.items():
             if key == "_target_" and isinstance(value, str):
@@ -124,7 +124,7 @@ def _is_below(path: str, packages: tuple[str, ...]) -> bool:
 
 def _refusal(path: str, name: str) -> str:
     return (
-        f"{name}._target_={path} is not on the list of what a configuration may make: "
+        f"{name}._target_={path} is not on the list of allowed targets: "
         f"losslab's own parts, torch.nn, torch.optim, and modules in the working folder or in that "
         f"of --config-dir; where you trust it, set {VARIABLE}={path.rpartition('.')[0] or path}"
     )

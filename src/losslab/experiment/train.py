@@ -1,4 +1,4 @@
-"""The training of one run and the files that hold its result."""
+"""Train one run and write its results."""
 
 import math
 from collections.abc import Callable, Generator, Iterator
@@ -37,8 +37,8 @@ def train(
 ) -> Generator[Loop, None, bool]:
     """Train, evaluate on validation and test, write the results; return whether it diverged.
 
-    Who calls it trains the loop that it yields, perhaps together with those of other runs;
-    ``state`` is a checkpoint to resume from.
+    A generator: the caller trains the loop that it yields, perhaps together with those of other
+    runs, and then resumes it. ``state`` is a checkpoint to resume training from.
     """
     from losslab.tensorboard import RunWriter  # takes half a second to import
 
@@ -78,7 +78,7 @@ def train(
                 loop.restore(state)
                 diagnostic_runner.load_state(state)
             yield loop
-        # A run that diverged within an epoch has not been validated since.
+        # A run that diverged during an epoch has no validation since.
         val = loop.validation or evaluate(step.model, loaders["val"], autocast=step.autocast)
         test = evaluate(step.model, loaders["test"], autocast=step.autocast)
         # Before the last diagnostics, which may fail.
@@ -117,7 +117,7 @@ def _write_results(
 
 
 class _Drawings:
-    """The images and histograms of a run, as values of a TensorBoard summary."""
+    """Draws the images and histograms of a run for TensorBoard."""
 
     def __init__(self, run: Run, parts: Parts) -> None:
         self._run, self._parts, self._last_curves = run, parts, Curves()
@@ -125,7 +125,7 @@ class _Drawings:
     def after_epoch(
         self, epochs_done: int, validation: Evaluation, curves: Curves, last: bool
     ) -> list[Any]:
-        """Return what is due; the images of the last epoch wait for the last diagnostics."""
+        """Return what is due; the images of the last epoch wait for the final diagnostics."""
         from losslab.tensorboard import histograms
 
         def due(every: int | None) -> bool:
@@ -178,9 +178,9 @@ def _arrays(evaluation: Evaluation) -> tuple[Any, Any]:
 
 
 def _hyper_parameters(run: Run) -> dict[str, bool | float | str]:
-    """Return the columns of TensorBoard's table: the choices, and every value below a group.
+    """Return the columns of TensorBoard's table: the choices, and all values of their groups.
 
-    Without the seed, as a configuration makes one row, and without what changes no result.
+    The seed is left out, as a configuration has one row, and so are keys without effect.
     """
     columns = {group: choice for group, choice in run.choices.items() if group != "diagnostics"}
     container: Any = OmegaConf.to_container(run.composed, resolve=True)
@@ -194,7 +194,7 @@ def _hyper_parameters(run: Run) -> dict[str, bool | float | str]:
 
 @contextmanager
 def _progress_bar(title: str, *, show: bool) -> Iterator[Callable[[int, int, Scalars], None]]:
-    """Show a bar of epochs in a terminal; gives what updates it."""
+    """Show a progress bar over epochs in a terminal; yields the function that updates it."""
     console = Console(stderr=True)
     columns = (
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),

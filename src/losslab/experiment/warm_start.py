@@ -12,7 +12,7 @@ from losslab.files import expanded
 from losslab.recording import Run
 
 FRESH = {"output_scale": 1.0, "output_bias": 0.0}
-"""Model options that change fresh weights only, at the values at which they change nothing."""
+"""Model options that only scale initial weights, with the values that have no effect."""
 
 _WHAT_FITS = "give the weights of a run with the same model, classes and size of images"
 
@@ -25,10 +25,10 @@ def checksum(init_from: object) -> str:
 def warm_start(
     model: nn.Module, init_from: object, *, options: Mapping[str, object] | None = None
 ) -> None:
-    """Replace the weights of ``model`` by those that ``init_from`` names; no code is run.
+    """Replace the weights of ``model`` by those of ``init_from``, without running its code.
 
-    ``ValueError`` where the file is missing or damaged, its weights do not fit or are not finite,
-    or one of the model's ``options`` would only change fresh weights, as those in :data:`FRESH`.
+    ``ValueError`` if the file is missing or damaged, its weights do not fit or are not finite, or
+    one of the model's ``options`` (:data:`FRESH`) would have no effect.
     """
     for option, plain in FRESH.items():
         given = (options or {}).get(option, plain)
@@ -79,4 +79,4 @@ def _first_difference(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> 
         if (found := weights[name].shape) != value.shape:
             return f"has {name!r} of shape {(*found,)}, this run's model of {(*value.shape,)}"
     unknown = sorted(weights.keys() - wanted.keys())
-    return f"has {unknown[0]!r}, which this run's model has not" if unknown else None
+    return f"has {unknown[0]!r}, which this run's model lacks" if unknown else None

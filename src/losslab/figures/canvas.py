@@ -1,4 +1,4 @@
-"""What all figures share: type size, quiet axes, and files that are the same to the byte."""
+"""Shared by all figures: style, empty canvases, and reproducible PNG files."""
 
 import textwrap
 from collections.abc import Sequence
@@ -33,22 +33,26 @@ def new_figure(
     heights: Sequence[float] = (1,),
     share: bool | Literal["y"] = False,
 ) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure, in inches, and its axes, which may be the same or ``share`` the y."""
+    """Return an empty figure, in inches, and its axes, which may ``share`` both axes or only y."""
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(
-        len(heights), columns, sharex=share is True, sharey=bool(share), squeeze=False,
+        len(heights),
+        columns,
+        sharex=share is True,
+        sharey=bool(share),
+        squeeze=False,
         height_ratios=heights,
-    )  # fmt: skip
+    )
     return figure, list(grid.flat)
 
 
 def round_steps() -> MaxNLocator:
-    """Return ticks at round numbers: steps of 1, 2 or 5 times a power of ten, not of 2.5."""
+    """Return a locator with steps of 1, 2 or 5 times a power of ten, not 2.5."""
     return MaxNLocator(6, steps=[1, 2, 5, 10])
 
 
 def tick_width(ticks: int) -> int:
-    """Return how many characters a tick's label has room for in one line, beside the others."""
+    """Return how many characters fit in one line of a tick label, given the number of ticks."""
     return min(14, max(6, 60 // ticks))
 
 
@@ -58,7 +62,7 @@ def wrap(text: str, width: int = 26) -> str:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG that is the same to the byte for the same drawing, beside and renamed."""
+    """Write a PNG atomically; equal figures give identical files."""
     check_generated(path, below=path.parent.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     with beside(path) as temporary:

@@ -1,4 +1,4 @@
-"""Figures as data: what reports and measures give and :mod:`losslab.figures.panels` draws."""
+"""Figures as data, which :mod:`losslab.figures.panels` draws."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,12 +15,12 @@ class Curve:
     y: list[float]
     low: list[float] | None = None  # lower ends of intervals
     high: list[float] | None = None  # upper ends
-    loss: str | None = None  # config name of the loss whose style it has; by order if ``None``
-    line: bool = True  # whether points are joined
-    style: Style | None = None  # in place of that of the loss
-    bars: bool = False  # whether intervals are bars rather than a band
-    weights: list[float] | None = None  # of each point, shown by its marker's area
-    ring: float | None = None  # the position of a point to be marked
+    loss: str | None = None  # config name of the loss that decides the style; by order if ``None``
+    line: bool = True  # whether to join points
+    style: Style | None = None  # overrides that of the loss
+    bars: bool = False  # whether to draw intervals as bars rather than a band
+    weights: list[float] | None = None  # of each point, shown as marker area
+    ring: float | None = None  # position of a point to mark
     mark_every: int | None = None  # points per marker; ``None`` marks all of few, none of many
 
 
@@ -28,22 +28,22 @@ class Curve:
 class Field:
     """Numbers on a grid, drawn as filled contours."""
 
-    x: list[float]  # one position a point, in any order
+    x: list[float]  # positions of points, in any order
     y: list[float]
     z: list[float]
-    label: str  # what they are, with the unit
-    shares: bool = True  # in [0, 1], shown in percent; else positive, on a logarithmic scale
+    label: str  # of the colour bar, with the unit
+    shares: bool = True  # in [0, 1], shown in percent; otherwise positive, on a log scale
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
-    """A table of numbers, each in a shade: the darker, the larger."""
+    """A table of numbers shaded by size."""
 
-    rows: list[str]  # their names
+    rows: list[str]  # names
     columns: list[str]
-    values: list[list[float]]  # a list a row; those that round to 0 are not written
-    label: str  # what they are, with the unit
-    darkest: float  # the number from which on all are as dark
+    values: list[list[float]]  # by row; those that round to 0 are not written
+    label: str  # of the colour bar, with the unit
+    darkest: float  # the darkest shade is for this and larger numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +56,15 @@ class Panel:
     curves: list[Curve]  # from back to front
     x_log: bool = False
     y_log: bool = False
-    diagonal: bool = False  # both axes go from 0 to 1, and a thin line marks where they are equal
+    diagonal: bool = False  # both axes from 0 to 1, with a thin line where they are equal
     field: Field | None = None  # behind the curves
-    cells: Cells | None = None  # in place of curves
-    # Shares in percent on the vertical axis: from 0 to 100, or only where the curves are.
+    cells: Cells | None = None  # instead of curves
+    # Shares in percent on the vertical axis: from 0 to 100, or the range of the curves.
     percent: Literal["whole", "shown"] | None = None
-    y_from: float | None = None  # where the vertical axis begins, if not by ``percent``
+    y_from: float | None = None  # start of the vertical axis, if not by ``percent``
     # At each position of a curve, at whole numbers from 0, or at these names and positions.
     ticks: Literal["values", "counts"] | list[tuple[str, float]] | None = None
-    marks: tuple[float, ...] = ()  # where thin dashed vertical lines are
+    marks: tuple[float, ...] = ()  # positions of thin dashed vertical lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,8 @@ class Drawing:
     columns: int | None = None  # panels side by side; all if ``None``
     size: tuple[float, float] | None = None  # in inches; by the number of panels if ``None``
     x_label: str = ""  # below all panels
-    y_label: str = ""  # beside them
-    # whether all panels have the same axes, labelled at the outer ones, or the same vertical one
+    y_label: str = ""  # left of them
+    # whether panels share both axes, with labels at the outer ones, or only the vertical one
     share: bool | Literal["y"] = False
     legend_below: bool = False  # one legend for all panels, rather than one within each
     title_width: int = 44  # characters in a line of a panel's title

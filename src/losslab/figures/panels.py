@@ -1,4 +1,4 @@
-"""Draw panels with curves, alike for reports, measures and TensorBoard."""
+"""Draw panels with curves, for reports, measures and TensorBoard."""
 
 import itertools
 import math
@@ -29,19 +29,19 @@ from losslab.figures.styles import LOSS_STYLES, Style, styles_of
 _WIDTH, _HEIGHT = 4.6, 4.2
 _FEW = 25
 _THIN_MARKERS = ("P", "X", "*", "d")
-# Where no curve is a loss's, none of these can be taken for one.
+# For panels in which no curve belongs to a loss.
 _PLAIN_MARKERS = ("o", "s", "^", "D", "v", "h", "8")
 _LABELS, _DECADES, _TICKS, _WIDE = 5, 6, 30, 4
 
 
 def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
-    """Draw all into a folder, each as ``<name>.png``; return the files."""
+    """Draw figures into a folder, each as ``<name>.png``; return the files."""
     draw = styled(draw_panels)
     return [save(draw(each), folder / f"{each.name}.png") for each in drawings]
 
 
 def draw_panels(drawing: Drawing) -> Figure:
-    """Draw a figure of panels, with the settings that hold."""
+    """Draw a figure of panels, with matplotlib's current settings."""
     panels = drawing.panels
     columns = min(drawing.columns or len(panels), len(panels))
     rows = -(-len(panels) // columns)
@@ -59,12 +59,12 @@ def draw_panels(drawing: Drawing) -> Figure:
         beside = panels if drawing.share is True else [panel]
         _panel(axis, panel, title_width=drawing.title_width, alike=alike, beside=beside)
         handles, labels = axis.get_legend_handles_labels()
-        # Said once where two panels have the same curves.
+        # Only once if two panels have the same curves.
         if labels and labels not in legends and not drawing.legend_below:
             axis.legend(handles, [wrap(label, 30) for label in labels], fontsize=8)
         legends.append(labels)
         if rows > 1:
-            axis.tick_params(labelbottom=True)  # below the last row there may be none
+            axis.tick_params(labelbottom=True)  # as the last row may be incomplete
             axis.title.set_fontsize(10)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
@@ -72,11 +72,13 @@ def draw_panels(drawing: Drawing) -> Figure:
         shown = [axis.get_legend_handles_labels() for axis in axes]
         by_label = {label: handle for pair in shown for handle, label in zip(*pair, strict=True)}
         figure.legend(
-            list(by_label.values()), list(by_label), handlelength=3.4,
-            # A label below all panels is in the way of a legend there.
+            list(by_label.values()),
+            list(by_label),
+            handlelength=3.4,
+            # A label below all panels takes the place of the legend.
             loc="outside upper center" if drawing.x_label else "outside lower center",
             ncols=legend_columns(by_label, width=width),
-        )  # fmt: skip
+        )
     if drawing.x_label:
         figure.supxlabel(drawing.x_label, fontsize=10)
     if drawing.y_label:
@@ -85,14 +87,14 @@ def draw_panels(drawing: Drawing) -> Figure:
 
 
 def legend_columns(labels: Iterable[str], *, width: float) -> int:
-    """Return 2 where two columns of a legend fit into a figure that is ``width`` inches wide."""
+    """Return 2 if two columns of a legend fit into ``width`` inches, else 1."""
     return 2 if 2 * (0.7 + 0.08 * max(map(len, labels), default=0)) <= width else 1
 
 
 def _panel(
     axis: Axes, panel: Panel, *, title_width: int, alike: Sequence[Panel], beside: Sequence[Panel]
 ) -> None:
-    """Draw a panel; ``alike`` are all that share its vertical axis, ``beside`` both axes."""
+    """Draw a panel; ``alike`` share its vertical axis, ``beside`` both axes."""
     if panel.field is not None:
         _field(axis, panel.field)
     if panel.diagonal:
@@ -113,7 +115,7 @@ def _panel(
         _tick_values(axis, values, log=panel.x_log)
     elif panel.ticks == "counts":
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        # To the end of its curves, or of the longest of panels with the same axes.
+        # Up to the end of the longest curve in panels with the same axes.
         axis.set_xlim(0, max((x for each in beside for c in each.curves for x in c.x), default=1))
     elif panel.ticks:
         names, places = zip(*panel.ticks, strict=True)
@@ -131,7 +133,7 @@ def _panel(
         axis.yaxis.set_major_locator(locator)
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
         axis.yaxis.set_minor_formatter(NullFormatter())
-    # A colour bar takes its room from the panel's.
+    # A colour bar takes space from the panel.
     axis.set_title(wrap(panel.title, min(title_width, 44 if panel.field is None else 32)))
     axis.set(xlabel=panel.x_label, ylabel=panel.y_label)
     if panel.cells is None:
@@ -146,19 +148,30 @@ def _curve(axis: Axes, curve: Curve, style: Style, *, within: bool) -> None:
     thin = style.marker in _THIN_MARKERS and curve.mark_every is None
     size = 0.6 if not few else 1.3 if thin else 1.0
     axis.plot(
-        curve.x, curve.y, color=style.color, ls=style.line if curve.line else "none",
+        curve.x,
+        curve.y,
+        color=style.color,
+        ls=style.line if curve.line else "none",
         marker=style.marker if marked and curve.weights is None else None,
-        ms=size * mpl.rcParams["lines.markersize"], markevery=curve.mark_every,
-        alpha=1 if few or curve.line else 0.6, label=curve.label,
+        ms=size * mpl.rcParams["lines.markersize"],
+        markevery=curve.mark_every,
+        alpha=1 if few or curve.line else 0.6,
+        label=curve.label,
         clip_on=within,  # a marker on the edge is whole
         zorder=2 if curve.line else 3,  # points alone are marks on the lines
-    )  # fmt: skip
+    )
     if curve.weights is not None:
         sizes = 90 * np.asarray(curve.weights) / max(curve.weights) + 8
         axis.scatter(
-            curve.x, curve.y, s=sizes, color=style.color, ec="white", lw=0.6, clip_on=within,
+            curve.x,
+            curve.y,
+            s=sizes,
+            color=style.color,
+            ec="white",
+            lw=0.6,
+            clip_on=within,
             zorder=3,
-        )  # fmt: skip
+        )
     if curve.low is not None and curve.high is not None:
         interval = curve.x, curve.low, curve.high
         if curve.bars:
@@ -168,7 +181,7 @@ def _curve(axis: Axes, curve: Curve, style: Style, *, within: bool) -> None:
 
 
 def _rings(axis: Axes, curve: Curve, style: Style, *, y_from: float | None) -> None:
-    """Mark the chosen point, and at the lower edge what the axis cuts off."""
+    """Mark the chosen point, and points below the axis at its lower edge."""
     for x, y in zip(curve.x, curve.y, strict=True):
         if curve.bars and y_from is not None and y < y_from:
             axis.plot(x, y_from, "v", ms=5, color=style.color, alpha=0.7, clip_on=False)
@@ -177,8 +190,8 @@ def _rings(axis: Axes, curve: Curve, style: Style, *, y_from: float | None) -> N
 
 
 def _field(axis: Axes, field: Field) -> None:
-    """Draw filled contours, light where a share is 1, with lines that a grey print keeps."""
-    # The highest band holds its upper end, too.
+    """Draw filled contours, light where a share is 1, with lines for grey prints."""
+    # The highest band includes its upper end.
     levels = [*(tenth / 10 for tenth in range(10)), 1 + 1e-9]
     norm = None
     if not field.shares:
@@ -228,12 +241,12 @@ def _styles(curves: list[Curve]) -> list[Style]:
 
 
 def logarithmic(values: Sequence[float]) -> bool:
-    """Return whether values span a decade or more, all positive."""
+    """Return whether values are positive and span a decade or more."""
     return min(values) > 0 and max(values) >= 10 * min(values)
 
 
 def _tick_values(axis: Axes, values: Sequence[float], *, log: bool) -> None:
-    """Set a tick for each value, labelled as far as there is room: the decades of many."""
+    """Set a tick for each value, with as many labels as fit; only decades if there are many."""
     ticks = labelled = sorted(set(values))
     if len(ticks) > _LABELS and not log:
         return  # matplotlib's own are better than a forest of them

@@ -1,4 +1,4 @@
-"""What a run recorded, as small images for TensorBoard."""
+"""Small images for TensorBoard, from the records of runs."""
 
 import io
 import re
@@ -16,7 +16,7 @@ from losslab.figures.canvas import INK, MUTED, PALE, SMALL_DPI, SMALL_WIDTH, new
 from losslab.figures.drawing import Curve, Drawing, Field, Panel
 from losslab.figures.panels import draw_panels
 from losslab.figures.styles import LOSS_STYLES, PURPLE, SOLID, VERMILLION, Style
-from losslab.metrics import ClassificationSums, reliability
+from losslab.metrics import ClassificationSums, confusion, reliability
 from losslab.recording import Run, read_records
 
 Array = npt.NDArray[Any]
@@ -30,7 +30,7 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of norma
 
 @dataclass(frozen=True)
 class Recorded:
-    """What one run recorded, in numpy."""
+    """The records of one run, as numpy arrays."""
 
     seed: int
     logits: Array  # (N, K) of the validation part
@@ -43,7 +43,7 @@ class Recorded:
 
 
 class Image(NamedTuple):
-    """A figure as TensorBoard takes it."""
+    """A PNG image for TensorBoard."""
 
     png: bytes
     width: int  # in pixels
@@ -93,22 +93,28 @@ def run_images(
         "weights/density": weight_density(runs, style=style, prior=prior or {}),
         "first_layer/filters": first_layer(runs[0]),
         "loss_surface/line": _curve_a_seed(
-            runs, "why/landscape/line", x="position", y="loss", style=style,
+            runs,
+            "why/landscape/line",
+            x="position",
+            y="loss",
+            style=style,
             title="Loss between initial and final weights",
-            x_label="0: initial weights, 1: final weights", y_label="mean loss", marks=(0, 1),
+            x_label="0: initial weights, 1: final weights",
+            y_label="mean loss",
+            marks=(0, 1),
         ),
         "loss_surface/plane": loss_plane(runs[0]),
         "loss_surface/path": loss_path(runs[0]),
         "worst_mistakes/val": None if images is None else worst_mistakes(runs[0], images),
-    }  # fmt: skip
+    }
     return {
         tag: label_image(figure, f"{name}, {seeds}") for tag, figure in figures.items() if figure
     }
 
 
 def label_image(figure: Figure, name: str) -> Image:
-    """Return a figure as PNG that says whose it is, the same to the byte for the same drawing."""
-    # As TensorBoard shows many side by side; what does not fit is in the run's name beside it.
+    """Return a figure, titled with the name of its configuration, as a reproducible PNG."""
+    # TensorBoard shows many next to each other; the run's name next to it is complete.
     lines = [name[:64], name[64:128]] if len(name) > 64 else [name]
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=7, color=MUTED, parse_math=False)
     buffer = io.BytesIO()
@@ -119,13 +125,12 @@ def label_image(figure: Figure, name: str) -> Image:
 
 @small
 def confusion_matrix(runs: Sequence[Recorded]) -> Figure:
-    """Draw how often each class was taken for each, of all seeds together."""
+    """Draw the confusion matrix over all seeds."""
     names = runs[0].class_names
     classes = len(names)
     counts = np.zeros((classes, classes))
     for run in runs:
-        places = run.labels * classes + run.logits.argmax(axis=1)
-        counts += np.bincount(places, minlength=classes**2).reshape(classes, classes)
+        counts += confusion(run.logits.argmax(axis=1), run.labels, classes)
     rows = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, (axis,) = new_figure(SMALL_WIDTH, 3.6)
     # White for never, the root because mistakes are few.
@@ -140,10 +145,14 @@ def confusion_matrix(runs: Sequence[Recorded]) -> Figure:
         axis.set_xticks(range(classes), [n[:9] for n in names], fontsize=size, rotation=turn)
         for true, predicted in np.argwhere(counts):
             axis.text(
-                predicted, true, f"{counts[true, predicted]:.0f}", ha="center", va="center",
+                predicted,
+                true,
+                f"{counts[true, predicted]:.0f}",
+                ha="center",
+                va="center",
                 fontsize=size - 1.5 * (counts.max() >= 1000),
                 color="white" if rows[true, predicted] > 0.3 else INK,
-            )  # fmt: skip
+            )
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     return figure
@@ -151,15 +160,19 @@ def confusion_matrix(runs: Sequence[Recorded]) -> Figure:
 
 @small
 def reliability_diagram(runs: Sequence[Recorded], *, style: Style) -> Figure:
-    """Draw accuracy against confidence, of all seeds' examples together."""
+    """Draw accuracy against confidence over the examples of all seeds."""
     sums = [ClassificationSums.of(run.logits.astype(np.float64), run.labels) for run in runs]
     ece = np.mean([each.scalars()["ece"] for each in sums])
     bins = reliability(sum(sums[1:], sums[0]))
     curve = Curve(x=bins["confidence"], y=bins["accuracy"], weights=bins["count"], style=style)
     return _panel(
-        [curve], title=f"Reliability, validation part: ECE {ece:.3f}", y_label="accuracy",
-        x_label="confidence; dots: number of examples", diagonal=True, height=3.4,
-    )  # fmt: skip
+        [curve],
+        title=f"Reliability, validation part: ECE {ece:.3f}",
+        y_label="accuracy",
+        x_label="confidence; dots: number of examples",
+        diagonal=True,
+        height=3.4,
+    )
 
 
 @small
@@ -173,14 +186,26 @@ def gradient_profile(runs: Sequence[Recorded], *, style: Style) -> Figure | None
     place = np.linspace(0, 0.999, 200)
     low, high = ((1 - place) * factor for factor in (np.sqrt(classes / (classes - 1)), np.sqrt(2)))
     beside = Curve(
-        x=place.tolist(), y=high.tolist(), low=low.tolist(), high=high.tolist(),
-        label="cross-entropy", style=Style(MUTED, "", SOLID), mark_every=1000,
-    )  # fmt: skip
+        x=place.tolist(),
+        y=high.tolist(),
+        low=low.tolist(),
+        high=high.tolist(),
+        label="cross-entropy",
+        style=Style(MUTED, "", SOLID),
+        mark_every=1000,
+    )
     figure = _curve_a_seed(
-        runs, "why/logit_gradients/profile", x="p_true", y="mean", style=style, beside=[beside],
+        runs,
+        "why/logit_gradients/profile",
+        x="p_true",
+        y="mean",
+        style=style,
+        beside=[beside],
         title="Mean gradient in the logits, training part",
-        x_label="probability of the true class", y_label="mean norm", y_log=True,
-    )  # fmt: skip
+        x_label="probability of the true class",
+        y_label="mean norm",
+        y_log=True,
+    )
     if figure:
         figure.axes[0].set(xlim=(-0.02, 1.02), ylim=(1e-5, 10))
     return figure
@@ -188,9 +213,15 @@ def gradient_profile(runs: Sequence[Recorded], *, style: Style) -> Figure | None
 
 @small
 def _curve_a_seed(
-    runs: Sequence[Recorded], tag: str, *, x: str, y: str, style: Style,
-    beside: Sequence[Curve] = (), **labels: Any,
-) -> Figure | None:  # fmt: skip
+    runs: Sequence[Recorded],
+    tag: str,
+    *,
+    x: str,
+    y: str,
+    style: Style,
+    beside: Sequence[Curve] = (),
+    **labels: Any,
+) -> Figure | None:
     columns = [run.curves[tag] for run in runs if run.curves.get(tag, {}).get(y)]
     if not columns:
         return None
@@ -204,9 +235,13 @@ def loss_plane(run: Recorded) -> Figure | None:
     """Draw the mean loss on the plane through the final weights, dark where it is low."""
     cross = Curve(x=[0.0], y=[0.0], line=False, style=Style("white", "P", SOLID))
     return _plane(
-        run, "surface", [cross], title=f"Loss around final weights, seed {run.seed}",
-        x_label="a random direction, 1: as long as the weights", y_label="another",
-    )  # fmt: skip
+        run,
+        "surface",
+        [cross],
+        title=f"Loss around final weights, seed {run.seed}",
+        x_label="a random direction, 1: as long as the weights",
+        y_label="another",
+    )
 
 
 @small
@@ -223,9 +258,13 @@ def loss_path(run: Recorded) -> Figure | None:
     ]
     x_label, y_label = (f"{share:.0%} of the path's variance" for share in variance["share"][:2])
     return _plane(
-        run, "path_surface", curves, x_label=x_label, y_label=y_label,
+        run,
+        "path_surface",
+        curves,
+        x_label=x_label,
+        y_label=y_label,
         title=f"Training from ■ to ✚, seed {run.seed}; dots: epochs",
-    )  # fmt: skip
+    )
 
 
 def _plane(run: Recorded, name: str, curves: list[Curve], **labels: str) -> Figure | None:
@@ -247,7 +286,7 @@ def _panel(curves: list[Curve], *, height: float = 2.7, **more: Any) -> Figure:
 def weight_density(
     runs: Sequence[Recorded], *, style: Style, prior: Mapping[str, Any]
 ) -> Figure | None:
-    """Draw the density of all weights, with the prior's."""
+    """Draw the density of all weights, and that of the prior."""
     vectors = [weights.ravel() for run in runs for weights in run.weights.values()]
     weights = np.concatenate([*vectors, np.zeros(0)])
     if not len(weights) or not np.isfinite(weights).all():
@@ -265,7 +304,7 @@ def weight_density(
 
 
 def prior_density(prior: Mapping[str, Any], x: Array) -> tuple[str, Array]:
-    """Return a Gaussian or Laplace prior in words and its density at ``x``; else nothing."""
+    """Return the name of a Gaussian or Laplace prior and its density at ``x``, if it is one."""
     kind = str(prior.get("_target_", "")).rpartition(".")[2]
     if kind == "GaussianPrior":
         std = float(prior["std"])
@@ -279,7 +318,7 @@ def prior_density(prior: Mapping[str, Any], x: Array) -> tuple[str, Array]:
 
 @small
 def first_layer(run: Recorded) -> Figure | None:
-    """Draw the weights that are applied to the image itself, a tile a unit; grey is 0."""
+    """Draw the weights of the first layer, one tile per unit; grey is 0."""
     filters = first_layer_filters(run.weights)
     if filters is None:
         return None
@@ -300,9 +339,13 @@ def first_layer_filters(weights: Mapping[str, Array]) -> Array | None:
     Of a first convolution its kernels, of a first linear layer its rows as square images of one or
     three channels, or several side by side; ``None`` for a model that begins otherwise.
     """
-    # Files hold weights by name, so that blocks.10 comes before blocks.2.
-    names = sorted(weights, key=lambda name: [int(part) if part.isdigit() else part
-                                              for part in re.split(r"(\d+)", name)])  # fmt: skip
+    # Sorted by name, blocks.10 would come before blocks.2.
+    names = sorted(
+        weights,
+        key=lambda name: [
+            int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)
+        ],
+    )
     matrices = [weights[name] for name in names if weights[name].ndim in (2, 4)]
     kernels = [w for w in matrices if w.ndim == 4]
     if kernels:
@@ -322,7 +365,7 @@ def worst_mistakes(run: Recorded, images: Array) -> Figure:
     shares = np.exp(wide - wide.max(axis=1, keepdims=True))
     confidence, predicted = shares.max(axis=1) / shares.sum(axis=1), wide.argmax(axis=1)
     wrong = np.flatnonzero(predicted != run.labels)
-    # Stable, so that of equal confidences the same ones come first on every machine.
+    # Stable, so that ties have the same order on every machine.
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
     axis, figure, places = _tiles(images[worst] / 255, columns=5, below=0.42)
     for place, (x, y) in zip(worst, places, strict=True):
@@ -338,7 +381,7 @@ def worst_mistakes(run: Recorded, images: Array) -> Figure:
 def _tiles(
     images: Array, *, columns: int, below: float = 0.0
 ) -> tuple[Axes, Figure, list[tuple[float, float]]]:
-    """Lay images ``(M, C, H, W)`` in [0, 1] out in rows; return the lower middle of each, too."""
+    """Arrange images ``(M, C, H, W)`` in rows; also return the bottom centre of each."""
     if images.shape[1] != 3:
         images = images.mean(axis=1, keepdims=True)
     count, channels, height, width = images.shape

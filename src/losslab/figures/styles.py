@@ -69,9 +69,9 @@ _COLORS = (BLUE, GREEN, PURPLE, SKY, ORANGE, VERMILLION, GREY)
 
 
 def styles_of(losses: Mapping[str, str | None]) -> dict[str, Style]:
-    """Give each name the style of its loss; what has none, or shares its loss, one of its own.
+    """Return the style of each name's loss; a distinct one for custom and repeated losses.
 
-    Its colour is then one that no other name has, as long as there are any.
+    Its colour is not used by any other name, as long as colours last.
 
     >>> styles_of({"raw": "mse"})["raw"].marker
     's'

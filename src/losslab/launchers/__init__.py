@@ -1,4 +1,4 @@
-"""Where the runs of a sweep are trained: in this process, on all cores, or on a cluster."""
+"""Launchers train the runs of a sweep: in this process, on all cores, or on a cluster."""
 
 from losslab.launchers.base import Failed, Launcher, LauncherError
 from losslab.launchers.dispatch import dispatch, make_launcher, outcome

@@ -1,4 +1,4 @@
-"""The interface of a launcher, and what several of them share."""
+"""The base class of launchers, and helpers for them."""
 
 import importlib.util
 import os
@@ -16,27 +16,27 @@ from losslab.recording import Run
 
 
 class Failed(NamedTuple):
-    """A run that is not finished, and why in one line; its log has the traceback."""
+    """A run that is not finished, with the reason in one line; its log has the traceback."""
 
     run: Run
     reason: str
 
 
 class LauncherError(RuntimeError):
-    """Workers ended before their runs did."""
+    """Workers were lost before their runs ended."""
 
     failed: Sequence[Failed] = ()
 
 
 class Launcher(ABC):
-    """Trains runs somewhere; a context manager, so that workers serve a whole sweep or study."""
+    """Trains runs; a context manager, so that workers live for a whole sweep or study."""
 
     device: Literal["cpu", "cuda"] | None = None
     """What ``trainer.device=auto`` means for its workers; ``None`` for those on this machine."""
 
     @property
     def at_once(self) -> int | None:
-        """How many runs it does at the same time, ``None`` where that is not known before."""
+        """The number of concurrent runs, ``None`` if it is not known in advance."""
         return None
 
     def __enter__(self) -> Self:
@@ -46,22 +46,22 @@ class Launcher(ABC):
         """Stop the workers."""
 
     def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
-        """Do all runs, those of a stack together; return what ``perform`` returns of each."""
+        """Do all runs, those of a stack together; return the result of ``perform`` for each."""
         work = stacks(runs)
         ended = dict(zip(chain(*work), chain(*self.perform(work)), strict=True))
         return [ended[run] for run in runs]
 
     @abstractmethod
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
-        """Call :func:`losslab.experiment.perform` on each item and return what it returns.
+        """Call :func:`losslab.experiment.perform` on each item and return the results.
 
-        It raises :class:`LauncherError` where workers ended before their runs did.
+        Raises :class:`LauncherError` if workers were lost.
         """
 
     def on_its_device(self, config: DictConfig) -> DictConfig:
-        """Return a run's configuration for the launcher's machines; refuse what needs a GPU there.
+        """Return a run's configuration for the launcher's machines; ``ValueError`` without a GPU.
 
-        What ``auto`` means as device and engine is part of a run's identity, so planning needs it.
+        Resolves ``auto`` as device and engine, which are part of a run's identity.
         """
         wanted = str(config.trainer.device)
         if self.device is None:
@@ -96,5 +96,5 @@ def variables() -> dict[str, str]:
 
 
 def add_to_path(path: Iterable[str]) -> None:
-    """Let a worker import what the process that launched it can."""
+    """Give a worker the import path of the process that launched it."""
     sys.path += [place for place in path if place not in sys.path]

@@ -18,16 +18,16 @@ _NO_SPACE = 2**16  # bytes
 
 
 def make_launcher(config: DictConfig) -> Launcher:
-    """Return the chosen launcher, not yet started; raise ``ValueError`` if it cannot work."""
+    """Return the chosen launcher, not yet started; ``ValueError`` if it cannot work."""
     launcher: Launcher = make(config.launcher, "launcher", kind=Launcher)
     return launcher
 
 
 def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title: str) -> None:
-    """Train runs; how each ended is in its directory.
+    """Train runs; their directories have the results.
 
-    Those that another process holds are waited for, after all others, and taken over if it does not
-    finish them. ``ValueError`` for an output folder that cannot be written to.
+    Runs that another process holds are awaited, after all others, and taken over if it does not
+    finish them. ``ValueError`` if the output folder is not writable.
     """
     if not runs:
         return
@@ -50,7 +50,7 @@ def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title
             for run in waited_for:
                 if run.held:
                     elsewhere.append(run)
-                # One that failed there would fail here, too.
+                # A run that failed there would also fail here.
                 elif not run.finished and run.status != "failed":
                     ready.append(run)
             if elsewhere and not ready:
@@ -63,7 +63,7 @@ def outcome(runs: Iterable[Run]) -> list[Failed]:
 
 
 def _reason(run: Run) -> str:
-    if run.reason and run.status != "damaged":  # a full disk cuts files off, too
+    if run.reason and run.status != "damaged":  # which may come from a full disk
         return run.reason
     if run.held:
         return "another process is running it"

@@ -1,4 +1,4 @@
-"""What a command would do, before it does it: how many runs, and how long they take."""
+"""Forecast a command: how many runs, and how long they take."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from losslab.recording import Run, configuration_of, last_record, run_folders
 from losslab.text import duration
 
 _MOST_READ = 200  # configurations; each takes milliseconds
-# Of the trainer: how long a run is, and what takes no time worth mentioning.
+# Settings of the trainer that do not change the time per epoch.
 _NO_KIND = ("epochs", "steps", "log_every", "checkpoint_every")
 _PLACES = ("root", "cache_dir", "download")
 
@@ -25,20 +25,20 @@ _PLACES = ("root", "cache_dir", "download")
 class Forecast:
     """The runs of a command."""
 
-    runs: Sequence[Run]  # those that are known
-    more: int = 0  # how many more at most, which depend on results
-    like: Sequence[Run] = ()  # what those are like; by default the known ones
-    shared: int = 0  # how many of the known runs another study has finished
-    notes: Sequence[str] = ()  # what else there is to say
+    runs: Sequence[Run]  # known runs
+    more: int = 0  # at most how many more, depending on results
+    like: Sequence[Run] = ()  # examples of those, in addition to ``runs``
+    shared: int = 0  # number of known runs that another study has finished
+    notes: Sequence[str] = ()  # further lines
 
     def lines(self, launcher: Launcher) -> list[str]:
-        """Return it in words, a line each."""
+        """Return the forecast as lines of text."""
         pending = [run for run in self.runs if run.pending]
         resumed = sum(run.status == "running" for run in pending)
         text = f"{len(self.runs)} run{'s' * (len(self.runs) != 1)}: "
         text += f"{len(self.runs) - len(pending)} done, {len(pending)} to do"
-        text += f", of which {resumed} began already" if resumed else ""
-        text += f", of which {self.shared} are another study's, too" if self.shared else ""
+        text += f", of which {resumed} already started" if resumed else ""
+        text += f", of which {self.shared} are shared with another study" if self.shared else ""
         text += f"; then up to {self.more} more, which depend on results" if self.more else ""
         if not self.runs:
             text = f"up to {self.more} runs, which depend on results"
@@ -70,12 +70,12 @@ class Forecast:
         lines.append(f"about {total}, at the speed of the runs that are finished in {where}")
         unknown = len(pending) + self.more - len(known)
         if unknown:
-            lines.append(f"not counted: {unknown} runs of a kind that none of them has")
+            lines.append(f"not counted: {unknown} runs of a kind without finished runs")
         return lines
 
 
 def _kind(config: Mapping[str, Any]) -> str:
-    """Return what decides how long an epoch takes, as text."""
+    """Return, as text, the part of a configuration that decides how long an epoch takes."""
     parts: dict[str, Any] = {
         group: config.get(group) for group in ("data", "model", "trainer", "diagnostics")
     }
@@ -88,7 +88,7 @@ def _kind(config: Mapping[str, Any]) -> str:
 
 
 def _speeds(root: Path) -> dict[str, tuple[float, float]]:
-    """Return each kind's median seconds an epoch and a step, of one run a configuration."""
+    """Return each kind's median seconds per epoch and per step, over configurations."""
     found: dict[str, list[tuple[float, float]]] = {}
     seen: set[Path] = set()
     for path in sorted(run_folders(root)) if root.is_dir() else ():
@@ -101,7 +101,7 @@ def _speeds(root: Path) -> dict[str, tuple[float, float]]:
             seconds = last_record(run.files.metrics)["wall_s"]
             speed = seconds / ended["epoch"], seconds / ended["step"]
         except (OSError, ValueError, LookupError, TypeError, ZeroDivisionError):
-            continue  # another one of its kind tells it
+            continue  # use other runs of its kind
         seen.add(folder)
         found.setdefault(_kind(config), []).append(speed)
     return {

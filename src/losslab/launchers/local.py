@@ -1,4 +1,4 @@
-"""Runs on this machine, in this process or in one worker process per core."""
+"""Run on this machine: in this process, or in one worker process per core."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from losslab.recording import Run
 from losslab.stopping import end_with_parent
 from losslab.training.engines import STACK_MEMORY
 
-# joblib's tracker of temporary folders removes those of a command that was stopped, and warns.
+# After a command was stopped, joblib's resource tracker removes temporary folders with a warning.
 _TRACKER = "ignore:resource_tracker:UserWarning"
 
 
@@ -55,9 +55,9 @@ class Joblib(Launcher):
         return int(joblib.cpu_count()) if self.workers == -1 else self.workers
 
     def _workers(self, work: Sequence[Sequence[Run]]) -> int:
-        """Return how many processes work: on a GPU as many as its memory has room for stacks.
+        """Return the number of processes; on a GPU, as many as there is memory for their stacks.
 
-        While one of them writes what its stack recorded, another one's trains.
+        While one process writes records, another can train.
         """
         if all(len(runs) == 1 for runs in work) or not torch.cuda.is_available():
             return self.workers
@@ -65,7 +65,7 @@ class Joblib(Launcher):
         return max(1, min(self.at_once, memory // STACK_MEMORY))
 
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
-        """Do all items; the processes stay for the next call."""
+        """Do all items; the worker processes are kept for the next call."""
         import joblib
 
         given = os.environ.get("PYTHONWARNINGS", "")
@@ -78,8 +78,7 @@ class Joblib(Launcher):
                 # Workers outlive a sweep; a new folder or new variables get new ones.
                 initializer=_begin, initargs=(str(Path.cwd()), variables()),
             ) as parallel:  # fmt: skip
-                # Ctrl-C reaches workers, too, even while Python starts in them; started like this
-                # they leave it to this process, which ends them.
+                # Workers started with SIGINT blocked leave Ctrl-C to this process, which ends them.
                 resource_tracker.ensure_running()  # first, as its start unblocks the signal
                 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
                 try:

@@ -1,4 +1,4 @@
-"""A live progress bar of a sweep, from status files, so that it works with every launcher."""
+"""A live progress bar for a sweep. It reads status files, so it works with every launcher."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ _Item = TypeVar("_Item")
 
 
 def counted(items: Iterable[_Item], *, console: Console) -> Iterator[_Item]:
-    """Give runs to check; say how many there are if that takes more than a few seconds."""
+    """Yield items to check; print how many there are if that takes more than a few seconds."""
     every, began, told = list(items), time.monotonic(), False
     for done, item in enumerate(every):
         if not told and time.monotonic() - began > SECONDS_OF_SILENCE:
@@ -31,10 +31,9 @@ def counted(items: Iterable[_Item], *, console: Console) -> Iterator[_Item]:
 
 
 class SweepProgress:
-    """Show runs done, running and failed, the best validation accuracy and the time left.
+    """Show the runs done, running and failed, the best validation accuracy and the time left.
 
-    The time so far over the part that is done. No terminal gets a line at the beginning and the
-    end.
+    Without a terminal, prints one line at the start and one at the end.
     """
 
     def __init__(self, runs: Sequence[Run], *, console: Console, title: str) -> None:
@@ -67,7 +66,7 @@ class SweepProgress:
         self._stop.set()
         if self._console.is_terminal:
             self._thread.join()
-        self._stale.clear()  # one that failed again at once was never seen running
+        self._stale.clear()  # a run that failed again immediately was never seen running
         self._look()
         self._progress.stop()
         if not self._console.is_terminal:
@@ -80,7 +79,7 @@ class SweepProgress:
         while not self._stop.wait(wait):
             began = time.thread_time()
             self._look()
-            # Of thousands of runs, seldom: the workers need the cores.
+            # Thousands of runs are polled less often, to leave the cores to the workers.
             wait = max(SECONDS_BETWEEN_LOOKS, 50 * (time.thread_time() - began))
 
     def _look(self) -> None:
@@ -112,7 +111,7 @@ class SweepProgress:
 
 
 def _part(run: Run) -> float:
-    """Return how much of a run under way is done, in [0, 1], by its last record."""
+    """Return the progress of a run, in [0, 1], from its last record."""
     trainer = run.composed.trainer
     key = "epoch" if trainer.steps is None else "step"
     try:

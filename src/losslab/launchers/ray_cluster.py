@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster, either a running one or one started on this machine.
+"""Run on a Ray cluster, either an existing one or one started on this machine.
 
 Hydra's plugin is not used: it composes each run's configuration again in its worker, starts a
 dashboard and writes into the home folder.
@@ -30,12 +30,12 @@ from losslab.recording import Run
 @final
 @dataclass
 class Ray(Launcher):
-    """One actor per worker: it imports torch once and keeps its share of a GPU while it lives."""
+    """One actor per worker, which imports torch once and keeps its share of a GPU."""
 
-    # Of a running cluster, ``auto`` or ``HOST:PORT``, whose machines have losslab, the data and the
-    # output folder at the same paths. ``None`` starts one on this machine.
+    # Of an existing cluster, ``auto`` or ``HOST:PORT``, whose machines have losslab, the data and
+    # the output folder at the same paths. ``None`` starts one on this machine.
     address: str | None = None
-    workers: int | None = None  # concurrent runs; ``None`` for as many as there is room for
+    workers: int | None = None  # concurrent runs; ``None`` for as many as the resources allow
     cpus: float = 1  # of each run
     gpus: float = 0  # of each run; 0.25 for four on one GPU
     _actors: list[Any] = field(default_factory=list, init=False)
@@ -52,7 +52,7 @@ class Ray(Launcher):
         self.device: Literal["cpu", "cuda"] = "cuda" if self.gpus else "cpu"
 
     def _start(self) -> None:
-        # Under `uv run` Ray would copy the whole working folder, .venv and all, for each cluster.
+        # Under `uv run` Ray would copy the working folder, including .venv, for each cluster.
         os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if self.address is None:
@@ -64,7 +64,7 @@ class Ray(Launcher):
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         try:
             if self.address is None:
-                # A short path, as the paths of its sockets have a limit.
+                # A short path, as the length of socket paths is limited.
                 self._temporary = Path(tempfile.mkdtemp(prefix="ray-"))
                 own: dict[str, Any] = {"_temp_dir": str(self._temporary)}
                 ray.init(address="local", include_dashboard=False, **own, **quiet)
@@ -82,7 +82,7 @@ class Ray(Launcher):
             self._temporary = None
 
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
-        """Do all items; the actors stay for the next call."""
+        """Do all items; the actors are kept for the next call."""
         if not self._actors:
             self._start()
         from ray.exceptions import RayError
@@ -97,7 +97,7 @@ class Ray(Launcher):
             try:
                 index, returned_there = pool.get_next_unordered()
                 returned[index] = returned_there
-            except RayError:  # its worker died, and another replaces it
+            except RayError:  # the worker died; Ray restarts it
                 lost += 1
         if lost:
             raise LauncherError(

@@ -1,6 +1,6 @@
-"""Runs on a Slurm cluster, in job arrays that submitit submits.
+"""Run on a Slurm cluster, in job arrays submitted by submitit.
 
-Hydra's plugin is not used: it makes every run a job, which takes ten seconds to import torch for a
+Hydra's plugin is not used: it makes every run a job, and importing torch takes ten seconds for a
 run of perhaps one second.
 """
 
@@ -22,10 +22,10 @@ from losslab.launchers.base import Launcher, LauncherError, add_to_path, check_c
 from losslab.launchers.local import Joblib, Serial
 from losslab.recording import Run
 
-# submitit writes four files a job, so that no folder gets a thousand; clusters rarely allow larger
-# arrays than a thousand.
+# submitit writes four files per job, so this keeps folders below a thousand entries. Clusters
+# rarely allow arrays of more than a thousand jobs.
 _JOBS_PER_ARRAY = 200
-# Options are lines of a shell script and may come from someone else's configuration.
+# Options become lines of a shell script, and may come from an untrusted configuration.
 _NOT_OPTIONS = (
     *("array", "chdir", "container", "error", "export", "export_file", "get_user_env", "input"),
     *("open_mode", "output", "wrap"),
@@ -80,16 +80,16 @@ class Slurm(Launcher):
 
     @property
     def device(self) -> Literal["cpu", "cuda"]:  # type: ignore[override]
-        """What a job computes on."""
+        """The device of a job."""
         return "cuda" if self.gpus else "cpu"
 
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
-        """Submit jobs and wait; submitit's files stay only if a job was lost."""
+        """Submit jobs and wait; submitit's files are kept only if a job was lost."""
         above = work[0][0].root / ".submitit"
         above.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=above))
         count = -(-len(work) // self.runs_per_job)
-        # Dealt like cards, so that one job does not get all the slow runs of a sweep.
+        # Interleaved, so that one job does not get all the slow runs of a sweep.
         parts, path = [tuple(work[index::count]) for index in range(count)], tuple(sys.path)
         submitted = self._submit([_Work(part, self.runs_at_once, path) for part in parts], place)
         lost = [
@@ -121,7 +121,7 @@ class Slurm(Launcher):
         try:
             for start in range(0, len(work), size):
                 executor = self._executor(place / str(start // size), options)
-                # submitit also prints what sbatch says, which the one line below repeats.
+                # submitit also prints the output of sbatch, which the error below repeats.
                 with redirect_stderr(io.StringIO()), executor.batch():
                     array = [executor.submit(part) for part in work[start : start + size]]
                 submitted += array
@@ -169,22 +169,23 @@ class _Work:
         return list(launcher.perform(self.items))
 
     def checkpoint(self) -> Any:
-        """Return what a requeued job does: the same, as finished runs are skipped."""
+        """Requeue the same job, as finished runs are skipped."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 def _wait(jobs: Sequence[Any], *, local: bool) -> None:
-    """Wait until all jobs are done or gone; submitit alone waits for a killed one forever."""
+    """Wait until all jobs are done or gone; submitit would wait forever for a killed one."""
     pending, absent, looks = list(jobs), set[str](), 0
     while pending:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
         looks += 1
         pending = [
-            job for job in pending
+            job
+            for job in pending
             if not (job.done() if local else job.paths.result_pickle.exists())
-        ]  # fmt: skip
+        ]
         if local or looks % _LOOKS_BETWEEN_QUESTIONS or (queued := _queued()) is None:
             continue
         missing = {job.job_id for job in pending} - queued

@@ -10,6 +10,7 @@ from losslab.metrics.classification import (
     ClassificationSums,
     accuracy,
     brier,
+    confusion,
     ece,
     nll,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "accuracy",
     "adaptive_ece",
     "brier",
+    "confusion",
     "ece",
     "fit_temperature",
     "nll",

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, device, to_device
+from numpy.typing import NDArray
 
 ECE_BINS = 15
 RANGES = {
@@ -83,6 +84,20 @@ def ece(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array
     gaps, members = found.correct - found.confidence, _members(found.confidence)
     # A matrix product, because scatter_add is not deterministic on CUDA.
     return _reduce(gaps * (members @ xp.sign(gaps @ members)), reduction)
+
+
+def confusion(predicted: Array, labels: Array, classes: int) -> NDArray[np.int64]:
+    """Return how often each class was predicted, ``(K, K)``, one row for each true class.
+
+    ``predicted`` and ``labels`` are numpy arrays ``(N,)`` of class indices below K, ``classes``.
+
+    >>> import numpy as np
+    >>> confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), 2)
+    array([[1, 1],
+           [0, 1]])
+    """
+    pairs = np.bincount(classes * labels + predicted, minlength=classes**2)
+    return pairs.reshape(classes, classes)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""A run and the files in its directory; ``metrics.jsonl`` is the truth, the others are views.
+"""Runs and the files in their directories; ``metrics.jsonl`` is authoritative.
 
-Nothing here imports torch or TensorBoard, so that reading finished runs is quick.
+Imports neither torch nor TensorBoard, so that finished runs are read quickly.
 """
 
 from losslab.files import write_atomically, write_json

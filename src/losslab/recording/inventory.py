@@ -1,7 +1,6 @@
-"""Which runs a folder holds, how large they are, and their deletion. Reads no results: it is quick.
+"""List and delete the runs in a folder. Quick, as it reads no results.
 
-What losslab did not make is never deleted, links are never followed, and a run that a process holds
-stays.
+Only deletes what losslab made; never follows links or deletes a run that a process is training.
 """
 
 import os
@@ -17,7 +16,7 @@ from losslab.files import LOCK_FILE, is_generated, lock, read_json, shown
 from losslab.recording.placement import configuration_of, run_folders, sweep_of
 from losslab.recording.run import Files, Run
 
-# What losslab writes into a run's directory, and into a sweep's or study's beside reports.
+# Files that losslab writes into the directory of a run, and of a sweep or study besides reports.
 _MADE = re.compile(r"events\.out\.tfevents\.\d+\..+\.\d+|\.[0-9a-f]{16}\.[0-9a-f]{16}\.tmp")
 _JOURNAL = "optuna.journal"
 _OF_A_SWEEP = ("study.json", "evidence.json", "search.json", _JOURNAL)
@@ -51,7 +50,7 @@ def inventory(path: Path) -> list[Entry]:
             states=Counter(map(state, members)),
             configurations=len({configuration_of(run) for run in members}),
             seeds=len({run.name for run in members}),
-            # Where a run was asked for, without the seeds beside it.
+            # If the path is a single run, without other seeds.
             size=disk_usage([folder] if folder.is_relative_to(path) else members),
         )
         for folder, members in sorted(entries.items())
@@ -59,21 +58,21 @@ def inventory(path: Path) -> list[Entry]:
 
 
 def state(path: Path) -> str:
-    """Return a run's status; one that no process holds any more is ``interrupted``."""
+    """Return a run's status; ``interrupted`` if it is ``running`` without a process."""
     run = Run.at(path)
     status = run.status
     return "interrupted" if status == "running" and not run.held else status or "damaged"
 
 
 def disk_usage(paths: Iterable[Path]) -> int:
-    """Return how many bytes files and folders take on the disk, each file counted once."""
+    """Return the disk usage of files and folders in bytes, counting each file once."""
     sizes = {}
     for path in paths:
         places = [os.fspath(path)]
         for folder, below, names in os.walk(path):
             places += [os.path.join(folder, name) for name in (*below, *names)]  # noqa: PTH118
         for place in places:
-            with suppress(FileNotFoundError):  # a run under way replaces files
+            with suppress(FileNotFoundError):  # runs in progress replace files
                 found = os.lstat(place)
                 sizes[found.st_dev, found.st_ino] = found.st_blocks * 512
     return sum(sizes.values())
@@ -81,15 +80,15 @@ def disk_usage(paths: Iterable[Path]) -> int:
 
 @dataclass(frozen=True)
 class Deletion:
-    """What is to be deleted."""
+    """A planned deletion."""
 
     runs: tuple[Path, ...]  # their directories
-    files: tuple[Path, ...]  # of whole sweeps and studies: reports, plans
-    left: tuple[str, ...]  # what looks like a run and is none of losslab's, with reasons
+    files: tuple[Path, ...]  # reports and plans of whole sweeps and studies
+    left: tuple[str, ...]  # folders that only look like runs, with reasons
 
 
 def plan_deletion(paths: Sequence[Path]) -> Deletion:
-    """Return what to delete of runs, configurations or whole sweeps; refuse links and held runs."""
+    """Plan the deletion of runs, configurations or whole sweeps; reject links and held runs."""
     runs: dict[Path, None] = {}
     files: dict[Path, None] = {}
     left: dict[str, None] = {}
@@ -100,7 +99,7 @@ def plan_deletion(paths: Sequence[Path]) -> Deletion:
         found = _runs_below(path)
         foreign = [run for run in found if run.is_symlink() or not _is_run(run)]
         for run in foreign:
-            why = "a symbolic link" if run.is_symlink() else "no run that losslab made"
+            why = "a symbolic link" if run.is_symlink() else "not a run that losslab made"
             left[f"{shown(run)} is {why}"] = None
         mine = [run for run in found if run not in foreign]
         if not mine:
@@ -121,7 +120,7 @@ def plan_deletion(paths: Sequence[Path]) -> Deletion:
 
 
 def delete(deletion: Deletion) -> list[str]:
-    """Delete; return what stayed, a line each."""
+    """Delete; return one line for each thing that was not deleted."""
     stayed, sweeps = list(deletion.left), {sweep_of(run) for run in deletion.runs}
     for file in deletion.files:
         file.unlink(missing_ok=True)
@@ -139,7 +138,7 @@ def delete(deletion: Deletion) -> list[str]:
 
 
 def _delete_run(path: Path) -> list[str]:
-    """Delete a run's files; return the names of what is not losslab's."""
+    """Delete a run's files; return the names of files that losslab did not make."""
     first, last = Files().status.name, (Files().manifest.name, LOCK_FILE)
     known = {str(name) for name in Files()} - {first, *last}
     mine: list[str] = []
@@ -148,7 +147,7 @@ def _delete_run(path: Path) -> list[str]:
         ours = each.name in {first, *last, *known} or _MADE.fullmatch(each.name)
         regular = stat.S_ISREG(each.lstat().st_mode)
         (mine if ours and regular else others).append(each.name)
-    # Half a run must not look finished, and must be known as a run as long as it is there.
+    # In an order that never makes half a run look finished, or unlike a run.
     order = [first, *sorted(set(mine) - {first, *last}), *last]
     for name in filter(mine.__contains__, order):
         (path / name).unlink()
@@ -156,7 +155,7 @@ def _delete_run(path: Path) -> list[str]:
 
 
 def _is_run(path: Path) -> bool:
-    """Return whether losslab made a folder: its status or its manifest says so."""
+    """Return whether losslab made a folder, by its status or its manifest."""
     for file, key in ((Files().status, "checksum"), (Files().manifest, "losslab")):
         with suppress(ValueError):
             if key in read_json(path / file):
@@ -175,7 +174,7 @@ def _files_of_a_sweep(sweep: Path) -> Iterator[Path]:
 
 
 def _remove_empty(folder: Path, *, up_to: Path) -> None:
-    """Remove a folder, and those above it up to one, as far as they are empty."""
+    """Remove a folder and its parents up to ``up_to``, as far as they are empty."""
     for each in (folder, *folder.parents):
         with suppress(OSError):
             each.rmdir()

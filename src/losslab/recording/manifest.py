@@ -1,4 +1,4 @@
-"""The provenance of a run's numbers: versions, commit, machine, command."""
+"""The provenance of a run: versions, commit, machine, command."""
 
 import functools
 import os
@@ -13,7 +13,7 @@ PACKAGES = ("losslab", "torch", "torchvision", "numpy", "hydra-core", "omegaconf
 
 
 def manifest(*, command: str, device: str, threads: int, choices: dict[str, str]) -> dict[str, Any]:
-    """Return what is known of a run when it starts; ``choices`` maps config group to choice."""
+    """Return the manifest of a run at its start; ``choices`` maps config group to choice."""
     return {
         "command": command,
         "choices": choices,
@@ -28,7 +28,7 @@ def manifest(*, command: str, device: str, threads: int, choices: dict[str, str]
 
 
 def _versions() -> dict[str, str]:
-    """Return the version of each package; losslab's is absent where ``src`` is run as it lies."""
+    """Return the version of each package; losslab has none if it is not installed."""
     found = {}
     for name in PACKAGES:
         with suppress(metadata.PackageNotFoundError):
@@ -41,8 +41,8 @@ def _commit() -> dict[str, Any]:
     """Return the commit of the checkout that contains this package; nothing for a wheel."""
     here = Path(__file__).resolve()
     root = here.parents[3]
-    # Git runs programs that its settings name, such as core.fsmonitor. So only settings of the
-    # checkout count, whose code runs anyway; a folder above it may belong to someone else.
+    # Settings such as core.fsmonitor make git run programs, so only those of the checkout are used,
+    # whose code is trusted anyway; a folder above it may belong to someone else.
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
         "GIT_CONFIG_GLOBAL": os.devnull,

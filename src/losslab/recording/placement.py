@@ -1,8 +1,8 @@
-"""Where a new run goes, so that no folder holds more than a thousand entries.
+"""Place new runs so that no folder has more than a thousand entries.
 
-Cluster file systems, shells and TensorBoard slow down in folders of many thousands. Up to
-:data:`ROOM` entries lie side by side; further ones lie in folders ``hash=00`` to ``hash=ff`` among
-them, by the first two hex digits of the SHA-256 of their names. Existing folders never move.
+Cluster file systems, shells and TensorBoard are slow in larger folders. The first :data:`ROOM`
+entries go into the folder itself, further ones into its subfolders ``hash=00`` to ``hash=ff``, by
+the first two hex digits of the SHA-256 of their names. Existing folders never move.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ ROOM = 700  # with 256 folders of hashes and the report's files fewer than a tho
 
 
 def locate(parent: Path, name: str) -> Path:
-    """Return where an entry is, or would be if it were the first."""
+    """Return the path of an entry, whether it exists or not."""
     beside, spread = parent / name, _spread(parent, name)
     return spread if not beside.exists() and spread.exists() else beside
 
@@ -24,10 +24,10 @@ def locate(parent: Path, name: str) -> Path:
 def place(
     parent: Path, names: Collection[str], *, only_spread: bool = False, room: int = ROOM
 ) -> None:
-    """Make a folder for every name that has none: side by side, or spread if there are many.
+    """Create the missing folders of some names, in ``hash=`` folders if there are over ``room``.
 
-    One process at a time, so that two concurrent sweeps agree on where a run is. Up to ``room`` lie
-    side by side; if ``only_spread``, only further ones are made.
+    Locked, so that concurrent sweeps agree on where a run is. If ``only_spread``, only folders
+    beyond ``room`` are created.
     """
     if all(locate(parent, name).exists() for name in names):
         return
@@ -41,13 +41,13 @@ def place(
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """Yield the run directories in a folder, or itself if it is one, without looking into them."""
+    """Yield the run directories in a folder, or the folder itself if it is one."""
     if root.name.startswith("seed="):
         yield root
         return
     for folder, below, _ in os.walk(root):
         runs = [Path(folder, name) for name in below if name.startswith("seed=")]
-        yield from (run for run in runs if any(run.iterdir()))  # an empty one has not begun
+        yield from (run for run in runs if any(run.iterdir()))  # an empty one has not started
         below[:] = [name for name in below if not name.startswith("seed=")]
 
 

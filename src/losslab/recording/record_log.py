@@ -1,4 +1,4 @@
-"""Append-only files of records, one JSON object a line: metrics.jsonl and curves.jsonl."""
+"""Append-only files with one JSON object per line: metrics.jsonl and curves.jsonl."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from losslab.files import LARGEST, opened, read_bytes, write_atomically
 
 
 class RecordLog:
-    """Append records to ``path``; keeps those up to ``after_step``, which a resumed run is at."""
+    """Append records to ``path``; a resumed run keeps those up to ``after_step``."""
 
     def __init__(self, path: Path, *, after_step: int | None = None) -> None:
         self.kept = [] if after_step is None else read_records(path, up_to=after_step)
@@ -21,18 +21,18 @@ class RecordLog:
         self._file = path.open("ab")
 
     def mark(self) -> dict[str, Any]:
-        """Return the file's present size and SHA-256, for :func:`check_mark`."""
+        """Return the current size and SHA-256 of the file, for :func:`check_mark`."""
         self.flush()
         return {"bytes": self._file.tell(), "sha256": self._so_far.hexdigest()}
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write one record; NaN and infinity are not JSON and raise."""
+        """Write one record; ``ValueError`` for NaN and infinity."""
         line = (json.dumps(record, allow_nan=False) + "\n").encode()
         self._so_far.update(line)
         self._file.write(line)
 
     def flush(self) -> None:
-        """Hand everything to the operating system."""
+        """Flush buffers to the operating system."""
         self._file.flush()
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ def last_record(path: Path) -> dict[str, Any]:
 
 
 def check_mark(path: Path, mark: object) -> None:
-    """Raise ``ValueError`` unless a file still begins as when :meth:`RecordLog.mark` was called."""
+    """Raise ``ValueError`` unless a file starts with what :meth:`RecordLog.mark` has hashed."""
     known = mark if isinstance(mark, Mapping) else {}
     size, content = known.get("bytes"), read_bytes(path) if path.is_file() else b""
     if type(size) is not int or size < 0:

@@ -11,7 +11,7 @@ from losslab.recording.run import Run
 from losslab.types import Curves, Scalars
 
 SECONDS_BETWEEN_FLUSHES = 10.0
-"""At most: an epoch may take an hour, and someone may be watching."""
+"""At most, as an epoch can take an hour while someone is watching."""
 
 
 class View(Protocol):
@@ -30,11 +30,11 @@ class View(Protocol):
         """Make everything so far visible."""
 
     def close(self, *, success: bool) -> None:
-        """End; ``success`` is false for a run that failed or diverged."""
+        """Close the view; ``success`` is false for a run that failed or diverged."""
 
 
 class Recorder:
-    """The numbers of a run while it trains, shown by ``views``; a resumed one keeps its earlier."""
+    """Records the metrics of a run and passes them to ``views``; resumes after ``after_step``."""
 
     def __init__(
         self, run: Run, *, views: Sequence[View] = (), after_step: int | None = None
@@ -58,10 +58,9 @@ class Recorder:
         curves: Curves | None = None,
         shown: Sequence[Any] | None = None,
     ) -> None:
-        """Write one record, after so many updates, training examples and passes over them.
+        """Write one record at a position in steps, training examples and epochs.
 
-        Numbers by tag that are not finite are left out; ``shown`` are images and histograms for the
-        views.
+        Scalars that are not finite are left out. ``shown`` are images and histograms for the views.
         """
         position = {
             "step": step,
@@ -94,7 +93,7 @@ class Recorder:
 
     def close(self, *, success: bool) -> None:
         """Close all files; ``success`` is false for a run that failed or diverged."""
-        with ExitStack() as each:  # even if one of them cannot be written
+        with ExitStack() as each:  # closes all, even if one fails
             for view in self._views:
                 each.callback(view.close, success=success)
             each.callback(self._curves.close)
@@ -102,7 +101,7 @@ class Recorder:
 
 
 def check_marks(run: Run, marks: object) -> None:
-    """Raise ``ValueError`` unless a run's files begin as when :meth:`Recorder.marks` was called."""
+    """Raise ``ValueError`` unless a run's files start with what :meth:`Recorder.marks` hashed."""
     known = marks if isinstance(marks, Mapping) else {}
     check_mark(run.files.metrics, known.get("metrics"))
     check_mark(run.files.curves, known.get("curves"))

@@ -1,4 +1,4 @@
-"""Read the files of a run, whatever state they are in."""
+"""Read the files of a run, which may be damaged."""
 
 import json
 import textwrap
@@ -28,7 +28,7 @@ from losslab.types import Scalars
 
 Status = Literal["done", "diverged", "failed", "running", "damaged"]
 FINISHED: tuple[Status, ...] = ("done", "diverged")
-"""Not run again unless forced: divergence is a result, too."""
+"""Not run again unless forced: divergence is a result."""
 
 Arrays: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64]]
 
@@ -40,7 +40,7 @@ _POSITIONS = {"step": 2**62, "examples": 2**62, "epoch": 1e9, "wall_s": 1e9}
 
 @dataclass(frozen=True)
 class Results:
-    """What a run's files held when they were read; see the properties of a run."""
+    """The content of a run's files; see the properties of :class:`~losslab.recording.Run`."""
 
     status: Status
     reason: str = ""
@@ -51,7 +51,7 @@ class Results:
 
 
 def read_results(path: Path) -> Results:
-    """Read a run's directory; a run with a file that cannot be read is ``damaged``."""
+    """Read a run's directory; its status is ``damaged`` if a file cannot be read."""
     try:
         state = read_json(path / "status.json")
         status: Any = state.get("status")
@@ -60,7 +60,7 @@ def read_results(path: Path) -> Results:
         if not is_intact(state):
             raise ValueError("status.json was altered")
         reason, config = _one_line(str(state.get("error") or "")), path / "config.yaml"
-        if status not in FINISHED:  # it may have stopped before any file was written
+        if status not in FINISHED:  # there may be no files yet
             return Results(status, reason, _read_yaml(config) if config.exists() else {})
         _check_predictions(path / "predictions.safetensors")
         altered = first_altered(path, state.get("sha256"))
@@ -74,7 +74,7 @@ def read_results(path: Path) -> Results:
             summary=_finite(path / "summary.json", read_json(path / "summary.json")),
             evaluations=_read_evaluations(path / "metrics.jsonl"),
         )
-    except Exception as error:  # whatever an altered file makes its readers raise
+    except Exception as error:  # an altered file can raise anything
         return Results("damaged", _one_line(str(error)))
 
 
@@ -92,7 +92,7 @@ def read_predictions(path: Path, part: str) -> Arrays | None:
 
 
 def read_scalars(path: Path) -> Iterator[tuple[Scalars, Scalars]]:
-    """Yield each record's position and its tags to numbers; a damaged record ends the file."""
+    """Yield the position and the scalars of each record, up to the first damaged one."""
     for record in read_records(path, most=_LARGEST_METRICS):
         try:
             numbers = _finite(path, record)
@@ -103,7 +103,7 @@ def read_scalars(path: Path) -> Iterator[tuple[Scalars, Scalars]]:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested keys joined by dots; a list is one value.
+    """Flatten nested mappings to dotted keys; a list is one value.
 
     >>> flatten({"optimizer": {"lr": 0.1}, "seed": 0})
     {'optimizer.lr': 0.1, 'seed': 0}
@@ -117,12 +117,12 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @contextmanager
 def _naming(file: Path | str) -> Iterator[None]:
-    """Turn whatever reading a file raises into one line that names it."""
+    """Turn any error from reading a file into one line that names the file."""
     try:
         yield
     except FileNotFoundError:
         raise ValueError(f"{file} is missing") from None
-    except Exception as error:  # PyYAML, safetensors and numpy have many of their own
+    except Exception as error:  # PyYAML, safetensors and numpy have many error classes
         raise ValueError(f"{file} cannot be read: {_one_line(str(error))}") from None
 
 
@@ -130,7 +130,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     with _naming(path.name):
         value = yaml.load(read_yaml(path), Loader=YAML_LOADER)
     if not _is_plain(value):
-        raise ValueError(f"{path.name} holds what no configuration does")
+        raise ValueError(f"{path.name} holds values that no configuration has")
     return _mapping(path, printable_values(value))
 
 
@@ -153,7 +153,7 @@ def _mapping(path: Path, value: object) -> dict[str, Any]:
 
 
 def _finite(path: Path, record: Mapping[str, Any]) -> Scalars:
-    """Return the finite numbers of a record, all of them checked."""
+    """Check a record and return its finite numbers."""
     for tag, number in record.items():
         right = isinstance(number, float) or (_is_whole(number) and not isinstance(number, bool))
         if tag in _POSITIONS:
@@ -168,7 +168,7 @@ def _read_evaluations(path: Path) -> tuple[Scalars, ...]:
         text = read_text(path, most=_LARGEST_METRICS)
     if text and not text.endswith("\n"):
         raise ValueError(f"{path.name} ends in half a record")
-    # Most records have no validation metrics, and reading them would take long.
+    # Most records have no validation metrics; skip parsing them.
     lines = [line for line in text.splitlines() if '"val/' in line]
     with _naming(path.name):
         records = [json.loads(line) for line in lines]
@@ -176,7 +176,7 @@ def _read_evaluations(path: Path) -> tuple[Scalars, ...]:
 
 
 def _check_predictions(path: Path) -> None:
-    """Check all that scoring them relies on, without reading the logits."""
+    """Check stored predictions, without reading the logits."""
     if not path.exists():
         return
     with _naming(path.name):

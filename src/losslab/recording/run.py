@@ -46,45 +46,45 @@ class Files(NamedTuple):
     config: Path = Path("config.yaml")  # the resolved configuration
     manifest: Path = Path("manifest.json")  # versions, commit, machine, command, start and end
     metrics: Path = Path("metrics.jsonl")
-    curves: Path = Path("curves.jsonl")  # what diagnostics found beside numbers
-    summary: Path = Path("summary.json")  # tag to final number
+    curves: Path = Path("curves.jsonl")  # curves from diagnostics
+    summary: Path = Path("summary.json")  # tag to final value
     model: Path = Path("model.safetensors")
-    about_model: Path = Path("model.json")  # what is needed to use the weights
+    about_model: Path = Path("model.json")  # how to use the weights
     loss: Path = Path("loss.safetensors")  # the loss's own parameters and buffers, if any
     predictions: Path = Path("predictions.safetensors")  # logits and labels of val and test
-    checkpoint: Path = Path("checkpoint.pt")  # only while the run is under way
+    checkpoint: Path = Path("checkpoint.pt")  # only while the run is in progress
     log: Path = Path("log.txt")
     status: Path = Path("status.json")
 
     @property
     def results(self) -> tuple[Path, ...]:
-        """Those whose checksums are kept once the run is finished."""
+        """The files whose checksums are stored when the run is finished."""
         return self[: self.index(self.checkpoint)]
 
     @property
     def needed(self) -> tuple[Path, ...]:
-        """Those without which a finished run tells nothing; larger ones may be deleted."""
+        """The files that a finished run must have; larger ones may be deleted."""
         return self.config, self.manifest, self.metrics, self.summary
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Run:
-    """One run, planned, under way or ended, in ``outputs/<name>/<group>/seed=<n>/``.
+    """One run, planned, in progress or ended, in ``outputs/<name>/<group>/seed=<n>/``.
 
-    Runs in the same place are equal. A planned run holds its configuration and carries it to other
-    processes and machines, which need not compose it again.
+    Runs in the same directory are equal. A planned run carries its configuration to other processes
+    and machines, which need not compose it again.
     """
 
     root: Path  # the folder of all runs of that name
     group: str  # readable and unique name of the configuration without its seed
     seed: int
-    # Eight hex digits of the hash of all that can change a result but the seed.
+    # Eight hex digits of the hash of everything that affects a result except the seed.
     digest: str = field(default="", compare=False)
-    # Its configuration, unresolved, as the cache may be elsewhere on other machines.
+    # Its configuration, unresolved, as other machines may have other paths.
     composed: Any = field(default=None, compare=False)
     choices: dict[str, str] = field(default_factory=dict, compare=False)  # config group to choice
     command: str = field(default="", compare=False)  # reproduces this run
-    found: Path | None = field(default=None, compare=False)  # the directory of one found there
+    found: Path | None = field(default=None, compare=False)  # the directory, if it was read from it
 
     @classmethod
     def at(cls, path: Path, *, group: str | None = None) -> Self:
@@ -99,13 +99,13 @@ class Run:
 
     @classmethod
     def load(cls, path: Path, *, group: str | None = None) -> Self:
-        """Return the run in ``path``, its files read and checked as they are now."""
+        """Return the run in ``path``, and read and check its files now."""
         run = cls.at(path, group=group)
         _ = run.results
         return run
 
     def __repr__(self) -> str:
-        """Name, status, and the most used metrics."""
+        """Name, status, test accuracy and NLL."""
         scores, tags = self.summary if self.finished else {}, ("test/accuracy", "test/nll")
         shown = [f"{tag} {scores[tag]:.4f}" for tag in tags if tag in scores]
         return f"<Run {self.name}: {', '.join([self.status or 'planned', *shown])}>"
@@ -133,9 +133,9 @@ class Run:
 
     @property
     def status(self) -> Status | None:
-        """The last status written, ``None`` if there is none that can be read.
+        """The last status written, ``None`` if there is none or it cannot be read.
 
-        Once :attr:`results` were read it is theirs, so that it fits their numbers.
+        Once :attr:`results` are loaded it is theirs, to be consistent with their numbers.
         """
         if "results" in vars(self):
             return self.results.status
@@ -143,24 +143,24 @@ class Run:
 
     @property
     def reason(self) -> str:
-        """Why it failed or is damaged, in one line; else empty."""
+        """Why it failed or is damaged, in one line; otherwise empty."""
         if "results" in vars(self):
             return self.results.reason
         return str(self._read_status().get("error") or "")
 
     @property
     def finished(self) -> bool:
-        """Whether its numbers count: it is done, or it diverged, which is a result."""
+        """Whether it is done or diverged, which is a result."""
         return self.status in FINISHED
 
     @property
     def pending(self) -> bool:
-        """Whether a planned run is yet to be trained: it is not finished, or ``force=true``."""
+        """Whether a planned run has to be trained: it is not finished, or ``force=true``."""
         return bool(self.composed["force"]) or not self.finished
 
     @property
     def ends_as(self) -> Status | None:
-        """How a run ended that was killed within :meth:`finish`, its results complete."""
+        """The status of a run that was killed in :meth:`finish` with complete results."""
         status = self._read_status()
         altered = first_altered(self.path, status.get("sha256"))
         return None if altered else _known(status.get("ends_as"))
@@ -173,12 +173,12 @@ class Run:
         missing = [each.name for each in self.files.needed if not each.exists()]
         if name is None and before.get("status") in FINISHED and missing:
             name = missing[0]
-        # Another process may have begun to run it again meanwhile.
+        # Another process may have started it again in the meantime.
         return name if self._read_status() == before else None
 
     @property
     def held(self) -> bool:
-        """Whether a living process holds the directory."""
+        """Whether a process holds the lock on the directory."""
         if not self.path.is_dir():
             return False
         with self.lock() as mine:
@@ -186,7 +186,7 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """Hold the directory; gives False at once if another process does."""
+        """Lock the directory; yields false, without waiting, if another process holds it."""
         path = self.path
         path.mkdir(parents=True, exist_ok=True)
         with lock(path) as mine:
@@ -194,7 +194,7 @@ class Run:
 
     @cached_property
     def results(self) -> Results:
-        """What its files hold, read and checked on first use."""
+        """The content of its files, read and checked on first use."""
         return read_results(self.path)
 
     @property
@@ -209,7 +209,7 @@ class Run:
 
     @property
     def summary(self) -> Scalars:
-        """Tag to final number; those that are not finite are absent."""
+        """Tag to final value; values that are not finite are absent."""
         return self.results.summary
 
     @property
@@ -218,12 +218,12 @@ class Run:
         return self.results.evaluations
 
     def curves(self, *tags: str) -> "pd.DataFrame":
-        """Return what the run recorded in training, see :func:`curves_table`."""
+        """Return the scalars recorded during training, see :func:`curves_table`."""
         return curves_table([self], *tags)
 
     def predictions(self, part: str = "test") -> Arrays:
         """Return final logits ``(N, K)`` float64 and labels ``(N,)`` of ``val`` or ``test``."""
-        # Intact, too, which the status alone does not say.
+        # From results, whose status implies that the files are intact.
         finished = self.results.status in FINISHED
         found = read_predictions(self.files.predictions, part) if finished else None
         if found is None:
@@ -232,14 +232,14 @@ class Run:
         return found
 
     def class_names(self, classes: int) -> list[str]:
-        """Return the names of its classes, or numbers where no file has them."""
+        """Return the names of its classes, or numbers if they are not stored."""
         try:
             return list(map(str, read_json(self.files.about_model)["class_names"]))
         except (ValueError, KeyError, TypeError):
             return list(map(str, range(classes)))
 
     def read(self, path: Path) -> bytes:
-        """Return what one of the results holds; ``ValueError`` if it or the status is altered."""
+        """Return the content of a result file; ``ValueError`` if it or the status is altered."""
         self.check_status()
         content = path.read_bytes()
         checksums = self._read_status().get("sha256")
@@ -249,20 +249,20 @@ class Run:
         return content
 
     def check_status(self) -> None:
-        """Raise ``ValueError`` if the status, which vouches for the results, is lost or altered."""
+        """Raise ``ValueError`` if the status, which has the checksums, is missing or altered."""
         status = _known(self._read_status().get("status"))
-        if status is None and self.files.config.exists():  # else it is a loose file's folder
+        if status is None and self.files.config.exists():  # without it, this is not a run
             what = f"{self.files.status} is missing or altered"
-            raise ValueError(f"{what}, so nothing vouches for the results beside it; {_ORIGINAL}")
+            raise ValueError(f"{what}, so the results cannot be verified; {_ORIGINAL}")
 
     def set_status(self, status: Status, *, error: str | None = None) -> None:
         """Write the status of a run that is not finished."""
         self._write_status({"status": status} | ({} if error is None else {"error": error}))
 
     def finish(self, status: Status) -> None:
-        """End a run whose results are written: remove its checkpoint, write the status.
+        """Finish a run whose results are written: remove its checkpoint, write the status.
 
-        A run that is killed in here is ended by another call with :attr:`ends_as`.
+        If the process is killed here, a later one calls it again with :attr:`ends_as`.
         """
         files = self.files
         kept = {path.name: checksum(path) for path in files.results if path.is_file()}
@@ -271,14 +271,14 @@ class Run:
         self._write_status({"status": status, "sha256": kept})
 
     def clear(self) -> None:
-        """Remove the files of an earlier run, status first: half a run must not look finished."""
+        """Remove the files of an earlier run, status first, so that it never looks finished."""
         self.files.status.unlink(missing_ok=True)
         for path in self.path.iterdir():
             if path.name != LOCK_FILE and (not path.is_dir() or path.is_symlink()):
                 path.unlink()
 
     def tidy(self) -> None:
-        """Remove half-written files of a killed process, symbolic links and pipes."""
+        """Remove partial files of a killed process, symbolic links and pipes."""
         for path in self.path.iterdir():
             if path.match(".*.tmp") or path.is_symlink() or not (path.is_file() or path.is_dir()):
                 path.unlink()
@@ -295,10 +295,10 @@ class Run:
 
 
 def curves_table(runs: Iterable[Run], *tags: str) -> "pd.DataFrame":
-    """Return what runs recorded in training, a row a number.
+    """Return the scalars that runs recorded during training, one row each.
 
     Args:
-        runs: Under way or ended.
+        runs: In progress or ended.
         *tags: Such as ``"val/accuracy"``; all if none is given.
 
     Returns:
@@ -319,7 +319,7 @@ def curves_table(runs: Iterable[Run], *tags: str) -> "pd.DataFrame":
 
 
 def make_room(runs: Iterable[Run]) -> None:
-    """Make the parent folders of runs; raise ``ValueError`` if they cannot be written to."""
+    """Create the parent folders of runs; ``ValueError`` if they are not writable."""
     seeds: dict[Path, dict[str, list[str]]] = {}
     for run in runs:
         seeds.setdefault(run.root, {}).setdefault(run.group, []).append(f"seed={run.seed}")

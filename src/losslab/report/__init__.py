@@ -1,6 +1,6 @@
-"""Reports: tables, claims and figures from the files that runs left; no torch, no training.
+"""Reports: tables, claims and figures, made from run directories without torch.
 
-A claim's way goes in one direction, and each stage hands over one thing: the plan and the runs
+Data flow in one direction, and each stage hands over one thing: the plan and the runs
 (:mod:`~losslab.report.plan`, :mod:`~losslab.report.runs`), estimates with intervals
 (:mod:`~losslab.report.estimates`), verdicts (:mod:`~losslab.report.claims`), all of them as
 findings (:mod:`~losslab.report.findings`), and from these the document and ``results.json``.
@@ -34,16 +34,16 @@ from losslab.report.sweep_report import sweep_document
 class Results:
     """A report that was written."""
 
-    data: Mapping[str, Any]  # what ``results.json`` holds, before rounding
+    data: Mapping[str, Any]  # the content of ``results.json``, before rounding
     census: Census  # the runs by state
-    files: tuple[Path, ...]  # all that was written: ``report.md``, ``results.json``, figures
+    files: tuple[Path, ...]  # that were written: ``report.md``, ``results.json``, figures
 
 
 def write(path: Path, *, console: Console, out: Path | None = None) -> None:
-    """Report on a study or a sweep, on each of those in a folder, or on a page of claims.
+    """Report on a study or a sweep, on each of those in a folder, or write the page of claims.
 
-    Files go beside the runs, or into ``out``; of several studies or sweeps each has a folder of its
-    own there. Raises ``ValueError`` as :func:`build`, or for committed results that cannot be read.
+    Files go next to the runs, or into ``out``, with a folder for each of several studies or sweeps.
+    Raises ``ValueError`` as :func:`build` does, or for committed results that cannot be read.
     """
     roots = studies_and_sweeps(path)
     if not roots and is_claims_page(path):
@@ -61,14 +61,14 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
                 if out is not None:
                     check_generated(to := out / root.name, below=out)
             build(root, console=console, out=to)
-        except ValueError as error:  # of one study: the others are reported on
+        except ValueError as error:  # go on with the other studies
             errors.append(str(error))
     if errors:
         raise ValueError("; ".join(errors))
 
 
 def write_site(folder: Path, out: Path, *, console: Console) -> None:
-    """Write the studies of a folder of results, such as ``experiments``, as pages to browse."""
+    """Write a website of the studies in a folder of results, such as ``experiments``."""
     from losslab.report.html_report import site
 
     pages = site(folder)
@@ -81,7 +81,7 @@ def write_site(folder: Path, out: Path, *, console: Console) -> None:
 
 
 def studies_and_sweeps(path: Path) -> list[Path]:
-    """Return the studies and sweeps that a folder holds: the folder itself if it is one."""
+    """Return the studies and sweeps in a folder, or the folder itself if it is one."""
     runs = ("seed=*", "*/seed=*", "hash=*/*/seed=*", "*/hash=*/seed=*", "hash=*/*/*/seed=*")
 
     def is_one(folder: Path) -> bool:
@@ -93,15 +93,14 @@ def studies_and_sweeps(path: Path) -> list[Path]:
 
 
 def build(root: Path, *, console: Console | None = None, out: Path | None = None) -> Results:
-    """Report what a folder of runs holds, finished or not.
+    """Report on the study or sweep in a folder of runs, finished or not.
 
-    A study with a plan, else a plain sweep: one row a configuration. ``report.md``,
-    ``results.json`` and ``figures/`` go into ``out``, or ``root``; without a console nothing is
-    printed.
+    ``report.md``, ``results.json`` and ``figures/`` go into ``out``, by default ``root``. Without a
+    console nothing is printed.
 
     Raises:
-        ValueError: No such folder, no runs in it, a plan that cannot be read, or a file or link
-            that losslab did not make where it would write.
+        ValueError: The folder does not exist or holds no runs, the plan cannot be read, or a file
+            or link that losslab did not make is in the way.
     """
     runs = load_runs(root)
     out = root if out is None else out
@@ -124,7 +123,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
         found = find(load_plan(root), runs, load_evidence(root))
         figures = [*draw_study(found, folder), *draw_drawings(found.drawings, folder)]
         document, data = study_document(found, {path.name for path in figures}), study_data(found)
-        # The figures that only this study has are in its page, too.
+        # The page draws the usual figures itself, and embeds those of measures.
         drawings = [(folder / f"{each.name}.png", each.caption) for each in found.drawings]
         census, html = found.census, html_report(plain(data), recorded(found), drawings=drawings)
     elif runs:
@@ -149,8 +148,8 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
 
 
 def prepare_board(path: Path) -> list[Path]:
-    """Write what TensorBoard's links show; return the folders, the latest first."""
-    from losslab.report import best  # with TensorBoard's protocol buffers
+    """Write the runs for TensorBoard's links; return their folders, the latest first."""
+    from losslab.report import best  # imports TensorBoard's protocol buffers
 
     found = []
     for root in studies_and_sweeps(path):
@@ -160,7 +159,7 @@ def prepare_board(path: Path) -> list[Path]:
             runs = load_runs(root)
             best.write_best(root, runs, _plan_of(root))
         except (ValueError, OSError):
-            continue  # losslab report says what is wrong with it
+            continue  # `losslab report` explains the error
         if any((root / best.FOLDER).glob("*/*tfevents*")):
             ended = max((str(run.manifest.get("end")) for run in runs if run.finished), default="")
             found.append((ended, root / best.FOLDER))
@@ -182,6 +181,6 @@ def _write_for_tensorboard(root: Path, runs: Sequence[Run], console: Console | N
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-        if console is not None:  # somebody else's runs can be reported on, too
+        if console is not None:  # runs in a read-only folder still get a report
             text = f"No curves over seeds for TensorBoard: cannot write ({error})"
             console.print(Text(text), soft_wrap=True)

@@ -1,8 +1,8 @@
-"""A study of 200 runs as a handful for TensorBoard: each loss at its chosen rate, over its seeds.
+"""Write each loss at its best learning rate as one TensorBoard run, averaged over seeds.
 
-TensorBoard's classic pages tick no run where there are more than 40, so these are what its links
-show. Their names are to be read, ``best/mse_softmax lr=1``, and the word after ``best/`` is the
-loss, with a space behind it: ``mse`` with its space is not found in ``mse_softmax``.
+TensorBoard's classic pages select no run if there are more than 40, so the links show these few
+instead. They have readable names, ``best/mse_softmax lr=1``. The space after the loss lets a filter
+tell ``mse`` from ``mse_softmax``.
 """
 
 import re
@@ -20,31 +20,30 @@ from losslab.recording.results import read_scalars
 from losslab.report import over_seeds
 from losslab.report.estimates import select, tuning_points
 from losslab.report.plan import Plan, Side
-from losslab.report.runs import naming_keys
+from losslab.report.runs import by_group, naming_keys, sweep_folder
 from losslab.report.sweep_report import key_text, value_text
 from losslab.tensorboard import LAYOUT_TAGS, PALETTE, is_shown, read_events
 
 FOLDER = "best"
-"""Beside the configurations; no run is in it, as runs are in folders ``seed=<n>``."""
+"""Next to the configurations. Never taken for a run, as those are in folders ``seed=<n>``."""
 
 _LONGEST_NAME = 100
 
 
 def write_best(root: Path, runs: Sequence[Run], plan: Plan | None = None) -> Path | None:
-    """Write each loss at its chosen rate, with the tags of its runs, over their seeds.
+    """Write each loss at its chosen rate, averaged over seeds, under the tags of its runs.
 
-    Nothing is written for a part of a study or sweep. Files with the same content stay; those of
-    what is no longer chosen go. Returns the folder, ``None`` where no run is finished.
+    Writes nothing for a part of a study or sweep. Unchanged files are kept, outdated ones removed.
+    Returns the folder, ``None`` if no run is finished.
     """
     chosen = _of_study(plan, runs) if plan and plan.arms else _of_sweep(runs)
-    above = runs[0].path.parents[len(Path(runs[0].name).parts) - 1] if runs else None
-    if not chosen or above != root.resolve():
+    if not chosen or sweep_folder(runs) != root.resolve():
         return None
     folder = root / FOLDER
     for name in chosen:
         check_generated(folder / name, below=root)
-    # TensorBoard gives its colours in the order in which runs began: before all others, a
-    # millisecond apart, they are next to one another in it.
+    # TensorBoard assigns colours in the order of start times: these runs start before all others,
+    # a millisecond apart.
     order = _nearest_colours({name: runs[0].loss for name, runs in chosen.items()})
     first = min(over_seeds.start_of(run) for run in runs if run.finished) - 1
     written = set()
@@ -57,10 +56,10 @@ def write_best(root: Path, runs: Sequence[Run], plan: Plan | None = None) -> Pat
 
 
 def _of_study(plan: Plan, runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Return the runs of each arm at its own value: those that confirm, else those of the grid."""
+    """Return the runs of each arm at its own value: confirming runs, or else tuning runs."""
     by_name = {run.name: run for run in runs if run.finished}
     choices = select(tuning_points(plan, runs))
-    # What no condition changes, such as an arm without a target, is there once, without any's name.
+    # Runs that several conditions share are listed once, without the name of a condition.
     chosen: dict[str, tuple[list[str], list[Run]]] = {}
     for arm in plan.arms:
         value = plan.chosen.get(arm, choices[arm].value if arm in choices else None)
@@ -83,10 +82,7 @@ def _of_study(plan: Plan, runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 def _of_sweep(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Return the runs of each loss's configuration with the highest validation accuracy."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.finished:
-            groups.setdefault(run.group, []).append(run)
+    groups = by_group(run for run in runs if run.finished)
     configs = {group: flatten(members[0].config) for group, members in groups.items()}
     losses = {group: members[0].loss for group, members in groups.items()}
     keys = naming_keys(list(losses.values()), list(configs.values()))
@@ -112,15 +108,17 @@ def _joined(words: Sequence[str]) -> str:
 
 
 def _nearest_colours(losses: Mapping[str, str]) -> dict[str, int]:
-    """Return each name's place among TensorBoard's colours, near to those of the reports."""
+    """Return, by name, the index of the TensorBoard colour closest to the one in reports."""
     families = {name.partition(" ")[0]: loss for name, loss in losses.items()}
 
     def rgb(colors: Sequence[str]) -> Any:
         return np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors])
 
     grey = "#7F7F7F"
-    known = {family: LOSS_STYLES.get(family) or LOSS_STYLES.get(loss)
-             for family, loss in families.items()}  # fmt: skip
+    known = {
+        family: LOSS_STYLES.get(family) or LOSS_STYLES.get(loss)
+        for family, loss in families.items()
+    }
     ours = rgb([style.color if style else grey for style in known.values()])
     theirs = rgb([PALETTE[place % len(PALETTE)] for place in range(len(families))])
     distances = ((ours[:, None] - theirs) ** 2).sum(axis=-1)
@@ -131,7 +129,7 @@ def _nearest_colours(losses: Mapping[str, str]) -> dict[str, int]:
 def _write(
     folder: Path, runs: Sequence[Run], start: float, *, drawn: Sequence[Path]
 ) -> Path | None:
-    """Write the means of a choice, and the images that ``drawn``, the file over its seeds, has."""
+    """Write the means over ``runs``, and the images of the ``drawn`` event file."""
     records = [
         [position | tags for position, tags in read_scalars(run.files.metrics)] for run in runs
     ]
@@ -139,7 +137,7 @@ def _write(
     tags = sorted(tag for tag in seen if "/" in tag and is_shown(tag))
     if not tags:
         return None
-    # The mean has the run's own tag, too, so that it is on the same charts as single runs.
+    # Under the tags of single runs, so that both share a chart.
     names: dict[str, tuple[str, ...]] = {f"{tag}/mean": (tag,) for tag in tags}
     for tag in filter(seen.__contains__, LAYOUT_TAGS):
         names[f"{tag}/mean"] += (f"{tag}/mean",)

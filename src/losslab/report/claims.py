@@ -1,4 +1,4 @@
-"""Judge a claim: one rule for every claim of every study."""
+"""Judge claims, by one rule for all studies."""
 
 import math
 from collections.abc import Sequence
@@ -31,36 +31,34 @@ RULE = (
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim with what was measured."""
+    """A claim, the measured number, and the verdict."""
 
     claim: Claim
-    # a difference on the seeds that its sides have in common; ``None`` if there are none
-    comparison: Comparison | None = None
-    quantity: Quantity | None = None  # what was measured for a claim about one
-    p: float | None = None  # not corrected; ``None`` where nothing was measured or tested
-    p_holm: float | None = None  # corrected over all claims of the study that are tested
+    comparison: Comparison | None = None  # on the common seeds of its sides, if there are any
+    quantity: Quantity | None = None  # for a claim about a quantity
+    p: float | None = None  # uncorrected; ``None`` if nothing was measured or tested
+    p_holm: float | None = None  # corrected over all tested claims of the study
     verdict: Verdict = "inconclusive"  # by :data:`RULE`
-    # why the claim was not judged, or why an interval that would support it does not; else empty
-    reason: str = ""
+    reason: str = ""  # why the claim was not judged, or why its interval is not enough
 
     @property
     def interval(self) -> Interval | None:
-        """The 95% interval of what was measured."""
+        """The 95% interval of the measured number."""
         found = self.quantity or self.comparison
         return found.interval if found else None
 
     @property
     def exact(self) -> bool:
-        """Whether its number was computed rather than sampled, which is no test."""
+        """Whether its number was computed rather than sampled, so that there is no test."""
         return self.quantity is not None and not self.quantity.sampled
 
 
 def verdict(
     predicted: Interval, interval: Interval, *, p_holm: float, difference: bool = False
 ) -> Verdict:
-    """Apply :data:`RULE`; ``p_holm`` is 0 for what needs no test.
+    """Apply :data:`RULE`; ``p_holm`` is 0 where no test is needed.
 
-    ``difference`` says that the number has a sign to predict.
+    ``difference`` means that the claim predicts a sign.
 
     >>> verdict(Interval(0.01, float("inf")), Interval(0.02, 0.08), p_holm=0.01)
     'supported'
@@ -70,7 +68,7 @@ def verdict(
     significant = p_holm < SIGNIFICANCE
     if predicted.low <= interval.low and interval.high <= predicted.high:
         return "supported" if significant else "inconclusive"
-    # Of a number that is missing neither is true.
+    # Written with not: comparisons with NaN are false.
     if not (interval.high < predicted.low or interval.low > predicted.high):
         return "inconclusive"
     same_sign = interval.low > 0 if predicted.high == math.inf else interval.high < 0
@@ -78,13 +76,13 @@ def verdict(
 
 
 def judge(plan: Plan, sampler: Sampler, evidence: Evidence) -> tuple[Judgement, ...]:
-    """Judge all claims of a study, in their order. Diverged runs count."""
+    """Judge all claims of a study, in order. Diverged runs count."""
     measured = [
         _quantity(claim, evidence) if claim.quantity else _difference(claim, plan, sampler)
         for claim in plan.claims
     ]
-    # A claim not measured yet counts as a test: otherwise a half-finished study would be judged
-    # more leniently than a finished one.
+    # Claims not measured yet count as tests: otherwise a half-finished study would be judged more
+    # leniently than a finished one.
     corrected = iter(holm([found.p for found in measured if not found.exact]))
     return tuple(_judged(found, None if found.exact else next(corrected)) for found in measured)
 
@@ -121,7 +119,7 @@ def _difference(claim: Claim, plan: Plan, sampler: Sampler) -> Judgement:
 def _untestable(
     samples: Sequence[Sample], planned: Sequence[tuple[str, ...]], sampler: Sampler
 ) -> str:
-    """Return why finished runs cannot tell, or nothing."""
+    """Return why finished runs cannot test a claim; empty if they can."""
     if any(not sample.seeds for sample in samples):
         return "not finite or not recorded in any run of a side"
     return "every run diverged" if all(map(sampler.all_diverged, planned)) else ""
@@ -136,7 +134,7 @@ def _judged(found: Judgement, p_holm: float | None) -> Judgement:
     rule = partial(verdict, claim.predicted, found.interval, difference=claim.signed)
     judged = rule(p_holm=needed)
     if judged != rule(p_holm=0.0):
-        # Otherwise a reader would see an interval that supports the claim, and no verdict.
+        # The interval alone would decide: tell the reader why it does not.
         reason = f"p ≥ {SIGNIFICANCE}"
         if pairs is not None and pairs.p <= 2 / 2**pairs.n:
             reason += f" with {pairs.n} pairs"

@@ -1,4 +1,4 @@
-"""Pages about the claims of all studies, from their committed results."""
+"""Pages on the claims of all studies, made from their committed results."""
 
 import re
 from dataclasses import dataclass
@@ -23,33 +23,33 @@ from losslab.report.study_report import EDGE, count
 from losslab.text import Markdown, nearest
 
 PAGE = "README.md"
-ANSWER = "answer.md"  # what the page begins with
+ANSWER = "answer.md"  # opens the page
 LITERATURE, PAPERS = "literature.md", "literature.yaml"
 LARGEST_ANSWER = 100_000  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paper(Strict):
-    """What a paper says, beside the claims here that test it."""
+    """A paper's claim and the claims of studies here that test it."""
 
-    paper: str  # as it is cited
-    known: str  # how we know what it says: read, abstract read, second-hand, from memory
-    says: str  # its claim
+    paper: str  # its citation
+    known: str  # how we know the claim: read, abstract read, second-hand, from memory
+    says: str  # the claim
     claims: list[str]  # ``<study>/<claim>`` here
-    scope: str  # of what is tested here
+    scope: str  # of the test here
     why: str  # the verdicts may differ from the paper's
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A claim of a ``results.json``, as far as the page shows it."""
+    """The parts of a claim in ``results.json`` that the page shows."""
 
     id: str = ""
     statement: str
     source: str
     verdict: str
     effect: str
-    what: str | None = None  # of a quantity, as there are many kinds
+    what: str | None = None  # for a quantity, its description
     predicted: str = ""
     n: int | None = None
     at_edge: list[str] | None = None
@@ -57,7 +57,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Results:
-    """A ``results.json`` likewise."""
+    """The parts of ``results.json`` that the page shows."""
 
     title: str
     question: str
@@ -66,7 +66,7 @@ class Results:
 
 
 def is_claims_page(folder: Path) -> bool:
-    """Return whether a folder holds reports of studies, rather than runs."""
+    """Return whether a folder holds reports of studies rather than runs."""
     return any(folder.glob("*/results.json"))
 
 
@@ -83,11 +83,11 @@ def write_claims_pages(folder: Path) -> list[Path]:
 
 
 def claims_page(folder: Path) -> str:
-    """Return the page for a folder of studies; ``ValueError`` without results that can be read."""
+    """Return the page for a folder of studies; ``ValueError`` without readable results."""
     studies, claims = _read(folder)
     answer = folder / ANSWER
     said = read_text(answer, most=LARGEST_ANSWER) if answer.exists() else ""
-    # {study/claim} stands for what was measured.
+    # {study/claim} stands for the measured effect.
     filled = re.sub(
         r"\{([\w-]+/[\w-]+)\}", lambda found: _found(found[1], claims, answer).effect, said
     )
@@ -96,7 +96,7 @@ def claims_page(folder: Path) -> str:
 
 
 def literature_page(folder: Path) -> str:
-    """Return what papers say beside the verdicts here, from ``literature.yaml``."""
+    """Return the page that sets the papers of ``literature.yaml`` against the verdicts here."""
     _, claims = _read(folder)
     path = folder / PAPERS
     try:
@@ -111,18 +111,18 @@ def literature_page(folder: Path) -> str:
 
 
 def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Shown]]:
-    """Return what the page says of each study, and every claim by ``<study>/<claim>``."""
+    """Return an entry for each study, and all claims by ``<study>/<claim>``."""
     studies: list[dict[str, Any]] = []
     claims: dict[str, Shown] = {}
     for path in sorted(folder.glob("*/results.json")):
         name = path.parent.name
         try:
             found = parse(Results, read_json(path))
-        except Exception as error:  # whatever an altered file leads to
+        except Exception as error:  # an altered file can raise anything
             why = f"{path} cannot be read ({one_line(error)})"
             again = f"`losslab report outputs/{name} --to {path.parent}`"
             raise ValueError(f"{why}; write it again with {again}") from error
-        # Of a study that nobody has written about there are only the generated files.
+        # A study without a README links to its report.
         pages = (page for page in (PAGE, "report.md") if (path.parent / page).exists())
         place = f"{quote(name)}/{next(pages, path.name)}"
         verdicts = count([claim.verdict for claim in found.claims])
@@ -135,7 +135,6 @@ def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Shown]]:
 
 
 def _found(name: str, claims: dict[str, Shown], path: Path) -> Shown:
-    """Return a claim; ``ValueError`` for one that no study has."""
     if name not in claims:
         raise ValueError(f"{path} names the claim {name!r}{nearest(name, claims)}; no study has it")
     return claims[name]

@@ -1,4 +1,4 @@
-"""Two configurations side by side: their settings, their metrics in pairs, their curves."""
+"""Compare two configurations: their settings, paired metrics and curves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,19 +19,20 @@ _MOST_NAMED = 4
 
 @dataclass(frozen=True)
 class Contrast:
-    """A configuration against another."""
+    """Two configurations compared."""
 
-    left: tuple[Run, ...]  # finished, of the seeds that both have, ascending
+    left: tuple[Run, ...]  # finished runs of the common seeds, ascending
     right: tuple[Run, ...]
-    settings: dict[str, tuple[str, str]]  # key to the values that differ
+    settings: dict[str, tuple[str, str]]  # key to the two values, where they differ
     compared: dict[str, Comparison]  # by metric
     unpaired: tuple[int, ...]  # seeds that only one of them has finished
 
 
 def contrast(left: Path, right: Path, *, by: str | None = None) -> Contrast:
-    """Compare two configurations, each a folder or one of its runs, on the seeds of both.
+    """Compare two configurations, each a folder or one of its runs, on their common seeds.
 
-    ``ValueError`` without a seed that both have finished, or a run with the further metric ``by``.
+    ``by`` is a further metric to compare. ``ValueError`` if no seed is finished in both, or no run
+    recorded ``by``.
     """
     if left.resolve() == right.resolve():
         raise ValueError(f"{left} and {right} are the same folder; give two configurations")
@@ -48,7 +49,7 @@ def contrast(left: Path, right: Path, *, by: str | None = None) -> Contrast:
     if by is not None:
         for runs in pairs:
             check_recorded(by, runs, where="--by")
-    # A configuration of another folder may have the same name, so that each has its sampler.
+    # One sampler each, as runs of two folders may have the same names.
     samplers = [(Sampler(runs), tuple(run.name for run in runs)) for runs in pairs]
     compared = {}
     for metric in dict.fromkeys([*([by] if by else []), VALIDATION, *METRICS]):
@@ -117,7 +118,7 @@ def _listed(seeds: Sequence[int]) -> str:
 
 
 def draw_contrast(found: Contrast, path: Path, *, metric: str = VALIDATION) -> Path:
-    """Draw the mean of a metric while training, A and B, with their intervals, as a PNG."""
+    """Draw the mean of a metric during training for both, with intervals, as a PNG."""
     # matplotlib takes seconds to import.
     from losslab.figures import Curve, Drawing, Panel, styles_of
     from losslab.figures.canvas import save, styled
@@ -149,7 +150,7 @@ def draw_contrast(found: Contrast, path: Path, *, metric: str = VALIDATION) -> P
 
 
 def _label(found: Contrast, name: str) -> str:
-    """Return a side's loss and its settings that differ, few of them."""
+    """Return the legend of a side: its loss and up to three settings that differ."""
     index = ("A", "B").index(name)
     run = (found.left, found.right)[index][0]
     settings = [

@@ -1,4 +1,4 @@
-"""A report's document: one template, written as Markdown or printed to a terminal."""
+"""Documents: one template, rendered as Markdown or printed to a terminal."""
 
 import re
 import textwrap
@@ -18,25 +18,28 @@ from losslab.files import GENERATED
 from losslab.text import Markdown, markdown
 
 TERMINAL_LINES, TERMINAL_ROWS = 12, 40
-_TABLE = "\0table "  # marks a table's place in a terminal's text
+_TABLE = "\0table "  # placeholder for a table in a terminal's text
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts."""
+    """A table of text cells."""
 
-    columns: tuple[str, ...]  # their headings
+    columns: tuple[str, ...]  # headings
     rows: tuple[tuple[str, ...], ...]
-    text_columns: int = 1  # how many of the first columns are text; the others are numbers
-    terminal: tuple[int, ...] = ()  # the columns that a narrow terminal shows; all if empty
-    brief: tuple[tuple[str, ...], ...] = ()  # rows with fewer words for a terminal; else the rows
+    text_columns: int = 1  # the number of leading text columns; the others are numbers
+    terminal: tuple[int, ...] = ()  # indices of the columns for a terminal; all if empty
+    brief: tuple[tuple[str, ...], ...] = ()  # shorter rows for a terminal; ``rows`` if empty
 
     @classmethod
     def of(
-        cls, rows: Sequence[Mapping[str, str]], *, text_columns: int = 1,
+        cls,
+        rows: Sequence[Mapping[str, str]],
+        *,
+        text_columns: int = 1,
         terminal: Sequence[str] = (),
-    ) -> "Table":  # fmt: skip
-        """Make a table of rows ``{heading: text}``; a terminal shows the columns it names."""
+    ) -> "Table":
+        """Return a table of rows ``{heading: text}``; ``terminal`` names columns to show there."""
         columns = tuple(rows[0]) if rows else ()
         shown = tuple(columns.index(name) for name in terminal) if rows else ()
         return cls(columns, tuple(tuple(row.values()) for row in rows), text_columns, shown)
@@ -44,10 +47,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Document:
-    """A template of ``templates/`` and what it is filled with.
+    """The name of a file in ``templates/`` and the values to fill it with.
 
-    In a template ``table``, ``listing`` and ``figure`` write those, and ``file`` is false in a
-    terminal, which shows neither figures nor fine print.
+    Templates can call ``table``, ``listing`` and ``figure``. ``file`` is false in a terminal, which
+    shows neither figures nor fine print.
     """
 
     template: str
@@ -55,13 +58,13 @@ class Document:
 
 
 def to_markdown(document: Document) -> str:
-    """Write a document as Markdown, in which names and errors are text and not markup."""
+    """Render a document as Markdown; markup in names and errors is escaped."""
     parts = {"table": _markdown, "listing": _bullets, "figure": _figure}
     return f"{_fill(document, file=True, finalize=markdown, **parts)}\n{GENERATED}\n"
 
 
 def to_console(document: Document, console: Console) -> None:
-    """Print a document; plain text where the console is no terminal."""
+    """Print a document."""
     tables: list[Table] = []
 
     def place(table: Table) -> str:
@@ -87,17 +90,24 @@ def to_console(document: Document, console: Console) -> None:
             console.print(escape(line), highlight=False)
 
 
-def _fill(document: Document, *, finalize: Callable[[str], str], **how: Any) -> str:
-    environment = Environment(
+def templates(**options: Any) -> Environment:
+    """Return jinja2's environment for ``templates/``, in which an undefined name is an error."""
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        **options,
+    )
+
+
+def _fill(document: Document, *, finalize: Callable[[str], str], **how: Any) -> str:
+    environment = templates(
         autoescape=False,  # it is Markdown, not HTML
         finalize=lambda value: finalize(value) if isinstance(value, str) else value,
     )
     text = environment.get_template(f"{document.template}.md").render(**document.content, **how)
-    # What a condition left out leaves its blank lines.
+    # Conditions that were false leave blank lines.
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
@@ -112,7 +122,7 @@ def _bullets(lines: Sequence[str]) -> Markdown:
 
 
 def _figure(path: str, caption: str) -> Markdown:
-    # The text in brackets shows where the figure cannot; most readers see the figure.
+    # The caption is also the alternative text.
     caption = markdown(caption)
     return Markdown(f"![{caption}]({quote(path)})\n\n*{caption}*")
 
@@ -130,7 +140,7 @@ def _rich(table: Table) -> RichTable:
         if not text:
             width = max(map(len, [*(row[index] for row in rows), *heading.split()]))
             heading = textwrap.fill(heading, width)
-        # A number with its interval on two lines cannot be read down a column.
+        # Numbers do not wrap: an interval on a second line is hard to read.
         how: dict[str, Any] = {"no_wrap": not text, "justify": "left" if text else "right"}
         drawn.add_column(escape(heading), overflow="fold", **how)
     for row in rows:

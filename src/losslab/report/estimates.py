@@ -1,4 +1,4 @@
-"""Estimates with intervals: of the tuning grid, of a side's metric, of the difference of sides."""
+"""Estimates with intervals: of the tuning grid, of metrics, and of differences between sides."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,14 +28,14 @@ from losslab.report.statistics import (
 
 EXAMPLES = "test examples"
 CHOICE = "choice of value"
-DRAWS = 2000  # of the tuning seeds, to see what else might have been chosen
-LOST = 0.01  # the recall of a class that counts as lost
+DRAWS = 2000  # bootstrap draws of the tuning seeds
+LOST = 0.01  # a class with a smaller recall counts as lost
 
 
 def recalls(right: FloatArray, labels: IntArray) -> FloatArray:
-    """Return the share of each class's examples that are recognised, ``(S, K)``.
+    """Return the recall of each class ``(S, K)``.
 
-    ``right``, ``(S, N)``, is 1 where a seed has an example right; ``labels`` are ``(N,)``.
+    ``right`` ``(S, N)`` is 1 where a seed classifies an example correctly; ``labels`` are ``(N,)``.
 
     >>> recalls(np.array([[1.0, 0.0, 1.0]]), np.array([0, 0, 1]))
     array([[0.5, 1. ]])
@@ -51,25 +51,25 @@ class Sample:
     metric: str  # its tag
     seeds: tuple[int, ...]  # ``(S,)`` of the runs that have the metric, ascending
     values: FloatArray  # ``(S,)`` the metric
-    # ``(S, N)`` whose means over the examples are the values; ``None`` unless every run has its
-    # predictions and all were tested on the same examples
+    # ``(S, N)``, whose means over examples are the values; ``None`` unless all runs stored
+    # predictions of the same examples
     examples: FloatArray | None
     labels: IntArray | None  # ``(N,)`` of those examples
     missing: tuple[str, ...]  # names of planned runs that are not finished
     without: tuple[str, ...]  # names of finished runs whose metric is not finite or not recorded
-    # how far the metric moves when the value is chosen again; ``None`` where nothing was chosen
+    # noise from the choice of the value; ``None`` if nothing was chosen
     choice: "Rechoice | None" = None
 
     @property
     def lost(self) -> tuple[int, ...]:
-        """The seeds of accuracies in which some class is never recognised (recall below 1%)."""
+        """Seeds at which some class has a recall below 1%; empty unless the metric is accuracy."""
         if self.examples is None or self.labels is None or not self.metric.endswith("/accuracy"):
             return ()
         worst = recalls(self.examples, self.labels).min(axis=1)
         return tuple(np.array(self.seeds)[worst < LOST].tolist())
 
     def on(self, seeds: Sequence[int]) -> "Sample":
-        """Return the part of some of its seeds."""
+        """Restrict the sample to some of its seeds."""
         rows = [self.seeds.index(seed) for seed in seeds]
         each = None if self.examples is None else self.examples[rows]
         return replace(self, seeds=tuple(seeds), values=self.values[rows], examples=each)
@@ -77,13 +77,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Rechoice:
-    """A value chosen again, on tuning seeds drawn with replacement."""
+    """The choice of a value repeated on tuning seeds drawn with replacement."""
 
-    moves: FloatArray  # ``(DRAWS,)`` the metric of what is chosen then, less that of the choice
-    seeds: int  # tuning seeds
+    moves: FloatArray  # ``(DRAWS,)`` the metric at the value chosen then, less that at the choice
+    seeds: int  # number of tuning seeds
 
     def noise(self) -> Noise:
-        """Return what the choice adds to the noise of a mean: the moves' mean square."""
+        """Return the noise that the choice adds to a mean: the mean square of the moves."""
         return Noise(float(np.mean(self.moves**2)), max(self.seeds - 1, 1))
 
 
@@ -91,45 +91,44 @@ class Rechoice:
 class Estimate:
     """A mean over seeds, of a metric or of a weighted sum of samples."""
 
-    n: int  # seeds
+    n: int  # number of seeds
     mean: float
     interval: Interval | None  # 95%; ``None`` for fewer than two seeds
-    covers: str  # which noise the interval holds
-    by_seed: Mapping[int, float] = field(default_factory=dict)  # what the mean is of
+    covers: str  # the sources of noise in the interval
+    by_seed: Mapping[int, float] = field(default_factory=dict)  # the values averaged
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides on the seeds that both have, or how far they differ beyond two others."""
+    """The paired difference of two sides on their common seeds."""
 
-    n: int  # pairs
-    left: Estimate  # on these seeds
+    n: int  # number of pairs
+    left: Estimate  # on the common seeds
     right: Estimate
-    difference: float  # ``left - right``; less the difference of two others where those were given
+    difference: float  # ``left - right``, less the difference of two more sides if given
     interval: Interval | None  # its 95% interval; ``None`` for fewer than two pairs
-    covers: str  # which noise the interval holds
-    p: float  # two-sided, by flipping the pairs' signs, not corrected
-    by_seed: Mapping[int, float] = field(default_factory=dict)  # what the difference is the mean of
+    covers: str  # the sources of noise in the interval
+    p: float  # two-sided, from a sign-flip test, uncorrected
+    by_seed: Mapping[int, float] = field(default_factory=dict)  # the paired differences
 
 
 @dataclass(frozen=True)
 class Measured:
     """One metric of one side."""
 
-    estimate: Estimate | None  # ``None`` where no run has the metric
-    planned: int  # runs; 0 while the side's value is not chosen
-    diverged: int  # how many of the finished runs
-    without: int  # how many finished runs whose metric is not finite or not recorded
-    # of an accuracy, the seeds that lost a class, and the estimate of the other seeds if some did
-    lost: tuple[int, ...] = ()
-    lost_share: Interval | None = None  # 95%, exact
-    given_success: Estimate | None = None
+    estimate: Estimate | None  # ``None`` if no run has the metric
+    planned: int  # number of runs; 0 while the side's value is not chosen
+    diverged: int  # number of diverged runs
+    without: int  # number of finished runs whose metric is not finite or not recorded
+    lost: tuple[int, ...] = ()  # for an accuracy, the seeds that lost a class
+    lost_share: Interval | None = None  # their share, 95%, exact
+    given_success: Estimate | None = None  # over the other seeds
 
 
 class Sampler:
-    """Draws samples from the runs of a folder; each metric is computed once a run.
+    """Collects samples from runs; the metrics of a run are computed once.
 
-    With a plan, they know what another choice of value would have changed.
+    With a plan, samples include the noise from the choice of a value.
     """
 
     def __init__(self, runs: Sequence[Run], plan: Plan | None = None) -> None:
@@ -139,7 +138,7 @@ class Sampler:
         self.sample = cache(self._sample)
 
     def side(self, side: Side, names: tuple[str, ...], metric: str) -> Sample:
-        """Collect a metric of a side's planned runs, with what its choice of value adds."""
+        """Collect a metric of a side's planned runs, with the noise from the choice of value."""
         choice = self._retuning.rechoice(side, metric) if self._retuning else None
         return replace(self.sample(names, metric), choice=choice)
 
@@ -155,19 +154,19 @@ class Sampler:
         return replace(measured, lost=lost, lost_share=share, given_success=kept)
 
     def rechosen(self) -> dict[str, float]:
-        """Return, by arm, the share of draws of the tuning seeds that choose the same value."""
+        """Return, by arm, the share of bootstrap draws that choose the same value."""
         found, plan = self._retuning, self._plan
         if not found or not plan:
             return {}
         return {arm: float(np.mean(v == plan.chosen[arm])) for arm, v in found.chosen.items()}
 
     def all_diverged(self, names: tuple[str, ...]) -> bool:
-        """Return whether there are runs of these names, and all of them diverged."""
+        """Return whether some of these runs are finished and all of those diverged."""
         found = [self._runs[name] for name in names if name in self._runs]
         return bool(found) and all(run.status == "diverged" for run in found)
 
     def _read_examples(self, name: str, metric: str) -> tuple[FloatArray, IntArray] | None:
-        """Return ``(N,)`` numbers whose mean is the metric, and labels, of stored predictions."""
+        """Return per-example values ``(N,)`` of a metric, and labels, from stored predictions."""
         part, _, measure = metric.partition("/")
         if part not in ("val", "test") or measure not in RANGES:
             return None
@@ -204,7 +203,7 @@ def _same(labels: Sequence[IntArray]) -> bool:
 
 
 def estimate(sample: Sample) -> Estimate | None:
-    """Return the mean over seeds with its interval, ``None`` without a single run."""
+    """Return the mean over seeds with its interval, ``None`` without runs."""
     found = combine([sample], [1.0])
     return found and replace(found, interval=within_range(found.interval, sample.metric))
 
@@ -212,7 +211,7 @@ def estimate(sample: Sample) -> Estimate | None:
 def _interval(
     values: FloatArray, examples: FloatArray | None, choice: Rechoice | None
 ) -> tuple[Interval | None, str]:
-    """Return the interval of a mean, and which noise it holds."""
+    """Return the interval of a mean, and the sources of noise in it."""
     more = [] if choice is None else [choice.noise()]
     held = ["seeds"] + [EXAMPLES] * (examples is not None) + [CHOICE] * (choice is not None)
     covers = " and ".join(filter(None, [", ".join(held[:-1]), held[-1]]))
@@ -223,13 +222,13 @@ def _interval(
 
 
 def within_range(interval: Interval | None, metric: str) -> Interval | None:
-    """Cut an interval of a metric at the ends of what the metric can be."""
+    """Clip an interval to the range of its metric."""
     lowest, highest = RANGES.get(metric.partition("/")[2], (-np.inf, np.inf))
     return interval and Interval(max(interval.low, lowest), min(interval.high, highest))
 
 
 def combine(samples: Sequence[Sample], weights: Sequence[float]) -> Estimate | None:
-    """Add samples, each times its weight, on their common seeds; ``None`` without any."""
+    """Return the weighted sum of samples on their common seeds, ``None`` if they share none."""
     seeds = sorted(set.intersection(*(set(sample.seeds) for sample in samples)))
     if not seeds:
         return None
@@ -239,14 +238,14 @@ def combine(samples: Sequence[Sample], weights: Sequence[float]) -> Estimate | N
         weighted = [weight * part for weight, part in zip(weights, parts, strict=True)]
         return np.asarray(np.sum(weighted, axis=0))
 
-    # All sides' values are chosen again on the same draws of the tuning seeds.
+    # The choices of all sides are repeated on the same draws of the tuning seeds.
     known, none = [sample.choice for sample in samples if sample.choice], np.zeros(DRAWS)
     moves = [sample.choice.moves if sample.choice else none for sample in samples]
     choice = Rechoice(total(moves), known[0].seeds) if known else None
     values = total([sample.values for sample in samples])
     each = [sample.examples for sample in samples if sample.examples is not None]
     labels = [sample.labels for sample in samples if sample.labels is not None]
-    # Example by example, so that what the samples share cancels.
+    # Paired by example, so that noise which the samples share cancels.
     paired = total(each) if len(each) == len(samples) and _same(labels) else None
     interval, covers = _interval(values, paired, choice)
     by_seed = dict(zip(seeds, values.tolist(), strict=True))
@@ -256,7 +255,10 @@ def combine(samples: Sequence[Sample], weights: Sequence[float]) -> Estimate | N
 def compare(
     left: Sample, right: Sample, *, beyond: tuple[Sample, Sample] | None = None
 ) -> Comparison | None:
-    """Compare two samples on their common seeds, or how far they differ ``beyond`` two others."""
+    """Compare two samples on their common seeds.
+
+    With ``beyond``, the difference of those two samples is subtracted.
+    """
     samples = (left, right, *(beyond or ()))
     found = combine(samples, (1, -1, -1, 1)[: len(samples)])
     if found is None:
@@ -266,9 +268,15 @@ def compare(
     assert of_right
     p = sign_flip_p(np.array(list(found.by_seed.values())))
     return Comparison(
-        n=found.n, left=of_left, right=of_right, difference=found.mean, interval=found.interval,
-        covers=found.covers, p=p, by_seed=found.by_seed,
-    )  # fmt: skip
+        n=found.n,
+        left=of_left,
+        right=of_right,
+        difference=found.mean,
+        interval=found.interval,
+        covers=found.covers,
+        p=p,
+        by_seed=found.by_seed,
+    )
 
 
 @dataclass(frozen=True)
@@ -277,26 +285,26 @@ class TuningPoint:
 
     arm: str  # its name
     value: float  # of the parameter
-    planned: int  # runs
-    n: int  # runs that count
-    mean: float | None  # of the validation accuracy over seeds; ``None`` if no run has one
+    planned: int  # number of runs
+    n: int  # number of finished runs
+    mean: float | None  # validation accuracy over seeds; ``None`` if no run has one
     interval: Interval | None  # Student's t over seeds
-    diverged: int  # how many of the n
-    # what the choice goes by: the mean, −∞ when a run diverged before its first evaluation,
-    # ``None`` while a run is missing
+    diverged: int  # number of diverged runs
+    # for the choice: the mean; −∞ if a run diverged before its first evaluation; ``None`` while a
+    # run is missing
     score: float | None
 
 
 class Retuning:
-    """The choice of each arm's value, repeated on tuning seeds drawn with replacement.
+    """A bootstrap of the choice of each arm's value: repeated on tuning seeds with replacement.
 
-    A value that wins by the luck of its tuning seeds is chosen in few of the draws. What another
-    value would have given is taken from the tuning runs; a value without runs of its own, such as
-    the reference's outside an arm's grid, is left out.
+    A value that won by luck is chosen in few of the draws. The metric at other values comes from
+    the tuning runs; a value without tuning runs, such as the reference's outside an arm's grid, is
+    left out.
 
-    Of 2,000 simulated studies each (five values whose means fall by 0 to 2 standard deviations of a
-    seed a step, 5 tuning and 10 confirming seeds) intervals with this noise held what tuning gives
-    on average in 92 to 98%, without it in 88 to 96%.
+    In simulations (2,000 studies per setting, five values whose means fall by 0 to 2 standard
+    deviations of a seed per step, 5 tuning and 10 confirming seeds) intervals with this noise
+    covered the average result of tuning in 92 to 98%, intervals without it in 88 to 96%.
     """
 
     def __init__(self, plan: Plan, runs: Mapping[str, Run]) -> None:
@@ -306,7 +314,7 @@ class Retuning:
         shape = (DRAWS, len(seeds))
         draws = np.random.default_rng(0).integers(max(len(seeds), 1), size=shape)
         self._seeds = len(seeds)
-        self._grid = pd.DataFrame(plan.tune, columns=["arm", "value", "seed", "run", "rate"])
+        self._grid = _grid(plan)
         self.chosen: dict[str, FloatArray] = {}  # arm to ``(DRAWS,)`` values
         for arm in plan.chosen:
             table = self._table(arm, plan.select_of(arm)).reindex(columns=seeds)
@@ -316,7 +324,7 @@ class Retuning:
                 self.chosen[arm] = table.index.to_numpy(np.float64)[means.argmax(axis=0)]
 
     def _read_table(self, arm: str, metric: str) -> pd.DataFrame:
-        """Return a metric of an arm's grid: a row a value, ascending, a column a seed."""
+        """Return a metric over an arm's grid: rows are ascending values, columns are seeds."""
         grid = self._grid[self._grid["arm"] == arm]
         found = [self._runs.get(name) for name in grid["run"]]
         numbers = [number(run, metric) if run else None for run in found]
@@ -324,13 +332,13 @@ class Retuning:
         return grid.assign(metric=values).pivot(index="value", columns="seed", values="metric")
 
     def rechoice(self, side: Side, metric: str) -> Rechoice | None:
-        """Return how far a side's metric moves when its value is chosen again."""
+        """Return how a side's metric moves when its value is chosen again."""
         arm = side.arm if side.rate == "own" else self._plan.reference_of(side.arm)
         if arm not in self.chosen:
             return None
         levels = self._table(side.arm, metric).mean(axis=1)
         values, now = self.chosen[arm], self._plan.chosen[arm]
-        if now not in levels:  # as with the reference's value outside an arm's own grid
+        if now not in levels:  # such as the reference's value outside an arm's grid
             return None
         moves = levels.reindex(values).to_numpy() - levels[now]
         return Rechoice(np.nan_to_num(moves), self._seeds)
@@ -338,19 +346,18 @@ class Retuning:
 
 @dataclass(frozen=True)
 class Choice:
-    """An arm's chosen value: of the highest mean, and of equal ones the smallest."""
+    """An arm's chosen value: that with the highest mean, the smallest one of a tie."""
 
     value: float
     mean: float  # validation accuracy over the tuning seeds
-    bracketed: bool  # whether it lies strictly inside the grid: beyond its edge may be a better one
+    bracketed: bool  # strictly inside the grid; beyond an edge there may be a better value
 
 
 def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
-    """Average the grid over seeds, diverged runs by their last accuracy, values ascending."""
+    """Average the tuning runs over seeds, values ascending; diverged runs count as they ended."""
     finished = {run.name: run for run in runs if run.finished}
-    grid = pd.DataFrame(plan.tune, columns=["arm", "value", "seed", "run", "rate"])
     points = []
-    for (arm, value), planned in grid.groupby(["arm", "value"])["run"]:
+    for (arm, value), planned in _grid(plan).groupby(["arm", "value"])["run"]:
         found = [finished[name] for name in planned if name in finished]
         tag = plan.select_of(str(arm))
         finals = pd.Series([number(run, tag) for run in found], dtype=np.float64)
@@ -358,26 +365,34 @@ def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
         mean = float(known.mean()) if len(known) else None
         score = mean if mean is not None and len(known) == len(found) else -math.inf
         point = TuningPoint(
-            arm=str(arm), value=float(value), planned=len(planned), n=len(found), mean=mean,
+            arm=str(arm),
+            value=float(value),
+            planned=len(planned),
+            n=len(found),
+            mean=mean,
             interval=within_range(t_interval(known), tag),
             diverged=sum(run.status == "diverged" for run in found),
             score=score if len(found) == len(planned) else None,
-        )  # fmt: skip
+        )
         points.append(point)
     order = list(plan.arms)
     return sorted(points, key=lambda point: (order.index(point.arm), point.value))
 
 
+def _grid(plan: Plan) -> pd.DataFrame:
+    return pd.DataFrame(plan.tune, columns=["arm", "value", "seed", "run", "rate"])
+
+
 def select(points: Sequence[TuningPoint]) -> dict[str, Choice]:
     """Choose every arm's value by its mean validation accuracy over the tuning seeds.
 
-    Absent are arms that lack a run, and those whose runs all diverged before their first
-    evaluation.
+    Arms with a missing run have no choice yet, nor do those with a divergence before the first
+    evaluation at every value.
     """
     chosen = {}
     for arm in dict.fromkeys(point.arm for point in points):
         mine = [point for point in points if point.arm == arm]
-        # Means of the same numbers in another order differ in the last digit, and are ties.
+        # Summed in another order, equal means differ in the last digit.
         complete = [round(point.score, 12) for point in mine if point.score is not None]
         if len(complete) == len(mine) and max(complete) > -math.inf:
             best = complete.index(max(complete))

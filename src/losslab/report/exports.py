@@ -1,4 +1,4 @@
-"""A sweep or a study as one table for other programs: CSV, LaTeX, JSON."""
+"""Export a sweep or a study as one table: CSV, LaTeX or JSON."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -36,23 +36,23 @@ _LATEX = str.maketrans(
 class Row:
     """A configuration, or an arm at a rate."""
 
-    about: Mapping[str, Any]  # what it is: heading to value
+    about: Mapping[str, Any]  # heading to value
     measured: Mapping[str, Measured]  # by metric
     best: bool  # whether it is the best of its loss by validation
 
 
 @dataclass(frozen=True)
 class Export:
-    """What a folder holds, as rows and as data."""
+    """The results of a folder, as rows and as data."""
 
     rows: Sequence[Row]
     metrics: Sequence[str]
-    best: str  # what marks the best rows, in words
-    data: Mapping[str, Any]  # what ``results.json`` holds
+    best: str  # a note on how the best rows are marked
+    data: Mapping[str, Any]  # the content of ``results.json``
 
 
 def export(root: Path) -> Export:
-    """Measure a sweep or a study; write nothing. ``ValueError`` where there is none."""
+    """Measure a sweep or a study; write nothing. ``ValueError`` if the folder holds none."""
     runs = load_runs(root)
     if (root / PLAN_FILE).exists():
         found = find(load_plan(root), runs, load_evidence(root))
@@ -66,7 +66,7 @@ def export(root: Path) -> Export:
 
 def _configurations(found: Sweep) -> list[Row]:
     texts = [key_text(key) for key in found.shown]
-    # Two keys can have the same heading: that of a part which is absent from some configurations.
+    # Two keys share a heading if a part is absent from some configurations.
     headings = {
         key: text if texts.count(text) == 1 else key
         for key, text in zip(found.shown, texts, strict=True)
@@ -102,7 +102,7 @@ def _rows(found: Export) -> Sequence[Row]:
 
 
 def to_csv(found: Export) -> str:
-    """Return a line for each row: mean and interval of each metric, empty where there is none."""
+    """Return CSV with the mean and interval of each metric, empty where there is none."""
     lines = []
     for row in _rows(found):
         first = next(iter(row.measured.values()))
@@ -123,7 +123,7 @@ def to_csv(found: Export) -> str:
 
 
 def to_latex(found: Export) -> str:
-    r"""Return a ``tabular`` with booktabs' rules, each number with n and its 95% interval."""
+    r"""Return a ``tabular`` with booktabs rules: n, and each metric with its 95% interval."""
     lines, marked = [], False
     for row in _rows(found):
         first = next(iter(row.measured.values()))
@@ -151,7 +151,7 @@ def to_latex(found: Export) -> str:
 
 
 def latex(text: str) -> str:
-    r"""Return text as LaTeX shows it, whatever it holds; characters beyond ASCII spelled out.
+    r"""Escape text for LaTeX; characters beyond ASCII are spelled out.
 
     >>> print(latex("50% of a_b"), latex("[σ]"))
     50\% of a\_b {[}\textbackslash{}u03c3{]}
@@ -177,4 +177,4 @@ FORMATS: Mapping[str, Callable[[Export], str]] = {
     "latex": to_latex,
     "json": lambda found: to_json(found.data),
 }
-"""Name of a format to what writes it."""
+"""Format to the function that writes it."""

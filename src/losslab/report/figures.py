@@ -1,4 +1,4 @@
-"""A study's findings and a sweep's as figures. Imported only when something is drawn."""
+"""The figures of studies and sweeps. Imported only to draw, as matplotlib takes seconds."""
 
 import math
 from collections import Counter
@@ -36,44 +36,49 @@ from losslab.report.statistics import Interval
 from losslab.report.sweep_report import FIGURE, RATE, configuration_text
 
 _SEEDS_FOR_BARS, _PANELS_A_ROW = 3, 4
-_MOST_CURVES = 14  # in one panel, to be told apart
+_MOST_CURVES = 14  # that can be told apart in one panel
 _CLOSE_UP = 2.5  # percentage points
-_CLOSE = 0.7  # three quarters of the accuracies are above it
+_CLOSE = 0.7  # axes zoom in if three quarters of the accuracies are above it
 # Beyond this many smallest effects a linear axis would hide the smallest effect itself.
 _LINEAR_UP_TO = 12
+_FIGURES_OF_A_STUDY = (
+    "accuracy.png",
+    "gap.png",
+    "specification_curve.png",
+    "accuracy_by_value.png",
+    "learning_curves.png",
+    "claims.png",
+)
 
 
 def draw_study(findings: Findings, folder: Path) -> list[Path]:
-    """Draw all that there are numbers for into a folder; return the files."""
+    """Draw every figure that has data into a folder, remove outdated ones; return the files."""
+    plan = findings.plan
     confirmed = any(measured.estimate for measured in findings.measured.values())
-    # A panel a universe would be dozens.
-    conditions, universes = findings.plan.conditions, findings.plan.choices
-    level = accuracy_by_condition if conditions else accuracy
     values = Counter(point.arm for point in findings.tuning if point.mean is not None)
-    figures: dict[str, tuple[bool, Callable[[Findings], Figure]]] = {
-        "accuracy.png": (confirmed and not universes, level),
-        "gap.png": (bool(findings.gaps and conditions) and not universes, gap_by_condition),
-        "specification_curve.png": (bool(findings.gaps and universes), specification_curve),
-        "accuracy_by_value.png": (
-            max(values.values(), default=0) > 1 and not universes,
-            accuracy_by_value,
-        ),
-        "learning_curves.png": (
-            confirmed and len(findings.plan.families) <= _MOST_CURVES and not universes,
-            learning_curves,
-        ),
-        "claims.png": (any(map(_can_be_drawn, findings.judgements)), claims),
-    }
-    for name, (wanted, draw) in figures.items():
-        if wanted:
-            save(draw(findings), folder / name)
-        else:
+    figures: dict[str, Callable[[Findings], Figure]] = {}
+    if plan.choices:  # universes: one panel each would be dozens
+        if findings.gaps:
+            figures["specification_curve.png"] = specification_curve
+    else:
+        if confirmed:
+            figures["accuracy.png"] = accuracy_by_condition if plan.conditions else accuracy
+        if findings.gaps and plan.conditions:
+            figures["gap.png"] = gap_by_condition
+        if max(values.values(), default=0) > 1:
+            figures["accuracy_by_value.png"] = accuracy_by_value
+        if confirmed and len(plan.families) <= _MOST_CURVES:
+            figures["learning_curves.png"] = learning_curves
+    if any(map(_can_be_drawn, findings.judgements)):
+        figures["claims.png"] = claims
+    for name in _FIGURES_OF_A_STUDY:
+        if name not in figures:
             _remove(folder / name)
-    return [folder / name for name, (wanted, _) in figures.items() if wanted]
+    return [save(draw(findings), folder / name) for name, draw in figures.items()]
 
 
 def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
-    """Draw accuracy against the learning rate where a curve has two points; return the files."""
+    """Draw accuracy against the learning rate if a curve has two points; return the files."""
     curves: dict[str, dict[float, Estimate]] = {}
     losses = {}
     for configuration in sorted(found.configurations, key=by_loss):
@@ -96,7 +101,7 @@ def draw_sweep(found: Sweep, folder: Path) -> list[Path]:
 
 
 def _remove(path: Path) -> None:
-    """Remove the figure of an earlier report, on other runs."""
+    """Remove the figure of an earlier report."""
     if is_generated(path):
         path.unlink()
 
@@ -111,7 +116,7 @@ def accuracy(findings: Findings) -> Figure:
         for place, (arm, style) in enumerate(arm_styles(plan.arms).items()):
             measured = findings.measured[arm, rate, ACCURACY]
             if (found := measured.estimate) is None:
-                # An arm may have no multiple of its own.
+                # Not every arm is confirmed at a multiple of the reference's value.
                 absent = measured.planned == 0 and rate == "scaled" and plan.confirm
                 _beside(axis, place, "" if absent else "not measured yet", color=MUTED)
                 continue
@@ -141,18 +146,31 @@ def _estimate(
 
 
 def _beside(
-    axis: Axes, place: int, text: str, *, up: float = 0, va: str = "center", color: str = INK,
+    axis: Axes,
+    place: int,
+    text: str,
+    *,
+    up: float = 0,
+    va: str = "center",
+    color: str = INK,
     weight: str = "normal",
-) -> None:  # fmt: skip
-    """Write at the right of a row, ``up`` points above its middle."""
+) -> None:
+    """Write to the right of a row, ``up`` points above its middle."""
     axis.annotate(
-        text, (1.02, place), xycoords=("axes fraction", "data"), xytext=(0, up),
-        textcoords="offset points", va=va, color=color, fontweight=weight, fontsize=9,
-    )  # fmt: skip
+        text,
+        (1.02, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, up),
+        textcoords="offset points",
+        va=va,
+        color=color,
+        fontweight=weight,
+        fontsize=9,
+    )
 
 
 def _name_rows(axes: Sequence[Axes], names: Sequence[str], size: float = 10) -> None:
-    """Name the rows of estimates, top to bottom, at the left of the first axes."""
+    """Label the rows of estimates, top to bottom, to the left of the first axes."""
     axes[0].set_yticks(range(len(names)), names, fontsize=size, color=INK)
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     for axis in axes:
@@ -161,7 +179,7 @@ def _name_rows(axes: Sequence[Axes], names: Sequence[str], size: float = 10) -> 
 
 
 def accuracy_by_value(findings: Findings) -> Figure:
-    """Validation accuracy over the grid, chosen points marked: a panel an arm or condition."""
+    """Validation accuracy over the grid, chosen points marked; a panel per arm or condition."""
     plan, styles = findings.plan, arm_styles(findings.plan.families)
     points: dict[str, dict[float, TuningPoint]] = {}
     for point in findings.tuning:
@@ -171,7 +189,7 @@ def accuracy_by_value(findings: Findings) -> Figure:
 
     def curve(arm: str, **more: Any) -> Curve:
         drawn = _curve(points[arm], style=styles[arm.partition("@")[0]], **more)
-        # Of fewer seeds an interval spans the panel and says nothing.
+        # With fewer seeds, intervals would span the panel.
         return drawn if seeds >= _SEEDS_FOR_BARS else replace(drawn, low=None, high=None)
 
     panels = []
@@ -211,15 +229,20 @@ def _by_value(
     height = 1.4 + 2.3 * -(-len(panels) // columns) + 0.3 * len(labels)
     panels = [replace(p, x_log=log, percent="shown", y_from=y_from, ticks="values") for p in panels]
     drawing = Drawing(
-        panels=panels, columns=columns, share=True, legend_below=bool(labels), title_width=28,
+        panels=panels,
+        columns=columns,
+        share=True,
+        legend_below=bool(labels),
+        title_width=28,
         size=(max(1.6 + 2.8 * columns, 6.0 if labels else 0.0), height),
-        x_label=f"{x_label}{' (logarithmic)' * log}\n{note}", y_label=y_label,
-    )  # fmt: skip
+        x_label=f"{x_label}{' (logarithmic)' * log}\n{note}",
+        y_label=y_label,
+    )
     return draw_panels(drawing)
 
 
 def _zoom(values: Sequence[float]) -> float:
-    """Return where an axis of accuracies begins, so that a point of difference can be seen."""
+    """Return where an axis of accuracies begins, so that one point of difference is visible."""
     low = float(np.quantile(values, 0.25)) if len(values) else 0.0
     return min(max(0.0, 1 - 1.6 * (1 - low)), 0.98) if low > _CLOSE else 0.0
 
@@ -234,7 +257,7 @@ def _curve(points: Mapping[float, Estimate | TuningPoint], *, style: Style, **mo
 
 @styled
 def accuracy_by_condition(findings: Findings) -> Figure:
-    """Test accuracy over the conditions, a curve an arm, a panel a rate."""
+    """Test accuracy over the conditions; one curve per arm, one panel per rate."""
     plan, styles = findings.plan, arm_styles(findings.plan.families)
     at, labels, decades, scaled = _positions(plan)
     ticks = list(zip(labels, at, strict=True))
@@ -251,11 +274,15 @@ def accuracy_by_condition(findings: Findings) -> Figure:
                 curves.append(_curve(points, style=line, label=plan.families[arm].label))
         panels.append(
             Panel(
-                title=at_rate(plan, rate), x_label=plan.axis, curves=curves, x_log=decades,
+                title=at_rate(plan, rate),
+                x_label=plan.axis,
+                curves=curves,
+                x_log=decades,
                 y_label="" if index else "test accuracy (%)\nmean over seeds, bars: 95% interval",
-                percent="shown", ticks=ticks,
+                percent="shown",
+                ticks=ticks,
             )
-        )  # fmt: skip
+        )
     size = (2.4 + 4 * len(panels), 4.6)
     return draw_panels(
         Drawing(panels=panels, size=size, share="y", legend_below=True, title_width=40)
@@ -285,9 +312,7 @@ def gap_by_condition(findings: Findings) -> Figure:
         axis.set_xticks(at, [wrap(label, tick_width(len(at))) for label in labels])
         axis.set_xticks([], minor=True)
         axis.set_xlabel(plan.axis)
-        axis.yaxis.set_major_formatter(
-            lambda value, _: f"{value:+g}".replace("-", "−") if value else "0"
-        )
+        axis.yaxis.set_major_formatter(_signed_tick)
         axis.grid(axis="y")
     axes[0].set_ylabel(
         f"test accuracy less that of {plan.reference_label}\n(percentage points; bars: 95% "
@@ -305,6 +330,10 @@ def gap_by_condition(findings: Findings) -> Figure:
     return figure
 
 
+def _signed_tick(value: float, _: float) -> str:
+    return f"{value:+g}".replace("-", "−") if value else "0"
+
+
 def _gaps(axis: Axes, found: Mapping[float, Comparison], style: Style, label: str) -> None:
     """Draw differences by place, with their intervals and seeds, in percentage points."""
     for place, gap in found.items():
@@ -313,9 +342,15 @@ def _gaps(axis: Axes, found: Mapping[float, Comparison], style: Style, label: st
         low, high = (100 * end for end in gap.interval or (gap.difference, gap.difference))
         axis.plot([place] * 2, [low, high], color=style.color, lw=2, solid_capstyle="butt")
     axis.plot(
-        list(found), [100 * gap.difference for gap in found.values()], color=style.color,
-        marker=style.marker, ls=style.line, ms=6, lw=1.4, label=label,
-    )  # fmt: skip
+        list(found),
+        [100 * gap.difference for gap in found.values()],
+        color=style.color,
+        marker=style.marker,
+        ls=style.line,
+        ms=6,
+        lw=1.4,
+        label=label,
+    )
 
 
 @styled
@@ -373,7 +408,7 @@ def specification_curve(findings: Findings) -> Figure:
 
 @styled
 def learning_curves(findings: Findings) -> Figure:
-    """Validation accuracy against epoch: a panel a rate, or a panel a condition."""
+    """Validation accuracy against epoch; one panel per rate or per condition."""
     plan = findings.plan
     rates: list[Rate] = [rate for rate in plan.rates if rate != "scaled"]
     shown = [(at_rate(plan, rate), "", rate) for rate in rates]
@@ -389,12 +424,17 @@ def learning_curves(findings: Findings) -> Figure:
     y_label = f"validation accuracy (%)\n{show.mean_of(seeds)}, band: 95% interval"
     columns, panels = min(len(drawn), _PANELS_A_ROW), []
     for index, (title, found) in enumerate(drawn.items()):
-        # From the second third of training on: the start, at chance, hides what differs later.
+        # Ignore the first third of training, which would hide later differences.
         y_from = _zoom([y for _, curve in found for y in curve.y[len(curve.y) // 3 :]])
         panel = Panel(
-            title=title, x_label="epoch", y_label="" if index % columns else y_label,
-            curves=[curve for _, curve in found], percent="shown", y_from=y_from, ticks="counts",
-        )  # fmt: skip
+            title=title,
+            x_label="epoch",
+            y_label="" if index % columns else y_label,
+            curves=[curve for _, curve in found],
+            percent="shown",
+            y_from=y_from,
+            ticks="counts",
+        )
         panels.append(panel)
     rows = -(-len(panels) // columns)
     size = (2 + 3.6 * columns, 1.2 + 3.4 * rows)
@@ -405,9 +445,9 @@ def learning_curves(findings: Findings) -> Figure:
 
 @styled
 def claims(findings: Findings) -> Figure:
-    """Every claim's number beside what it predicts: differences a group a metric, then quantities.
+    """Each claim's number against its prediction: differences by metric, then quantities.
 
-    Numbers that were computed, and have no interval, or that are infinite are left to the table.
+    Exact and infinite numbers are not drawn; the table has them.
     """
     by_metric: dict[str, list[Judgement]] = {}
     for judgement in findings.differences:
@@ -430,7 +470,7 @@ def _can_be_drawn(judgement: Judgement) -> bool:
 
 
 def _quantity(axis: Axes, judgement: Judgement) -> None:
-    """Draw one quantity, on an axis of its own, with the range that its claim predicts shaded."""
+    """Draw one quantity on its own axis, with the predicted range shaded."""
     found, predicted = judgement.quantity, judgement.claim.predicted
     assert found is not None
     shown = list(filter(math.isfinite, (*found.interval, found.value, *predicted)))
@@ -450,7 +490,7 @@ def _quantity(axis: Axes, judgement: Judgement) -> None:
 def _forest(
     axis: Axes, judgements: Sequence[Judgement], *, findings: Findings, styles: Mapping[str, Style]
 ) -> None:
-    """Draw the differences in one metric: an interval within the shade is as predicted."""
+    """Draw the differences in one metric, with the predicted ranges shaded."""
     metric = judgements[0].claim.metric
     factor, _ = show.scale(metric)
     smallest = factor * max(each.claim.smallest_effect for each in judgements)
@@ -489,7 +529,7 @@ def _forest(
 
 
 def _scale(axis: Axes, *, reach: float, smallest: float) -> bool:
-    """Set an axis that shows the smallest effect, however far it reaches; return if linear."""
+    """Scale an axis so that the smallest effect is visible; return whether it is linear."""
     if reach <= _LINEAR_UP_TO * smallest:
         axis.set_xlim(-1.1 * reach, 1.1 * reach)
         axis.xaxis.set_major_locator(round_steps())
@@ -506,23 +546,23 @@ def _scale(axis: Axes, *, reach: float, smallest: float) -> bool:
 
 
 def _positions(plan: Plan) -> tuple[list[float], list[str], bool, bool]:
-    """Return places and labels of the conditions, whether by decades, and whether on a scale."""
+    """Return positions and labels of conditions, whether to use a log axis, whether to scale."""
     known = [condition.position for condition in plan.conditions.values()]
     at = [position for position in known if position is not None]
     scaled = len(at) == len(known)
-    # Conditions without a scale have nothing between them to draw a line through.
+    # Without a scale, lines between conditions would mean nothing.
     at = at if scaled else [float(index) for index in range(len(known))]
     labels = [condition.label for condition in plan.conditions.values()]
     return at, labels, scaled and logarithmic(at), scaled
 
 
 def arm_styles(arms: Mapping[str, Arm]) -> dict[str, Style]:
-    """Give every arm the style of its loss; what has none, or shares its loss, one of its own."""
+    """Return the style of each arm's loss; a distinct one for custom and repeated losses."""
     return styles_of({name: arm.loss for name, arm in arms.items()})
 
 
 def at_rate(plan: Plan, rate: Rate) -> str:
-    """Return the title of what was trained at a rate."""
+    """Return the title of a panel for arms at a rate."""
     if rate == "own":
         return f"Each at its own best {plan.parameter_name}"
     reference = f"{plan.reference_label}’s best {plan.parameter_name}"
@@ -530,7 +570,7 @@ def at_rate(plan: Plan, rate: Rate) -> str:
 
 
 def _mean_curve(findings: Findings, side: Side, *, style: Style) -> tuple[int, Curve] | None:
-    """Return over how many seeds, and their mean accuracy against epoch."""
+    """Return the number of seeds, and the curve of mean accuracy over epochs."""
     planned = [findings.runs.get(run.run) for run in findings.plan.confirming(side)]
     runs = [run for run in planned if run and run.finished]
     means = means_over_seeds(runs, ["val/accuracy"], over="epoch")
@@ -538,13 +578,18 @@ def _mean_curve(findings: Findings, side: Side, *, style: Style) -> tuple[int, C
         return None
     mean, low, high = means.values.tolist()
     return len(runs), Curve(
-        label=findings.plan.arms[side.arm].label, x=means.x.tolist(), y=mean, low=low, high=high,
-        style=style, mark_every=max(1, len(mean) // 8),
-    )  # fmt: skip
+        label=findings.plan.arms[side.arm].label,
+        x=means.x.tolist(),
+        y=mean,
+        low=low,
+        high=high,
+        style=style,
+        mark_every=max(1, len(mean) // 8),
+    )
 
 
 def _side_by_side(at: Sequence[float], number: int, *, decades: bool) -> list[list[float]]:
-    """Return the positions for each arm, a little apart so that no bar hides another."""
+    """Return the positions of each arm, slightly apart so that bars do not overlap."""
     if decades:
         return [[x * factor for x in at] for factor in 10 ** np.linspace(-0.05, 0.05, number)]
     gap = min((abs(a - b) for a in at for b in at if a != b), default=1.0)

@@ -1,4 +1,4 @@
-"""Everything that a report says, measured once; text, figures and data follow from it."""
+"""All measurements of a report; its text, figures and data are made from these."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ from losslab.report.estimates import (
 )
 from losslab.report.measurement import Evidence, Measurement
 from losslab.report.plan import Claim, Plan, Rate, Side
-from losslab.report.runs import naming_keys, varied_keys
+from losslab.report.runs import by_group, naming_keys, varied_keys
 from losslab.report.selectors import Goal
 from losslab.report.selectors import direction as usual_direction
 from losslab.report.shares import SHARES, share_out
@@ -44,9 +44,9 @@ class Census:
     expected: int  # how many are planned so far
     done: int  # how many of them
     diverged: tuple[str, ...]  # names
-    failed: tuple[str, ...]  # names with reasons, as all of the following
-    damaged: tuple[str, ...]  # their files cannot be read
-    running: tuple[str, ...]  # or interrupted
+    failed: tuple[str, ...]  # names with reasons, as for damaged and running
+    damaged: tuple[str, ...]  # runs whose files cannot be read
+    running: tuple[str, ...]  # running or interrupted
     missing: tuple[str, ...]  # not started; names
 
     @property
@@ -60,9 +60,9 @@ class Findings:
     """What a study found."""
 
     plan: Plan
-    runs: Mapping[str, Run]  # by name, all that the plan names and that exist
+    runs: Mapping[str, Run]  # planned runs that exist, by name
     tuning: tuple[TuningPoint, ...]  # the grid
-    choices: Mapping[str, Choice]  # as chosen from the tuning runs that are there
+    choices: Mapping[str, Choice]  # from the tuning runs so far
     measured: Mapping[tuple[str, Rate, str], Measured]  # by (arm, rate, metric)
     judgements: tuple[Judgement, ...]  # in the order of the plan's claims
     # each other arm's test accuracy less the reference's, at their own values
@@ -96,7 +96,7 @@ class Findings:
         return self.choices[arm].value if arm in self.choices else None
 
     def at_edge(self, claim: Claim) -> tuple[str, ...]:
-        """Return the arms whose value a claim rests on and whose grid does not bracket it."""
+        """Return the arms of a claim whose chosen value lies at the edge of their grid."""
         arms = {
             side.arm if side.rate == "own" else self.plan.reference_of(side.arm)
             for side in claim.sides
@@ -106,7 +106,7 @@ class Findings:
 
 
 def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> Findings:
-    """Measure all that a study's runs can tell."""
+    """Measure everything that the report of a study needs."""
     evidence = evidence or Evidence()
     sampler = Sampler(runs, plan)
     expected = plan.expected()
@@ -167,37 +167,37 @@ class Configuration:
 
     group: str  # the folder's name
     loss: str  # the config name of its loss
-    # those keys of the config that differ between configurations, and their values
+    # the keys that differ between configurations, and their values
     varied: Mapping[str, Any]
     measured: Mapping[str, Measured]  # by metric
     path: Path  # its folder
 
     def score(self, metric: str, direction: Goal) -> float | None:
-        """Return what it is ranked by, the higher the better; ``None`` without a finished run.
+        """Return the score for ranking, higher is better; ``None`` without a finished run.
 
-        The mean over its finished runs, or minus it; −∞ if one of them has no such number.
+        The mean over finished runs, negated to minimise; −∞ if a finished run lacks the metric.
         """
         measured = self.measured[metric]
         if measured.without:
             return -math.inf
         if measured.estimate is None:
             return None
-        # Means of the same numbers in another order differ in the last digit, and are ties.
+        # Summed in another order, equal means differ in the last digit.
         mean = round(measured.estimate.mean, 12)
         return mean if direction == "maximize" else -mean
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a folder of runs without a plan holds."""
+    """The configurations of a folder of runs without a plan."""
 
-    # the best first; where they are equal by loss, then by what was varied, numbers by size
+    # the best first; ties by loss, then by varied values
     configurations: tuple[Configuration, ...]
     by: str  # the metric by which they are sorted
-    direction: Goal  # which of its ends is the better one
+    direction: Goal  # of the metric
     varied: tuple[str, ...]  # the keys that differ between configurations
-    shown: tuple[str, ...]  # those of them worth a column: not what a loss's name already settles
-    census: Census  # of the runs that are there
+    shown: tuple[str, ...]  # those with a column: not what the name of a loss implies
+    census: Census
     environment: Mapping[str, tuple[str, ...]]  # manifest key to the distinct values of the runs
 
     @property
@@ -218,14 +218,12 @@ def sweep(
     direction: Goal | None = None,
     metrics: Sequence[str] = METRICS,
 ) -> Sweep:
-    """Group runs by configuration, measure each on its seeds, and sort them by a metric.
+    """Group runs by configuration, measure each over its seeds, and sort by the metric ``by``.
 
-    ``direction`` is its better end, by default the usual one; ``metrics`` are measured besides.
+    ``direction`` defaults to the usual one of the metric; ``metrics`` are measured as well.
     """
     direction = direction or usual_direction(by) or "maximize"
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.group, []).append(run)
+    groups = by_group(runs)
     configs = {
         group: next((flatten(run.config) for run in members if run.config), {})
         for group, members in groups.items()
@@ -233,7 +231,7 @@ def sweep(
     varied = varied_keys([config for config in configs.values() if config])
     configurations = []
     for group, members in groups.items():
-        # A sampler for each, as the predictions of thousands of runs fill a memory.
+        # One sampler each: the predictions of thousands of runs do not fit into memory.
         sampler, names = Sampler(members), tuple(run.name for run in members)
         samples = {metric: sampler.sample(names, metric) for metric in (by, *metrics)}
         measured = {metric: sampler.measure(each, names) for metric, each in samples.items()}
@@ -258,7 +256,7 @@ def sweep(
 
 
 def by_loss(configuration: Configuration) -> tuple[Any, ...]:
-    """Return what sorts configurations by loss, then by what was varied, numbers by size."""
+    """Return the sort key of a configuration: its loss, then its varied values."""
     values = configuration.varied.values()
     numbers_first = (
         (0, value, "") if isinstance(value, int | float) else (1, 0, str(value)) for value in values
@@ -284,7 +282,7 @@ def environment(manifests: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, 
         (key, {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value))
         for manifest in manifests
         for key, value in manifest.items()
-        # What a run chose and was told is its config; its machine is plain values.
+        # Mappings and lists are part of the configuration, not of the machine.
         if key not in _NOT_ENVIRONMENT and not isinstance(value, Mapping | list)
     ]
     counts = pd.DataFrame(rows, columns=["key", "value"]).value_counts().reset_index()

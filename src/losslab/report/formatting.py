@@ -1,4 +1,4 @@
-"""Numbers as people read them: accuracies in percent, their differences in percentage points."""
+"""Format numbers for reports: accuracies in percent, their differences in percentage points."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from losslab.report.measurement import Quantity
 from losslab.report.selectors import SELECTORS, split
 from losslab.report.statistics import Interval
 
-# Of each measure what people call it, its unit, the factor to that unit, and the decimals shown.
+# Measure to its name, its unit, the factor to that unit, and the decimals shown.
 _MEASURES = {
     "accuracy": ("accuracy", "%", 100.0, 1),
     "nll": ("NLL", "nats", 1.0, 3),
@@ -15,11 +15,11 @@ _MEASURES = {
     "ece": ("ECE", "%", 100.0, 2),
 }
 _SHARE = ("", "%", 100.0, 1)
-_OTHER = ("", "", 1.0, 0)  # no decimals, but three significant digits
+_OTHER = ("", "", 1.0, 0)  # 0 decimals stands for three significant digits
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 ABSENT = "–"
 
-# What reports call the numbers that diagnostics record.
+# Tags of diagnostics to their names in reports.
 DIAGNOSTIC_NAMES: Mapping[str, str] = {
     "why/attenuation/ratio": "attenuation factor",
     "why/calibration/adaptive_ece": "test adaptive ECE",
@@ -76,7 +76,7 @@ def metric_name(metric: str) -> str:
 
 
 def number(metric: str, value: float, *, signed: bool = False) -> str:
-    """Return a value without its unit, with the digits that its metric deserves.
+    """Return a value without its unit, with as many digits as suit its metric.
 
     >>> number("test/accuracy", 0.9512), number("why/margins/margin", 0.25, signed=True)
     ('95.1', '+0.25')
@@ -90,19 +90,19 @@ def number(metric: str, value: float, *, signed: bool = False) -> str:
 
 
 def scale(metric: str) -> tuple[float, int]:
-    """Return the factor to the unit shown and the decimals; 0: three significant digits."""
+    """Return the factor to the unit shown, and the decimals; 0 for three significant digits."""
     return _measure(metric)[2:]
 
 
 def unit(metric: str, *, difference: bool = False) -> str:
-    """Return the unit that :func:`number` is in, with a space before it, or nothing."""
+    """Return the unit of :func:`number` with a leading space; empty if it has none."""
     name = _measure(metric)[1]
     name = "pp" if difference and name == "%" else name
     return f" {name}" if name else ""
 
 
 def _measure(metric: str) -> tuple[str, str, float, int]:
-    """Return what :data:`_MEASURES` has of a tag; ``why/calibration/ece_scaled`` is an ECE."""
+    """Return the entry of :data:`_MEASURES` for a tag; ``why/calibration/ece_scaled`` is an ECE."""
     tag = split(metric)[0]
     name = tag.rsplit("/", 1)[-1].removeprefix("adaptive_").removesuffix("_scaled")
     return _SHARE if is_share(tag) else _MEASURES.get(name, _OTHER)
@@ -135,12 +135,12 @@ def signed(metric: str, value: float, bounds: Interval | None) -> str:
 
 
 def mean_of(seeds: int) -> str:
-    """Return what a mean is over, ``one seed`` or ``mean of 3 seeds``."""
+    """Return ``one seed`` or ``mean of 3 seeds``."""
     return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
 
 
 def p_value(p: float | None) -> str:
-    """Return a p-value with three digits after the point, ``0.040`` or ``< 0.001``."""
+    """Return a p-value with three decimals, ``0.040`` or ``< 0.001``."""
     if p is None:
         return ABSENT
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
@@ -166,5 +166,5 @@ def predicted(bounds: Interval) -> str:
 
 
 def is_share(tag: str) -> bool:
-    """Return whether a diagnostic's number is a part of a whole, in [0, 1]."""
+    """Return whether a diagnostic records a share, in [0, 1], under this tag."""
     return "/share/" in tag or tag.startswith("why/flipped_labels/")

@@ -1,43 +1,54 @@
-"""A study's report as one page to touch: ``report.html``, which works offline and from a file.
+"""A study's report as an interactive page, ``report.html``, which works offline.
 
-Everything that it shows follows from ``results.json``; what was recorded on the way (learning
-curves, confusion, gradient profiles over the tuning grid) is added where the runs are at hand.
+It shows what ``results.json`` holds and, if the runs are available, what they recorded: learning
+curves, confusion matrices and gradient profiles over the tuning grid.
 """
 
 import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic_core import to_json
 
 from losslab.figures.styles import Style, styles_of
 from losslab.files import GENERATED, is_generated, one_line, read_json
+from losslab.metrics import confusion
 from losslab.recording import Run, read_predictions, read_records
 from losslab.report import formatting as show
+from losslab.report.document import templates
 from losslab.report.findings import ACCURACY, Findings
 from losslab.report.over_seeds import means_over_seeds
 from losslab.report.plan import parameter_name
 from losslab.report.results import DIGITS
-from losslab.report.statistics import FloatArray, IntArray
 from losslab.report.study_report import count, sentence
 
-SCRIPT = "plotly.min.js"  # beside the pages of a site, which share it
-# Figures of which the page has one to touch.
+SCRIPT = "plotly.min.js"  # shared by the pages of a site
+# Figures that the page draws with Plotly.
 _DRAWN_LIVE = {"accuracy.png", "gap.png", "accuracy_by_value.png", "claims.png"}
 _PROFILE = "why/logit_gradients/profile"
-_MOST_CLASSES = 20  # in a confusion matrix that can be read
+_MOST_CLASSES = 20  # in a readable confusion matrix
 _DASHES = {"-": "solid", 5: "dash", 1: "dot", 6: "dashdot", 9: "longdash"}
 _SYMBOLS = {
-    "o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond",
-    "d": "diamond-tall", "P": "cross", "X": "x", "p": "pentagon", "h": "hexagon", "H": "hexagon2",
-    "*": "star", "<": "triangle-left", ">": "triangle-right", "8": "octagon",
-}  # fmt: skip
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "D": "diamond",
+    "d": "diamond-tall",
+    "P": "cross",
+    "X": "x",
+    "p": "pentagon",
+    "h": "hexagon",
+    "H": "hexagon2",
+    "*": "star",
+    "<": "triangle-left",
+    ">": "triangle-right",
+    "8": "octagon",
+}
 
 
 def recorded(findings: Findings) -> dict[str, Any]:
@@ -57,23 +68,22 @@ def recorded(findings: Findings) -> dict[str, Any]:
             about["curve"] = {"x": means.x.tolist(), "y": mean, "low": low, "high": high}
         answers = [read_predictions(run.files.predictions, "val") for run in runs]
         answered = [answer for answer in answers if answer]
-        if answered and answered[0][0].shape[1] <= _MOST_CLASSES:
-            found["classes"] = runs[0].class_names(answered[0][0].shape[1])
-            about["confusion"] = sum(starmap(_confusion, answered)).tolist()
+        classes = answered[0][0].shape[1] if answered else 0
+        if 0 < classes <= _MOST_CLASSES:
+            predicted = [np.nan_to_num(logits).argmax(axis=1) for logits, _ in answered]
+            counts = [
+                confusion(each, labels, classes)
+                for each, (_, labels) in zip(predicted, answered, strict=True)
+            ]
+            found["classes"] = runs[0].class_names(classes)
+            about["confusion"] = np.sum(counts, axis=0).tolist()
         about["profile"] = _profile(runs)
         found["grid"].setdefault(arm, {})[f"{value:g}"] = about
     return found
 
 
-def _confusion(logits: FloatArray, labels: IntArray) -> Any:
-    """Return how often each class ``(K, K)``, a row a true one, was answered."""
-    classes = logits.shape[1]
-    answered = np.nan_to_num(logits).argmax(axis=1)
-    return np.bincount(classes * labels + answered, minlength=classes**2).reshape(classes, -1)
-
-
 def _profile(runs: Sequence[Run]) -> dict[str, list[float]] | None:
-    """Return the gradient's norm against p_y at the end, the points of all seeds by p_y."""
+    """Return the final gradient norms of all seeds, sorted by p_y."""
     points = []
     for run in runs:
         drawn = [r[_PROFILE] for r in read_records(run.files.curves) if _PROFILE in r]
@@ -91,10 +101,13 @@ def html_report(
     drawings: Iterable[tuple[Path, str]] = (),
     script: str | None = None,
 ) -> str:
-    """Return the page of a study, from what ``results.json`` holds.
+    """Return the page of a study as HTML.
 
-    ``more`` comes from :func:`recorded`; ``drawings`` are files and captions of its own figures;
-    ``script`` is the address of Plotly's script, ``None`` to hold it in the page.
+    Args:
+        results: The content of ``results.json``.
+        more: From :func:`recorded`.
+        drawings: Files and captions of the study's own figures.
+        script: The address of Plotly's script; ``None`` to include it in the page.
     """
     results = _in_order(results)
     arms = results["arms"]
@@ -107,7 +120,7 @@ def html_report(
     families = [
         {"name": name, "label": label, **_drawn(styles[name])} for name, label in first.items()
     ]
-    # An arm without the metrics that the page does not draw.
+    # Only the metrics that the page draws.
     slim: dict[str, Any] = {
         name: {key: about.get(key) for key in ("label", "chosen", "tuning")}
         | {"confirmed": {r: of[ACCURACY] for r, of in about["confirmed"].items() if ACCURACY in of}}
@@ -152,7 +165,7 @@ def _plotly() -> str:
 
 
 def site(folder: Path) -> dict[str, str]:
-    """Return the files of a site of all studies with committed results, by name."""
+    """Return file name to content of a site with all studies that have committed results."""
     pages, studies = {SCRIPT: f"/* {GENERATED} */\n{_plotly()}"}, []
     for path in sorted(folder.glob("*/results.json")):
         try:
@@ -166,7 +179,7 @@ def site(folder: Path) -> dict[str, str]:
             pages[name] = html_report(results, drawings=drawings, script=SCRIPT)
             verdicts = [claim["verdict"] for claim in results["claims"]]
             studies.append((name, results["title"], results["question"], count(verdicts)))
-        except Exception as error:  # whatever an altered file leads to
+        except Exception as error:  # an altered file can raise anything
             raise ValueError(f"{path} cannot be read ({one_line(error)})") from error
     if not studies:
         raise ValueError(f"{folder} holds no results of studies; give a folder such as experiments")
@@ -176,18 +189,14 @@ def site(folder: Path) -> dict[str, str]:
 
 @cache
 def _template(name: str) -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
-    return environment.get_template(name)
+    return templates(autoescape=True).get_template(name)
 
 
 def _in_order(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Return results with the reference first and conditions by position, as files are sorted."""
+    """Return results with the reference first and conditions by position.
+
+    ``results.json`` has its keys in alphabetical order.
+    """
     arms, conditions = results.get("arms", {}), results.get("conditions", {})
     if all("position" in about for about in conditions.values()):
         conditions = dict(sorted(conditions.items(), key=lambda item: item[1]["position"]))
@@ -203,6 +212,6 @@ def _drawn(style: Style) -> dict[str, str]:
 
 
 def _script_text(data: Mapping[str, Any]) -> str:
-    """Return JSON that cannot end the element which holds it; null for what JSON has not."""
+    """Return JSON that is safe inside a script element; infinities and NaN become null."""
     text = to_json(data, inf_nan_mode="null").decode()
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

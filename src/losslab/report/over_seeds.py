@@ -1,7 +1,7 @@
-"""What TensorBoard cannot do itself: a configuration over its seeds, as a run beside the others.
+"""Write each configuration, averaged over its seeds, as one more TensorBoard run.
 
-Its curves are means, with the tags ``<tag>/mean``, ``<tag>/lo`` and ``<tag>/hi`` over examples,
-which the margin charts of the Custom Scalars page draw; its images are those of all seeds.
+Its scalars ``<tag>/mean``, ``<tag>/lo`` and ``<tag>/hi`` over training examples feed the margin
+charts of the Custom Scalars page; its images cover all seeds.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from scipy import special
 from losslab.files import beside, check_generated, is_generated
 from losslab.metrics import RANGES
 from losslab.recording import Run
+from losslab.report.runs import by_group, sweep_folder
 from losslab.report.statistics import LEVEL, FloatArray
 from losslab.tensorboard import (
     INTERVAL,
@@ -34,12 +35,12 @@ from losslab.tensorboard import (
 from losslab.types import Scalars
 
 FOLDER = "over_seeds"
-"""Beside the configurations; no run is in it, as runs are in folders ``seed=<n>``."""
+"""Next to the configurations. Never taken for a run, as those are in folders ``seed=<n>``."""
 
 SUFFIX = ".over_seeds"
-"""Of the files, whatever is averaged; by it losslab knows its own."""
+"""Ends the name of every event file with means; losslab removes no other."""
 
-_MOST_DRAWN = 200  # configurations: nobody looks through the images of more
+_MOST_DRAWN = 200  # configurations; nobody looks at the images of more
 _SHOWN = ("model.safetensors", "predictions.safetensors", "curves.jsonl")
 
 
@@ -48,17 +49,14 @@ def write_over_seeds(
 ) -> Path | None:
     """Write means, images, precision and recall of all configurations with a finished run.
 
-    Files of the same runs stay; those of configurations that are gone are removed. Images take half
-    a second a configuration; where there are more than 200, none has any. Returns the folder,
-    ``None`` without finished runs.
+    Unchanged files are kept, those of configurations that no longer exist are removed. Images take
+    half a second each; beyond 200 configurations there are none. Returns the folder, ``None``
+    without finished runs.
     """
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.finished:
-            groups.setdefault(run.group, []).append(run)
+    groups = by_group(run for run in runs if run.finished)
     if not groups:
         return None
-    above = runs[0].path.parents[len(Path(runs[0].name).parts) - 1]
+    above = sweep_folder(runs)
     folder = above / FOLDER
     for group in groups:
         check_generated(folder / group, below=above)
@@ -73,38 +71,52 @@ def write_over_seeds(
 
 
 def remove_others(folder: Path, kept: Collection[Path | None]) -> None:
-    """Remove the files of what is averaged no more."""
+    """Remove the event files of earlier reports that are not among ``kept``."""
     for path in filter(is_generated, set(folder.rglob(f"*{SUFFIX}")).difference(kept)):
-        path.unlink(missing_ok=True)  # by another report meanwhile
-        with suppress(OSError):  # it is not empty
+        path.unlink(missing_ok=True)  # another report may have removed it
+        with suppress(OSError):  # not empty
             path.parent.rmdir()
 
 
 def _write(folder: Path, runs: Sequence[Run], *, drawn: bool) -> Path | None:
-    """Write a configuration's file unless it is there; ``None`` without a tag of the layout."""
+    """Write the event file of a configuration; return ``None`` without a tag of the layout."""
     means = means_over_seeds(runs, LAYOUT_TAGS)
     if not means.tags:
         return None
     files = [run.path / name for run in runs if drawn for name in _SHOWN]
     hashes = (hashlib.sha256(path.read_bytes()).digest() for path in files if path.exists())
     return write_means(
-        folder, means, start=start_of(runs[0]), names={tag: (tag,) for tag in means.tags},
-        of=b"".join(hashes), shown=(lambda: _shown(runs)) if drawn else list,
-    )  # fmt: skip
+        folder,
+        means,
+        start=start_of(runs[0]),
+        names={tag: (tag,) for tag in means.tags},
+        of=b"".join(hashes),
+        shown=(lambda: _shown(runs)) if drawn else list,
+    )
 
 
 def write_means(
-    folder: Path, means: "Means", *, start: float, names: Mapping[str, Sequence[str]],
-    of: bytes, shown: Callable[[], list[Any]],
-) -> Path:  # fmt: skip
-    """Write means of at least one tag as an event file, unless it is there, and return it.
+    folder: Path,
+    means: "Means",
+    *,
+    start: float,
+    names: Mapping[str, Sequence[str]],
+    of: bytes,
+    shown: Callable[[], list[Any]],
+) -> Path:
+    """Write means as an event file unless it exists; return its path.
 
-    TensorBoard orders runs by ``start``, in Unix time. ``names`` maps each tag to those that it is
-    written as; ``shown`` gives images and curves for the end, of which ``of`` is a digest.
+    Args:
+        folder: Where the file goes.
+        means: Of at least one tag.
+        start: Unix time, by which TensorBoard orders runs.
+        names: Maps each tag to the tags under which it is written.
+        of: A digest of what ``shown`` returns.
+        shown: Returns images and curves for the last step; called only if the file is written.
     """
     layout = seeds_layout({tag.rpartition("/")[0] for tag in names if tag.endswith("/lo")})
-    # Named after what is in it, so that what has not changed need not be written again, and what
-    # has is a new file to a TensorBoard that is running.
+    # Named by its content: unchanged files are not written again, and a running TensorBoard loads
+    # changed ones.
     about = f"{start} {means.tags} {names}".encode()
     digest = hashlib.sha256(about + layout.SerializeToString() + of)
     for part in (means.x, means.seconds, means.values):
@@ -143,28 +155,31 @@ def means_over_seeds(
     over: str = "examples",
     records: Sequence[Sequence[Scalars]] | None = None,
 ) -> Means:
-    """Return mean and Student's t interval (95%) of each tag over the seeds of a configuration.
+    """Return the mean of each tag over seeds, with its 95% interval by Student's t.
 
-    Over the ``examples`` or the ``epoch``; a tag that no run recorded is absent. A run that
-    diverged keeps its last number to the end: left out, it would make the mean better just where it
-    fails. A margin chart shows an error unless the mean and both ends have the same steps: where a
-    single seed has a number, the ends are the mean, and where one of the three is too large for
-    TensorBoard's float32, all are absent. ``records`` are by default those with validation metrics.
+    A diverged run keeps its last value to the end; dropping it would improve the mean exactly where
+    training failed. TensorBoard's margin charts fail unless mean and both ends have the same steps:
+    with a single seed the ends equal the mean, and if one of the three overflows float32, all are
+    NaN.
+
+    Args:
+        runs: Of one configuration.
+        tags: Those that no run recorded are left out.
+        over: The x axis, ``examples`` or ``epoch``.
+        records: Of each run; by default those with validation metrics.
     """
     records = [run.evaluations for run in runs] if records is None else records
     records = [[record for record in each if over in record] for each in records]
     seen = set().union(*(record for each in records for record in each))
     tags = [tag for tag in tags if tag in seen]
     x = np.unique([record[over] for each in records for record in each])
-    tables = [
-        pd.DataFrame(each, columns=[over, *tags, "wall_s"]).astype(float)
-        .groupby(over).last().reindex(x)
-        for each in records
-    ]  # fmt: skip
-    tables = [
-        table.where(table.bfill().notna(), table.ffill()) if run.status == "diverged" else table
-        for run, table in zip(runs, tables, strict=True)
-    ]
+    tables = []
+    for run, each in zip(runs, records, strict=True):
+        table = pd.DataFrame(each, columns=[over, *tags, "wall_s"]).astype(float)
+        table = table.groupby(over).last().reindex(x)
+        if run.status == "diverged":
+            table = table.where(table.bfill().notna(), table.ffill())
+        tables.append(table)
     numbers = np.array(tables).reshape(len(runs), len(x), len(tags) + 1)
     present = ~np.isnan(numbers)
     n = present.sum(axis=0)
@@ -187,8 +202,8 @@ def means_over_seeds(
 
 
 def _shown(runs: Sequence[Run]) -> list[Any]:
-    """Return images and curves of the runs that did not diverge, as TensorBoard takes them."""
-    from losslab.figures.run_images import read_recorded, run_images  # matplotlib takes a second
+    """Return images and precision-recall curves of the runs that did not diverge."""
+    from losslab.figures.run_images import read_recorded, run_images  # imports matplotlib
 
     found = [read_recorded(run) for run in runs if run.status == "done"]
     recorded = [each for each in found if each and np.isfinite(each.logits).all()]
@@ -210,7 +225,7 @@ def _shown(runs: Sequence[Run]) -> list[Any]:
 
 
 def start_of(run: Run) -> float:
-    """Return the Unix time of a run's start, 0 where it is not known."""
+    """Return the Unix time at which a run started, 0 if unknown."""
     try:
         return datetime.fromisoformat(str(run.manifest.get("start"))).timestamp()
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a study set out to do: one plan, checked once, written to ``study.json`` and read back."""
+"""The plan of a study: checked once, written to ``study.json`` and read back."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ PLAN_FILE = "study.json"
 EVIDENCE_FILE = "evidence.json"
 
 Rate = Literal["own", "reference", "scaled"]
-"""At which value an arm is confirmed: its ``own`` chosen one, that of the ``reference``, or the
+"""The value at which an arm is confirmed: its ``own`` chosen one, that of the ``reference``, or the
 reference's ``scaled`` by the arm's factor."""
 
 Direction = Literal["less", "greater", "equal"]
@@ -24,33 +24,32 @@ Direction = Literal["less", "greater", "equal"]
 
 @dataclass(frozen=True)
 class Arm:
-    """One of the things compared, usually a loss."""
+    """One of the configurations compared, usually a loss."""
 
-    label: str  # what people read
-    loss: str  # the config name of its loss, which decides its colour; the arm's own name if absent
-    condition: str = ""  # under which it is trained; empty in a study that has no conditions
+    label: str  # shown in reports
+    loss: str  # the config name of its loss, which decides its colour; by default the arm's name
+    condition: str = ""  # under which it is trained; empty in a study without conditions
 
 
 @dataclass(frozen=True)
 class Condition(Strict):
     """One value of a study's second axis, such as a number of classes."""
 
-    label: str  # what people read
-    # on the axis; ``None`` where conditions have no order but that of the plan
-    position: float | None = None
-    choices: Mapping[str, str] | None = None  # of a universe: the level of each choice
-    select: str = ""  # the tag that chooses values under it; empty for the plan's
+    label: str  # shown in reports
+    position: float | None = None  # on the axis; ``None`` if conditions are in plan order
+    choices: Mapping[str, str] | None = None  # for a universe, the level of each choice
+    select: str = ""  # the tag by which values are chosen; by default the plan's
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run of an arm: of its tuning grid, or on a fresh seed at one of its rates."""
+    """A tuning or confirming run of an arm."""
 
     arm: str  # its name
     value: float  # of the tuned parameter
     seed: int  # of the run
     run: str  # ``<group>/seed=<n>``, below the study's folder
-    rate: Rate | None = None  # ``None`` for a run of the grid
+    rate: Rate | None = None  # ``None`` for a tuning run
 
 
 @dataclass(frozen=True)
@@ -75,22 +74,19 @@ class Claim(Strict):
 
     id: str  # unique in its study
     statement: str  # one sentence
-    source: str  # who says so
-    # the tag compared, or ``<tag>@<selector>``; empty for a claim about a quantity
-    metric: str = ""
+    source: str  # a citation
+    # for a difference:
+    metric: str = ""  # ``<tag>`` or ``<tag>@<selector>``
     left: Side | None = None  # the side that the statement is about
     right: Side | None = None  # what it is compared with
-    # two more sides: then the effect is how much the first difference exceeds theirs
-    beyond: Pair | None = None
-    direction: Direction | None = None  # of the difference as predicted
-    # the smallest difference that matters, positive, in the metric's own unit (accuracies as
-    # fractions)
-    smallest_effect: float = 0.0
-    quantity: str = ""  # ``<measure>.<quantity>``; empty for a claim about a difference
-    # lower end of the range predicted for the quantity, ``None`` for none
-    at_least: float | None = None
-    at_most: float | None = None  # upper end likewise
-    discussion: str = ""  # what a reader should take from it, such as the right formula
+    beyond: Pair | None = None  # if given, the effect is how far the difference exceeds that of it
+    direction: Direction | None = None  # predicted for the difference
+    smallest_effect: float = 0.0  # that matters, positive; accuracies as fractions
+    # for a quantity:
+    quantity: str = ""  # ``<measure>.<quantity>``
+    at_least: float | None = None  # the predicted range
+    at_most: float | None = None
+    discussion: str = ""  # what follows from it, such as the right formula
 
     def __post_init__(self) -> None:
         for fault in self._faults():
@@ -111,7 +107,7 @@ class Claim(Strict):
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """All sides that it is about; none for a claim about a quantity."""
+        """Its two or four sides; none for a claim about a quantity."""
         beyond = (self.beyond.left, self.beyond.right) if self.beyond else ()
         return tuple(side for side in (self.left, self.right, *beyond) if side)
 
@@ -134,12 +130,11 @@ class Claim(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Factorial(Strict):
-    """Arms at all combinations of factors, and so the gap between all switched and none."""
+    """Arms at all combinations of factors; the gap is between all factors switched and none."""
 
-    label: str  # what people read
-    factors: dict[str, str]  # name, in quantities, to what people read
-    # arms in the order of binary numbers: bit i of the place says whether factor i is switched
-    cells: tuple[str, ...]
+    label: str  # shown in reports
+    factors: dict[str, str]  # name to label
+    cells: tuple[str, ...]  # arms in binary order: bit i of the index switches factor i
 
     def __post_init__(self) -> None:
         if len(self.cells) != 2 ** len(self.factors) or not self.factors:
@@ -151,33 +146,31 @@ class Factorial(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study: its grid, what was chosen, what confirms it, and its claims."""
+    """A study: tuning runs, chosen values, confirming runs and claims.
 
-    study: str  # its name, that of its folder
+    Mappings and sequences are in the order of display.
+    """
+
+    study: str  # the name of its folder
     title: str = ""  # of the report
-    question: str = ""  # what it answers
+    question: str = ""
     command: str = ""  # that made it
-    # name to arm, in the order of display; ``<arm>@<condition>`` where there are conditions; none
-    # in a study of quantities alone
+    # by name, which is ``<arm>@<condition>`` under conditions; empty in a study of quantities alone
     arms: Mapping[str, Arm] = field(default_factory=dict)
-    axis: str = ""  # what the conditions vary; empty without any
-    # name to condition, in the order of display
-    conditions: Mapping[str, Condition] = field(default_factory=dict)
-    # name to levels of what differs between conditions that are universes, the usual level first
+    axis: str = ""  # what the conditions vary
+    conditions: Mapping[str, Condition] = field(default_factory=dict)  # by name
+    # for conditions that are universes: choice to levels, the usual level first
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    # the arm (without condition) whose chosen value the others are also trained at
-    reference: str = ""
-    parameter: str = ""  # the config key that the grid varies, such as ``optimizer.lr``
+    reference: str = ""  # the arm (without condition) whose value the others are also trained at
+    parameter: str = ""  # the key that the grid varies, such as ``optimizer.lr``
     values: tuple[float, ...] = ()  # the grid, ascending
-    select: str = ""  # the validation accuracy's tag, by whose mean the value is chosen
-    # the values that arms are confirmed at, in the order of display
-    rates: tuple[Rate, ...] = ("reference", "own")
-    tune: tuple[PlannedRun, ...] = ()  # the grid's runs
-    # arm to chosen value; arms not yet chosen are absent
-    chosen: Mapping[str, float] = field(default_factory=dict)
-    confirm: tuple[PlannedRun, ...] = ()  # the runs that are compared
-    runs: tuple[str, ...] = ()  # names of the runs of all sets that only measures use
-    claims: tuple[Claim, ...] = ()  # in the order of display
+    select: str = ""  # tag of the accuracy whose mean over seeds chooses a value
+    rates: tuple[Rate, ...] = ("reference", "own")  # at which arms are confirmed
+    tune: tuple[PlannedRun, ...] = ()
+    chosen: Mapping[str, float] = field(default_factory=dict)  # arm to value; absent until chosen
+    confirm: tuple[PlannedRun, ...] = ()
+    runs: tuple[str, ...] = ()  # names of runs that only measures use
+    claims: tuple[Claim, ...] = ()
     factorials: Mapping[str, Factorial] = field(default_factory=dict)  # by name
 
     def __post_init__(self) -> None:
@@ -197,11 +190,10 @@ class Plan:
                 if not getattr(self, name):
                     yield f"the plan has no {name!r}; run the study again"
             own = [about.select for about in self.conditions.values() if about.select]
-            for select in (
-                select for select in (self.select, *own) if not select.endswith("/accuracy")
-            ):
-                # The highest is chosen: right for accuracies, silently wrong for a loss.
-                yield f"select={select!r}; give an accuracy, such as val/accuracy"
+            for select in (self.select, *own):
+                # The largest value is chosen, which would be silently wrong for a loss.
+                if not select.endswith("/accuracy"):
+                    yield f"select={select!r}; give an accuracy, such as val/accuracy"
         if unknown := sorted(set(named) - set(self.arms)):
             names = f"{', '.join(unknown)}{nearest(unknown[0], self.arms)}"
             yield f"the plan names {names}; its arms are {', '.join(self.arms)}"
@@ -213,7 +205,7 @@ class Plan:
 
     @property
     def parameter_name(self) -> str:
-        """The parameter as people call it."""
+        """The parameter in words."""
         return parameter_name(self.parameter)
 
     @property
@@ -223,11 +215,11 @@ class Plan:
 
     @property
     def reference_label(self) -> str:
-        """What people read for the reference."""
+        """The label of the reference."""
         return self.families[self.reference.partition("@")[0]].label
 
     def confirming(self, side: Side) -> list[PlannedRun]:
-        """Return a side's runs by seed; for the reference arm all rates are one."""
+        """Return a side's runs by seed; the reference arm is the same at all rates."""
         reference = self.reference_of(side.arm)
         rates = {side.rate} if side.arm != reference else set(get_args(Rate))
         runs = {run.seed: run for run in self.confirm if run.arm == side.arm and run.rate in rates}
@@ -244,12 +236,12 @@ class Plan:
 
     @property
     def common_select(self) -> str:
-        """The tag that chooses, or the validation accuracy for all where conditions differ."""
+        """The tag by which all arms choose; the validation accuracy if they differ."""
         tags = set(map(self.select_of, self.arms))
         return tags.pop() if len(tags) == 1 else "val/accuracy"
 
     def label(self, arm: str) -> str:
-        """Return what people read for an arm, with its condition if it has one."""
+        """Return the label of an arm, with that of its condition if it has one."""
         about = self.arms[arm]
         if not about.condition:
             return about.label
@@ -260,11 +252,11 @@ class Plan:
         return {name: arm for name, arm in self.arms.items() if arm.condition == condition}
 
     def expected(self) -> list[str]:
-        """Return the names of all runs planned so far, sorted, each once."""
+        """Return the names of all runs planned so far, sorted and unique."""
         return sorted({run.run for run in (*self.tune, *self.confirm)} | set(self.runs))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``study.json`` holds, which :func:`parse_plan` turns back into the plan."""
+        """Return the content of ``study.json``, from which :func:`parse_plan` restores the plan."""
         data = asdict(self)
         defaults = {part.name: part.default for part in fields(Claim)}
         data["claims"] = [
@@ -275,7 +267,7 @@ class Plan:
 
 
 def parameter_name(key: str) -> str:
-    """Return what people call a tuned key."""
+    """Return a tuned key in words."""
     return "learning rate" if key == "optimizer.lr" else key
 
 
@@ -285,10 +277,10 @@ def in_condition(arm: str, condition: str) -> str:
 
 
 def load_plan(root: Path) -> Plan:
-    """Read the plan of a study's folder; ``ValueError`` without one that can be understood."""
+    """Load the plan of a study's folder; ``ValueError`` if it is missing or invalid."""
     path = root / PLAN_FILE
     try:
-        data = printable_values(read_json(path))  # names may control a terminal
+        data = printable_values(read_json(path))  # names might hold terminal control codes
     except ValueError as error:
         raise ValueError(f"{path}: no readable plan ({error}); run the study again") from None
     try:
@@ -298,7 +290,7 @@ def load_plan(root: Path) -> Plan:
 
 
 def parse_plan(data: Mapping[str, Any]) -> Plan:
-    """Turn the content of ``study.json`` into a plan; ``ValueError`` for what is not allowed."""
+    """Turn the content of ``study.json`` into a plan; ``ValueError`` if it is invalid."""
     arms = data.get("arms", {})
     if isinstance(arms, Mapping) and all(isinstance(about, Mapping) for about in arms.values()):
         arms = {

@@ -1,4 +1,4 @@
-"""Compare a study's results with what the same points give on fresh seeds."""
+"""Compare a study's results with new runs of the same points on fresh seeds."""
 
 import math
 import shlex
@@ -22,13 +22,13 @@ from losslab.report.results import DIGITS
 from losslab.report.statistics import LEVEL, Interval
 
 FALSE_ALARM = 0.005
-"""How likely it is at most that anything of a right ``results.json`` is said not to reproduce,
-where seeds vary like a normal distribution. See :func:`compare_results` for where they do not."""
+"""Upper bound on the probability that a correct ``results.json`` fails to reproduce, for normally
+distributed seeds. :func:`compare_results` says what happens otherwise."""
 
 NOTICED = 0.9
-"""How likely an error is noticed that is as large as a row says."""
+"""The power at the error that the column ``notices`` gives."""
 
-# Relative, of a number in ``results.json``: half a unit in the last digit of 1.00000.
+# Relative rounding error in ``results.json``: half a unit in the last digit of 1.00000.
 _ROUNDING = 5 * 10.0**-DIGITS
 
 _OPPOSED: Mapping[str, tuple[Verdict, ...]] = {
@@ -42,29 +42,29 @@ Answer = Literal["reproduced", "not reproduced", "not opposed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """A mean over seeds, or of the difference of two sides, as ``results.json`` has it."""
+    """A mean over seeds, or of the difference of two sides, in ``results.json``."""
 
     n: int = 0
     mean: Annotated[float, Field(validation_alias=AliasChoices("mean", "difference"))] = math.nan
     interval: Interval | None = None
     covers: str = ""
-    by_seed: dict[int, float] = field(default_factory=dict)  # of a difference, by pair
+    by_seed: dict[int, float] = field(default_factory=dict)
     left: "Number | None" = None  # the sides of a difference
     right: "Number | None" = None
 
     @property
     def values(self) -> tuple[float, ...]:
-        """Of the seeds, or of the pairs of runs that share one."""
+        """The values of single seeds, or the differences of pairs."""
         return tuple(self.by_seed.values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommittedClaim:
-    """A claim likewise."""
+    """A claim in ``results.json``."""
 
     id: str
     verdict: Verdict
-    quantity: Any = None  # in a claim about one
+    quantity: Any = None
     metric: str = ""
     left: Side | None = None
     right: Side | None = None
@@ -78,7 +78,7 @@ class CommittedClaim:
 
 @dataclass(frozen=True, kw_only=True)
 class CommittedArm:
-    """An arm likewise."""
+    """An arm in ``results.json``."""
 
     chosen: float | None = None  # value of the tuned parameter
     confirmed: dict[Rate, dict[str, Number]] = field(default_factory=dict)  # by rate, by metric
@@ -86,17 +86,17 @@ class CommittedArm:
 
 @dataclass(frozen=True, kw_only=True)
 class Committed:
-    """What ``results.json`` says of a study, as far as it can be compared."""
+    """The parts of ``results.json`` that can be compared."""
 
     study: str
     command: str
-    rule: str = ""  # by which its claims were judged
+    rule: str = ""  # by which claims were judged
     arms: dict[str, CommittedArm] = field(default_factory=dict)
     claims: tuple[CommittedClaim, ...] = ()
 
     def __post_init__(self) -> None:
         if self.words[:2] != ["losslab", "study"] or len(self.words) < 3:
-            raise ValueError(f"{self.command!r} is no command of a study")
+            raise ValueError(f"{self.command!r} is not a study's command")
 
     @property
     def words(self) -> list[str]:
@@ -105,29 +105,30 @@ class Committed:
 
     @property
     def seeds(self) -> set[int]:
-        """All seeds that it names."""
-        found = [
-            n for arm in self.arms.values() for by in arm.confirmed.values() for n in by.values()
-        ]
-        return {seed for number in found for seed in number.by_seed}
+        """All confirming seeds."""
+        found: set[int] = set()
+        for arm in self.arms.values():
+            for numbers in arm.confirmed.values():
+                found = found.union(*(number.by_seed for number in numbers.values()))
+        return found
 
 
 def parse_results(data: Mapping[str, Any]) -> Committed:
-    """Turn the content of ``results.json`` into what is compared; ``ValueError`` if it is none."""
+    """Parse the content of ``results.json``; ``ValueError`` if it is invalid."""
     return parse(Committed, data, "results")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A number and what fresh seeds give."""
+    """A committed number against fresh seeds."""
 
     name: str  # of the point, ``<arm>[@<condition>][:<rate>]``, or the id of the claim
     metric: str  # its tag
     committed: float  # the mean, or the difference of a claim
-    n: int  # on how many seeds
-    expected: Interval  # where the mean of the fresh seeds lies if ``committed`` is right
+    n: int  # its number of seeds
+    expected: Interval  # contains the mean of the fresh seeds if ``committed`` is right
     new: float  # that mean
-    new_n: int  # on how many seeds
+    new_n: int  # its number of seeds
     notices: float  # the error of ``committed`` that is noticed with probability NOTICED
 
     @property
@@ -138,64 +139,64 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedClaim(Compared):
-    """A claim and what fresh seeds give."""
+    """A committed claim against fresh seeds."""
 
     verdict: Verdict  # the committed one
     new_verdict: Verdict  # by the interval of the fresh seeds alone
-    opposed: bool  # whether their interval excludes the verdict, at the table's level
+    opposed: bool  # whether their interval, at the table's level, excludes the verdict
 
     @property
     def answer(self) -> Answer:
-        """Whether the verdict is reproduced, or the seeds are too few to say."""
+        """Whether the verdict is reproduced; ``not opposed`` if there are too few seeds to tell."""
         if self.opposed or not self.reproduced:
             return "not reproduced"
-        # An inconclusive one says nothing that could be reproduced.
+        # An inconclusive verdict cannot be reproduced.
         same = self.new_verdict == self.verdict != "inconclusive"
         return "reproduced" if same else "not opposed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """What fresh seeds say of a study's results."""
+    """A study's results against fresh seeds."""
 
     numbers: tuple[Compared, ...]  # of the points that were run again
-    claims: tuple[ComparedClaim, ...]  # whose sides were
-    contradictions: tuple[str, ...]  # where ``results.json`` contradicts itself, or the study
+    claims: tuple[ComparedClaim, ...]  # about such points
+    contradictions: tuple[str, ...]  # within ``results.json``, or between it and the study
 
     @property
     def reproduced(self) -> bool:
-        """Whether nothing speaks against ``results.json``."""
+        """Whether all numbers and claims agree, or are at least not opposed."""
         answers = [claim.answer for claim in self.claims]
         wrong = self.contradictions or "not reproduced" in answers
         return not wrong and all(number.reproduced for number in self.numbers)
 
 
 def compare_results(committed: Committed, found: Findings) -> Reproduction:
-    r"""Compare what is committed with what was found at the same points on fresh seeds.
+    r"""Compare committed results with new runs of the same points on fresh seeds.
 
-    Both are draws of the same distribution if ``results.json`` is right. Then the mean of m fresh
-    seeds lies within
+    If ``results.json`` is right, old and new seeds are draws from the same distribution. Then the
+    mean of m fresh seeds lies within
 
         x̄ ± t s √(1/n + 1/m)
 
-    of the committed mean x̄ of n seeds, s² being the variance pooled over both and t Student's
-    quantile with n + m − 2 degrees of freedom at the level 1 − 0.005/K (Bonferroni), so that of all
-    K comparisons one fails with a probability of at most 0.005. Every number is a comparison, and a
-    claim is two: its difference, seeds paired, and its verdict. The test part is the same for all
-    runs, so that only seeds add noise.
+    of the committed mean x̄ of n seeds, where s² is the variance pooled over both and t Student's
+    quantile with n + m − 2 degrees of freedom at the level 1 − 0.005/K. The probability that any of
+    the K comparisons fails is then at most 0.005 (Bonferroni). Each number is one comparison; each
+    claim is two, its paired difference and its verdict. The test part is the same for all runs, so
+    only seeds add noise.
 
-    Results of versions that wrote no seeds' values have their variance from the interval. If that
-    covers test examples, too, it is too large: less is noticed, and alarms are rarer still.
+    Old results without values for each seed get their variance from the interval. If that covers
+    test examples as well, it is too large: the test has less power and fewer false alarms.
 
-    Where one seed in five or ten fails, which makes accuracies bimodal, a row fails up to seven
-    times as often (400,000 draws of 10 or 15 and 5 seeds). With two such rows in 32 a right table
+    If one seed in five or ten fails, which makes accuracies bimodal, a row fails up to seven times
+    as often (400,000 draws of 10 or 15 and 5 seeds). With two such rows in 32, a correct table
     still fails less than once in 100 times.
 
-    A verdict is opposed if the interval of the fresh seeds alone, at the level 1 − 0.005/K, gives
-    another one that excludes it: outside of the predicted range for ``supported``, inside for
-    ``contradicted``, either or the other sign for ``smaller``. It is reproduced if their 95%
-    interval gives it again (without p-values, which few seeds cannot make small). In between the
-    seeds are too few to say.
+    A verdict is opposed if the interval of the fresh seeds alone, at the level 1 − 0.005/K, implies
+    a verdict that excludes it: outside the predicted range for ``supported``, inside for
+    ``contradicted``, either, or the other sign, for ``smaller``. It is reproduced if their 95%
+    interval implies it again (without p-values, which few seeds cannot make small). In between,
+    there are too few seeds to tell.
     """
     numbers = list(_numbers(committed, found))
     judged = {claim.id: claim for claim in committed.claims}
@@ -234,7 +235,7 @@ def _enough(before: Number, n: int) -> bool:
 
 
 def point_name(arm: str, rate: str) -> str:
-    """Return what a point is called, ``mse@two`` or ``mse@two:reference``."""
+    """Return the name of a point, ``mse@two`` or ``mse@two:reference``."""
     return arm if rate == "own" else f"{arm}:{rate}"
 
 
@@ -242,10 +243,10 @@ def _variance(found: Number) -> float:
     """Return the variance of single seeds."""
     if len(found.values) == found.n:
         return float(np.var(found.values, ddof=1))
-    # An interval may be cut at an end of the metric's range.
+    # The interval may be clipped on one side.
     low, high = found.interval or (-math.inf, math.inf)
     half = max(found.mean - low, high - found.mean)
-    # With test examples in it, its degrees of freedom are unknown; many are the careful guess.
+    # If it covers test examples, its degrees of freedom are unknown; infinity is conservative.
     freedom = found.n - 1 if found.covers == "seeds" else math.inf
     error = half / float(special.stdtrit(freedom, (1 + LEVEL) / 2))
     return found.n * error**2
@@ -280,7 +281,7 @@ def _compared_claim(before: CommittedClaim, after: Judgement, level: float) -> C
     assert after.interval
     values = tuple(found.by_seed.values())
     number = _compared(claim.id, claim.metric, before.measured, values, level)
-    # From 95% to the table's level, with the fewest degrees of freedom that it can have.
+    # Widen from 95% to the table's level, with the fewest possible degrees of freedom.
     quantiles = special.stdtrit(found.n - 1, [(1 + level) / 2, (1 + LEVEL) / 2])
     half = (found.difference - after.interval.low) * float(quantiles[0] / quantiles[1])
     wide = Interval(found.difference - half, found.difference + half)
@@ -294,8 +295,8 @@ def _compared_claim(before: CommittedClaim, after: Judgement, level: float) -> C
 
 
 def document(study: str, found: Reproduction, about: Mapping[str, Any]) -> Document:
-    """Lay out what was found; ``about`` is what the template ``verification.md`` says besides."""
-    # What failed comes first, as a terminal shows only so many rows.
+    """Lay out a reproduction; ``about`` has further values for the template ``verification.md``."""
+    # Failures come first, as a terminal shows a limited number of rows.
     numbers = [
         {"point": each.name, "metric": _short_name(each.metric), **_columns(each)}
         | {"ok": "yes" if each.reproduced else "NO"}
@@ -328,7 +329,7 @@ _SHORT: dict[Answer, str] = {"reproduced": "yes", "not reproduced": "NO", "not o
 
 def _columns(found: Compared, *, signed: bool = False) -> dict[str, str]:
     metric = found.metric
-    # Of a difference the range is another.
+    # The range of a metric does not apply to differences.
     expected = found.expected if signed else within_range(found.expected, metric)
     return {
         "committed": show.number(metric, found.committed, signed=signed)
@@ -340,7 +341,7 @@ def _columns(found: Compared, *, signed: bool = False) -> dict[str, str]:
 
 
 def contradictions(committed: Committed, plan: Plan) -> Iterator[str]:
-    """Find what cannot be right in ``results.json``, whatever the runs were; one line each."""
+    """Yield one line for each inconsistency within ``results.json``, or between it and the plan."""
     for arm, about in committed.arms.items():
         for rate, numbers in about.confirmed.items():
             for metric, number in numbers.items():
@@ -382,7 +383,7 @@ def _of_claim(
         return
     p_holm = 1.0 if claim.p_holm is None else claim.p_holm
     needed = 0.0 if claim.direction == "equal" else p_holm
-    # Before there was "smaller", such claims were contradicted.
+    # Older rules had no "smaller": such claims were contradicted.
     signed = planned.signed and committed.rule == RULE
     follows = verdict(planned.predicted, measured.interval, p_holm=needed, difference=signed)
     if follows != claim.verdict:

@@ -1,4 +1,4 @@
-"""A report as data: what ``results.json`` holds, the same to the byte for the same runs."""
+"""Reports as data: ``results.json``, identical to the byte for the same runs."""
 
 import json
 import math
@@ -16,7 +16,7 @@ DIGITS = 6
 
 
 def study_data(findings: Findings) -> dict[str, Any]:
-    """Return all that a study's report says; accuracies as fractions, nothing for the unknown."""
+    """Return the content of a study's ``results.json``; accuracies are fractions."""
     plan = findings.plan
     compared = {
         **{key: getattr(plan, key) for key in ("reference", "parameter", "select")},
@@ -44,7 +44,7 @@ def study_data(findings: Findings) -> dict[str, Any]:
 
 
 def sweep_data(found: Sweep) -> dict[str, Any]:
-    """Return all that a sweep's report says."""
+    """Return the content of a sweep's ``results.json``."""
     return {
         "varied": found.varied,
         "sorted_by": found.by,
@@ -64,7 +64,7 @@ def sweep_data(found: Sweep) -> dict[str, Any]:
 
 
 def to_json(data: Mapping[str, Any]) -> str:
-    """Write data with sorted keys and six significant digits, without what is unknown.
+    """Return JSON with sorted keys and six significant digits; NaN, infinities, None are left out.
 
     >>> print(to_json({"b": 0.12345678, "a": None, "c": [float("nan"), 2]}))
     {
@@ -79,7 +79,7 @@ def to_json(data: Mapping[str, Any]) -> str:
 
 
 def plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what :func:`to_json` writes, in the order given."""
+    """Return the data that :func:`to_json` writes, in the order given."""
     found: dict[str, Any] = printable_values(_clean(data))
     return found
 

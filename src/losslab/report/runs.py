@@ -1,4 +1,4 @@
-"""The runs below a folder, and as a table."""
+"""Load the runs below a folder, group them, and turn them into a table."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,9 +11,10 @@ from losslab.recording import Run, flatten, run_folders
 
 
 def load_runs(root: Path) -> list[Run]:
-    """Read every run below a folder, or a run's own, sorted by name; ``ValueError`` if it is none.
+    """Load every run below a folder, or the run that it is, sorted by group and seed.
 
-    Never fails on a run: what cannot be read makes the run ``damaged``, with the reason.
+    A run that cannot be read gets the status ``damaged`` and the reason. ``ValueError`` if ``root``
+    is not a folder.
     """
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; give one that holds runs, such as outputs/runs")
@@ -26,11 +27,24 @@ def load_runs(root: Path) -> list[Run]:
     return sorted(runs, key=lambda run: (run.group, run.seed))
 
 
-def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return a row a run: name, group, loss, seed, status, path, what was varied, final metrics.
+def by_group(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each configuration, by the name of its folder."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.group, []).append(run)
+    return groups
 
-    What was varied are the keys of the configuration that differ between runs, such as
-    ``optimizer.lr``; metrics are tags, such as ``test/accuracy``, NaN where a run has none.
+
+def sweep_folder(runs: Sequence[Run]) -> Path:
+    """Return the folder that the names of runs are relative to."""
+    return runs[0].path.parents[len(Path(runs[0].name).parts) - 1]
+
+
+def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return one row for each run: name, group, loss, seed, status, path, varied keys, metrics.
+
+    Varied keys are those of the configuration that differ between runs, such as ``optimizer.lr``;
+    metrics are final values by tag, such as ``test/accuracy``, NaN where a run has none.
     """
     runs = list(runs)
     flat = [flatten(run.config) for run in runs]
@@ -50,7 +64,7 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the keys of flat configurations whose values differ, but for the seed, sorted."""
+    """Return, sorted, the keys whose values differ between flat configurations, except the seed."""
     keys = sorted(set().union(*configs)) if configs else []
     absent = object()
     varied = tuple(
@@ -59,16 +73,16 @@ def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         if key not in {"seed", "name", "init_sha256"}
         and any(config.get(key, absent) != configs[0].get(key, absent) for config in configs)
     )
-    # The checksum of the data tells something only where all else is the same.
+    # The checksum of the data matters only between configurations that are otherwise equal.
     others = tuple(key for key in varied if key != "data_sha256")
     told = {repr([config.get(key, absent) for key in others]) for config in configs}
     return others if len(told) == len(configs) else varied
 
 
 def naming_keys(losses: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the varied keys that tell configurations apart, given the names of their losses.
+    """Return the varied keys that a table needs beside the name of the loss.
 
-    All but those arguments of a loss that its name settles.
+    Arguments of a loss that follow from its name are left out.
 
     >>> configs = [{"loss.eps": 0, "lr": 1}, {"loss.eps": 1, "lr": 1}, {"loss.eps": 1, "lr": 2}]
     >>> naming_keys(["a", "b", "b"], configs), naming_keys(["a", "a", "a"], configs)
@@ -84,6 +98,6 @@ def naming_keys(losses: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
 
 
 def _short(path: Path, above: Path) -> str:
-    """Return the name of a run, without the folders over which many are spread."""
+    """Return the name of a run without the ``hash=`` folders of large sweeps."""
     parts = path.relative_to(above).parts
     return "/".join(part for part in parts if not part.startswith("hash="))

@@ -1,4 +1,4 @@
-"""Metric selectors: ``<tag>@<selector>`` names a number of a tag's values while training."""
+"""Metric selectors: ``<tag>@<selector>`` reduces a tag's values during training to a number."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -8,7 +8,7 @@ from losslab.text import nearest
 
 
 class Selector(NamedTuple):
-    """What it is in words, and the number that it selects."""
+    """A selector in words, and as a function of a tag's values."""
 
     words: str
     select: Callable[[Sequence[float]], float]
@@ -21,8 +21,8 @@ SELECTORS: Mapping[str, Selector] = {
     "min": Selector("smallest while training", min),
     "fall": Selector("fall from best to last epoch", lambda values: max(values) - values[-1]),
 }
-"""Over the evaluations (before training and after each epoch) that recorded the tag. Without a
-selector a metric is the final number."""
+"""By name. The values are those of the evaluations before training and after each epoch. Without a
+selector, a metric is the final value."""
 
 
 Goal = Literal["maximize", "minimize"]
@@ -30,7 +30,7 @@ _LOWER_IS_BETTER = ("nll", "brier", "ece", "objective", "likelihood")
 
 
 def direction(metric: str) -> Goal | None:
-    """Return which end of a metric is the better one, ``None`` where that is not settled.
+    """Return the direction in which a metric improves, ``None`` if it has none.
 
     >>> direction("val/accuracy"), direction("why/calibration/ece_scaled"), direction("optim/lr")
     ('maximize', 'minimize', None)
@@ -39,20 +39,20 @@ def direction(metric: str) -> Goal | None:
     measure = tag.rpartition("/")[2].removeprefix("adaptive_").removesuffix("_scaled")
     if selector in ("start", "fall"):
         return None
-    return (
-        "maximize" if measure == "accuracy" else "minimize" if measure in _LOWER_IS_BETTER else None
-    )
+    if measure == "accuracy":
+        return "maximize"
+    return "minimize" if measure in _LOWER_IS_BETTER else None
 
 
 def recorded(runs: Iterable[Run]) -> list[str]:
-    """Return the tags of which finished runs have a final number, validation and test first."""
+    """Return the tags with a final value in some run, validation and test first."""
     found = {tag for run in runs for tag in run.summary if "/" in tag}
     first = {"val": 0, "test": 1, "train": 2}
     return sorted(found, key=lambda tag: (first.get(tag.partition("/")[0], 3), tag))
 
 
 def check_recorded(metric: str, runs: Sequence[Run], *, where: str) -> None:
-    """Raise ``ValueError`` with the metrics that there are, unless a finished run has this one."""
+    """Raise ``ValueError`` with the available metrics unless a finished run recorded this one."""
     tag, known = split(metric)[0], recorded(runs)
     if tag not in known:
         raise ValueError(
@@ -62,7 +62,7 @@ def check_recorded(metric: str, runs: Sequence[Run], *, where: str) -> None:
 
 
 def split(metric: str) -> tuple[str, str]:
-    """Return tag and selector of a metric; ``ValueError`` for an unknown selector.
+    """Split a metric into tag and selector; ``ValueError`` for an unknown selector.
 
     >>> split("val/accuracy@fall"), split("test/nll")
     (('val/accuracy', 'fall'), ('test/nll', ''))
@@ -77,7 +77,7 @@ def split(metric: str) -> tuple[str, str]:
 
 
 def number(run: Run, metric: str) -> float | None:
-    """Return a metric of a run, finished or not; ``None`` where it was not recorded."""
+    """Return a metric of a run, ``None`` if it was not recorded."""
     tag, selector = split(metric)
     values = [record[tag] for record in run.evaluations if tag in record]
     if selector:

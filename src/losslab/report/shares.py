@@ -1,7 +1,7 @@
-"""Shares of a gap: what each factor of a factorial adds, over all orders of switching."""
+"""Shapley shares: how much of a gap each factor of a factorial explains."""
 
 from collections.abc import Callable, Sequence
-from math import factorial as permutations
+from math import factorial
 
 from losslab.figures import Curve, Drawing, Panel, Style
 from losslab.report.estimates import Estimate, Sample, combine
@@ -16,9 +16,9 @@ _POINTS = 100
 def shapley(factor: int, factors: int) -> list[float]:
     """Return the weight of each cell in a factor's Shapley value, cells in binary order.
 
-    The value is the mean, over all orders in which the factors can be switched, of what switching
-    this one changes (Shapley 1953, *A value for n-person games*). The values of all factors add up
-    to the gap between the last cell and the first.
+    The value is the change from switching this factor, averaged over all orders in which the
+    factors can be switched (Shapley 1953, *A value for n-person games*). The values of all factors
+    add up to the gap between the last cell and the first.
 
     >>> shapley(0, 2)
     [-0.5, 0.5, -0.5, 0.5]
@@ -26,32 +26,31 @@ def shapley(factor: int, factors: int) -> list[float]:
     bit, weights = 1 << factor, []
     for cell in range(2**factors):
         others = (cell & ~bit).bit_count()
-        orders = permutations(others) * permutations(factors - others - 1)
-        weights.append((1 if cell & bit else -1) * orders / permutations(factors))
+        orders = factorial(others) * factorial(factors - others - 1)
+        weights.append((1 if cell & bit else -1) * orders / factorial(factors))
     return weights
 
 
 def share_out(plan: Plan, sample: Callable[[Side], Sample]) -> Measurement:
-    """Measure the gap of each factorial and every factor's part of it, on confirming runs.
+    """Measure the gap of each factorial and the part that each factor contributes.
 
     Quantities are ``<factorial>.gap`` and ``<factorial>.<factor>`` in percentage points of test
-    accuracy and, where the gap is not zero by its interval, ``<factorial>.<factor>_share`` of it.
-    All are weighted sums of the cells' accuracies, and their intervals those of the sum: noise of
-    seeds, of test examples and of the choice of value. A share, a ratio, has that of its
-    linearisation (the delta method).
+    accuracy and, if the interval of the gap excludes zero, ``<factorial>.<factor>_share`` of it.
+    All are weighted sums of the cells' accuracies. Their intervals cover the noise of seeds, of
+    test examples and of the choice of value; that of a share, a ratio, uses the delta method.
     """
     quantities: dict[str, Quantity] = {}
     panels, rows = [], []
-    for name, factorial in plan.factorials.items():
-        cells = [sample(Side(arm, "own")) for arm in factorial.cells]
-        found = _quantities(factorial, cells)
+    for name, design in plan.factorials.items():
+        cells = [sample(Side(arm, "own")) for arm in design.cells]
+        found = _quantities(design, cells)
         if not found:
             continue
         quantities |= {f"{name}.{key}": quantity for key, quantity in found.items()}
-        shown = [("gap", "whole gap"), *factorial.factors.items()]
-        panels.append(_panel(factorial, {label: found[key] for key, label in shown}))
+        shown = [("gap", "whole gap"), *design.factors.items()]
+        panels.append(_panel(design, {label: found[key] for key, label in shown}))
         rows += [
-            [factorial.label, label, _text(found[key]), _text(found.get(f"{key}_share"))]
+            [design.label, label, _text(found[key]), _text(found.get(f"{key}_share"))]
             for key, label in shown
         ]
     if not panels:
@@ -66,29 +65,32 @@ def share_out(plan: Plan, sample: Callable[[Side], Sample]) -> Measurement:
     return Measurement(quantities=quantities, drawings=[drawing], tables=[table])
 
 
-def _quantities(factorial: Factorial, cells: Sequence[Sample]) -> dict[str, Quantity]:
-    size = len(factorial.factors)
+def _quantities(design: Factorial, cells: Sequence[Sample]) -> dict[str, Quantity]:
+    size = len(design.factors)
     whole = [-1.0, *[0.0] * (len(cells) - 2), 1.0]
     gap = combine(cells, whole)
     if gap is None or gap.interval is None:
         return {}
-    quantities = {"gap": _points(gap, f"test accuracy, {factorial.label}: the whole gap")}
+    quantities = {"gap": _points(gap, f"test accuracy, {design.label}: the whole gap")}
     clear = not gap.interval.low <= 0 <= gap.interval.high
-    for place, (name, label) in enumerate(factorial.factors.items()):
+    for place, (name, label) in enumerate(design.factors.items()):
         weights = shapley(place, size)
         found = combine(cells, weights)
-        assert found is not None  # on the seeds of the gap
-        what = f"test accuracy, {factorial.label}: Shapley value of the {label}"
+        assert found is not None  # it has the seeds of the gap
+        what = f"test accuracy, {design.label}: Shapley value of the {label}"
         quantities[name] = _points(found, what)
         if clear:
             share = found.mean / gap.mean
             rest = [(w - share * g) / gap.mean for w, g in zip(weights, whole, strict=True)]
-            noise = combine(cells, rest)  # 0, with the share's noise
+            noise = combine(cells, rest)  # zero, with the noise of the share
             low, high = (noise and noise.interval) or Interval(0.0, 0.0)
             quantities[f"{name}_share"] = Quantity(
-                value=share, low=share + low, high=share + high, n=gap.n,
-                what=f"share of the gap in test accuracy, {factorial.label}: of the {label}",
-            )  # fmt: skip
+                value=share,
+                low=share + low,
+                high=share + high,
+                n=gap.n,
+                what=f"share of the gap in test accuracy, {design.label}: of the {label}",
+            )
     return quantities
 
 
@@ -105,13 +107,17 @@ def _text(quantity: Quantity | None) -> str:
     return f"{quantity.value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
-def _panel(factorial: Factorial, quantities: dict[str, Quantity]) -> Panel:
+def _panel(design: Factorial, quantities: dict[str, Quantity]) -> Panel:
     places = [float(place) for place in range(len(quantities))]
     found = list(quantities.values())
     zero = Curve(x=[-0.5, places[-1] + 0.5], y=[0.0, 0.0], style=Style("#7F7F7F", "", "-"))
     values = Curve(
-        x=places, y=[each.value for each in found], low=[each.interval.low for each in found],
-        high=[each.interval.high for each in found], bars=True, line=False,
-    )  # fmt: skip
+        x=places,
+        y=[each.value for each in found],
+        low=[each.interval.low for each in found],
+        high=[each.interval.high for each in found],
+        bars=True,
+        line=False,
+    )
     ticks = list(zip(quantities, places, strict=True))
-    return Panel(title=factorial.label, curves=[zero, values], ticks=ticks)
+    return Panel(title=design.label, curves=[zero, values], ticks=ticks)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# scipy.special and not scipy.stats: the latter takes seconds to import on a slow core.
+# scipy.stats would take seconds to import on a slow core.
 from scipy import special
 
 FloatArray = npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ class Noise(NamedTuple):
     """One independent source of a mean's noise."""
 
     variance: float  # squared standard error
-    freedom: float  # degrees of freedom of its estimate
+    freedom: float  # its degrees of freedom
 
 
 def interval_of(mean: float, sources: Sequence[Noise], *, level: float = LEVEL) -> Interval:
@@ -53,7 +53,7 @@ def noise_of(values: FloatArray) -> Noise:
 
 
 def binomial_interval(count: int, n: int, *, level: float = LEVEL) -> Interval:
-    """Return the exact interval of a share (Clopper and Pearson 1934).
+    """Return the exact interval of a proportion (Clopper and Pearson 1934).
 
     >>> binomial_interval(7, 30)
     Interval(low=0.099..., high=0.422...)
@@ -67,8 +67,8 @@ def binomial_interval(count: int, n: int, *, level: float = LEVEL) -> Interval:
 def t_interval(values: FloatArray, *, level: float = LEVEL) -> Interval | None:
     """Return Student's t interval of the mean of ``(S,)`` values, ``None`` for fewer than two.
 
-    It covers the noise of seeds (initial weights, order of the batches), given the test and the
-    training part.
+    It covers the noise of seeds (initial weights, order of batches) for fixed training and test
+    parts.
 
     >>> t_interval(np.array([0.90, 0.92, 0.94]))
     Interval(low=0.870..., high=0.969...)
@@ -83,16 +83,16 @@ def two_way_interval(
 ) -> Interval | None:
     """Return the interval of a mean over seeds and test examples, both drawn at random.
 
-    It does not cover another training part, data set or network.
     With s the standard deviation of the S seeds' means and d that of the N examples' means, it is
-    :func:`interval_of` s²/S and d²/N, with S − 1 and N − 1 degrees of freedom, and of ``more``
-    noise. If the examples' means are all equal that is :func:`t_interval`.
+    :func:`interval_of` s²/S and d²/N, with S − 1 and N − 1 degrees of freedom, and ``more`` noise.
+    If the examples' means are all equal it is :func:`t_interval`. It does not cover another
+    training part, data set or network.
 
-    Noise of single answers (this seed on this example) is counted twice, so the interval errs to
-    the wide side, by little. On draws of 3, 5 and 10 seeds and 1,000 examples from 30 runs of three
-    losses on MNIST it covered the mean accuracy, and the difference of two, in 93% to 96%. No
-    interval knows of a rare seed that fails unless it was drawn: one run in 30 whose NLL is ten
-    times the others' left 78% for the difference in NLL.
+    The interaction of seed and example is counted twice, which makes the interval slightly too
+    wide. On draws of 3, 5 and 10 seeds and 1,000 examples from 30 runs of three losses on MNIST it
+    covered the mean accuracy, and the difference of two, in 93% to 96%. An interval cannot account
+    for a rare failure that was not drawn: with one run in 30 whose NLL was ten times that of the
+    others, it covered the difference in NLL in 78%.
 
     ``contributions`` are ``(S, N)`` numbers whose mean over examples is the metric, or the
     difference of two such on the same seeds and examples; ``None`` for fewer than two of either.
@@ -120,12 +120,12 @@ def sign_flip_p(differences: FloatArray) -> float:
     largest = np.abs(differences).max()
     if len(differences) < 2 or largest == 0:
         return 1.0
-    # Takes a second to import, and only claims need it.
+    # Takes a second to import; only claims need it.
     from scipy.stats import permutation_test
 
     found = permutation_test(
         (differences / largest,),
-        # Means that are equal but for rounding are ties, and count.
+        # Means that differ only by rounding are ties, and count.
         lambda signed, axis: signed.mean(axis=axis).round(12),
         permutation_type="samples",
         vectorized=True,
@@ -136,11 +136,12 @@ def sign_flip_p(differences: FloatArray) -> float:
 
 
 def range_p(value: float, interval: Interval, n: int, predicted: Interval) -> float:
-    """Return the two-sided p-value of a mean against the near end of a predicted range.
+    """Return the two-sided p-value of a mean against the nearest end of a predicted range.
 
-    t = |value − end| / s with n − 1 degrees of freedom, the standard error s being the half of the
-    95% interval towards that end over Student's quantile: p is below 0.05 just where the interval
-    does not reach the end. A single seed, whose interval is the whole line, gives p = 1.
+    t = |value − end| / s with n − 1 degrees of freedom. The standard error s is the half-width of
+    the 95% interval on the side of that end, divided by Student's quantile, so that p < 0.05
+    exactly if the interval excludes the end. A single seed, whose interval is the whole line, gives
+    p = 1.
 
     >>> round(range_p(0.5, Interval(0.1, 0.9), 5, Interval(0.1, np.inf)), 12)
     0.05
@@ -155,10 +156,10 @@ def range_p(value: float, interval: Interval, n: int, predicted: Interval) -> fl
 
 
 def share_p(count: int, n: int, predicted: Interval) -> float:
-    """Return the two-sided exact p-value of ``count`` of ``n`` against a range's near end.
+    """Return the two-sided exact p-value of ``count`` of ``n`` against a range's nearest end.
 
-    It is twice the smaller tail of the binomial, so that it is below 0.05 just where
-    :func:`binomial_interval` does not reach the end.
+    It is twice the smaller tail of the binomial, so that p < 0.05 exactly if
+    :func:`binomial_interval` excludes the end.
 
     >>> share_p(7, 7, Interval(0.5, np.inf))  # 2 / 2⁷
     0.015625
@@ -171,9 +172,9 @@ def share_p(count: int, n: int, predicted: Interval) -> float:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Correct a family of p-values for their number (Holm 1979).
+    """Correct a family of p-values for multiple testing (Holm 1979).
 
-    ``None``, not measured yet, stays ``None`` and counts as a member.
+    ``None`` (not measured yet) stays ``None`` but counts as a member of the family.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]

@@ -1,4 +1,4 @@
-"""The report of a study: the answer first, then what it rests on."""
+"""The report of a study: the answer first, then the evidence."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -17,11 +17,11 @@ from losslab.report.universes import by_mean
 EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
 _RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
 _PREDICTED: dict[str | None, str] = {"less": "< −", "greater": "> +", "equal": "within ±"}
-_MOST_TOLD = 8  # arms in the sentence
+_MOST_TOLD = 8  # arms in the sentence of the answer
 
 
 def study_document(findings: Findings, figures: Collection[str] = ()) -> Document:
-    """Lay out a study's findings; ``figures`` are the file names of those that were drawn."""
+    """Lay out a study's findings; ``figures`` are the names of the files that were drawn."""
     plan = findings.plan
     edges = [plan.label(arm) for arm, choice in findings.choices.items() if not choice.bracketed]
     tuned = plan.arms and not plan.conditions  # a figure shows the grids of many conditions
@@ -54,7 +54,7 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
 def runs_and_machine(
     census: Census, environment: Mapping[str, tuple[str, ...]], figures: Collection[str]
 ) -> dict[str, Any]:
-    """Return what every report has: runs by state, all that are not done, and the machine."""
+    """Return the content that all reports share: runs by state, and the machine."""
     listed = {
         "diverged": census.diverged,
         "failed": census.failed,
@@ -76,9 +76,10 @@ def runs_and_machine(
 
 
 def sentence(results: Mapping[str, Any]) -> str:
-    """Return the answer: each arm's distance from the reference at its own best value.
+    """Return the answer in one sentence, from the content of ``results.json``.
 
-    Else how many claims have which verdict; ``results`` is what ``results.json`` holds.
+    It says how far each arm is from the reference, each at its own best value; or, without arms,
+    how many claims have which verdict.
     """
     gaps, arms = results.get("gaps", {}), results.get("arms", {})
     conditions = results.get("conditions", {})
@@ -91,7 +92,7 @@ def sentence(results: Mapping[str, Any]) -> str:
             f"point of test accuracy in {counts['ahead']}, level within one in {counts['level']} "
             f"and behind in {counts['behind']}."
         )
-    # results.json has its keys in the order of the alphabet.
+    # Keys of results.json are sorted by name.
     place = {name: about.get("position") or 0.0 for name, about in conditions.items()}
     last = max(reversed(place), key=place.__getitem__, default="")
     under = f", {conditions[last]['label']}" if last else ""
@@ -121,14 +122,14 @@ def count(verdicts: Sequence[str]) -> str:
 
 
 def measured_text(metric: str, measured: Measured) -> str:
-    """Return an estimate with its interval, or why there is none."""
+    """Return an estimate with its interval, or the reason why there is none."""
     if measured.estimate is None and measured.without:
         return "not finite"
     return show.estimate(metric, measured.estimate) + _mark(measured.estimate)
 
 
 def n_text(measured: Measured) -> str:
-    """Return how many runs count, of how many if not all, and how many of them diverged."""
+    """Return the number of runs, with those that are missing, diverged or lost a class."""
     n = measured.estimate.n if measured.estimate else 0
     text = f"{n}" if n == measured.planned else f"{n} of {measured.planned}"
     if measured.without:
@@ -163,7 +164,7 @@ def _answer(findings: Findings) -> Table:
         rows.append(tuple(cells))
     first = (plan.axis, "") if plan.conditions else ("",)
     columns = (*first, *(heading for rate in plan.rates for heading in headings[rate]))
-    # Three rates with their n are too wide for 80 columns, as are two names and what was lost.
+    # Three rates with their n are too wide for 80 columns, as are conditions with lost classes.
     wide = len(plan.rates) > 2 or plan.conditions
     left_out = ("n", headings["own"][0]) if plan.conditions else ("n",)
     narrow = [i for i, name in enumerate(columns) if wide and name not in left_out]
@@ -171,7 +172,7 @@ def _answer(findings: Findings) -> Table:
 
 
 def _gaps(findings: Findings) -> Table:
-    """Return how far every arm is ahead of the reference, a row a condition."""
+    """Return the difference of every arm from the reference, one row for each condition."""
     plan, rows, brief = findings.plan, [], []
     for condition, about in plan.conditions.items():
         row, numbers = {plan.axis: about.label}, [about.label]
@@ -206,7 +207,7 @@ def _claims(findings: Findings) -> Table:
 
 
 def _details(findings: Findings) -> list[str]:
-    """Return of every claim what was compared or measured, its p-values and its source."""
+    """Return one line for each claim: what was compared or measured, p-values and source."""
     plan, lines = findings.plan, []
 
     def sides(pair: Sequence[Side]) -> str:

@@ -1,4 +1,4 @@
-"""The report of a plain sweep, and its figure."""
+"""The report of a plain sweep."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -34,12 +34,12 @@ def sweep_document(found: Sweep, figures: Collection[str] = ()) -> Document:
 
 
 def rank(path: Path, *, by: str = VALIDATION, direction: Goal | None = None) -> Sweep:
-    """Return the configurations of a folder, the best first; of a study, on its tuning seeds."""
+    """Rank the configurations of a folder, the best first; those of a study by tuning seeds."""
     runs = load_runs(path)
     if not runs:
         raise ValueError(f"{path} holds no runs; give the folder of a sweep or a study")
     if (path / PLAN_FILE).exists():
-        # Its confirming runs are those of what was chosen, and of nothing else.
+        # Only the chosen configurations have confirming runs.
         tuned = {run.run for run in load_plan(path).tune}
         runs = [run for run in runs if run.name in tuned] or runs
     check_recorded(by, runs, where="--by")
@@ -61,9 +61,9 @@ def best_document(found: Sweep) -> Document:
 def ranking(
     found: Sweep, configurations: Sequence[Configuration], metrics: Sequence[str] = (ACCURACY,)
 ) -> Table:
-    """Return a table with a row for each configuration, in their order."""
+    """Return a table with one row for each configuration, in the order given."""
     shown = list(dict.fromkeys([found.by, *metrics]))
-    # Two keys can have the same heading: that of a part which is absent from some configurations.
+    # Two keys share a heading if a part is absent from some configurations.
     columns = ("folder", "loss", *map(key_text, found.shown), "n", *map(show.metric_name, shown))
     rows = [
         (
@@ -76,14 +76,14 @@ def ranking(
         for configuration in configurations
     ]
     n = 2 + len(found.shown)
-    # The folder's name says what was varied, too, and is shorter than many columns.
+    # Where many keys were varied, the folder's name is shorter than their columns.
     what = range(1, n) if len(found.shown) <= _TERMINAL_KEYS else range(1)
     terminal = (*what, *range(n, min(n + 3, len(columns))))
     return Table(columns, tuple(rows), text_columns=n, terminal=terminal)
 
 
 def best_text(found: Sweep) -> str:
-    """Return one line with the best configuration of all; empty if none has a number."""
+    """Return one line about the best configuration; empty if no configuration is ranked."""
     if not found.best:
         return ""
     best, count = found.best[0], len(found.configurations)
@@ -96,12 +96,12 @@ def best_text(found: Sweep) -> str:
 
 
 def key_text(key: str) -> str:
-    """Return a config key as people write it: ``model`` for ``model._target_``."""
+    """Return the heading of a key: ``model`` for ``model._target_``."""
     return key.removesuffix("._target_")
 
 
 def value_text(value: Any) -> str:
-    """Return a config's value as a cell; of a path to a class its name."""
+    """Return a configuration's value as a cell; for a path to a class, the class name."""
     if value is None:
         return show.ABSENT
     if isinstance(value, str):
@@ -110,7 +110,7 @@ def value_text(value: Any) -> str:
 
 
 def configuration_text(found: Sweep, configuration: Configuration, *, but: str = RATE) -> str:
-    """Return its loss and what was varied, but one key: ``mse, model.width=8``."""
+    """Return the loss and the varied keys except ``but``: ``mse, model.width=8``."""
     keys = [key for key in found.shown if key != but and key in configuration.varied]
     values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in keys]
     return ", ".join([configuration.loss, *values])

@@ -1,4 +1,4 @@
-"""A multiverse: in how many universes the reference is ahead, and which choice turns that."""
+"""Multiverse analysis: in how many universes the reference is ahead, and what changes that."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ POINT = 0.01
 _POINTS = 100
 
 Standing = Literal["ahead", "level", "behind"]
-"""Where the reference stands: by a point of accuracy or more, or within less than one."""
+"""The reference against an arm: ahead or behind by at least one point of accuracy, or level."""
 
 Universe = tuple[Mapping[str, str], Comparison]
 """The level of each choice, and an arm's test accuracy less the reference's."""
@@ -26,11 +26,13 @@ Universe = tuple[Mapping[str, str], Comparison]
 _AXIS = Style("#7F7F7F", "", "-")
 
 Effects = dict[tuple[str, str], tuple[float, float, float]]
-"""By choice and level: a number and its interval."""
+"""By choice and level: an effect and the ends of its interval."""
 
 
 def standing(low: float, high: float) -> Standing | None:
-    """Return where the reference stands if an arm's accuracy less its own is in a range.
+    """Return where the reference stands, given the range of an arm's accuracy less its own.
+
+    ``None`` if the range allows more than one answer.
 
     >>> standing(-0.03, -0.02), standing(-0.03, 0.0)
     ('ahead', None)
@@ -43,7 +45,7 @@ def standing(low: float, high: float) -> Standing | None:
 
 
 def by_mean(differences: Iterable[float]) -> Counter[Standing | None]:
-    """Count where the reference stands.
+    """Count where the reference stands, given differences without intervals.
 
     >>> by_mean([-0.02, -0.005, 0.0])["level"]
     2
@@ -52,13 +54,15 @@ def by_mean(differences: Iterable[float]) -> Counter[Standing | None]:
 
 
 def count_universes(plan: Plan, gaps: Mapping[str, Comparison]) -> Measurement:
-    """Count where the reference stands, by arm, and measure what each choice does to the gap.
+    """Count where the reference stands against each arm, and measure how each choice moves the gap.
 
-    Quantities of an arm, and of ``all`` arms together: ``<arm>.ahead``, ``.level`` and ``.behind``,
-    the share of universes where the reference is, by the mean, with the exact binomial's interval;
-    ``<arm>.ahead.<choice>.<level>`` and so on, that share at one level. Of an arm
-    ``<arm>.gap.<choice>.<level>``, the points that a level adds to the gap in place of the choice's
-    first, the usual one (:func:`effects`).
+    Quantities of each arm, and of ``all`` arms together:
+
+    - ``<arm>.ahead``, ``.level`` and ``.behind``: the share of universes in which the mean puts the
+      reference there, with the exact binomial interval;
+    - ``<arm>.ahead.<choice>.<level>`` and so on: the same among universes with this level;
+    - ``<arm>.gap.<choice>.<level>``, not for ``all``: the points that a level adds to the gap,
+      compared with the first level of the choice (:func:`effects`).
     """
     families: dict[str, list[Universe]] = {}
     for name in gaps:
@@ -84,9 +88,12 @@ def count_universes(plan: Plan, gaps: Mapping[str, Comparison]) -> Measurement:
         changes[family] = effects(values, [chosen for chosen, _ in found], plan.choices)
         for (choice, level), (value, low, high) in changes[family].items():
             quantities[f"{family}.gap.{choice}.{level}"] = Quantity(
-                value=value, low=low, high=high, n=len(found),
+                value=value,
+                low=low,
+                high=high,
+                n=len(found),
                 what=f"points that {choice} {level} adds to the gap in place of the usual level",
-            )  # fmt: skip
+            )
     of = f"{plan.reference_label} ahead / level / behind, by a point"
     columns = ["", "universes", *get_args(Standing), "median gap", "widest gaps"]
     columns_of_arms = ["", *(row[0] for row in rows)]
@@ -104,12 +111,12 @@ def count_universes(plan: Plan, gaps: Mapping[str, Comparison]) -> Measurement:
 def effects(
     values: FloatArray, levels: Sequence[Mapping[str, str]], choices: Mapping[str, Sequence[str]]
 ) -> Effects:
-    """Return what each level adds to a number in place of the first level of its choice.
+    """Return what each level adds to a number, compared with the first level of its choice.
 
-    Least squares of the number of U universes on all levels together. Intervals are over universes,
-    Student's t with U less the number of coefficients as degrees of freedom and the standard error
-    HC3 (MacKinnon & White 1985), which holds for noise that differs between universes: what other
-    choices do to an effect is noise here. Nothing where the universes are too few.
+    A least-squares regression of U universes on all levels. Intervals are over universes, by
+    Student's t with U less the number of coefficients as degrees of freedom and HC3 standard errors
+    (MacKinnon & White 1985), which allow for noise that differs between universes: interactions of
+    choices count as noise. Empty if there are too few universes.
 
     >>> two = [{"a": level} for level in "xyxy"]
     >>> effects(np.array([1.0, 3.0, 2.0, 4.0]), two, {"a": ["x", "y"]})["a", "y"]
@@ -140,14 +147,18 @@ def _shares(name: str, where: str, gaps: Sequence[Comparison]) -> dict[str, Quan
     for each in get_args(Standing) if n else ():
         low, high = binomial_interval(counts[each], n)
         found[f"{name}.{each}{where}"] = Quantity(
-            value=counts[each] / n, low=low, high=high, n=n, count=counts[each],
+            value=counts[each] / n,
+            low=low,
+            high=high,
+            n=n,
+            count=counts[each],
             what=f"share of universes with the reference {each} by the mean",
-        )  # fmt: skip
+        )
     return found
 
 
 def _row(gaps: Sequence[Comparison]) -> list[str]:
-    """Return the counts by the mean and, in brackets, how many of them the interval is sure of."""
+    """Return the counts by mean and, in brackets, how many of them hold for the whole interval."""
     counts = by_mean(gap.difference for gap in gaps)
     sure = Counter(standing(*gap.interval) for gap in gaps if gap.interval)
     points = _POINTS * np.array([gap.difference for gap in gaps] or [np.nan])
@@ -170,7 +181,7 @@ def _table(changes: Mapping[str, Effects], columns: list[str]) -> TableOfNumbers
 def _drawing(
     changes: Mapping[str, Effects], quantities: Mapping[str, Quantity], plan: Plan
 ) -> Drawing:
-    """Draw what levels add to the gap, and at each level the share with the reference ahead."""
+    """Draw the effect of levels on the gap, and the share with the reference ahead at each."""
     known = [(choice, level) for choice, levels in plan.choices.items() for level in levels]
     new = [(choice, level) for choice, level in known if level != plan.choices[choice][0]]
     gaps = [Curve(x=[-0.5, len(new) - 0.5], y=[0.0, 0.0], style=_AXIS)]
@@ -182,16 +193,21 @@ def _drawing(
             found = [quantities[f"{family}.{kind}.{choice}.{level}"] for choice, level in names]
             curves.append(
                 Curve(
-                    label=plan.families[family].label, style=styles[family],
-                    x=[at + shift for at in range(len(names))], y=[each.value for each in found],
+                    label=plan.families[family].label,
+                    style=styles[family],
+                    x=[at + shift for at in range(len(names))],
+                    y=[each.value for each in found],
                     low=[each.interval.low for each in found],
-                    high=[each.interval.high for each in found], bars=True, line=False,
+                    high=[each.interval.high for each in found],
+                    bars=True,
+                    line=False,
                 )
-            )  # fmt: skip
+            )
     reference = plan.reference_label
     panels = [
         Panel(
-            title="What a level adds to the gap", curves=gaps,
+            title="What a level adds to the gap",
+            curves=gaps,
             y_label="points of test accuracy,\n95% interval over universes",
             ticks=[
                 (f"{_text(level)} for {_text(plan.choices[choice][0])}", float(at))
@@ -199,12 +215,19 @@ def _drawing(
             ],
         ),
         Panel(
-            title=f"Universes with {reference} ahead", curves=shares, percent="shown",
+            title=f"Universes with {reference} ahead",
+            curves=shares,
+            percent="shown",
             y_label="share (%) ahead by a point,\nexact 95% interval",
             ticks=[(_text(level), float(at)) for at, (_, level) in enumerate(known)],
         ),
-    ]  # fmt: skip
+    ]
     return Drawing(
-        name="choices", caption="What each choice adds to the gap, and how it stands at each level",
-        panels=panels, columns=1, size=(12, 8.5), legend_below=True, title_width=90,
-    )  # fmt: skip
+        name="choices",
+        caption="What each choice adds to the gap, and how it stands at each level",
+        panels=panels,
+        columns=1,
+        size=(12, 8.5),
+        legend_below=True,
+        title_width=90,
+    )

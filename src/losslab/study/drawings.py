@@ -1,7 +1,7 @@
-"""Measures that draw what runs recorded: numbers during training, and curves of diagnostics.
+"""Measures that draw figures: scalars during training, and curves of diagnostics.
 
-Each takes the sets to draw, which have the colours of their losses, the ``name`` of the figure's
-file, and ``labels`` of the sets, by default those of the study's arms.
+Each takes the sets to draw, in the colours of their losses, the ``name`` of the figure's file, and
+``labels`` of the sets, by default those of the study's arms.
 """
 
 import math
@@ -15,12 +15,10 @@ from losslab.figures import Curve, Drawing, Field, Panel
 from losslab.metrics import ECE_BINS
 from losslab.recording import Run, read_records
 from losslab.report.measurement import Measurement
-from losslab.study.measure import Runs, curve_over_seeds, number, record, value_of
+from losslab.study.measure import Labels, Runs, curve_over_seeds, number, record, value_of
 
 FEWEST = 20
-"""The fewest examples in a bin of a reliability diagram; below, accuracy is too uncertain."""
-
-Labels = Mapping[str, str] | None
+"""Bins of a reliability diagram with fewer examples are left out as too uncertain."""
 
 
 def over_training(
@@ -34,11 +32,10 @@ def over_training(
     logarithmic: bool = False,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Measurement:
-    """Draw a number during training: the mean over seeds against the epoch, with 95% intervals.
+    """Draw a scalar over epochs: the mean over seeds, with 95% intervals.
 
-    Epochs at which a run recorded no finite number (it had diverged) are left out. A
-    ``logarithmic`` axis has geometric means; intervals are cut at ``bounds``, which the number
-    cannot leave.
+    Epochs at which some run has no finite value, as it diverged, are left out. A ``logarithmic``
+    axis has geometric means. Intervals are clipped to ``bounds``, the range of the scalar.
     """
     curves = []
     for look, members in _looks(runs, labels):
@@ -68,15 +65,15 @@ def over_key(
     """Draw a metric over a key of the configuration: the mean over seeds, with 95% intervals.
 
     Args:
-        runs: The sets named below.
-        key: Of a positive number. A set whose runs lack it is drawn as a level line.
-        metric: Of each run.
-        panels: By title, the curves by label, each with its sets.
+        runs: The sets named in ``panels``.
+        key: Holds a positive number. A set where it is null is drawn as a horizontal line.
+        metric: A final metric.
+        panels: Title to curves, each a label with its sets.
         name: Of the figure's file.
-        title: Its caption.
-        x_label: Of the key; the axis is logarithmic.
+        title: The caption.
+        x_label: Of the logarithmic axis of the key.
         y_label: Of the metric.
-        bounds: That the metric cannot leave.
+        bounds: The range of the metric.
     """
     drawn = []
     places = {each: value_of(members[0], key) for each, members in runs.items()}
@@ -96,18 +93,20 @@ def over_key(
 
 
 def reliability(runs: Runs, *, name: str = "reliability", labels: Labels = None) -> Measurement:
-    """Draw reliability diagrams of the test part, as it is and after one temperature.
+    """Draw reliability diagrams of the test part, before and after temperature scaling.
 
-    The bins of all seeds are pooled: Σ correct over Σ examples against Σ confidence over Σ
-    examples. Those with fewer than :data:`FEWEST` examples are left out.
+    The bins of all seeds are pooled: Σ correct / Σ examples against Σ confidence / Σ examples.
+    Those with fewer than :data:`FEWEST` examples are left out.
     """
     kinds = {
         "as trained": "why/calibration/reliability",
         "after one temperature": "why/calibration/reliability_scaled",
     }
     shown: dict[str, Any] = {
-        "x_label": "mean confidence in the bin", "y_label": "accuracy in the bin", "diagonal": True,
-    }  # fmt: skip
+        "x_label": "mean confidence in the bin",
+        "y_label": "accuracy in the bin",
+        "diagonal": True,
+    }
     looks, panels = _looks(runs, labels), []
     for kind, curve in kinds.items():
         curves = [Curve(**look, **_pooled_bins(members, curve)) for look, members in looks]
@@ -120,34 +119,35 @@ def reliability(runs: Runs, *, name: str = "reliability", labels: Labels = None)
 
 
 def line(runs: Runs, *, name: str = "line", labels: Labels = None) -> Measurement:
-    """Draw the loss on the line from the initial to the final weights, mean over seeds.
+    """Draw the loss on the line from the initial to the final weights, averaged over seeds.
 
-    Losses of different scales compare as shares of the fall, (L(a) − L(1)) / (L(0) − L(1)); a
-    curve above the falling chord is not convex.
+    To compare losses of different scales, it is shown as (L(a) − L(1)) / (L(0) − L(1)). A curve
+    above the chord is not convex.
     """
     curves = []
     for look, members in _looks(runs, labels):
         columns = [found[-1] for run in members if (found := _recorded(run, "why/landscape/line"))]
         places = [column["position"] for column in columns]
         if not places or any(place != places[0] for place in places):
-            continue  # a loss that was not finite somewhere has no mean there
+            continue  # a loss that was not finite at some position has no mean
         values = np.array([column["loss"] for column in columns])
         first, last = (values[:, [places[0].index(end)]] for end in (0.0, 1.0))
         shares = (values - last) / (first - last)
         curves.append(curve_over_seeds(x=places[0], values=shares, **look))
     panel = Panel(
-        title="Training loss on the line from start to end", curves=curves,
+        title="Training loss on the line from start to end",
+        curves=curves,
         x_label="position (0: initial weights, 1: final weights)",
         y_label="loss, as a share of its fall",
-    )  # fmt: skip
+    )
     return _drawing(name, panel.title, [panel])
 
 
 def surface(runs: Runs, *, name: str = "surface", labels: Labels = None) -> Measurement:
-    """Draw the accuracy of the probe on a plane around the final weights, a panel a set.
+    """Draw the accuracy of the probe on a plane around the final weights, one panel per set.
 
-    Accuracy, because losses of different scales share no colour bar. One seed, the first: the
-    directions are random, and surfaces of several seeds have no mean.
+    Accuracy, because losses of different scales cannot share a colour bar. Only the first seed, as
+    directions are random and surfaces of several seeds have no meaningful average.
     """
     panels = []
     for look, members in _looks(runs, labels):
@@ -174,9 +174,9 @@ def profile(
     labels: Labels = None,
     logarithmic: bool = True,
 ) -> Measurement:
-    """Draw columns ``x`` and ``y`` of a ``curve`` at the start, early and at the end of training.
+    """Draw columns ``x`` and ``y`` of a ``curve`` before, early in and after training.
 
-    Points of all seeds are shown: bins of a profile lie at their own means.
+    All seeds are shown as points, as each has its own bins.
     """
     panels = []
     moments = {"before training": 0.0, "after the first epochs": 0.25, "at the end": 1.0}
@@ -196,7 +196,7 @@ def profile(
 
 
 def _looks(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]:
-    """Return of each set its label, its loss if it is the first of that, and its runs."""
+    """Return, for each set, its label, its runs, and its loss if no earlier set has the same."""
     looks, taken = [], set()
     for name, members in runs.items():
         loss = members[0].choices["loss"]
@@ -207,19 +207,19 @@ def _looks(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]
 
 
 def _drawing(name: str, caption: str, panels: list[Panel]) -> Measurement:
-    """Return a figure of the panels that show something, or none."""
+    """Return a figure of the panels that are not empty, if any."""
     shown = [panel for panel in panels if panel.curves or panel.field]
     drawings = [Drawing(name=name, caption=caption, panels=shown)] if shown else []
     return Measurement(drawings=drawings)
 
 
 def _recorded(run: Run, curve: str) -> list[dict[str, list[float]]]:
-    """Return the columns of a curve, each time that a run recorded it."""
+    """Return the columns of a curve for each time that a run recorded it."""
     return [record[curve] for record in read_records(run.files.curves) if curve in record]
 
 
 def _pooled_bins(runs: Sequence[Run], curve: str) -> dict[str, Any]:
-    """Return confidence ``x`` and accuracy ``y`` in the bins of all runs together."""
+    """Return confidence ``x`` and accuracy ``y`` in bins pooled over all runs."""
     sums: dict[int, Any] = defaultdict(lambda: np.zeros(3))
     for columns in (columns for run in runs for columns in _recorded(run, curve)[-1:]):
         rows = zip(columns["confidence"], columns["accuracy"], columns["count"], strict=True)

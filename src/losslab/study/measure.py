@@ -1,8 +1,8 @@
-"""What measures are made with: the numbers of finished runs, and means over their seeds."""
+"""Helpers for measures: read numbers from finished runs, and average over seeds."""
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,16 @@ from losslab.report.selectors import SELECTORS, split
 from losslab.report.statistics import FloatArray, binomial_interval, t_interval
 
 Runs = dict[str, list[Run]]
-"""Name of a set to its runs, all finished: what a measure is called with."""
+"""Name of a set to its finished runs; the first argument of every measure."""
+
+Labels = Mapping[str, str] | None
+"""Name of a set to its label in tables and figures."""
 
 
 def number(run: Run, metric: str) -> float:
-    """Return a run's metric, ``<tag>`` or ``<tag>@<selector>``; NaN where it has none.
+    """Return a run's metric, ``<tag>`` or ``<tag>@<selector>``; NaN if it has none.
 
-    Without a selector it is the final number; a diverged run has no final NLL, for one.
+    Without a selector it is the final value, which diverged runs lack for most tags.
     """
     tag, selector = split(metric)
     if not selector:
@@ -41,7 +44,7 @@ def diverged(runs: Sequence[Run]) -> list[bool]:
 
 
 def record(run: Run, tag: str, *, over: str = "step") -> tuple[list[float], list[float]]:
-    """Return the steps, or epochs, at which a run recorded a number, and the numbers."""
+    """Return the steps, or epochs, at which a run recorded a tag, and the values."""
     found = [r for r in read_records(run.files.metrics) if tag in r and over in r]
     return [float(r[over]) for r in found], [float(r[tag]) for r in found]
 
@@ -65,12 +68,12 @@ def untrained(run: Run) -> tuple[Dataset, nn.Module]:
 
 
 def value_of(run: Run, key: str) -> Any:
-    """Return what a planned run's configuration has at a dotted key."""
+    """Return the value of a dotted key in a run's configuration."""
     return OmegaConf.select(run.composed, key, throw_on_missing=True)
 
 
 def of_config(runs: Sequence[Run], key: str) -> float:
-    """Return the number that all runs have at a key of their configuration."""
+    """Return the number that all runs have at a dotted key; ``ValueError`` if they differ."""
     values = {float(value_of(run, key)) for run in runs}
     if len(values) != 1:
         raise ValueError(f"the runs have {key}={sorted(values)}; give them all one value")
@@ -78,7 +81,7 @@ def of_config(runs: Sequence[Run], key: str) -> float:
 
 
 def pairs(one: Sequence[Run], other: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Pair two sets of runs by seed, of which each has the same, once."""
+    """Pair two sets of runs by seed; ``ValueError`` unless both have the same seeds, once each."""
     left, right = ({run.seed: run for run in runs} for runs in (one, other))
     if left.keys() != right.keys() or not len(one) == len(left) == len(other):
         given = f"runs of the seeds {[p.seed for p in one]} and {[p.seed for p in other]}"
@@ -87,10 +90,10 @@ def pairs(one: Sequence[Run], other: Sequence[Run]) -> list[tuple[Run, Run]]:
 
 
 def over_seeds(values: Sequence[float] | FloatArray, what: str) -> Quantity:
-    """Return the mean of one number a seed with its 95% t interval.
+    """Return the mean over seeds with its 95% t interval.
 
-    A single seed says nothing about others: its interval is the whole line. If a number is infinite
-    (a count that never ended, say), the interval is the range of the numbers.
+    The interval of a single seed is the whole line. If a value is infinite, such as a time to
+    something that never happened, the interval is the range of the values.
 
     >>> over_seeds([1.0, 2.0, 3.0], "example").value
     2.0
@@ -104,7 +107,7 @@ def over_seeds(values: Sequence[float] | FloatArray, what: str) -> Quantity:
 
 
 def share(count: int, n: int, what: str) -> Quantity:
-    """Return ``count`` of ``n`` with its exact 95% interval; of none, 0 with the whole range.
+    """Return ``count / n`` with its exact 95% interval; for n = 0, zero with the whole range.
 
     >>> share(0, 30, "example").high
     0.1157...
@@ -122,12 +125,12 @@ def curve_over_seeds(
     bounds: tuple[float, float] = (-math.inf, math.inf),
     loss: str | None = None,
 ) -> Curve:
-    """Return means of ``(S, V)`` values, a row a seed, with 95% t intervals; one seed has none.
+    """Return means over seeds of ``(S, V)`` values with 95% t intervals; one seed has none.
 
-    Averages logarithms where ``logarithmic``, for a log axis; clips intervals at the ``bounds`` of
-    the number, such as (0, 1) for a share.
+    If ``logarithmic``, logarithms are averaged, for a log axis. Intervals are clipped to
+    ``bounds``, such as (0, 1) for a share.
     """
-    # A 0 has no place on a log axis, NaN draws nothing.
+    # A log axis cannot show zero; NaN draws nothing.
     rows = np.log(np.where(values > 0, values, np.nan)) if logarithmic else values
     back = np.exp if logarithmic else np.asarray
     ends = np.array([t_interval(column) or (math.nan, math.nan) for column in rows.T])

@@ -1,6 +1,6 @@
-"""Measures that many studies share: ratios, shares, spreads and counts over runs.
+"""Measures for any study: ratios, shares, spreads and counts over runs.
 
-Each takes the sets of runs that it is about. A metric is ``<tag>`` or ``<tag>@<selector>``.
+Each takes the sets of runs that it needs. A metric is ``<tag>`` or ``<tag>@<selector>``.
 """
 
 import math
@@ -24,6 +24,7 @@ from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
 from losslab.seeding import generator
 from losslab.study.measure import (
+    Labels,
     Runs,
     curve_over_seeds,
     number,
@@ -37,15 +38,13 @@ from losslab.study.measure import (
 from losslab.types import Batch
 
 RESAMPLES = 2000
-Labels = Mapping[str, str] | None
-"""Name of a set to what people read in a table."""
 _PREDICT_FROM = 128  # training images
 
 
 def paired(runs: Runs, *, quantities: Mapping[str, Mapping[str, Any]]) -> Measurement:
-    """Measure numbers, and ratios or differences of two, seed by seed.
+    """Measure numbers, or ratios or differences of two, seed by seed.
 
-    ``quantities`` have by name ``what`` they are, ``left``, and ``over`` or ``minus`` or neither,
+    ``quantities`` maps a name to ``what`` it is, ``left``, and optionally ``over`` or ``minus``,
     each a set and a metric.
     """
     measured = {}
@@ -63,11 +62,11 @@ def paired(runs: Runs, *, quantities: Mapping[str, Mapping[str, Any]]) -> Measur
 def shares(
     runs: Runs, *, quantities: Mapping[str, Mapping[str, str]], metric: str = "test/accuracy"
 ) -> Measurement:
-    """Measure which share of a gap a change closes: mean(to − from) over mean(whole − from).
+    """Measure the share of a gap that a change closes: mean(to − from) / mean(whole − from).
 
-    ``quantities`` have by name ``what`` they are, and the sets ``from``, ``to`` and ``whole``. The
-    interval is the bias-corrected bootstrap's over seeds, a ratio of means having no simple one;
-    runs of the same seed are drawn together. Where there is no gap there is no quantity.
+    ``quantities`` maps a name to ``what`` it is and the sets ``from``, ``to`` and ``whole``. The
+    interval is that of the bias-corrected bootstrap over seeds; runs of the same seed are drawn
+    together. Where there is no gap there is no quantity.
     """
     measured = {}
     for name, about in quantities.items():
@@ -82,10 +81,10 @@ def _numbers(runs: Sequence[Run], metric: str) -> FloatArray:
 
 
 def disagreement(runs: Runs) -> Measurement:
-    """Measure how many test examples two runs of a set classify differently, on average.
+    """Measure the share of test examples that two runs of a set classify differently, on average.
 
-    The interval comes from leaving out one run at a time (the jackknife, Student's t): pairs of
-    runs are not independent of one another.
+    As pairs of runs are not independent, the interval is the jackknife's over runs, with Student's
+    t.
     """
     what = "share of test examples on which two runs from different starts disagree"
     quantities = {}
@@ -94,7 +93,7 @@ def disagreement(runs: Runs) -> Measurement:
         n = len(members)
         differ = (classes[:, None] != classes).mean(axis=-1)
         mean = float(differ.sum() / (n * (n - 1)))
-        half = 1.0  # a single pair of runs says nothing about others
+        half = 1.0  # a single pair of runs has no variance
         if n > 2:
             without = (differ.sum() - 2 * differ.sum(axis=1)) / ((n - 1) * (n - 2))
             error = math.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
@@ -105,10 +104,10 @@ def disagreement(runs: Runs) -> Measurement:
 
 
 def lost_classes(runs: Runs, *, labels: Labels = None, below: float = 0.01) -> Measurement:
-    """Measure the share of runs that lost a class: its recall on the test part is below ``below``.
+    """Measure the share of runs in which some class has a test recall below ``below``.
 
-    Which runs lose one, and which class, is chance, so the interval is a binomial's, exact
-    (Clopper and Pearson 1934). ``labels`` are what people read in the table.
+    Which runs lose a class is chance, so the interval is the exact binomial one (Clopper and
+    Pearson 1934). ``labels`` are used in the table.
     """
     what = f"share of runs in which some class's recall on the test part is below {below:g}"
     quantities, rows = {}, []
@@ -126,7 +125,7 @@ def lost_classes(runs: Runs, *, labels: Labels = None, below: float = 0.01) -> M
 
 
 def recalls_of(run: Run) -> FloatArray:
-    """Return the share of each class's test examples that a run recognises, ``(K,)``."""
+    """Return a run's recall of each class on the test part, ``(K,)``."""
     logits, labels = (part.numpy() for part in predictions(run))
     right: FloatArray = (logits.argmax(1) == labels).astype(np.float64)
     each: FloatArray = recalls(right[None], labels)[0]
@@ -136,14 +135,13 @@ def recalls_of(run: Run) -> FloatArray:
 def time_to(
     runs: Runs, *, labels: Labels = None, tag: str = "val/accuracy", at_least: float = 0.9
 ) -> Measurement:
-    """Measure when each set of runs first reaches a value, and what it ends with.
+    """Measure when each set of runs first reaches a value, and its final accuracy.
 
-    Quantities of a set, each a mean over its runs: ``<set>_seconds`` and ``<set>_epochs`` to the
+    Quantities of a set, each a mean over its runs: ``<set>_seconds`` and ``<set>_epochs`` until the
     first evaluation with ``tag`` at ``at_least`` or above, infinite if a run has none;
-    ``<set>_all`` seconds of the whole run; ``<set>_accuracy`` on the test part. Seconds are a run's
-    own: from its first evaluation, with data and model on the device, to what is timed, with all
-    evaluations and records between. They mean something where runs are alone on their device
-    (``launcher=serial``) and not stacked.
+    ``<set>_all``, seconds of the whole run; ``<set>_accuracy`` on the test part. Time starts at the
+    first evaluation, with data and model on the device, and includes evaluations and logging. It is
+    meaningful only for unstacked runs that had their device alone (``launcher=serial``).
     """
     quantities: dict[str, Quantity] = {}
     rows: list[list[str]] = []
@@ -174,7 +172,7 @@ _OVER = ("wall_s", "epoch")
 
 
 def _first(run: Run, tag: str, at_least: float, over: str) -> float:
-    """Return the place of the first value that is large enough, infinity if there is none."""
+    """Return when a value was first large enough, infinity if never."""
     places, values = record(run, tag, over=over)
     found = (place for place, value in zip(places, values, strict=True) if value >= at_least)
     return next(found, math.inf)
@@ -240,10 +238,7 @@ def rank_correlation(runs: Runs, *, x: str, y: str, labels: Labels = None) -> Me
 
 
 def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> Measurement:
-    """Measure each set's chosen value divided by that of the set ``over``.
-
-    A value chosen from a grid has no interval: it is known to the grid's step.
-    """
+    """Measure each set's chosen value divided by that of the set ``over``, without intervals."""
     chosen = {name: float(value_of(members[0], parameter)) for name, members in runs.items()}
     reference, quantities = chosen.pop(over), {}
     for name, value in chosen.items():
@@ -269,12 +264,12 @@ def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
 def slowdown(
     runs: Runs, *, against: str, level: float, metric: str = "test/accuracy", labels: Labels = None
 ) -> Measurement:
-    """Measure how many times as long an arm trains to reach a level as the arm ``against`` does.
+    """Measure how much longer an arm must train to reach a level than the arm ``against``.
 
-    Each set is an arm under one length of training, ``<arm>@<condition>``. Between two lengths the
-    mean over seeds is interpolated over the logarithm of the epochs. The interval is the percentile
-    bootstrap's over seeds, which are drawn together for all sets. An arm that does not reach the
-    level in the longest training, or has reached it in the shortest, has no quantity.
+    Each set is an arm at one length of training, ``<arm>@<condition>``. Between lengths the mean
+    over seeds is interpolated over log epochs. The interval is the percentile bootstrap's over
+    seeds, drawn together for all sets. An arm has no quantity if its longest training does not
+    reach the level, or its shortest does already.
     """
     lengths, names = _by_length(runs, metric, labels)
     rows, quantities, of = [], {}, metric_name(metric)
@@ -307,24 +302,27 @@ def slowdown(
 def rescaled(
     runs: Runs, *, against: str, metric: str = "test/accuracy", labels: Labels = None
 ) -> Measurement:
-    """Measure what is left of a gap once each arm trains for its predicted time.
+    """Measure the gap that remains if each arm trains for its predicted time.
 
-    The prediction is made before training, from 128 training images: an arm's speed is its signal
-    (:func:`losslab.diagnostics.signal`) over λ, the largest eigenvalue of the Hessian, to whose
-    inverse the largest stable rate of SGD is proportional. All arms are assumed to have the same
-    optimizer and momentum.
+    The prediction is made at initialisation from 128 training images. The speed of an arm is its
+    signal (:func:`losslab.diagnostics.signal`) divided by λ, the largest eigenvalue of the Hessian,
+    as the largest stable rate of SGD is proportional to 1/λ. It assumes the same optimizer and
+    momentum for all arms.
 
-    Quantities of each arm: ``<arm>_time``, the mean speed of ``against`` over its own, with the
-    bootstrap's interval over seeds; ``<arm>_gap``, its metric after ``<arm>_time`` times e epochs
-    less that of ``against`` after e, averaged over the lengths e of ``against`` for which the
-    former lies between two lengths of the arm, where it is interpolated over the logarithm of the
-    epochs; its interval is over seeds, the predicted time being fixed.
+    Quantities of each arm:
+
+    - ``<arm>_time``: the mean speed of ``against`` over that of the arm, with the bootstrap's
+      interval over seeds;
+    - ``<arm>_gap``: its metric after ``<arm>_time`` · e epochs less that of ``against`` after e
+      epochs, averaged over the lengths e of ``against``. The metric is interpolated over log epochs
+      between two lengths of the arm; e for which this is impossible are left out. The interval is
+      over seeds, for a fixed predicted time.
 
     Args:
-        runs: As of :func:`slowdown`, all with the same seeds.
+        runs: As for :func:`slowdown`, all with the same seeds.
         against: The arm to compare with.
-        metric: Of each run's end.
-        labels: Set to what people read.
+        metric: A final metric.
+        labels: Set to label.
     """
     lengths, names = _by_length(runs, metric, labels)
     speeds = {}
@@ -361,10 +359,12 @@ def rescaled(
     panels = [
         Panel(title="As trained", x_label="epochs", curves=whole, ticks="values", **shown),
         Panel(
-            title="Over rescaled time", curves=moved, **shown,
+            title="Over rescaled time",
+            curves=moved,
+            **shown,
             x_label=f"epochs / predicted time relative to {names[against]}",
         ),
-    ]  # fmt: skip
+    ]
     caption = (
         f"{of.capitalize()} over the epochs trained, and over epochs divided by how many times as "
         f"long as {names[against]} each should take by signal and curvature before training"
@@ -376,7 +376,7 @@ def rescaled(
 
 
 def _speed(run: Run) -> float:
-    """Return signal over the largest eigenvalue of the Hessian at a run's initial weights."""
+    """Return signal / largest eigenvalue of the Hessian at a run's initial weights."""
     parts = build(run.composed)
     parts.move()
     given = (part[:_PREDICT_FROM].to(parts.device) for part in parts.dataset.tensors("train"))
@@ -400,15 +400,14 @@ _Lengths = tuple[FloatArray, FloatArray]
 def _by_length(
     runs: Runs, metric: str, labels: Labels
 ) -> tuple[dict[str, _Lengths], dict[str, str]]:
-    """Return of each arm its lengths ``(L,)``, ascending, with the metric ``(L, S)``; its label."""
+    """Return, by arm, ascending lengths ``(L,)`` with the metric ``(L, S)``; and labels."""
     arms: dict[str, dict[float, FloatArray]] = {}
     names: dict[str, str] = {}
     for name, members in runs.items():
         arm = name.partition("@")[0]
         # A label ends with its condition's.
         names.setdefault(arm, (labels or {}).get(name, f"{arm}, ").rpartition(", ")[0])
-        values = np.array([number(run, metric) for run in members])
-        arms.setdefault(arm, {})[number(members[0], "epoch")] = values
+        arms.setdefault(arm, {})[number(members[0], "epoch")] = _numbers(members, metric)
     orders = {arm: sorted(lengths) for arm, lengths in arms.items()}
     return {
         arm: (np.array(order), np.stack([arms[arm][length] for length in order]))
@@ -417,7 +416,7 @@ def _by_length(
 
 
 def _first_reach(lengths: FloatArray, values: FloatArray, level: float) -> float:
-    """Return the length at which the mean over seeds first reaches a level; NaN if not within."""
+    """Return the length at which the mean over seeds reaches a level, NaN outside the range."""
     means = values.mean(axis=1)
     reached = int(np.argmax(means >= level))
     if means[reached] < level or reached == 0:
@@ -427,7 +426,7 @@ def _first_reach(lengths: FloatArray, values: FloatArray, level: float) -> float
 
 
 def _ratio(of: Callable[..., Any], a: FloatArray, b: FloatArray, what: str) -> Quantity:
-    """Return the ratio of a statistic of two samples of the same seeds, with its interval."""
+    """Return the ratio of a statistic of two samples of the same seeds, with bootstrap interval."""
 
     def ratio(a: FloatArray, b: FloatArray, axis: int = -1) -> Any:
         return of(a, axis=axis) / of(b, axis=axis)

@@ -1,4 +1,4 @@
-"""What the file of a study says, before a run of it is composed: its size, and its outline."""
+"""The size and the outline of a study, from its file alone."""
 
 import os
 import re
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from losslab.experiment import Composer
 
 SIZES = ("committed", "quick", "full")
-"""Sizes of a study: what two cores do in minutes and the repository holds; a first look in a
-minute; more for a GPU."""
+"""Sizes of a study: the committed one, minutes on two cores; a first look, one minute; and a larger
+one for a GPU."""
 
-_TIMED = 200  # runs whose time is read; each takes a millisecond
+_TIMED = 200  # runs to read times from, a millisecond each
 
 
 def sized(node: DictConfig, name: str) -> DictConfig:
-    """Return a study's node at its size: another one adds to ``base`` and replaces all else.
+    """Return a study's node at its size, with ``choices`` turned into conditions.
 
-    Its ``choices`` become conditions.
+    A size appends to ``base`` and replaces all other keys that it sets.
     """
     values: Any = OmegaConf.to_container(node)
     size = values.pop("size", SIZES[0])
@@ -55,7 +55,7 @@ def folder_name(node: DictConfig, name: str) -> str:
 
 
 def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
-    """Return what a study asks, its arms, runs by phase, sizes and time, in words."""
+    """Describe a study: question, arms, runs by phase, sizes and time."""
     about_study, for_runs = _parted(overrides)
     common = composer.compose(for_runs)
     node = composer.compose([f"+study={name}", *about_study]).study
@@ -95,7 +95,7 @@ def _parted(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _phases(study: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many runs each phase of a study has, as its file says."""
+    """Return the number of runs in each phase of a study."""
     arms, reference = study.get("arms", {}), study.get("reference")
     rates = len(study.get("confirm_at", ("own", "reference")))
     points = sides = 0
@@ -118,7 +118,7 @@ def _phases(study: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _time(root: Path, count: int) -> str:
-    """Return how long runs take, by the finished ones in a folder."""
+    """Estimate how long runs take, from finished ones in a folder."""
     runs = [Run.at(path) for path in sorted(run_folders(root))] if root.is_dir() else []
     runs = runs[:: len(runs) // _TIMED + 1]
     seconds = []
@@ -135,7 +135,7 @@ def _time(root: Path, count: int) -> str:
 
 
 def _committed(name: str) -> list[str]:
-    """Return what the committed page of a study says of its command's time, if there is one."""
+    """Return the time of the study's command from its committed page, if there is one."""
     page = CONFIG_FOLDER.parent / "experiments" / name / "README.md"
     text = page.read_text("utf-8") if page.is_file() else ""
     found = re.search(r"^\*\*Command\.\*\* `[^`]+` \((.+?)\)", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What one command does with a study: it opens it, and plans, checks and does its runs."""
+"""A session: one command opens a study, then plans, checks and carries out its runs."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ IN_REPOSITORY = (
     "throughput",
     "weight_prior",
 )
-"""Studies with their own code, which is in ``experiments`` and not in a wheel."""
+"""Studies with code in ``experiments``, which a wheel does not contain."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Session:
     """What a study needs from its command."""
 
     composer: Composer  # open
-    name: str  # of the study; its runs are in the folder of that name
-    overrides: Sequence[str]  # for every run, after those of the study itself
+    name: str  # of the study and its folder
+    overrides: Sequence[str]  # for every run, after those of the study
     console: Console  # for progress and the report
     command: str  # as typed, for the report
     left_out: frozenset[str] = frozenset()  # sets, arms and conditions that the command deletes
-    # as of :func:`~losslab.experiment.prepare`
+    # see :func:`~losslab.experiment.prepare`
     _built: dict[str, frozenset[str]] = field(default_factory=dict)
 
     @cached_property
@@ -65,11 +65,11 @@ class Session:
 
     @cached_property
     def launcher(self) -> Launcher:
-        """It does the study's runs; :meth:`Study.run` opens and closes it."""
+        """The launcher of the study's runs; :meth:`Study.run` opens and closes it."""
         return make_launcher(self._common)
 
     def check_overrides(self, varied: Collection[str]) -> None:
-        """Raise ``ValueError`` for an override of what the study itself sets, run by run."""
+        """Raise ``ValueError`` for an override of a key that the study sets itself."""
         for override in self.composer.parse(self.overrides):
             if override.key_or_group in varied:
                 sets = f"the study {self.name} sets {override.key_or_group} itself"
@@ -77,20 +77,20 @@ class Session:
                 raise ValueError(f"{override.input_line}: {sets}; {advice}")
 
     def count_shared(self, runs: Iterable[Run]) -> int:
-        """Return how many of the runs that are missing another study has finished."""
+        """Return how many of the missing runs another study has finished."""
         return sum(run.pending and self._shared.find(run) is not None for run in runs)
 
     def do(
         self, runs: Sequence[Run], title: str, *, checked: Callable[[], None] = lambda: None
     ) -> list[Failed]:
-        """Do the planned runs that are not finished, all ``checked``; return the failed."""
+        """Check all missing runs, call ``checked``, do them; return those that failed."""
         distinct = list(dict.fromkeys(runs))
         missing = [run for run in distinct if run.pending]
         self._prepare(counted(missing, console=self.console))
         checked()
         left = [run for run in missing if not self._shared.take(run)]
         if len(left) < len(missing):
-            taken = f"{title}: {len(missing) - len(left)} runs are another study's, too"
+            taken = f"{title}: {len(missing) - len(left)} runs are shared with another study"
             self.console.print(Text(f"{self.name}: {taken}"))
         dispatch(self.launcher, left, console=self.console, title=f"{self.name}: {title}")
         return outcome(distinct)
@@ -100,14 +100,14 @@ class Session:
             prepare(run, elsewhere=self.launcher.device is not None, built=self._built)
 
     def check_metrics(self, metrics: Sequence[tuple[str, str]], runs: Sequence[Run]) -> None:
-        """Refuse a metric, beside which is who names it, that none of these runs can record."""
+        """Reject metrics that none of these runs can record; each comes with its origin."""
         self._prepare(run for run in runs if run.pending)
         found = set[str]().union(*self._built.values())
         for run in runs:
-            if run.finished:  # what it lacks, another seed may have
+            if run.finished:  # other seeds may record more
                 found.update(run.summary, (f"why/{name}/" for name in run.composed.diagnostics))
         if frozenset() in self._built.values():
-            return  # of data that are not there nothing is known
+            return  # tags are unknown while the data are not downloaded
         for where, metric in metrics:
             tag, _ = split(metric)
             below = "/".join([*tag.split("/")[:2], ""])
@@ -118,7 +118,7 @@ class Session:
 
 
 class Template:
-    """A configuration that is composed once; values and seeds are set in copies of it."""
+    """A configuration that is composed once and copied for each value and seed."""
 
     def __init__(self, session: Session, overrides: Sequence[str]) -> None:
         self._overrides = [f"name={session.name}", *map(quoted, overrides), *session.overrides]
@@ -136,7 +136,7 @@ class Template:
         if found is None or "seed}" in f"{self._refers} {values}":
             self._planned[repr(values)] = found = self._plan(values, seed, command)
             return found
-        # Nothing else of what identifies a run depends on its seed.
+        # Nothing else in a run's identity depends on its seed.
         config = found.composed.copy()
         config.seed = seed
         return replace(found, seed=seed, composed=config, command=command)
@@ -153,16 +153,16 @@ class Template:
 
 
 def only_in_repository(composer: Composer) -> list[str]:
-    """Return the names of the studies that a wheel lacks; none in a checkout."""
+    """Return the names of the studies that this installation lacks; none in a checkout."""
     return [name for name in IN_REPOSITORY if name not in composer.choices("study")]
 
 
 def open_study(
     composer: Composer, name: str, overrides: Sequence[str], *, console: Console, command: str
 ) -> tuple["Study", Session]:
-    """Return a study, checked, and what its runs need; nothing is run.
+    """Load and check a study; return it with the session for its runs.
 
-    Overrides are for every run, or for the study itself where they begin with ``study.``.
+    Overrides apply to every run, or to the study if they begin with ``study.``.
     """
     if name in only_in_repository(composer):
         raise ValueError(
@@ -182,7 +182,7 @@ def open_study(
 
 
 def _numbered(composer: Composer, name: str, overrides: Sequence[str]) -> list[str]:
-    """Return overrides in which ``study.claims.<id>`` is the claim's number in the list."""
+    """Replace the id in ``study.claims.<id>`` by the claim's index in the list."""
     found = [re.fullmatch(r"([+~]*study\.claims\.)([^.=]+)(.*)", text) for text in overrides]
     if not any(found):
         return list(overrides)

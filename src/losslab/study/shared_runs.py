@@ -1,4 +1,4 @@
-"""Finished runs that several studies need: trained once, and in each study's folder."""
+"""Share finished runs between studies: trained once, linked into each study's folder."""
 
 import os
 import shutil
@@ -24,11 +24,11 @@ _CODE = ("commit", "dirty", "python", "platform", "cpu", *PACKAGES)
 
 
 class SharedRuns:
-    """The finished runs of an output folder, as they were when it was first asked for one.
+    """The finished runs of an output folder, listed at the first request.
 
-    A run of the same configuration and seed, trained by the same code on the same kind of machine,
-    has the same numbers. Its files are linked where the file system can do that. Runs of code that
-    may have changed, uncommitted or custom, are not shared.
+    A run with the same configuration and seed, trained by the same code on the same kind of
+    machine, has the same numbers. Its files are hard-linked, or copied if the file system cannot.
+    Runs of uncommitted or custom code are not shared.
     """
 
     def __init__(self, output_dir: Path, code: dict[str, Any]) -> None:
@@ -37,7 +37,7 @@ class SharedRuns:
         self._places: dict[tuple[str, str], list[Path]] | None = None
 
     def take(self, run: Run) -> bool:
-        """Give a planned run the files of a finished one; return whether there was one."""
+        """Complete a planned run with the files of an equal one; return whether there was one."""
         path = self.find(run)
         if path is None:
             return False
@@ -56,7 +56,7 @@ class SharedRuns:
         return True
 
     def find(self, run: Run) -> Path | None:
-        """Return the directory of a finished run that is the same as a planned one."""
+        """Return the directory of a finished run equal to a planned one, if any."""
         values = OmegaConf.to_container(run.composed, resolve=True)
         custom = any(not path.startswith(_NOT_CUSTOM) for path, _ in targets(values, ""))
         if self._code["dirty"] or custom or run.composed["force"]:

@@ -1,4 +1,4 @@
-"""A study: ``conf/study/NAME.yaml`` planned, its missing runs done, measured and reported."""
+"""A study, ``conf/study/NAME.yaml``: plan it, do its missing runs, measure and report."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,28 +46,27 @@ CONFIRM_AT: tuple[Rate, ...] = ("own", "reference")
 class ArmSpec(Strict):
     """An entry under ``arms`` of a study."""
 
-    label: str  # what people read
-    overrides: list[str]  # that make it
-    loss: str | None = None  # whose colour it has; the arm's name if not given
-    values: list[float] | None = None  # a grid of its own
+    label: str  # shown in reports
+    overrides: list[str]
+    loss: str | None = None  # decides its colour; by default the arm's name
+    values: list[float] | None = None  # its own grid
     scale: float | None = None  # also confirmed at the reference's best value times this
-    start: str | None = None  # an arm from whose final weights it starts, seed by seed
+    start: str | None = None  # the arm whose final weights it starts from, seed by seed
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionSpec(Strict):
     """An entry under ``conditions`` of a study."""
 
-    label: str  # what people read
-    overrides: list[str] | dict[str, list[str]]  # that make it, for all arms or by arm
+    label: str  # shown in reports
+    overrides: list[str] | dict[str, list[str]]  # for all arms or by arm
     position: float | None = None  # on the axis
-    # a grid for all arms, or one an arm
-    values: list[float] | dict[str, list[float]] = field(default_factory=list)
-    choices: dict[str, str] | None = None  # of a universe: the level of each choice
-    select: str = ""  # the tag that chooses under it; the study's if not given
+    values: list[float] | dict[str, list[float]] = field(default_factory=list)  # likewise
+    choices: dict[str, str] | None = None  # for a universe, the level of each choice
+    select: str = ""  # the tag by which values are chosen; by default the study's
 
     def overrides_of(self, arm: str) -> list[str]:
-        """Return the overrides that make it for an arm."""
+        """Return the overrides for an arm."""
         return self.overrides if isinstance(self.overrides, list) else self.overrides.get(arm, [])
 
 
@@ -97,58 +96,56 @@ class Cell:
 
     name: str  # ``<arm>@<condition>``, or the arm alone in a study without conditions
     arm: ArmSpec
-    loss: str  # whose colour it has
+    loss: str  # decides its colour
     values: list[float]  # the grid
     reference: str  # the cell of the reference arm under the same condition
-    start: str | None  # the cell from whose weights it starts; ``None`` for random ones
+    start: str | None  # the cell whose weights it starts from; ``None`` for random ones
     template: Template
 
     def run(self, parameter: str, value: float, seed: int, *, start: str | None) -> Run:
-        """Return one planned run; ``start`` names the run of that seed from which it starts."""
+        """Return one planned run; ``start`` names the run of that seed that it starts from."""
         values: dict[str, Any] = {parameter: value}
         if start is not None:
             group, name = start.split("/")
             folder = locate(locate(self.template.session.root, group), name).parent
-            # The same text for all seeds, so that TensorBoard's table has one row for them.
+            # The same text for all seeds, which then share a row of TensorBoard's table.
             values["init_from"] = f"{folder}/seed=${{seed}}"
         return self.template.run(values, seed)
 
 
 Point = tuple[Cell, Rate | None, float]
-"""Where runs are made: of a cell at a value, at a rate or on the grid."""
+"""A cell, its rate (``None`` for the tuning grid), and the value of the parameter."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Arms that are compared, quantities that are measured, and claims about either.
+    """Arms to compare, quantities to measure, and claims about either.
 
-    Arms are tuned on a grid and confirmed on fresh seeds. Measures are functions of the confirming
-    runs, or of further sets of runs, or of nothing; they give quantities, tables and figures.
+    Arms are tuned on a grid and confirmed on fresh seeds. Measures are functions of confirming
+    runs, of further sets of runs, or of nothing; they return quantities, tables and figures.
+    Mappings are in the order of display.
     """
 
     title: str  # of the report
-    question: str  # what it answers
+    question: str
     base: list[str] = field(default_factory=list)  # overrides of every run
-    arms: dict[str, Any] = field(default_factory=dict)  # ArmSpec by name, in the order of display
+    arms: dict[str, Any] = field(default_factory=dict)  # ArmSpec by name
     axis: str = ""  # what the conditions vary, such as ``number of classes``
-    # ConditionSpec by name, in the order of display; every arm is tuned under every condition, and
-    # then called ``<arm>@<condition>``
+    # ConditionSpec by name; an arm is tuned under each, as ``<arm>@<condition>``
     conditions: dict[str, Any] = field(default_factory=dict)
-    # name to levels; a file says what makes a level, and their combinations are the conditions, or
-    # the few of them that it lists as ``universes`` (:mod:`losslab.study.universes`)
+    # choice to levels, whose combinations are the conditions (:mod:`losslab.study.universes`)
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
     reference: str = ""  # the arm at whose best value the others are also confirmed
     parameter: str = ""  # the key that is tuned, such as ``optimizer.lr``
     values: list[float] = field(default_factory=list)  # its grid
     select: str = "val/accuracy"  # the tag whose mean over the tuning seeds chooses a value
-    tune_seeds: list[int] = field(default_factory=list)  # of the grid
-    confirm_seeds: list[int] = field(default_factory=list)  # fresh ones, of the comparison
+    tune_seeds: list[int] = field(default_factory=list)
+    confirm_seeds: list[int] = field(default_factory=list)  # disjoint from ``tune_seeds``
     confirm_at: list[Rate] = field(default_factory=lambda: list(CONFIRM_AT))
-    # Factorial by name: a measure ``shares`` gives the share of each factor in its gap
-    factorials: dict[str, Any] = field(default_factory=dict)
+    factorials: dict[str, Any] = field(default_factory=dict)  # Factorial by name
     runs: dict[str, Any] = field(default_factory=dict)  # SetSpec by name: only for measures
-    # name to a node whose ``_target_`` takes the sets that it ``needs``; those of arms are their
-    # confirming runs, ``<arm>`` at its own value and ``<arm>:reference``, and ``<arm>:grid``
+    # name to a node whose ``_target_`` takes the sets that it ``needs``: those of ``runs``, and
+    # ``<arm>`` (confirming runs at its own value), ``<arm>:reference`` and ``<arm>:grid``
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
     claims: list[Any] = field(default_factory=list)  # Claim, about differences or quantities
 
@@ -209,16 +206,18 @@ class Study:
         for (condition, under), (name, arm) in product(conditions.items(), self.arms.items()):
             overrides = [*self.base, *under.overrides_of(name), *arm.overrides]
             found[in_condition(name, condition)] = Cell(
-                name=in_condition(name, condition), arm=arm, loss=arm.loss or name,
+                name=in_condition(name, condition),
+                arm=arm,
+                loss=arm.loss or name,
                 values=_grid_of(name, arm, under) or self.values,
                 reference=in_condition(self.reference, condition),
                 start=in_condition(arm.start, condition) if arm.start else None,
                 template=Template(session, overrides),
-            )  # fmt: skip
+            )
         return found
 
     def sets(self, session: Session) -> "Runs":
-        """Return the sets of runs that only measures use, planned."""
+        """Return the planned runs of the sets that only measures use."""
         sets: Runs = {}
         for name, about in self.runs.items():
             for key, values in {**about.grid, "seeds": about.seeds}.items():
@@ -232,7 +231,7 @@ class Study:
         return sets
 
     def plan(self, session: Session, cells: Mapping[str, Cell], sets: "Runs") -> Plan:
-        """Return what is known before the first run; ``ValueError`` for unknown names."""
+        """Return the plan before the first run; ``ValueError`` for unknown names."""
         rates = {*self.confirm_at, *("scaled" for cell in cells.values() if cell.arm.scale)}
         same = ["title", "question", "factorials"]
         same += ["axis", "reference", "parameter", "select"] if cells else []
@@ -256,7 +255,7 @@ class Study:
         )
 
     def _is_left_out(self, claim: Claim, session: Session) -> bool:
-        """Return whether a claim is about an arm, condition or set that the command deletes."""
+        """Return whether a claim involves an arm, condition or set that the command deletes."""
         measure = self.measures.get(claim.quantity.partition(".")[0], {})
         about = [*(side.arm for side in claim.sides), *measure.get("needs", [])]
         return any(not session.left_out.isdisjoint(re.split("[@:]", name)) for name in about)
@@ -264,11 +263,7 @@ class Study:
     def run(self, session: Session) -> list[Failed]:
         """Do the missing runs and write the report; return the runs that failed."""
         with session.launcher:
-            session.check_overrides(self.varied(session))
-            cells, sets = self.cells(session), self.sets(session)
-            # A claim that cannot be judged should not cost a training first.
-            plan = self.plan(session, cells, sets)
-            self._check_names(session, plan, cells, sets)
+            cells, sets, plan = self._checked(session)
             every = [run for runs in sets.values() for run in runs]
             failed: list[Failed] = []
             if every or not cells:
@@ -285,25 +280,30 @@ class Study:
         report.build(session.root, console=session.console)
         return failed
 
-    def forecast(self, session: Session) -> Forecast:
-        """Return the runs as far as they are known, checked as far as that writes nothing."""
+    def _checked(self, session: Session) -> tuple[dict[str, Cell], "Runs", Plan]:
+        """Return cells, sets and plan after all checks that need no training."""
         session.check_overrides(self.varied(session))
         cells, sets = self.cells(session), self.sets(session)
         plan = self.plan(session, cells, sets)
         self._check_names(session, plan, cells, sets)
+        return cells, sets, plan
+
+    def forecast(self, session: Session) -> Forecast:
+        """Return the runs as far as they are known, without writing anything."""
+        cells, sets, plan = self._checked(session)
         runs = [run for members in sets.values() for run in members]
         more = 0
         for later in (False, True):
             stage = [cell for cell in cells.values() if bool(cell.start) is later]
             tuned = len(self.tune_seeds) * sum(len(cell.values) for cell in stage)
-            # The rates at which the reference is confirmed are one.
-            sides = [
-                1 if cell.name == cell.reference else
-                len(self.confirm_at) + (cell.arm.scale is not None)
-                for cell in stage
-            ]  # fmt: skip
-            confirmed = len(self.confirm_seeds) * sum(sides)
-            # Weights to start from are known once they are there.
+            sides = 0
+            for cell in stage:
+                # All rates are the same for the reference.
+                is_reference = cell.name == cell.reference
+                scaled = cell.arm.scale is not None
+                sides += 1 if is_reference else len(self.confirm_at) + scaled
+            confirmed = len(self.confirm_seeds) * sides
+            # Runs that start from other weights can be planned once these exist.
             if later and (more or any(run.pending for run in runs)):
                 more += tuned + confirmed
                 continue
@@ -314,8 +314,7 @@ class Study:
             if any(run.pending for run in found):
                 more += confirmed
             elif found:
-                choices = report.select(report.tuning_points(plan, report.load_runs(session.root)))
-                plan = replace(plan, chosen={arm: choice.value for arm, choice in choices.items()})
+                plan = _with_choices(plan, session)
                 points = self.confirming(stage, plan.chosen)
                 plan, confirming = self._planned(plan, "confirm", points)
                 runs += [run for members in confirming.values() for run in members]
@@ -325,7 +324,7 @@ class Study:
     def _planned(
         self, plan: Plan, title: Literal["tune", "confirm"], points: Sequence[Point]
     ) -> tuple[Plan, "Runs"]:
-        """Return the plan with the runs of some points, and them as sets."""
+        """Add the runs of some points to the plan; return it and these runs as sets."""
         planned: list[PlannedRun] = []
         sets: Runs = {}
         for point in points:
@@ -338,7 +337,7 @@ class Study:
     def _check_names(
         self, session: Session, plan: Plan, cells: Mapping[str, Cell], sets: "Runs"
     ) -> None:
-        """Refuse sets of runs that there are not, and metrics that no configuration can record."""
+        """Reject unknown sets of runs, and metrics that no configuration can record."""
         known = [*sets, *cells]
         known += [f"{c}:{of}" for c in cells for of in (*plan.rates, "grid") if of != "own"]
         metrics = [(f"claim {claim.id}", claim.metric) for claim in self.claims if claim.metric]
@@ -360,7 +359,7 @@ class Study:
             session.check_metrics(metrics, first + [runs[0] for runs in sets.values()])
 
     def varied(self, session: Session) -> set[str]:
-        """Return the keys that the study itself sets, run by run."""
+        """Return the keys that the study sets itself, run by run."""
         if not self.arms:
             return {"seed", "loss"} | {key for about in self.runs.values() for key in about.grid}
         made = [arm.overrides for arm in self.arms.values()]
@@ -371,7 +370,7 @@ class Study:
     def _tune_and_confirm(
         self, session: Session, plan: Plan, cells: Sequence[Cell]
     ) -> tuple[Plan, "Runs", list[Failed]]:
-        """Run the grid of some arms, choose, and run them on fresh seeds."""
+        """Run the grid of some arms, choose their values, and run these on fresh seeds."""
         ready = [cell for cell in cells if cell.start is None or cell.start in plan.chosen]
         grid: list[Point] = [(cell, None, value) for cell in ready for value in cell.values]
         plan, tuning, failed = self.do(session, plan, "tune", grid)
@@ -379,14 +378,13 @@ class Study:
             f"{cell.name}:grid": [run for v in cell.values for run in tuning[f"{cell.name}:{v}"]]
             for cell in ready
         }
-        tuned = report.select(report.tuning_points(plan, report.load_runs(session.root)))
-        plan = replace(plan, chosen={arm: choice.value for arm, choice in tuned.items()})
+        plan = _with_choices(plan, session)
         points = self.confirming(cells, plan.chosen)
         plan, confirmed, more = self.do(session, plan, "confirm", points)
         return plan, grids | confirmed, failed + more
 
     def confirming(self, cells: Iterable[Cell], chosen: Mapping[str, float]) -> list[Point]:
-        """Return the points at which cells are confirmed, given every cell's chosen value."""
+        """Return the points at which cells are confirmed, given their chosen values."""
         points: list[Point] = []
         for cell in (cell for cell in cells if cell.name in chosen):
             reference = chosen.get(cell.reference)
@@ -399,9 +397,9 @@ class Study:
         return points
 
     def runs_of(self, plan: Plan, point: Point) -> list[Run]:
-        """Return the runs of a point: of the grid without a rate, else on the confirming seeds.
+        """Return the runs of a point: on tuning seeds without a rate, else on confirming seeds.
 
-        Runs that start from another arm's weights need those, which the plan names.
+        The plan must have the runs whose weights they start from.
         """
         cell, rate, value = point
         own = [run for run in plan.confirm if run.rate == "own"]
@@ -413,17 +411,20 @@ class Study:
         ]
 
     def do(
-        self, session: Session, plan: Plan, title: Literal["tune", "confirm"],
+        self,
+        session: Session,
+        plan: Plan,
+        title: Literal["tune", "confirm"],
         points: Sequence[Point],
-    ) -> tuple[Plan, "Runs", list[Failed]]:  # fmt: skip
-        """Do the runs of some points; return the plan with them, and them as sets."""
+    ) -> tuple[Plan, "Runs", list[Failed]]:
+        """Do the runs of some points; return the plan, the runs as sets, and those that failed."""
         plan, sets = self._planned(plan, title, points)
         runs = [run for members in sets.values() for run in members]
         failed = session.do(runs, title, checked=partial(_write, session, plan))
         return plan, {name.removesuffix(":own"): members for name, members in sets.items()}, failed
 
     def _measure(self, session: Session, sets: "Runs", labels: Mapping[str, str]) -> None:
-        """Call the measures whose runs are all finished; write ``evidence.json``."""
+        """Call the measures whose runs are finished; write ``evidence.json``."""
         complete = {
             name: runs for name, runs in sets.items() if runs and all(run.finished for run in runs)
         }
@@ -441,14 +442,14 @@ class Study:
 
 
 def _grid_of(name: str, arm: ArmSpec, under: ConditionSpec) -> list[float] | None:
-    """Return an arm's grid under a condition: the one for both, the arm's, or the condition's."""
+    """Return an arm's grid under a condition: that for both, or the arm's, or the condition's."""
     if isinstance(under.values, Mapping):
         return under.values.get(name) or arm.values
     return arm.values or under.values
 
 
 def _named(node: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the sets of runs and the metrics that a measure of losslab's own names."""
+    """Return the sets of runs and the metrics in the arguments of losslab's own measures."""
     if not str(node.get("_target_")).startswith("losslab.study."):
         return [], []
     about = [node, *node.get("quantities", {}).values()]
@@ -465,9 +466,15 @@ def _named(node: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def _waiting(node: Mapping[str, Any]) -> DictConfig:
-    """Return the node of a measure that waits for its runs."""
+    """Return the node of a measure as a partial, to be called with its runs."""
     arguments = {key: value for key, value in node.items() if key != "needs"}
     return DictConfig(arguments | {"_partial_": True})
+
+
+def _with_choices(plan: Plan, session: Session) -> Plan:
+    """Return the plan with the values chosen from the tuning runs so far."""
+    choices = report.select(report.tuning_points(plan, report.load_runs(session.root)))
+    return replace(plan, chosen={arm: choice.value for arm, choice in choices.items()})
 
 
 def _write(session: Session, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""A study's ``choices``, crossed: a condition for each universe, or for those that are listed."""
+"""Cross the ``choices`` of a study: one condition for each universe, or for those listed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ from losslab.text import nearest
 class LevelSpec(Strict):
     """An entry under one of a study's ``choices``."""
 
-    overrides: list[str]  # that make it
-    # what the grid of every arm, or of some, is multiplied by
-    times: float | dict[str, float] = 1.0
+    overrides: list[str]
+    times: float | dict[str, float] = 1.0  # factor on the grid of all arms, or by arm
 
 
 def cross(
     choices: Any, arms: Mapping[str, Any], listed: Sequence[str] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return a study's conditions: every combination of a level of each choice.
+    """Return a study's conditions: all combinations of one level of each choice.
 
-    The grid of an arm is its own, times what the levels say, with two significant digits.
+    The grid of an arm is multiplied by the factors of the levels and rounded to two significant
+    digits.
 
     Args:
-        choices: Name to levels, each a name and a :class:`LevelSpec`; the first level is the usual.
-        arms: Name to an arm, with its grid.
-        listed: Only these universes, such as ``"010"``: for each choice the number of its level
-            from 0. So a balanced fraction of a large cross can be given.
+        choices: Choice to levels, each a name and a :class:`LevelSpec`; the first is the usual one.
+        arms: Name to arm, with its grid.
+        listed: Only these universes, such as ``"010"``: one digit per choice, the number of its
+            level from 0. This allows a balanced fraction of a large cross.
 
     Raises:
-        ValueError: A level or a universe that there is not.
+        ValueError: Unknown levels or universes, or an arm without a grid.
 
     >>> batch = {"small": {"overrides": ["trainer.batch_size=32"]},
     ...          "large": {"overrides": ["trainer.batch_size=256"], "times": 2.0}}

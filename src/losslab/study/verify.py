@@ -1,4 +1,4 @@
-"""Verify a study: run some of its confirmed points on fresh seeds and compare the results."""
+"""Verify a study: repeat some confirmed points on fresh seeds and compare the results."""
 
 import math
 import re
@@ -32,16 +32,16 @@ from losslab.study.study import Cell, Point, Study
 from losslab.text import nearest
 
 FOLDER = "verify"
-"""The folder of all verifications, in the output folder."""
+"""The folder of verifications, in the output folder."""
 
 PAGE = "verification.md"
 
 SEEDS, MINUTES = 5, 3.0
-"""How many fresh seeds a point gets, and for how long points are added, unless asked otherwise."""
+"""Defaults: fresh seeds for each point, and minutes after which no more points are started."""
 
 _FIRST_SEED = 1000
 _RESULTS = "results.json"
-# Words of a study's command that leave its results as they are, up to rounding.
+# Overrides that do not change results, except for rounding.
 _WITHOUT_EFFECT = re.compile(
     r"[+~]*(launcher|output_dir|force|data\.(root|cache_dir|download)|"
     r"trainer\.(device|engine|stack_size|log_every|checkpoint_every|pictures_every|"
@@ -74,14 +74,14 @@ def verify(
     Args:
         composer: Open.
         name: Of the study, or a folder with its ``results.json``.
-        overrides: The words of the command that made the results, but for launchers and devices.
-        console: For progress and the tables.
-        seeds: How many fresh seeds a point gets.
-        points: ``<arm>[@<condition>][:<rate>]`` of each, or ``all``. By default the claims' sides
-            in order, those with a verdict first, then what is left, as long as they are expected
-            to fit into ``minutes``, the first one always.
+        overrides: Of the command that made the results; launchers and devices may differ.
+        console: For progress and tables.
+        seeds: The number of fresh seeds for each point.
+        points: ``<arm>[@<condition>][:<rate>]`` of each, or ``all``. By default the sides of claims
+            in order, those with a verdict first, then all others, as long as they are expected to
+            fit into ``minutes``; at least one.
         minutes: See ``points``.
-        results: The file, or its folder; by default that in ``experiments``, or else the study's.
+        results: The file or its folder; by default that in ``experiments``, or else the study's.
 
     Raises:
         ValueError: No such results or points, or results of another study, size or configuration.
@@ -113,7 +113,7 @@ def verify(
 
 
 def _usual(session: Session) -> Path:
-    """Return the results of a study that are committed, or else of its own folder."""
+    """Return the folder with the committed results of a study, or else its own folder."""
     places = [CONFIG_FOLDER.parent / "experiments" / session.name, session.root]
     found = next((place for place in places if (place / _RESULTS).is_file()), None)
     if found is None:
@@ -130,12 +130,12 @@ def _read(path: Path) -> Committed:
     try:
         return parse_results(read_json(file))
     except ValueError as error:
-        why = f"{file} is no study's {_RESULTS}: {error}"
+        why = f"{file} is not a study's {_RESULTS}: {error}"
         raise ValueError(f"{why}; `losslab study NAME` makes one") from None
 
 
 def _check(session: Session, committed: Committed, overrides: Sequence[str], path: Path) -> None:
-    """Refuse results of another study, size or configuration."""
+    """Reject results of another study, size or configuration."""
     if committed.study != session.name:
         sizes = ", ".join(f"study.size={size}" for size in SIZES[1:])
         found = f"{path} holds the results of {committed.study}, not of {session.name}"
@@ -160,7 +160,7 @@ def _run(
     *,
     until: float,
 ) -> Verification:
-    """Do the runs on the study's confirming seeds, which are fresh; compare and write the page."""
+    """Carry out the runs on the study's confirming seeds, compare, and write the page."""
     failed: list[Failed] = []
     with session.launcher:
         session.check_overrides(study.varied(session))
@@ -177,7 +177,7 @@ def _run(
         while True:
             room = math.inf if names else 1
             if seconds and not names:
-                # Half of what is expected to fit, as points differ in what they take.
+                # Start half of what is expected to fit, as points take different times.
                 room = max(0, (until - time.monotonic()) / seconds / 2)
             batch, pending = _batch(study, plan, left, room)
             if not batch:
@@ -203,7 +203,7 @@ def _run(
 
 
 def _points(study: Study, plan: Plan, cells: Iterable[Cell]) -> dict[str, Point]:
-    """Return the confirmed points by name; the reference's rates are one."""
+    """Return the confirmed points by name; the reference has one for all rates."""
     found: dict[str, Point] = {}
     for cell, rate, value in study.confirming(cells, plan.chosen):
         if cell.name == cell.reference and any(p[0] is cell for p in found.values()):
@@ -213,7 +213,7 @@ def _points(study: Study, plan: Plan, cells: Iterable[Cell]) -> dict[str, Point]
 
 
 def _named(points: Mapping[str, Point], names: Sequence[str]) -> list[str]:
-    """Return the points that are named, by arm or more precisely."""
+    """Return the points that match the names, which may leave out condition and rate."""
     if "all" in names:
         return list(points)
     wanted: list[str] = []
@@ -233,24 +233,24 @@ def _matches(point: Point, arm: str, condition: str | None, rate: str | None) ->
 
 
 def _ordered(plan: Plan, points: Mapping[str, Point], committed: Committed) -> list[str]:
-    """Return the points in the order in which they count."""
+    """Return the points in order of importance."""
     settled = {claim.id for claim in committed.claims if claim.verdict != "inconclusive"}
     claims = sorted(plan.claims, key=lambda claim: claim.id not in settled)
     sides = [side for claim in claims for side in claim.sides]
     names = [point_name(side.arm, side.rate) for side in sides]
-    # The reference's rates are one.
+    # The reference has one point for all rates.
     found = [name if name in points else name.partition(":")[0] for name in names]
     return list(dict.fromkeys([*(name for name in found if name in points), *points]))
 
 
 def _with_starts(wanted: Sequence[str], points: Mapping[str, Point]) -> list[str]:
-    """Put before each point the one from whose weights it starts."""
+    """Insert before each point the one whose weights it starts from."""
     every = [each for name in wanted for each in (str(points[name][0].start), name)]
     return list(dict.fromkeys(name for name in every if name in points))
 
 
 def _batch(study: Study, plan: Plan, left: Sequence[Point], room: float) -> tuple[list[Point], int]:
-    """Return points that need not wait for weights; at most ``room`` are not finished."""
+    """Return the points to run next, whose initial weights exist, and their unfinished runs."""
     there = {run.arm for run in plan.confirm if run.rate == "own"}
     batch, pending = [], 0
     for point in left:

@@ -1,4 +1,4 @@
-"""Which runs a sweep is made of: a grid, or a search."""
+"""Sweepers decide the runs of a sweep: a grid, or a search."""
 
 from losslab.sweepers.base import Grid, Sweep, Sweeper, axes, combinations, only_with_m
 from losslab.sweepers.search import Optuna

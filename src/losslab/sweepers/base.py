@@ -1,4 +1,4 @@
-"""A sweep: its runs, planned and done; and the grid, the simplest sweeper."""
+"""Sweeps, the base class of sweepers, and the grid."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ Texts = list[str]
 """The overrides of one run."""
 
 MOST_RUNS = 100_000
-"""Of a grid: planning them takes a quarter of an hour."""
+"""The limit for a grid; planning so many takes a quarter of an hour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Sweep:
     console: Console  # for progress and results
 
     def plan(self, points: Iterable[Texts]) -> list[Run]:
-        """Compose and check runs, each once; nothing is written."""
+        """Compose and check distinct runs, without writing anything."""
         runs: dict[object, Run] = {}
         built: dict[str, frozenset[str]] = {}
         swept = {o.key_or_group for o in self.overrides if o.is_sweep_override()}
@@ -48,7 +48,7 @@ class Sweep:
                 raise ValueError(f"{given} {why}; sweep over one of the two")
             command = command_for(texts, flags=self.composer.flags)
             run = plan_run(config, choices_of(full.hydra), command)
-            # The same in other words, such as diagnostics=[a,b] and [b,a], is the same run.
+            # Different overrides, such as diagnostics=[a,b] and [b,a], can give the same run.
             same = (run.root, run.digest, run.seed)
             if same not in runs:
                 prepare(run, elsewhere=self.launcher.device is not None, built=built)
@@ -61,7 +61,7 @@ class Sweep:
             return self.sweeper.run(self)
 
     def do(self, runs: Sequence[Run], title: str) -> int:
-        """Do those that are not finished; return how many there were."""
+        """Do the runs that are not finished; return how many there were."""
         pending = [run for run in runs if run.pending]
         dispatch(self.launcher, pending, console=self.console, title=title)
         return len(pending)
@@ -72,7 +72,7 @@ class Sweeper(ABC):
 
     @abstractmethod
     def forecast(self, sweep: Sweep) -> Forecast:
-        """Return the runs of a sweep, checked as far as that writes nothing."""
+        """Return the runs of a sweep, checked without writing anything."""
 
     @abstractmethod
     def run(self, sweep: Sweep) -> list[Run]:
@@ -81,10 +81,10 @@ class Sweeper(ABC):
 
 @final
 class Grid(Sweeper):
-    """Every combination of the values listed, as Hydra's basic sweeper makes them."""
+    """All combinations of the listed values, like Hydra's basic sweeper."""
 
     def forecast(self, sweep: Sweep) -> Forecast:
-        """Return every combination."""
+        """Return all combinations."""
         return Forecast(sweep.plan(combinations(sweep.overrides)))
 
     def run(self, sweep: Sweep) -> list[Run]:
@@ -99,7 +99,7 @@ class Grid(Sweeper):
 
 
 def only_with_m(overrides: Iterable[Override]) -> None:
-    """Raise ``ValueError`` for what only ``losslab train -m`` makes use of."""
+    """Raise ``ValueError`` for overrides that only ``losslab train -m`` uses."""
     for override in overrides:
         if override.key_or_group.partition(".")[0] == "sweeper":
             raise ValueError(
@@ -109,7 +109,7 @@ def only_with_m(overrides: Iterable[Override]) -> None:
 
 
 def axes(overrides: Iterable[Override]) -> list[Texts]:
-    """Return the values of each override, as Hydra's basic sweeper does."""
+    """Return the values of each override, like Hydra's basic sweeper."""
     found = []
     for override in overrides:
         if not override.is_sweep_override():

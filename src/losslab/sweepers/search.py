@@ -41,19 +41,19 @@ RESULTS = "search.json"
 @final
 @dataclass(frozen=True, kw_only=True)
 class Optuna(Sweeper):
-    """Searches values, with the same number of trials for each thing compared.
+    """Searches values, with the same number of trials for each configuration compared.
 
-    Every combination of lists ``a,b,c`` (of losses, say) has its own search; what is given as
-    ``interval``, ``range`` or ``choice`` is searched; a trial is one run per seed, and its value
-    their mean. What a trial tries follows from its number and the trials before its round, so
-    that a stopped search resumes as if it had never stopped.
+    Overrides given as ``interval``, ``range`` or ``choice`` are searched. Every combination of
+    lists ``a,b,c`` (of losses, say) has its own search. A trial is one run per seed, and its value
+    their mean. The parameters of a trial depend only on its number and the trials before its round,
+    so a stopped search resumes as if it had never stopped.
 
     Raises:
         ValueError: Optuna is not installed, or a value is out of range.
     """
 
     trials: int = 20  # of each search
-    at_once: int = 4  # trials of a search that are done together, before it learns from them
+    at_once: int = 4  # trials per round; a search learns between rounds
     metric: str = "val/accuracy"  # a tag of ``summary.json``
     direction: Literal["maximize", "minimize"] = "maximize"
     startup_trials: int = 8  # drawn at random
@@ -66,7 +66,7 @@ class Optuna(Sweeper):
             raise ValueError(f"sweeper.direction={self.direction}; give maximize or minimize")
 
     def run(self, sweep: Sweep) -> list[Run]:
-        """Do the trials that are missing; show the best of each search."""
+        """Do the missing trials; show the best of each search."""
         space = space_of(sweep.overrides)
         first: dict[str, tuple[Run, str, Texts]] = {}  # 1 and 1.0 are one search
         for name, fixed in zip(space.names, space.compared, strict=True):
@@ -100,7 +100,7 @@ class Optuna(Sweeper):
         return list(dict.fromkeys([*done, *chain(*best)]))
 
     def forecast(self, sweep: Sweep) -> Forecast:
-        """Count the trials; which runs they are depends on their results."""
+        """Count the trials; their runs depend on results."""
         space = space_of(sweep.overrides)
         corner = next(space.corners())
         first = [sweep.plan(space.texts(fixed, corner))[0] for fixed in space.compared]
@@ -110,11 +110,11 @@ class Optuna(Sweeper):
         return Forecast([], more=count, like=first, notes=[note])
 
     def _open(self, storage: "JournalStorage", space: "Space", first: Run, name: str) -> "Study":
-        """Open the study of one search, new or as an earlier command left it."""
+        """Create the study of one search, or load it if it exists."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # Of all that the trials have in common: with another number of epochs it is another search.
+        # Everything that the trials have in common identifies a search, such as their epochs.
         settings = [self.metric, self.direction, self.startup_trials, self.seed]
         common = [first.digest, repr(space.searched), space.seeds, settings]
         digest = hashlib.sha256(json.dumps(common).encode()).hexdigest()[:8]
@@ -130,19 +130,18 @@ class Optuna(Sweeper):
 class Space:
     """The three parts of a search's overrides."""
 
-    # Key to where its values are drawn from: ``interval``, ``range``, ``choice``.
-    searched: dict[str, "BaseDistribution"]
-    compared: list[Texts]  # of each search: single values, and one of every list ``a,b,c``
-    names: list[str]  # what distinguishes each search from the others, e.g. ``loss=mse``
+    searched: dict[str, "BaseDistribution"]  # key to ``interval``, ``range`` or ``choice``
+    compared: list[Texts]  # for each search: single values, and one of every list ``a,b,c``
+    names: list[str]  # of each search, e.g. ``loss=mse``
     seeds: Texts  # over which a trial is averaged
 
     def texts(self, fixed: Texts, params: dict[str, Any]) -> list[Texts]:
-        """Return the overrides of a trial's runs, one a seed."""
+        """Return the overrides of a trial's runs, one per seed."""
         own = [f"{key}={value}" for key, value in params.items()]
         return [[*fixed, *own, seed] for seed in self.seeds]
 
     def corners(self) -> Iterator[dict[str, Any]]:
-        """Yield the low ends of all ranges, and the high ones."""
+        """Yield the lower ends of all ranges, then the upper ends."""
         for place, end in ((0, "low"), (-1, "high")):
             yield {
                 key: d.choices[place] if hasattr(d, "choices") else getattr(d, end)
@@ -151,7 +150,7 @@ class Space:
 
 
 def space_of(overrides: Iterable[Override]) -> Space:
-    """Sort overrides into what is searched, what is compared, and the seeds."""
+    """Sort overrides into searched ones, compared ones, and seeds."""
     searched: dict[str, BaseDistribution] = {}
     compared: list[Override] = []
     seeds = ["seed=0"]
@@ -200,9 +199,9 @@ def _distribution(override: Override) -> "BaseDistribution":
 
 @contextmanager
 def open_journal(path: Path) -> Iterator["JournalStorage"]:
-    """Open the file in which Optuna keeps trials, for this process alone.
+    """Open Optuna's journal of trials, exclusively for this process.
 
-    So trials that it lists as running are those of a command that was stopped.
+    Trials that it lists as running are therefore those of a stopped command.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -215,16 +214,16 @@ def open_journal(path: Path) -> Iterator["JournalStorage"]:
                 "name=..."
             )
         content = read_bytes(path)
-        if not content.endswith(b"\n"):  # half a line of a command that was killed
+        if not content.endswith(b"\n"):  # a killed command left half a line
             os.truncate(path, content.rfind(b"\n") + 1)
-        # Optuna's own lock is a file that stays when its process is killed.
+        # Optuna's own lock file would remain after a kill.
         within: Any = threading.Lock()
         yield JournalStorage(JournalFileBackend(str(path), lock_obj=within))
 
 
 @dataclass(frozen=True)
 class _Search:
-    """One search: of one loss, say."""
+    """One search, such as that of one loss."""
 
     about: Optuna
     sweep: Sweep
@@ -232,13 +231,13 @@ class _Search:
     study: "Study"
     name: str
     fixed: Texts
-    # Trials with a run that failed: for the next command.
+    # Trials with a failed run, left for the next command.
     left: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         from optuna.trial import TrialState
 
-        # A command that was stopped before all values of a trial were drawn left it useless.
+        # A command that was stopped while drawing the values of a trial left it incomplete.
         for trial in self._trials("RUNNING"):
             if trial.params.keys() != self.space.searched.keys():
                 self.study.tell(trial.number, state=TrialState.FAIL)
@@ -256,13 +255,13 @@ class _Search:
         from optuna.samplers import TPESampler
 
         about, size = self.about, len(self._trials("RUNNING", "COMPLETE"))
-        # A command that was stopped while asking for a round left it incomplete.
+        # A command that was stopped while asking for a round left the round incomplete.
         rounds = -(-size // about.at_once) if self._open() else size // about.at_once + 1
         for index in range(size, min(rounds * about.at_once, about.trials)):
             self.study.sampler = TPESampler(
                 seed=derive(about.seed, "search", index) % 2**32,
                 n_startup_trials=about.startup_trials,
-                constant_liar=True,  # or the trials of a round would all be alike
+                constant_liar=True,  # otherwise the trials of a round would be alike
             )
             self.study.ask(fixed_distributions=self.space.searched)
         return self._open()
@@ -271,7 +270,7 @@ class _Search:
         return self.sweep.plan(self.space.texts(self.fixed, params))
 
     def tell(self, trial: "FrozenTrial", runs: Sequence[Run]) -> None:
-        """Tell the value of a trial, if all its runs have ended."""
+        """Report the value of a trial to Optuna, if all its runs are finished."""
         if not all(run.finished for run in runs):
             self.left.add(trial.number)
         else:
@@ -285,11 +284,11 @@ class _Search:
             return float(summary[metric])
         if run.status != "diverged":
             raise ValueError(f"sweeper.metric={metric} is not in {path}; give one that is")
-        # The metric of a diverged run is worse than any number.
+        # A diverged run is worse than any value.
         return -math.inf if self.about.direction == "maximize" else math.inf
 
     def results(self) -> dict[str, Any]:
-        """Return what ``search.json`` holds."""
+        """Return the content of ``search.json``."""
         finished = self._trials("COMPLETE")
         best = self.study.best_trial if finished else None
         return {
@@ -307,7 +306,7 @@ class _Search:
 
 
 def show(sweep: Sweep, found: Sequence[dict[str, Any]], best: Sequence[Sequence[Run]]) -> None:
-    """Print the best of each search, and how to confirm it: chosen numbers flatter."""
+    """Print the best of each search, and the command that confirms it on fresh seeds."""
     keys = list(dict.fromkeys(key for r in found if r["best"] for key in r["best"]["params"]))
     names = ("searched", "trials", *keys, f"best mean {found[0]['metric']}")
     table = Table(*(Column(Text(name)) for name in names))

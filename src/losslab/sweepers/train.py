@@ -1,4 +1,4 @@
-"""One run, or a sweep, from the words of a command: what ``losslab train`` does."""
+"""``losslab train``: one run or a sweep from the words of a command."""
 
 import argparse
 import sys
@@ -45,13 +45,13 @@ def train(given: argparse.Namespace) -> list[Run]:
 
 
 def forecast(given: argparse.Namespace) -> list[str]:
-    """Say what :func:`train` would do, a line each; nothing is written."""
+    """Return lines on what :func:`train` would do, without writing anything."""
     check_flags(given)
     overrides = [quoted(text) for text in given.overrides]
     with Composer(given.config_dir) as composer, only_reading() as absent:
         if not given.multirun:
             only_with_m(composer.parse(overrides))
-            composer.compose(overrides)  # which refuses lists
+            composer.compose(overrides)  # rejects lists
         console = Console(quiet=not sys.stdout.isatty())
         sweep = plan_sweep(composer, overrides, console=console)
         found = sweep.sweeper.forecast(sweep)
@@ -59,7 +59,7 @@ def forecast(given: argparse.Namespace) -> list[str]:
 
 
 def not_checked(absent: Collection[str]) -> list[str]:
-    """Say of which data a forecast could check nothing."""
+    """Return a line on data that a forecast could not check, if any."""
     names = ", ".join(sorted(absent))
     return (
         [f"{names}: to be downloaded first; what needs the data is checked then"] if names else []
@@ -67,7 +67,7 @@ def not_checked(absent: Collection[str]) -> list[str]:
 
 
 def train_one(composer: Composer, overrides: Sequence[str], *, console: Console) -> Run:
-    """Do one run unless it is finished; how it ended is in its run directory."""
+    """Do one run unless it is finished; its directory has the result."""
     only_with_m(composer.parse(overrides))
     config = composer.compose(overrides)
     command = command_for(overrides, flags=composer.flags)
@@ -82,9 +82,9 @@ def train_one(composer: Composer, overrides: Sequence[str], *, console: Console)
 
 
 def plan_sweep(composer: Composer, words: Sequence[str], *, console: Console) -> Sweep:
-    """Return the sweep that the words of a command describe; nothing is run."""
+    """Return the sweep that the words of a command describe, without running it."""
     overrides = composer.parse(words)
-    # An interval has no first value; who launches and searches does not depend on one.
+    # Intervals have no first value, but launcher and sweeper do not depend on them.
     listed = [o for o in overrides if not o.is_sweep_override() or o.is_discrete_sweep()]
     config = composer.compose([values[0] for values in axes(listed)])
     return Sweep(

@@ -1,8 +1,7 @@
-"""All that TensorBoard sees: event files, the summaries in them, layout and HParams.
+"""Everything for TensorBoard: event files, summaries, layout and HParams.
 
-Written with TensorBoard's own protocol buffers and record writer; nothing here needs torch. Runs
-write through :class:`RunWriter`; reports write the means over seeds. Images come from
-:mod:`losslab.figures` as PNG.
+Uses TensorBoard's own protocol buffers and record writer, not torch. Runs write through
+:class:`RunWriter`, reports write means over seeds. Images come from :mod:`losslab.figures` as PNG.
 """
 
 from losslab.tensorboard.events import EventFile, read_events

@@ -1,4 +1,4 @@
-"""One event file: TensorBoard's own records, without a thread beside training."""
+"""Read and write TensorBoard's event files, without a background thread."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,10 +14,10 @@ _VERSION = "brain.Event:2"
 
 
 class EventFile:
-    """Write events into a new file, which TensorBoard finds by ``tfevents`` in its name.
+    """Writes events to a new file, which must have ``tfevents`` in its name.
 
-    With TensorBoard's record writer and not its ``SummaryWriter``, whose thread takes turns with
-    training for the interpreter, which a short run feels.
+    Not with ``SummaryWriter``, whose thread competes with training for the interpreter and slows
+    down short runs.
     """
 
     def __init__(self, path: Path, *, wall_time: float) -> None:
@@ -27,7 +27,7 @@ class EventFile:
     def add(
         self, values: Iterable["Summary.Value"], *, wall_time: float, step: int | None = None
     ) -> None:
-        """Write values as one event: an event for each costs eight times as much."""
+        """Write values as one event, which costs an eighth of separate events."""
         summary = Summary(value=values)
         self.write(Event(wall_time=wall_time, step=step, summary=summary))
 
@@ -36,7 +36,7 @@ class EventFile:
         self._records.write(event.SerializeToString())
 
     def flush(self) -> None:
-        """Hand everything to the operating system."""
+        """Flush buffers to the operating system."""
         self._records.flush()
 
     def close(self) -> None:
@@ -45,7 +45,7 @@ class EventFile:
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    """Yield the events of a file up to the first that is cut off or damaged."""
+    """Yield the events of a file up to the first damaged one."""
     reader = PyRecordReader_New(str(path))
     with suppress(OutOfRangeError, DataLossError):
         while True:

@@ -1,8 +1,7 @@
-"""TensorBoard's HParams table for the runs that it shows: few columns, rows with readable names.
+"""Adapt TensorBoard's HParams table to its runs: few columns, and rows with readable names.
 
-TensorBoard takes one experiment record, the first it finds, for all runs below its folder. So none
-is written: ``losslab board`` gives the one that fits the runs that are there, each time that the
-page asks.
+TensorBoard uses the first experiment record that it finds for all runs below its folder. Runs
+therefore write none, and ``losslab board`` supplies one that fits the runs at each request.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,21 +11,21 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
 
 METRICS = ("test/accuracy", "val/accuracy", "test/nll", "test/ece", "val/nll", "val/ece")
-"""As columns, in the order in which people sort; TensorBoard ticks the first five."""
+"""The metric columns; TensorBoard selects the first five."""
 
-_ABSENT = "none"  # of a loss without that argument: parallel coordinates leave out an empty cell
+_ABSENT = "none"  # for a missing argument, as parallel coordinates leave out empty cells
 
 Contents = Mapping[str, Mapping[str, bytes]]
 Values = dict[str, Any]
 
 
 def with_table(contents: Contents) -> Contents:
-    """Return what the runs' event files hold for the table, with one experiment record for all.
+    """Return the HParams content of the runs, with one experiment record for all.
 
-    The columns are the loss, what varies but what the loss's name settles, and :data:`METRICS`. A
-    row is named by them, ``mse lr=0.03``, with its study where there are several, and with its hash
-    where that is not enough. Runs that losslab did not write stay as they are. ``contents`` map a
-    run's tags to serialized content.
+    ``contents`` maps run and tag to serialized content. Columns are the loss, varied keys that do
+    not follow from the loss, and :data:`METRICS`. Rows have names such as ``mse lr=0.03``, with the
+    study if there are several, and the hash if names would be equal. Runs of other programs are
+    left unchanged.
     """
     sessions = {
         run: metadata.parse_session_start_info_plugin_data(tags[metadata.SESSION_START_INFO_TAG])
@@ -49,10 +48,11 @@ def with_table(contents: Contents) -> Contents:
         started = _content(HParamsPluginData(session_start_info=named))
         found[run] = {**contents[run], metadata.SESSION_START_INFO_TAG: started}
     experiment = api_pb2.Experiment(
-        hparam_infos=[_column(name, [each.get(name) for each in values.values()])
-                      for name in columns],
+        hparam_infos=[
+            _column(name, [each.get(name) for each in values.values()]) for name in columns
+        ],
         metric_infos=[api_pb2.MetricInfo(name={"tag": tag}) for tag in METRICS],
-    )  # fmt: skip
+    )
     first = next(iter(sessions))
     record = _content(HParamsPluginData(experiment=experiment))
     found[first] = {**found[first], metadata.EXPERIMENT_TAG: record}
@@ -60,8 +60,8 @@ def with_table(contents: Contents) -> Contents:
 
 
 def _columns(configurations: list[Values]) -> list[str]:
-    """Return the loss and what varies, first what all have."""
-    # A map of protocol buffers has no order.
+    """Return the loss and the varied keys, those that all configurations have first."""
+    # Maps in protocol buffers are unordered.
     keys = sorted(set().union(*configurations), key=lambda key: (key != "loss", key))
 
     def count(key: str, *, by: str | None = None) -> int:

@@ -1,7 +1,7 @@
-"""Which charts TensorBoard's Custom Scalars page shows: the losses side by side.
+"""The charts of TensorBoard's Custom Scalars page, which compare losses.
 
-Each run holds the charts of the tags that it recorded, as a chart without data stays empty, and
-TensorBoard makes one layout of all. A chart has all runs in it that recorded its tag.
+Each run stores the charts of the tags that it recorded, as others would stay empty; TensorBoard
+merges these layouts. A chart shows all runs that recorded its tag.
 """
 
 import json
@@ -36,17 +36,17 @@ _MECHANISMS = {
 _OVER = "over seeds with 95% interval"
 
 LAYOUT_TAGS = (*_METRICS.values(), *_MECHANISMS.values())
-"""What the charts show, and what is averaged over seeds."""
+"""The tags in charts, which are also averaged over seeds."""
 
 INTERVAL = ("mean", "lo", "hi")
-"""Last part of the tags of a mean over seeds and of the ends of its interval."""
+"""Suffixes of the tags for a mean over seeds and the ends of its interval."""
 
 
 def run_layout(recorded: Collection[str]) -> "Summary.Value":
     """Return the charts of the recorded tags: the metrics, then the mechanisms."""
 
     def lines(title: str, tag: str) -> layout_pb2.Chart:
-        # A regular expression that only its own tag fits.
+        # A regular expression that matches this tag only.
         content = layout_pb2.MultilineChartContent(tag=[f"^{tag}$"])
         return layout_pb2.Chart(title=title, multiline=content)
 
@@ -54,24 +54,24 @@ def run_layout(recorded: Collection[str]) -> "Summary.Value":
 
 
 def seeds_layout(recorded: Collection[str]) -> "Summary.Value":
-    """Return the charts of the recorded tags' means over seeds, with their intervals as margins."""
+    """Return the charts of means over seeds of the recorded tags, with intervals as margins."""
 
     def margin(title: str, tag: str) -> layout_pb2.Chart:
         names = ("value", "lower", "upper")
         series = {name: f"{tag}/{part}" for name, part in zip(names, INTERVAL, strict=True)}
         return layout_pb2.Chart(title=title, margin={"series": [series]})
 
-    # TensorBoard 2.21 lays out margin charts from the last to the first, charts of lines not.
+    # TensorBoard 2.21 reverses the order of margin charts, but not of line charts.
     categories = {f"Mean {_OVER}": _METRICS, f"Why: mean {_OVER}": _MECHANISMS}
     reverse = {name: dict(reversed(charts.items())) for name, charts in categories.items()}
     return _layout(margin, reverse, recorded)
 
 
 def with_data(layout: str, tags: Collection[str]) -> str:
-    """Return a layout in TensorBoard's JSON without the charts that show none of the tags.
+    """Remove charts that show none of the tags from a layout in TensorBoard's JSON.
 
-    Charts of lines are folded away where there are those of means: they are twice the requests that
-    the first curve waits for.
+    If there are charts of means, line charts are collapsed, as their requests would delay the first
+    curve.
 
     >>> chart = {"title": "NLL", "multiline": {"tag": ["^val/nll$"]}}
     >>> with_data(json.dumps({"category": [{"title": "Why", "chart": [chart]}]}), ["val/ece"])

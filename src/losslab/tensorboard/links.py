@@ -1,4 +1,4 @@
-"""Addresses of TensorBoard's pages that show the answer, with the state that they need."""
+"""Links to TensorBoard's pages, with the state that makes them show the answer."""
 
 import json
 import re
@@ -6,9 +6,9 @@ from collections.abc import Collection
 from urllib.parse import quote, urlencode
 
 PALETTE = ("#425066", "#12B5CB", "#E52592", "#F9AB00", "#9334E6", "#7CB342", "#E8710A")
-"""Time Series' colours, which it gives to groups of runs in the order in which they began."""
+"""The colours of the Time Series page, assigned to groups of runs by start time."""
 
-_MOST_RUNS = 500  # above which Time Series shows no curve
+_MOST_RUNS = 500  # the Time Series page shows no curves of more
 _IMAGE = "confusion_matrix/val"  # each configuration with images has it
 _PINNED = (  # the first of each that was recorded
     ("val/accuracy",),
@@ -56,5 +56,5 @@ def _query(state: dict[str, str]) -> str:
 
 
 def _escape(text: str) -> str:
-    # Python's own escapes a hyphen, too, which JavaScript's regular expressions need not.
+    # Not re.escape, which also escapes hyphens; JavaScript need not.
     return re.sub(r"[.*+?^${}()|\[\]\\]", r"\\\g<0>", text)

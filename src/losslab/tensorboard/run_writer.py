@@ -1,4 +1,4 @@
-"""TensorBoard's event file of a run: the scalars, and one HParams row a configuration."""
+"""Write the event file of a run: scalars, images and its HParams session."""
 
 import os
 import re
@@ -31,14 +31,17 @@ _NOT_VERSIONS = ("command", "choices")
 
 
 class RunWriter:
-    """A view of a run's records: scalars and the HParams session, in the run's own folder.
+    """A view of a run's records: scalars and the HParams session, in the run's folder.
 
-    ``add_hparams`` would make a second run, and an experiment record names one fixed set of
-    columns, which one run cannot know. Only the two session records are written; ``losslab board``
-    adds the record for the runs that it shows (:mod:`losslab.tensorboard.hparams`).
-    ``hyper_parameters`` are column to value, without the seed; runs with the same ``group``, the
-    configuration's name, make one row, averaged. Without ``all_tags`` only those of
-    :func:`is_shown` are written.
+    ``SummaryWriter.add_hparams`` would create a second run, and an experiment record fixes the
+    columns for all runs, which a single run cannot know. So only the two session records are
+    written; ``losslab board`` adds the experiment record (:mod:`losslab.tensorboard.hparams`).
+
+    Args:
+        run: The run.
+        hyper_parameters: Column to value, without the seed.
+        group: The name of the configuration; its runs are averaged in one row.
+        all_tags: Whether to write all tags instead of those of :func:`is_shown`.
     """
 
     def __init__(
@@ -51,10 +54,10 @@ class RunWriter:
         self._charted: frozenset[str] = frozenset()
 
     def open(self, *, start: float, records: Sequence[Mapping[str, Any]]) -> None:
-        """Write the file anew, in place of earlier ones, so that no event is there twice.
+        """Replace earlier files by a new one, so that no event is duplicated.
 
-        At the Unix time ``start`` in seconds, with the records of a run that is resumed. What an
-        earlier file shows beside scalars up to the last of them is kept, too.
+        ``start`` is in Unix time. A resumed run has ``records``; images and histograms up to the
+        last of them are copied from the latest file.
         """
         self._start, folder = start, self._run.path
         earlier = sorted(folder.glob("*tfevents*"), key=lambda p: p.stat().st_mtime)
@@ -69,12 +72,12 @@ class RunWriter:
                 session.hparams[name].number_value = value
         data = HParamsPluginData(session_start_info=session)
         path = folder / f"events.out.tfevents.{start:.0f}.{socket.gethostname()}.{os.getpid()}"
-        # Whole before it has its name, as a kill in between must leave the earlier one.
-        said = [text(f"about/{key}", told) for key, told in about(self._run).items()]
+        # Renamed when complete, so that a kill leaves the earlier file.
+        texts = [text(f"about/{key}", value) for key, value in about(self._run).items()]
         with beside(path) as temporary:
             self._events = EventFile(temporary, wall_time=start)
             started = _session(metadata.SESSION_START_INFO_TAG, data)
-            self._events.add([started, *said], wall_time=start)
+            self._events.add([started, *texts], wall_time=start)
             for record in records:
                 while kept and kept[0].step < record["examples"]:
                     self._events.write(kept.pop(0))
@@ -92,17 +95,17 @@ class RunWriter:
         tags = {tag: record[tag] for tag in shown}
         self.add_shown(record, scalars(tags))
         if new := tags.keys() & set(LAYOUT_TAGS) - self._charted:
-            # TensorBoard takes the last: a chart of what is never recorded would stay empty.
+            # TensorBoard uses the last layout; a chart without data would stay empty.
             self._charted |= new
             self.add_shown(record, [run_layout(self._charted)])
 
     def add_shown(self, position: Mapping[str, Any], shown: Sequence["Summary.Value"]) -> None:
-        """Write values, such as images and histograms, at the place of a record."""
+        """Write values, such as images and histograms, at the position of a record."""
         at = self._start + position["wall_s"]
         self._events.add(shown, step=position["examples"], wall_time=at)
 
     def flush(self) -> None:
-        """Write out what is held; done after each epoch, since a killed run loses it."""
+        """Flush buffers, which a killed run would lose."""
         self._events.flush()
 
     def close(self, *, success: bool) -> None:
@@ -117,21 +120,24 @@ class RunWriter:
 
 
 def about(run: Run) -> dict[str, str]:
-    """Return configuration, command, and versions with commit, as Markdown, of those written."""
+    """Return configuration, command and versions as Markdown, if their files exist."""
     texts, files = {}, run.files
     if files.config.exists():
         texts["config"] = _code("yaml", read_text(files.config))
     if files.manifest.exists():
         manifest = read_json(files.manifest)
         texts["command"] = _code("sh", manifest["command"])
-        rows = [f"| {markdown(key)} | {markdown(str(value))} |" for key, value in manifest.items()
-                if key not in _NOT_VERSIONS]  # fmt: skip
+        rows = [
+            f"| {markdown(key)} | {markdown(str(value))} |"
+            for key, value in manifest.items()
+            if key not in _NOT_VERSIONS
+        ]
         texts["versions"] = "\n".join(["| what | value |", "| :-- | :-- |", *rows])
     return texts
 
 
 def _code(language: str, text: str) -> str:
-    # Longer than any fence in it, which would end it.
+    # The fence must be longer than any in the text.
     fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
     return f"{fence}{language}\n{printable(text.rstrip())}\n{fence}"
 
@@ -141,7 +147,7 @@ def _session(tag: str, data: HParamsPluginData) -> "Summary.Value":
 
 
 def _shown(path: Path, *, up_to: int) -> list[Event]:
-    """Return the events of a file that show images and histograms, up to a place."""
+    """Return the image and histogram events of a file up to a step."""
 
     def shows(event: Event) -> bool:
         return any(v.HasField("image") or v.HasField("histo") for v in event.summary.value)

@@ -1,4 +1,4 @@
-"""The kinds of summaries that TensorBoard's dashboards show, and those of every run."""
+"""Build the summaries for TensorBoard's dashboards."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -55,12 +55,16 @@ def histograms(
 def histogram(tag: str, counts: Counts, edges: FloatArray) -> "Summary.Value":
     """Return a histogram from the counts ``(B,)`` between edges ``(B + 1,)``."""
     middles = (edges[1:] + edges[:-1]) / 2
-    # TensorBoard's reader shows neither sum; of the middles, as the values are gone.
+    # Sums over bin centres, as the values are not available; TensorBoard shows neither.
     sums = {"sum": (counts * middles).sum(), "sum_squares": (counts * middles**2).sum()}
     proto = HistogramProto(
-        min=edges[0], max=edges[-1], num=counts.sum(), bucket=counts, **sums,
-        bucket_limit=edges[1:],  # it takes the first bin to begin at the minimum
-    )  # fmt: skip
+        min=edges[0],
+        max=edges[-1],
+        num=counts.sum(),
+        bucket=counts,
+        **sums,
+        bucket_limit=edges[1:],  # the first bin starts at the minimum
+    )
     return Summary.Value(tag=tag, histo=proto)
 
 
@@ -73,7 +77,7 @@ def text(tag: str, markdown: str) -> "Summary.Value":
 def precision_recall_curves(
     logits: FloatArray, labels: Counts, class_names: Sequence[str]
 ) -> list["Summary.Value"]:
-    """Return a precision-recall curve a class; of more than 20 classes one of all together."""
+    """Return a precision-recall curve per class, or one for all if there are more than 20."""
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     one_hot = np.eye(len(class_names), dtype=bool)[labels]
@@ -93,13 +97,13 @@ def precision_recall_curves(
 def precision_recall(
     tag: str, positives: FloatArray, negatives: FloatArray, *, title: str, points: int = 101
 ) -> "Summary.Value":
-    """Return the precision-recall curve of one class, from its examples' scores and all others'.
+    """Return the precision-recall curve of a class from the scores of its examples and of others.
 
-    Its points are at equal steps of recall, whatever the scale of the scores: softmax of raw
-    outputs that squared error draws to 0 and 1 never comes near 1. (TensorBoard's tooltip takes
-    the thresholds to be equally spaced; read its threshold as 1 - recall.)
+    Points are equally spaced in recall rather than in the score, as the softmax of outputs trained
+    with squared error never comes near 1. (TensorBoard's tooltip assumes equally spaced thresholds;
+    read its threshold as 1 - recall.)
     """
-    # An example is taken for the class where its score is at least the threshold.
+    # An example is assigned to the class if its score is at least the threshold.
     at = np.quantile(positives, np.linspace(0, 1, points), method="higher")
     true, false = (
         len(values) - np.searchsorted(np.sort(values), at, side="left")
@@ -114,6 +118,6 @@ def precision_recall(
 
 
 def tensor(tag: str, content: FloatArray | bytes, about: SummaryMetadata) -> "Summary.Value":
-    """Return whatever a plugin reads, with the plugin's own metadata."""
+    """Return a tensor summary with a plugin's metadata."""
     about.data_class = DATA_CLASS_TENSOR
     return Summary.Value(tag=tag, tensor=make_tensor_proto(content), metadata=about)
