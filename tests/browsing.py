@@ -92,3 +92,14 @@ def open_categories(page) -> None:
     for header in page.locator("tf-category-paginated-view button.heading").all():
         if header.get_attribute("open-button") is None:
             header.click()
+
+
+def lines(card) -> int:
+    """Return how many curves a classic card has, each of two points at least."""
+    paths = card.locator("path.line").evaluate_all("all => all.map(p => p.getAttribute('d') || '')")
+    return sum("L" in path for path in paths)
+
+
+def no_error(page) -> None:
+    assert page.locator(".error-content:visible").count() == 0
+    assert page.get_by_text("Missing Tags").filter(visible=True).count() == 0

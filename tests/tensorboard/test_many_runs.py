@@ -12,7 +12,16 @@ import pytest
 from matplotlib.image import imread
 
 from browser import needs_chromium
-from browsing import board_on, browser_page, command, go, open_categories, wait_for
+from browsing import (
+    board_on,
+    browser_page,
+    command,
+    go,
+    lines,
+    no_error,
+    open_categories,
+    wait_for,
+)
 from losslab.tensorboard import PALETTE
 from running import TINY
 
@@ -61,17 +70,6 @@ def drawn_colors(chart) -> set[str]:
         if (np.abs(pixels - rgb).max(axis=-1) < 6).sum() > 100:
             found.add(color)
     return found
-
-
-def lines(card) -> int:
-    """Return how many curves a classic card has, each of two points at least."""
-    paths = card.locator("path.line").evaluate_all("all => all.map(p => p.getAttribute('d') || '')")
-    return sum("L" in path for path in paths)
-
-
-def no_error(page) -> None:
-    assert page.locator(".error-content:visible").count() == 0
-    assert page.get_by_text("Missing Tags").filter(visible=True).count() == 0
 
 
 def test_the_answer_is_four_charts_with_a_curve_a_loss(page, links):
