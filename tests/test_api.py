@@ -17,7 +17,7 @@ import losslab as lab
 from losslab.api import to_words
 from losslab.data import BatchLoader
 from losslab.experiment.build import build
-from losslab.files import CONFIG_FOLDER
+from losslab.folders import CONFIG_FOLDER
 from losslab.training import Cosine, fit
 from running import TINY, records, results
 

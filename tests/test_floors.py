@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "losslab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A file imports only from floors below its own.
 FLOORS = (
-    {"files", "parsing", "types", "seeding", "stopping", "text"},
+    {"files", "folders", "parsing", "types", "seeding", "stopping", "text"},
     {"data", "models", "losses", "metrics", "recording"},
     {"diagnostics", "training", "figures", "tensorboard"},
     {"experiment", "explore"},
@@ -26,7 +26,8 @@ FLOORS = (
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 APART = "report"  # stands apart: is imported by study and what is above it
 # What it imports.
-SHARED = {"files", "parsing", "types", "text", "metrics", "recording", "figures", "tensorboard"}
+SHARED = {"files", "folders", "parsing", "types", "text"}
+SHARED |= {"metrics", "recording", "figures", "tensorboard"}
 NO_TORCH = (SHARED - {"metrics"}) | {"report", "explore"}
 USES_HYDRA = {"experiment", "launchers", "sweepers", "study", "cli"}
 # What must not be loaded by the time that something has been told.
@@ -162,6 +163,31 @@ finally:
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert (told.returncode, told.stdout.splitlines()[-1]) == (0, "SLOW"), told.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "most"),
+    [("losslab tr", 100), ("losslab train loss=m", 100), ("losslab train optimizer.l", 160)],
+)
+def test_tab_loads_little(tmp_path, line, most):
+    code = """
+import sys
+before = set(sys.modules)
+sys.argv[1:] = ["-sc", "query=bash"]
+from losslab.__main__ import main
+try:
+    main()
+finally:
+    loaded = set(sys.modules) - before
+    print(len(loaded), *sorted({"rich", "yaml", "multiprocessing", "argparse"} & loaded))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "COMP_LINE": line},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    count, *slow = told.stdout.splitlines()[-1].split()
+    assert int(count) < most
+    assert slow == (["yaml"] if "." in line else [])
 
 
 def test_a_study_tells_its_size_before_torch_is_loaded(tmp_path):

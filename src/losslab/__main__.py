@@ -20,13 +20,14 @@ def main() -> None:
         if name != "stdin":
             setattr(sys, name, _stream(number, getattr(sys, name)))
     from losslab.cli import main as command
-    from losslab.stopping import Terminated
 
     try:
         command()
     except SystemExit as end:
         raise SystemExit(end.code or int(_Output.lost)) from None
     except KeyboardInterrupt as stop:  # as it ended anyway
+        from losslab.stopping import Terminated
+
         os._exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
 
 

@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 import resource
 import stat
@@ -47,13 +46,6 @@ _TOO_MUCH = (
 
 # libyaml reads hundreds of files in a second, the pure Python loader takes ten.
 YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PACKAGE = Path(__file__).resolve().parent
-# A wheel carries conf/ inside the package; a checkout has it at its root.
-CONFIG_FOLDER = next(
-    folder for folder in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if folder.is_dir()
-)
-# Studies that need code of their own lie with it in a checkout's notebook; a wheel has none.
-STUDY_FOLDERS = sorted(path.parent for path in CONFIG_FOLDER.parent.glob("experiments/*/study"))
 
 
 @contextmanager
@@ -114,12 +106,18 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
             mine = _try_to_lock(handle, wait=wait)
             if mine is not None:
                 break
-        if mine is None and multiprocessing.parent_process() is None and not _without_locks:
-            _without_locks.append(path)
-            logger.warning(
-                "the file system of %s has no locks; run one command at a time there", path
-            )
+        if mine is None:
+            _warn_without_locks(path)
         yield mine is not False
+
+
+def _warn_without_locks(path: Path) -> None:
+    """Say once a command, and not in its workers, that there are no locks."""
+    from multiprocessing import parent_process  # takes as long as all else that is imported here
+
+    if parent_process() is None and not _without_locks:
+        _without_locks.append(path)
+        logger.warning("the file system of %s has no locks; run one command at a time there", path)
 
 
 def _try_to_lock(handle: int, *, wait: bool) -> bool | None:

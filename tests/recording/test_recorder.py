@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util.tensor_util import make_ndarray
 
-from losslab.recording import Recorder, RecordLog, Run, read_records
+from losslab.recording import Recorder, RecordLog, Run, manifest, read_records
 from losslab.recording import recorder as module
 from losslab.tensorboard import RunWriter, image
 
@@ -208,3 +208,14 @@ def test_details_are_in_the_file_and_in_tensorboard_if_asked_for(tmp_path, all_t
     recorder.close(success=True)
     assert {*read_records(tmp_path / "metrics.jsonl")[0]} >= {*kept, *details}
     assert set(scalars(tmp_path)) == {*kept, *(details if all_tags else [])}
+
+
+def test_versions_are_looked_up_once_a_process(monkeypatch):
+    about = {"command": "", "device": "cpu", "threads": 1, "choices": {}}
+    first = manifest(**about)
+
+    def refused(name):
+        raise AssertionError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", refused)
+    assert manifest(**about) == first

@@ -7,7 +7,7 @@ from math import prod
 import pytest
 from omegaconf import OmegaConf, open_dict
 
-from losslab.files import CONFIG_FOLDER
+from losslab.folders import CONFIG_FOLDER
 from losslab.study.outline import sized
 from losslab.study.universes import cross
 

@@ -1,78 +1,16 @@
 """The command line."""
 
-import difflib
-import os
-import signal
 import sys
-import traceback
-from pathlib import Path
-
-import losslab
-from losslab.cli.commands import COMMANDS, complete
-from losslab.stopping import terminated_as_interrupted
-from losslab.text import out_of_memory, say
-
-BAD_INPUT = 2
-INTERRUPTED = 130
-TERMINATED = 143
-_KEPT = "; finished runs are kept, and the same command resumes"
-
-USAGE = Path(__file__).with_name("usage.txt")
 
 
 def main() -> None:
-    """Run the command line and exit.
+    """Run the command line and exit."""
+    asked = sys.argv[1:3]
+    if asked[:1] in (["-sc"], ["--shell-completion"]) and "".join(asked[1:]).startswith("query="):
+        from losslab.cli.completion import answer
 
-    Exit codes: 0, 1 (runs failed, results not reproduced), 2 (bad input), 130 or 143 (stopped).
-    """
-    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before losslab sets it
-    code = INTERRUPTED
-    with terminated_as_interrupted() as asked:
-        try:
-            code = _run(sys.argv[1:])
-        except KeyboardInterrupt:
-            pass
-        except SystemExit as end:  # from --help
-            code = int(end.code or 0)
-        except Exception as error:
-            # A library may turn a signal into any error.
-            known = isinstance(error, ValueError | OSError)
-            message = str(error) if known else out_of_memory(error)
-            if not asked and not (known or message):
-                raise
-            if full_error:
-                traceback.print_exc()
-            if not asked:
-                say(message or type(error).__name__)
-            code = BAD_INPUT
-        kept = _KEPT if sys.argv[1:2] in (["train"], ["study"], ["verify"]) else ""
-        if asked or code == INTERRUPTED:
-            say(f"stopped{kept}")
-            code = TERMINATED if asked and asked[0] == signal.SIGTERM else INTERRUPTED
-        sys.stdout.flush()
-    raise SystemExit(code)
+        answer()
+        raise SystemExit(0)
+    from losslab.cli.program import main as program  # loads rich and YAML, and TAB should not wait
 
-
-def _run(arguments: list[str]) -> int:
-    for text in arguments:
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ValueError(
-                f"{text} cannot be read as text in {sys.getfilesystemencoding()}; "
-                "set PYTHONUTF8=1, or a locale with UTF-8"
-            ) from None
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        sys.stdout.write(USAGE.read_text("utf-8"))
-        return 0 if arguments else BAD_INPUT
-    if arguments[0] == "--version":
-        sys.stdout.write(f"losslab {losslab.__version__}\n")
-        return 0
-    name, rest = arguments[0], arguments[1:]
-    if name in ("-sc", "--shell-completion"):
-        return complete(rest)
-    if name not in COMMANDS:
-        meant = difflib.get_close_matches(name, COMMANDS, n=1)
-        nearest = f" (did you mean {meant[0]!r}?)" if meant else ""
-        raise ValueError(f"unknown command {name!r}{nearest}; allowed are {', '.join(COMMANDS)}")
-    return COMMANDS[name](rest)
+    program()

@@ -17,7 +17,7 @@ from rich.text import Text
 from losslab.cli.arguments import make_parser as _parser
 from losslab.cli.arguments import parse as _parse
 from losslab.cli.board import start_board
-from losslab.cli.completion import completions
+from losslab.cli.completion import COMMANDS as NAMES
 from losslab.cli.sweeps import best, compare, end_of_sweep, runs, write_lines, write_tables
 from losslab.text import Console, printable, say
 
@@ -330,29 +330,12 @@ def explore(arguments: list[str]) -> int:
     return 0
 
 
-def complete(arguments: list[str]) -> int:
-    """Print completions for the shell, whose scripts come from Hydra."""
-    if arguments and arguments[0].startswith("query="):
-        found = completions(COMMANDS, os.environ.get("COMP_LINE", ""))
-        sys.stdout.write("".join(f"{each}\n" for each in found))
-        return 0
-    return train(["-sc", *arguments])
-
-
-COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "train": train,
-    "study": study,
-    "verify": verify,
-    "report": report,
-    "runs": runs,
-    "best": best,
-    "compare": compare,
-    "board": board,
-    "list": list_choices,
-    "data": data,
-    "evaluate": evaluate,
-    "explore": explore,
-}
+# In the order of their names, in which they are listed.
+_ALL = (
+    *(train, study, verify, report, runs, best, compare, board, list_choices),
+    *(data, evaluate, explore),
+)
+COMMANDS: dict[str, Callable[[list[str]], int]] = dict(zip(NAMES, _ALL, strict=True))
 
 
 def _find_own_modules() -> None:

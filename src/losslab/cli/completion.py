@@ -1,17 +1,19 @@
-"""Tab completion, without Hydra to be fast."""
+"""Tab completion; the shell waits for it, so slow imports happen only where they are needed."""
 
 import contextlib
-import io
-import json
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from losslab.folders import CONFIG_FOLDER, STUDY_FOLDERS
 
-from losslab.files import CONFIG_FOLDER, STUDY_FOLDERS, YAML_LOADER
+COMMANDS = (
+    *("train", "study", "verify", "report", "runs", "best", "compare", "board", "list"),
+    *("data", "evaluate", "explore"),
+)
+"""The names of all commands."""
 
 _OF_FOLDERS = ("report", "board", "runs", "best", "compare", "evaluate")
 _NO_RUNS = ("figures", "over_seeds", "best")
@@ -20,28 +22,31 @@ _WITH_OVERRIDES = ("train", "study", "verify", "data", "evaluate")
 _OF_TRAIN = ("--cfg", "--config-dir", "--dry-run", "--help", "--info", "--multirun", "--resolve")
 
 
-def completions(commands: Mapping[str, Callable[[list[str]], int]], line: str) -> list[str]:
+def answer() -> None:
+    """Answer the shell when TAB is pressed; Hydra has the scripts that make it ask."""
+    found = completions(os.environ.get("COMP_LINE", ""))
+    sys.stdout.write("".join(f"{each}\n" for each in found))
+    sys.stdout.flush()
+
+
+def completions(line: str) -> list[str]:
     """Return the completions of the last word of a line; never prints or fails."""
     _, *words = line.split(" ")
     *before, typed = words or [""]
     found: Iterable[str] = []
-    with contextlib.suppress(
-        OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError
-    ):
-        found = _offered(commands, before, typed) if before else commands
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        found = _offered(before, typed) if before else COMMANDS
     return [each for each in found if each.startswith(typed)]
 
 
-def _offered(
-    commands: Mapping[str, Callable[[list[str]], int]], before: Sequence[str], typed: str
-) -> Iterable[str]:
+def _offered(before: Sequence[str], typed: str) -> Iterable[str]:
     name, *given = before
-    if name not in commands:
+    if name not in COMMANDS:
         return []
     if given and given[-1] == "--by":
         return _metrics(given)
     if typed.startswith("-"):
-        return _OF_TRAIN if name == "train" else _flags(commands[name])
+        return _OF_TRAIN if name == "train" else _flags(name)
     conf = _Conf(given)
     named = any(not word.startswith("-") for word in given)
     if name == "list":
@@ -109,13 +114,25 @@ class _Conf:
 
     @staticmethod
     def _read(path: Path) -> dict[str, Any]:
-        return dict(yaml.load(path.read_text("utf-8"), YAML_LOADER) or {})
+        import yaml
+
+        from losslab.files import YAML_LOADER
+
+        try:
+            return dict(yaml.load(path.read_text("utf-8"), YAML_LOADER) or {})
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is no YAML") from error
 
 
-def _flags(command: Callable[[list[str]], int]) -> list[str]:
+def _flags(name: str) -> list[str]:
+    import io
+    import re
+
+    from losslab.cli.commands import COMMANDS
+
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
-        command(["--help"])
+        COMMANDS[name](["--help"])
     usage = shown.getvalue().partition("\n\n")[0]
     return sorted(set(re.findall(r"--[a-z][a-z-]*", usage)))
 
@@ -135,6 +152,8 @@ def _folders(typed: str) -> list[str]:
 
 def _metrics(words: Sequence[str]) -> list[str]:
     """Return the metrics of the first run found in the folders among the words."""
+    import json
+
     folders = [Path(word) for word in words if not word.startswith("-")]
     depths = [f"{above}summary.json" for above in ("", "*/", "*/*/", "*/*/*/")]
     files = (path for depth in depths for folder in folders for path in folder.glob(depth))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from losslab.files import CONFIG_FOLDER
+from losslab.folders import CONFIG_FOLDER
 
 if TYPE_CHECKING:
     from losslab.data.parts import Dataset

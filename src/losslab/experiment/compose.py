@@ -24,9 +24,9 @@ from losslab.experiment.bounds import check_file, check_references
 from losslab.experiment.hydra_private import add_folders, apply_overrides
 from losslab.experiment.overrides import check_choices, nearest, writing
 from losslab.experiment.target_allowlist import allow_modules_of
-from losslab.files import CONFIG_FOLDER as CONFIG_FOLDER
-from losslab.files import STUDY_FOLDERS as STUDY_FOLDERS
 from losslab.files import one_line
+from losslab.folders import CONFIG_FOLDER as CONFIG_FOLDER
+from losslab.folders import STUDY_FOLDERS as STUDY_FOLDERS
 from losslab.recording import flatten
 
 OF_A_SWEEP = ("launcher", "sweeper")

@@ -27,6 +27,7 @@ def manifest(*, command: str, device: str, threads: int, choices: dict[str, str]
     }
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     """Return the version of each package; losslab has none if it is not installed."""
     found = {}

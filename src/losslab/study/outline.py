@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.files import CONFIG_FOLDER, shown
+from losslab.files import shown
+from losslab.folders import CONFIG_FOLDER
 from losslab.recording import Run, last_record, run_folders
 from losslab.study.universes import cross
 from losslab.text import duration

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from losslab import report
 from losslab.experiment import Composer, quoted
-from losslab.files import CONFIG_FOLDER, check_generated, read_json, write_atomically
+from losslab.files import check_generated, read_json, write_atomically
+from losslab.folders import CONFIG_FOLDER
 from losslab.launchers import Failed
 from losslab.report.document import to_console, to_markdown
 from losslab.report.findings import find
