@@ -20,7 +20,6 @@ SMALL = (
     *("trainer.log_every=1", "trainer.device=cpu", "launcher=serial"),
 )
 MOST = 4  # configurations of a study
-BOARDS = 4  # each on a quarter of the studies
 WITHOUT_RUNS = {"edge"}  # its measures train without run directories
 with Composer() as composer:
     STUDIES = [name for name in composer.choices("study") if name not in WITHOUT_RUNS]
@@ -61,12 +60,12 @@ def train(study: str) -> int:
     return len(runs)
 
 
-@pytest.mark.parametrize("studies", [STUDIES[first::BOARDS] for first in range(BOARDS)])
+@pytest.mark.parametrize("study", STUDIES)
 @pytest.mark.usefixtures("digits")
-def test_no_chart_is_empty(studies, page, tmp_path, monkeypatch):
+def test_no_chart_of_a_study_is_empty(study, page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    runs = sum(map(train, studies))
-    with board_on(tmp_path, "outputs", runs=runs) as (_, links):
+    runs = train(study)
+    with board_on(tmp_path, f"outputs/{study}", runs=runs) as (_, links):
         go(page, links["mechanisms"])
         open_categories(page)
         cards = page.locator(
@@ -76,8 +75,4 @@ def test_no_chart_is_empty(studies, page, tmp_path, monkeypatch):
         for card in cards.all():
             card.scroll_into_view_if_needed()
             wait_for(page, lambda card=card: lines(card) > 0, True)
-        no_error(page)
-        go(page, links["answer"])
-        charts = page.locator("metrics-pinned-view line-chart")
-        charts.first.wait_for()
         no_error(page)
