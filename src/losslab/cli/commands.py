@@ -12,8 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from losslab.cli.arguments import make_parser as _parser
 from losslab.cli.arguments import parse as _parse
 from losslab.cli.board import start_board
@@ -111,11 +109,12 @@ def study(arguments: list[str]) -> int:
     def run() -> "list[Failed]":
         failed = []
         with Composer(given.config_dir) as composer:
-            if name != "all" and not given.dry_run:
-                with suppress(ValueError):  # open_study names the fault
-                    console.print(Text(headline(composer, name, overrides)), soft_wrap=True)
+            size = "composing"
+            if name != "all":
+                with suppress(Exception):  # open_study names the fault
+                    size = headline(composer, name, overrides)
             # For seconds, of which importing torch takes most.
-            with console.status("composing"):
+            with console.status(size):
                 from losslab.data.cache import only_reading
                 from losslab.study.session import only_in_repository, open_study
                 from losslab.sweepers.train import not_checked

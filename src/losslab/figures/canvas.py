@@ -59,8 +59,8 @@ def tick_width(ticks: int) -> int:
 def wrap(text: str, width: int = 26) -> str:
     """Break a label into lines; only words too long for a whole label are broken.
 
-    >>> wrap("confident start", 6)
-    'confident\\nstart'
+    >>> wrap("confident start", 6).splitlines()
+    ['confident', 'start']
     """
     width = max(width, *(min(len(word), 14) for word in text.split()), 1)
     return textwrap.fill(text, width, break_on_hyphens=False)
