@@ -139,6 +139,19 @@ def test_the_columns_are_what_varies_but_not_what_the_loss_settles():
     assert rows["mse lr=0.3"] == RAW
 
 
+def test_nor_what_another_choice_settles():
+    sgd = {"loss": "mse", "optimizer": "sgd", "optimizer.momentum": 0.9}
+    columns, _, rows = table_of(
+        a=("study/a", sgd | {"optimizer.weight_decay": 0.0}),
+        b=("study/b", sgd | {"optimizer.weight_decay": 0.001}),
+        c=("study/c", {"loss": "mse", "optimizer": "adam", "optimizer.weight_decay": 0.0}),
+    )
+    assert columns == ["loss", "optimizer", "optimizer.weight_decay"]
+    assert set(rows) == {f"mse optimizer=sgd weight_decay={v}" for v in ("0", "0.001")} | {
+        "mse optimizer=adam weight_decay=0"
+    }
+
+
 def test_a_value_that_a_loss_lacks_is_there_as_a_word():
     columns, _, rows = table_of(
         a=("study/focal-0a", {"loss": "focal", "loss.gamma": 1.0}),

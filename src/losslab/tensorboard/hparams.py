@@ -23,9 +23,9 @@ def with_table(contents: Contents) -> Contents:
     """Return the HParams content of the runs, with one experiment record for all.
 
     ``contents`` maps run and tag to serialized content. Columns are the loss, varied keys that do
-    not follow from the loss, and :data:`METRICS`. Rows have names such as ``mse lr=0.03``, with the
-    study if there are several, and the hash if names would be equal. Runs of other programs are
-    left unchanged.
+    not follow from a choice (as momentum from SGD), and :data:`METRICS`. Rows have names such as
+    ``mse lr=0.03``, with the study if there are several, and the hash if names would be equal. Runs
+    of other programs are left unchanged.
     """
     sessions = {
         run: metadata.parse_session_start_info_plugin_data(tags[metadata.SESSION_START_INFO_TAG])
@@ -68,7 +68,8 @@ def _columns(configurations: list[Values]) -> list[str]:
         return len({(each.get(by or ""), repr(each.get(key))) for each in configurations})
 
     def shown(key: str) -> bool:
-        settled = key.startswith("loss.") and count(key, by="loss") == count("loss")
+        group, _, argument = key.partition(".")
+        settled = argument and group in keys and count(key, by=group) == count(group)
         return key == "loss" or (count(key) > 1 and not settled)
 
     everywhere = {key: all(key in each for each in configurations) for key in keys}
