@@ -234,9 +234,17 @@ def _styles(curves: list[Curve]) -> list[Style]:
     if not any(curve.loss for curve in curves):
         markers = itertools.cycle(_PLAIN_MARKERS)
         styles = [style._replace(marker=next(markers)) for style in styles]
-    return [
-        curve.style or LOSS_STYLES.get(curve.loss or "", style)
+    own = [
+        LOSS_STYLES.get(curve.loss or "", style)
         for curve, style in zip(curves, styles, strict=True)
+    ]
+    losses: dict[str, set[str | None]] = {}  # by colour
+    for curve, style in zip(curves, own, strict=True):
+        losses.setdefault(style.color, set()).add(curve.loss)
+    # A loss has its colour, unless another one in the panel, of the same family, has it first.
+    return [
+        curve.style or (own_style if len(losses[own_style.color]) == 1 else style)
+        for curve, own_style, style in zip(curves, own, styles, strict=True)
     ]
 
 
