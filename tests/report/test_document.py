@@ -56,6 +56,14 @@ def test_a_narrow_terminal_breaks_texts_and_headings_but_no_number():
     assert "93.8 % [92.4, 95.2]" in text
 
 
+def test_a_remark_beside_a_number_wraps_so_that_nothing_is_cut():
+    row = ("squared error", "94.6 % [93.2, 96.0]", "10, 1 lost a class (the others: 94.3)")
+    told = shown(document(Table(("loss", "test accuracy there", "n"), (row,))), width=46)
+    assert "94.6 % [93.2, 96.0]" in told
+    words = told.split()
+    assert [word for cell in (row[0], row[2]) for word in cell.split() if word not in words] == []
+
+
 def test_a_terminal_shows_the_first_rows_of_many():
     table = Table(("", "n"), tuple((f"row{i}", "1") for i in range(TERMINAL_ROWS + 5)))
     text = shown(document(table))

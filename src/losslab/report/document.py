@@ -18,6 +18,7 @@ from losslab.files import GENERATED
 from losslab.text import Markdown, markdown
 
 TERMINAL_LINES, TERMINAL_ROWS = 12, 40
+_INTERVAL = 24  # characters of a number with its interval, at most
 _TABLE = "\0table "  # placeholder for a table in a terminal's text
 
 
@@ -137,11 +138,12 @@ def _rich(table: Table) -> RichTable:
     drawn = RichTable(box=None, pad_edge=False, header_style="bold")
     for index in shown:
         heading, text = table.columns[index], index < table.text_columns
+        width = max(map(len, [*(row[index] for row in rows), *heading.split()]), default=0)
         if not text:
-            width = max(map(len, [*(row[index] for row in rows), *heading.split()]))
-            heading = textwrap.fill(heading, width)
-        # Numbers do not wrap: an interval on a second line is hard to read.
-        how: dict[str, Any] = {"no_wrap": not text, "justify": "left" if text else "right"}
+            heading = textwrap.fill(heading, min(width, _INTERVAL))
+        # Numbers do not wrap: an interval on a second line is hard to read. Remarks beside them do.
+        number = not text and width <= _INTERVAL
+        how: dict[str, Any] = {"no_wrap": number, "justify": "left" if text else "right"}
         drawn.add_column(escape(heading), overflow="fold", **how)
     for row in rows:
         drawn.add_row(*(escape(row[index]) for index in shown))
