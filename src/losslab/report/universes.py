@@ -163,7 +163,8 @@ def _row(gaps: Sequence[Comparison]) -> list[str]:
     sure = Counter(standing(*gap.interval) for gap in gaps if gap.interval)
     points = _POINTS * np.array([gap.difference for gap in gaps] or [np.nan])
     numbers = [np.median(points), points.min(), points.max()]
-    middle, low, high = (f"{number:+.1f}".replace("-", "−") for number in numbers)
+    # The sum with 0 makes a rounded −0 a 0.
+    middle, low, high = (f"{round(n, 1) + 0:+.1f}".replace("-", "−") for n in numbers)
     shown = [f"{counts[each]} ({sure[each]} surely)" for each in get_args(Standing)]
     return [str(len(gaps)), *shown, middle, f"{low} to {high}"]
 
