@@ -38,3 +38,13 @@ def test_panels_with_one_axis_have_the_ticks_of_all():
 
 def test_long_labels_make_one_column():
     assert [legend_columns(["x" * n, "y"], width=6.4) for n in (10, 39)] == [2, 1]
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_each_loss_of_a_panel_has_a_colour_and_many_have_their_legend_below(count):
+    losses = ["mse", "rescaled_mse", "cross_entropy", "label_smoothing", "mse_softmax", "brier"]
+    curves = [Curve(x=[1, 2], y=[0, 1], label=loss, loss=loss) for loss in losses[:count]]
+    figure = draw_panels(Drawing(panels=[Panel(title="", curves=curves)]))
+    (axis,) = figure.axes
+    assert len({line.get_color() for line in axis.lines}) == count
+    assert (axis.get_legend() is None) == bool(figure.legends) == (count > 5)

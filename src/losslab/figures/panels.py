@@ -28,6 +28,7 @@ from losslab.figures.styles import LOSS_STYLES, Style, styles_of
 
 _WIDTH, _HEIGHT = 4.6, 4.2
 _FEW = 25
+_WITHIN = 5  # curves whose legend fits into their panel
 _THIN_MARKERS = ("P", "X", "*", "d")
 # For panels in which no curve belongs to a loss.
 _PLAIN_MARKERS = ("o", "s", "^", "D", "v", "h", "8")
@@ -46,7 +47,9 @@ def draw_panels(drawing: Drawing) -> Figure:
     columns = min(drawing.columns or len(panels), len(panels))
     rows = -(-len(panels) // columns)
     width, height = drawing.size or (_WIDTH * columns + (columns == 1), _HEIGHT * rows)
-    if drawing.legend_below:
+    # Many labels would lie on the curves.
+    below = drawing.legend_below or (len(panels) == 1 and len(panels[0].curves) > _WITHIN)
+    if below:
         named = {curve.label for panel in panels for curve in panel.curves if curve.label}
         lines = math.ceil(len(named) / legend_columns(named, width=width))
         height += 0.22 * max(0, lines - 3)
@@ -60,7 +63,7 @@ def draw_panels(drawing: Drawing) -> Figure:
         _panel(axis, panel, title_width=drawing.title_width, alike=alike, beside=beside)
         handles, labels = axis.get_legend_handles_labels()
         # Only once if two panels have the same curves.
-        if labels and labels not in legends and not drawing.legend_below:
+        if labels and labels not in legends and not below:
             axis.legend(handles, [wrap(label, 30) for label in labels], fontsize=8)
         legends.append(labels)
         if rows > 1:
@@ -68,7 +71,7 @@ def draw_panels(drawing: Drawing) -> Figure:
             axis.title.set_fontsize(10)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    if drawing.legend_below:
+    if below:
         shown = [axis.get_legend_handles_labels() for axis in axes]
         by_label = {label: handle for pair in shown for handle, label in zip(*pair, strict=True)}
         figure.legend(
