@@ -190,24 +190,6 @@ finally:
     assert slow == (["yaml"] if "." in line else [])
 
 
-def test_the_size_of_a_study_is_known_before_torch_is_loaded():
-    code = """
-import sys
-from losslab.experiment import Composer
-from losslab.study.outline import headline
-
-with Composer() as composer:
-    print(headline(composer, "why_squared_error", ["study.tune_seeds=[0]"]))
-print("torch" in sys.modules)
-"""
-    command = [sys.executable, "-c", code]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    first = (
-        "why_squared_error: 130 runs at most: 40 to tune optimizer.lr, 90 to confirm on fresh seeds"
-    )
-    assert told.splitlines() == [first, "False"]
-
-
 def test_the_types_import_no_torch_at_run_time():
     tree = ast.parse((PACKAGE / "types.py").read_text("utf-8"))
     names = {ast.unparse(node) for node in tree.body if isinstance(node, ast.Import)}

@@ -19,6 +19,8 @@ SMALL = (
     *("data.train_size=48", "data.val_size=48", "trainer.batch_size=16", "trainer.epochs=2"),
     *("trainer.log_every=1", "trainer.device=cpu", "launcher=serial"),
 )
+# Blobs have four classes.
+OF_STUDY = {"transfer": ("data.num_classes=null", "diagnostics.linear_probe.classes=null")}
 MOST = 4  # configurations of a study
 WITHOUT_RUNS = {"edge"}  # its measures train without run directories
 with Composer() as composer:
@@ -45,7 +47,8 @@ def digits(monkeypatch):
 
 def train(study: str) -> int:
     """Train each loss of a study, or the first sets of its runs, on two seeds; return how many."""
-    words = SMALL if study == "number_of_classes" else (BLOBS, *SMALL)
+    words = (*SMALL, *OF_STUDY.get(study, ()))
+    words = words if study == "number_of_classes" else (BLOBS, *words)
     with Composer() as composer:
         console = Console(quiet=True)
         planned, session = open_study(composer, study, words, console=console, command="")

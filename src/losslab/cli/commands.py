@@ -8,7 +8,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +95,7 @@ def study(arguments: list[str]) -> int:
         raise ValueError("name a study: losslab study NAME; see `losslab list study`")
     _find_own_modules()
     from losslab.experiment import Composer
-    from losslab.study.outline import headline, outline
+    from losslab.study.outline import outline
 
     name, *overrides = given.words
     console = Console()
@@ -109,12 +108,8 @@ def study(arguments: list[str]) -> int:
     def run() -> "list[Failed]":
         failed = []
         with Composer(given.config_dir) as composer:
-            size = "composing"
-            if name != "all":
-                with suppress(Exception):  # open_study names the fault
-                    size = headline(composer, name, overrides)
             # For seconds, of which importing torch takes most.
-            with console.status(size):
+            with console.status("composing"):
                 from losslab.data.cache import only_reading
                 from losslab.study.session import only_in_repository, open_study
                 from losslab.sweepers.train import not_checked

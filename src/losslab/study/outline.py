@@ -57,8 +57,8 @@ def folder_name(node: DictConfig, name: str) -> str:
 
 def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
     """Describe a study: question, arms, runs by phase, sizes and time."""
-    about_study, for_runs = _parted(overrides)
-    common = composer.compose(for_runs)
+    about_study = [text for text in overrides if text.lstrip("+~").startswith("study.")]
+    common = composer.compose([text for text in overrides if text not in about_study])
     node = composer.compose([f"+study={name}", *about_study]).study
     study: Any = OmegaConf.to_container(sized(node, name))
     sizes = [SIZES[0], *(size for size in SIZES[1:] if size in node)]
@@ -78,21 +78,6 @@ def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
     told += ["", f"Sizes: {SIZES[0]}" + (f"; others are {others}" if others else ", the only one")]
     root = Path(common.output_dir).expanduser() / folder_name(node, name)
     return "\n".join([*told, _time(root, sum(phases.values())), *_committed(name), ""])
-
-
-def headline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
-    """Return how many runs a study has at most, in a line; needs no torch, whose import is slow."""
-    node = composer.compose([f"+study={name}", *_parted(overrides)[0]]).study
-    phases = _phases(OmegaConf.to_container(sized(node, name)))  # type: ignore[arg-type]
-    told = ", ".join(f"{count} {what}" for what, count in phases.items() if count)
-    count = f"{sum(phases.values())} runs at most: {told}" if told else "its measures do the work"
-    return f"{folder_name(node, name)}: {count}"
-
-
-def _parted(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the overrides of the study itself and those for its runs."""
-    about_study = [text for text in overrides if text.lstrip("+~").startswith("study.")]
-    return about_study, [text for text in overrides if text not in about_study]
 
 
 def _phases(study: Mapping[str, Any]) -> dict[str, int]:
