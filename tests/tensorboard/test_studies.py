@@ -13,14 +13,13 @@ from number_of_classes import rows
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytestmark = [pytest.mark.slow, needs_chromium]
-BLOBS = "data=synthetic"  # but for the study with data of its own
+# Blobs have four classes. The study with data of its own gets noise.
+DATA = {"number_of_classes": (), "transfer": ("data=mnist5k",)}
 # What the charts show depends on losses and diagnostics, not on how long they were trained.
 SMALL = (
     *("data.train_size=48", "data.val_size=48", "trainer.batch_size=16", "trainer.epochs=2"),
     *("trainer.log_every=1", "trainer.device=cpu", "launcher=serial"),
 )
-# Blobs have four classes.
-OF_STUDY = {"transfer": ("data.num_classes=null", "diagnostics.linear_probe.classes=null")}
 MOST = 4  # configurations of a study
 WITHOUT_RUNS = {"edge"}  # its measures train without run directories
 with Composer() as composer:
@@ -47,8 +46,7 @@ def digits(monkeypatch):
 
 def train(study: str) -> int:
     """Train each loss of a study, or the first sets of its runs, on two seeds; return how many."""
-    words = (*SMALL, *OF_STUDY.get(study, ()))
-    words = words if study == "number_of_classes" else (BLOBS, *words)
+    words = (*DATA.get(study, ("data=synthetic",)), *SMALL)
     with Composer() as composer:
         console = Console(quiet=True)
         planned, session = open_study(composer, study, words, console=console, command="")
