@@ -11,8 +11,9 @@ from running import TINY, read, status
 
 SWEEP = ("train", "-m", *TINY, "loss=mse,brier", "optimizer.lr=0.1,0.3", "seed=0,1")
 STUDY = (
-    "study", "seed_variance", *TINY, "study.values=[0.1,0.3]", "study.tune_seeds=[0]",
-    "study.confirm_seeds=[100,101]", "~study.measures.spread", "study.claims=[]", "study.base=[]",
+    "study", "sharpness", *TINY, "study.values=[0.1,0.3]", "study.tune_seeds=[0]",
+    "study.confirm_seeds=[100,101]", "~study.measures.sharpness",
+    "~study.measures.course", "~study.measures.rates", "study.claims=[]", "study.base=[]",
 )  # fmt: skip
 
 
@@ -123,20 +124,20 @@ def test_a_study_is_counted(losslab):
     arms, seeds = 3, 2
     (first, time) = untouched(losslab, *STUDY)
     assert first == (
-        f"seed_variance: {arms * 2} runs: 0 done, {arms * 2} to do; then up to {arms * seeds} "
+        f"sharpness: {arms * 2} runs: 0 done, {arms * 2} to do; then up to {arms * seeds} "
         "more, which depend on results"
     )
     assert "unknown" in time
     assert not (losslab.folder / "outputs").exists()
     assert losslab.call(*STUDY).code == 0
-    runs = losslab.runs("seed_variance")
+    runs = losslab.runs("sharpness")
     (done,) = untouched(losslab, *STUDY)
-    assert done == f"seed_variance: {len(runs)} runs: {len(runs)} done, 0 to do"
+    assert done == f"sharpness: {len(runs)} runs: {len(runs)} done, 0 to do"
     confirm = [run for run in runs if run.name == "seed=101"]
     shutil.rmtree(confirm[0])
     first, time = untouched(losslab, *STUDY)
-    assert first == f"seed_variance: {len(runs)} runs: {len(runs) - 1} done, 1 to do"
-    assert time.startswith("seed_variance: about ")
+    assert first == f"sharpness: {len(runs)} runs: {len(runs) - 1} done, 1 to do"
+    assert time.startswith("sharpness: about ")
 
 
 def test_a_run_ends_with_its_folder(losslab):

@@ -53,13 +53,13 @@ BAD_PARTS = [
 
 NAMES_NOTHING = [
     bad("claims.rwa.at_most=1", "no claim 'rwa'", "did you mean 'raw'"),
-    bad("claims.99.at_most=1", "no claim '99'; the claims of seed_variance are raw, softmax"),
+    bad("claims.99.at_most=1", "no claim '99'; the claims of seed_variance are raw, target"),
     bad("measures.spread.tag=test/acuracy", "study.measures.spread", "did you mean 'test/accur"),
-    bad("measures.spread.over=mze", "study.measures.spread", "did you mean 'mse'"),
+    bad("measures.spread.over=mze@e8", "study.measures.spread", "did you mean 'mse@e8'"),
     bad(
         "measures.spread.needs=[mze]",
         "study.measures.spread",
-        "are cross_entropy, mse, mse_softmax",
+        "are cross_entropy@e8, mse@e8, rescaled_mse@e8, mse_softmax@e8",
     ),
     bad("select=vall/accuracy", "study.select", "did you mean 'val/accuracy'"),
 ]
