@@ -18,6 +18,7 @@ from losslab.report.measurement import Measurement
 from losslab.study.measure import Labels, Runs, curve_over_seeds, number, record, value_of
 
 FEWEST = 20
+SMALLEST = 1e-10  # on a logarithmic axis
 """Bins of a reliability diagram with fewer examples are left out as too uncertain."""
 
 
@@ -176,9 +177,10 @@ def profile(
 ) -> Measurement:
     """Draw columns ``x`` and ``y`` of a ``curve`` before, early in and after training.
 
-    All seeds are shown as points, as each has its own bins.
+    All seeds are shown as points, as each has its own bins. On logarithmic axes those below 1e-10 are
+    left out, as one of them can take up a whole axis; the caption says how many.
     """
-    panels = []
+    panels, left_out = [], 0
     moments = {"before training": 0.0, "after the first epochs": 0.25, "at the end": 1.0}
     shown: dict[str, Any] = {"x_label": x_label, "y_label": y_label}
     shown |= {"x_log": logarithmic, "y_log": logarithmic}
@@ -189,10 +191,13 @@ def profile(
             then = [found[round(place * (len(found) - 1))] for found in recorded]
             points = [point for c in then for point in zip(c[x], c[y], strict=True)]
             points.sort(key=lambda point: point[0])
-            xs, ys = ([point[axis] for point in points] for axis in (0, 1))
+            drawn = [p for p in points if min(p) >= SMALLEST] if logarithmic else points
+            left_out += len(points) - len(drawn)
+            xs, ys = ([point[axis] for point in drawn] for axis in (0, 1))
             curves.append(Curve(x=xs, y=ys, line=False, **look))
         panels.append(Panel(title=f"{title}, {moment}", curves=curves, **shown))
-    return _drawing(name, title, panels)
+    caption = f"{title} ({left_out} points below 1e-10 left out)" if left_out else title
+    return _drawing(name, caption, panels)
 
 
 def _looks(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]:
