@@ -177,8 +177,8 @@ def profile(
 ) -> Measurement:
     """Draw columns ``x`` and ``y`` of a ``curve`` before, early in and after training.
 
-    All seeds are shown as points, as each has its own bins. On logarithmic axes those below 1e-10 are
-    left out, as one of them can take up a whole axis; the caption says how many.
+    All seeds are shown as points, as each has its own bins. On logarithmic axes those below 1e-10
+    are left out, as one of them can take up a whole axis; the caption says how many.
     """
     panels, left_out = [], 0
     moments = {"before training": 0.0, "after the first epochs": 0.25, "at the end": 1.0}
