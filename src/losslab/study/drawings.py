@@ -18,8 +18,9 @@ from losslab.report.measurement import Measurement
 from losslab.study.measure import Labels, Runs, curve_over_seeds, number, record, value_of
 
 FEWEST = 20
-SMALLEST = 1e-10  # on a logarithmic axis
 """Bins of a reliability diagram with fewer examples are left out as too uncertain."""
+SMALLEST = 1e-10
+"""Points of a profile below this are left out on logarithmic axes."""
 
 
 def over_training(
