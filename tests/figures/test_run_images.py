@@ -1,13 +1,18 @@
 """Images hold the right numbers; what they look like is looked at by people."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
+from scipy import special
 
+from losslab import metrics, report
 from losslab.data import build, synthetic
+from losslab.experiment.data import load
 from losslab.figures.run_images import (
     Recorded,
     confusion_matrix,
@@ -103,12 +108,15 @@ def test_worst_mistakes_are_the_most_confident_ones():
     run = recorded(predicted=wrong)
     run.logits[18] *= 2
     run.logits[5] *= 1.5
-    axis = worst_mistakes(run, np.zeros((40, 3, 8, 12), np.uint8)).axes[0]
+    worst = metrics.worst_mistakes(run.logits, run.labels)
+    images = np.zeros((3, 3, 8, 12), np.uint8)
+    axis = worst_mistakes(replace(run, mistakes=worst, mistaken=images)).axes[0]
     assert [text.get_text().split("\n")[0] for text in axis.texts] == [
         *("class 2 as class 3", "class 1 as class 2", "class 3 as class 0"),
     ]
     assert "Worst mistakes of 3" in axis.get_title(loc="left")
-    assert not worst_mistakes(recorded(), np.zeros((40, 1, 8, 8), np.uint8)).axes[0].texts
+    none = replace(run, mistakes=np.zeros(0, int), mistaken=images[:0])
+    assert worst_mistakes(none) is worst_mistakes(recorded()) is None
 
 
 @pytest.mark.parametrize(
@@ -183,10 +191,28 @@ def test_a_run_draws_its_own_images_only_when_asked(losslab):
     assert steps[0] == []
     per_epoch = {tag: [step for step, at in steps[1] if at == tag] for _, tag in steps[1]}
     assert all(len(at) == (1 if tag in SURFACE else 2) for tag, at in per_epoch.items())
-    assert set(per_epoch) == ALWAYS | SURFACE | {
-        *("first_layer/filters", "gradient_profile/train", "worst_mistakes/val"),
-    }
+    # It makes no mistakes.
+    assert set(per_epoch) == ALWAYS | SURFACE | {"first_layer/filters", "gradient_profile/train"}
     run = read_recorded(Run.at(asked))
     names = build(synthetic(), val_size=30).class_names
     assert list(run.class_names) == list(names)
     assert run.logits.shape == (len(run.labels), len(names))
+
+
+def test_a_run_keeps_its_worst_mistakes_and_reports_show_them(losslab):
+    folder = losslab.run("data=mnist5k", "data.train_size=200", "trainer.epochs=1")
+    run = Run.at(folder)
+    found = read_recorded(run)
+    # As the images that a report draws, without the data.
+    (wrong,) = np.nonzero(found.logits.argmax(axis=1) != found.labels)
+    confidence = special.softmax(found.logits.astype(np.float64), axis=1).max(axis=1)
+    assert len(wrong) > 0
+    expected = sorted(wrong, key=lambda place: -confidence[place])[:15]
+    assert found.mistakes.tolist() == expected
+    images = load(OmegaConf.create(run.config["data"])).val.images
+    assert np.array_equal(found.mistaken, images[expected].numpy())
+    report.build(folder.parent.parent)
+    for shown in ("over_seeds", "best"):
+        (path,) = folder.parent.parent.glob(f"{shown}/*/events*")
+        values = (value for event in read_events(path) for value in event.summary.value)
+        assert "worst_mistakes/val" in {value.tag for value in values if value.HasField("image")}

@@ -87,6 +87,18 @@ def test_examples_scatter_as_the_metric_does_over_other_test_parts(predictions, 
     assert each.std(ddof=1) / np.sqrt(len(labels)) == pytest.approx(np.std(resampled), rel=0.06)
 
 
+@pytest.mark.parametrize("wrap", [np.asarray, torch.as_tensor])
+def test_the_worst_mistakes_are_the_most_confident_ones(predictions, wrap):
+    logits, labels = predictions
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    wrong = [i for i in range(200) if p[i].argmax() != labels[i]]
+    expected = sorted(wrong, key=lambda i: -p[i].max())
+    assert metrics.worst_mistakes(wrap(logits), wrap(labels), 7).tolist() == expected[:7]
+    assert metrics.worst_mistakes(wrap(logits), wrap(p.argmax(axis=1))).tolist() == []
+    tied = wrap(np.eye(3)[[0, 1, 2, 0]]), wrap(np.array([1, 1, 1, 1]))
+    assert metrics.worst_mistakes(*tied).tolist() == [0, 2, 3]
+
+
 def test_an_unknown_reduction_is_refused(predictions):
     with pytest.raises(ValueError, match="reduction='max'; give mean, sum or none"):
         metrics.nll(*predictions, reduction="max")

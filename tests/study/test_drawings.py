@@ -9,7 +9,7 @@ from scipy import stats
 
 from losslab.figures.panels import draw_drawings
 from losslab.recording import Run
-from losslab.study.drawings import line, over_key, over_training, reliability, surface
+from losslab.study.drawings import line, over_key, over_training, profile, reliability, surface
 
 RELIABILITY = "why/calibration/reliability"
 
@@ -68,6 +68,18 @@ def test_over_a_key_of_the_configuration(make_point, tmp_path):
     squared, cross = panel.curves
     assert (panel.title, squared.x, squared.y) == ("P", [1.0, 4.0], [2.0, 5.0])
     assert (cross.x, cross.y, cross.loss) == ([1.0, 4.0], [7.0, 7.0], "cross_entropy")
+
+
+def test_a_profile_leaves_out_far_outliers_and_says_so(make_point, tmp_path):
+    curve = {"p_true": [0.9, 0.1, 0.5], "mean": [1e-54, 0.2, 0.3]}
+    runs = {"one": [make_point(curves=[{"why/x": curve}])]}
+    about = {"curve": "why/x", "name": "x", "title": "X", "x_label": "p", "y_label": "x"}
+    measured = profile(runs, **about)
+    for panel in only_panels(measured, tmp_path):
+        assert (panel.curves[0].x, panel.curves[0].y) == ([0.1, 0.5], [0.2, 0.3])
+    assert measured.drawings[0].caption == "X (3 points below 1e-10 left out)"  # one a panel
+    linear = profile(runs, **about, logarithmic=False)
+    assert linear.drawings[0].panels[0].curves[0].y == [0.2, 0.3, 1e-54]
 
 
 def test_only_the_first_of_a_loss_has_its_colour(make_point, tmp_path):

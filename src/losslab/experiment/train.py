@@ -5,14 +5,18 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from omegaconf import OmegaConf
+import torch
+from omegaconf import DictConfig, OmegaConf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
+from losslab.data import Dataset
 from losslab.diagnostics import DiagnosticRunner, probe_of
 from losslab.experiment.build import Parts
 from losslab.experiment.identity import over_seeds
 from losslab.experiment.saved_model import about_model
+from losslab.metrics import worst_mistakes
 from losslab.recording import Files, Recorder, Run, flatten, write_atomically, write_json
 from losslab.text import Console
 from losslab.training import (
@@ -82,7 +86,7 @@ def train(
         val = loop.validation or evaluate(step.model, loaders["val"], autocast=step.autocast)
         test = evaluate(step.model, loaders["test"], autocast=step.autocast)
         # Before the last diagnostics, which may fail.
-        _write_results(files, step, val, test, about=about_model(config, parts.dataset))
+        _write_results(files, step, val, test, config=config, dataset=parts.dataset)
         tested = {f"test/{name}": value for name, value in test.sums.scalars().items()}
         if loop.diverged:
             loop.record(tested)
@@ -102,18 +106,36 @@ def train(
 
 
 def _write_results(
-    files: Files, step: TrainingStep, val: Evaluation, test: Evaluation, *, about: str
+    files: Files,
+    step: TrainingStep,
+    val: Evaluation,
+    test: Evaluation,
+    *,
+    config: DictConfig,
+    dataset: Dataset,
 ) -> None:
     predictions = {
         f"{part}/{name}": getattr(result, name).contiguous()
         for part, result in (("val", val), ("test", test))
         for name in ("logits", "labels")
     }
+    mistakes, images = _worst_mistakes(val, dataset)
+    # Kept here, so that reports can show them without the data.
+    predictions |= {"val/mistakes": mistakes, "val/mistaken": images.contiguous()}
     write_atomically(files.predictions, to_safetensors(predictions))
-    write_atomically(files.about_model, about)
+    write_atomically(files.about_model, about_model(config, dataset))
     if loss := step.objective.state_dict():
         write_atomically(files.loss, pack_weights(loss))
     write_atomically(files.model, pack_weights(step.model.state_dict()))
+
+
+def _worst_mistakes(validation: Evaluation, dataset: Dataset) -> tuple[Tensor, Tensor]:
+    """Return the validation part's worst mistakes, indices ``(W,)``, and their images."""
+    logits, images = validation.logits, dataset.val.images
+    if not bool(logits.isfinite().all()):  # diverged
+        return torch.zeros(0, dtype=torch.int64), images[:0].cpu()
+    worst = worst_mistakes(logits.float(), validation.labels).cpu()
+    return worst, images[worst.to(images.device)].cpu()
 
 
 class _Drawings:
@@ -164,11 +186,20 @@ class _Drawings:
         run, dataset = self._run, self._parts.dataset
         logits, labels = _arrays(validation)
         names = list(map(str, dataset.class_names))
-        recorded = Recorded(run.seed, logits, labels, self._weights(), curves, names)
+        mistakes, mistaken = (each.numpy() for each in _worst_mistakes(validation, dataset))
+        recorded = Recorded(
+            seed=run.seed,
+            logits=logits,
+            labels=labels,
+            weights=self._weights(),
+            curves=curves,
+            class_names=names,
+            mistakes=mistakes,
+            mistaken=mistaken,
+        )
         name, loss = run.group.rpartition("-")[0], run.choices["loss"]
         node: Any = OmegaConf.to_container(run.composed.loss)
-        shown, prior = dataset.val.images.cpu().numpy(), node.get("prior")
-        images = run_images([recorded], name=name, loss=loss, prior=prior, images=shown)
+        images = run_images([recorded], name=name, loss=loss, prior=node.get("prior"))
         return [image(tag, *each) for tag, each in images.items()]
 
 

@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 Columns = Mapping[str, list[float]]
 
 MOST_NAMED = 20  # classes with names and numbers in a confusion matrix
-MOST_FILTERS, WORST = 64, 15
+MOST_FILTERS = 64
 _BINS = 50
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of normalisation layers
 
@@ -40,6 +40,8 @@ class Recorded:
     class_names: Sequence[str]  # K names
     test_logits: Array = field(default_factory=lambda: np.zeros((0, 1)))  # (M, K), if known
     test_labels: Array = field(default_factory=lambda: np.zeros(0, np.int64))  # (M,)
+    mistakes: Array | None = None  # (W,) the worst of the validation part, if known
+    mistaken: Array | None = None  # (W, C, H, W) their images, uint8
 
 
 class Image(NamedTuple):
@@ -65,8 +67,18 @@ def read_recorded(run: Run) -> Recorded | None:
     for record in read_records(files.curves):
         curves |= {name: columns for name, columns in record.items() if name.startswith("why/")}
     weights = {name: v for name, v in weights.items() if not name.endswith(_STATISTICS)}
-    names = run.class_names(logits.shape[1])
-    return Recorded(run.seed, logits, labels, weights, curves, names, test_logits, test_labels)
+    return Recorded(
+        seed=run.seed,
+        logits=logits,
+        labels=labels,
+        weights=weights,
+        curves=curves,
+        class_names=run.class_names(logits.shape[1]),
+        test_logits=test_logits,
+        test_labels=test_labels,
+        mistakes=stored.get("val/mistakes"),
+        mistaken=stored.get("val/mistaken"),
+    )
 
 
 def run_images(
@@ -75,14 +87,12 @@ def run_images(
     name: str,
     loss: str,
     prior: Mapping[str, Any] | None = None,
-    images: Array | None = None,
 ) -> dict[str, Image]:
     """Return by tag an image of all that there are numbers for, of the seeds of a configuration.
 
     Their logits are finite. Counts of the seeds are added, curves drawn one a seed; filters, the
     planes of the loss and mistakes are those of the first seed. Each image is labelled with the
-    configuration's ``name`` and has the colour of its ``loss``; ``images`` ``(N, C, H, W)`` uint8
-    are the first seed's validation part, to show its mistakes.
+    configuration's ``name`` and has the colour of its ``loss``.
     """
     seeds = f"{len(runs)} seeds" if len(runs) > 1 else f"seed {runs[0].seed}"
     style = LOSS_STYLES.get(loss, Style(PURPLE, "o", SOLID))
@@ -105,7 +115,7 @@ def run_images(
         ),
         "loss_surface/plane": loss_plane(runs[0]),
         "loss_surface/path": loss_path(runs[0]),
-        "worst_mistakes/val": None if images is None else worst_mistakes(runs[0], images),
+        "worst_mistakes/val": worst_mistakes(runs[0]),
     }
     return {
         tag: label_image(figure, f"{name}, {seeds}") for tag, figure in figures.items() if figure
@@ -359,21 +369,21 @@ def first_layer_filters(weights: Mapping[str, Array]) -> Array | None:
 
 
 @small
-def worst_mistakes(run: Recorded, images: Array) -> Figure:
-    """Draw the images ``(N, C, H, W)`` uint8 that were most confidently given a wrong class."""
+def worst_mistakes(run: Recorded) -> Figure | None:
+    """Draw the images that were most confidently given a wrong class, if they were kept."""
+    if run.mistakes is None or run.mistaken is None or not len(run.mistakes):
+        return None
     wide = run.logits.astype(np.float64)
     shares = np.exp(wide - wide.max(axis=1, keepdims=True))
     confidence, predicted = shares.max(axis=1) / shares.sum(axis=1), wide.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != run.labels)
-    # Stable, so that ties have the same order on every machine.
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
-    axis, figure, places = _tiles(images[worst] / 255, columns=5, below=0.42)
-    for place, (x, y) in zip(worst, places, strict=True):
+    axis, figure, places = _tiles(run.mistaken / 255, columns=5, below=0.42)
+    for place, (x, y) in zip(run.mistakes, places, strict=True):
         true, given = (run.class_names[i][:8] for i in (run.labels[place], predicted[place]))
         said = f"{true} as {given}\n{confidence[place]:.1%}"
         axis.text(x, y, said, ha="center", va="top", fontsize=6)
+    mistakes = (predicted != run.labels).sum()
     axis.set_title(
-        f"Worst mistakes of {len(wrong)}, validation part\ntrue as predicted class, confidence"
+        f"Worst mistakes of {mistakes}, validation part\ntrue as predicted class, confidence"
     )
     return figure
 

@@ -13,6 +13,7 @@ from losslab.metrics.classification import (
     confusion,
     ece,
     nll,
+    worst_mistakes,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "fit_temperature",
     "nll",
     "reliability",
+    "worst_mistakes",
 ]

@@ -86,6 +86,21 @@ def ece(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array
     return _reduce(gaps * (members @ xp.sign(gaps @ members)), reduction)
 
 
+def worst_mistakes(logits: Array, labels: Array, most: int = 15) -> Array:
+    """Return the examples that were given a wrong class most confidently, the most confident first.
+
+    ``(N, K)`` and ``(N,)`` to ``(M,)`` indices, M at most ``most``. Confidence is the largest
+    softmax probability; equal ones stay in the order of the examples.
+
+    >>> import numpy as np
+    >>> worst_mistakes(np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]), np.array([0, 0, 0]))
+    array([2, 1])
+    """
+    xp, found = array_namespace(logits), _per_example(logits, labels)
+    (wrong,) = xp.nonzero(found.correct == 0)
+    return wrong[xp.argsort(-found.confidence[wrong], stable=True)][:most]
+
+
 def confusion(predicted: Array, labels: Array, classes: int) -> NDArray[np.int64]:
     """Return how often each class was predicted, ``(K, K)``, one row for each true class.
 
