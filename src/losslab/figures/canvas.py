@@ -53,7 +53,7 @@ def round_steps() -> MaxNLocator:
 
 def tick_width(ticks: int) -> int:
     """Return how many characters fit in one line of a tick label, given the number of ticks."""
-    return min(14, max(6, 60 // ticks))
+    return min(14, max(4, 60 // ticks))
 
 
 def wrap(text: str, width: int = 26) -> str:
