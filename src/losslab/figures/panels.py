@@ -47,8 +47,10 @@ def draw_panels(drawing: Drawing) -> Figure:
     columns = min(drawing.columns or len(panels), len(panels))
     rows = -(-len(panels) // columns)
     width, height = drawing.size or (_WIDTH * columns + (columns == 1), _HEIGHT * rows)
-    # Many labels would lie on the curves.
-    below = drawing.legend_below or (len(panels) == 1 and len(panels[0].curves) > _WITHIN)
+    # Many labels would lie on the curves, and curves along a diagonal leave little room.
+    first, most = panels[0], max(len(panel.curves) for panel in panels)
+    crowded = most > 2 if first.diagonal else len(panels) == 1 and most > _WITHIN
+    below = drawing.legend_below or crowded
     if below:
         named = {curve.label for panel in panels for curve in panel.curves if curve.label}
         lines = math.ceil(len(named) / legend_columns(named, width=width))
