@@ -36,6 +36,10 @@ def check(run: Path, *, steps: int = 2) -> None:
     assert steps_recorded == sorted(steps_recorded)
     assert steps_recorded[0] == 0
     predictions = load_file(run / "predictions.safetensors")
+    mistakes, mistaken = (predictions.pop(f"val/{name}") for name in ("mistakes", "mistaken"))
+    wrong = predictions["val/logits"].argmax(1) != predictions["val/labels"]
+    assert len(mistakes) == len(mistaken) == min(15, int(wrong.sum()))
+    assert bool(wrong[mistakes].all())
     assert {name: tuple(value.shape) for name, value in predictions.items()} == {
         "val/logits": (128, 4),
         "val/labels": (128,),
