@@ -255,7 +255,7 @@ BAD = [
     ((*VERIFY, "--results", "nowhere"), ("nowhere", "is missing", "losslab study")),
     (("verify", "too_right", "--results", "outputs/small"), ("holds the results of small",)),
     (("verify", "too_right", "study.size=full"), ("no results of too_right_full",)),
-    (("verify", "identities"), ("only has measures",)),
+    (("verify", "identities"), ("no points to confirm",)),
 ]  # fmt: skip
 
 
