@@ -124,7 +124,7 @@ BAD = [
     (lambda: lab.sweep(loss=["mse", "mes"]), "did you mean 'mse'"),
     (lambda: lab.sweep(seed=[]), "seed="),
     (lambda: lab.study("why"), "unknown study 'why'"),
-    (lambda: lab.load_study("."), "no study's results"),
+    (lambda: lab.load_study("."), "does not hold the results of a study"),
     (lambda: lab.load_runs("nowhere"), "nowhere is not a folder"),
     (lambda: lab.load_model("nowhere"), "not a finished run"),
     (lambda: lab.evaluate("nowhere"), "not a finished run"),

@@ -1,6 +1,5 @@
-"""losslab in Python: what its commands do, with runs as objects and numbers as pandas tables."""
+"""The Python API: what the commands do, with runs as objects and numbers as pandas tables."""
 
-import math
 import re
 import shlex
 import sys
@@ -30,19 +29,19 @@ from losslab.training import process_kept
 from losslab.types import Scalars
 
 Runs: TypeAlias = str | Path | Run | Iterable[Run] | pd.DataFrame
-"""A folder of runs, one or several :class:`Run`, or (some rows of) a table of :func:`load_runs`."""
+"""A folder of runs, one or more :class:`Run`, or rows of a table from :func:`load_runs`."""
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study: its verdicts, numbers and figures."""
+    """The results of a study: verdicts, numbers and figures."""
 
-    path: Path  # its folder
+    path: Path  # the study's folder
     claims: pd.DataFrame  # a row per claim: ``id``, ``statement``, ``verdict``, ``effect``, ...
-    runs: pd.DataFrame  # of :func:`load_runs`; none where only results are committed
-    results: Mapping[str, Any]  # all of ``results.json``
-    figures: tuple[Path, ...]  # the files
-    failed: Mapping[str, str]  # path to reason, of the runs that failed
+    runs: pd.DataFrame  # from :func:`load_runs`; empty if only the results are committed
+    results: Mapping[str, Any]  # the contents of ``results.json``
+    figures: tuple[Path, ...]  # PNG files
+    failed: Mapping[str, str]  # path of each failed run -> reason
 
     def __repr__(self) -> str:
         verdicts = self.claims["verdict"].value_counts() if len(self.claims) else {}
@@ -52,43 +51,45 @@ class StudyResult:
 
 @dataclass(frozen=True)
 class Verification:
-    """What fresh seeds say of a study's results."""
+    """How a study's results compare with runs on fresh seeds."""
 
-    path: Path  # the folder of its runs, and of ``verification.md``
-    reproduced: bool  # whether all runs finished and nothing speaks against the results
-    # A row per number: ``name`` of the point, ``metric``, ``committed`` mean, the range in which
-    # the fresh mean is ``expected``, that as ``new``, ``reproduced``.
+    path: Path  # the folder with the fresh runs and ``verification.md``
+    reproduced: bool  # whether all runs finished and none of them contradicts the results
+    # A row per number: the point's ``name``, the ``metric``, the ``committed`` mean, the range in
+    # which the fresh mean is ``expected``, the fresh mean (``new``), ``reproduced``.
     numbers: pd.DataFrame
-    claims: pd.DataFrame  # likewise per claim, with ``verdict`` and ``answer``
+    claims: pd.DataFrame  # the same for each claim, with ``verdict`` and ``answer``
     contradictions: tuple[str, ...]  # where the results contradict themselves
-    failed: Mapping[str, str]  # path to reason, of the runs that failed
+    failed: Mapping[str, str]  # path of each failed run -> reason
 
     def __repr__(self) -> str:
-        said = "reproduced" if self.reproduced else "NOT REPRODUCED"
-        compared = f"{len(self.numbers)} numbers, {len(self.claims)} claims"
-        return f"<Verification {self.path}: {said}; {compared}>"
+        verdict = "reproduced" if self.reproduced else "NOT REPRODUCED"
+        counts = f"{len(self.numbers)} numbers, {len(self.claims)} claims"
+        return f"<Verification {self.path}: {verdict}; {counts}>"
 
 
 def train(
     *words: str, config_dir: str | Path | None = None, progress: bool = False, **options: Any
 ) -> Run:
-    """Train one configuration, unless it is already finished, and return its run.
+    """Train one configuration, unless its run is finished, and return the run.
 
-    The same as ``losslab train``, with its words, keywords, or both. The run is in
-    ``outputs/runs``, or where ``output_dir`` and ``name`` say. It restores torch's global settings.
+    The same as ``losslab train``. Overrides are given as on the command line, as keywords, or both.
+    The run is written to ``outputs/runs``, unless ``output_dir`` or ``name`` say otherwise. torch's
+    global settings are restored afterwards.
 
     Args:
-        *words: Such as ``"loss=mse"`` and ``"optimizer.lr=0.1"``.
-        config_dir: A folder with more choices, and the modules that they name.
-        progress: Whether to print, and to show a progress bar in a terminal.
-        **options: Such as ``loss="mse"``, ``optimizer={"lr": 0.1}``, ``seed=0``, ``force=True``.
+        *words: Overrides such as ``"loss=mse"`` and ``"optimizer.lr=0.1"``.
+        config_dir: A folder with additional configuration files and the modules that they name.
+        progress: Whether to print messages and show a progress bar.
+        **options: Overrides such as ``loss="mse"``, ``optimizer={"lr": 0.1}``, ``seed=0``,
+            ``force=True``.
 
     Returns:
-        The run, ``done`` or ``diverged``, which is a result, too.
+        The run. Its status is ``done`` or ``diverged``; divergence is a result, not an error.
 
     Raises:
-        ValueError: Something about it is wrong, in one line; nothing is written then.
-        RuntimeError: The run failed; the reason is in the message, the traceback in its log.
+        ValueError: The configuration is invalid. Nothing has been written.
+        RuntimeError: The run failed. The message has the reason, the run's log the traceback.
 
     >>> run = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1})
     >>> run.status, sorted(tag for tag in run.summary if tag.startswith("test/"))
@@ -98,35 +99,35 @@ def train(
     ValueError: unknown loss 'mes' (did you mean 'mse'?); allowed are ...
     """
     overrides = _overrides(words, options)
-    with _opened(config_dir) as composer:
+    with _open_composer(config_dir) as composer:
         run = train_one(composer, overrides, console=_console(progress))
-    for failed in outcome([run]):
-        raise RuntimeError(_told(failed))
-    return _found(run)
+    if failed := outcome([run]):
+        raise RuntimeError(_failure_message(failed[0]))
+    return _with_results(run)
 
 
 def sweep(
     *words: str, config_dir: str | Path | None = None, progress: bool = False, **options: Any
 ) -> list[Run]:
-    """Train every combination of what is listed, on all cores, and return the runs.
+    """Train every combination of the listed values, on all cores, and return the runs.
 
-    The same as ``losslab train -m``; runs that are finished are not run again. It works in a
-    notebook, and in a script without ``if __name__ == "__main__"``.
+    The same as ``losslab train -m``. Finished runs are not run again. It works in a notebook, and
+    in a script without ``if __name__ == "__main__"``.
 
     Args:
-        *words: Such as ``"loss=cross_entropy,mse"`` and ``"launcher=serial"``.
+        *words: Overrides such as ``"loss=cross_entropy,mse"`` and ``"launcher=serial"``.
         config_dir: As for :func:`train`.
-        progress: Whether to show how far the sweep is.
-        **options: As for :func:`train`; a list, tuple, range or array of values is swept, such as
+        progress: Whether to show the progress of the sweep.
+        **options: As for :func:`train`. The values of a list, tuple, range or array are swept:
             ``loss=["cross_entropy", "mse"]``, ``optimizer={"lr": [0.1, 0.3]}``, ``seed=range(3)``.
 
     Returns:
-        All runs, in the order of the grid, those that failed with status ``failed`` and a
-        ``reason``. :func:`load_runs` makes a table of them.
+        All runs in the order of the grid. A failed run has status ``failed`` and a ``reason``.
+        :func:`load_runs` makes a table of them.
 
     Raises:
-        ValueError: Something about one of the runs is wrong; nothing is written then.
-        RuntimeError: Not one run finished, or the launcher's workers ended before their runs did.
+        ValueError: The configuration of a run is invalid. Nothing has been written.
+        RuntimeError: No run finished, or the launcher's workers ended before their runs did.
 
     >>> tiny = {"data": "synthetic", "model": "linear", "trainer": {"epochs": 1}}
     >>> runs = sweep("launcher=serial", **tiny, loss=["mse", "brier"], seed=range(2))
@@ -134,13 +135,13 @@ def sweep(
     [('mse', 0), ('mse', 1), ('brier', 0), ('brier', 1)]
     """
     overrides = _overrides(words, options, swept=True)
-    with _opened(config_dir) as composer:
+    with _open_composer(config_dir) as composer:
         runs = plan_sweep(composer, overrides, console=_console(progress)).run()
     failed = outcome(runs)
     if failed and len(failed) == len(runs):
-        raise RuntimeError(f"no run finished: {_told(failed[0])}")
-    reasons = {each.run: each.reason for each in failed}
-    return [_found(run, reasons.get(run, "")) for run in runs]
+        raise RuntimeError(f"no run finished: {_failure_message(failed[0])}")
+    reasons = {failure.run: failure.reason for failure in failed}
+    return [_with_results(run, reasons.get(run, "")) for run in runs]
 
 
 def study(
@@ -150,30 +151,29 @@ def study(
     progress: bool = False,
     **options: Any,
 ) -> StudyResult:
-    """Run what is missing of a study, write its report and return its results.
+    """Run the missing runs of a study, write its report and return its results.
 
-    The same as ``losslab study``; :func:`load_study` reads a finished one.
+    The same as ``losslab study``. :func:`load_study` reads the results of a finished study.
 
     Args:
-        name: Such as ``"why_squared_error"``; see ``losslab list study``.
-        *words: For every run, and for the study itself where they begin with ``study.``.
+        name: The study, such as ``"why_squared_error"``; ``losslab list study`` lists all.
+        *words: Overrides for every run, or for the study if they begin with ``study.``.
         config_dir: As for :func:`train`.
-        progress: Whether to show how far it is, and its report.
+        progress: Whether to show progress and the report.
         **options: As for :func:`train`, such as ``study={"tune_seeds": [0, 1]}``.
 
     Raises:
-        ValueError: No such study or key, or its parts do not fit.
+        ValueError: The study or a key does not exist, or the study is inconsistent.
         RuntimeError: The launcher's workers ended before their runs did.
     """
     overrides = _overrides((name, *words), options)[1:]
     command = shlex.join(["losslab", "study", name, *overrides])
-    with _opened(config_dir) as composer:
+    with _open_composer(config_dir) as composer:
         planned, session = open_study(
             composer, name, overrides, console=_console(progress), command=command
         )
         failed = planned.run(session)
-    found = {str(f.run.path): f.reason for f in failed}
-    return replace(load_study(session.root), failed=found)
+    return replace(load_study(session.root), failed=_reasons(failed))
 
 
 def verify(
@@ -187,29 +187,29 @@ def verify(
     progress: bool = False,
     **options: Any,
 ) -> Verification:
-    """Run points of a study on fresh seeds and compare its results with them.
+    """Run points of a study again on fresh seeds and compare them with its results.
 
     The same as ``losslab verify``.
 
     Args:
-        name: Of the study, or a folder with its ``results.json``.
-        *words: Those with which the study was run.
-        seeds: How many fresh ones each point gets.
-        points: Such as ``["mse", "brier:reference"]``, or ``["all"]``; by default those of the
-            claims in their order, as many as are expected to fit into ``minutes``.
-        minutes: See ``points``.
-        results: The file or its folder, if not that in ``experiments``.
+        name: The study, or a folder with its ``results.json``.
+        *words: The overrides with which the study was run.
+        seeds: Number of fresh seeds for each point.
+        points: Such as ``["mse", "brier:reference"]``, or ``["all"]``. By default the points of the
+            claims in order, as many as are expected to fit into ``minutes``.
+        minutes: Time limit for the default ``points``.
+        results: The results file or its folder, by default the one in ``experiments``.
         config_dir: As for :func:`train`.
-        progress: Whether to show how far it is, and its tables.
+        progress: Whether to show progress and the tables.
         **options: As for :func:`train`.
 
     Raises:
-        ValueError: No such study, point or results, or they do not fit each other.
+        ValueError: The study, a point or the results do not exist, or they do not match.
         RuntimeError: The launcher's workers ended before their runs did.
     """
     overrides = _overrides((name, *words), options)[1:]
-    with _opened(config_dir) as composer:
-        done = verify_study(
+    with _open_composer(config_dir) as composer:
+        verified = verify_study(
             composer,
             name,
             overrides,
@@ -219,37 +219,39 @@ def verify(
             points=None if points is None else list(points),
             results=None if results is None else as_path(results),
         )
-    numbers = [vars(row) | {"reproduced": row.reproduced} for row in done.found.numbers]
+    compared = verified.comparison
+    numbers = [vars(row) | {"reproduced": row.reproduced} for row in compared.numbers]
     return Verification(
-        path=done.path,
-        reproduced=done.found.reproduced and not done.failed,
+        path=verified.path,
+        reproduced=compared.reproduced and not verified.failed,
         numbers=pd.DataFrame(numbers),
-        claims=pd.DataFrame([vars(row) | {"answer": row.answer} for row in done.found.claims]),
-        contradictions=done.found.contradictions,
-        failed={str(each.run.path): each.reason for each in done.failed},
+        claims=pd.DataFrame([vars(row) | {"answer": row.answer} for row in compared.claims]),
+        contradictions=compared.contradictions,
+        failed=_reasons(verified.failed),
     )
 
 
 def load_study(path: str | Path) -> StudyResult:
-    """Return the results of a study that was run, or whose results are committed.
+    """Return the results of a study that has been run, or whose results are committed.
 
     Args:
-        path: Its folder, such as ``outputs/why_squared_error`` or
+        path: The study's folder, such as ``outputs/why_squared_error`` or
             ``experiments/why_squared_error``.
 
     Raises:
-        ValueError: It has no ``results.json`` that can be read.
+        ValueError: The folder has no readable ``results.json``.
     """
     folder = as_path(path).expanduser()
     try:
         results = read_json(folder / "results.json")
     except ValueError as error:
-        raise ValueError(f"{folder} holds no study's results: {error}") from error
+        raise ValueError(f"{folder} does not hold the results of a study: {error}") from error
     claims = pd.json_normalize(results.get("claims", []))
-    first = [name for name in ("id", "statement", "verdict", "effect", "p_holm") if name in claims]
+    order = ("id", "statement", "verdict", "effect", "p_holm")
+    leading = [name for name in order if name in claims]
     return StudyResult(
         path=folder,
-        claims=claims[[*first, *(name for name in claims if name not in first)]],
+        claims=claims[[*leading, *(name for name in claims if name not in leading)]],
         runs=load_runs(folder),
         results=results,
         figures=tuple(sorted((folder / "figures").glob("*.png"))),
@@ -264,12 +266,12 @@ def load_runs(runs: Runs) -> pd.DataFrame:
         runs: A folder such as ``"outputs/runs"``, or what :func:`train` or :func:`sweep` returned.
 
     Returns:
-        Columns ``name``, ``group``, ``loss``, ``seed``, ``status``, ``path``; the keys of the
-        configuration that differ between the runs, such as ``optimizer.lr``; and final numbers,
-        such as ``test/accuracy``, NaN where a run has none.
+        Columns ``name``, ``group``, ``loss``, ``seed``, ``status``, ``path``; the configuration
+        keys that differ between the runs, such as ``optimizer.lr``; and the final metrics, such as
+        ``test/accuracy``, NaN for a run without them.
 
     Raises:
-        ValueError: There is no such folder.
+        ValueError: The folder does not exist.
 
     >>> _ = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1}, name="one")
     >>> load_runs("outputs/one")[["loss", "seed", "status"]].to_dict("records")
@@ -279,11 +281,11 @@ def load_runs(runs: Runs) -> pd.DataFrame:
 
 
 def load_curves(runs: Runs, *tags: str) -> pd.DataFrame:
-    """Return what runs recorded while they trained, one row per number.
+    """Return the metrics that runs recorded during training, one row per number.
 
     Args:
-        runs: As for :func:`load_runs`; or (some rows of) its table.
-        *tags: Such as ``"val/accuracy"``; all if none is given.
+        runs: As for :func:`load_runs`, or rows of its table.
+        *tags: Such as ``"val/accuracy"``; by default all tags.
 
     Returns:
         Columns ``name``, ``group``, ``loss``, ``seed``, ``step``, ``examples``, ``epoch``,
@@ -297,7 +299,7 @@ def load_curves(runs: Runs, *tags: str) -> pd.DataFrame:
 
 
 def load_predictions(runs: Runs, part: str = "test") -> dict[str, tuple[FloatArray, IntArray]]:
-    """Return run name to final logits ``(N, K)`` and labels ``(N,)``, where a run has them.
+    """Return the final logits ``(N, K)`` and labels ``(N,)`` of each run that has them, by name.
 
     Args:
         runs: As for :func:`load_curves`.
@@ -305,12 +307,13 @@ def load_predictions(runs: Runs, part: str = "test") -> dict[str, tuple[FloatArr
 
     >>> run = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1})
     >>> from losslab.metrics import accuracy
-    >>> [bool(accuracy(*found) > 0.5) for found in load_predictions(run).values()]
-    [True]
+    >>> logits, labels = load_predictions(run)[run.name]
+    >>> bool(accuracy(logits, labels) > 0.5)
+    True
     """
     finished = [run for run in _runs(runs) if run.finished]
-    found = {run.name: read_predictions(run.files.predictions, part) for run in finished}
-    return {name: predictions for name, predictions in found.items() if predictions is not None}
+    by_name = {run.name: read_predictions(run.files.predictions, part) for run in finished}
+    return {name: predictions for name, predictions in by_name.items() if predictions is not None}
 
 
 def evaluate(
@@ -319,20 +322,23 @@ def evaluate(
     config_dir: str | Path | None = None,
     **options: Any,
 ) -> dict[str, Scalars]:
-    """Evaluate a finished run's model on its own data or on other data, as ``losslab evaluate``.
+    """Evaluate the model of a finished run on its own data or on other data.
+
+    The same as ``losslab evaluate``.
 
     Args:
-        run: It, or its directory.
-        *words: ``data=...`` or ``data.KEY=...``, and ``trainer.device=...``.
-        config_dir: A folder with more choices.
-        **options: The same as keywords.
+        run: The run, or its directory.
+        *words: Overrides: ``data=...`` or ``data.KEY=...``, and ``trainer.device=...``.
+        config_dir: A folder with additional configuration files.
+        **options: The same overrides as keywords.
 
     Returns:
-        By part (``train``, ``val``, ``test``) its number of ``examples``, ``accuracy``, ``nll``,
-        ``brier`` and ``ece``.
+        For each part (``train``, ``val``, ``test``) the number of ``examples``, ``accuracy``,
+        ``nll``, ``brier`` and ``ece``.
 
     Raises:
-        ValueError: It is not a finished run, a word is wrong, or images or classes do not fit.
+        ValueError: The run is not finished, an override is invalid, or the images or classes do not
+            match the model.
     """
     overrides = _overrides(words, options)
     folder = None if config_dir is None else str(config_dir)
@@ -343,7 +349,7 @@ def evaluate(
 def _overrides(
     words: Sequence[object], options: Mapping[str, Any], *, swept: bool = False
 ) -> list[str]:
-    """Return words and keywords as the words of a command, quoted."""
+    """Return words and keywords as quoted command-line overrides."""
     wrong = [word for word in words if not isinstance(word, str)]
     if wrong:
         rule = "give text, such as 'loss=mse', or keywords, such as seed=5"
@@ -352,7 +358,7 @@ def _overrides(
 
 
 def to_words(options: Mapping[str, Any], *, swept: bool = False) -> list[str]:
-    """Return keywords, nested or dotted, as words; of ``swept`` lists each value is tried.
+    """Return keywords, nested or dotted, as overrides; with ``swept``, lists become sweeps.
 
     >>> to_words({"loss": "mse", "optimizer": {"lr": 0.1}, "force": True, "init_from": None})
     ['loss=mse', 'optimizer.lr=0.1', 'force=true', 'init_from=null']
@@ -380,13 +386,13 @@ def _is_list(value: Any) -> bool:
 
 
 def _text(value: Any, key: str) -> str:
-    """Return a value as Hydra reads it."""
-    if hasattr(value, "ndim") and value.ndim == 0:  # of numpy or torch
+    """Return a value in Hydra's override grammar."""
+    if hasattr(value, "ndim") and value.ndim == 0:  # a scalar of numpy or torch
         value = value.item()
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
-        return str(value) if not isinstance(value, float) or math.isfinite(value) else repr(value)
+        return str(value)
     if isinstance(value, Path):
         value = str(value)
     if isinstance(value, str):
@@ -405,8 +411,8 @@ def _text(value: Any, key: str) -> str:
 
 
 @contextmanager
-def _opened(config_dir: str | Path | None) -> Iterator[Composer]:
-    # A custom loss may be in the working folder, as for `losslab train`.
+def _open_composer(config_dir: str | Path | None) -> Iterator[Composer]:
+    # As in `losslab train`, a custom loss may be in the working folder.
     here = str(Path.cwd())
     if "" not in sys.path and here not in sys.path:
         sys.path.append(here)
@@ -418,26 +424,33 @@ def _console(progress: bool) -> Console:
     return Console(quiet=not progress)
 
 
-def _told(failed: Failed) -> str:
+def _failure_message(failed: Failed) -> str:
     return f"not finished: {failed.run.path} ({failed.reason})"
 
 
-def _found(run: Run, reason: str = "") -> Run:
-    """Return a run with an absolute path, so that a notebook may change its working folder."""
-    found = replace(run, found=run.path.resolve())
-    # Read now, as a later run may replace the files; one that did not even start has none.
-    vars(found)["results"] = read_results(found.path) if found.status else Results("failed", reason)
-    return found
+def _reasons(failed: Iterable[Failed]) -> dict[str, str]:
+    return {str(failure.run.path): failure.reason for failure in failed}
+
+
+def _with_results(run: Run, reason: str = "") -> Run:
+    """Return a run with an absolute path and its results, which have been read.
+
+    A notebook may then change its working folder, and a later run may replace the files.
+    """
+    path = run.path.resolve()
+    run = replace(run, found=path)
+    # A run that never started has no files.
+    vars(run)["results"] = read_results(path) if run.status else Results("failed", reason)
+    return run
 
 
 def _runs(runs: Runs) -> Sequence[Run]:
-    each = [runs] if isinstance(runs, str | Path | Run | pd.DataFrame) else runs
-    kinds = str | Path | Run | pd.DataFrame
-    if not isinstance(each, Iterable) or not all(isinstance(one, kinds) for one in each):
-        rule = "give one, such as 'outputs/runs', runs, or a table of them"
-        raise ValueError(f"{runs!r} is no folder of runs; {rule}")
+    if isinstance(runs, str | Path):
+        return report.load_runs(Path(runs).expanduser())
     if isinstance(runs, pd.DataFrame):
         return [Run.load(Path(row["path"]), group=row["group"]) for _, row in runs.iterrows()]
-    if isinstance(runs, Run):
-        return [runs]
-    return report.load_runs(Path(runs).expanduser()) if isinstance(runs, str | Path) else [*runs]
+    found = [runs] if isinstance(runs, Run) else [*runs] if isinstance(runs, Iterable) else None
+    if found is None or not all(isinstance(run, Run) for run in found):
+        rule = "give a folder, such as 'outputs/runs', runs, or a table of runs"
+        raise ValueError(f"{runs!r} is not a folder of runs; {rule}")
+    return found

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 T = TypeVar("T")
 
-_ALLOWED = {
+_ADVICE = {
     **dict.fromkeys(("list_type", "tuple_type"), "give a list"),
     **dict.fromkeys(("dict_type", "dataclass_type"), "give keys and values"),
     **dict.fromkeys(("float_type", "float_parsing"), "give a number"),
@@ -25,10 +25,11 @@ class Strict:
 
 
 def parse(kind: type[T], data: object, name: str = "") -> T:
-    """Return plain data as an instance of ``kind``, a type that pydantic knows.
+    """Return plain data as an instance of ``kind``, any type that pydantic supports.
 
     Raises:
-        ValueError: The first wrong value: its key, below ``name``, the value, and what is allowed.
+        ValueError: A value is invalid. The message has its key, starting with ``name``, the value
+            and what is allowed.
 
     >>> parse(tuple[float, ...], [1, 2])
     (1.0, 2.0)
@@ -37,31 +38,31 @@ def parse(kind: type[T], data: object, name: str = "") -> T:
     ValueError: study.values=3; give a list
     """
     try:
-        found: T = _adapter(kind).validate_python(data)
-        return found
+        parsed: T = _adapter(kind).validate_python(data)
+        return parsed
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        what, message = first["type"], first["msg"]
-        if what == "value_error":  # raised by the dataclass, with a complete message
+        error_type, message = first["type"], first["msg"]
+        if error_type == "value_error":  # raised by the dataclass, with a complete message
             raise ValueError(message.removeprefix("Value error, ")) from None
-        place = ".".join(_place(first["loc"], data, name))
-        if what == "missing":
-            raise ValueError(f"{place} is missing; give it") from None
-        if what == "unexpected_keyword_argument":
-            raise ValueError(f"{place} is unknown; leave it out") from None
+        key = ".".join(_path(first["loc"], data, name))
+        if error_type == "missing":
+            raise ValueError(f"{key} is missing; give it") from None
+        if error_type == "unexpected_keyword_argument":
+            raise ValueError(f"{key} is unknown; leave it out") from None
         given = " ".join(repr(first["input"]).split())
         given = given if len(given) <= 80 else f"{given[:79]}…"
-        allowed = _ALLOWED.get(what, f"{message[0].lower()}{message[1:]}")
-        raise ValueError(f"{place}={given}; {allowed}") from None
+        advice = _ADVICE.get(error_type, f"{message[0].lower()}{message[1:]}")
+        raise ValueError(f"{key}={given}; {advice}") from None
 
 
-def _place(keys: tuple[int | str, ...], node: Any, name: str) -> list[str]:
-    """Return the keys that lead to a value; an entry with an ``id`` is named by it."""
-    places = [name] if name else []
+def _path(keys: tuple[int | str, ...], node: Any, name: str) -> list[str]:
+    """Return the keys that lead to a value, with the ``id`` of entries that have one."""
+    path = [name] if name else []
     for key in keys:
         try:
             node = node[key]
         except (TypeError, KeyError, IndexError):
             node = None
-        places.append(str(node.get("id", key) if isinstance(node, Mapping) else key))
-    return places
+        path.append(str(node.get("id", key) if isinstance(node, Mapping) else key))
+    return path

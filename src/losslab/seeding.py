@@ -1,7 +1,7 @@
-"""Independent random streams from one seed, so that changing one never shifts another.
+"""Independent random streams from one seed.
 
-The same seed must give the same initial weights, split and batch order under every loss; a
-single global stream would break that as soon as one loss draws a number more than another.
+The same seed must give the same initial weights, split and batch order for every loss. With a
+single global stream, one additional draw would change everything after it.
 """
 
 import hashlib
@@ -10,10 +10,10 @@ import torch
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """Return a 63-bit seed for one purpose, e.g. ``derive(seed, "order", epoch)``.
+    """Return a 63-bit seed for one purpose, such as ``derive(seed, "order", epoch)``.
 
-    The first eight bytes of SHA-256, so that it is the same on every platform and process
-    (Python's own ``hash`` is salted).
+    It comes from the first eight bytes of a SHA-256, so that it is the same on every platform and
+    in every process. Python's own ``hash`` is salted.
 
     >>> derive(0, "weights") == derive(0, "weights")
     True

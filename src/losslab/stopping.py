@@ -1,4 +1,4 @@
-"""Stopping a command by a signal, and its workers with it."""
+"""Stop a command when it receives a signal, and its workers with it."""
 
 import contextlib
 import multiprocessing
@@ -10,46 +10,46 @@ import time
 from collections.abc import Iterator
 from functools import cache
 
-SECONDS_BETWEEN_LOOKS = 1.0
-SECONDS_UNTIL_IMPATIENT = 1.0
-"""Until then a second signal may be the first one's, sent to a process and to its group."""
+_SECONDS_BETWEEN_CHECKS = 1.0
+# A second signal before that may be the first one, sent to the process and to its group.
+_SECONDS_UNTIL_FORCED = 1.0
 
 
 class Terminated(KeyboardInterrupt):
-    """Asked to end by SIGTERM, as ``kill``, a time limit or a queueing system asks."""
+    """SIGTERM was received: from ``kill``, a time limit or a queueing system."""
 
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[list[int]]:
-    """Let SIGTERM end a command as Ctrl-C does.
+    """Make SIGTERM interrupt a command as Ctrl-C does.
 
-    Gives a list that holds the signal's number after a signal, since a library may turn the
-    exception into another error. A second signal, a second later or more, ends the process at once.
+    Yield a list that receives the number of the signal, since a library may turn the exception into
+    another error. A second signal at least a second later ends the process at once.
     """
-    asked: list[int] = []
+    received: list[int] = []
     swallowed, since = False, 0.0
 
     def stop(number: int, frame: object) -> None:
         nonlocal swallowed, since
         del frame
-        if not asked or swallowed:
-            asked.append(number)
+        if not received or swallowed:
+            received.append(number)
             swallowed, since = False, time.monotonic()
-            raise Terminated if asked[0] == signal.SIGTERM else KeyboardInterrupt
-        if time.monotonic() - since > SECONDS_UNTIL_IMPATIENT:
-            os._exit(128 + asked[0])
+            raise Terminated if received[0] == signal.SIGTERM else KeyboardInterrupt
+        if time.monotonic() - since > _SECONDS_UNTIL_FORCED:
+            os._exit(128 + received[0])
 
     def unraisable(error: "sys.UnraisableHookArgs") -> None:
         nonlocal swallowed
         if not isinstance(error.exc_value, KeyboardInterrupt):
             hook(error)
             return
-        # It hit a finalizer, where Python drops exceptions: send it again afterwards.
+        # The signal arrived in a finalizer, where Python drops exceptions: send it again.
         swallowed = True
-        threading.Timer(0.01, os.kill, (os.getpid(), asked[0])).start()
+        threading.Timer(0.01, os.kill, (os.getpid(), received[0])).start()
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield received
         return
     hook, sys.unraisablehook = sys.unraisablehook, unraisable
     before = {
@@ -58,7 +58,7 @@ def terminated_as_interrupted() -> Iterator[list[int]]:
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
-        yield asked
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -66,25 +66,25 @@ def terminated_as_interrupted() -> Iterator[list[int]]:
 
 
 def end_with_parent() -> None:
-    """End this process when its parent has ended, if it is a worker; one call is enough.
+    """End this process when its parent ends, if it is a worker.
 
-    Without this, the workers of a killed command would train on for hours, unnoticed. The next
-    command resumes their runs.
+    Otherwise the workers of a killed command would keep training for hours. The next command
+    resumes their runs.
     """
     _watch_parent_of(os.getpid())
 
 
 @cache
 def _watch_parent_of(process: int) -> None:
-    del process  # a fork inherits the cache, and must watch its own parent
-    creator = multiprocessing.parent_process()
-    if creator is None:
+    del process  # the cache key: a forked process inherits the cache but has another parent
+    parent = multiprocessing.parent_process()
+    if parent is None:
         return
 
     def watch() -> None:
-        # This also holds if the parent was gone before.
-        while os.getppid() == creator.pid:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+        # Also right if the parent has already ended.
+        while os.getppid() == parent.pid:
+            time.sleep(_SECONDS_BETWEEN_CHECKS)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

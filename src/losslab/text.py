@@ -1,4 +1,4 @@
-"""Foreign text, such as names, labels and errors, made safe to show."""
+"""Make text from elsewhere, such as names, labels and errors, safe to show."""
 
 import difflib
 import re
@@ -10,15 +10,15 @@ from typing import Any
 import rich.console
 from rich.text import Text
 
-# Control characters with escape codes, direction marks, halves of characters, line separators.
+# Unicode categories: control, format (direction marks), surrogates, line and paragraph separators.
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-_KEPT = "\n\t\u200c\u200d"  # Persian and emoji need the two that join
-# What begins HTML, a link, a link's definition, code, or a table's next cell.
+_KEPT = "\n\t\u200c\u200d"  # Persian and emoji need the zero-width joiners
+# Starts of HTML, links, link definitions and table cells.
 _MARKUP = re.compile(r"<(?=[A-Za-z/!?])|(?<=\])[(\[:]|\|")
 
 
 def printable(text: str) -> str:
-    r"""Return text with everything that controls a terminal spelled out.
+    r"""Return text with the characters that control a terminal escaped.
 
     >>> print(printable("red \x1b[31m and \u202e back"))
     red \x1b[31m and \u202e back
@@ -31,59 +31,59 @@ def printable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Write a text as one line on standard error, its longest words shortened."""
+    """Write text as one line to standard error, with very long words shortened."""
     line = re.sub(r"\S{300,}", lambda word: f"{word[0][:100]}...{word[0][-40:]}", text)
     sys.stderr.write(f"losslab: {printable(' '.join(line.split()))}\n")
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it.
+    """Return a duration in its two largest units.
 
     >>> duration(0.3), duration(75), duration(3 * 3600 + 1800), duration(200_000)
     ('1 s', '1 min 15 s', '3 h 30 min', '2 days 7 h')
     """
     units = (("s", 60), ("min", 60), ("h", 24), ("days", 10**9))
-    left, parts = max(round(seconds), 1), []
+    rest, parts = max(round(seconds), 1), []
     for name, size in units:
-        left, part = divmod(left, size)
-        parts.append((part, "day" if (name, part) == ("days", 1) else name))
-    first = max(place for place, (part, _) in enumerate(parts) if part)
-    told = parts[max(first - 1, 0) : first + 1]
-    return " ".join(f"{part} {name}" for part, name in reversed(told) if part)
+        rest, number = divmod(rest, size)
+        parts.append((number, "day" if (name, number) == ("days", 1) else name))
+    largest = max(index for index, (number, _) in enumerate(parts) if number)
+    two = parts[max(largest - 1, 0) : largest + 1]
+    return " ".join(f"{number} {name}" for number, name in reversed(two) if number)
 
 
 def out_of_memory(error: BaseException) -> str:
-    """Return one line about memory that an error is about; empty for other errors.
+    """Return one line that explains an out-of-memory error; empty for other errors.
 
     >>> out_of_memory(RuntimeError("can't allocate memory: tried to allocate 64000000000 bytes"))
-    'memory ran out: 64 GB were asked for; make the model or the data smaller, or free some'
+    'memory ran out: 64 GB were requested; make the model or the data smaller, or free memory'
     """
     message = str(error)
     if not (isinstance(error, MemoryError) or _MEMORY.search(message)):
         return ""
-    asked = re.search(r"allocate (\d+) bytes", message)
-    much = f"{int(asked[1]) / 1e9:,.3g} GB were asked for; " if asked else ""
-    return f"memory ran out: {much}make the model or the data smaller, or free some"
+    size = re.search(r"allocate (\d+) bytes", message)
+    requested = f"{int(size[1]) / 1e9:,.3g} GB were requested; " if size else ""
+    return f"memory ran out: {requested}make the model or the data smaller, or free memory"
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Return `` (did you mean ...?)`` with the allowed word that is most like ``word``, if any.
+    """Return `` (did you mean ...?)`` with the allowed word closest to ``word``, if any.
 
     >>> nearest("mes", ["mse", "brier"])
     " (did you mean 'mse'?)"
     >>> nearest("SGD", ["adam", "sgd"]), nearest("lr", ["loss", "optimizer.lr"])
     (" (did you mean 'sgd'?)", " (did you mean 'optimizer.lr'?)")
     """
-    # People often type only the end of a dotted key.
     words = sorted(allowed)
-    found = [name for name in words if name.lower() == word.lower()]
-    found += [name for name in words if "." not in word and name.endswith(f".{word}")]
-    found += difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    return f" (did you mean {found[0]!r}?)" if found else ""
+    candidates = [name for name in words if name.lower() == word.lower()]
+    # People often type only the last part of a dotted key.
+    candidates += [name for name in words if "." not in word and name.endswith(f".{word}")]
+    candidates += difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f" (did you mean {candidates[0]!r}?)" if candidates else ""
 
 
 def printable_values(value: Any) -> Any:
-    """Return data of keys, lists and values with all its text :func:`printable`."""
+    """Return nested dicts and lists with all their text made :func:`printable`."""
     if isinstance(value, dict):
         return {printable_values(key): printable_values(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -101,7 +101,7 @@ class Markdown(str):
 
 
 def markdown(text: str) -> Markdown:
-    r"""Return one line of Markdown that shows text as it is, also in a table's cell.
+    r"""Return text as one line of Markdown, escaped so that it is shown literally.
 
     >>> print(markdown("a <b>x</b> | [here](http://x)\n# no heading, 1 < 2 [0.1, 0.2]"))
     a \<b>x\</b> \| [here]\(http://x) # no heading, 1 < 2 [0.1, 0.2]
@@ -109,15 +109,15 @@ def markdown(text: str) -> Markdown:
     if isinstance(text, Markdown):
         return text
     line = re.sub(r"\s*[\r\n]\s*", " ", text.strip())
-    return Markdown(_MARKUP.sub(lambda found: f"\\{found[0]}", printable(line)))
+    return Markdown(_MARKUP.sub(lambda match: f"\\{match[0]}", printable(line)))
 
 
 class Console(rich.console.Console):
-    """Rich's console, for text that may hold names and errors from others."""
+    """Rich's console, with every string made :func:`printable`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return what is printed for a string."""
+        """Return the text that is printed for a string."""
         return super().render_str(printable(text), **options)

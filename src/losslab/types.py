@@ -1,4 +1,4 @@
-"""The few types that every floor shares. Imports no torch at run time: the report needs none."""
+"""Types that all packages share. Does not import torch at run time, as reports work without it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ if TYPE_CHECKING:
     import torch
 
 Scalars = dict[str, float]
-"""Tag to number, as written to metrics.jsonl and TensorBoard. A missing number is absent."""
-
+"""Tag -> number, as in metrics.jsonl and TensorBoard. Missing numbers are absent."""
 
 Curves = dict[str, dict[str, list[float]]]
-"""Name to columns of numbers, as written to curves.jsonl."""
+"""Name -> columns of numbers, as in curves.jsonl."""
 
 
 class Batch(NamedTuple):
@@ -23,24 +22,23 @@ class Batch(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What a model says of a part."""
+    """A model's outputs for one part of the data, such as the test part."""
 
     logits: torch.Tensor  # ``(N, K)`` float32
     labels: torch.Tensor  # ``(N,)`` int64 class indices
 
 
 class TrainingEpoch(NamedTuple):
-    """What the training batches of one epoch gave, in the order of the steps."""
+    """The outputs for the training batches of one epoch, in the order of the steps."""
 
-    predictions: Predictions  # logits ``(N, K)`` before each update, with the labels trained on
+    predictions: Predictions  # logits ``(N, K)`` before each update, and the labels used
     clean_labels: torch.Tensor  # ``(N,)`` int64, the labels before any label noise
-    batch_size: int  # examples a step; the last step may have had fewer
-    first_step: int  # updates made before the epoch
+    batch_size: int  # examples per step; the last step may have fewer
+    first_step: int  # number of updates before the epoch
 
 
 class Finding(NamedTuple):
-    """What a diagnostic found."""
+    """The result of a diagnostic."""
 
-    scalars: Scalars  # name to number
-    # Name to columns of equal length, ``{"profile": {"p_true": [...], "norm": [...]}}``.
-    curves: Curves
+    scalars: Scalars
+    curves: Curves  # columns of equal length: ``{"profile": {"p_true": [...], "norm": [...]}}``

@@ -49,7 +49,7 @@ DAMAGES = {
     "half a status": (lambda run: (run / "status.json").write_text('{"sta'), "Unterminated"),
     "odd status": (lambda run: (run / "status.json").write_text('{"status": "ok"}'), "'ok'"),
     "no summary": (lambda run: (run / "summary.json").unlink(), "summary.json is missing"),
-    "a list": (lambda run: (run / "summary.json").write_text("[]"), "holds no mapping"),
+    "a list": (lambda run: (run / "summary.json").write_text("[]"), "does not hold a JSON object"),
     "no config": (lambda run: (run / "config.yaml").unlink(), "config.yaml is missing"),
     "odd config": (lambda run: (run / "config.yaml").write_text("a: [1"), "while parsing"),
     "cut predictions": (lambda run: truncate(run / "predictions.safetensors"), "cannot be read"),
@@ -78,7 +78,7 @@ DAMAGES = {
     },
     "a config that grows": (
         lambda run: (run / "config.yaml").write_text("a: &a [x, x]\nb: [*a, *a]\n"),
-        "references",
+        "aliases",
     ),
     "a config of dates": (
         lambda run: (run / "config.yaml").write_text("loss: 2020-01-01\n"),

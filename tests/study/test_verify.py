@@ -112,7 +112,7 @@ def test_a_right_study_is_reproduced_on_seeds_that_it_did_not_use(study):
     assert (result.code, result.err) == (0, "")
     assert max(map(len, result.out.splitlines())) <= 80
     assert "Reproduced: 14 of 14 numbers, 1 of 2 verdicts (1 open" in " ".join(result.out.split())
-    assert "claims about what measures give" not in result.out  # there are none
+    assert "claims about measured quantities" not in result.out  # there are none
     # Seed 1001 is one of the study's, and each arm starts where it should.
     runs = study.runs("verify/small")
     assert {path.name for path in runs} == {"seed=1000", "seed=1002", "seed=1003"}
@@ -245,17 +245,17 @@ BAD = [
     (("verify",), ("name a study", "losslab verify NAME")),
     (("verify", "smal", *SMALL[1:]), ("unknown study 'smal'", "did you mean 'small'")),
     ((*VERIFY, "--points", "mes"), ("--points mes", "did you mean 'mse'", "warm:reference")),
-    ((*VERIFY, "--points", "mse:scaled"), ("--points mse:scaled", "there are all, cross_entropy")),
+    ((*VERIFY, "--points", "mse:scaled"), ("--points mse:scaled", "allowed are all")),
     ((*VERIFY, "--seeds", "1"), ("--seeds 1", "at least 2")),
     ((*VERIFY, "--minutes", "0"), ("--minutes 0", "positive")),
     ((*VERIFY, "--seeds", "many"), ("--seeds", "many")),
     (VERIFY[:4], ("made by `losslab study small", "add data=synthetic")),
-    ((*VERIFY, "trainer.epochs=3"), ("made by `losslab study small", "leave out trainer.epochs=3")),
+    ((*VERIFY, "trainer.epochs=3"), ("made by `losslab study small", "omit trainer.epochs=3")),
     ((*VERIFY, "study.size=full"), ("study.size",)),
     ((*VERIFY, "--results", "nowhere"), ("nowhere", "is missing", "losslab study")),
     (("verify", "too_right", "--results", "outputs/small"), ("holds the results of small",)),
     (("verify", "too_right", "study.size=full"), ("no results of too_right_full",)),
-    (("verify", "identities"), ("only has measures",)),
+    (("verify", "identities"), ("no points to confirm",)),
 ]  # fmt: skip
 
 

@@ -166,12 +166,12 @@ def verify(arguments: list[str]) -> int:
             with console.status("composing"):
                 from losslab.study.verify import verify
             points = None if given.points is None else given.points.split(",")
-            found = verify(
+            verified = verify(
                 composer, name, overrides, console=console, seeds=given.seeds, points=points,
                 minutes=given.minutes, results=given.results,
             )  # fmt: skip
-        reproduced = found.found.reproduced
-        return [*found.failed]
+        reproduced = verified.comparison.reproduced
+        return [*verified.failed]
 
     return _outcome(run) or (0 if reproduced else _NOT_REPRODUCED)
 

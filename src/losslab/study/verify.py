@@ -1,4 +1,4 @@
-"""Verify a study: repeat some confirmed points on fresh seeds and compare the results."""
+"""Verify a study: run confirmed points again on fresh seeds and compare the results."""
 
 import math
 import re
@@ -33,16 +33,16 @@ from losslab.study.study import Cell, Point, Study
 from losslab.text import nearest
 
 FOLDER = "verify"
-"""The folder of verifications, in the output folder."""
+"""The folder of verifications in the output folder."""
 
 PAGE = "verification.md"
 
 SEEDS, MINUTES = 5, 3.0
-"""Defaults: fresh seeds for each point, and minutes after which no more points are started."""
+"""Defaults: fresh seeds per point, and the minutes after which no more points are started."""
 
 _FIRST_SEED = 1000
 _RESULTS = "results.json"
-# Overrides that do not change results, except for rounding.
+# Overrides that change results by no more than rounding.
 _WITHOUT_EFFECT = re.compile(
     r"[+~]*(launcher|output_dir|force|data\.(root|cache_dir|download)|"
     r"trainer\.(device|engine|stack_size|log_every|checkpoint_every|pictures_every|"
@@ -52,10 +52,10 @@ _WITHOUT_EFFECT = re.compile(
 
 @dataclass(frozen=True)
 class Verification:
-    """A verification: its folder, what was compared, and the runs that failed."""
+    """A verification: its folder, the comparison, and the runs that failed."""
 
     path: Path
-    found: Reproduction
+    comparison: Reproduction
     failed: Sequence[Failed]
 
 
@@ -70,22 +70,24 @@ def verify(
     minutes: float = MINUTES,
     results: Path | None = None,
 ) -> Verification:
-    """Run points of a study on fresh seeds, in ``verify/NAME``, and compare with its results.
+    """Run points of a study on fresh seeds in ``verify/NAME`` and compare with its results.
 
     Args:
-        composer: Open.
-        name: Of the study, or a folder with its ``results.json``.
-        overrides: Of the command that made the results; launchers and devices may differ.
+        composer: An open composer.
+        name: The study, or a folder with its ``results.json``.
+        overrides: Those of the command that made the results, except for launchers and devices.
         console: For progress and tables.
         seeds: The number of fresh seeds for each point.
-        points: ``<arm>[@<condition>][:<rate>]`` of each, or ``all``. By default the sides of claims
-            in order, those with a verdict first, then all others, as long as they are expected to
-            fit into ``minutes``; at least one.
-        minutes: See ``points``.
-        results: The file or its folder; by default that in ``experiments``, or else the study's.
+        points: Each as ``<arm>[@<condition>][:<rate>]``, or ``all``. By default the sides of the
+            claims in order, settled claims first, then all other points, as many as are expected to
+            fit into ``minutes``, but at least one.
+        minutes: Time limit for the default ``points``.
+        results: The results file or its folder. By default the one in ``experiments``, or else the
+            one in the study's folder.
 
     Raises:
-        ValueError: No such results or points, or results of another study, size or configuration.
+        ValueError: The results or points do not exist, or the results are of another study, size or
+            configuration.
     """
     began = time.monotonic()
     if seeds < 2:
@@ -97,32 +99,31 @@ def verify(
     if not name and results is not None:
         name = _read(results).words[2]
     study, session = open_study(composer, name, overrides, console=console, command="")
-    path = results or _usual(session)
+    path = results or _default_results(session)
     committed = _read(path)
     _check(session, committed, overrides, path)
     if not study.arms:
-        why = f"{name} confirms no points, it only has measures"
+        why = f"{name} has no points to confirm, only measures"
         raise ValueError(f"{why}; `losslab study {name}` repeats it")
-    used = {seed for about in study.runs.values() for seed in about.seeds} | committed.seeds
+    used = {seed for spec in study.runs.values() for seed in spec.seeds} | committed.seeds
     used |= {*study.tune_seeds, *study.confirm_seeds}
-    fresh = islice((n for n in count(_FIRST_SEED) if n not in used), seeds)
+    fresh = islice((seed for seed in count(_FIRST_SEED) if seed not in used), seeds)
     study = replace(study, confirm_seeds=list(fresh))
     command = shlex.join(["losslab", "verify", name, *overrides])
     session = replace(session, name=f"{FOLDER}/{session.name}", command=command)
     check_generated(session.root / PAGE, below=session.root)
-    return _run(study, session, committed, path, points, until=began + 60 * minutes)
+    return _run(study, session, committed, path, points, deadline=began + 60 * minutes)
 
 
-def _usual(session: Session) -> Path:
-    """Return the folder with the committed results of a study, or else its own folder."""
-    places = [CONFIG_FOLDER.parent / "experiments" / session.name, session.root]
-    found = next((place for place in places if (place / _RESULTS).is_file()), None)
-    if found is None:
-        raise ValueError(
-            f"there are no results of {session.name} to verify, neither in experiments nor in "
-            f"{session.root}; `losslab study` makes them, or name the folder with --results"
-        )
-    return found
+def _default_results(session: Session) -> Path:
+    """Return the folder of the committed results of a study, or else the study's own folder."""
+    for folder in (CONFIG_FOLDER.parent / "experiments" / session.name, session.root):
+        if (folder / _RESULTS).is_file():
+            return folder
+    raise ValueError(
+        f"there are no results of {session.name} to verify, neither in experiments nor in "
+        f"{session.root}; run `losslab study`, or give their folder with --results"
+    )
 
 
 def _read(path: Path) -> Committed:
@@ -132,23 +133,23 @@ def _read(path: Path) -> Committed:
         return parse_results(read_json(file))
     except ValueError as error:
         why = f"{file} is not a study's {_RESULTS}: {error}"
-        raise ValueError(f"{why}; `losslab study NAME` makes one") from None
+        raise ValueError(f"{why}; `losslab study NAME` writes one") from None
 
 
 def _check(session: Session, committed: Committed, overrides: Sequence[str], path: Path) -> None:
     """Reject results of another study, size or configuration."""
     if committed.study != session.name:
         sizes = ", ".join(f"study.size={size}" for size in SIZES[1:])
-        found = f"{path} holds the results of {committed.study}, not of {session.name}"
-        raise ValueError(f"{found}; give that study, or its size ({sizes})")
+        why = f"{path} holds the results of {committed.study}, not of {session.name}"
+        raise ValueError(f"{why}; give that study, or its size ({sizes})")
 
-    def choosing(words: Iterable[str]) -> set[str]:
+    def relevant(words: Iterable[str]) -> set[str]:
         return {quoted(w) for w in words if "=" in w and not _WITHOUT_EFFECT.match(w)}
 
-    theirs, ours = choosing(committed.words[3:]), choosing(overrides)
-    if theirs != ours:
-        given = shlex.join(sorted(theirs - ours))
-        change = f"add {given}" if given else f"leave out {shlex.join(sorted(ours - theirs))}"
+    expected, given = relevant(committed.words[3:]), relevant(overrides)
+    if expected != given:
+        missing = shlex.join(sorted(expected - given))
+        change = f"add {missing}" if missing else f"omit {shlex.join(sorted(given - expected))}"
         raise ValueError(f"{path} was made by `{committed.command}`; {change}")
 
 
@@ -159,9 +160,9 @@ def _run(
     source: Path,
     names: Sequence[str] | None,
     *,
-    until: float,
+    deadline: float,
 ) -> Verification:
-    """Carry out the runs on the study's confirming seeds, compare, and write the page."""
+    """Run the points on the study's confirming seeds, compare, and write the page."""
     failed: list[Failed] = []
     with session.launcher:
         session.check_overrides(study.varied(session))
@@ -169,107 +170,110 @@ def _run(
         if set(committed.arms) != set(cells):
             differ = ", ".join(sorted(set(committed.arms) ^ set(cells)))
             raise ValueError(f"{source} and the study do not have the same arms: {differ}")
-        chosen = {n: arm.chosen for n, arm in committed.arms.items() if arm.chosen is not None}
+        arms = committed.arms.items()
+        chosen = {name: arm.chosen for name, arm in arms if arm.chosen is not None}
         plan = replace(study.plan(session, cells, {}), chosen=chosen)
         points = _points(study, plan, cells.values())
-        wanted = _named(points, names) if names else _ordered(plan, points, committed)
-        wanted = _with_starts(wanted, points)
-        left, seconds = [points[name] for name in wanted], 0.0
+        selected = _named(points, names) if names else _by_importance(plan, points, committed)
+        remaining = [points[name] for name in _with_starts(selected, points)]
+        seconds_per_point = 0.0
         while True:
-            room = math.inf if names else 1
-            if seconds and not names:
+            most_points = math.inf if names else 1
+            if seconds_per_point and not names:
                 # Start half of what is expected to fit, as points take different times.
-                room = max(0, (until - time.monotonic()) / seconds / 2)
-            batch, pending = _batch(study, plan, left, room)
+                most_points = max(0, (deadline - time.monotonic()) / seconds_per_point / 2)
+            batch, pending = _next_batch(study, plan, remaining, most_points)
             if not batch:
                 break
             began = time.monotonic()
             plan, _, more = study.do(session, plan, "confirm", batch)
             failed += more
-            left = [point for point in left if point not in batch]
+            remaining = [point for point in remaining if point not in batch]
             if pending:
-                seconds = (time.monotonic() - began) / pending
-    found = compare_results(committed, find(plan, report.load_runs(session.root)))
+                seconds_per_point = (time.monotonic() - began) / pending
+    comparison = compare_results(committed, find(plan, report.load_runs(session.root)))
     done = {(run.arm, run.rate) for run in plan.confirm}
     skipped = [name for name, (cell, rate, _) in points.items() if (cell.name, rate) not in done]
     seeds = study.confirm_seeds
-    about = {
-        "source": f"{source} against seeds {seeds[0]} to {seeds[-1]}, on which it does not rest.",
-        "left_out": list(_left_out(plan, found, skipped)),
+    texts = {
+        "source": f"{source} against seeds {seeds[0]} to {seeds[-1]}, which it did not use.",
+        "left_out": list(_left_out(plan, comparison, skipped)),
     }
-    page = document(session.name.removeprefix(f"{FOLDER}/"), found, about)
+    page = document(session.name.removeprefix(f"{FOLDER}/"), comparison, texts)
     write_atomically(session.root / PAGE, to_markdown(page))
     to_console(page, session.console)
-    return Verification(session.root, found, failed)
+    return Verification(session.root, comparison, failed)
 
 
 def _points(study: Study, plan: Plan, cells: Iterable[Cell]) -> dict[str, Point]:
-    """Return the confirmed points by name; the reference has one for all rates."""
-    found: dict[str, Point] = {}
+    """Return the confirmed points by name; the reference has one point for all rates."""
+    points: dict[str, Point] = {}
     for cell, rate, value in study.confirming(cells, plan.chosen):
-        if cell.name == cell.reference and any(p[0] is cell for p in found.values()):
+        if cell.name == cell.reference and any(point[0] is cell for point in points.values()):
             continue
-        found[point_name(cell.name, str(rate))] = (cell, rate, value)
-    return found
+        points[point_name(cell.name, str(rate))] = (cell, rate, value)
+    return points
 
 
 def _named(points: Mapping[str, Point], names: Sequence[str]) -> list[str]:
-    """Return the points that match the names, which may leave out condition and rate."""
+    """Return the points that match the names, which may omit the condition and the rate."""
     if "all" in names:
         return list(points)
-    wanted: list[str] = []
+    selected: list[str] = []
     for name in names:
-        given = re.fullmatch(r"([^@:]*)(?:@([^@:]*))?(?::([^@:]*))?", name)
-        found = [p for p in points if given and _matches(points[p], *given.groups())]
-        if not found:
+        parts = re.fullmatch(r"([^@:]*)(?:@([^@:]*))?(?::([^@:]*))?", name)
+        matching = [p for p in points if parts and _matches(points[p], *parts.groups())]
+        if not matching:
             missing = f"--points {name}: the study has no such point{nearest(name, points)}"
-            raise ValueError(f"{missing}; there are all, {', '.join(points)}")
-        wanted += found
-    return list(dict.fromkeys(wanted))
+            raise ValueError(f"{missing}; allowed are all, {', '.join(points)}")
+        selected += matching
+    return list(dict.fromkeys(selected))
 
 
 def _matches(point: Point, arm: str, condition: str | None, rate: str | None) -> bool:
-    name, _, under = point[0].name.partition("@")
-    return name == arm and condition in (None, under) and rate in (None, point[1])
+    own_arm, _, own_condition = point[0].name.partition("@")
+    return own_arm == arm and condition in (None, own_condition) and rate in (None, point[1])
 
 
-def _ordered(plan: Plan, points: Mapping[str, Point], committed: Committed) -> list[str]:
-    """Return the points in order of importance."""
+def _by_importance(plan: Plan, points: Mapping[str, Point], committed: Committed) -> list[str]:
+    """Return the points: those of settled claims, those of other claims, then all others."""
     settled = {claim.id for claim in committed.claims if claim.verdict != "inconclusive"}
     claims = sorted(plan.claims, key=lambda claim: claim.id not in settled)
     sides = [side for claim in claims for side in claim.sides]
     names = [point_name(side.arm, side.rate) for side in sides]
-    # The reference has one point for all rates.
-    found = [name if name in points else name.partition(":")[0] for name in names]
-    return list(dict.fromkeys([*(name for name in found if name in points), *points]))
+    # The reference has one point for all rates, without a rate in its name.
+    names = [name if name in points else name.partition(":")[0] for name in names]
+    return list(dict.fromkeys([*(name for name in names if name in points), *points]))
 
 
-def _with_starts(wanted: Sequence[str], points: Mapping[str, Point]) -> list[str]:
-    """Insert before each point the one whose weights it starts from."""
-    every = [each for name in wanted for each in (str(points[name][0].start), name)]
-    return list(dict.fromkeys(name for name in every if name in points))
+def _with_starts(selected: Sequence[str], points: Mapping[str, Point]) -> list[str]:
+    """Insert before each point the point from whose weights it starts."""
+    names = [name for point in selected for name in (str(points[point][0].start), point)]
+    return list(dict.fromkeys(name for name in names if name in points))
 
 
-def _batch(study: Study, plan: Plan, left: Sequence[Point], room: float) -> tuple[list[Point], int]:
-    """Return the points to run next, whose initial weights exist, and their unfinished runs."""
-    there = {run.arm for run in plan.confirm if run.rate == "own"}
+def _next_batch(
+    study: Study, plan: Plan, remaining: Sequence[Point], most: float
+) -> tuple[list[Point], int]:
+    """Return the points to run next, whose initial weights exist, and how many are unfinished."""
+    trained = {run.arm for run in plan.confirm if run.rate == "own"}
     batch, pending = [], 0
-    for point in left:
-        if point[0].start is not None and point[0].start not in there:
+    for point in remaining:
+        if point[0].start is not None and point[0].start not in trained:
             continue
-        missing = any(run.pending for run in study.runs_of(plan, point))
-        if pending + missing <= max(room, 0) or not missing:
+        unfinished = any(run.pending for run in study.runs_of(plan, point))
+        if pending + unfinished <= most or not unfinished:
             batch.append(point)
-            pending += missing
+            pending += unfinished
     return batch, pending
 
 
-def _left_out(plan: Plan, found: Reproduction, skipped: Sequence[str]) -> Iterator[str]:
+def _left_out(plan: Plan, comparison: Reproduction, skipped: Sequence[str]) -> Iterator[str]:
     if skipped:
         yield f"points that were not run (--points or --minutes adds them): {', '.join(skipped)}"
-    compared = {claim.name for claim in found.claims}
+    compared = {claim.name for claim in comparison.claims}
     differences = [claim.id for claim in plan.claims if claim.sides and claim.id not in compared]
     if differences:
         yield f"claims about such points: {', '.join(differences)}"
     if quantities := [claim.id for claim in plan.claims if claim.quantity]:
-        yield f"claims about what measures give: {', '.join(quantities)}"
+        yield f"claims about measured quantities: {', '.join(quantities)}"

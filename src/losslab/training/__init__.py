@@ -1,4 +1,4 @@
-"""The training loop; :func:`fit` runs it on anybody's model, loss and tensors."""
+"""The training loop; :func:`fit` runs it on your own model, loss and tensors."""
 
 from losslab.training.checkpoint import load_checkpoint, pack, pack_weights, save_checkpoint, unpack
 from losslab.training.device import configure_process, device_name, process_kept, resolve_device

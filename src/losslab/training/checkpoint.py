@@ -1,4 +1,4 @@
-"""What a stopped run needs to resume and end with the numbers it would have had."""
+"""Checkpoints, from which a stopped run resumes and ends with the same numbers."""
 
 import hashlib
 import io
@@ -16,39 +16,40 @@ _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Replace ``path`` by ``state``; a kill at any moment leaves the old or the new one.
+    """Write a checkpoint atomically: a kill at any moment leaves the old or the new one.
 
-    The file is the SHA-256 of what ``torch.save`` writes, then that: the checksums inside a zip do
-    not cover its headers.
+    The file starts with a SHA-256 of what ``torch.save`` writes, which follows. The checksums
+    inside a zip file do not cover its headers.
     """
     content = pack(state)
     write_atomically(path, hashlib.sha256(content).digest() + content)
 
 
 def pack(state: Any) -> bytes:
-    """Return what ``torch.save`` writes, for :func:`unpack`."""
+    """Return the bytes that ``torch.save`` writes, for :func:`unpack`."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
 def unpack(content: bytes) -> Any:
-    """Return what :func:`pack` was given, on the CPU; no code in it is run."""
+    """Return the object given to :func:`pack`, on the CPU, without running any code in it."""
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 def pack_weights(state: Mapping[str, Tensor]) -> bytes:
     """Return a ``state_dict`` in the safetensors format.
 
-    Weights that share memory, as tied ones do, are written once for each of their names.
+    Weights that share memory, such as tied ones, are written once under each of their names.
     """
-    layout = torch.contiguous_format
-    copies = {name: v.detach().clone(memory_format=layout) for name, v in state.items()}
-    return to_safetensors(copies)
+    contiguous = torch.contiguous_format
+    return to_safetensors(
+        {name: w.detach().clone(memory_format=contiguous) for name, w in state.items()}
+    )
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint; no code in it is run.
+    """Read a checkpoint, without running any code in it.
 
     Raises:
         ValueError: The file is cut off or altered.
@@ -57,15 +58,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         stored = read_bytes(path)
         digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
         if hashlib.sha256(content).digest() != digest:
-            raise ValueError("its checksum differs")
+            raise ValueError("its checksum does not match")
         state = unpack(content)
         if not isinstance(state, dict) or "step" not in state:
-            raise ValueError("it holds something else")
+            raise ValueError("it is not a checkpoint")
     except OSError:
         raise
-    except Exception as error:  # whatever torch raises for another file
+    except Exception as error:  # torch raises many types of errors
         raise ValueError(
             f"checkpoint {path} is cut off or altered ({error}); delete it to train this run from "
-            "its start"
+            "the start"
         ) from error
     return state

@@ -1,4 +1,4 @@
-"""Who makes the updates of runs: each run's own loop, or a stack of all of them."""
+"""Train runs one after another, or together in stacks."""
 
 import copy
 from collections.abc import Sequence
@@ -7,18 +7,18 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from losslab.training.loop import Loop
-from losslab.training.stack import Stack, errors_kept
+from losslab.training.stack import Stack, errors_recorded
 from losslab.training.step import forward
 
 MOST_LANES = 64
 STACK_MEMORY = 2**34
-"""Bytes; the same everywhere, since a run's bits depend on the size of its stack."""
+"""Bytes; the same on every machine, since rounding depends on the size of the stack."""
 
 
 def train_together(loops: Sequence[Loop]) -> None:
-    """Train runs with the engine of their settings; an error of one ends that one alone.
+    """Train runs with the engine in their settings; an error ends only the run that raised it.
 
-    Those of a stack are alike, see :class:`Stack`.
+    Runs that are stacked must have the same shapes, see :class:`Stack`.
     """
     if loops and loops[0].settings.engine == "stacked":
         size = loops[0].settings.stack_size or lanes_that_fit(loops[0])
@@ -26,12 +26,12 @@ def train_together(loops: Sequence[Loop]) -> None:
             Stack(loops[start : start + size], size=size).run()
         return
     for loop in loops:
-        with errors_kept(loop):
+        with errors_recorded(loop):
             loop.run()
 
 
 def lanes_that_fit(loop: Loop) -> int:
-    """Return how many runs a stack has: a power of two, at most 64, that needs some 16 GiB."""
+    """Return the number of runs in a stack: the power of two that fits 16 GiB, at most 64."""
     sizes: dict[int, int] = {}
 
     def measure(tensor: Tensor) -> Tensor:
@@ -44,8 +44,8 @@ def lanes_that_fit(loop: Loop) -> int:
         logits = forward(model, batch.images, loop.step.autocast)
         loop.step.objective.per_example(logits, batch.labels)
     weights = sum(p.nbytes for p in model.parameters())
-    # Gradients of activations take as much again; gradients and an optimizer's state are as large
-    # as the weights.
-    each = 2 * sum(sizes.values()) + 5 * weights
-    fit = max(1, min(MOST_LANES, STACK_MEMORY // each))
+    # Gradients of activations take as much as the activations. Gradients of the weights and each
+    # part of the optimizer's state take as much as the weights.
+    bytes_per_run = 2 * sum(sizes.values()) + 5 * weights
+    fit = max(1, min(MOST_LANES, STACK_MEMORY // bytes_per_run))
     return 1 << (fit.bit_length() - 1)

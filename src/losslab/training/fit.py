@@ -1,4 +1,4 @@
-"""The training loop of losslab's runs for anybody's model, loss and tensors."""
+"""Run losslab's training loop on your own model, loss and tensors."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Examples = tuple[Tensor, Tensor] | BatchLoader
-"""Inputs ``(N, ...)`` as the model takes them and labels ``(N,)`` int64, or batches of them."""
+"""Inputs ``(N, ...)`` of the model with labels ``(N,)`` int64, or a loader of batches of them."""
 
 
 def fit(
@@ -31,47 +31,47 @@ def fit(
     epochs: int | None = None,
     steps: int | None = None,
     batch_size: int = 64,
-    schedule: Schedule = Constant(),  # noqa: B008  # it cannot be changed
+    schedule: Schedule = Constant(),  # noqa: B008  # immutable
     seed: int = 0,
     precision: str = "float32",
     log_every: int = 50,
     diagnose: Diagnose | None = None,
     recorder: Recorder | None = None,
 ) -> "pd.DataFrame":
-    """Train a model in place, on the device of its parameters; write no file.
+    """Train a model in place, on the device of its parameters, without writing files.
 
-    It is the loop of ``losslab train``: the same batches and updates give the same weights. It ends
-    early where the objective is infinite or NaN (``history.attrs["diverged"]``).
+    This is the loop of ``losslab train``: the same batches and updates give the same weights. It
+    ends early if the objective becomes infinite or NaN (``history.attrs["diverged"]``).
 
     Args:
-        model: Gives logits ``(N, K)``.
-        loss: ``loss(logits, labels)`` gives one value an example, ``(N,)``, and their mean is
-            minimised: a loss of :mod:`losslab.losses`, a :class:`~losslab.losses.MAP` with a prior,
+        model: Returns logits ``(N, K)``.
+        loss: ``loss(logits, labels)`` returns one value per example, ``(N,)``; their mean is
+            minimised. A loss of :mod:`losslab.losses`, a :class:`~losslab.losses.MAP` with a prior,
             a loss of torch with ``reduction="none"``, or a function.
-        optimizer: Over the parameters of the model, and of the loss if it has any. Its learning
-            rates are restored afterwards.
-        train: In a new random order each epoch: ``dataset.tensors("train")``, say, or a
-            :class:`~losslab.data.BatchLoader` on the model's device, which has its own batch size
+        optimizer: Has the parameters of the model, and those of the loss if there are any. Its
+            learning rates are restored afterwards.
+        train: Training examples, shuffled each epoch: for example ``dataset.tensors("train")``, or
+            a :class:`~losslab.data.BatchLoader` on the model's device, which has its own batch size
             and may augment.
-        val: Evaluated before the first and after each epoch.
-        epochs: Passes over ``train``; or give ``steps``.
-        steps: Updates.
-        batch_size: Examples an update.
-        schedule: From progress in [0, 1) to a factor on the learning rates, such as
+        val: Validation examples, evaluated before the first epoch and after each.
+        epochs: Passes over ``train``. Give this or ``steps``.
+        steps: Number of updates.
+        batch_size: Examples per update.
+        schedule: Maps progress in [0, 1) to a factor on the learning rates, such as
             :class:`~losslab.training.Cosine`.
-        seed: Of the order of the examples, and of what the model draws while it trains.
+        seed: For the order of the examples and the random numbers of the model.
         precision: ``float32``, or ``bfloat16`` for the forward pass (autocast).
-        log_every: Updates between two records of objective and norms.
+        log_every: Updates between two records of the objective and the norms.
         diagnose: Called before the first epoch and after each, such as
             ``losslab.diagnostics.DiagnosticRunner(...).after_epoch``.
-        recorder: Writes the history into a run directory, too.
+        recorder: Also writes the history to a run directory.
 
     Returns:
-        A row for each record: ``step``, ``examples``, ``epoch``, and of what was recorded then
-        ``train/objective``, ``val/accuracy``, ``optim/lr`` and so on; NaN elsewhere.
+        A row per record, with ``step``, ``examples``, ``epoch`` and tags such as
+        ``train/objective``, ``val/accuracy`` and ``optim/lr``, NaN if not recorded at that step.
 
     Raises:
-        ValueError: A value is out of range, or the loss does not give one value an example.
+        ValueError: A value is out of range, or the loss does not return one value per example.
 
     >>> from losslab.data import load
     >>> data = load("synthetic")
@@ -91,7 +91,7 @@ def fit(
 
     if precision == "tf32":
         raise ValueError(
-            "precision=tf32 is torch's own switch in a script; set torch.backends.cudnn.allow_tf32 "
+            "precision=tf32 is a global setting of torch; set torch.backends.cudnn.allow_tf32 "
             "and torch.backends.cuda.matmul.allow_tf32, and leave precision=float32"
         )
     settings = Trainer(
@@ -137,6 +137,6 @@ def _loader(examples: Examples, batch_size: int, device: torch.device) -> BatchL
     if len(inputs) != len(labels) or labels.dtype != torch.int64 or labels.ndim != 1:
         raise ValueError(
             f"{len(inputs)} inputs with labels of {labels.dtype} and shape {tuple(labels.shape)}; "
-            "give one label of torch.int64 an input"
+            "give one torch.int64 label per input"
         )
     return BatchLoader(Part(inputs, labels, labels), batch_size=batch_size, device=device)

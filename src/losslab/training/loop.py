@@ -24,37 +24,38 @@ from losslab.types import Batch, Curves, Finding, Predictions, Scalars, Training
 
 logger = logging.getLogger("losslab")
 
-# Reading the objective from a GPU waits for it, so not in every step. A constant, because the step
-# at which a run is found to have diverged is part of its result; the cadence of logging is not.
+# Not every step, since reading the objective waits for the GPU. Not a setting, since the step at
+# which divergence is detected is part of a run's result.
 STEPS_BETWEEN_DIVERGENCE_CHECKS = 50
 
 Diagnose = Callable[[int, Scalars, TrainingEpoch | None, bool, Predictions | None], Finding]
-"""From epochs done, latest numbers, the epoch's batches, whether it was the last one, and what the
-model says of the validation part."""
+"""Called with the epochs done, the latest numbers, the epoch's training outputs, whether the epoch
+was the last, and the predictions for the validation part."""
 
 Draw = Callable[[int, Evaluation, Curves, bool], list[Any]]
-"""From epochs done, the validation part's evaluation, the diagnostics' curves and whether it was
-the last epoch to values of a TensorBoard summary."""
+"""Called with the epochs done, the validation part's evaluation, the diagnostics' curves and
+whether the epoch was the last; returns values of a TensorBoard summary."""
 
 
 @dataclass
 class Loop:
-    """Train until the last step, or until the objective is infinite or NaN.
+    """Train until the last step, or until the objective becomes infinite or NaN.
 
     Before the first epoch and after each, the validation part is evaluated, ``diagnose`` and
-    ``draw`` are called and what they give is recorded. Then ``on_epoch`` is told the epoch, the
-    number of epochs and the latest numbers, and ``save`` is given what :meth:`restore` needs.
+    ``draw`` are called, and their results are recorded. After an epoch, ``on_epoch`` is called with
+    the epoch, the number of epochs and the latest numbers, and ``save`` with the state for
+    :meth:`restore`.
 
     :meth:`run` trains this run alone. A :class:`~losslab.training.Stack` trains many together: it
-    calls :meth:`start`, makes the updates itself, calls :meth:`look` where :attr:`is_due`, and
-    :meth:`end_epoch`.
+    calls :meth:`start`, makes the updates itself, and calls :meth:`check_step` if :attr:`is_due`,
+    and :meth:`end_epoch`.
 
     Attributes:
-        diverged: Whether the objective stopped being a finite number; training then ends.
+        diverged: Whether the objective became infinite or NaN, which ends training.
         scalars: The latest number of each tag.
-        validation: Of the present weights, ``None`` where they were not evaluated.
+        validation: The evaluation of the current weights, ``None`` if they were not evaluated.
         history: The records of this process, in order.
-        error: What stopped this run while others that train with it went on.
+        error: The error that ended this run, if it is trained together with others.
     """
 
     step: TrainingStep
@@ -85,7 +86,7 @@ class Loop:
         self.steps_done, self.scalars = state["step"], state["scalars"]
 
     def run(self) -> None:
-        """Train; :attr:`diverged`, :attr:`steps_done` and :attr:`scalars` then tell the result."""
+        """Train to the end; the results are in the attributes."""
         update: Update = self.step.update
         if self.settings.engine in ("auto", "graph") and self.train.device.type == "cuda":
             update = self.step.replayed()
@@ -98,18 +99,18 @@ class Loop:
     def _train_epoch(self, update: Update) -> None:
         started, logits, labels = time.perf_counter(), [], []
         with torch.random.fork_rng(devices=[]):
-            # For a model that draws by itself, such as one with dropout.
+            # For models with random numbers of their own, such as dropout.
             torch.manual_seed(derive(self.seed, "training", self.epoch))
             for batch in islice(self.train.epoch(self.seed, self.epoch), self.steps_left_in_epoch):
                 for group, rate in zip(self.step.optimizer.param_groups, self.rates(), strict=True):
                     group["lr"] = rate
                 batch_logits, terms = update(batch)
                 self.steps_done += 1
-                # Metrics are computed from these once an epoch: in every step it would cost 3%.
+                # For metrics, computed once per epoch; computing them every step costs 3%.
                 logits.append(batch_logits)
                 labels.append(batch.labels)
                 if self.is_due:
-                    self.look(batch, batch_logits, terms)
+                    self.check_step(batch, batch_logits, terms)
                 if self.diverged:
                     break
         trained = torch.cat(logits), torch.cat(labels)
@@ -117,45 +118,45 @@ class Loop:
         self.end_epoch(evaluation, seconds=time.perf_counter() - started)
 
     def start(self, validation: Evaluation | None = None) -> None:
-        """Record what there is before the first step, unless the run resumes."""
+        """Record the state before the first step, unless the run resumes."""
         if self.steps_done == 0:
             self._record_epoch({}, validation=validation)
         self.step.model.train()
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing more to train."""
+        """Whether training has ended."""
         return self.diverged or self.error is not None or self._is_over()
 
     @property
     def epoch(self) -> int:
-        """The epoch of the next step, from 0 up."""
+        """The epoch of the next step, counted from 0."""
         return self.steps_done // len(self.train)
 
     @property
     def steps_left_in_epoch(self) -> int:
-        """Steps until the end of the epoch, or of a run that ends before it."""
+        """Steps until the end of the epoch or of the run, whichever is first."""
         end = (self.epoch + 1) * len(self.train)
         return min(end, self.total_steps) - self.steps_done
 
     def rates(self, *, ahead: int = 0) -> list[float]:
-        """Return the learning rate of each parameter group in the next step, or ``ahead`` of it."""
+        """Return each parameter group's learning rate, ``ahead`` steps after the next step."""
         factor = self.schedule((self.steps_done + ahead) / self.total_steps)
         return [rate * factor for rate in self._base_rates]
 
     @property
     def is_due(self) -> bool:
-        """Whether the last step is looked at."""
-        return self._is_checked or self.steps_done % self.settings.log_every == 0
+        """Whether the last step is to be checked for divergence or recorded."""
+        return self._is_check_due or self.steps_done % self.settings.log_every == 0
 
     @property
-    def _is_checked(self) -> bool:
+    def _is_check_due(self) -> bool:
         ends_epoch = self._is_over() or self.steps_done % len(self.train) == 0
         return ends_epoch or self.steps_done % STEPS_BETWEEN_DIVERGENCE_CHECKS == 0
 
-    def look(self, batch: Batch, logits: Tensor, terms: Terms) -> None:
-        """Find out whether the run has diverged in the last step; record the step, if due."""
-        self.diverged = self._is_checked and not math.isfinite(terms.total.item())
+    def check_step(self, batch: Batch, logits: Tensor, terms: Terms) -> None:
+        """Check whether the run diverged in the last step, and record the step, each if due."""
+        self.diverged = self._is_check_due and not math.isfinite(terms.total.item())
         if self.ended or self.steps_done % self.settings.log_every == 0:
             self.record(self._step_scalars(batch, logits, terms))
 
@@ -165,9 +166,9 @@ class Loop:
         """Record the epoch that has just ended and save a checkpoint, if due.
 
         Args:
-            trained: Of its batches, each before its update.
-            seconds: It took.
-            validation: Of the present weights; by default they are evaluated here.
+            trained: The evaluation of the training batches, each before its update.
+            seconds: The duration of the epoch.
+            validation: The evaluation of the current weights, computed here by default.
         """
         self.validation = None
         if not self.diverged:
@@ -193,19 +194,19 @@ class Loop:
         validation: Evaluation | None,
         **speed: float,
     ) -> None:
-        """Evaluate, run the diagnostics and record what they find."""
-        done, finding, shown = math.ceil(self.epochs_done), Finding({}, {}), None
+        """Evaluate, run the diagnostics and record the results."""
+        done, finding, summaries = math.ceil(self.epochs_done), Finding({}, {}), None
         if self.val is not None:
             model, autocast = self.step.model, self.step.autocast
             self.validation = validation or evaluate(model, self.val, autocast=autocast)
             scalars = scalars | _tagged("val", self.validation.sums)
         if self.diagnose is not None:
             epoch = None if trained is None else self._training_epoch(trained)
-            seen = self.validation and Predictions(self.validation.logits, self.validation.labels)
-            finding = self.diagnose(done, self.scalars | scalars, epoch, self._is_over(), seen)
+            outputs = self.validation and Predictions(*self.validation[1:])
+            finding = self.diagnose(done, self.scalars | scalars, epoch, self._is_over(), outputs)
         if self.draw is not None and self.validation is not None:
-            shown = self.draw(done, self.validation, finding.curves, self._is_over())
-        self.record(scalars | finding.scalars, curves=finding.curves, shown=shown, **speed)
+            summaries = self.draw(done, self.validation, finding.curves, self._is_over())
+        self.record(scalars | finding.scalars, curves=finding.curves, shown=summaries, **speed)
 
     def _training_epoch(self, trained: Evaluation) -> TrainingEpoch:
         size, count = self.train.batch_size, len(trained.labels)
@@ -224,7 +225,7 @@ class Loop:
             "optim/weight_norm": get_total_norm(self.step.parameters),
         }
         likelihood = self.step.objective.likelihood
-        if isinstance(likelihood, CrossEntropy):  # H(y, p), H(y) and KL(y‖p) of the batch
+        if isinstance(likelihood, CrossEntropy):  # into H(y, p), H(y), KL(y‖p)
             parts = likelihood.decompose(logits, batch.labels)
             numbers |= {f"train/{name}": part.mean() for name, part in parts._asdict().items()}
         values = torch.stack(list(numbers.values())).tolist()  # one copy from the device
@@ -236,7 +237,7 @@ class Loop:
 
     @property
     def epochs_done(self) -> float:
-        """Passes over the training part, including a fraction."""
+        """Passes over the training part so far, as a fraction."""
         return self.steps_done / len(self.train)
 
     def record(
@@ -247,7 +248,7 @@ class Loop:
         shown: list[Any] | None = None,
         examples_per_s: float | None = None,
     ) -> None:
-        """Record numbers, columns of numbers and figures at the present step."""
+        """Record numbers, columns of numbers and figures at the current step."""
         self.scalars |= scalars
         if examples_per_s is not None:
             scalars = scalars | {"time/examples_per_s": examples_per_s}

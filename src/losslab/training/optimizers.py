@@ -1,4 +1,4 @@
-"""Optimizers of torch in another parametrisation."""
+"""torch's optimizers in other parametrisations."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,11 +14,11 @@ def nesterov(
     weight_decay: float = 0.002,
     fused: bool | None = None,
 ) -> SGD:
-    """Return SGD with Nesterov's momentum, whose weight decay does not grow with the rate.
+    """Return SGD with Nesterov momentum and a weight decay that does not depend on the rate.
 
-    ``weight_decay`` is torch's times ``lr``: at the full rate a step's gradient has weights shrink
-    by this share, whatever the rate is, so that rates of very different losses can be compared. It
-    follows the schedule as the rate does.
+    ``weight_decay`` is ``lr`` times torch's: the share by which a step at the full rate shrinks the
+    weights. It stays the same when ``lr`` is tuned, so that losses with very different best rates
+    can be compared. Like the rate, it follows the schedule.
 
     >>> import torch
     >>> group = nesterov([torch.zeros(1)], lr=4.0, weight_decay=0.002).param_groups[0]

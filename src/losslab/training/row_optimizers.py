@@ -1,4 +1,4 @@
-"""SGD and Adam for many runs at once: each run's weights are a row of one matrix."""
+"""SGD and Adam for many runs at once: the weights of each run are a row of one matrix."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,42 +10,42 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 
 class RowOptimizer(ABC):
-    """Updates each row of a matrix as an optimizer of torch would.
+    """Updates each row of a matrix as torch's optimizer would.
 
-    Rates and settings differ from row to row. They are computed for a whole epoch beforehand, so
-    that a step is a few operations on matrices.
+    Rates and settings can differ between rows. They are computed once per epoch, so that a step is
+    only a few matrix operations.
 
     Args:
-        optimizers: One a row, each with one group of parameters. They keep their settings; their
-            state becomes views of :attr:`state`.
+        optimizers: One per row, each with one parameter group. Their state becomes views of
+            :attr:`state`.
         weights: ``(R, P)``, the parameters of each optimizer as a row.
-        own: How many of the first rows have an optimizer of their own; the others repeat one.
+        num_runs: How many of the first rows are runs; the other rows repeat an optimizer.
 
     Raises:
-        ValueError: There are several groups.
+        ValueError: An optimizer has several parameter groups.
     """
 
     names: ClassVar[tuple[str, ...]]
-    """Of the parts of torch's state that are as large as the weights."""
+    """The parts of torch's state that are as large as the weights."""
 
-    def __init__(self, optimizers: Sequence[Optimizer], weights: Tensor, *, own: int) -> None:
+    def __init__(self, optimizers: Sequence[Optimizer], weights: Tensor, *, num_runs: int) -> None:
         if any(len(optimizer.param_groups) != 1 for optimizer in optimizers):
             raise ValueError("an optimizer has several groups of parameters; stacks take one")
         self._groups = [optimizer.param_groups[0] for optimizer in optimizers]
         self.state = {name: torch.zeros_like(weights) for name in self.names}
         self._steps: list[list[Tensor]] = []
-        # Steps that each row has done.
+        # Steps of each row so far.
         self.done = torch.zeros(len(optimizers), dtype=torch.float64)
         for row, optimizer in enumerate(optimizers):
             start, counters = 0, []
             for p in self._groups[row]["params"]:
-                kept = optimizer.state.get(p, {})
+                old = optimizer.state.get(p, {})
                 entries = slice(start, start := start + p.numel())
                 for name, values in self.state.items():
-                    if kept.get(name) is not None:
-                        values[row, entries] = kept[name].flatten()
-                        self.done[row] = float(kept.get("step", 1))
-                if row < own:
+                    if old.get(name) is not None:
+                        values[row, entries] = old[name].flatten()
+                        self.done[row] = float(old.get("step", 1))
+                if row < num_runs:
                     views = {n: v[row, entries].view(p.shape) for n, v in self.state.items()}
                     counters.append(torch.zeros((), dtype=torch.float32, device=p.device))
                     optimizer.state[p] = self._torch_state(row, views, counters[-1])
@@ -55,17 +55,17 @@ class RowOptimizer(ABC):
         return torch.tensor([float(group[name]) for group in self._groups], dtype=torch.float64)
 
     def numbers(self, rates: Tensor) -> Tensor:
-        """Return ``(T, n, R, 1)``, what :meth:`update` needs in each of T steps.
+        """Return the numbers ``(T, n, R, 1)`` that :meth:`update` needs in each of T steps.
 
         Args:
             rates: ``(T, R)`` float64, the learning rates.
         """
         step = self.done + torch.arange(1, len(rates) + 1, dtype=torch.float64)[:, None]
-        found = [number.expand_as(rates) for number in self._numbers(rates, step)]
-        return torch.stack(found, dim=1).unsqueeze(-1)
+        numbers = [number.expand_as(rates) for number in self._numbers(rates, step)]
+        return torch.stack(numbers, dim=1).unsqueeze(-1)
 
     def count(self, rows: Sequence[int], steps: int) -> None:
-        """Note that some rows have done more steps."""
+        """Add to the number of steps of some rows."""
         self.done[list(rows)] += steps
         for row in rows:
             for counter in self._steps[row]:
@@ -81,25 +81,25 @@ class RowOptimizer(ABC):
 
     @abstractmethod
     def _torch_state(self, row: int, views: dict[str, Tensor], step: Tensor) -> dict[str, Tensor]:
-        """Return what torch's optimizer of a row keeps of a parameter."""
+        """Return the state that torch's optimizer of a row has for a parameter."""
 
 
 @final
 class RowSGD(RowOptimizer):
-    """``torch.optim.SGD``: weight decay, momentum with dampening, Nesterov's or not."""
+    """``torch.optim.SGD`` with weight decay, momentum, dampening and Nesterov momentum."""
 
     names = ("momentum_buffer",)
 
     def _numbers(self, rates: Tensor, step: Tensor) -> Sequence[Tensor]:
         momentum = self._setting("momentum")
         # Without momentum, and in the first step, the buffer is the gradient.
-        keeps = (step > 1) & (momentum > 0)
+        has_buffer = (step > 1) & (momentum > 0)
         return (
             rates,
             1 - 2 * self._setting("maximize"),
             self._setting("weight_decay"),
-            torch.where(keeps, momentum, 0.0),
-            torch.where(keeps, 1 - self._setting("dampening"), 1.0),
+            torch.where(has_buffer, momentum, 0.0),
+            torch.where(has_buffer, 1 - self._setting("dampening"), 1.0),
             self._setting("nesterov"),
             momentum,
         )
@@ -125,13 +125,14 @@ class RowAdam(RowOptimizer):
     def _numbers(self, rates: Tensor, step: Tensor) -> Sequence[Tensor]:
         betas = torch.tensor([group["betas"] for group in self._groups], dtype=torch.float64)
         beta1, beta2 = betas.unbind(1)
-        decay, apart = self._setting("weight_decay"), self._setting("decoupled_weight_decay") > 0
+        decay = self._setting("weight_decay")
+        decoupled = self._setting("decoupled_weight_decay") > 0
         return (
             rates / (1 - beta1**step),
             (1 - beta2**step).sqrt(),
             1 - 2 * self._setting("maximize"),
-            torch.where(apart, 0.0, decay),
-            1 - rates * torch.where(apart, decay, 0.0),
+            torch.where(decoupled, 0.0, decay),
+            1 - rates * torch.where(decoupled, decay, 0.0),
             1 - beta1,
             1 - beta2,
             self._setting("eps"),
@@ -159,15 +160,16 @@ ROW_OPTIMIZERS: dict[type[Optimizer], type[RowOptimizer]] = {
     Adam: RowAdam,
     AdamW: RowAdam,
 }
-"""From torch's optimizer to the one for rows."""
+"""Maps torch's optimizers to those for rows."""
 
 
-def row_optimizer(optimizers: Sequence[Optimizer], weights: Tensor, *, own: int) -> RowOptimizer:
-    """Return the optimizer of the rows of ``weights``; arguments as of :class:`RowOptimizer`."""
-    found = {ROW_OPTIMIZERS.get(type(optimizer)) for optimizer in optimizers}
-    kind = found.pop()
-    if found or kind is None:
+def row_optimizer(
+    optimizers: Sequence[Optimizer], weights: Tensor, *, num_runs: int
+) -> RowOptimizer:
+    """Return the optimizer for the rows of ``weights``; see :class:`RowOptimizer`."""
+    kind, *others = {ROW_OPTIMIZERS.get(type(optimizer)) for optimizer in optimizers}
+    if others or kind is None:
         allowed = ", ".join(sorted(known.__name__ for known in ROW_OPTIMIZERS))
         given = ", ".join(sorted({type(optimizer).__name__ for optimizer in optimizers}))
         raise ValueError(f"a stack cannot have optimizer {given}; allowed are {allowed}")
-    return kind(optimizers, weights, own=own)
+    return kind(optimizers, weights, num_runs=num_runs)

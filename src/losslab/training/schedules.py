@@ -1,16 +1,16 @@
-"""Learning-rate schedules as pure functions of progress, so that a resumed run needs no state."""
+"""Learning-rate schedules as pure functions of progress; a resumed run needs no state."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 Schedule = Callable[[float], float]
-"""From progress, step / total steps in [0, 1), to the factor on the learning rate in that step."""
+"""Maps progress, step / total steps in [0, 1), to a factor on the learning rate."""
 
 
 @dataclass(frozen=True)
 class Constant:
-    """Always 1: the learning rate stays as it is."""
+    """A constant learning rate: the factor is always 1."""
 
     def __call__(self, progress: float) -> float:  # noqa: ARG002
         """Return 1."""
@@ -21,7 +21,7 @@ class Constant:
 class Cosine:
     """Half a cosine from 1 down to ``final``: final + (1 − final)(1 + cos(π·progress))/2.
 
-    Source: Loshchilov & Hutter 2017, without restarts; as torch's ``CosineAnnealingLR``.
+    Source: Loshchilov & Hutter 2017, without restarts. Equals torch's ``CosineAnnealingLR``.
 
     >>> Cosine()(0.0), round(Cosine()(0.5), 6)
     (1.0, 0.5)
@@ -39,11 +39,11 @@ class Cosine:
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle:
-    """Up from ``initial`` to 1 in the first ``warmup`` share, then down to ``final``.
+    """From ``initial`` up to 1 during the first ``warmup`` share, then down to ``final``.
 
-    The learning rate's part of Smith & Topin 2018; momentum stays as it is
-    (``torch.optim.lr_scheduler.OneCycleLR(cycle_momentum=False)``). ``anneal_strategy``: by half a
-    cosine each (``cos``), or on straight lines (``linear``), a triangle.
+    The learning-rate cycle of Smith & Topin 2018, with constant momentum
+    (``torch.optim.lr_scheduler.OneCycleLR(cycle_momentum=False)``). Both parts are half a cosine
+    (``anneal_strategy="cos"``) or straight lines (``"linear"``).
 
     >>> schedule = OneCycle(warmup=0.25, initial=0.04, final=0.0)
     >>> schedule(0.0), schedule(0.25)

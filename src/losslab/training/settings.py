@@ -1,4 +1,4 @@
-"""How a run trains, apart from its model, loss, optimizer and schedule."""
+"""Settings of the training loop."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import torch
 
 PRECISIONS = {"float32": None, "tf32": None, "bfloat16": torch.bfloat16}
 ENGINES = ("auto", "eager", "graph", "stacked")
-MOST_THREADS = 1024  # torch takes any number, and the process dies of too many
+MOST_THREADS = 1024  # torch accepts any number, but too many crash the process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,32 +14,33 @@ class Trainer:
     """The settings of the training loop; the target of ``conf/trainer``.
 
     Attributes:
-        batch_size: Examples a step.
+        batch_size: Examples per step.
         epochs: Passes over the training part.
         steps: Number of steps instead of epochs.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:<index>`` or ``mps``.
-        precision: ``float32``; ``tf32``, whose products have ten bits on recent GPUs and which is
-            float32 elsewhere; or ``bfloat16`` for the forward pass (autocast) alone.
-        engine: ``eager``, one operation after another; ``graph``, the same replayed from a CUDA
-            graph, with the same bits; ``stacked``, all like runs of a sweep as one program, equal
-            to rounding; or ``auto``: on CUDA ``stacked`` in a sweep, where it can be, and ``graph``
-            otherwise, elsewhere ``eager``.
+        precision: ``float32``; ``tf32``, which multiplies with a 10-bit mantissa on recent GPUs
+            and is float32 elsewhere; or ``bfloat16`` for the forward pass (autocast).
+        engine: ``eager`` executes operations one by one. ``graph`` replays them from a CUDA graph
+            and gives the same bits. ``stacked`` trains runs of the same shapes in a sweep as one
+            program, equal up to rounding. ``auto`` is, on CUDA, ``stacked`` in sweeps that allow it
+            and ``graph`` otherwise; elsewhere it is ``eager``.
         stack_size: Runs in a stack; ``None`` for as many as fit into 16 GiB, at most 64.
-        threads: CPU threads of one run. With one, a run gives the same numbers alone and in a
-            sweep, and a sweep fills the cores with runs.
-        deterministic: Whether the same command gives the same weights to the bit.
-        channels_last: Memory layout of images; faster on CPUs and recent GPUs.
+        threads: CPU threads per run. With one thread, a run gives the same numbers alone and in a
+            sweep, and a sweep uses every core for a run.
+        deterministic: Whether the same command gives bit-identical weights.
+        channels_last: Whether images are in channels-last memory format, which is faster on CPUs
+            and recent GPUs.
         log_every: Steps between two records of the objective and the norms.
         checkpoint_every: Epochs between two checkpoints.
-        pictures_every: Epochs between two sets of this run's figures in TensorBoard, the last at
-            the end, with precision-recall curves; ``None`` for none. Reports draw the figures of
-            each configuration without it.
-        histograms_every: Likewise for histograms of outputs and weights.
-        all_tags: Whether TensorBoard has every tag of ``metrics.jsonl``, or about thirty.
-        probe_size: Training examples that the diagnostics measure, always the same ones.
+        pictures_every: Epochs between two sets of the run's figures in TensorBoard; ``None`` for no
+            figures. The last set, at the end, has precision-recall curves. Reports draw the figures
+            of each configuration in any case.
+        histograms_every: Epochs between two histograms of outputs and weights, ``None`` for none.
+        all_tags: Whether TensorBoard shows every tag of ``metrics.jsonl``, or only about thirty.
+        probe_size: Number of training examples, always the same, that the diagnostics use.
 
     Raises:
-        ValueError: A value out of range.
+        ValueError: A value is out of range.
     """
 
     batch_size: int

@@ -1,4 +1,4 @@
-"""Many runs as one program: an update of all of them is one sequence of operations."""
+"""Train many runs as one program: one sequence of operations updates all of them."""
 
 import copy
 import time
@@ -19,11 +19,11 @@ from losslab.training.row_optimizers import row_optimizer
 from losslab.training.step import Evaluation
 from losslab.types import Batch
 
-_EVALUATED_AT_ONCE = 16_000
+_EVALUATION_BATCH = 16_000  # examples, over all lanes
 
 
 class _Update(NamedTuple):
-    """What one update of R lanes leaves, of batches of B examples."""
+    """The results of one update of R lanes, with batches of B examples."""
 
     images: Tensor  # (R, B, C, H, W)
     labels: Tensor  # (R, B)
@@ -35,36 +35,37 @@ class _Update(NamedTuple):
 
 
 class Stack:
-    """Train runs together, each in a lane of its own.
+    """Train runs together, each in its own lane.
 
     Every run keeps its loss and prior, optimizer settings, schedule, seed, initial weights, order
-    of examples, augmentation and labels. Its weights agree with those of :meth:`Loop.run` to
-    rounding. They do not depend on the other runs: the operations are the same for all stacks of
-    one size, so empty lanes are filled with copies of a run.
+    of examples, augmentation and labels. Its weights equal those of :meth:`Loop.run` up to
+    rounding. They do not depend on the other runs: all stacks of one size use the same operations,
+    and empty lanes are filled with copies of a run.
 
-    The models' parameters and buffers and the optimizers' states become views of the stack, so
-    that the evaluation, diagnostics and checkpoints of a run work as ever.
+    The parameters and buffers of the models and the states of the optimizers become views of the
+    stack, so that evaluation, diagnostics and checkpoints work as for a single run.
 
-    The weights of a run are a row of one matrix: an optimizer takes a few operations, whatever the
-    network. ``torch.func.vmap`` runs the network, of any kind; on a GPU it was within a tenth of
-    grouped convolutions and of batched products over unfolded images, both written by hand.
+    The weights of a run are a row of one matrix, so that the optimizer needs only a few operations.
+    ``torch.func.vmap`` runs any network. On a GPU it was at most a tenth slower than grouped
+    convolutions and batched products over unfolded images, both written by hand.
 
     Args:
-        loops: Not started; alike in the shapes of the model and the number of training examples.
-        size: Lanes, at least one a loop.
+        loops: Loops that have not been started, with the same model shapes and numbers of training
+            examples.
+        size: Number of lanes, at least one per loop.
 
     Raises:
-        ValueError: The runs cannot be stacked; nothing has been changed.
+        ValueError: The runs cannot be stacked. Nothing has been changed.
     """
 
     def __init__(self, loops: Sequence[Loop], *, size: int) -> None:
         _check(loops)
         loaders = {id(loop.train): number for number, loop in enumerate(loops)}
-        # Runs of one loss, and of one data set, lie side by side to be computed together.
+        # Runs with the same loss or data are neighbours, so that they are computed together.
         self.loops = sorted(loops, key=lambda loop: (_loss(loop), loaders[id(loop.train)]))
         self._lanes = lanes = [*self.loops, *[self.loops[-1]] * (size - len(loops))]
-        self._losses = [list(same) for _, same in groupby(lanes, key=_loss)]
-        self._sources = [list(same) for _, same in groupby(lanes, key=lambda e: id(e.train))]
+        self._by_loss = [list(group) for _, group in groupby(lanes, key=_loss)]
+        self._by_data = [list(group) for _, group in groupby(lanes, key=lambda e: id(e.train))]
         models = [loop.step.model for loop in lanes]
         self._network = copy.deepcopy(models[0])
         self._shapes = {name: p.shape for name, p in models[0].named_parameters()}
@@ -73,31 +74,31 @@ class Stack:
         self._buffers = {name: torch.stack([s[name] for s in states]) for name in states[0]}
         self._try_network()
         optimizers = [loop.step.optimizer for loop in lanes]
-        self._optimizer = row_optimizer(optimizers, self._weights, own=len(loops))
+        self._optimizer = row_optimizer(optimizers, self._weights, num_runs=len(loops))
         for lane in range(len(loops)):
-            self._place(lane, {name: values[lane] for name, values in self._named().items()})
+            self._set_tensors(lane, {name: v[lane] for name, v in self._named().items()})
         self._weights.requires_grad_()
         self._updates = capture(self._update, keep=self._state())
 
     def run(self) -> None:
-        """Train all runs to their ends."""
+        """Train all runs to the end."""
         for loop, validation in zip(self.loops, self._validations(), strict=True):
-            with errors_kept(loop):
+            with errors_recorded(loop):
                 loop.start(validation)
         while pending := [lane for lane, loop in enumerate(self.loops) if not loop.ended]:
-            # Runs that resume may be at different places.
-            left = {lane: self.loops[lane].steps_left_in_epoch for lane in pending}
-            steps = max(left.values())
-            active = [lane for lane in pending if left[lane] == steps]
-            waiting = [lane for lane in pending if left[lane] < steps]
-            kept = [(values, values[waiting].clone()) for values in self._state()]
+            # Runs that resume may be at different steps.
+            steps_left = {lane: self.loops[lane].steps_left_in_epoch for lane in pending}
+            steps = max(steps_left.values())
+            active = [lane for lane in pending if steps_left[lane] == steps]
+            waiting = [lane for lane in pending if steps_left[lane] < steps]
+            saved = [(values, values[waiting].clone()) for values in self._state()]
             self._train_epoch(active, steps)
             with torch.no_grad():
-                for values, before in kept:
+                for values, before in saved:
                     values[waiting] = before
 
     def _train_epoch(self, active: Sequence[int], steps: int) -> None:
-        """Train an epoch of some lanes; the others compute along."""
+        """Train some lanes for an epoch; the others compute values that are not used."""
         started, logits, labels = time.perf_counter(), [], []
         order, draws = self._examples()
         rates = [
@@ -117,8 +118,8 @@ class Stack:
             for lane in running:
                 self.loops[lane].steps_done += 1
             for lane in [lane for lane in running if self.loops[lane].is_due]:
-                with errors_kept(self.loops[lane]):
-                    self._look(lane, done)
+                with errors_recorded(self.loops[lane]):
+                    self._check_step(lane, done)
                 if self.loops[lane].diverged or self.loops[lane].error:
                     running.remove(lane)
         self._optimizer.count(running, steps)
@@ -127,50 +128,50 @@ class Stack:
         for lane in active:
             loop = self.loops[lane]
             if loop.error is None:
-                with errors_kept(loop):
+                with errors_recorded(loop):
                     loop.end_epoch(trained[lane], seconds=seconds, validation=validations[lane])
-            if loop.ended and not loop.diverged:  # that has its weights already
+            if loop.ended and not loop.diverged:  # a diverged run already has its weights
                 self._release(lane)
 
     def _examples(self) -> tuple[Tensor, Tensor | None]:
-        """Return the order ``(R, N)`` and draws ``(3, R, N)`` of each lane's next epoch."""
+        """Return the order ``(R, N)`` and draws ``(3, R, N)`` for the next epoch of each lane."""
         orders = [lane.train.order(lane.seed, lane.epoch) for lane in self._lanes]
         draws = [lane.train.draws(lane.seed, lane.epoch) for lane in self._lanes]
-        found = [draw for draw in draws if draw is not None]
-        return torch.stack(orders), torch.stack(found, dim=1) if found else None
+        present = [draw for draw in draws if draw is not None]
+        return torch.stack(orders), torch.stack(present, dim=1) if present else None
 
     def _update(self, order: Tensor, draw: Tensor | None, numbers: Tensor) -> _Update:
-        """Update all lanes once, each with its examples ``(R, B)``."""
+        """Update all lanes once, with the examples ``order``, ``(R, B)``."""
         images, labels = self._gather(order, draw)
         logits = vmap(self._forward)(self._parameters(), self._buffers, images)
         values, first = [], 0
-        for same in self._losses:
-            lanes = slice(first, first := first + len(same))
-            objective = same[0].step.objective
-            if getattr(objective.likelihood, "batch_dependent", False):  # a batch each
+        for group in self._by_loss:
+            lanes = slice(first, first := first + len(group))
+            objective = group[0].step.objective
+            if getattr(objective.likelihood, "batch_dependent", False):  # one batch per lane
                 values.append(vmap(objective.per_example)(logits[lanes], labels[lanes]))
                 continue
             flat = logits[lanes].flatten(0, 1), labels[lanes].flatten()
-            values.append(objective.per_example(*flat).view(len(same), -1))
+            values.append(objective.per_example(*flat).view(len(group), -1))
         per_example = torch.cat(values)
         likelihood, prior = per_example.mean(1), self._penalties()
         (gradient,) = torch.autograd.grad((likelihood + prior).sum(), self._weights)
         with torch.no_grad():
             self._optimizer.update(self._weights, gradient, numbers)
-        found = (images, labels, logits, per_example, likelihood, prior, gradient)
-        return _Update(*(values.detach() for values in found))
+        results = (images, labels, logits, per_example, likelihood, prior, gradient)
+        return _Update(*(values.detach() for values in results))
 
     def _gather(self, order: Tensor, draw: Tensor | None) -> Batch:
         parts, first = [], 0
-        for same in self._sources:
-            lanes = slice(first, first := first + len(same))
-            its_draw = None if draw is None else draw[:, lanes].flatten(1)
-            parts.append(same[0].train.select(order[lanes].flatten(), its_draw))
+        for group in self._by_data:
+            lanes = slice(first, first := first + len(group))
+            own_draw = None if draw is None else draw[:, lanes].flatten(1)
+            parts.append(group[0].train.select(order[lanes].flatten(), own_draw))
         images, labels = map(torch.cat, zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
         return Batch(images.view(*order.shape, *images.shape[1:]), labels.view(order.shape))
 
     def _penalties(self) -> Tensor:
-        """Return the priors' terms, ``(R,)``."""
+        """Return the prior term of each lane, ``(R,)``."""
         zero = self._weights.new_zeros(())
         terms = []
         for lane, loop in enumerate(self._lanes):
@@ -189,7 +190,7 @@ class Stack:
         return logits
 
     def _parameters(self, lane: int | None = None) -> dict[str, Tensor]:
-        """Return the weights by name: ``(R, ...)``, or ``(...)`` of one lane."""
+        """Return the weights by name: ``(R, ...)``, or ``(...)`` for one lane."""
         rows = self._weights if lane is None else self._weights[lane]
         sizes = [shape.numel() for shape in self._shapes.values()]
         columns = zip(self._shapes.items(), torch.split(rows, sizes, dim=-1), strict=True)
@@ -200,21 +201,21 @@ class Stack:
             return self._parameters() | self._buffers
 
     def _state(self) -> list[Tensor]:
-        """Return all that updates change, a row a lane."""
+        """Return all tensors that updates change, with one row per lane."""
         return [self._weights, *self._buffers.values(), *self._optimizer.state.values()]
 
-    def _place(self, lane: int, values: dict[str, Tensor]) -> None:
-        """Let a run's model hold some tensors."""
+    def _set_tensors(self, lane: int, values: dict[str, Tensor]) -> None:
+        """Replace the tensors of a run's model."""
         model = self.loops[lane].step.model
-        for name, held in (*model.named_parameters(), *model.named_buffers()):
-            held.data = values[name].detach()
+        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+            tensor.data = values[name].detach()
 
     def _release(self, lane: int) -> None:
-        """Let a run that has ended keep its weights, whatever its lane computes from now on."""
-        self._place(lane, {name: values[lane].clone() for name, values in self._named().items()})
+        """Give a run that has ended a copy of its weights, since its lane continues to compute."""
+        self._set_tensors(lane, {name: v[lane].clone() for name, v in self._named().items()})
 
-    def _look(self, lane: int, done: _Update) -> None:
-        """Let a run look at its step."""
+    def _check_step(self, lane: int, done: _Update) -> None:
+        """Call a run's :meth:`Loop.check_step` with its part of an update."""
         loop = self.loops[lane]
         terms = Terms(
             done.per_example[lane],
@@ -226,20 +227,20 @@ class Stack:
         for p in loop.step.parameters:
             p.grad = done.gradient[lane, start : (start := start + p.numel())].view(p.shape)
         loop.step.optimizer.param_groups[0]["lr"] = loop.rates(ahead=-1)[0]
-        loop.look(Batch(done.images[lane], done.labels[lane]), done.logits[lane], terms)
+        loop.check_step(Batch(done.images[lane], done.labels[lane]), done.logits[lane], terms)
         loop.step.optimizer.zero_grad(set_to_none=True)
         if loop.diverged:
             self._release(lane)
 
     @torch.no_grad()
     def _validations(self) -> Sequence[Evaluation | None]:
-        """Evaluate all lanes, if they have the same validation part."""
+        """Evaluate all lanes together, if they have the same validation part."""
         loader = self.loops[0].val
         if loader is None or any(loop.val is not loader for loop in self.loops):
-            return [None] * len(self.loops)  # each evaluates itself
+            return [None] * len(self.loops)  # each run evaluates itself
         self._network.eval()
         network, logits, labels = vmap(self._forward, in_dims=(0, 0, None)), [], []
-        for batch in loader.in_order(max(1, _EVALUATED_AT_ONCE // len(self._lanes))):
+        for batch in loader.in_order(max(1, _EVALUATION_BATCH // len(self._lanes))):
             logits.append(network(self._parameters(), self._buffers, batch.images))
             labels.append(batch.labels)
         self._network.train()
@@ -255,7 +256,7 @@ class Stack:
         try:
             with torch.no_grad():
                 vmap(self._forward)(self._parameters(), buffers, images)
-        except Exception as error:  # whatever a custom model does
+        except Exception as error:  # a custom model may raise anything
             reason = " ".join(str(error).split())
             raise ValueError(
                 f"model {type(self._network).__name__} cannot be stacked ({reason}); give "
@@ -264,8 +265,8 @@ class Stack:
 
 
 @contextmanager
-def errors_kept(loop: Loop) -> Iterator[None]:
-    """Let an error, such as that of a full disk, end this run alone."""
+def errors_recorded(loop: Loop) -> Iterator[None]:
+    """Record an error, such as a full disk, so that it ends only this run."""
     try:
         yield
     except Exception as error:
@@ -273,9 +274,9 @@ def errors_kept(loop: Loop) -> Iterator[None]:
 
 
 def _of_lanes(logits: Tensor, labels: Tensor) -> list[Evaluation]:
-    """Return the evaluation of each lane, from ``(R, N, K)`` and ``(R, N)``."""
-    each = ClassificationSums.of(logits, labels).each()
-    return list(map(Evaluation, each, logits, labels))
+    """Return the evaluation of each lane from logits ``(R, N, K)`` and labels ``(R, N)``."""
+    sums = ClassificationSums.of(logits, labels).each()
+    return list(map(Evaluation, sums, logits, labels))
 
 
 def _row(model: nn.Module) -> Tensor:
@@ -283,7 +284,7 @@ def _row(model: nn.Module) -> Tensor:
 
 
 def _loss(loop: Loop) -> str:
-    """Return text that is equal for likelihoods that compute the same."""
+    """Return a key that is equal for likelihoods that compute the same loss."""
     likelihood = loop.step.objective.likelihood
     kind = type(likelihood)
     if not isinstance(likelihood, Loss) or not kind.__module__.startswith("losslab.losses."):
@@ -293,7 +294,7 @@ def _loss(loop: Loop) -> str:
 
 
 def _check(loops: Sequence[Loop]) -> None:
-    """Raise ``ValueError`` unless loops can be stacked."""
+    """Raise ``ValueError`` unless the runs can be stacked."""
 
     def shapes(values: Iterable[tuple[str, Tensor]]) -> list[tuple[str, torch.Size]]:
         return [(name, value.shape) for name, value in values]
@@ -302,23 +303,23 @@ def _check(loops: Sequence[Loop]) -> None:
     for loop in loops:
         model = loop.step.model
         parameters = list(model.parameters())
-        same = (
+        same_shapes = (
             type(model) is type(first.step.model)
             and shapes(model.named_parameters()) == shapes(first.step.model.named_parameters())
             and shapes(model.named_buffers()) == shapes(first.step.model.named_buffers())
             and len({(p.dtype, p.device) for p in [*parameters, *first.step.parameters]}) == 1
         )
-        fits = {
-            "models of different architecture": same,
+        requirements = {
+            "models of different architecture": same_shapes,
             "training parts of different size": (
                 (loop.train.num_examples, loop.train.batch_size)
                 == (first.train.num_examples, first.train.batch_size)
             ),
             "frozen parameters": all(p.requires_grad for p in parameters),
             "a loss with parameters": not list(loop.step.objective.parameters()),
-            # Autocast does nothing under vmap (torch 2.15): such a stack would train in float32.
+            # Autocast has no effect under vmap (torch 2.15): the stack would train in float32.
             "precision bfloat16": loop.step.autocast is None,
         }
-        for what, is_fine in fits.items():
-            if not is_fine:
-                raise ValueError(f"a stack cannot have {what}; give trainer.engine=eager")
+        for obstacle, is_absent in requirements.items():
+            if not is_absent:
+                raise ValueError(f"a stack cannot have {obstacle}; give trainer.engine=eager")

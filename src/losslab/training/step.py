@@ -1,4 +1,4 @@
-"""One update of the weights, and the evaluation of a whole part."""
+"""One update of the weights, and the evaluation of a model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from losslab.training.capture import capture
 from losslab.types import Batch
 
 Update = Callable[[Batch], tuple[Tensor, Terms]]
-"""Updates the weights once; gives the logits ``(N, K)`` float32 and the terms before it."""
+"""Updates the weights once; returns the logits ``(N, K)`` float32 and the terms before it."""
 
 
 def forward(model: nn.Module, images: Tensor, autocast: torch.dtype | None) -> Tensor:
-    """Return the logits ``(N, K)``; float32 where ``autocast`` is the type of the forward pass."""
+    """Return the logits ``(N, K)``, with ``autocast`` as the type of the forward pass if given."""
     if autocast is None:
         logits: Tensor = model(images)
         return logits
@@ -29,9 +29,9 @@ def forward(model: nn.Module, images: Tensor, autocast: torch.dtype | None) -> T
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """Forward, objective, backward, update.
+    """Forward pass, objective, backward pass, update.
 
-    ``parameters`` are the model's; the optimizer updates those of the objective, too.
+    ``parameters`` are those of the model; the optimizer may also have those of the objective.
     """
 
     model: nn.Module
@@ -41,13 +41,13 @@ class TrainingStep:
     autocast: torch.dtype | None = None
 
     def state(self) -> dict[str, Any]:
-        """Return what the next updates depend on, for a checkpoint."""
+        """Return the state that the next updates depend on, for a checkpoint."""
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         loss = self.objective.state_dict()
         return state | {"loss": loss} if loss else state
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Load what :meth:`state` returned."""
+        """Load a state that :meth:`state` returned."""
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state.get("loss", {}))
         self.optimizer.load_state_dict(state["optimizer"])
@@ -62,20 +62,20 @@ class TrainingStep:
         return logits.detach(), terms
 
     def replayed(self) -> Update:
-        """Return :meth:`update`, forward and backward pass replayed from a CUDA graph, if possible.
+        """Return :meth:`update` with both passes replayed from a CUDA graph, if possible.
 
-        The optimizer is not part of it, so that any one works and gives the same bits.
+        The optimizer is not in the graph, so that every optimizer works and gives the same bits.
         """
 
         def differentiate(images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
             logits = forward(self.model, images, self.autocast)
             terms = self.objective.terms(logits, labels, self.parameters)
-            # None for those that the objective does not depend on.
+            # None for a parameter that the objective does not depend on.
             given = torch.autograd.grad(terms.total, trained, allow_unused=True)
             gradients = list[Tensor | None](given)
-            used[:] = [p for p, g in zip(trained, gradients, strict=True) if g is not None]
-            found = [g for g in gradients if g is not None]
-            return (logits.detach(), *(term.detach() for term in terms), *found)
+            pairs = [(p, g) for p, g in zip(trained, gradients, strict=True) if g is not None]
+            used[:] = [p for p, _ in pairs]
+            return (logits.detach(), *(term.detach() for term in terms), *(g for _, g in pairs))
 
         groups = self.optimizer.param_groups
         trained = [p for group in groups for p in group["params"] if p.requires_grad]
@@ -94,7 +94,7 @@ class TrainingStep:
 
 
 class Evaluation(NamedTuple):
-    """The metrics of a part, and the logits ``(N, K)`` float32 that they come from."""
+    """The metrics of a part of the data, with the logits ``(N, K)`` float32 and the labels."""
 
     sums: ClassificationSums
     logits: Tensor
@@ -105,7 +105,7 @@ class Evaluation(NamedTuple):
 def evaluate(
     model: nn.Module, loader: BatchLoader, *, autocast: torch.dtype | None = None
 ) -> Evaluation:
-    """Run ``model`` in evaluation mode over all examples in order; its mode is restored."""
+    """Evaluate ``model`` in evaluation mode on all examples in order, then restore its mode."""
     was_training = model.training
     model.eval()
     logits, labels = [], []
