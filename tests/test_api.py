@@ -312,7 +312,7 @@ def test_fit_on_anything(losslab):
     for bad, says in {
         (nn.CrossEntropyLoss(), (features, labels)): "reduction='none'",
         (lambda z, y: z, (features, labels)): "one value per example",
-        (loss, (features, labels[:3])): "one label",
+        (loss, (features, labels[:3])): "one torch.int64 label per input",
         (loss, (features, labels.float())): "torch.int64",
     }.items():
         with pytest.raises(ValueError, match=says):

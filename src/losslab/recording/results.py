@@ -148,7 +148,7 @@ def _is_whole(value: object) -> bool:
 
 def _mapping(path: Path, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{path.name} holds no mapping")
+        raise ValueError(f"{path.name} is not a mapping")
     return value
 
 
