@@ -38,6 +38,7 @@ from losslab.report.sweep_report import FIGURE, RATE, configuration_text
 _SEEDS_FOR_BARS, _PANELS_A_ROW = 3, 4
 _MOST_CURVES = 14  # that can be told apart in one panel
 _CLOSE_UP = 2.5  # percentage points
+_PANEL_TITLE = 28  # characters
 _CLOSE = 0.7  # axes zoom in if three quarters of the accuracies are above it
 # Beyond this many smallest effects a linear axis would hide the smallest effect itself.
 _LINEAR_UP_TO = 12
@@ -193,12 +194,14 @@ def accuracy_by_value(findings: Findings) -> Figure:
         return drawn if seeds >= _SEEDS_FOR_BARS else replace(drawn, low=None, high=None)
 
     panels = []
-    for condition, about in plan.conditions.items():
+    titles = [f"{plan.axis}: {about.label}" for about in plan.conditions.values()]
+    too_long = max(map(len, titles), default=0) > _PANEL_TITLE
+    for (condition, about), title in zip(plan.conditions.items(), titles, strict=True):
         curves = [
             curve(arm, ring=findings.chosen(arm), label=plan.arms[arm].label)
             for arm in filter(points.get, plan.under(condition))
         ]
-        panels.append(Panel(title=f"{plan.axis}: {about.label}", curves=curves))
+        panels.append(Panel(title=about.label if too_long else title, curves=curves))
     alone = [] if plan.conditions else [arm for arm in plan.arms if arm in points]
     for arm in alone:
         curves = [curve(arm, ring=findings.chosen(arm))]
@@ -208,7 +211,11 @@ def accuracy_by_value(findings: Findings) -> Figure:
         chosen = findings.chosen(plan.reference)
         marks = () if chosen is None else (chosen,)
         panels.append(Panel(title=plan.label(arm), curves=curves, marks=marks))
-    notes = [show.mean_of(seeds), "ring: chosen", "▾ at the edge: lower"]
+    notes = [f"panels: {plan.axis}"] * too_long + [
+        show.mean_of(seeds),
+        "ring: chosen",
+        "▾ at the edge: lower",
+    ]
     notes += ["bars: 95% interval"] if seeds >= _SEEDS_FOR_BARS else []
     if not plan.conditions:
         notes.append(f"grey, dashed: {plan.reference_label} and its choice")
@@ -233,7 +240,7 @@ def _by_value(
         columns=columns,
         share=True,
         legend_below=bool(labels),
-        title_width=28,
+        title_width=_PANEL_TITLE,
         size=(max(1.6 + 2.8 * columns, 6.0 if labels else 0.0), height),
         x_label=f"{x_label}{' (logarithmic)' * log}\n{note}",
         y_label=y_label,

@@ -79,9 +79,10 @@ def over_key(
     """
     drawn = []
     places = {each: value_of(members[0], key) for each, members in runs.items()}
-    known = [place for place in places.values() if place is not None]
     for heading, lines in panels.items():
         curves = []
+        shown = [places[each] for sets in lines.values() for each in sets]
+        known = sorted({place for place in shown if place is not None})
         looks = _looks({label: runs[sets[0]] for label, sets in lines.items()}, None)
         for (look, _), sets in zip(looks, lines.values(), strict=True):
             level = places[sets[0]] is None
@@ -89,9 +90,10 @@ def over_key(
             values = [[number(run, metric) for run in runs[each]] for each in sets]
             rows = np.array(values * 2 if level else values).T
             curves.append(curve_over_seeds(x=x, values=rows, bounds=bounds, **look))
+        ticks = [(f"{place:g}", place) for place in known]
         axes: dict[str, Any] = {"x_label": x_label, "y_label": y_label, "x_log": True}
-        drawn.append(Panel(title=heading, curves=curves, **axes))
-    return _drawing(name, title, drawn)
+        drawn.append(Panel(title=heading, curves=curves, ticks=ticks, **axes))
+    return _drawing(name, title, drawn, legend_below=True)
 
 
 def reliability(runs: Runs, *, name: str = "reliability", labels: Labels = None) -> Measurement:
@@ -212,10 +214,10 @@ def _looks(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]
     return looks
 
 
-def _drawing(name: str, caption: str, panels: list[Panel]) -> Measurement:
+def _drawing(name: str, caption: str, panels: list[Panel], **more: Any) -> Measurement:
     """Return a figure of the panels that are not empty, if any."""
     shown = [panel for panel in panels if panel.curves or panel.field]
-    drawings = [Drawing(name=name, caption=caption, panels=shown)] if shown else []
+    drawings = [Drawing(name=name, caption=caption, panels=shown, **more)] if shown else []
     return Measurement(drawings=drawings)
 
 
