@@ -114,6 +114,7 @@ def test_a_sweep_is_a_table_by_configuration(tmp_path):
     assert {path.name for path in results.files} == {
         "report.md",
         "results.json",
+        "report.html",
         "accuracy_by_value.png",
     }
     data = json.loads(texts(results)["results.json"])
@@ -173,6 +174,7 @@ def test_one_rate_a_loss_is_no_curve(tmp_path):
     assert [path.name for path in build(tmp_path).files] == [
         "report.md",
         "results.json",
+        "report.html",
     ]
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from itertools import product
 
 import pytest
 
@@ -10,7 +11,7 @@ from browser import CHROMIUM, FLAGS, needs_chromium
 from losslab.report import build, write_site
 from losslab.report.html_report import html_report
 from losslab.text import Console
-from report.factory import tiny_plan, write_study
+from report.factory import tiny_plan, write_run, write_study
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -59,6 +60,36 @@ def test_names_cannot_end_the_script_or_the_markup(tmp_path):
     assert embedded(text)["arms"]["mse"]["label"] == HOSTILE
 
 
+@pytest.fixture(scope="module")
+def sweep_page(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sweep")
+    grid = [(loss, rate, HOSTILE) for loss, rate in product(("mse", "brier"), (0.1, 0.3))]
+    for index, (loss, rate, note) in enumerate([*grid, ("mse", 0.1, "plain")]):
+        config = {"note": note, "optimizer": {"lr": rate}}
+        for seed in (0, 1):
+            accuracy = 0.9 - rate - 0.2 * (note == "plain")
+            write_run(root, f"{loss}-{index}/seed={seed}", accuracy=accuracy, config=config)
+    return build(root).files[2]
+
+
+def test_a_sweep_has_a_page_with_its_report_and_curves(sweep_page):
+    text = sweep_page.read_text("utf-8")
+    assert HOSTILE not in text
+    own = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r'(?:src|href)="(?!data:)', own)
+    assert own.count('src="data:image/png;base64,') == 1  # accuracy against the rate
+    (curves,) = re.findall(r"^const curves = (.*);$", text, flags=re.MULTILINE)
+    curves = json.loads(curves)
+    assert [curve["n"] for curve in curves] == [2] * 5
+    # The best first, and the last of its curve is what the table says.
+    assert "optimizer.lr=0.1" in curves[0]["name"]
+    assert HOSTILE in curves[0]["name"]  # as text
+    assert curves[0]["y"][-1] == pytest.approx(80.0)
+    assert len({curve["color"] for curve in curves}) == 5
+    table = re.findall(r"<td[^>]*>([^<]*)</td>", own)
+    assert table.count("mse") == 4  # the best, and three configurations
+
+
 def test_committed_results_become_a_site(tiny_study, tmp_path):
     build(tiny_study, out=tmp_path / "experiments" / "tiny")
     # What losslab did not draw is left out, and a pipe is not waited for.
@@ -76,6 +107,30 @@ def test_committed_results_become_a_site(tiny_study, tmp_path):
     with pytest.raises(ValueError, match=r"index\.html"):
         write_site(tmp_path / "experiments", tmp_path / "site", console=Console(quiet=True))
     assert files["index.html"].read_text() == "mine"
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_sweeps_page_is_alive_and_accessible(sweep_page):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for width in (1400, 390):
+            tab, errors = browser.new_page(viewport={"width": width, "height": 900}), []
+            tab.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
+            tab.on("console", lambda said, e=errors: said.type == "error" and e.append(said.text))
+            tab.goto(sweep_page.as_uri())
+            tab.wait_for_selector("#curves .legendtoggle", state="attached", timeout=60_000)
+            # A band and a line for each configuration.
+            assert tab.evaluate("document.getElementById('curves').data.length") == 10
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            found = axe.Axe().run(tab).response["violations"]
+            serious = [each for each in found if each["impact"] in ("serious", "critical")]
+            assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
+            assert errors == []
+            tab.close()
+        browser.close()
 
 
 @pytest.mark.slow

@@ -118,6 +118,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     from losslab.figures.panels import draw_drawings
     from losslab.report.figures import draw_study, draw_sweep
     from losslab.report.html_report import html_report, recorded
+    from losslab.report.sweep_page import sweep_page
 
     if (root / PLAN_FILE).exists():
         found = find(load_plan(root), runs, load_evidence(root))
@@ -129,7 +130,8 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     elif runs:
         swept = sweep(runs)
         figures, census, data = draw_sweep(swept, folder), swept.census, sweep_data(swept)
-        document, html = sweep_document(swept, {path.name for path in figures}), ""
+        document, name = sweep_document(swept, {path.name for path in figures}), root.resolve().name
+        html = sweep_page(name, swept, runs, report=to_markdown(document), figures=figures)
     else:
         raise ValueError(
             f"{root} holds no runs; give the folder of a study or a sweep, or start one: "
@@ -138,13 +140,11 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(report, to_markdown(document))
     write_atomically(results, to_json(data))
-    if html:
-        write_atomically(page, html)
+    write_atomically(page, html)
     if console is not None:
         to_console(document, console)
         console.print(f"\nWritten: {report}", highlight=False, soft_wrap=True)
-    written = (report, results, *([page] if html else []), *figures)
-    return Results(data, census, written)
+    return Results(data, census, (report, results, page, *figures))
 
 
 def prepare_board(path: Path) -> list[Path]:

@@ -118,7 +118,7 @@ def html_report(
         ending = f", {results['conditions'][condition]['label']}" if condition else ""
         first.setdefault(family, about["label"].removesuffix(ending))
     families = [
-        {"name": name, "label": label, **_drawn(styles[name])} for name, label in first.items()
+        {"name": name, "label": label, **drawn(styles[name])} for name, label in first.items()
     ]
     # Only the metrics that the page draws.
     slim: dict[str, Any] = {
@@ -137,7 +137,7 @@ def html_report(
     pictures = [
         (base64.b64encode(path.read_bytes()).decode(), caption) for path, caption in drawings
     ]
-    page: str = _template("report.html").render(
+    page: str = template("report.html").render(
         results=results,
         answer=sentence(results),
         count=count([claim["verdict"] for claim in results["claims"]]),
@@ -147,9 +147,9 @@ def html_report(
         signs={"less": "below −", "greater": "above +", "equal": "within ±"},
         has_grid=bool(data["recorded"].get("grid")),
         parameter=data["parameter"],
-        data=_script_text(data),
+        data=script_text(data),
         pictures=pictures,
-        plotly=None if script else _plotly(),
+        plotly=None if script else plotly(),
         script=script,
         generated=GENERATED,
     )
@@ -157,7 +157,8 @@ def html_report(
 
 
 @cache
-def _plotly() -> str:
+def plotly() -> str:
+    """Return Plotly's script."""
     from plotly.offline import get_plotlyjs  # takes a quarter of a second
 
     text: str = get_plotlyjs()
@@ -166,7 +167,7 @@ def _plotly() -> str:
 
 def site(folder: Path) -> dict[str, str]:
     """Return file name to content of a site with all studies that have committed results."""
-    pages, studies = {SCRIPT: f"/* {GENERATED} */\n{_plotly()}"}, []
+    pages, studies = {SCRIPT: f"/* {GENERATED} */\n{plotly()}"}, []
     for path in sorted(folder.glob("*/results.json")):
         try:
             results = read_json(path)
@@ -183,12 +184,13 @@ def site(folder: Path) -> dict[str, str]:
             raise ValueError(f"{path} cannot be read ({one_line(error)})") from error
     if not studies:
         raise ValueError(f"{folder} holds no results of studies; give a folder such as experiments")
-    pages["index.html"] = _template("site.html").render(studies=studies, generated=GENERATED)
+    pages["index.html"] = template("site.html").render(studies=studies, generated=GENERATED)
     return pages
 
 
 @cache
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
+    """Return a template of HTML, which escapes what is filled in."""
     return templates(autoescape=True).get_template(name)
 
 
@@ -205,13 +207,13 @@ def _in_order(results: Mapping[str, Any]) -> dict[str, Any]:
     return {**results, "conditions": conditions, "arms": {name: arms[name] for name in first}}
 
 
-def _drawn(style: Style) -> dict[str, str]:
+def drawn(style: Style) -> dict[str, str]:
     """Return a style as Plotly names it."""
     line = style.line if isinstance(style.line, str) else style.line[1][0]
     return {"color": style.color, "dash": _DASHES[line], "symbol": _SYMBOLS[style.marker]}
 
 
-def _script_text(data: Mapping[str, Any]) -> str:
+def script_text(data: Mapping[str, Any] | Sequence[Any]) -> str:
     """Return JSON that is safe inside a script element; infinities and NaN become null."""
     text = to_json(data, inf_nan_mode="null").decode()
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
