@@ -19,6 +19,7 @@ from losslab.report.html_report import drawn, plotly, script_text, template
 from losslab.report.over_seeds import means_over_seeds
 from losslab.report.runs import by_group
 from losslab.report.sweep_report import best_text, configuration_text
+from losslab.text import printable
 
 MOST_CURVES = 20
 """Learning curves of more configurations cannot be told apart; the best are shown."""
@@ -38,8 +39,8 @@ def sweep_page(
     """
     curves = _curves(found, runs)
     page: str = template("sweep.html").render(
-        title=f"Sweep {name}",
-        best=best_text(found),
+        title=f"Sweep {printable(name)}",
+        best=printable(best_text(found)),
         curves=curves,
         left_out=len(found.configurations) > len(curves),
         data=script_text(curves),
@@ -62,7 +63,8 @@ def _curves(found: Sweep, runs: Sequence[Run]) -> list[dict[str, Any]]:
         if means.tags:
             # NaN, which JSON lacks, becomes null: a gap.
             y, low, high = (np.round(100 * row, 3).tolist() for row in means.values)
-            about = {"name": configuration_text(found, configuration, but=""), "n": len(members)}
+            text = printable(configuration_text(found, configuration, but=""))
+            about: dict[str, Any] = {"name": text, "n": len(members)}
             ends = {"x": means.x.tolist(), "y": y, "low": low, "high": high}
             curves.append({**about, **ends, **drawn(styles[configuration.group])})
     return curves
