@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from contextlib import contextmanager
 from itertools import product
 
 import pytest
@@ -109,44 +110,48 @@ def test_committed_results_become_a_site(tiny_study, tmp_path):
     assert files["index.html"].read_text() == "mine"
 
 
-@pytest.mark.slow
-@needs_chromium
-def test_a_sweeps_page_is_alive_and_accessible(sweep_page):
+@contextmanager
+def pages(path, ready):
+    """Yield the page in Chromium, wide and then narrow; each is checked when its test is done."""
     sync_api = pytest.importorskip("playwright.sync_api")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+    def opened(browser):
         for width in (1400, 390):
             tab, errors = browser.new_page(viewport={"width": width, "height": 900}), []
             tab.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
             tab.on("console", lambda said, e=errors: said.type == "error" and e.append(said.text))
-            tab.goto(sweep_page.as_uri())
-            tab.wait_for_selector("#curves .legendtoggle", state="attached", timeout=60_000)
-            # A band and a line for each configuration.
-            assert tab.evaluate("document.getElementById('curves').data.length") == 10
+            tab.goto(path.as_uri())
+            tab.wait_for_selector(ready, state="attached", timeout=60_000)
+            yield tab
             assert tab.evaluate("document.documentElement.scrollWidth") <= width
             found = axe.Axe().run(tab).response["violations"]
             serious = [each for each in found if each["impact"] in ("serious", "critical")]
             assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
             assert errors == []
             tab.close()
+
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened(browser)
         browser.close()
 
 
 @pytest.mark.slow
 @needs_chromium
+def test_a_sweeps_page_is_alive_and_accessible(sweep_page):
+    with pages(sweep_page, "#curves .legendtoggle") as tabs:
+        for tab in tabs:
+            # A band and a line for each configuration.
+            assert tab.evaluate("document.getElementById('curves').data.length") == 10
+
+
+@pytest.mark.slow
+@needs_chromium
 def test_a_loss_is_hidden_everywhere_and_the_slider_moves_all_figures(page):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     drawn = "id => document.getElementById(id).data.length"
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        for width in (1400, 390):
-            tab, errors = browser.new_page(viewport={"width": width, "height": 900}), []
-            tab.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
-            tab.on("console", lambda said, e=errors: said.type == "error" and e.append(said.text))
-            tab.goto(page.as_uri())
-            tab.wait_for_selector("body[data-ready]", timeout=60_000)
+    with pages(page, "body[data-ready]") as tabs:
+        for tab in tabs:
             before = {id: tab.evaluate(drawn, id) for id in ("accuracy", "tuning", "curves")}
             assert all(before.values())
             tab.uncheck("[data-family=mse]")
@@ -161,10 +166,3 @@ def test_a_loss_is_hidden_everywhere_and_the_slider_moves_all_figures(page):
             assert at_choice[1] != tab.evaluate(matrix)
             tab.click("details.claim summary")
             assert tab.is_visible("details.claim table")
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            found = axe.Axe().run(tab).response["violations"]
-            serious = [each for each in found if each["impact"] in ("serious", "critical")]
-            assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
-            assert errors == []
-            tab.close()
-        browser.close()

@@ -124,6 +124,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
         found = find(load_plan(root), runs, load_evidence(root))
         figures = [*draw_study(found, folder), *draw_drawings(found.drawings, folder)]
         document, data = study_document(found, {path.name for path in figures}), study_data(found)
+        text = to_markdown(document)
         # The page draws the usual figures itself, and embeds those of measures.
         drawings = [(folder / f"{each.name}.png", each.caption) for each in found.drawings]
         census, html = found.census, html_report(plain(data), recorded(found), drawings=drawings)
@@ -131,14 +132,15 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
         swept = sweep(runs)
         figures, census, data = draw_sweep(swept, folder), swept.census, sweep_data(swept)
         document, name = sweep_document(swept, {path.name for path in figures}), root.resolve().name
-        html = sweep_page(name, swept, runs, report=to_markdown(document), figures=figures)
+        text = to_markdown(document)
+        html = sweep_page(name, swept, runs, report=text, figures=figures)
     else:
         raise ValueError(
             f"{root} holds no runs; give the folder of a study or a sweep, or start one: "
             "losslab train"
         )
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(report, to_markdown(document))
+    write_atomically(report, text)
     write_atomically(results, to_json(data))
     write_atomically(page, html)
     if console is not None:

@@ -42,7 +42,7 @@ def sweep_page(
         title=f"Sweep {printable(name)}",
         best=printable(best_text(found)),
         curves=curves,
-        left_out=len(found.configurations) > len(curves),
+        left_out=len(found.configurations) > MOST_CURVES,
         data=script_text(curves),
         report=_to_html(report, {f"figures/{path.name}": path for path in figures}),
         plotly=plotly() if curves else "",
