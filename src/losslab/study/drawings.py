@@ -200,7 +200,7 @@ def profile(
             curves.append(Curve(x=xs, y=ys, line=False, **look))
         panels.append(Panel(title=f"{title}, {moment}", curves=curves, **shown))
     caption = f"{title} ({left_out} points below 1e-10 left out)" if left_out else title
-    return _drawing(name, caption, panels)
+    return _drawing(name, caption, panels, share=True)
 
 
 def _looks(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]:
