@@ -48,7 +48,8 @@ def over_training(
             values = np.array([[each[epoch] for epoch in epochs] for each in recorded])
             shown: dict[str, Any] = {"logarithmic": logarithmic, "bounds": bounds}
             curves.append(curve_over_seeds(x=epochs, values=values, **shown, **look))
-    panel = Panel(title=title, x_label="epoch", y_label=y_label, curves=curves, y_log=logarithmic)
+    axes: dict[str, Any] = {"x_label": "epoch", "y_label": y_label, "ticks": "counts"}
+    panel = Panel(title=title, curves=curves, y_log=logarithmic, **axes)
     return _drawing(name, title, [panel])
 
 
