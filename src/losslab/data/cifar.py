@@ -15,7 +15,7 @@ from losslab.data.source import Source
 
 @dataclass(frozen=True)
 class Cifar(Published):
-    """One of the two, in one archive or in the folder ``unpacked``."""
+    """CIFAR-10 or CIFAR-100, as an archive or as the folder ``unpacked``."""
 
     unpacked: str
 

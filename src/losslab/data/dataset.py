@@ -139,32 +139,35 @@ def build(
     _check(
         val_size, split_seed, train_size, num_classes, digits, label_noise, noise_kind, augmentation
     )
-    kept = source.num_classes if num_classes is None else num_classes
-    if kept > source.num_classes:
+    num_kept = source.num_classes if num_classes is None else num_classes
+    if num_kept > source.num_classes:
         raise ValueError(
-            f"num_classes={kept} is more than the {source.num_classes} classes of "
+            f"num_classes={num_kept} is more than the {source.num_classes} classes of "
             f"{source.name}; give 2 to {source.num_classes}, or null for all"
         )
-    class_names = source.class_names[:kept]
-    train, val, test = _split(source, kept, val_size=val_size, split_seed=split_seed)
+    class_names = source.class_names[:num_kept]
+    train, val, test = _split(source, num_kept, val_size=val_size, split_seed=split_seed)
     if digits > 1:
         names, class_names = class_names, composed_names(class_names, digits)
         row = partial(side_by_side, class_names=names, digits=digits, split_seed=split_seed)
         train = row(*train, part="train", size=train_size)
         val, test = row(*val, part="validation"), row(*test, part="test")
     elif train_size is not None:
-        num_train = resolve_size(train_size, len(train[1]), least=kept, name="train_size")
+        num_train = resolve_size(train_size, len(train[1]), least=num_kept, name="train_size")
         train = train[0][:num_train], train[1][:num_train]
-    train_images, clean = train
-    noise, count = generator(split_seed, "label_noise"), len(class_names)
+    train_images, clean_labels = train
     labels = noisy_labels(
-        clean, share=label_noise, kind=noise_kind, num_classes=count, generator=noise
+        clean_labels,
+        share=label_noise,
+        kind=noise_kind,
+        num_classes=len(class_names),
+        generator=generator(split_seed, "label_noise"),
     )
     mean, std = _channel_statistics(train_images)
     channels, height, width = train_images.shape[1:]
     return Dataset(
         name=source.name if name is None else name,
-        train=Part(train_images, labels, clean),
+        train=Part(train_images, labels, clean_labels),
         val=Part(*val, val[1]),
         test=Part(*test, test[1]),
         num_classes=len(class_names),
@@ -180,14 +183,15 @@ def build(
 def _split(
     source: Source, num_classes: int, *, val_size: int | float, split_seed: int
 ) -> tuple[Images, Images, Images]:
-    """Return the training part in its order of use, validation and test, of the first classes."""
+    """Return the parts with the first classes only; training in the order of its subsets."""
     candidates = (source.train_labels < num_classes).nonzero().squeeze(1)
     labels = source.train_labels[candidates]
-    most = len(labels) - num_classes
-    num_val = resolve_size(val_size, len(labels), name="val_size", most=most)
+    most_val = len(labels) - num_classes
+    num_val = resolve_size(val_size, len(labels), name="val_size", most=most_val)
     order = stratified_order(labels, generator(split_seed, "validation"))
-    val, rest = candidates[order[:num_val].sort().values], candidates[order[num_val:].sort().values]
-    train = rest[stratified_order(source.train_labels[rest], generator(split_seed, "train"))]
+    val = candidates[order[:num_val].sort().values]
+    train = candidates[order[num_val:].sort().values]
+    train = train[stratified_order(source.train_labels[train], generator(split_seed, "train"))]
     test = source.test_images, source.test_labels
     if num_classes < source.num_classes:
         test = test[0][test[1] < num_classes], test[1][test[1] < num_classes]
@@ -215,14 +219,15 @@ def _check(
     if train_size is not None:
         check_size(train_size, name="train_size")
     if num_classes is not None and (type(num_classes) is not int or num_classes < 2):
-        rule = "give a whole number from 2 up, or null for all"
-        raise ValueError(f"num_classes={num_classes}; {rule}")
+        raise ValueError(
+            f"num_classes={num_classes}; give a whole number from 2 up, or null for all"
+        )
     check_noise(label_noise, noise_kind)
     if augmentation is not None and not hasattr(augmentation, "draw"):
-        rule = (
-            "give null for none, or a node with a _target_ such as that of conf/data/cifar10.yaml"
+        raise ValueError(
+            f"augmentation={augmentation}; give null for none, or a node with a _target_ such as "
+            "that of conf/data/cifar10.yaml"
         )
-        raise ValueError(f"augmentation={augmentation}; {rule}")
     check_digits(digits, flip=getattr(augmentation, "flip", False))
 
 

@@ -28,29 +28,29 @@ def or_named(load: Callable[..., "Dataset"]) -> Callable[..., "Dataset"]:
     return load_or_named
 
 
-def _options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a file, instantiated, with those given taking precedence."""
+def _options(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options in the file of a data set, instantiated, with ``overrides``."""
     files = {path.stem: path for path in sorted((CONFIG_FOLDER / "data").glob("*.yaml"))}
     if name not in files:
         raise ValueError(f"unknown data {name!r}; allowed are {', '.join(files)}")
-    says: dict[str, Any] = yaml.safe_load(files[name].read_text("utf-8"))
-    options = {key: value for key, value in says.items() if key != "_target_"} | dict(given)
-    absent = [key for key, value in options.items() if value == "???"]
-    if absent:
-        raise ValueError(f"{name} needs {absent[0]}; give {absent[0]}=...")
-    return {key: _made(value, options) for key, value in options.items()}
+    options: dict[str, Any] = yaml.safe_load(files[name].read_text("utf-8")) | dict(overrides)
+    del options["_target_"]
+    missing = [key for key, value in options.items() if value == "???"]
+    if missing:
+        raise ValueError(f"{name} needs {missing[0]}; give {missing[0]}=...")
+    return {key: _instantiated(value, options) for key, value in options.items()}
 
 
-def _made(value: Any, options: Mapping[str, Any]) -> Any:
-    """Instantiate or resolve a value of a file; other values stay as they are."""
+def _instantiated(value: Any, options: Mapping[str, Any]) -> Any:
+    """Instantiate a node or resolve an interpolation; other values stay as they are."""
     if isinstance(value, dict):
-        own = {key: item for key, item in value.items() if not key.startswith("_")}
+        arguments = {key: item for key, item in value.items() if not key.startswith("_")}
         target = getattr(import_module("losslab.data"), value["_target_"].rpartition(".")[2])
-        return partial(target, **own) if value.get("_partial_") else target(**own)
+        return partial(target, **arguments) if value.get("_partial_") else target(**arguments)
     if not isinstance(value, str):
         return value
     variable = re.fullmatch(r"\$\{oc\.env:(\w+),'(.*)'\}", value)
     if variable:
         return os.environ.get(variable.group(1), variable.group(2))
-    other = re.fullmatch(r"\$\{\.(\w+)\}", value)
-    return str(options[other.group(1)]) if other else value
+    option = re.fullmatch(r"\$\{\.(\w+)\}", value)
+    return str(options[option.group(1)]) if option else value
