@@ -68,7 +68,7 @@ def load(
         "noise_kind": noise_kind,
         "augmentation": augmentation,
     }
-    _check(**options)
+    _check_options(**options)
     read = source(**arguments)
     if not isinstance(read, Source):
         raise ValueError(
@@ -136,7 +136,7 @@ def build(
     >>> pairs.num_classes, pairs.input_shape, len(pairs.train.labels)
     (16, (1, 16, 32), 320)
     """
-    _check(
+    _check_options(
         val_size, split_seed, train_size, num_classes, digits, label_noise, noise_kind, augmentation
     )
     num_kept = source.num_classes if num_classes is None else num_classes
@@ -202,7 +202,7 @@ def _split(
     )
 
 
-def _check(
+def _check_options(
     val_size: int | float,
     split_seed: int,
     train_size: int | float | None,
