@@ -59,17 +59,17 @@ class Stack:
     """
 
     def __init__(self, loops: Sequence[Loop], *, size: int) -> None:
-        _check(loops)
+        _check_stackable(loops)
         loaders = {id(loop.train): number for number, loop in enumerate(loops)}
         # Runs with the same loss or data are neighbours, so that they are computed together.
-        self.loops = sorted(loops, key=lambda loop: (_loss(loop), loaders[id(loop.train)]))
+        self.loops = sorted(loops, key=lambda loop: (_loss_key(loop), loaders[id(loop.train)]))
         self._lanes = lanes = [*self.loops, *[self.loops[-1]] * (size - len(loops))]
-        self._by_loss = _neighbours(lanes, key=_loss)
+        self._by_loss = _neighbours(lanes, key=_loss_key)
         self._by_data = _neighbours(lanes, key=lambda lane: id(lane.train))
         models = [loop.step.model for loop in lanes]
         self._network = copy.deepcopy(models[0])
         self._shapes = {name: p.shape for name, p in models[0].named_parameters()}
-        self._weights = torch.stack([_row(model) for model in models])
+        self._weights = torch.stack([_weight_vector(model) for model in models])
         states = [dict(model.named_buffers()) for model in models]
         self._buffers = {name: torch.stack([s[name] for s in states]) for name in states[0]}
         self._try_network()
@@ -286,11 +286,11 @@ def _neighbours(
     return slices
 
 
-def _row(model: nn.Module) -> Tensor:
+def _weight_vector(model: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def _loss(loop: Loop) -> str:
+def _loss_key(loop: Loop) -> str:
     """Return a key that is equal for likelihoods that compute the same loss."""
     likelihood = loop.step.objective.likelihood
     kind = type(likelihood)
@@ -300,7 +300,7 @@ def _loss(loop: Loop) -> str:
     return f"{kind.__qualname__} {sorted(settings.items())}"
 
 
-def _check(loops: Sequence[Loop]) -> None:
+def _check_stackable(loops: Sequence[Loop]) -> None:
     """Raise ``ValueError`` unless the runs can be stacked."""
 
     def shapes(values: Iterable[tuple[str, Tensor]]) -> list[tuple[str, torch.Size]]:
