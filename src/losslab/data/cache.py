@@ -105,7 +105,7 @@ def _store(source: Source, path: Path) -> None:
     checksum = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"  # as sha256sum -c reads it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The checksum first: a reader that finds the tensors finds their checksum, too.
+        # The checksum first, so that a reader that finds the tensors also finds their checksum.
         write_atomically(path.with_suffix(".sha256"), checksum)
         write_atomically(path, content)
     except OSError as error:

@@ -68,11 +68,11 @@ def cifar10(
     """Read CIFAR-10: 50,000 training and 10,000 test images, ``(N, 3, 32, 32)``.
 
     The unpacked folder ``cifar-10-batches-py`` or the archive ``cifar-10-python.tar.gz`` is
-    looked for in ``root``. Nothing is written where one is found.
+    expected in ``root``. If one is there, nothing is written.
 
     Args:
         root: A torchvision root; ``~`` is the home folder.
-        download: Whether to download into ``root`` what is missing.
+        download: Whether to download missing files into ``root``.
         cache_dir: Where the tensors are kept for the next read; ``None`` keeps nothing.
 
     Raises:

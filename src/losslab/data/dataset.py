@@ -243,7 +243,7 @@ def _channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float,
     count = images.numel() // images.shape[1]
     mean, std = [], []
     for total, square in zip(totals.tolist(), squares.tolist(), strict=True):
-        # In whole numbers, since the difference may be small beside its two parts.
+        # In whole numbers, since a small difference of large numbers would lose digits.
         variance = (count * int(square) - int(total) ** 2) / count**2
         mean.append(total / count / 255)
         std.append(variance**0.5 / 255 if variance > 0 else 1.0)

@@ -111,7 +111,7 @@ def image_folder(
 def _test_classes(
     base: Path, train_folder: str, test_folder: str | None, train: Classes, skipped: Counter[str]
 ) -> tuple[Classes, list[str]]:
-    """Return the test part, empty if a tenth is to be split off, and notes about it."""
+    """Return the test part, empty if a tenth of training becomes it, and notes about it."""
     if test_folder == train_folder:
         raise ValueError(f"data.test_folder={test_folder} is the training part; give another")
     other_folders = [

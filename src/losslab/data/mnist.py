@@ -86,8 +86,8 @@ def mnist(
 ) -> Source:
     """Read MNIST: 60,000 training and 10,000 test digits, ``(N, 1, 28, 28)``.
 
-    The files, compressed (``.gz``) or not, are looked for in ``root/MNIST/raw``, where
-    torchvision keeps them, and in ``root`` itself. Nothing is written where they are found.
+    The files, compressed (``.gz``) or not, are expected in ``root/MNIST/raw``, where
+    torchvision keeps them, or in ``root`` itself. If they are there, nothing is written.
 
     Args:
         root: A torchvision root; ``~`` is the home folder.

@@ -58,7 +58,7 @@ class Source:
 
 def _problem(images: Tensor, labels: Tensor, num_classes: int) -> str | None:
     """Return what is wrong with a part, if anything."""
-    if not (isinstance(images, Tensor) and isinstance(labels, Tensor)):
+    if not all(isinstance(values, Tensor) for values in (images, labels)):
         kinds = f"{type(images).__name__} and {type(labels).__name__}"
         return f"images and labels are {kinds}; give torch tensors, as torch.from_numpy makes them"
     if images.dtype != torch.uint8 or images.ndim != 4:

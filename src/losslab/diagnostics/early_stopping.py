@@ -36,7 +36,7 @@ class EarlyStopping(Diagnostic):
     Attributes:
         label_noise: Share of the choosing labels that is made wrong.
         noise_kind: As of the training labels.
-        one_in: One of so many validation images is used to choose, from 2 up.
+        one_in: One in this many validation images is used to choose, from 2 up.
     """
 
     label_noise: float = 0.0

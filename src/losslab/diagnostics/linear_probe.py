@@ -39,10 +39,10 @@ class LinearProbe(Diagnostic):
 
     Absent for a model without a module ``.output``.
 
-    Reading: features that serve the classes trained on may have lost what tells others apart
+    Reading: features that serve the classes trained on may no longer separate others
     (Kornblith et al. 2021, *Why do better loss functions lead to less transferable features?*).
     With ``every`` a number of epochs the first measurement is of the untrained network,
-    ``why/linear_probe/accuracy@start`` in a study, which is the floor to compare with. Images are
+    ``why/linear_probe/accuracy@start`` in a study: the baseline. Images are
     normalised by their own training part, as in a run on them; chosen images are the same in every
     run. Cost: a forward pass of all images and a few seconds of fitting, so measure rarely.
 

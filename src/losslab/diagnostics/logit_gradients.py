@@ -8,7 +8,7 @@ from losslab.diagnostics.view import Diagnostic, View, floats
 from losslab.types import Finding
 
 EDGES = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0)
-"""Of the profile's bins (a, b] in p_y; the first holds 0, too."""
+"""Of the profile's bins (a, b] in p_y; the first also holds 0."""
 
 CONFIDENT = 0.9
 """A prediction is confident where its largest probability is at least this."""
@@ -134,8 +134,8 @@ class Saturation(Diagnostic):
     - ``share/confident_wrong``: largest probability ≥ 0.9, on a wrong class;
     - ``p_true``: the mean of p_y.
 
-    Reading: in ``saturated_wrong`` squared error after softmax has hardly a gradient, and the
-    share stays; cross-entropy's is largest there, and empties it (mechanism A, attenuation by
+    Reading: in ``saturated_wrong`` squared error after softmax has hardly any gradient, and the
+    share stays; cross-entropy's is largest there and reduces it (mechanism A, attenuation by
     softmax). A network trained on raw scores seldom saturates: at its target, score 1 for the
     label and 0 for the others, p_y is e/(e + K − 1), 0.23 for ten classes.
     """

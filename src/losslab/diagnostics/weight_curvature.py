@@ -88,7 +88,7 @@ class WeightCurvature(Diagnostic):
         draw = torch.randint(2, shape, generator=generator(0, "weight_curvature"))
         signs: Vector = 2.0 * draw.numpy() - 1.0
         scalars: Scalars = {}
-        with np.errstate(all="ignore"):  # what is not finite is left out below
+        with np.errstate(all="ignore"):  # numbers that are not finite are left out below
             scalars["hessian/trace"] = estimated_trace(products.hessian, signs)
             for name in ("hessian", "gauss_newton"):
                 product = getattr(products, name)

@@ -234,7 +234,7 @@ class PolyLoss(Loss):
 class SymmetricCrossEntropy(Loss):
     """Symmetric cross-entropy: −α log p_y − β Σ_i p_i log y_i, with log 0 = A: β |A| (1 − p_y).
 
-    The reverse term asks the label to be likely under the prediction, and is bounded. For class
+    The reverse term rewards labels that are likely under the prediction, and is bounded. For class
     indices the loss is α times :class:`PolyLoss` with ε = β|A|/α, 40 by default.
 
     - Gradient: (α + β|A| p_y)(p − y) for class indices; in general α (p − y) − β p ∘ (l − ⟨p, l⟩1)

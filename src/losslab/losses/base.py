@@ -12,7 +12,7 @@ HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 
 class Loss(nn.Module, ABC):
-    """A loss with torch's manners: ``loss(logits, target)``.
+    """A loss that is called as torch's are: ``loss(logits, target)``.
 
     To add one, write :meth:`per_example`; the rest of losslab needs nothing else. In the
     docstrings z are the logits, p = softmax(z), y the target distribution, one-hot for a class

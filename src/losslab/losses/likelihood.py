@@ -53,7 +53,7 @@ class CrossEntropy(Loss):
         return functional.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
 
     def decompose(self, logits: Tensor, target: Tensor) -> Decomposition:
-        """Return cross-entropy beside the entropy of the (smoothed) target and the divergence.
+        """Return cross-entropy, the entropy of the (smoothed) target, and the divergence.
 
         Each is computed on its own, so that their sum is a check.
 

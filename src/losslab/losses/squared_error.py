@@ -34,7 +34,7 @@ class SquaredError(Loss):
       One-sided: u_y where z_y < M and u_i where z_i > 0 (i ≠ y), else 0.
     - Range with k = M = 1 for ``"sum"``: raw [0, ∞); softmax [0, 2]; sigmoid [0, K]. 0 at a = M y;
       one-sided wherever z_y ≥ M and the others are ≤ 0.
-    - Convex in the logits: on raw scores only, one-sided, too. After softmax it is concave where a
+    - Convex in the logits: on raw scores only, also one-sided. After softmax it is concave where a
       confident network is wrong.
     - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
     - ``ValueError``: as :class:`Loss`, and for an argument out of range, and for one-sided with a

@@ -35,7 +35,7 @@ def fit_temperature(logits: Array, labels: Array) -> float | None:
 
     Source: Guo, Pleiss, Sun and Weinberger 2017, *On calibration of modern neural networks*.
 
-    >>> logits = np.array([[2.0, 0.0]] * 4)  # says 0.88, is right in 3 of 4
+    >>> logits = np.array([[2.0, 0.0]] * 4)  # confidence 0.88, accuracy 3/4
     >>> temperature = fit_temperature(logits, np.array([0, 0, 0, 1]))
     >>> round(temperature, 4), round(2 / math.log(3), 4)
     (1.8205, 1.8205)

@@ -53,7 +53,7 @@ class DeepCNN(Classifier):
     """Three pairs of 3x3 convolutions, each pair followed by pooling; global average; linear.
 
     The pairs have ``width``, ``2 width`` and ``4 width`` channels. Convolutions start from He's
-    initialisation (normal, fan-in), so that the network learns without normalisation, too.
+    initialisation (normal, fan-in), so that the network also learns without normalisation.
 
     Images have at least 8x8 pixels; ``width`` is from 1 up. ``normalization`` (``none``, ``batch``,
     ``group``, ``layer``) follows each convolution. The other arguments are those of

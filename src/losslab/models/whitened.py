@@ -116,7 +116,7 @@ class Whitening(nn.Module):
         mean = total / count
         covariance = (squares / count - torch.outer(mean, mean)) / _STEPS**2
         variances, vectors = torch.linalg.eigh(covariance)
-        # An eigenvector has no sign of its own.
+        # The sign of an eigenvector is arbitrary; fix it.
         largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
         vectors = vectors * largest.sign()
         weights = (vectors / (variances.clamp(min=0) + _LEAST_VARIANCE).sqrt()).T

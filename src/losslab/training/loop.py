@@ -146,7 +146,7 @@ class Loop:
 
     @property
     def is_due(self) -> bool:
-        """Whether the last step is to be checked for divergence or recorded."""
+        """Whether the last step must be checked for divergence or recorded."""
         return self._is_check_due or self.steps_done % self.settings.log_every == 0
 
     @property
