@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
@@ -68,6 +69,7 @@ class Stack:
         self._by_data = _neighbours(lanes, key=lambda lane: id(lane.train))
         models = [loop.step.model for loop in lanes]
         self._network = copy.deepcopy(models[0])
+        self._forward = partial(functional_call, self._network)
         self._shapes = {name: p.shape for name, p in models[0].named_parameters()}
         self._weights = torch.stack([_weight_vector(model) for model in models])
         states = [dict(model.named_buffers()) for model in models]
@@ -143,7 +145,7 @@ class Stack:
     def _update(self, order: Tensor, draw: Tensor | None, numbers: Tensor) -> _Update:
         """Update all lanes once, with the examples ``order``, ``(R, B)``."""
         images, labels = self._gather(order, draw)
-        logits = vmap(self._forward)(self._parameters(), self._buffers, images)
+        logits = vmap(self._forward)((self._parameters(), self._buffers), images)
         losses = []
         for lanes, loop in self._by_loss:
             objective = loop.step.objective
@@ -182,12 +184,6 @@ class Stack:
                 parameters = self._parameters(lane).values()
                 terms.append(objective.prior(parameters) / objective.num_train)
         return torch.stack(terms)
-
-    def _forward(
-        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], images: Tensor
-    ) -> Tensor:
-        logits: Tensor = functional_call(self._network, (parameters, buffers), (images,))
-        return logits
 
     def _parameters(self, lane: int | None = None) -> dict[str, Tensor]:
         """Return the weights by name: ``(R, ...)``, or ``(...)`` for one lane."""
@@ -235,9 +231,9 @@ class Stack:
         if loader is None or any(loop.val is not loader for loop in self.loops):
             return [None] * len(self.loops)  # each run evaluates itself
         self._network.eval()
-        network, logits, labels = vmap(self._forward, in_dims=(0, 0, None)), [], []
+        network, logits, labels = vmap(self._forward, in_dims=(0, None)), [], []
         for batch in loader.in_order(max(1, _EVALUATION_BATCH // len(self._lanes))):
-            logits.append(network(self._parameters(), self._buffers, batch.images))
+            logits.append(network((self._parameters(), self._buffers), batch.images))
             labels.append(batch.labels)
         self._network.train()
         all_logits = torch.cat(logits, dim=1)[: len(self.loops)]
@@ -251,7 +247,7 @@ class Stack:
         buffers = {name: values.clone() for name, values in self._buffers.items()}
         try:
             with torch.no_grad():
-                vmap(self._forward)(self._parameters(), buffers, images)
+                vmap(self._forward)((self._parameters(), buffers), images)
         except Exception as error:  # a custom model may raise anything
             reason = " ".join(str(error).split())
             raise ValueError(
