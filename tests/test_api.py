@@ -237,7 +237,7 @@ def test_data_by_name_are_those_of_the_configuration(name, monkeypatch):
         says.root = "images"
     expected = OmegaConf.to_container(says, resolve=True)
     seen = {}
-    by_name = sys.modules["losslab.data.named"].or_named(
+    by_name = sys.modules["losslab.data.dataset"].or_named(
         lambda source, **o: seen.update(o, source=source)
     )
     by_name(name, **({"root": "images"} if name == "image_folder" else {}))

@@ -55,7 +55,7 @@ class Augmentation:
         return torch.stack([coin if self.flip else torch.zeros_like(coin), *shift])
 
     def apply(self, images: Tensor, draw: Tensor) -> Tensor:
-        """Change ``(N, C, H, W)`` images as :meth:`draw` says; the result is ``channels_last``."""
+        """Mirror and crop images ``(N, C, H, W)`` as drawn; the result is ``channels_last``."""
         num_examples, _, height, width = images.shape
         flipped, top, left = draw.unsqueeze(-1)
         example = torch.arange(num_examples, device=images.device)[:, None, None]
@@ -71,12 +71,12 @@ class Augmentation:
         pixels = images.permute(0, 2, 3, 1)
         return pixels[example, row[:, :, None], column[:, None, :]].permute(0, 3, 1, 2)
 
-    def _reflected(self, place: Tensor, size: int) -> Tensor:
-        """Return which of ``size`` pixels is at a place of the padded row or column."""
+    def _reflected(self, position: Tensor, size: int) -> Tensor:
+        """Map positions in a padded row or column to those of its ``size`` pixels."""
         if self.padding >= size:
             raise ValueError(
                 f"padding={self.padding} with padding_mode=reflect needs images of more than "
                 f"{self.padding} pixels; give a smaller one, or padding_mode=constant"
             )
         last = size - 1
-        return last - (last - (place - self.padding).abs()).abs()
+        return last - (last - (position - self.padding).abs()).abs()

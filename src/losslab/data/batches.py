@@ -15,7 +15,7 @@ _MOST_NORMALISED = 2**26  # pixels: 256 MiB in float32
 
 
 class BatchLoader:
-    """Draws normalised batches of one part: ``(pixel / 255 - mean) / std`` in each channel.
+    """Yields normalised batches of one part: ``(pixel / 255 - mean) / std`` in each channel.
 
     The images are moved to the device once; each batch selects from them there. The
     order of an epoch depends on the seed and the epoch alone, never on the device, the model or
@@ -23,12 +23,12 @@ class BatchLoader:
 
     Args:
         part: The examples.
-        batch_size: Examples a batch, from 1 up (else ``ValueError``); the last one of an epoch may
-            be smaller.
-        mean: One number a channel, in units of full brightness (0 .. 1); ``None`` for examples
-            of any shape and type that are taken as they are.
-        std: One positive number a channel, in the same units.
-        device: Where the batches are.
+        batch_size: Examples per batch, from 1 up (else ``ValueError``); the last one of an epoch
+            may be smaller.
+        mean: One number per channel, in units of full brightness (0 .. 1); ``None`` leaves
+            examples, then of any shape and type, as they are.
+        std: One positive number per channel, in the same units.
+        device: Of the batches.
         channels_last: Whether the images are laid out ``(N, H, W, C)`` in memory, which
             convolutions on a CPU and on recent GPUs prefer. Shapes stay ``(N, C, H, W)``.
         augmentation: Applied in :meth:`epoch`, never in :meth:`in_order`.
@@ -60,8 +60,8 @@ class BatchLoader:
         self.augmentation = augmentation
         images = part.images.to(self.device)
         if channels_last:
-            # A clone, since for one channel contiguous() takes the strides (HW, HW, W, 1) for
-            # good enough and changes nothing, but they send convolutions the slow way.
+            # A clone, since for one channel contiguous() accepts the strides (HW, HW, W, 1) and
+            # changes nothing, but with them convolutions are slow.
             images = images.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
         self._images = images
         self._labels = part.labels.to(self.device)
@@ -70,7 +70,7 @@ class BatchLoader:
         if mean is not None and std is not None:
             shift, scale = shift_and_scale(mean, std)
             self._normalisation = shift.to(self.device), scale.to(self.device)
-            # Small parts are normalised once; images that are still to be changed are not.
+            # Small parts are normalised once, unless augmentation still has to change the pixels.
             if augmentation is None and images.numel() <= _MOST_NORMALISED:
                 normalised = self._normalise(self._as_images(images))
                 self._images = normalised.permute(0, 2, 3, 1) if channels_last else normalised
@@ -81,7 +81,7 @@ class BatchLoader:
         return -(-self.num_examples // self.batch_size)
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
-        """Go once through all examples in the seed's random order of that epoch."""
+        """Yield all examples once, in the seed's random order for that epoch."""
         order, draws = self.order(seed, epoch), self.draws(seed, epoch)
         for start in range(0, self.num_examples, self.batch_size):
             examples = slice(start, start + self.batch_size)
@@ -89,38 +89,38 @@ class BatchLoader:
             yield self.select(order[examples], draw)
 
     def order(self, seed: int, epoch: int) -> Tensor:
-        """Return the examples in the order of an epoch, ``(N,)`` int64 on the device."""
+        """Return the order of the examples in an epoch, ``(N,)`` int64 on the device."""
         order = torch.randperm(self.num_examples, generator=generator(seed, "order", epoch))
         return order.to(self.device)
 
     def draws(self, seed: int, epoch: int) -> Tensor | None:
-        """Return an epoch's draws of the augmentation, ``(3, N)`` in its order, if there is one."""
+        """Return an epoch's augmentation draws, ``(3, N)`` in its order, if it is augmented."""
         if self.augmentation is None:
             return None
         source = generator(seed, "augmentation", epoch)
         draws = self.augmentation.draw(self.num_examples, source).to(self.device)
         if getattr(self.augmentation, "alternate", False):
-            # The half that an example is in follows from the example, not its place in the order.
+            # Which half an example belongs to does not depend on its place in the order.
             half = torch.randint(0, 2, (self.num_examples,), generator=generator(seed, "flips"))
             draws[0] = (half.to(self.device)[self.order(seed, epoch)] + epoch) % 2
         return draws
 
-    def select(self, chosen: Tensor, draw: Tensor | None = None) -> Batch:
-        """Return some examples, ``(B,)`` int64, changed as ``draw``, ``(3, B)``, says."""
-        images = self._as_images(self._images.index_select(0, chosen))
+    def select(self, indices: Tensor, draw: Tensor | None = None) -> Batch:
+        """Return the examples at ``indices`` ``(B,)`` int64, augmented by ``draw`` ``(3, B)``."""
+        images = self._as_images(self._images.index_select(0, indices))
         if self.augmentation is not None and draw is not None:
             images = self.augmentation.apply(images, draw)
-        return Batch(self._normalise(images), self._labels.index_select(0, chosen))
+        return Batch(self._normalise(images), self._labels.index_select(0, indices))
 
     def clean_labels(self, seed: int, epoch: int) -> Tensor:
         """Return the labels before label noise, ``(N,)``, in the order of :meth:`epoch`.
 
-        They are no part of a batch, since nothing may be learned from them.
+        They are not part of a batch, since nothing may be learned from them.
         """
         return self._clean_labels.index_select(0, self.order(seed, epoch))
 
     def in_order(self, batch_size: int = EVALUATION_BATCH_SIZE) -> Iterator[Batch]:
-        """Go once through all examples as they are stored, for evaluation."""
+        """Yield all examples once, in the order in which they are stored, for evaluation."""
         for start in range(0, self.num_examples, batch_size):
             images = self._as_images(self._images[start : start + batch_size])
             yield Batch(self._normalise(images), self._labels[start : start + batch_size])

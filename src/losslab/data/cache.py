@@ -21,7 +21,7 @@ FORMAT = 2
 """Incremented when the stored content changes, so that older files are ignored."""
 
 _TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
-_WORDS = ("class_names", "notes")
+_TEXTS = ("class_names", "notes")
 
 
 def cached(
@@ -57,7 +57,7 @@ def _load(path: Path, name: str) -> Source | None:
         if read_text(path.with_suffix(".sha256")).split()[0] != hashlib.sha256(content).hexdigest():
             raise ValueError("its checksum differs")
         stored = load(content)
-        names, notes = (tuple(json.loads(stored[key].numpy().tobytes())) for key in _WORDS)
+        names, notes = (tuple(json.loads(stored[key].numpy().tobytes())) for key in _TEXTS)
         tensors = {key: stored[key] for key in _TENSORS}
         return Source(name, **tensors, num_classes=len(names), class_names=names, notes=notes)
     except (OSError, ValueError, LookupError, SafetensorError) as error:
@@ -80,11 +80,11 @@ def only_reading() -> Iterator[set[str]]:
     Reading those raises :class:`NotDownloadedError`.
     """
     global _absent
-    before, _absent = _absent, set()
+    outer, _absent = _absent, set()
     try:
         yield _absent
     finally:
-        _absent = before
+        _absent = outer
 
 
 def check_download(name: str) -> None:
@@ -98,14 +98,14 @@ def _store(source: Source, path: Path) -> None:
     if _absent is not None:
         return
     tensors = {key: getattr(source, key).contiguous() for key in _TENSORS}
-    for key in _WORDS:
+    for key in _TEXTS:
         text = json.dumps(getattr(source, key)).encode()
         tensors[key] = torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())
     content = save(tensors)
     checksum = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"  # as sha256sum -c reads it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The checksum first: a reader that finds the tensors finds their checksum, too.
+        # The checksum first, so that a reader that finds the tensors also finds their checksum.
         write_atomically(path.with_suffix(".sha256"), checksum)
         write_atomically(path, content)
     except OSError as error:
@@ -118,8 +118,8 @@ def _store(source: Source, path: Path) -> None:
 def stamp(files: Iterable[Path]) -> str:
     """Return a text that changes when a file is added, removed, moved or written to.
 
-    It has every file's absolute path, size in bytes and times of the last change: that of the
-    content, which tools set back, and that of anything about the file. No file is read.
+    It has every file's absolute path, size in bytes and two times: of the last change of the
+    content, which tools may reset, and of the last change of its metadata. No file is read.
     """
     lines = []
     for file in files:

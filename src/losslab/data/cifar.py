@@ -15,7 +15,7 @@ from losslab.data.source import Source
 
 @dataclass(frozen=True)
 class Cifar(Published):
-    """One of the two, in one archive or in the folder ``unpacked``."""
+    """CIFAR-10 or CIFAR-100, as an archive or as the folder ``unpacked``."""
 
     unpacked: str
 
@@ -31,19 +31,19 @@ class Cifar(Published):
         dataset = torchvision(self.torchvision_name)
         from torchvision.datasets.utils import check_integrity
 
-        packed = self.archives[0]
+        archive = self.archives[0]
 
         def check(file: Path, md5: str) -> None:
             if not check_integrity(file, md5):
-                raise damaged(file, "its checksum differs", delete=f"{self.unpacked} and {packed}")
+                raise damaged(file, "its checksum differs", delete=f"{self.unpacked} and {archive}")
 
         with contextlib.ExitStack() as stack:
             if not (root / self.unpacked).is_dir():
-                unpacked = stack.enter_context(tempfile.TemporaryDirectory())
-                check(root / packed, dataset.tgz_md5)
-                with tarfile.open(root / packed) as archive:
-                    archive.extractall(unpacked, filter="data")
-                root = Path(unpacked)
+                temporary = stack.enter_context(tempfile.TemporaryDirectory())
+                check(root / archive, dataset.tgz_md5)
+                with tarfile.open(root / archive) as opened:
+                    opened.extractall(temporary, filter="data")
+                root = Path(temporary)
             # Before anything is unpickled.
             meta = (dataset.meta["filename"], dataset.meta["md5"])
             for name, md5 in (*dataset.train_list, *dataset.test_list, meta):
@@ -52,15 +52,10 @@ class Cifar(Published):
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", message=r"dtype\(\): align")
             parts = [dataset(root, train=train) for train in (True, False)]
-        train, test = (
-            (
-                torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(),
-                torch.tensor(part.targets, dtype=torch.int64),
-            )
-            for part in parts
-        )
+        images = [torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous() for part in parts]
+        labels = [torch.tensor(part.targets, dtype=torch.int64) for part in parts]
         names = tuple(parts[0].classes)
-        return Source(self.name, *train, *test, len(names), names)
+        return Source(self.name, images[0], labels[0], images[1], labels[1], len(names), names)
 
 
 CIFAR10 = Cifar("cifar10", "CIFAR10", "", ("cifar-10-python.tar.gz",), "cifar-10-batches-py")
@@ -73,11 +68,11 @@ def cifar10(
     """Read CIFAR-10: 50,000 training and 10,000 test images, ``(N, 3, 32, 32)``.
 
     The unpacked folder ``cifar-10-batches-py`` or the archive ``cifar-10-python.tar.gz`` is
-    looked for in ``root``. Nothing is written where one is found.
+    expected in ``root``. If one is there, nothing is written.
 
     Args:
         root: A torchvision root; ``~`` is the home folder.
-        download: Whether to download into ``root`` what is missing.
+        download: Whether to download missing files into ``root``.
         cache_dir: Where the tensors are kept for the next read; ``None`` keeps nothing.
 
     Raises:

@@ -32,12 +32,12 @@ def draw_rows(
 
     A row of the classes c_1 … c_D has the label Σ_i c_i K^(D − i), the number that its digits
     spell. Labels come in random permutations of all K^D, so every prefix is stratified. The images
-    of a class are used in random order, all of them before any repeats. A smaller size gives a
+    of a class are used in random order, each once before any is repeated. A smaller size gives a
     prefix of a larger one.
 
     Returns:
-        The images of each row, ``(N, D)`` int64 positions from left to right, and the labels of
-        the rows, ``(N,)`` int64 in ``[0, K^D)``.
+        The indices of the images of each row, ``(N, D)`` int64 from left to right, and the labels
+        of the rows, ``(N,)`` int64 in ``[0, K^D)``.
 
     >>> labels = torch.tensor([0, 1, 1, 0])
     >>> two = partial(draw_rows, num_classes=2, digits=2, stream=partial(generator, 0))
@@ -48,19 +48,18 @@ def draw_rows(
     True
     """
     composed = _shuffled(num_classes**digits, size, stream("classes"))
-    wanted = composed[:, None] // num_classes ** torch.arange(digits - 1, -1, -1) % num_classes
-    members = torch.empty_like(wanted)
+    classes = composed[:, None] // num_classes ** torch.arange(digits - 1, -1, -1) % num_classes
+    members = torch.empty_like(classes)
     for label in range(num_classes):
-        places, images = wanted == label, (labels == label).nonzero().squeeze(1)
-        cards = _shuffled(len(images), int(places.sum()), stream("pictures", label))
-        members[places] = images[cards]
+        mask, images = classes == label, (labels == label).nonzero().squeeze(1)
+        members[mask] = images[_shuffled(len(images), int(mask.sum()), stream("pictures", label))]
     return members, composed
 
 
 def _shuffled(total: int, size: int, generator: torch.Generator) -> Tensor:
     """Return the first ``size`` entries of concatenated random permutations of ``total``."""
-    deals = [torch.randperm(total, generator=generator) for _ in range(-(-size // total))]
-    return torch.cat([*deals, torch.empty(0, dtype=torch.int64)])[:size]
+    permutations = [torch.randperm(total, generator=generator) for _ in range(-(-size // total))]
+    return torch.cat([*permutations, torch.empty(0, dtype=torch.int64)])[:size]
 
 
 def side_by_side(
@@ -87,8 +86,8 @@ def side_by_side(
     total = len(class_names) ** digits
     count = max(len(labels), LEAST_PER_CLASS[part] * total)
     if size is not None:
-        most = max(count, MOST_PER_IMAGE * len(labels))
-        count = resolve_size(size, count, name="train_size", least=total, most=most)
+        limit = max(count, MOST_PER_IMAGE * len(labels))
+        count = resolve_size(size, count, name="train_size", least=total, most=limit)
     members, composed = draw_rows(
         labels,
         num_classes=len(class_names),

@@ -1,15 +1,18 @@
 """Build the three parts of an experiment from a source, with options that change the task."""
 
-from collections.abc import Callable
-from functools import partial
+import os
+import re
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from importlib import import_module
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from losslab.data.augment import Augmentation
 from losslab.data.composition import check_digits, composed_names, side_by_side
-from losslab.data.named import or_named
 from losslab.data.parts import Dataset, Part
 from losslab.data.source import EXAMPLE, Source
 from losslab.data.splits import (
@@ -19,10 +22,52 @@ from losslab.data.splits import (
     resolve_size,
     stratified_order,
 )
+from losslab.folders import CONFIG_FOLDER
 from losslab.seeding import generator
 
 Images = tuple[Tensor, Tensor]
 """Images ``(N, C, H, W)`` uint8 and labels ``(N,)`` int64."""
+
+
+def or_named(load: Callable[..., Dataset]) -> Callable[..., Dataset]:
+    """Let ``load`` accept a name in ``conf/data`` in place of a source, without Hydra."""
+
+    @wraps(load)
+    def load_or_named(source: Any, **options: Any) -> Dataset:
+        if isinstance(source, str):
+            options = _options(source, options)
+            source = options.pop("source")
+        return load(source, **options)
+
+    return load_or_named
+
+
+def _options(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options in the file of a data set, instantiated, with ``overrides``."""
+    files = {path.stem: path for path in sorted((CONFIG_FOLDER / "data").glob("*.yaml"))}
+    if name not in files:
+        raise ValueError(f"unknown data {name!r}; allowed are {', '.join(files)}")
+    options: dict[str, Any] = yaml.safe_load(files[name].read_text("utf-8")) | dict(overrides)
+    del options["_target_"]
+    missing = [key for key, value in options.items() if value == "???"]
+    if missing:
+        raise ValueError(f"{name} needs {missing[0]}; give {missing[0]}=...")
+    return {key: _instantiated(value, options) for key, value in options.items()}
+
+
+def _instantiated(value: Any, options: Mapping[str, Any]) -> Any:
+    """Instantiate a node or resolve an interpolation; other values stay as they are."""
+    if isinstance(value, dict):
+        arguments = {key: item for key, item in value.items() if not key.startswith("_")}
+        target = getattr(import_module("losslab.data"), value["_target_"].rpartition(".")[2])
+        return partial(target, **arguments) if value.get("_partial_") else target(**arguments)
+    if not isinstance(value, str):
+        return value
+    variable = re.fullmatch(r"\$\{oc\.env:(\w+),'(.*)'\}", value)
+    if variable:
+        return os.environ.get(variable.group(1), variable.group(2))
+    option = re.fullmatch(r"\$\{\.(\w+)\}", value)
+    return str(options[option.group(1)]) if option else value
 
 
 @or_named
@@ -68,7 +113,7 @@ def load(
         "noise_kind": noise_kind,
         "augmentation": augmentation,
     }
-    _check(**options)
+    _check_options(**options)
     read = source(**arguments)
     if not isinstance(read, Source):
         raise ValueError(
@@ -136,35 +181,38 @@ def build(
     >>> pairs.num_classes, pairs.input_shape, len(pairs.train.labels)
     (16, (1, 16, 32), 320)
     """
-    _check(
+    _check_options(
         val_size, split_seed, train_size, num_classes, digits, label_noise, noise_kind, augmentation
     )
-    kept = source.num_classes if num_classes is None else num_classes
-    if kept > source.num_classes:
+    num_kept = source.num_classes if num_classes is None else num_classes
+    if num_kept > source.num_classes:
         raise ValueError(
-            f"num_classes={kept} is more than the {source.num_classes} classes of "
+            f"num_classes={num_kept} is more than the {source.num_classes} classes of "
             f"{source.name}; give 2 to {source.num_classes}, or null for all"
         )
-    class_names = source.class_names[:kept]
-    train, val, test = _split(source, kept, val_size=val_size, split_seed=split_seed)
+    class_names = source.class_names[:num_kept]
+    train, val, test = _split(source, num_kept, val_size=val_size, split_seed=split_seed)
     if digits > 1:
         names, class_names = class_names, composed_names(class_names, digits)
         row = partial(side_by_side, class_names=names, digits=digits, split_seed=split_seed)
         train = row(*train, part="train", size=train_size)
         val, test = row(*val, part="validation"), row(*test, part="test")
     elif train_size is not None:
-        num_train = resolve_size(train_size, len(train[1]), least=kept, name="train_size")
+        num_train = resolve_size(train_size, len(train[1]), least=num_kept, name="train_size")
         train = train[0][:num_train], train[1][:num_train]
-    train_images, clean = train
-    noise, count = generator(split_seed, "label_noise"), len(class_names)
+    train_images, clean_labels = train
     labels = noisy_labels(
-        clean, share=label_noise, kind=noise_kind, num_classes=count, generator=noise
+        clean_labels,
+        share=label_noise,
+        kind=noise_kind,
+        num_classes=len(class_names),
+        generator=generator(split_seed, "label_noise"),
     )
     mean, std = _channel_statistics(train_images)
     channels, height, width = train_images.shape[1:]
     return Dataset(
         name=source.name if name is None else name,
-        train=Part(train_images, labels, clean),
+        train=Part(train_images, labels, clean_labels),
         val=Part(*val, val[1]),
         test=Part(*test, test[1]),
         num_classes=len(class_names),
@@ -180,14 +228,15 @@ def build(
 def _split(
     source: Source, num_classes: int, *, val_size: int | float, split_seed: int
 ) -> tuple[Images, Images, Images]:
-    """Return the training part in its order of use, validation and test, of the first classes."""
+    """Return the parts with the first classes only; training in the order of its subsets."""
     candidates = (source.train_labels < num_classes).nonzero().squeeze(1)
     labels = source.train_labels[candidates]
-    most = len(labels) - num_classes
-    num_val = resolve_size(val_size, len(labels), name="val_size", most=most)
+    most_val = len(labels) - num_classes
+    num_val = resolve_size(val_size, len(labels), name="val_size", most=most_val)
     order = stratified_order(labels, generator(split_seed, "validation"))
-    val, rest = candidates[order[:num_val].sort().values], candidates[order[num_val:].sort().values]
-    train = rest[stratified_order(source.train_labels[rest], generator(split_seed, "train"))]
+    val = candidates[order[:num_val].sort().values]
+    train = candidates[order[num_val:].sort().values]
+    train = train[stratified_order(source.train_labels[train], generator(split_seed, "train"))]
     test = source.test_images, source.test_labels
     if num_classes < source.num_classes:
         test = test[0][test[1] < num_classes], test[1][test[1] < num_classes]
@@ -198,7 +247,7 @@ def _split(
     )
 
 
-def _check(
+def _check_options(
     val_size: int | float,
     split_seed: int,
     train_size: int | float | None,
@@ -215,14 +264,15 @@ def _check(
     if train_size is not None:
         check_size(train_size, name="train_size")
     if num_classes is not None and (type(num_classes) is not int or num_classes < 2):
-        rule = "give a whole number from 2 up, or null for all"
-        raise ValueError(f"num_classes={num_classes}; {rule}")
+        raise ValueError(
+            f"num_classes={num_classes}; give a whole number from 2 up, or null for all"
+        )
     check_noise(label_noise, noise_kind)
     if augmentation is not None and not hasattr(augmentation, "draw"):
-        rule = (
-            "give null for none, or a node with a _target_ such as that of conf/data/cifar10.yaml"
+        raise ValueError(
+            f"augmentation={augmentation}; give null for none, or a node with a _target_ such as "
+            "that of conf/data/cifar10.yaml"
         )
-        raise ValueError(f"augmentation={augmentation}; {rule}")
     check_digits(digits, flip=getattr(augmentation, "flip", False))
 
 
@@ -238,7 +288,7 @@ def _channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float,
     count = images.numel() // images.shape[1]
     mean, std = [], []
     for total, square in zip(totals.tolist(), squares.tolist(), strict=True):
-        # In whole numbers, since the difference may be small beside its two parts.
+        # In whole numbers, since a small difference of large numbers would lose digits.
         variance = (count * int(square) - int(total) ** 2) / count**2
         mean.append(total / count / 255)
         std.append(variance**0.5 / 255 if variance > 0 else 1.0)

@@ -45,23 +45,24 @@ class Published(ABC):
 
     @abstractmethod
     def read(self, root: Path, files: list[Path]) -> Source:
-        """Verify and read what was found."""
+        """Verify and read the files that :meth:`find` returned."""
 
     def source(self, root: str | Path, *, download: bool, cache_dir: str | Path | None) -> Source:
         """Find the files, or download them if ``download``, and read them or the cache."""
         root = expanded(root).absolute()
         files, missing = self.find(root)
         if missing:
-            place = root / self.folder
-            instead = (
+            folder = root / self.folder
+            advice = (
                 f"use data=mnist5k (needs no download), or put {', '.join(self.archives)} under "
-                f"{place} and say data={self.name} data.root=..."
+                f"{folder} and say data={self.name} data.root=..."
             )
             if not download:
-                where = f"{missing[0]} is not under {place} and download=false"
-                raise ValueError(f"{self.name}: {where}; {instead}")
+                raise ValueError(
+                    f"{self.name}: {missing[0]} is not under {folder} and download=false; {advice}"
+                )
             check_download(self.name)
-            _download(torchvision(self.torchvision_name), root, self.name, instead)
+            _download(torchvision(self.torchvision_name), root, self.name, advice)
             files, _ = self.find(root)
         read = partial(self.read, root, files)
         return cached(read, cache_dir=cache_dir, name=self.name, fingerprint=stamp(files))
@@ -75,7 +76,7 @@ def damaged(file: Path, reason: str, *, delete: str = "it") -> ValueError:
     )
 
 
-def _download(fetch: Callable[..., object], root: Path, name: str, instead: str) -> None:
+def _download(fetch: Callable[..., object], root: Path, name: str, advice: str) -> None:
     """Let ``fetch`` download into a temporary folder in ``root``, then move its files into place.
 
     A failed download leaves no files, and concurrent downloads do not interfere.
@@ -84,25 +85,24 @@ def _download(fetch: Callable[..., object], root: Path, name: str, instead: str)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
-            with _quiet_and_impatient():
+            with _quiet_with_timeout():
                 fetch(folder, download=True)
             for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
-                place = root / file.relative_to(folder)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(place)
+                target = root / file.relative_to(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(target)
     except (OSError, RuntimeError, HTTPException, EOFError, zlib.error) as error:
-        for new in new_folders:
-            with contextlib.suppress(OSError):  # it was never made, or has been used meanwhile
-                new.rmdir()
-        raise ValueError(f"{name}: the download failed ({one_line(error)}); {instead}") from error
+        for new_folder in new_folders:
+            with contextlib.suppress(OSError):  # it was not created, or has been used meanwhile
+                new_folder.rmdir()
+        raise ValueError(f"{name}: the download failed ({one_line(error)}); {advice}") from error
 
 
 @contextlib.contextmanager
-def _quiet_and_impatient() -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT_S)
+def _quiet_with_timeout() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        stack.callback(socket.setdefaulttimeout, before)
+        stack.callback(socket.setdefaulttimeout, socket.getdefaulttimeout())
+        socket.setdefaulttimeout(TIMEOUT_S)
         if not sys.stderr.isatty():  # no progress bar in log files
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         yield

@@ -26,6 +26,7 @@ _UNREADABLE = {
     *(".heic", ".heif", ".jxl", ".jxr", ".svg", ".psd", ".xcf", ".exr", ".hdr"),
     *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
 }
+_TENTH = "the test part is a tenth of the training folder"
 _LITTER = "hidden files and folders, and what programs leave"
 # A file changed again within this time may keep its time stamp.
 _CLOCK_TICK_S = 2.0
@@ -78,19 +79,22 @@ def image_folder(
     try:
         train = _classes(base / train_folder, skipped)
         if len(train) < 2:
-            found = f"{base / train_folder} holds {len(train)} class folders"
-            raise ValueError(f"{found}; give one folder of images for each of 2 or more classes")
+            raise ValueError(
+                f"{base / train_folder} holds {len(train)} class folders; give one folder of "
+                "images for each of 2 or more classes"
+            )
         test, notes = _test_classes(base, train_folder, test_folder, train, skipped)
     except OSError as error:
-        why = f"cannot read the folder {error.filename} ({error.strerror})"
-        raise ValueError(f"{why}; repair or delete it") from error
+        raise ValueError(
+            f"cannot read the folder {error.filename} ({error.strerror}); repair or delete it"
+        ) from error
     files = [file for part in (train, test) for names in part.values() for file in names]
-    before = stamp(files)
+    fingerprint = stamp(files)
     newest = max(file.stat().st_ctime for file in files)
 
     def read() -> Source:
         source = _read(train, test, image_size=image_size, background=background)
-        if stamp(files) != before:
+        if stamp(files) != fingerprint:
             raise ValueError(f"files in {base} changed while they were read; run again")
         return source
 
@@ -98,28 +102,28 @@ def image_folder(
         read,
         cache_dir=None if abs(time.time() - newest) < _CLOCK_TICK_S else cache_dir,
         name="image_folder",
-        fingerprint=f"{image_size}\n{background}\n{list(train)}\n{before}",
+        fingerprint=f"{image_size}\n{background}\n{list(train)}\n{fingerprint}",
     )
-    told = [f"skipped {count}: {reason}" for reason, count in sorted(skipped.items())]
-    return replace(source, notes=(*source.notes, *notes, *told))
+    notes += [f"skipped {count}: {reason}" for reason, count in sorted(skipped.items())]
+    return replace(source, notes=(*source.notes, *notes))
 
 
 def _test_classes(
     base: Path, train_folder: str, test_folder: str | None, train: Classes, skipped: Counter[str]
 ) -> tuple[Classes, list[str]]:
-    """Return the test part, empty if a tenth is to be split off, and notes about it."""
+    """Return the test part, empty if a tenth of training becomes it, and notes about it."""
     if test_folder == train_folder:
         raise ValueError(f"data.test_folder={test_folder} is the training part; give another")
-    others = [
-        place.name
-        for place in sorted(base.iterdir())
-        if place.name not in (train_folder, test_folder)
-        and not _is_litter(place.name)
-        and any((place / name).is_dir() for name in train)
+    other_folders = [
+        path.name
+        for path in sorted(base.iterdir())
+        if path.name not in (train_folder, test_folder)
+        and not _is_litter(path.name)
+        and any((path / name).is_dir() for name in train)
     ]
-    unused = [f"not used: the folder {name}" for name in others]
+    unused = [f"not used: the folder {name}" for name in other_folders]
     if test_folder is None:
-        return {}, ["the test part is a tenth of the training folder", *unused]
+        return {}, [_TENTH, *unused]
     folder = base / test_folder
     if folder.is_dir():
         if folder.samefile(base / train_folder):
@@ -128,20 +132,19 @@ def _test_classes(
                 "tenth of the training images apart"
             )
         test = _classes(folder, skipped)
-        unknown = sorted(test.keys() - train.keys())
-        if unknown:
+        if unknown := sorted(test.keys() - train.keys()):
             raise ValueError(
                 f"{folder} holds the class {unknown[0]!r}, which {base / train_folder} "
                 "does not; the classes must have the same names in both"
             )
         return test, unused
-    if others or test_folder != "test":
-        instead = others[0] if others else "NAME"
+    if other_folders or test_folder != "test":
+        name = other_folders[0] if other_folders else "NAME"
         raise ValueError(
-            f"no folder {folder}; give data.test_folder={instead} for the test images, or "
+            f"no folder {folder}; give data.test_folder={name} for the test images, or "
             "data.test_folder=null to set a tenth of the training images apart"
         )
-    return {}, ["the test part is a tenth of the training folder"]
+    return {}, [_TENTH]
 
 
 def _classes(folder: Path, skipped: Counter[str]) -> Classes:
@@ -151,41 +154,40 @@ def _classes(folder: Path, skipped: Counter[str]) -> Classes:
             f"no folder {folder}; give data.root=FOLDER with FOLDER/train/CLASS/image.png, "
             "or name the parts by data.train_folder and data.test_folder"
         )
-    found = {}
+    by_class = {}
     folders = {os.path.realpath(folder)}
-    for place in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if _is_litter(place.name):
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if _is_litter(entry.name):
             skipped[_LITTER] += 1
-        elif not place.is_dir():
+        elif not entry.is_dir():
             skipped["files outside of class folders"] += 1
-        elif place.is_symlink() and _is_read_anyway(place.path, folders):
+        elif entry.is_symlink() and _is_read_anyway(entry.path, folders):
             skipped["links to folders that are read anyway"] += 1
         else:
             try:
-                place.path.encode()
+                entry.path.encode()
             except UnicodeEncodeError:
-                given = os.fsencode(place.path)
                 raise ValueError(
-                    f"the name of the folder {given!r} is not UTF-8; rename it"
+                    f"the name of the folder {os.fsencode(entry.path)!r} is not UTF-8; rename it"
                 ) from None
-            found[place.name] = list(_images(place.path, folders, skipped))
-    seen = {file.real for files in found.values() for file in files if not file.is_link}
+            by_class[entry.name] = list(_images(entry.path, folders, skipped))
+    seen = {file.real for files in by_class.values() for file in files if not file.is_link}
     classes: Classes = {}
-    for name, files in found.items():
-        kept = []
+    for name, files in by_class.items():
+        paths = []
         # torchvision's order: a folder's own images, then those of the folders inside.
         for file in sorted(files):
             if file.is_link and file.real in seen:
                 skipped["links to files that are read anyway"] += 1
             else:
                 seen.add(file.real)
-                kept.append(Path(file.folder, file.name))
-        if not kept:
+                paths.append(Path(file.folder, file.name))
+        if not paths:
             raise ValueError(
                 f"no images in {folder / name}; give files ending in .png, .jpg or another of "
                 "Pillow's formats, or delete the folder"
             )
-        classes[name] = kept
+        classes[name] = paths
     return classes
 
 
@@ -198,10 +200,9 @@ class _File(NamedTuple):
 
 def _images(folder: str, folders: set[str], skipped: Counter[str]) -> Iterator[_File]:
     """Yield the images in a folder and its subfolders; ``folders`` are those read already."""
-    here = os.path.realpath(folder)
-    folders.add(here)
+    real_folder = os.path.realpath(folder)
+    folders.add(real_folder)
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.is_symlink()):
-        known = entry.name.lower().endswith(endings())
         if _is_litter(entry.name):
             skipped[_LITTER] += 1
         elif entry.is_dir():
@@ -211,12 +212,12 @@ def _images(folder: str, folders: set[str], skipped: Counter[str]) -> Iterator[_
                 yield from _images(entry.path, folders, skipped)
         elif Path(entry.name).suffix.lower() in _UNREADABLE:
             skipped["images in formats that cannot be read, such as HEIC; convert them to PNG"] += 1
-        elif not known:
+        elif not entry.name.lower().endswith(endings()):
             skipped["files that are not images"] += 1
         elif entry.is_file():
-            link = entry.is_symlink()
-            real = os.path.realpath(entry.path) if link else f"{here}/{entry.name}"
-            yield _File(folder, entry.name, real, link)
+            is_link = entry.is_symlink()
+            real = os.path.realpath(entry.path) if is_link else f"{real_folder}/{entry.name}"
+            yield _File(folder, entry.name, real, is_link)
         elif entry.is_symlink():
             raise ValueError(
                 f"{entry.path} is a link to {Path(entry.path).readlink()}, which is missing; put "
@@ -231,7 +232,7 @@ def _is_litter(name: str) -> bool:
 
 
 def _is_read_anyway(link: str, folders: set[str]) -> bool:
-    """Return whether a link leads to a folder of the part, or to one that contains such."""
+    """Return whether a link leads to a folder of the part, or to a folder that contains one."""
     real = Path(os.path.realpath(link))
     return any(
         real.is_relative_to(folder) or Path(folder).is_relative_to(real) for folder in folders
@@ -241,26 +242,26 @@ def _is_read_anyway(link: str, folders: set[str]) -> bool:
 def _read(train: Classes, test: Classes, *, image_size: int | None, background: int) -> Source:
     class_names = tuple(train)
     files, labels = [], []
-    for name, images in (*train.items(), *test.items()):
-        files += images
-        labels += [class_names.index(name)] * len(images)
-    pixels, notes = decode(files, image_size=image_size, background=background)
+    for name, paths in (*train.items(), *test.items()):
+        files += paths
+        labels += [class_names.index(name)] * len(paths)
+    images, notes = decode(files, image_size=image_size, background=background)
     target = torch.tensor(labels)
     if test:
-        num_train = sum(len(images) for images in train.values())
-        first, second = torch.arange(num_train), torch.arange(num_train, len(files))
+        num_train = sum(len(paths) for paths in train.values())
+        in_train, in_test = torch.arange(num_train), torch.arange(num_train, len(files))
     else:
-        first, second = set_apart(target, max(1, round(len(files) / 10)), "image_folder")
-    digests = [hashlib.sha256(image.numpy().data).digest() for image in pixels]
-    trained = {digests[index] for index in first.tolist()}
-    if both := sum(digests[index] in trained for index in second.tolist()):
-        notes = (*notes, f"{both} images of the test part are in the training part, too")
+        in_train, in_test = set_apart(target, max(1, round(len(files) / 10)), "image_folder")
+    digests = [hashlib.sha256(image.numpy().data).digest() for image in images]
+    train_digests = {digests[index] for index in in_train.tolist()}
+    if repeated := sum(digests[index] in train_digests for index in in_test.tolist()):
+        notes = (*notes, f"{repeated} images of the test part are in the training part, too")
     classes: dict[bytes, set[int]] = {}
     for digest, label in zip(digests, labels, strict=True):
         classes.setdefault(digest, set()).add(label)
-    several = [index for index, digest in enumerate(digests) if len(classes[digest]) > 1]
-    if several:
-        where = f"such as {files[several[0]]}"
-        notes = (*notes, f"{len(several)} images are in more than one class, {where}")
-    parts = (pixels[first], target[first], pixels[second], target[second])
+    ambiguous = [file for file, d in zip(files, digests, strict=True) if len(classes[d]) > 1]
+    if ambiguous:
+        note = f"{len(ambiguous)} images are in more than one class, such as {ambiguous[0]}"
+        notes = (*notes, note)
+    parts = (images[in_train], target[in_train], images[in_test], target[in_test])
     return Source("image_folder", *parts, len(class_names), class_names, notes=notes)

@@ -28,19 +28,20 @@ LARGEST = IMAGES_HEADER + 60_000 * SIDE * SIDE
 class Family(Published):
     """A data set in the format of MNIST, four files."""
 
-    # Of the uncompressed content, as there are differently compressed archives.
-    sha256: tuple[str, ...]
+    sha256: tuple[str, ...]  # of the uncompressed content, since compression varies
     class_names: tuple[str, ...]  # ten
 
     def find(self, root: Path) -> tuple[list[Path], list[str]]:
         """Look for each file in the folder and in the root, compressed or not."""
-        found, missing = [], []
+        files, missing = [], []
         for name in FILES:
-            below = (f"{self.folder}/{name}", f"{self.folder}/{name}.gz", name, f"{name}.gz")
-            places = [root / place for place in below if (root / place).is_file()]
-            found += places[:1]
-            missing += [] if places else [f"{name}.gz"]
-        return found, missing
+            names = (f"{self.folder}/{name}", f"{self.folder}/{name}.gz", name, f"{name}.gz")
+            file = next((root / name for name in names if (root / name).is_file()), None)
+            if file is None:
+                missing.append(f"{name}.gz")
+            else:
+                files.append(file)
+        return files, missing
 
     def read(self, root: Path, files: list[Path]) -> Source:  # noqa: ARG002
         """Read images and labels of both parts."""
@@ -85,8 +86,8 @@ def mnist(
 ) -> Source:
     """Read MNIST: 60,000 training and 10,000 test digits, ``(N, 1, 28, 28)``.
 
-    The files, compressed (``.gz``) or not, are looked for in ``root/MNIST/raw``, where
-    torchvision keeps them, and in ``root`` itself. Nothing is written where they are found.
+    The files, compressed (``.gz``) or not, are expected in ``root/MNIST/raw``, where
+    torchvision keeps them, or in ``root`` itself. If they are there, nothing is written.
 
     Args:
         root: A torchvision root; ``~`` is the home folder.

@@ -14,7 +14,7 @@ _MOST_LISTED = 100
 
 
 def shift_and_scale(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Return s and f, ``(1, C, 1, 1)``, to normalise pixels from 0 to 255 as (pixel − s) f."""
+    """Return s and f, ``(1, C, 1, 1)``; pixels from 0 to 255 are normalised as (pixel − s) f."""
     channel = torch.tensor([mean, std], dtype=torch.float64).reshape(2, 1, -1, 1, 1)
     return (255 * channel[0]).float(), (1 / (255 * channel[1])).float()
 
@@ -62,9 +62,9 @@ class Dataset:
         >>> images.shape, round(images.mean().item(), 3), round(images.std().item(), 3)
         (torch.Size([384, 1, 16, 16]), 0.0, 1.0)
         """
-        chosen: Part = getattr(self, part)
+        examples: Part = getattr(self, part)
         shift, scale = shift_and_scale(self.mean, self.std)
-        return chosen.images.float().sub_(shift).mul_(scale), chosen.labels
+        return examples.images.float().sub_(shift).mul_(scale), examples.labels
 
     def describe(self) -> list[str]:
         r"""Return in a few lines what was read: the images of each part and class, and the notes.
@@ -81,17 +81,17 @@ class Dataset:
         for name in ("train", "val", "test"):
             labels: Tensor = getattr(self, name).clean_labels
             counts = labels.bincount(minlength=self.num_classes).tolist()
-            each = [f"{of}: {n}" for of, n in zip(self.class_names, counts, strict=True)]
-            if len(each) > _MOST_LISTED:
-                each = [f"{min(counts)} to {max(counts)} a class"]
-            lines.append(f"{name}: {len(labels)} images ({', '.join(each)})")
+            classes = [f"{c}: {n}" for c, n in zip(self.class_names, counts, strict=True)]
+            if len(classes) > _MOST_LISTED:
+                classes = [f"{min(counts)} to {max(counts)} a class"]
+            lines.append(f"{name}: {len(labels)} images ({', '.join(classes)})")
         return [*lines, *self.notes]
 
     def sha256(self) -> str:
-        """Return a checksum of all that a run sees of it."""
+        """Return a checksum of everything that a run depends on."""
         digest = hashlib.sha256()
-        about = [self.num_classes, self.class_names, self.input_shape, self.mean, self.std]
-        digest.update(repr(about).encode(errors="surrogateescape"))
+        properties = [self.num_classes, self.class_names, self.input_shape, self.mean, self.std]
+        digest.update(repr(properties).encode(errors="surrogateescape"))
         for part in (self.train, self.val, self.test):
             for values in (part.images, part.labels, part.clean_labels):
                 digest.update(repr((tuple(values.shape), values.dtype)).encode())

@@ -34,8 +34,8 @@ _PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
 def endings() -> tuple[str, ...]:
     """Return the extensions of image files, in lower case."""
     # This also loads all of Pillow's plugins.
-    known = Image.registered_extensions().items()
-    return tuple(ending for ending, name in known if name in FORMATS)
+    extensions = Image.registered_extensions().items()
+    return tuple(extension for extension, name in extensions if name in FORMATS)
 
 
 def decode(
@@ -44,11 +44,11 @@ def decode(
     """Read images as RGB: ``(N, 3, H, W)`` uint8, and notes on how they were read."""
     notes: Counter[str] = Counter()
     pixels: np.ndarray | None = None
-    for position, file in enumerate(files):
+    for index, file in enumerate(files):
         image = _open(file, background, notes)
         size = image.size if image_size is None else (image_size, image_size)
         if pixels is None:
-            pixels = _room(len(files), size)
+            pixels = _allocate(len(files), size)
         if (size[1], size[0]) != pixels.shape[1:3]:
             raise ValueError(
                 f"images of different sizes: {files[0]} is {pixels.shape[2]}x{pixels.shape[1]}, "
@@ -56,30 +56,30 @@ def decode(
             )
         if image_size is not None:
             image = image.resize(size, Image.Resampling.BILINEAR)
-        pixels[position] = np.asarray(image)
+        pixels[index] = np.asarray(image)
     assert pixels is not None, "there is at least one file"
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    return images, tuple(f"{count} images {what}" for what, count in sorted(notes.items()))
+    return images, tuple(f"{count} images {note}" for note, count in sorted(notes.items()))
 
 
-def _room(count: int, size: tuple[int, int]) -> np.ndarray:
-    wanted = 2 * count * size[0] * size[1] * 3  # once as they come, once in torch's order
+def _allocate(count: int, size: tuple[int, int]) -> np.ndarray:
+    needed = 2 * count * size[0] * size[1] * 3  # in Pillow's order and in torch's
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if wanted > memory:
+    if needed > memory:
         raise ValueError(
-            f"{count} images of {size[0]}x{size[1]} need {wanted / 2**30:.0f} GB of memory, this "
+            f"{count} images of {size[0]}x{size[1]} need {needed / 2**30:.0f} GB of memory, this "
             f"machine has {memory / 2**30:.0f}; give a smaller data.image_size=PIXELS"
         )
     return np.empty((count, size[1], size[0], 3), dtype=np.uint8)
 
 
 def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
-    known = [name for name in FORMATS if name in Image.OPEN]
+    formats = [name for name in FORMATS if name in Image.OPEN]
     try:
         # The warning is for small files that would decode to huge images.
         with (
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-            Image.open(file, formats=known) as opened,
+            Image.open(file, formats=formats) as opened,
         ):
             if getattr(opened, "n_frames", 1) > 1:
                 notes["have several frames; the first is used"] += 1
@@ -93,21 +93,23 @@ def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
                 raise ValueError(f"mode {opened.mode}, not of 8 bits, with a transparent colour")
             return _as_rgb(image, opened, background, notes)
     except _UNREADABLE as error:
-        why = f"cannot read the image {file} ({getattr(error, 'strerror', None) or error})"
-        raise ValueError(f"{why}; delete or replace it") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"cannot read the image {file} ({reason}); delete or replace it"
+        ) from error
 
 
 def _as_rgb(
     image: Image.Image, opened: Image.Image, background: int, notes: Counter[str]
 ) -> Image.Image:
     """Convert an image to RGB; ``ValueError`` if the range of its mode is unknown."""
+    tags = getattr(opened, "tag_v2", {})
     # Pillow misreads signed bytes as unsigned.
-    if _SIGNED in getattr(opened, "tag_v2", {}).get(_SAMPLE_FORMAT, ()):
+    if _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
         raise ValueError(f"mode {image.mode}, signed; save it as 8-bit grey or RGB")
     if image.mode in _SIXTEEN_BITS or (image.mode == "I" and opened.format in ("PNG", "PPM")):
-        tags = getattr(opened, "tag_v2", {})
-        most = 2 ** (tags.get(_BITS_PER_SAMPLE) or (16,))[0] - 1
-        grey = np.asarray(image).astype(np.float64) * 255 / most
+        white = 2 ** (tags.get(_BITS_PER_SAMPLE) or (16,))[0] - 1
+        grey = np.asarray(image).astype(np.float64) * 255 / white
         if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
             grey = 255 - grey
         notes["have 16 bits a pixel and were scaled to 8"] += 1
@@ -118,9 +120,10 @@ def _as_rgb(
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
             notes[f"are transparent and lie on grey {background}"] += 1
-        behind = Image.new("RGBA", image.size, (background, background, background, 255))
-        return Image.alpha_composite(behind, image).convert("RGB")
+        backdrop = Image.new("RGBA", image.size, (background, background, background, 255))
+        return Image.alpha_composite(backdrop, image).convert("RGB")
     if image.mode in _PLAIN:
         return image.convert("RGB")
-    why = f"mode {image.mode}, whose range of brightness is unknown"
-    raise ValueError(f"{why}; save it as 8-bit grey or RGB")
+    raise ValueError(
+        f"mode {image.mode}, whose range of brightness is unknown; save it as 8-bit grey or RGB"
+    )

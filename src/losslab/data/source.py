@@ -39,24 +39,26 @@ class Source:
             ("train", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
         ):
-            problem = _problem(images, labels, self.num_classes)
-            if problem is not None:
+            if problem := _problem(images, labels, self.num_classes):
                 raise ValueError(f"{self.name}, {part} part: {problem}")
-        train, test = (tuple(i.shape[1:]) for i in (self.train_images, self.test_images))
+        train, test = tuple(self.train_images.shape[1:]), tuple(self.test_images.shape[1:])
         if train != test:
-            found = f"training images are {train}, test images {test}"
-            raise ValueError(f"{self.name}: {found}; both parts need one (C, H, W)")
-        given = f"num_classes={self.num_classes}"
+            raise ValueError(
+                f"{self.name}: training images are {train}, test images {test}; both parts need "
+                "one (C, H, W)"
+            )
         if self.num_classes < 2:
-            raise ValueError(f"{self.name}: {given}; give 2 or more classes")
+            raise ValueError(f"{self.name}: num_classes={self.num_classes}; give 2 or more classes")
         if len(self.class_names) != self.num_classes:
-            found = f"{len(self.class_names)} class names for {given}"
-            raise ValueError(f"{self.name}: {found}; give one name for each class")
+            raise ValueError(
+                f"{self.name}: {len(self.class_names)} class names for "
+                f"num_classes={self.num_classes}; give one name for each class"
+            )
 
 
 def _problem(images: Tensor, labels: Tensor, num_classes: int) -> str | None:
     """Return what is wrong with a part, if anything."""
-    if not all(isinstance(given, Tensor) for given in (images, labels)):
+    if not all(isinstance(values, Tensor) for values in (images, labels)):
         kinds = f"{type(images).__name__} and {type(labels).__name__}"
         return f"images and labels are {kinds}; give torch tensors, as torch.from_numpy makes them"
     if images.dtype != torch.uint8 or images.ndim != 4:

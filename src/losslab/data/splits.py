@@ -32,13 +32,13 @@ def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     counts = torch.bincount(labels)
     sizes = counts.repeat_interleave(counts)
     rank = torch.arange(len(labels)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-    place = torch.empty(len(labels), dtype=torch.float64)
-    place[by_class] = (2 * rank + 1).double() / (2 * sizes).double()
-    return shuffled[torch.argsort(place, stable=True)]
+    position = torch.empty(len(labels), dtype=torch.float64)
+    position[by_class] = (2 * rank + 1).double() / (2 * sizes).double()
+    return shuffled[torch.argsort(position, stable=True)]
 
 
 def set_apart(labels: Tensor, num_test: int, name: str) -> tuple[Tensor, Tensor]:
-    """Return ascending positions of a training part and of a stratified test part.
+    """Return ascending indices of a training part and of a stratified test part.
 
     The test part of the data set ``name`` is always the same.
     """
@@ -77,8 +77,9 @@ def check_size(size: int | float, *, name: str) -> None:
     is_count = type(size) is int and size >= 1
     is_fraction = isinstance(size, float) and 0.0 < size < 1.0
     if not (is_count or is_fraction):
-        rule = "give a count from 1 up or a fraction in (0, 1)"
-        raise ValueError(f"{name}={size} is not a size; {rule}")
+        raise ValueError(
+            f"{name}={size} is not a size; give a count from 1 up or a fraction in (0, 1)"
+        )
 
 
 def noisy_labels(
@@ -111,9 +112,9 @@ def noisy_labels(
     return torch.where(changed, (labels + offset) % num_classes, labels)
 
 
-def check_noise(share: float, kind: str, *, name: str = "label_noise") -> None:
+def check_noise(share: float, kind: str) -> None:
     """Raise ``ValueError`` for a share outside ``[0, 1)`` or an unknown kind."""
     if type(share) not in (int, float) or not 0.0 <= share < 1.0:
-        raise ValueError(f"{name}={share}; give a share in [0, 1)")
+        raise ValueError(f"label_noise={share}; give a share in [0, 1)")
     if kind not in NOISE_KINDS:
         raise ValueError(f"noise_kind={kind}; give one of {', '.join(NOISE_KINDS)}")

@@ -1,7 +1,7 @@
-"""The "why": what the gradient, the curvature and the outputs look like while training.
+"""The "why": gradients, curvature and outputs during training.
 
-Each diagnostic measures a :class:`View`, one fixed batch under the present weights, and gives
-plain numbers under ``why/<diagnostic>/...``. None changes what is trained.
+Each diagnostic measures a :class:`View`, one fixed batch under the current weights, and returns
+numbers, recorded as ``why/<diagnostic>/...``. None changes what is trained.
 """
 
 from losslab.diagnostics.calibration import Calibration

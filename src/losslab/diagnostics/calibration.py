@@ -14,11 +14,11 @@ class Calibration(Diagnostic):
     """Calibration of the test predictions, as they are and with logits divided by T.
 
     T minimises the NLL of the validation part (:func:`losslab.metrics.fit_temperature`), so the
-    test part does not choose it. Probabilities are the softmax of the outputs under every loss. Of
-    raw scores, which squared error draws to 0 and 1, it is far from confident (e/(e + K − 1) at
-    best, 0.23 for K = 10) until T of about 0.1 repairs it.
+    test part does not choose it. Probabilities are the softmax of the outputs under every loss. Raw
+    scores, which squared error draws to 0 and 1, are far from confident (e/(e + K − 1) at most,
+    0.23 for K = 10) unless divided by a T of about 0.1.
 
-    Each without and with ``_scaled``:
+    Each is measured before scaling and after, with ``_scaled``:
 
     - ``ece``: Σ_m |Σ_{i in m} (correct_i − confidence_i)| / N over 15 bins of equal width;
     - ``adaptive_ece``: the same over 15 bins of equally many examples; both in [0, 1];
@@ -27,7 +27,7 @@ class Calibration(Diagnostic):
     ``temperature`` is T, in units of the logits: above 1 for an overconfident network. The curves
     ``reliability`` and ``reliability_scaled`` are confidence, accuracy and count by bin.
 
-    Reading: accuracy does not change with T. What scaling cannot repair is left in ``_scaled``, so
+    Reading: accuracy does not change with T. ``_scaled`` has what scaling cannot correct, so
     compare losses there, too.
 
     Raises:
@@ -48,14 +48,14 @@ class Calibration(Diagnostic):
         if view.val is None or view.test is None or not view.test.logits.isfinite().all():
             return Finding({}, {})
         logits, labels = view.test.logits.cpu().double(), view.test.labels.cpu()
-        found = _scores(logits, labels, suffix="")
+        plain = _scores(logits, labels, suffix="")
         temperature = fit_temperature(*view.val)
         if temperature is None:
-            return found
+            return plain
         scaled = _scores(logits / temperature, labels, suffix="_scaled")
         return Finding(
-            {"temperature": temperature} | found.scalars | scaled.scalars,
-            found.curves | scaled.curves,
+            {"temperature": temperature} | plain.scalars | scaled.scalars,
+            plain.curves | scaled.curves,
         )
 
 

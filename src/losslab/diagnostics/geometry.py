@@ -1,12 +1,10 @@
-"""The geometry of the classes before the last layer: how near it is to neural collapse."""
-
-import math
+"""The geometry of the classes before the last layer, and how near it is to neural collapse."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from losslab.diagnostics.view import Diagnostic, View, floats
+from losslab.diagnostics.view import Diagnostic, View, finite_floats
 from losslab.types import Finding
 
 LEAST_SINGULAR_VALUE = 1e-6
@@ -63,7 +61,7 @@ class Geometry(Diagnostic):
             "cosine/std": cosines.std(correction=0),
             "separation": separation(features, members),
         }
-        return Finding({n: v for n, v in floats(numbers).items() if math.isfinite(v)}, {})
+        return Finding(finite_floats(numbers), {})
 
 
 def separation(features: Tensor, members: Tensor) -> Tensor:
@@ -79,14 +77,14 @@ def separation(features: Tensor, members: Tensor) -> Tensor:
     directions = features / features.norm(dim=1, keepdim=True)
     means = (members.T @ directions) / members.sum(0).unsqueeze(1)
     within, total = 1 - means.square().sum(1).mean(), 1 - means.mean(0).square().sum()
-    found: Tensor = 1 - within / total
-    return found
+    share: Tensor = 1 - within / total
+    return share
 
 
 def within_over_between(residuals: Tensor, centred: Tensor) -> Tensor:
     """Return tr(Σ_W Σ_B⁺)/K of residuals h − μ_c ``(P, D)`` and μ_c − μ ``(K, D)``."""
     # With centred = U S Vᵀ, Σ_B is V S² Vᵀ/K, so Σ_B⁺/K is V S⁻² Vᵀ.
     _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
-    kept = singular > LEAST_SINGULAR_VALUE * singular[0]
-    scores: Tensor = residuals @ directions[kept].T / singular[kept]
+    nonzero = singular > LEAST_SINGULAR_VALUE * singular[0]
+    scores: Tensor = residuals @ directions[nonzero].T / singular[nonzero]
     return scores.square().sum(1).mean()

@@ -1,16 +1,14 @@
 """How far training has moved the features: lazy training leaves them, rich training does not."""
 
-import math
-
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from losslab.diagnostics.view import Diagnostic, View, floats
+from losslab.diagnostics.view import Diagnostic, View, finite_floats
 from losslab.types import Finding
 
 
 class KernelAlignment(Diagnostic):
-    """Alignment of the features' kernel with that of the initial weights, and the weights' way.
+    """Alignment of the features' kernel with its initial one, and the distance of the weights.
 
     With the inputs h of the last layer of P probe examples as rows of H ``(P, D)``, the kernel is
     H Hᵀ, centred C = J H Hᵀ J with J = I − 11ᵀ/P, and C₀ that of the weights before the first step:
@@ -22,33 +20,32 @@ class KernelAlignment(Diagnostic):
 
     Absent for a model without a module ``.output``; an alignment also where a kernel is constant.
 
-    Reading: at 1 the features turn about and grow, but no example comes nearer to another than it
-    was, and only the last layer learned: training was lazy (Chizat, Oyallon and Bach 2019, *On lazy
+    Reading: at 1 the features rotate and grow, but no example comes relatively nearer to another,
+    and only the last layer learned: training was lazy (Chizat, Oyallon and Bach 2019, *On lazy
     training in differentiable programming*). The further below 1, the richer; Fort et al. 2020,
     *Deep learning versus kernel learning*, follow 1 minus it of the tangent kernel. ``labels`` says
-    whether the features moved towards the classes. Cost: one forward pass more of the probe.
+    whether the features moved towards the classes. Cost: one more forward pass of the probe.
     """
 
     def measure(self, view: View) -> Finding:
         """Return alignments in [0, 1] and relative distances from 0 up."""
-        now, initial = view.features, view.initial_features
-        if now is None or initial is None or not bool(now.isfinite().all()):
+        features, initial_features = view.features, view.initial_features
+        if features is None or initial_features is None or not bool(features.isfinite().all()):
             return Finding({}, {})
-        classes = (view.labels[:, None] == view.labels).to(now.dtype)
-        kernel = now @ now.T
-        weights = [(p.detach(), view.initial[name]) for name, p in view.model.named_parameters()]
-        moved, norm = (
-            get_total_norm(w) for w in ([a - b for a, b in weights], [b for _, b in weights])
-        )
+        same_class = (view.labels[:, None] == view.labels).to(features.dtype)
+        kernel = features @ features.T
+        initial = [view.initial[name] for name, _ in view.model.named_parameters()]
+        moves = [p.detach() - w for p, w in zip(view.model.parameters(), initial, strict=True)]
+        distance = get_total_norm(moves) / get_total_norm(initial)
         numbers = {
-            "features": alignment(kernel, initial @ initial.T),
-            "labels": alignment(kernel, classes),
-            "weights": (moved / norm).cpu(),
+            "features": alignment(kernel, initial_features @ initial_features.T),
+            "labels": alignment(kernel, same_class),
+            "weights": distance.cpu(),
         }
-        return Finding({n: v for n, v in floats(numbers).items() if math.isfinite(v)}, {})
+        return Finding(finite_floats(numbers), {})
 
 
-def alignment(one: Tensor, other: Tensor) -> Tensor:
+def alignment(left: Tensor, right: Tensor) -> Tensor:
     """Return the centred alignment ``()`` of two kernels ``(P, P)``; NaN if one is constant.
 
     >>> import torch
@@ -56,6 +53,6 @@ def alignment(one: Tensor, other: Tensor) -> Tensor:
     >>> round(alignment(kernel, 5 * kernel + 2).item(), 6)
     1.0
     """
-    a, b = (k - k.mean(0) - k.mean(1, keepdim=True) + k.mean() for k in (one, other))
-    found: Tensor = (a * b).sum() / (a.norm() * b.norm())
-    return found
+    a, b = (k - k.mean(0) - k.mean(1, keepdim=True) + k.mean() for k in (left, right))
+    cosine: Tensor = (a * b).sum() / (a.norm() * b.norm())
+    return cosine

@@ -1,4 +1,4 @@
-"""Slices of the loss surface: from initial to final weights, around these, along the path."""
+"""Slices of the loss surface: from initial to final weights, around them, along the path."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -114,19 +114,23 @@ class Landscape(Diagnostic):
         plane = principal_plane(torch.stack([*snapshots.values()])) if snapshots else None
         if plane is None:
             return Finding({}, {})
-        rows, places, shares = plane
-        named = dict(view.model.named_parameters())
-        parts = torch.split(rows, [w.numel() for w in named.values()], dim=1)
-        pairs = zip(named.items(), parts, strict=True)
-        both = {name: part.view(2, *w.shape).to(w) for (name, w), part in pairs}
-        d, e = ({name: each[n] for name, each in both.items()} for n in (0, 1))
-        low, high = places.min(dim=0).values, places.max(dim=0).values
-        reach = (0.5 + BEYOND) * (high - low).max()
-        steps = torch.linspace(-1, 1, self.grid, dtype=reach.dtype) * reach
+        rows, positions, shares = plane
+        weights = dict(view.model.named_parameters())
+        parts = torch.split(rows, [w.numel() for w in weights.values()], dim=1)
+        d, e = (
+            {
+                n: part[i].view_as(w).to(w)
+                for (n, w), part in zip(weights.items(), parts, strict=True)
+            }
+            for i in (0, 1)
+        )
+        low, high = positions.min(dim=0).values, positions.max(dim=0).values
+        half_width = (0.5 + BEYOND) * (high - low).max()
+        steps = torch.linspace(-1, 1, self.grid, dtype=half_width.dtype) * half_width
         x, y = (((low + high) / 2).unsqueeze(1) + steps).tolist()
-        along, across = places.T.tolist()
+        path_x, path_y = positions.T.tolist()
         curves = {
-            "path": {"epoch": [*map(float, snapshots)], "x": along, "y": across},
+            "path": {"epoch": [*map(float, snapshots)], "x": path_x, "y": path_y},
             "path_variance": {"direction": [1.0, 2.0], "share": shares.tolist()},
             "path_surface": _on_plane(view, d, e, x, y),
         }
@@ -137,12 +141,12 @@ def principal_plane(points: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     """Return the plane through the last of points ``(S, D)`` along their principal directions.
 
     Of the points less their mean, U diag(s) Vᵀ: the first two rows of Vᵀ ``(2, D)``, coordinates
-    of the points less the last one ``(S, 2)``, and shares sᵢ²/Σ s² of the variance ``(2,)``. What
-    is farthest from the last point along a direction has a negative coordinate. ``None`` for points
-    on one line.
+    of the points less the last one ``(S, 2)``, and shares sᵢ²/Σ s² of the variance ``(2,)``. Along
+    each direction the point farthest from the last one has a negative coordinate. ``None`` for
+    points on one line.
 
-    >>> rows, places, _ = principal_plane(torch.tensor([[3.0, 4.0], [0.0, 1.0], [0.0, 0.0]]))
-    >>> (places @ rows).abs().round(decimals=6).tolist(), bool(places[0, 0] < 0)
+    >>> rows, positions, _ = principal_plane(torch.tensor([[3.0, 4.0], [0.0, 1.0], [0.0, 0.0]]))
+    >>> (positions @ rows).abs().round(decimals=6).tolist(), bool(positions[0, 0] < 0)
     ([[3.0, 4.0], [0.0, 1.0], [0.0, 0.0]], True)
     >>> principal_plane(torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]])) is None
     True
@@ -156,10 +160,10 @@ def principal_plane(points: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
         return None
     squares, u = squares.flip(0), u.flip(1)
     rows = (u[:, :2] / squares[:2].sqrt()).T @ points
-    places = points @ rows.T
-    places -= places[-1].clone()
-    signs = -places.gather(0, places.abs().argmax(dim=0, keepdim=True)).sign()
-    return rows * signs.T, places * signs, squares[:2] / squares.sum()
+    positions = points @ rows.T
+    positions -= positions[-1].clone()
+    signs = -positions.gather(0, positions.abs().argmax(dim=0, keepdim=True)).sign()
+    return rows * signs.T, positions * signs, squares[:2] / squares.sum()
 
 
 def filter_normalized(model: nn.Module, purpose: str) -> Weights:
@@ -201,25 +205,25 @@ def barrier_and_rise(losses: list[float]) -> Scalars:
         loss - ((steps - step) * first + step * last) / steps for step, loss in enumerate(losses)
     )
     rise = max(loss - lowest for loss, lowest in zip(losses, accumulate(losses, min), strict=True))
-    found = {"barrier": barrier, "rise": rise}
+    scalars = {"barrier": barrier, "rise": rise}
     if first > last:
-        found |= {f"relative_{name}": value / (first - last) for name, value in found.items()}
-    return {f"line/{name}": value for name, value in found.items()}
+        scalars |= {f"relative_{name}": value / (first - last) for name, value in scalars.items()}
+    return {f"line/{name}": value for name, value in scalars.items()}
 
 
 def _on_plane(view: View, d: Weights, e: Weights, *axes: list[float]) -> dict[str, list[float]]:
     """Return positions, loss and accuracy on a grid of the plane through the final weights."""
-    final, places = dict(view.model.named_parameters()), list(product(*axes))
-    x, y = map(list, zip(*places, strict=True))
-    weights = ({name: final[name] + i * d[name] + j * e[name] for name in d} for i, j in places)
+    final, positions = dict(view.model.named_parameters()), list(product(*axes))
+    x, y = map(list, zip(*positions, strict=True))
+    weights = ({n: final[n] + i * d[n] + j * e[n] for n in d} for i, j in positions)
     return {"x": x, "y": y} | _evaluate(view, weights)
 
 
-def _evaluate(view: View, places: Iterable[Weights]) -> dict[str, list[float]]:
-    """Return loss and accuracy of the probe at each of the weights."""
+def _evaluate(view: View, points: Iterable[Weights]) -> dict[str, list[float]]:
+    """Return loss and accuracy of the probe at each point in weight space."""
     buffers = {name: value.clone() for name, value in view.model.named_buffers()}
     values = []
-    for weights in places:
+    for weights in points:
         logits = functional_call(view.model, weights | buffers, (view.probe.images,)).float()
         losses = view.objective.per_example(logits, view.probe.labels)
         accuracy = (logits.argmax(1) == view.probe.labels).to(losses.dtype).mean()
@@ -230,7 +234,7 @@ def _evaluate(view: View, places: Iterable[Weights]) -> dict[str, list[float]]:
 
 @contextmanager
 def _batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Let batch normalisation, in evaluation mode, use the statistics of the batch it is given."""
+    """Let batch normalisation use the statistics of the batch, in an evaluated model."""
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     layers = nn.ModuleList(layer for layer in model.modules() if isinstance(layer, kinds))
     layers.train()
@@ -242,9 +246,9 @@ def _batch_statistics(model: nn.Module) -> Iterator[None]:
 
 def _finite(curves: Curves) -> Curves:
     """Return the curves without the rows that hold a number that is not finite."""
-    kept: Curves = {}
+    finite: Curves = {}
     for curve, columns in curves.items():
         rows = [row for row in zip(*columns.values(), strict=True) if all(map(math.isfinite, row))]
         if rows:
-            kept[curve] = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
-    return kept
+            finite[curve] = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
+    return finite

@@ -18,7 +18,7 @@ class Layers(Diagnostic):
 
     ``weight_norm/<layer>`` and ``grad_norm/<layer>``, named after the module, such as
     ``features.0``. A layer is a module that has a parameter with two axes or more, together with
-    its bias; normalisation layers are none. At most 8 are shown (:data:`MOST`). The gradient is
+    its bias; normalisation layers do not count. At most 8 are shown (:data:`MOST`). The gradient is
     without the prior's, and absent for a layer that the loss does not reach.
 
     Reading: under mechanisms A (attenuation by softmax) and C (scale of the gradient) the
@@ -43,13 +43,13 @@ class Layers(Diagnostic):
 
 
 def _layers(model: nn.Module) -> dict[str, list[str]]:
-    """Return the names of the parameters by layer, of the layers to show."""
-    grouped: dict[str, list[str]] = {}
+    """Return the names of the parameters of each layer to show."""
+    parameters: dict[str, list[str]] = {}
     for name, _ in model.named_parameters():
-        grouped.setdefault(name.rpartition(".")[0] or name, []).append(name)
-    dims = {name: parameter.dim() for name, parameter in model.named_parameters()}
-    names = [layer for layer, own in grouped.items() if any(dims[name] >= 2 for name in own)]
-    if len(names) > MOST:
-        last = len(names) - 1
-        names = [names[round(i * last / (MOST - 1))] for i in range(MOST)]
-    return {layer: grouped[layer] for layer in names}
+        parameters.setdefault(name.rpartition(".")[0] or name, []).append(name)
+    matrices = {name for name, p in model.named_parameters() if p.dim() >= 2}
+    layers = [layer for layer, names in parameters.items() if not matrices.isdisjoint(names)]
+    if len(layers) > MOST:
+        last = len(layers) - 1
+        layers = [layers[round(i * last / (MOST - 1))] for i in range(MOST)]
+    return {layer: parameters[layer] for layer in layers}

@@ -1,4 +1,4 @@
-"""What the features of a network are worth for other classes: a linear classifier on them."""
+"""How well the features of a network serve other classes, measured by a linear classifier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -39,10 +39,10 @@ class LinearProbe(Diagnostic):
 
     Absent for a model without a module ``.output``.
 
-    Reading: features that serve the classes trained on may have lost what tells others apart
+    Reading: features that serve the classes trained on may no longer separate others
     (Kornblith et al. 2021, *Why do better loss functions lead to less transferable features?*).
     With ``every`` a number of epochs the first measurement is of the untrained network,
-    ``why/linear_probe/accuracy@start`` in a study, which is the floor to compare with. Images are
+    ``why/linear_probe/accuracy@start`` in a study: the baseline. Images are
     normalised by their own training part, as in a run on them; chosen images are the same in every
     run. Cost: a forward pass of all images and a few seconds of fitting, so measure rarely.
 
@@ -70,9 +70,11 @@ class LinearProbe(Diagnostic):
     penalties: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0001)
 
     def __post_init__(self) -> None:
-        given = self.classes
-        if given is not None and (len(set(given)) < max(2, len(given)) or min(given) < 0):
-            raise ValueError(f"classes={list(given)}; give two or more labels from 0 up, each once")
+        labels = self.classes
+        if labels is not None and (len(set(labels)) < max(2, len(labels)) or min(labels) < 0):
+            raise ValueError(
+                f"classes={list(labels)}; give two or more labels from 0 up, each once"
+            )
         for name in (f"{part}_size" for part in PARTS):
             size = getattr(self, name)
             if size is not None and size < 1:
@@ -92,51 +94,57 @@ class LinearProbe(Diagnostic):
         if dataset.input_shape != expected:
             shapes = f"images of {dataset.input_shape}, those trained on are {expected}"
             raise ValueError(f"data={self.data} has {shapes}; give data of the same shape")
-        parts = {part: self._part(dataset, part) for part in PARTS}
-        found = {part: view.features_of(given.images) for part, given in parts.items()}
-        features = {part: h for part, h in found.items() if h is not None}
-        if not all(part in features and bool(features[part].isfinite().all()) for part in PARTS):
-            return Finding({}, {})
+        batches = {part: self._part(dataset, part) for part in PARTS}
+        features: dict[str, Tensor] = {}
+        for part, batch in batches.items():
+            h = view.features_of(batch.images)
+            if h is None or not bool(h.isfinite().all()):
+                return Finding({}, {})
+            features[part] = h
         centre = features["train"].mean(0)
         scale = (features["train"] - centre).square().mean().sqrt()
         if not scale > 0:
             return Finding({}, {})
-        h = {part: (each - centre) / scale for part, each in features.items()}
+        features = {part: (h - centre) / scale for part, h in features.items()}
         num_classes = dataset.num_classes if self.classes is None else len(self.classes)
-        best, start = (-1.0, -1.0, 0.0), torch.zeros(num_classes, h["train"].shape[1] + 1)
+        labels = {part: batch.labels for part, batch in batches.items()}
+        weights = torch.zeros(num_classes, features["train"].shape[1] + 1)
+        best = {"accuracy": -1.0, "val/accuracy": -1.0, "penalty": 0.0}
         for penalty in sorted(self.penalties, reverse=True):
-            start = fit(h["train"], parts["train"].labels, penalty=penalty, start=start)
+            weights = fit(features["train"], labels["train"], penalty=penalty, start=weights)
             val, test = (
-                float((scores(start, h[part]).argmax(1) == parts[part].labels).double().mean())
+                float((scores(weights, features[part]).argmax(1) == labels[part]).double().mean())
                 for part in ("val", "test")
             )
-            if val > best[0]:
-                best = val, test, penalty
-        val, test, penalty = best
-        return Finding({"accuracy": test, "val/accuracy": val, "penalty": float(penalty)}, {})
+            if val > best["val/accuracy"]:
+                best = {"accuracy": test, "val/accuracy": val, "penalty": float(penalty)}
+        return Finding(best, {})
 
     def _part(self, dataset: Dataset, part: str) -> Batch:
         """Return images ``(N, C, H, W)`` of the classes, and labels ``(N,)`` in their order."""
         labels: Tensor = getattr(dataset, part).clean_labels
-        every = list(range(dataset.num_classes))
-        chosen = every if self.classes is None else list(self.classes)
-        if max(chosen) >= len(every):
-            known = f"data={self.data} has labels from 0 to {len(every) - 1}"
-            raise ValueError(f"classes={chosen}; {known}")
-        places = torch.isin(labels, torch.tensor(chosen)).nonzero().squeeze(1)
-        if len(places) == 0:
-            raise ValueError(f"classes={chosen}: the {part} part of {self.data} has none of them")
-        order = stratified_order(labels[places], generator(0, "linear_probe", part))
-        places = places[order[: getattr(self, f"{part}_size")]]
-        number = torch.tensor([chosen.index(label) if label in chosen else -1 for label in every])
+        num_classes = dataset.num_classes
+        classes = list(range(num_classes)) if self.classes is None else list(self.classes)
+        if max(classes) >= num_classes:
+            raise ValueError(
+                f"classes={classes}; data={self.data} has labels from 0 to {num_classes - 1}"
+            )
+        indices = torch.isin(labels, torch.tensor(classes)).nonzero().squeeze(1)
+        if len(indices) == 0:
+            raise ValueError(f"classes={classes}: the {part} part of {self.data} has none of them")
+        order = stratified_order(labels[indices], generator(0, "linear_probe", part))
+        indices = indices[order[: getattr(self, f"{part}_size")]]
+        new_label = torch.tensor(
+            [classes.index(k) if k in classes else -1 for k in range(num_classes)]
+        )
         shift, scale = shift_and_scale(dataset.mean, dataset.std)
-        images: Tensor = getattr(dataset, part).images[places]
-        return Batch(images.float().sub_(shift).mul_(scale), number[labels[places]])
+        images: Tensor = getattr(dataset, part).images[indices]
+        return Batch(images.float().sub_(shift).mul_(scale), new_label[labels[indices]])
 
 
 @lru_cache(maxsize=2)
 def _read(name: str, root: str | None) -> Dataset:
-    """Return a data set, which the runs of a process share."""
+    """Read a data set once for all runs of a process."""
     return load(name, **({} if root is None else {"root": root}))
 
 
@@ -149,8 +157,8 @@ def fit(features: Tensor, labels: Tensor, *, penalty: float, start: Tensor) -> T
     """Return the weights ``(K, D + 1)``, b last, of penalised multinomial logistic regression.
 
     They minimise the mean of −log softmax(W h + b)_y over features ``(N, D)`` and labels ``(N,)``,
-    and ``penalty``/2 ‖W‖² on top. The problem is convex: ``start``, ``(K, D + 1)``, is only a
-    matter of time.
+    and ``penalty``/2 ‖W‖² on top. The problem is convex: ``start``, ``(K, D + 1)``, changes only
+    the time that it takes.
 
     >>> h, y = torch.tensor([[-1.0], [1.0]], dtype=torch.float64), torch.tensor([0, 1])
     >>> weights = fit(h, y, penalty=0.1, start=torch.zeros(2, 2))
@@ -172,6 +180,6 @@ def fit(features: Tensor, labels: Tensor, *, penalty: float, start: Tensor) -> T
         return value.item(), gradient.flatten().numpy()
 
     options = {"maxiter": 1000, "gtol": 1e-5, "ftol": 1e-9}
-    begin = np.ascontiguousarray(start.double().flatten().numpy())
-    found = minimize(objective, begin, jac=True, method="L-BFGS-B", options=options)
-    return torch.from_numpy(found.x).reshape(start.shape)
+    flat_start = np.ascontiguousarray(start.double().flatten().numpy())
+    result = minimize(objective, flat_start, jac=True, method="L-BFGS-B", options=options)
+    return torch.from_numpy(result.x).reshape(start.shape)

@@ -1,4 +1,4 @@
-"""Where a loss curves downwards: eigenvalues of each example's Hessian in the logits."""
+"""The curvature of a loss: eigenvalues of each example's Hessian in the logits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ FLAT = 1e-6  # of the largest absolute eigenvalue: as flat as 0
 
 
 class LogitCurvature(Diagnostic):
-    """Eigenvalues of ∂²l/∂z∂zᵀ, one K × K matrix an example, in float64.
+    """Eigenvalues of ∂²l/∂z∂zᵀ, one K × K matrix per example, in float64.
 
     - ``share/negative_examples``: examples with a negative eigenvalue;
     - ``share/negative_eigenvalues``: negative ones among all P·K;

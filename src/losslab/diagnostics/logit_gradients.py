@@ -1,4 +1,4 @@
-"""Where the gradient is: per-example logit gradients against the probability of the true class."""
+"""Per-example logit gradients, against the probability of the true class."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from losslab.diagnostics.view import Diagnostic, View, floats
 from losslab.types import Finding
 
 EDGES = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0)
-"""Of the profile's bins (a, b] in p_y; the first holds 0, too."""
+"""Of the profile's bins (a, b] in p_y; the first also holds 0."""
 
 CONFIDENT = 0.9
 """A prediction is confident where its largest probability is at least this."""
@@ -20,7 +20,7 @@ GROUPS = ("confident_wrong", "uncertain", "confident_right")
 
 
 def confidence_groups(probabilities: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Return three ``(P,)`` masks that cover every example once.
+    """Return three masks ``(P,)``; each example is in one of them.
 
     >>> p = torch.tensor([[0.95, 0.05], [0.95, 0.05], [0.6, 0.4]])
     >>> groups = confidence_groups(p, torch.tensor([0, 1, 0]))
@@ -43,14 +43,14 @@ def profile(p_true: Tensor, values: Tensor) -> dict[str, list[float]]:
     """
     bins = torch.bucketize(p_true, torch.tensor(EDGES[1:-1], dtype=p_true.dtype))
     members = one_hot(bins, len(EDGES) - 1).double()
-    columns = torch.stack([p_true, values, torch.ones_like(values)]).double() @ members
-    kept = columns[:, columns[2] > 0]
-    p_means, means = (kept[:2] / kept[2]).tolist()
-    return {"p_true": p_means, "mean": means, "count": kept[2].tolist()}
+    sums = torch.stack([p_true, values, torch.ones_like(values)]).double() @ members
+    p_sum, value_sum, count = sums[:, sums[2] > 0]
+    columns = {"p_true": p_sum / count, "mean": value_sum / count, "count": count}
+    return {name: column.tolist() for name, column in columns.items()}
 
 
 class LogitGradients(Diagnostic):
-    """Norm ‖∂l/∂z‖₂ of each probe example, and who has how much of the gradient energy.
+    """Norm ‖∂l/∂z‖₂ of each probe example, and the shares of the gradient energy.
 
     The energy of a group is Σ ‖∂l/∂z‖² over its examples; its share is of the energy of all:
 
@@ -88,20 +88,20 @@ class LogitGradients(Diagnostic):
 
 
 class Attenuation(Diagnostic):
-    """How much of cross-entropy's gradient a loss lets through: ‖∂l/∂z‖₂ / ‖p − y‖₂, y one-hot.
+    """A loss's gradient relative to cross-entropy's: ‖∂l/∂z‖₂ / ‖p − y‖₂, y one-hot.
 
     The denominator is the norm of cross-entropy's gradient at the same logits, so the ratio is 1
     under cross-entropy. ``ratio`` is the mean over the probe, ``ratio/median`` the median, and
     ``ratio/confident_wrong``, ``ratio/uncertain`` and ``ratio/confident_right`` the means of the
     groups of :func:`confidence_groups` (absent for an empty one). The curve ``profile`` is the
-    mean ratio by bin of p_y. An example with p_y = 1 to rounding, where both norms are 0, is left
+    mean ratio by bin of p_y. Examples with p_y = 1 to rounding, where both norms are 0, are left
     out.
 
     Reading: at z = 0 the ratio is 2/K² for squared error after softmax averaged over the classes:
-    a matter of scale (mechanism C), which a learning rate can mend. No rate mends that the ratio
-    falls with p_y: for two classes and squared error after softmax summed it is 4 p_y (1 − p_y),
-    which vanishes where the network is confidently wrong (mechanism A, attenuation by softmax).
-    On raw scores it does not vanish there, and is unbounded as p_y → 1.
+    a matter of scale (mechanism C), which a learning rate can correct. No rate corrects that the
+    ratio falls with p_y: for two classes and squared error after softmax summed it is
+    4 p_y (1 − p_y), which vanishes where the network is confidently wrong (mechanism A, attenuation
+    by softmax). On raw scores it does not vanish there, and is unbounded as p_y → 1.
 
     Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, §6.2.2.3.
     """
@@ -134,8 +134,8 @@ class Saturation(Diagnostic):
     - ``share/confident_wrong``: largest probability ≥ 0.9, on a wrong class;
     - ``p_true``: the mean of p_y.
 
-    Reading: in ``saturated_wrong`` squared error after softmax has hardly a gradient, and the
-    share stays; cross-entropy's is largest there, and empties it (mechanism A, attenuation by
+    Reading: in ``saturated_wrong`` squared error after softmax has hardly any gradient, and the
+    share stays; cross-entropy's is largest there and reduces it (mechanism A, attenuation by
     softmax). A network trained on raw scores seldom saturates: at its target, score 1 for the
     label and 0 for the others, p_y is e/(e + K − 1), 0.23 for ten classes.
     """

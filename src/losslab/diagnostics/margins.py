@@ -1,4 +1,4 @@
-"""By how much the right score leads, and how large the scores are."""
+"""The margin of the true class, and the scale of the logits."""
 
 import math
 
@@ -19,9 +19,9 @@ class Margins(Diagnostic):
     - ``logits/spread``: the standard deviation of z over the K classes, mean over the probe. It
       does not see a shift of all scores, which softmax ignores.
 
-    Reading: cross-entropy asks for ever larger margins and the logits grow without end; squared
-    error on raw scores asks for a margin of 1 and no more; after softmax its gradient dies out
-    with 1 − p_y, and the logits stay smaller.
+    Reading: cross-entropy rewards ever larger margins, and the logits grow without bound; squared
+    error on raw scores rewards a margin of 1 and no more; after softmax its gradient vanishes with
+    1 − p_y, and the logits stay smaller.
     """
 
     def measure(self, view: View) -> Finding:
@@ -50,6 +50,7 @@ def signal(view: View) -> float:
     loss = view.objective.per_example(logits, labels).mean()
     weights = list(view.model.parameters())
     # With batch norm a convolution's bias has no effect, and its gradient is rounding.
-    of_margin = torch.autograd.grad(margin, weights, retain_graph=True)
-    of_loss = torch.autograd.grad(loss, weights)
-    return -math.fsum((a * b).sum().item() for a, b in zip(of_margin, of_loss, strict=True))
+    margin_gradients = torch.autograd.grad(margin, weights, retain_graph=True)
+    loss_gradients = torch.autograd.grad(loss, weights)
+    pairs = zip(margin_gradients, loss_gradients, strict=True)
+    return -math.fsum((m * g).sum().item() for m, g in pairs)

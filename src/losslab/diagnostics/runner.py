@@ -13,14 +13,14 @@ from losslab.diagnostics.view import Diagnostic, View
 from losslab.losses import MAP
 from losslab.types import Batch, Finding, Predictions, Scalars, TrainingEpoch
 
-MOST_EPOCHS = 32  # of the path; the weights before the first step, and the present ones, beside
+MOST_EPOCHS = 32  # of the path, besides the initial and the current weights
 
 
 class DiagnosticRunner:
     """The diagnostics of one run, each at its own cadence, all on the same probe batch.
 
-    Make it before training starts: the weights at that time are the initial ones. Nothing is
-    measured where a logit of the probe is infinite or NaN.
+    Create it before training starts: the weights at that time are the initial ones. Nothing is
+    measured if a logit of the probe is infinite or NaN.
 
     Args:
         diagnostics: By name, which is the second part of their tags.
@@ -44,11 +44,11 @@ class DiagnosticRunner:
         self.diagnostics = diagnostics
         self.model, self.objective, self.probe = model, objective, probe
         self.initial = {name: value.clone() for name, value in model.state_dict().items()}
-        follows = any(getattr(each, "follows_path", False) for each in diagnostics.values())
-        self.path: dict[int, Tensor] | None = {} if follows else None
+        follows_path = any(getattr(d, "follows_path", False) for d in diagnostics.values())
+        self.path: dict[int, Tensor] | None = {} if follows_path else None
 
     def state(self) -> dict[str, Any]:
-        """Return what later findings depend on, for a checkpoint; empty if there is nothing."""
+        """Return the state that later findings depend on, for a checkpoint; it may be empty."""
         return {} if self.path is None else {"path": self.path}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -84,10 +84,10 @@ class DiagnosticRunner:
         due = [name for name, diagnostic in self.diagnostics.items() if diagnostic.every is None]
         return self._measure(due, recorded=recorded, val=val, test=test)
 
-    def _measure(self, due: list[str], **given: Any) -> Finding:
-        found = Finding({}, {})
+    def _measure(self, due: list[str], **parts_of_view: Any) -> Finding:
+        findings = Finding({}, {})
         if not due:
-            return found
+            return findings
         was_training = self.model.training
         self.model.eval()
         try:
@@ -99,21 +99,21 @@ class DiagnosticRunner:
                     probe=self.probe,
                     initial=self.initial,
                     path=self.path,
-                    **given,
+                    **parts_of_view,
                 )
                 if not bool(view.logits.isfinite().all()):
-                    return found  # the run is about to be found diverged
+                    return findings  # the loop is about to detect divergence
                 for name in due:
                     scalars, curves = _finding(name, self.diagnostics[name], view)
-                    found.scalars.update({f"why/{name}/{key}": v for key, v in scalars.items()})
-                    found.curves.update({f"why/{name}/{key}": v for key, v in curves.items()})
+                    findings.scalars.update({f"why/{name}/{key}": v for key, v in scalars.items()})
+                    findings.curves.update({f"why/{name}/{key}": v for key, v in curves.items()})
         finally:
             self.model.train(was_training)
-        return found
+        return findings
 
 
 def check_cadences(diagnostics: Mapping[str, Diagnostic]) -> None:
-    """Raise ``ValueError`` for a cadence that is no whole number from 1 up, or a missing method."""
+    """Raise ``ValueError`` for a cadence that is not a whole number from 1 up, or none at all."""
     for name, diagnostic in diagnostics.items():
         for needed in ("every", "measure"):
             if not hasattr(diagnostic, needed):
@@ -130,7 +130,7 @@ def check_cadences(diagnostics: Mapping[str, Diagnostic]) -> None:
 
 
 def _finding(name: str, diagnostic: Diagnostic, view: View) -> Finding:
-    """Return what a diagnostic finds, checked, since a custom one may do anything."""
+    """Measure, and check the finding, since a custom diagnostic may return anything."""
     try:
         finding = diagnostic.measure(view)
         if not isinstance(finding, Finding):
@@ -139,7 +139,7 @@ def _finding(name: str, diagnostic: Diagnostic, view: View) -> Finding:
             if not isinstance(value, int | float):
                 raise TypeError(f"{key!r} is {type(value).__name__}; give a number, e.g. .item()")
         json.dumps(finding.curves, allow_nan=False)
-    except NotDownloadedError:  # nobody is about to train it
+    except NotDownloadedError:  # in a dry run, where it is no error
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
@@ -149,10 +149,10 @@ def _finding(name: str, diagnostic: Diagnostic, view: View) -> Finding:
 
 def probe_of(batches: Iterable[Batch], size: int) -> Batch:
     """Return the first ``size`` examples of ``batches`` as one batch."""
-    taken: list[Batch] = []
+    heads: list[Batch] = []
     for batch in batches:
-        taken.append(Batch(*(part[:size] for part in batch)))
-        size -= len(taken[-1].labels)
+        heads.append(Batch(*(values[:size] for values in batch)))
+        size -= len(heads[-1].labels)
         if size == 0:
             break
-    return Batch(*map(torch.cat, zip(*taken, strict=True)))
+    return Batch(*map(torch.cat, zip(*heads, strict=True)))

@@ -1,6 +1,7 @@
-"""What every diagnostic has in common, and what it is given: a batch under the present weights."""
+"""The base class of diagnostics, and what they measure: a batch under the current weights."""
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,13 +19,13 @@ from losslab.types import Batch, Finding, Predictions, Scalars, TrainingEpoch
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A fixed probe batch of training examples under the present weights, computed once.
+    """A fixed probe batch of training examples under the current weights, evaluated once.
 
     The model is in float32 and the probe without augmentation, so that losses are compared on the
     same inputs. Nothing here changes weights, their ``.grad`` or a random stream.
 
-    What follows from the logits alone is computed on the CPU in float64: in float32 a probability
-    above 1 − 3e-8 is 1, which leaves only rounding of a gradient.
+    Everything that depends on the logits alone is computed on the CPU in float64: in float32 a
+    probability above 1 − 3e-8 is 1, and a gradient there is only rounding.
 
     Attributes:
         model: In evaluation mode.
@@ -35,7 +36,7 @@ class View:
         epoch: The epoch's training batches; ``None`` before the first step.
         val: Predictions of the validation part.
         test: Likewise of the test part, only at the end of the run.
-        path: All weights as vectors ``(D,)`` on the CPU by epoch, thinned out, the present ones
+        path: All weights as vectors ``(D,)`` on the CPU by epoch, thinned out, the current ones
             last; only for a diagnostic that ``follows_path``.
     """
 
@@ -61,11 +62,12 @@ class View:
         if not isinstance(last_layer, nn.Module):  # a custom model may have none
             return forward(images), None
         inputs: list[Tensor] = []
-        with last_layer.register_forward_pre_hook(lambda _, given: inputs.extend(given[:1])):
+        with last_layer.register_forward_pre_hook(lambda _, args: inputs.extend(args[:1])):
             logits = forward(images)
-        # It may be unused, or be given something other than one vector for each example.
-        found = [x for x in inputs[:1] if x.shape[:1] == logits.shape[:1]]
-        return logits, found[0].detach().flatten(1) if found else None
+        # The layer may be unused, or its input may not be one vector per example.
+        if not inputs or inputs[0].shape[:1] != logits.shape[:1]:
+            return logits, None
+        return logits, inputs[0].detach().flatten(1)
 
     @cached_property
     def labels(self) -> Tensor:
@@ -85,29 +87,28 @@ class View:
     @cached_property
     def features(self) -> Tensor | None:
         """``(P, D)`` float64 on the CPU, the input of the model's ``.output``, if it uses one."""
-        features = self._graph[1]
-        return None if features is None else features.cpu().double()
+        return _precise(self._graph[1])
 
     @cached_property
     def initial_features(self) -> Tensor | None:
         """The :attr:`features` under the weights before the first step."""
         with torch.no_grad():
-            found = self._through(
+            _, features = self._through(
                 lambda images: functional_call(self.model, dict(self.initial), (images,)),
                 self.probe.images,
-            )[1]
-        return None if found is None else found.cpu().double()
+            )
+        return _precise(features)
 
     def features_of(self, images: Tensor) -> Tensor | None:
         """Return the features ``(N, D)``, as :attr:`features`, of other images ``(N, C, H, W)``."""
-        found = []
+        chunks = []
         with torch.no_grad():
-            for some in torch.split(images, EVALUATION_BATCH_SIZE):
-                features = self._through(self.model, some.to(self.probe.images))[1]
+            for chunk in torch.split(images, EVALUATION_BATCH_SIZE):
+                features = _precise(self._through(self.model, chunk.to(self.probe.images))[1])
                 if features is None:
                     return None
-                found.append(features.cpu().double())
-        return torch.cat(found)
+                chunks.append(features)
+        return torch.cat(chunks)
 
     @cached_property
     def probabilities(self) -> Tensor:
@@ -145,12 +146,12 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostic(ABC):
-    """Measures what a view shows; a custom one needs ``every`` and ``measure``, not this class.
+    """Measures a view; a custom one needs ``every`` and ``measure``, not this class.
 
     Attributes:
         every: Epochs between two measurements, of which the first is before training and the last
             at its end; ``None`` for a single one after the final evaluation.
-        sometimes: Numbers that it measures only where there is something to measure.
+        sometimes: Numbers that may be absent because there is nothing to measure.
         follows_path: Whether it needs :attr:`View.path`, which takes memory.
     """
 
@@ -163,8 +164,17 @@ class Diagnostic(ABC):
         """Return numbers and curves, which are recorded as ``why/<diagnostic>/<name>``."""
 
 
+def _precise(features: Tensor | None) -> Tensor | None:
+    return None if features is None else features.cpu().double()
+
+
 def floats(numbers: Mapping[str, Tensor]) -> Scalars:
     """Return tensors ``()`` as numbers, with one copy from their device."""
     if not numbers:
         return {}
     return dict(zip(numbers, torch.stack(list(numbers.values())).tolist(), strict=True))
+
+
+def finite_floats(numbers: Mapping[str, Tensor]) -> Scalars:
+    """Return the finite ones of tensors ``()`` as numbers."""
+    return {name: value for name, value in floats(numbers).items() if math.isfinite(value)}

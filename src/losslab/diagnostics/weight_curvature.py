@@ -88,7 +88,7 @@ class WeightCurvature(Diagnostic):
         draw = torch.randint(2, shape, generator=generator(0, "weight_curvature"))
         signs: Vector = 2.0 * draw.numpy() - 1.0
         scalars: Scalars = {}
-        with np.errstate(all="ignore"):  # what is not finite is left out below
+        with np.errstate(all="ignore"):  # numbers that are not finite are left out below
             scalars["hessian/trace"] = estimated_trace(products.hessian, signs)
             for name in ("hessian", "gauss_newton"):
                 product = getattr(products, name)
@@ -103,10 +103,10 @@ class WeightCurvature(Diagnostic):
 
 
 class _OneProduct(Diagnostic):
-    """Tells whether network and loss can be differentiated twice."""
+    """Fails if the network or the loss cannot be differentiated twice."""
 
     def measure(self, view: View) -> Finding:
-        """Find nothing."""
+        """Compute one product; return no numbers."""
         products = CurvatureProducts(view, 2)
         if products.size:
             products.hessian(np.ones(products.size))
@@ -177,34 +177,33 @@ def extreme_eigenvalues(product: Product, start: Vector, *, count: int) -> Vecto
     >>> extreme_eigenvalues(lambda v: diagonal * v, np.ones(100), count=1).round(3)
     array([-1.,  3.])
     """
-    # Takes a third of a second to import.
-    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh  # slow to import
 
-    size, wanted = len(start), 2 * count
-    once = product(start)
-    length = float(np.linalg.norm(once))
+    size, total = len(start), 2 * count
+    image = product(start)
+    length = float(np.linalg.norm(image))
     if length == 0:
-        return np.zeros(wanted)
-    shift = 3 * float(np.linalg.norm(product(once))) / length
+        return np.zeros(total)
+    shift = 3 * float(np.linalg.norm(product(image))) / length
     if not np.isfinite(shift):
         return None
-    if size <= max(wanted, SUBSPACE):
+    if size <= max(total, SUBSPACE):
         return np.linalg.eigvalsh(np.stack([product(axis) for axis in np.eye(size)]))
     shifted = LinearOperator((size, size), lambda v: product(v) + shift * v, dtype=np.float64)
     try:
-        found: Vector = eigsh(
+        eigenvalues: Vector = eigsh(
             shifted,
-            k=wanted,
+            k=total,
             which="BE",
             v0=start,
-            ncv=min(size, max(SUBSPACE, 2 * wanted + 1)),
+            ncv=min(size, max(SUBSPACE, 2 * total + 1)),
             tol=TOLERANCE,
             maxiter=RESTARTS,
             return_eigenvectors=False,
         )
     except ArpackError:
         return None
-    return np.sort(found) - shift
+    return np.sort(eigenvalues) - shift
 
 
 def estimated_trace(product: Product, signs: Vector) -> float:
@@ -220,13 +219,13 @@ def estimated_trace(product: Product, signs: Vector) -> float:
     >>> round(estimated_trace(lambda v: np.arange(100.0) * v, signs))  # 4950
     4954
     """
-    sketch, rest = signs
+    sketch, probes = signs
 
     def columns(matrix: Vector) -> Vector:
         return np.stack([product(column) for column in matrix.T], axis=1)
 
     basis = np.linalg.qr(columns(sketch)).Q
-    rest = rest - basis @ (basis.T @ rest)
+    rest = probes - basis @ (basis.T @ probes)
     return float((basis * columns(basis)).sum() + (rest * columns(rest)).sum() / rest.shape[1])
 
 

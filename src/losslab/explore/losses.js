@@ -94,7 +94,7 @@ function logSoftmax(z) {
 
 const softmax = (z) => logSoftmax(z).map((each) => each.exp());
 /** −log p_y. */
-const surprise = (z) => logSoftmax(z)[0].times(-1);
+const surprisal = (z) => logSoftmax(z)[0].times(-1);
 /** log(1 + e^x), safe for large x. */
 const softplus = (x) => logSoftmax([jet(0), x])[0].times(-1);
 /** k (a_y − M)² + Σ_{i≠y} a_i². */
@@ -106,13 +106,13 @@ const squares = (a, k = 1, M = 1) =>
  * and one weight w for the priors, with N = 1.
  */
 const LOSSES = {
-  cross_entropy: (z) => surprise(z),
+  cross_entropy: (z) => surprisal(z),
   label_smoothing: (z, { epsilon }) => {
     const log_p = logSoftmax(z), y = [1 - epsilon + epsilon / 3, epsilon / 3, epsilon / 3];
     return sum(log_p.map((each, i) => each.times(-y[i])));
   },
-  kl_divergence: (z) => surprise(z), // the entropy of a single true class is 0
-  nll: (z) => surprise(z),
+  kl_divergence: (z) => surprisal(z), // the entropy of a single true class is 0
+  nll: (z) => surprisal(z),
   unnormalized_cross_entropy: (z) => z[0].times(-1),
   mse: (z) => squares(z).over(3),
   mse_softmax: (z) => squares(softmax(z)).over(3),
@@ -123,9 +123,9 @@ const LOSSES = {
     const short = jet(1).minus(z[0]).relu(), over = [z[1].relu(), z[2].relu()];
     return sum([short.square(), over[0].square(), over[1].square()]).over(3);
   },
-  squentropy: (z) => surprise(z).plus(z[1].square().plus(z[2].square()).over(2)),
-  map_gaussian: (z, { sigma }, w) => surprise(z).plus(w.square().over(2 * sigma ** 2)),
-  map_laplace: (z, { b }, w) => surprise(z).plus(w.abs().over(b)),
+  squentropy: (z) => surprisal(z).plus(z[1].square().plus(z[2].square()).over(2)),
+  map_gaussian: (z, { sigma }, w) => surprisal(z).plus(w.square().over(2 * sigma ** 2)),
+  map_laplace: (z, { b }, w) => surprisal(z).plus(w.abs().over(b)),
   mean_absolute_error: (z) => logSoftmax(z)[0].expm1().times(-2), // 2 (1 − p_y)
   generalized_cross_entropy: (z, { q }) => logSoftmax(z)[0].times(q).expm1().over(-q),
   focal: (z, { gamma }) => {
@@ -139,10 +139,10 @@ const LOSSES = {
   logit_normalization: (z) => {
     const square = sum(z.map((each) => each.square()));
     const length = square.value > 0 ? square.power(0.5) : jet(1);
-    return surprise(z.map((each) => each.times(length.times(0.04).power(-1))));
+    return surprisal(z.map((each) => each.times(length.times(0.04).power(-1))));
   },
-  poly_loss: (z) => surprise(z).minus(logSoftmax(z)[0].expm1()),
-  symmetric_cross_entropy: (z) => surprise(z).times(0.1).minus(logSoftmax(z)[0].expm1().times(4)),
+  poly_loss: (z) => surprisal(z).minus(logSoftmax(z)[0].expm1()),
+  symmetric_cross_entropy: (z) => surprisal(z).times(0.1).minus(logSoftmax(z)[0].expm1().times(4)),
   taylor_cross_entropy: (z) => {
     const wrong = logSoftmax(z)[0].expm1().times(-1);
     return wrong.plus(wrong.square().over(2));

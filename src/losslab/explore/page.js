@@ -1,8 +1,8 @@
 "use strict";
-// Draws the page from one state; every change draws all of it again.
+// Draws the page from one state; every change redraws all of it.
 
 const CLASSES = ["A", "B", "C"];
-const MOST = 10; // the sliders' logits lie within ±MOST
+const LIMIT = 10; // the sliders' logits lie within ±LIMIT
 const PRESETS = {
   "confidently wrong": {
     z: [-4, 4, 0],
@@ -96,22 +96,22 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** A number as people write it: −0.032, 4.1·10⁻⁵. */
-function written(x) {
+/** A number as it is printed: −0.032, 4.1·10⁻⁵. */
+function formatted(x) {
   if (Math.abs(x) < 5e-13) return "0";
   const size = Math.abs(x);
   const [digits, exponent] = size >= 0.001 && size < 1e5
     ? [x.toFixed(size < 0.1 ? 4 : size < 100 ? 3 : 1)]
     : x.toExponential(1).split("e");
-  return digits.replace("-", "−") + (exponent ? `·10${raised(exponent)}` : "");
+  return digits.replace("-", "−") + (exponent ? `·10${superscript(exponent)}` : "");
 }
-const raised = (exponent) =>
+const superscript = (exponent) =>
   [...String(Number(exponent))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("");
-/** A round number, in as many digits as it needs. */
-const plain = (x) => String(Number(x.toPrecision(3))).replace("-", "−");
+/** A number to three digits, without trailing zeros. */
+const rounded = (x) => String(Number(x.toPrecision(3))).replace("-", "−");
 const signed = (x) => x.toFixed(2).replace("-", "−");
 const percent = (p) => (p > 0 && p < 0.001 ? "<0.1%" : p < 1 && p > 0.999 ? ">99.9%" : `${(100 * p).toFixed(1)}%`);
-const bounded = (x, low, high) => Math.min(Math.max(x, low), high);
+const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 
 /** A name that may break after each of its parts. */
 function code(name) {
@@ -167,7 +167,7 @@ const buttons = Object.entries(PRESETS).map(([name, { z }]) =>
 $("presets").append(...buttons);
 
 const logits = CLASSES.map((name, i) =>
-  slider(`logit-${name}`, i ? name : `${name} (true)`, { min: -MOST, max: MOST, step: 0.1 }, state.z[i],
+  slider(`logit-${name}`, i ? name : `${name} (true)`, { min: -LIMIT, max: LIMIT, step: 0.1 }, state.z[i],
     (value) => change(() => { state.z[i] = value; })));
 $("logits").append(...logits.map((each) => each.row));
 
@@ -197,22 +197,22 @@ const layer = draw("g");
 const handle = draw("circle", { id: "handle", r: 22, fill: "transparent" });
 svg.append(layer, handle);
 
-/** Corners A (top), B, C of the triangle in a picture of this width. */
+/** Corners A (top), B, C of the triangle in an image of this width. */
 function corners(width) {
   const side = width - 60, top = 26;
   return [[width / 2, top], [30, top + 0.866 * side], [width - 30, top + 0.866 * side]];
 }
-const mixed = (at, p) => [0, 1].map((axis) => at.reduce((total, corner, i) => total + p[i] * corner[axis], 0));
+const interpolated = (at, p) => [0, 1].map((axis) => at.reduce((total, corner, i) => total + p[i] * corner[axis], 0));
 
-/** The logits of a place in the picture, with the same mean as before. */
+/** The logits of a point in the triangle, with the same mean as before. */
 function logitsAt(x, y) {
   const [a, b, c] = corners(svg.clientWidth);
   const pa = (b[1] - y) / (b[1] - a[1]);
   const pc = (x - b[0] - pa * (a[0] - b[0])) / (c[0] - b[0]);
-  const logs = [pa, 1 - pa - pc, pc].map((p) => Math.log(bounded(p, 1e-4, 1)));
+  const logs = [pa, 1 - pa - pc, pc].map((p) => Math.log(clamp(p, 1e-4, 1)));
   const mean = (values) => values.reduce((total, each) => total + each) / 3;
   const [shift, centre] = [mean(state.z), mean(logs)];
-  return logs.map((each) => bounded(state.settings.T * (each - centre) + shift, -MOST, MOST));
+  return logs.map((each) => clamp(state.settings.T * (each - centre) + shift, -LIMIT, LIMIT));
 }
 function moveTo(event) {
   const box = svg.getBoundingClientRect();
@@ -222,10 +222,10 @@ function moveTo(event) {
 svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); moveTo(event); });
 svg.addEventListener("pointermove", (event) => { if (event.buttons) moveTo(event); });
 
-function drawSimplex(found) {
+function drawSimplex(results) {
   const width = svg.clientWidth, at = corners(width);
   svg.setAttribute("height", at[1][1] + 26);
-  const place = (p) => mixed(at, p);
+  const place = (p) => interpolated(at, p);
   const path = (points) => `M${points.map((point) => point.map((n) => n.toFixed(1)).join(" ")).join("L")}`;
   const grid = [0.25, 0.5, 0.75].flatMap((s) => [0, 1, 2].map((i) => {
     const one = [0, 0, 0], other = [0, 0, 0];
@@ -237,7 +237,7 @@ function drawSimplex(found) {
   const text = (x, y, content, anchor) => draw("text", { x, y, "text-anchor": anchor }, content);
   const here = place(probabilities(state.z));
   const arrows = [], short = [];
-  for (const [name, { gradient }] of found) {
+  for (const [name, { gradient }] of results) {
     // Long steps bend only at their start.
     const route = Array.from({ length: 201 }, (_, n) => place(probabilities(stepped(state.z, gradient, (n / 200) ** 3))));
     const tip = route.at(-1);
@@ -262,7 +262,7 @@ function drawSimplex(found) {
 }
 const listed = (names) => names.flatMap((name, i) => (i ? [", ", code(name)] : [code(name)]));
 
-/** A head in the middle of a route, as its end carries the loss's marker. */
+/** A head in the middle of a route, since the loss's marker is at its end. */
 function arrowHead(route, color) {
   const lengths = route.map((point, i) => (i ? Math.hypot(point[0] - route[i - 1][0], point[1] - route[i - 1][1]) : 0));
   const half = lengths.reduce((total, each) => total + each) / 2;
@@ -283,38 +283,38 @@ const PANELS = [
   { title: "least curvature: below 0 not convex", key: "smallest", low: -1, high: 1 },
 ];
 
-function ticks(low, high, about) {
-  const rough = (high - low) / about, power = 10 ** Math.floor(Math.log10(rough));
+function ticks(low, high, count) {
+  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((each) => each * power >= rough);
   const first = Math.ceil(low / step - 1e-9);
   return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, i) => (first + i) * step);
 }
 
-function drawCurves(found) {
+function drawCurves(results) {
   const picture = $("curves"), width = picture.clientWidth;
   const left = 46, right = width - 12, tall = width < 420 ? 120 : 145, gap = 32;
-  const xs = Array.from({ length: 161 }, (_, i) => -MOST + (2 * MOST * i) / 160);
-  const x = (z) => left + ((z + MOST) / (2 * MOST)) * (right - left);
-  const along = [...found.keys()].map((name) =>
+  const xs = Array.from({ length: 161 }, (_, i) => -LIMIT + (2 * LIMIT * i) / 160);
+  const x = (z) => left + ((z + LIMIT) / (2 * LIMIT)) * (right - left);
+  const along = [...results.keys()].map((name) =>
     [name, xs.map((z) => evaluate(name, [z, state.z[1], state.z[2]], state.settings))]);
   const parts = PANELS.flatMap(({ title, key, low, high }, row) => {
     const log = state.log && key === "norm", top = 22 + row * (tall + gap), bottom = top + tall;
     const values = along.flatMap(([, all]) => all.map((each) => each[key]));
     // Bounded, so that one steep loss does not flatten all others.
-    const least = log ? -4 : bounded(Math.min(0, ...values), low, 0), most = log ? 1 : bounded(1.05 * Math.max(...values, -Infinity), key === "smallest" ? 0.1 : 1, high);
-    const y = (value) => bottom - ((bounded(log ? Math.log10(Math.max(value, 1e-30)) : value, least - 9 * (most - least), most + 9 * (most - least)) - least) / (most - least)) * tall;
+    const least = log ? -4 : clamp(Math.min(0, ...values), low, 0), most = log ? 1 : clamp(1.05 * Math.max(...values, -Infinity), key === "smallest" ? 0.1 : 1, high);
+    const y = (value) => bottom - ((clamp(log ? Math.log10(Math.max(value, 1e-30)) : value, least - 9 * (most - least), most + 9 * (most - least)) - least) / (most - least)) * tall;
     const clip = `panel-${row}`;
     const curve = (points, look) => draw("path", {
       d: `M${points.map((value, i) => `${x(xs[i]).toFixed(1)} ${y(value).toFixed(1)}`).join("L")}`, ...look,
     });
-    const marks = [...found].filter(([, each]) => y(each[key]) >= top - 1 && y(each[key]) <= bottom + 1);
-    const prior = key === "value" && found.has("map_gaussian")
+    const marks = [...results].filter(([, each]) => y(each[key]) >= top - 1 && y(each[key]) <= bottom + 1);
+    const prior = key === "value" && results.has("map_gaussian")
       ? [curve(xs.map((w) => w ** 2 / (2 * state.settings.sigma ** 2)), { fill: "none", stroke: ABOUT.map_gaussian.color })] : [];
     return [
       draw("text", { x: left, y: top - 7 }, log ? `${title}, logarithmic` : title),
       ...ticks(least, most, log ? 5 : 4).flatMap((value) => {
         const at = log ? y(10 ** value) : y(value);
-        const label = log && value < -3 ? `10${raised(value)}` : plain(log ? 10 ** value : value);
+        const label = log && value < -3 ? `10${superscript(value)}` : rounded(log ? 10 ** value : value);
         return [
           draw("path", { d: `M${left} ${at}H${right}`, stroke: value || log ? "#e8e8e8" : "#8a8a8a" }),
           draw("text", { x: left - 6, y: at + 4, "text-anchor": "end", class: "muted" }, label),
@@ -323,9 +323,9 @@ function drawCurves(found) {
       draw("path", { d: `M${x(state.z[0])} ${top}V${bottom}`, stroke: "#595959", "stroke-dasharray": "3 3" }),
       draw("clipPath", { id: clip }, draw("rect", { x: left, y: top - 2, width: right - left, height: tall + 4 })),
       draw("g", { "clip-path": `url(#${clip})` }, ...prior, ...along.map(([name, all]) => curve(all.map((each) => each[key]), line(name)))),
-      ...marks.map(([name, each]) => marker(name, x(bounded(state.z[0], -MOST, MOST)), y(each[key]), 11)),
-      ...(row < PANELS.length - 1 ? [] : ticks(-MOST, MOST, width < 420 ? 5 : 10)).map((value) =>
-        draw("text", { x: x(value), y: bottom + 17, "text-anchor": "middle", class: "muted" }, plain(value))),
+      ...marks.map(([name, each]) => marker(name, x(clamp(state.z[0], -LIMIT, LIMIT)), y(each[key]), 11)),
+      ...(row < PANELS.length - 1 ? [] : ticks(-LIMIT, LIMIT, width < 420 ? 5 : 10)).map((value) =>
+        draw("text", { x: x(value), y: bottom + 17, "text-anchor": "middle", class: "muted" }, rounded(value))),
     ];
   });
   const height = 22 + PANELS.length * (tall + gap) + 12;
@@ -336,44 +336,44 @@ function drawCurves(found) {
 
 // --- The table -----------------------------------------------------------------------------------
 
-function drawTable(found) {
+function drawTable(results) {
   const focused = document.activeElement?.dataset.loss;
-  $("rows").replaceChildren(...[...found].map(([name, each]) => make("tr", {},
+  $("rows").replaceChildren(...[...results].map(([name, each]) => make("tr", {},
     make("th", { scope: "row" }, make("div", {}, swatch(name), make("span", {}, code(name), make("small", {}, ABOUT[name].formula)))),
-    ...[each.value, each.norm, each.smallest, each.largest].map((number) => make("td", {}, written(number))),
-    make("td", {}, each.gradient.map(written).join(", ")),
+    ...[each.value, each.norm, each.smallest, each.largest].map((number) => make("td", {}, formatted(number))),
+    make("td", {}, each.gradient.map(formatted).join(", ")),
     make("td", {}, make("button", {
       type: "button", "data-loss": name, "aria-label": `step on ${name}`,
-      click: () => change(() => { state.z = stepped(state.z, each.gradient).map((z) => bounded(z, -MOST, MOST)); }),
+      click: () => change(() => { state.z = stepped(state.z, each.gradient).map((z) => clamp(z, -LIMIT, LIMIT)); }),
     }, "step")))));
-  // The button that was pressed is a new one now.
+  // The button that was pressed has been replaced.
   if (focused) document.querySelector(`[data-loss=${focused}]`)?.focus({ preventScroll: true });
 }
 
 /** Which loss pulls most, and which least. */
-function pull(found) {
-  const [weakest, ...others] = [...found].sort(([, one], [, other]) => one.norm - other.norm);
+function pull(results) {
+  const [weakest, ...others] = [...results].sort(([, one], [, other]) => one.norm - other.norm);
   if (!others.length) return [];
-  const of = ([name, { norm }]) => [code(name), `, with a gradient of norm ${written(norm)}`];
-  return ["Strongest pull here: ", ...of(others.at(-1)), ". Weakest: ", ...of(weakest), "."];
+  const described = ([name, { norm }]) => [code(name), `, with a gradient of norm ${formatted(norm)}`];
+  return ["Strongest pull here: ", ...described(others.at(-1)), ". Weakest: ", ...described(weakest), "."];
 }
 
 function render() {
   if (!$("curves").clientWidth) return; // not laid out yet
-  const found = new Map(Object.keys(ABOUT).filter((name) => state.shown.has(name))
+  const results = new Map(Object.keys(ABOUT).filter((name) => state.shown.has(name))
     .map((name) => [name, evaluate(name, state.z, state.settings)]));
   const p = probabilities(state.z);
   logits.forEach((each, i) => each.show(state.z[i], `z ${signed(state.z[i])}, p ${percent(p[i])}`));
-  settings.forEach(([key, control]) => control.show(state.settings[key], plain(state.settings[key])));
+  settings.forEach(([key, control]) => control.show(state.settings[key], rounded(state.settings[key])));
   Object.entries(boxes).forEach(([name, box]) => { box.checked = state.shown.has(name); });
   const at = Object.values(PRESETS).findIndex(({ z }) => z.every((each, i) => each === state.z[i]));
   buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === at)));
   const note = at < 0 ? "" : Object.values(PRESETS)[at].see;
   if ($("note").textContent !== note) $("note").textContent = note; // is read aloud
-  $("pull").replaceChildren(...(note ? [] : pull(found)));
-  drawSimplex(found);
-  drawCurves(found);
-  drawTable(found);
+  $("pull").replaceChildren(...(note ? [] : pull(results)));
+  drawSimplex(results);
+  drawCurves(results);
+  drawTable(results);
 }
 
 new ResizeObserver(() => change(() => {})).observe($("logits")); // at first, too

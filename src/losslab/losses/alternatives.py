@@ -11,7 +11,7 @@ from losslab.losses.base import Loss, Reduction, checked, positive
 class Focal(Loss):
     """Focal loss: −(1 − p_y)^γ log p_y, without the class weights α of its source.
 
-    Cross-entropy that attends less to what is already right; ``gamma`` = 0 gives
+    Cross-entropy that gives less weight to what is already right; ``gamma`` = 0 gives
     :class:`CrossEntropy`, and 2 is usual.
 
     - Gradient: with c_i = (1 − p_i)^γ − γ p_i (1 − p_i)^(γ−1) log p_i it is c_y (p − y) for class
@@ -68,8 +68,8 @@ class MeanAbsoluteError(Loss):
     Summed over the classes, no 1/K, as in the literature on label noise.
 
     - Gradient: 2 p_y (p − y) for class indices; p ∘ (s − ⟨p, s⟩1) with s = sign(p − y) for soft
-      targets. It vanishes where p_y does: the badly wrong examples, the mislabelled and the merely
-      hard alike, are not learned.
+      targets. It vanishes where p_y does: examples that are badly wrong, whether mislabelled or
+      only hard, are not learned.
     - Range: [0, 2]; 0 at p = y. Its sum over all K labels is constant, 2 (K − 1). Not convex in
       the logits.
     - Soft targets give the distance itself, not its expectation over labels drawn from y.
@@ -124,8 +124,8 @@ class MulticlassHinge(Loss):
     """Multi-class hinge: Σ_{i≠y} max(0, z_i − z_y + 1), summed over the classes, no 1/K.
 
     The multi-class support-vector machine's loss, K times ``torch.nn.MultiMarginLoss``, which
-    averages. It asks only that the true class lead every other by a margin of 1 and reads no
-    probability from the scores.
+    averages. It requires only that the true class lead every other by a margin of 1; the scores
+    have no reading as probabilities.
 
     - Gradient: 1 for each class i ≠ y with z_i > z_y − 1, minus their number for y; elsewhere 0
       (also at the kink, where any slope from 0 to 1 is a subgradient).
@@ -149,7 +149,7 @@ class MulticlassHinge(Loss):
 class BinaryCrossEntropy(Loss):
     """Binary cross-entropy of each class against the rest: −log σ(z_y) − Σ_{i≠y} log σ(−z_i).
 
-    Every class is a yes-or-no question of its own, so that the scores need not sum to 1. Summed
+    Every class is a separate yes-or-no question, so the probabilities need not sum to 1. Summed
     over the classes, no 1/K: K times ``torch.nn.BCEWithLogitsLoss``, which averages.
 
     - Gradient: σ(z) − y, σ the sigmoid.
@@ -234,7 +234,7 @@ class PolyLoss(Loss):
 class SymmetricCrossEntropy(Loss):
     """Symmetric cross-entropy: −α log p_y − β Σ_i p_i log y_i, with log 0 = A: β |A| (1 − p_y).
 
-    The reverse term asks the label to be likely under the prediction, and is bounded. For class
+    The reverse term rewards labels that are likely under the prediction, and is bounded. For class
     indices the loss is α times :class:`PolyLoss` with ε = β|A|/α, 40 by default.
 
     - Gradient: (α + β|A| p_y)(p − y) for class indices; in general α (p − y) − β p ∘ (l − ⟨p, l⟩1)

@@ -1,4 +1,4 @@
-"""What all losses share: what they accept, and per-example values that one place reduces."""
+"""What all losses share: the checks of their arguments, and the reduction of their values."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,15 +12,15 @@ HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 
 class Loss(nn.Module, ABC):
-    """A loss with torch's manners: ``loss(logits, target)``.
+    """A loss that is called as torch's are: ``loss(logits, target)``.
 
     To add one, write :meth:`per_example`; the rest of losslab needs nothing else. In the
     docstrings z are the logits, p = softmax(z), y the target distribution, one-hot for a class
     index; gradients are those of one example with respect to its logits.
 
     - Shapes: logits ``(N, K)`` floating point, K ≥ 2; target ``(N,)`` int64 class indices or
-      ``(N, K)`` floating-point probabilities, for which the formula is the same where the loss
-      says nothing else. Rows are not checked to sum to 1: the processor would wait for the GPU.
+      ``(N, K)`` floating-point probabilities, for which the formula is the same unless the loss
+      says otherwise. Rows are not checked to sum to 1: the CPU would wait for the GPU.
     - Result: float32 for half-precision logits, else of their type; ``()`` for ``reduction``
       ``"mean"`` (NaN for an empty batch, as in torch) or ``"sum"``, ``(N,)`` for ``"none"``.
     - ``ValueError``: another reduction, or shapes, types or labels that do not fit.
@@ -51,8 +51,8 @@ class Loss(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         """Return the arguments, for ``repr``."""
-        public = (item for item in vars(self).items() if item[0][0] != "_")
-        return ", ".join(f"{name}={value!r}" for name, value in public if name != "training")
+        arguments = (n for n in vars(self) if not n.startswith("_") and n != "training")
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in arguments)
 
 
 def reduce(per_example: Tensor, reduction: Reduction) -> Tensor:
@@ -115,17 +115,17 @@ def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return logits, target.to(logits.dtype)
 
 
-def only_labels(target: Tensor, who: str, reason: str) -> None:
-    """Raise ``ValueError`` for a soft target, which ``who`` does not allow."""
+def only_labels(target: Tensor, loss: str, reason: str) -> None:
+    """Raise ``ValueError`` for a soft target, which ``loss`` does not allow."""
     if target.dim() == 2:
         raise ValueError(
-            f"target has shape {tuple(target.shape)}; {who} allows (N,) class indices only, "
+            f"target has shape {tuple(target.shape)}; {loss} allows (N,) class indices only, "
             f"{reason} needs one true class: use target.argmax(1)"
         )
 
 
 def label_error(error: Exception, target: Tensor, num_classes: int) -> Exception:
-    """Return a clearer error if labels outside the classes are why torch's indexing failed."""
+    """Return a clearer error if torch's indexing failed because a label is out of range."""
     if target.is_cuda or target.numel() == 0:
         return error
     low, high = int(target.min()), int(target.max())

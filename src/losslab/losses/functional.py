@@ -1,6 +1,7 @@
-"""The losses as pure functions: ``(N, K)`` logits and a target give ``(N,)``.
+"""The losses as pure functions of logits ``(N, K)`` and a target, with values ``(N,)``.
 
-The classes of the same names say more; :class:`losslab.losses.Loss` has the shapes and symbols.
+The classes of the same names are documented in full; :class:`losslab.losses.Loss` has the shapes
+and symbols.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from losslab.losses.base import label_error, only_labels, prepare
 Activation = Literal["softmax", "sigmoid", "none"]
 ClassReduction = Literal["mean", "sum"]
 
-# No label has this value, so that torch ignores none in silence (its default skips −100).
+# No label has this value, so torch ignores no example; by default it skips the label −100.
 _IGNORE_NOTHING = torch.iinfo(torch.int64).min
 # One more than float64 needs with 1,000 classes, t = 4 and logits of any size.
 _NEWTON_STEPS = 8
@@ -109,35 +110,35 @@ def mean_absolute_error(logits: Tensor, target: Tensor) -> Tensor:
 
 def generalized_cross_entropy(logits: Tensor, target: Tensor, *, q: float = 0.7) -> Tensor:
     """Σ y (1 − p^q)/q, through expm1(q log p), which stays exact as q → 0."""
-    return _of_surprise(lambda surprise: torch.expm1(-q * surprise) / -q, logits, target)
+    return _of_surprisal(lambda surprisal: torch.expm1(-q * surprisal) / -q, logits, target)
 
 
 def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0) -> Tensor:
     """−Σ y (1 − p)^γ log p."""
 
-    def values(surprise: Tensor) -> Tensor:
+    def values(surprisal: Tensor) -> Tensor:
         # 1 − p may round to 0, where the slope of a power below 1 is infinite and ∞·0 is nan.
-        wrong = (-torch.expm1(-surprise)).clamp_min(torch.finfo(surprise.dtype).tiny)
-        return wrong.pow(gamma) * surprise
+        wrong = (-torch.expm1(-surprisal)).clamp_min(torch.finfo(surprisal.dtype).tiny)
+        return wrong.pow(gamma) * surprisal
 
-    return _of_surprise(values, logits, target)
+    return _of_surprisal(values, logits, target)
 
 
 def poly_loss(logits: Tensor, target: Tensor, *, epsilon: float = 1.0) -> Tensor:
     """Σ y (ε (1 − p) − log p)."""
-    return _of_surprise(lambda s: s - epsilon * torch.expm1(-s), logits, target)
+    return _of_surprisal(lambda s: s - epsilon * torch.expm1(-s), logits, target)
 
 
 def taylor_cross_entropy(logits: Tensor, target: Tensor, *, order: int = 2) -> Tensor:
     """Σ y Σ_{n=1}^t (1 − p)^n/n, t the order: the first terms of −log p."""
 
-    def values(surprise: Tensor) -> Tensor:
-        wrong, total = -torch.expm1(-surprise), torch.zeros_like(surprise)
+    def values(surprisal: Tensor) -> Tensor:
+        wrong, total = -torch.expm1(-surprisal), torch.zeros_like(surprisal)
         for n in range(order, 0, -1):
             total = wrong * (1.0 / n + total)
         return total
 
-    return _of_surprise(values, logits, target)
+    return _of_surprisal(values, logits, target)
 
 
 def symmetric_cross_entropy(
@@ -145,12 +146,12 @@ def symmetric_cross_entropy(
 ) -> Tensor:
     """−α Σ y log p − β Σ p max(log y, A), A the floor."""
     logits, target = prepare(logits, target)
-    surprise = cross_entropy(logits, target)
+    surprisal = cross_entropy(logits, target)
     if target.dim() == 2:
         reverse = -(logits.softmax(1) * target.log().clamp_min(floor)).sum(1)
     else:  # −A (1 − p_y)
-        reverse = floor * torch.expm1(-surprise)
-    return alpha * surprise + beta * reverse
+        reverse = floor * torch.expm1(-surprisal)
+    return alpha * surprisal + beta * reverse
 
 
 def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -228,13 +229,13 @@ def unnormalized_cross_entropy(
 ) -> Tensor:
     """−Σ y log a with a = exp(z) or sigmoid(z), which do not sum to 1."""
     logits, target = prepare(logits, target)
-    chosen = logits if target.dim() == 2 else _pick(logits, target)
-    log_scores = chosen if activation == "exp" else nn.functional.logsigmoid(chosen)
+    z = logits if target.dim() == 2 else _pick(logits, target)
+    log_scores = z if activation == "exp" else nn.functional.logsigmoid(z)
     return -((target * log_scores).sum(1) if target.dim() == 2 else log_scores.squeeze(1))
 
 
 def _pick(values: Tensor, labels: Tensor) -> Tensor:
-    """Return the entry of each row that its label names: ``(N, K), (N,) -> (N, 1)``."""
+    """Return the entry of each row at its label: ``(N, K), (N,) -> (N, 1)``."""
     try:
         return values.gather(1, labels.unsqueeze(1))
     except (IndexError, RuntimeError) as error:
@@ -249,7 +250,7 @@ def _one_hot(labels: Tensor, logits: Tensor) -> Tensor:
         raise label_error(error, labels, logits.shape[1]) from error
 
 
-def _of_surprise(values: Callable[[Tensor], Tensor], logits: Tensor, target: Tensor) -> Tensor:
+def _of_surprisal(values: Callable[[Tensor], Tensor], logits: Tensor, target: Tensor) -> Tensor:
     """Return Σ y f(−log p) for an elementwise f."""
     logits, target = prepare(logits, target)
     if target.dim() == 2:

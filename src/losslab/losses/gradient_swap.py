@@ -78,13 +78,13 @@ class GradientSwap(Loss):
             name: grad(lambda z, of=_LOSSES[name]: of(z, y).sum())(precise)
             for name in get_args(Source)
         }
-        norms = {name: each.norm(dim=1, keepdim=True) for name, each in gradients.items()}
-        # Of zeros alone the mean is 0, too: 0 over anything else is the 0 that is meant.
+        norms = {name: g.norm(dim=1, keepdim=True) for name, g in gradients.items()}
+        # Where a norm is 0, so is the result: 0 over a tiny number, not the NaN of 0/0.
         tiny = torch.finfo(torch.float64).tiny
         size = norms[self.relative] * (
             norms[self.scale].mean() / norms[self.relative].mean().clamp_min(tiny)
         )
         direction = gradients[self.direction] / norms[self.direction].clamp_min(tiny)
-        # Its gradient is the composed one, its value 0.
+        # Less its own value, which is 0, it has the composed gradient.
         surrogate: Tensor = (logits * (size * direction).to(logits.dtype)).sum(1)
         return surrogate - surrogate.detach() + value

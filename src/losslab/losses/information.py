@@ -1,6 +1,6 @@
 """Entropy, cross-entropy and KL divergence of distributions.
 
-These take probabilities, check them, and may be infinite: measures for a study or a plot. To train,
+These take probabilities, check them, and may be infinite; they are for a study or a plot. To train,
 use the losses, which take logits and stay finite.
 
 Everywhere p and q are ``(..., K)`` probabilities, each row of which sums to 1; the result is
@@ -8,6 +8,7 @@ Everywhere p and q are ``(..., K)`` probabilities, each row of which sums to 1; 
 numbers of outcomes K that differ and an unknown unit raise ``ValueError``.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -16,7 +17,6 @@ from torch import Tensor
 from losslab.losses.base import HALF_PRECISION, check_choice
 
 Unit = Literal["nats", "bits"]
-_NATS_PER_BIT = 0.6931471805599453
 
 
 def entropy(p: Tensor, *, unit: Unit = "nats") -> Tensor:
@@ -49,7 +49,7 @@ def cross_entropy(p: Tensor, q: Tensor, *, unit: Unit = "nats") -> Tensor:
     tensor(inf)
     """
     p, q = _pair(p, q)
-    # The sign inside, or a code without cost would come out as −0.
+    # The sign is inside because a code length of 0 would otherwise be −0.
     return _in_unit(torch.xlogy(-p, q).sum(-1), unit)
 
 
@@ -66,13 +66,13 @@ def kl_divergence(p: Tensor, q: Tensor, *, unit: Unit = "nats") -> Tensor:
     (0.1438, 0.1308)
     """
     p, q = _pair(p, q)
-    # Rounding alone can make the sum negative, which no divergence is.
+    # A divergence is never negative, but rounding can make the sum so.
     return _in_unit((torch.xlogy(p, p) - torch.xlogy(p, q)).sum(-1).clamp_min(0.0), unit)
 
 
 def _in_unit(nats: Tensor, unit: Unit) -> Tensor:
     check_choice("unit", unit, Unit)
-    return nats / _NATS_PER_BIT if unit == "bits" else nats
+    return nats / math.log(2) if unit == "bits" else nats
 
 
 def _pair(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,9 +53,9 @@ class CrossEntropy(Loss):
         return functional.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
 
     def decompose(self, logits: Tensor, target: Tensor) -> Decomposition:
-        """Return cross-entropy beside the entropy of the (smoothed) target and the divergence.
+        """Return cross-entropy, the entropy of the (smoothed) target, and the divergence.
 
-        Each is computed on its own, so that their sum is a check and no tautology.
+        Each is computed on its own, so that their sum is a check.
 
         >>> parts = CrossEntropy(0.2).decompose(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
         >>> [round(part.item(), 4) for part in parts]
@@ -67,7 +67,7 @@ class CrossEntropy(Loss):
         y = nn.functional.one_hot(target, num_classes) if target.dim() == 1 else target
         uniform = logits.new_full((), 1.0 / num_classes)
         smoothed = torch.lerp(y.to(logits.dtype), uniform, self.label_smoothing)
-        # Unlike information.entropy, unchecked: checking would make the processor wait for the GPU.
+        # Unlike information.entropy, unchecked: a check would make the CPU wait for the GPU.
         entropy = torch.special.entr(smoothed).sum(-1)
         return Decomposition(total, entropy, functional.kl_divergence(logits, smoothed))
 

@@ -1,4 +1,4 @@
-"""The quantity that training lowers: mean likelihood term plus prior, once per data set."""
+"""The objective of training: the mean likelihood term plus the prior, once per data set."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from losslab.losses.priors import FlatPrior, Prior
 
 
 class Terms(NamedTuple):
-    """What one step needs to update and to record.
+    """The terms of the objective, to minimise and to record.
 
     Attributes:
         per_example: ``(N,)`` likelihood term of each example.
@@ -33,9 +33,9 @@ class MAP(nn.Module):
     the training set, never of the batch: the prior counts once per data set. Do not give the
     optimizer a ``weight_decay`` as well: the prior would count twice.
 
-    W is what is given as ``parameters``, the model's weights. A likelihood with parameters of its
-    own (a temperature, say) is trained with the model, but they are no part of W: neither the
-    prior nor losslab's weight decay acts on them.
+    W are the ``parameters`` that are passed, the model's weights. A likelihood's own parameters
+    (a temperature, say) are trained with the model, but are not part of W: neither the prior nor
+    losslab's weight decay acts on them.
 
     Args:
         likelihood: A :class:`Loss`, whose own ``reduction`` is not used, or any module that gives
@@ -110,7 +110,7 @@ class MAP(nn.Module):
         """Return the parts of the mean objective; arguments as for :meth:`forward`."""
         per_example = self.per_example(logits, target)
         likelihood = per_example.mean()
-        if isinstance(self.prior, FlatPrior):  # the usual case: spare every step two operations
+        if isinstance(self.prior, FlatPrior):  # the usual case: two operations fewer per step
             return Terms(per_example, likelihood, likelihood.new_zeros(()), likelihood)
         penalty = self.prior(parameters) / self.num_train
         return Terms(per_example, likelihood, penalty, likelihood + penalty)

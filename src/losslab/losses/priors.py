@@ -1,7 +1,7 @@
 """Prior beliefs about the weights, as penalties −log g(W) up to a constant.
 
-W is every entry of every parameter that is given: ``model.parameters()`` means biases and the
-scales and shifts of normalisation layers, too, as an optimizer's ``weight_decay`` does. Parameters
+W are all entries of all parameters that are passed: ``model.parameters()`` includes biases and the
+scales and shifts of normalisation layers, as for an optimizer's ``weight_decay``. Parameters
 that are frozen add a constant. Half-precision ones are summed in float32.
 """
 
@@ -76,7 +76,7 @@ class LaplacePrior:
 
 @dataclass(frozen=True)
 class FlatPrior:
-    """Every weight is as likely as any other: 0. MAP under it is maximum likelihood.
+    """All weights are equally likely: 0. MAP under it is maximum likelihood.
 
     >>> FlatPrior()([torch.tensor([1.0, 2.0])])
     tensor(0.)
@@ -88,7 +88,7 @@ class FlatPrior:
 
 
 def _flat(parameters: Iterable[Tensor]) -> Tensor:
-    # One copy and three operations in all; squaring each tensor takes three operations a tensor.
+    # One copy and three operations in all; tensor by tensor, each would take three operations.
     vectors = [parameter.reshape(-1) for parameter in parameters]
     if not vectors:
         raise ValueError(

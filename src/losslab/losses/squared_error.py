@@ -23,10 +23,10 @@ class SquaredError(Loss):
     ``mse_one_sided``  ``"none"``      ``"mean"``       [max(0, 1 − z_y)² + Σ_{i≠y} max(0, z_i)²]/K
     =================  ==============  ===============  =========================================
 
-    The last, ``one_sided=True``, does not push back a score that is beyond its target on the right
-    side. It is the squared hinge of K support-vector machines, each class against the rest, with
-    targets 0 and M in place of their −1 and 1: for k = 1 it is M²/4 times Σ_i max(0, 1 − t_i s_i)²
-    with t = 2y − 1 and s = 2z/M − 1.
+    The last, ``one_sided=True``, does not push back a score that overshoots its target. It is
+    the squared hinge of K support-vector machines, each class against the rest, with targets 0 and
+    M in place of their −1 and 1: for k = 1 it is M²/4 times Σ_i max(0, 1 − t_i s_i)² with
+    t = 2y − 1 and s = 2z/M − 1.
 
     - Gradient: with u_i = 2 (1 + (k − 1) y_i) (a_i − M y_i), over K for
       ``"mean"``: raw u; sigmoid u ∘ a ∘ (1 − a); softmax p ∘ (u − ⟨p, u⟩1). With k = M = 1 and
@@ -34,11 +34,11 @@ class SquaredError(Loss):
       One-sided: u_y where z_y < M and u_i where z_i > 0 (i ≠ y), else 0.
     - Range with k = M = 1 for ``"sum"``: raw [0, ∞); softmax [0, 2]; sigmoid [0, K]. 0 at a = M y;
       one-sided wherever z_y ≥ M and the others are ≤ 0.
-    - Convex in the logits: on raw scores only, one-sided, too. After softmax it is concave where a
+    - Convex in the logits: on raw scores only, also one-sided. After softmax it is concave where a
       confident network is wrong.
     - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
     - ``ValueError``: as :class:`Loss`, and for an argument out of range, and for one-sided with a
-      soft target, since the right side needs one true class.
+      soft target, since which side is right depends on the true class.
 
     Args:
         activation: ``"softmax"``, ``"sigmoid"`` or ``"none"`` (raw scores).

@@ -1,4 +1,4 @@
-"""How far confidence is from accuracy, and the one number that repairs most of it."""
+"""How far confidence is from accuracy, and the temperature that corrects most of it."""
 
 import math
 from typing import Any
@@ -35,7 +35,7 @@ def fit_temperature(logits: Array, labels: Array) -> float | None:
 
     Source: Guo, Pleiss, Sun and Weinberger 2017, *On calibration of modern neural networks*.
 
-    >>> logits = np.array([[2.0, 0.0]] * 4)  # says 0.88, is right in 3 of 4
+    >>> logits = np.array([[2.0, 0.0]] * 4)  # confidence 0.88, accuracy 3/4
     >>> temperature = fit_temperature(logits, np.array([0, 0, 0, 1]))
     >>> round(temperature, 4), round(2 / math.log(3), 4)
     (1.8205, 1.8205)
@@ -46,15 +46,15 @@ def fit_temperature(logits: Array, labels: Array) -> float | None:
     if not math.isfinite(spread) or spread == 0:
         return None
     z = z / spread
-    behind = z - np.take_along_axis(z, y[:, None], axis=1)  # z_k − z_y
+    lead = z - np.take_along_axis(z, y[:, None], axis=1)  # z_k − z_y
     z = z - z.max(axis=1, keepdims=True)
 
     def slope(log_temperature: float) -> float:
         """Return the derivative of the mean NLL with respect to 1/T."""
         p = np.exp(z * math.exp(-log_temperature))
-        return float(((p * behind).sum(axis=1) / p.sum(axis=1)).mean())
+        return float(((p * lead).sum(axis=1) / p.sum(axis=1)).mean())
 
-    # Not SciPy's Brent: importing it takes nearly a second, in which a short run trains an epoch.
+    # Not SciPy's Brent, whose import takes as long as an epoch of a short run.
     low, high = math.log(COLDEST), math.log(HOTTEST)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
@@ -69,11 +69,11 @@ def adaptive_ece(logits: Array, labels: Array, *, bins: int = ECE_BINS) -> float
     """Return the calibration error over bins of equally many examples, in [0, 1].
 
     Σ_m |Σ_{i in m} (correct_i − confidence_i)| / N, where bin m has the examples between two
-    quantiles of the confidence, their numbers equal but for one. Bins of equal width leave most
-    of a well-trained network's examples in the last one, where they cancel out.
+    quantiles of the confidence, their sizes differing by at most one. With bins of equal width,
+    most examples of a well-trained network are in the last one, where their errors cancel.
 
     Examples of exactly equal confidence, such as the 1.0 of a saturated softmax, each count with
-    their mean accuracy: no order among them is the right one.
+    their mean accuracy, since their order is arbitrary.
 
     ``(N, K)`` logits, of torch or numpy, and ``(N,)`` labels; ``bins`` from 1 up. A
     non-finite logit gives NaN.

@@ -3,8 +3,8 @@
 Plain functions of torch tensors or numpy arrays (anything with the array API), on any device:
 logits ``(N, K)`` and labels ``(N,)``, class indices. ``reduction`` is ``mean`` or ``sum``, giving
 ``()``, or ``none``, giving ``(N,)``; another is a ``ValueError``. Probabilities are the softmax of
-the network's outputs under every loss, also under those that were trained on raw scores, so that
-the numbers are comparable. All sums are in float64: adding 60,000 float32 numbers would lose digits
+the network's outputs under every loss, including those on raw scores, so that the numbers are
+comparable. All sums are in float64: adding 60,000 float32 numbers would lose digits
 that intervals need.
 """
 
@@ -79,15 +79,14 @@ def ece(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array
     >>> round(ece(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([0, 1])).item(), 2)
     0.31
     """
-    found = _per_example(logits, labels)
-    xp = array_namespace(logits)
-    gaps, members = found.correct - found.confidence, _members(found.confidence)
+    xp, values = array_namespace(logits), _per_example(logits, labels)
+    gaps, members = values.correct - values.confidence, _members(values.confidence)
     # A matrix product, because scatter_add is not deterministic on CUDA.
     return _reduce(gaps * (members @ xp.sign(gaps @ members)), reduction)
 
 
 def worst_mistakes(logits: Array, labels: Array, most: int = 15) -> Array:
-    """Return the examples that were given a wrong class most confidently, the most confident first.
+    """Return the wrong predictions of highest confidence, the most confident first.
 
     ``(N, K)`` and ``(N,)`` to ``(M,)`` indices, M at most ``most``. Confidence is the largest
     softmax probability; equal ones stay in the order of the examples.
@@ -96,9 +95,9 @@ def worst_mistakes(logits: Array, labels: Array, most: int = 15) -> Array:
     >>> worst_mistakes(np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]), np.array([0, 0, 0]))
     array([2, 1])
     """
-    xp, found = array_namespace(logits), _per_example(logits, labels)
-    (wrong,) = xp.nonzero(found.correct == 0)
-    return wrong[xp.argsort(-found.confidence[wrong], stable=True)][:most]
+    xp, values = array_namespace(logits), _per_example(logits, labels)
+    (wrong,) = xp.nonzero(values.correct == 0)
+    return wrong[xp.argsort(-values.confidence[wrong], stable=True)][:most]
 
 
 def confusion(predicted: Array, labels: Array, classes: int) -> NDArray[np.int64]:
@@ -143,21 +142,20 @@ class ClassificationSums:
 
     @classmethod
     def of(cls, logits: Array, labels: Array) -> "ClassificationSums":
-        """Return the sums over one batch; non-finite logits make all but the accuracy so.
+        """Return the sums over one batch; of non-finite logits only the accuracy is finite.
 
         Logits ``(N, K)`` and labels ``(N,)``, or ``(R, N, K)`` and ``(R, N)`` of R runs at once.
         """
-        xp = array_namespace(logits)
-        found = _per_example(logits, labels)
-        ones = xp.ones_like(found.correct)
-        rows = xp.stack([ones, found.confidence, found.correct], axis=-2)
+        xp, values = array_namespace(logits), _per_example(logits, labels)
+        ones = xp.ones_like(values.correct)
+        rows = xp.stack([ones, values.confidence, values.correct], axis=-2)
         axis = -1 if logits.ndim > 2 else None
         return cls(
             examples=xp.sum(ones, axis=axis),
-            correct=xp.sum(found.correct, axis=axis),
-            nll=xp.sum(found.nll, axis=axis),
-            brier=xp.sum(found.brier, axis=axis),
-            bins=rows @ _members(found.confidence),
+            correct=xp.sum(values.correct, axis=axis),
+            nll=xp.sum(values.nll, axis=axis),
+            brier=xp.sum(values.brier, axis=axis),
+            bins=rows @ _members(values.confidence),
         )
 
     def each(self) -> list["ClassificationSums"]:
@@ -189,7 +187,7 @@ class ClassificationSums:
 
 
 class _PerExample(NamedTuple):
-    """What logits say of every example, each ``(N,)`` or ``(R, N)``."""
+    """The values of each example, all ``(N,)`` or ``(R, N)``."""
 
     correct: Array
     nll: Array
@@ -204,7 +202,7 @@ def _per_example(logits: Array, labels: Array) -> _PerExample:
     correct = xp.astype(xp.argmax(logits, axis=-1) == labels, wide)
     z = xp.astype(logits, wide)
     true = labels[..., None] == xp.arange(z.shape[-1], device=device(logits))
-    # Infinite logits make NaN, which is what the metrics then are: numpy need not warn.
+    # Infinite logits make the metrics NaN, as documented: numpy need not warn.
     with np.errstate(invalid="ignore", over="ignore"):
         z = z - xp.max(z, axis=-1, keepdims=True)
         log_p = z - xp.log(xp.sum(xp.exp(z), axis=-1, keepdims=True))
@@ -222,11 +220,11 @@ def _members(confidence: Array) -> Array:
     """Return ``(..., N, ECE_BINS)``, 1.0 where an example lies in a bin.
 
     Bins are ((m−1)/M, m/M]: a confidence of exactly 1, which a saturated softmax reaches, belongs
-    into the last one.
+    to the last one.
     """
     xp = array_namespace(confidence)
-    known = xp.where(xp.isnan(confidence), xp.ones_like(confidence), confidence)
-    index = xp.clip(xp.ceil(known * ECE_BINS) - 1, 0, ECE_BINS - 1)
+    number = xp.where(xp.isnan(confidence), xp.ones_like(confidence), confidence)
+    index = xp.clip(xp.ceil(number * ECE_BINS) - 1, 0, ECE_BINS - 1)
     bins = xp.arange(ECE_BINS, dtype=index.dtype, device=device(confidence))
     return xp.astype(index[..., None] == bins, confidence.dtype)
 

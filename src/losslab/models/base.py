@@ -12,11 +12,11 @@ GROUPS = 8
 
 
 class Classifier(nn.Module):
-    """``features``, which give a vector for each image, and the linear layer ``output`` on top.
+    """``features``, which map each image to a vector, followed by a linear layer ``output``.
 
-    Two ways to start confident, and mostly wrong, before anything is learned: a large
+    There are two ways to start confident, and mostly wrong, before anything is learned: a large
     ``output_scale``, which also multiplies every gradient that reaches the features; and a large
-    ``output_bias``, which leaves those as they are. Then p_0 is about
+    ``output_bias``, which does not change those. With the latter p_0 is about
     e^bias / (e^bias + K − 1) for every example.
 
     Args:

@@ -1,4 +1,4 @@
-"""The convolutional networks: the small default, one in the manner of VGG, and ResNet-20."""
+"""The convolutional networks: the small default, one in the style of VGG, and ResNet-20."""
 
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
@@ -10,7 +10,7 @@ class SmallCNN(Classifier):
     """conv 5x5, pool, ReLU, conv 3x3, pool, ReLU, linear; without padding. The default.
 
     An image of 28x28 becomes 24, 12, 10, 5 pixels wide. Pooling comes before ReLU: the maximum
-    and a monotone function may change places, and so ReLU has a quarter of the work.
+    and a monotone function commute, and ReLU has a quarter of the work.
 
     Images have at least 12x12 pixels. The first convolution has ``width`` channels, from 1 up, the
     second twice as many. ``normalization`` (``none``, ``batch``, ``group``, ``layer``) follows each
@@ -53,7 +53,7 @@ class DeepCNN(Classifier):
     """Three pairs of 3x3 convolutions, each pair followed by pooling; global average; linear.
 
     The pairs have ``width``, ``2 width`` and ``4 width`` channels. Convolutions start from He's
-    initialisation (normal, fan-in), so that the network learns without normalisation, too.
+    initialisation (normal, fan-in), so that the network also learns without normalisation.
 
     Images have at least 8x8 pixels; ``width`` is from 1 up. ``normalization`` (``none``, ``batch``,
     ``group``, ``layer``) follows each convolution. The other arguments are those of

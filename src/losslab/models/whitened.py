@@ -1,4 +1,4 @@
-"""A network that learns CIFAR-10 in seconds: its first layer whitens, nothing is wasted later."""
+"""A network that learns CIFAR-10 in seconds; its first layer whitens the image patches."""
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +8,9 @@ from losslab.models.base import Classifier, Shape, check_sizes
 
 _PATCH = 2
 _IMAGES = 2000
-"""Of which the patches' covariance is taken: two million patches of CIFAR-10."""
+"""From which the covariance of patches is estimated: two million patches of CIFAR-10."""
 _STEPS = 256
-"""Per unit, to which pixels are rounded there."""
+"""Per unit of brightness, to which pixels are rounded for the covariance."""
 _LEAST_VARIANCE = 5e-4
 _MOMENTUM = 0.4
 
@@ -75,9 +75,9 @@ class WhitenedCNN(Classifier):
         super().__init__(features, channels, num_classes, output_scale, output_bias)
 
     def initialize_from(self, images: Tensor) -> None:
-        """Set the whitening weights from training images ``(N, C, H, W)``, as the model gets them.
+        """Set the whitening weights from normalised training images ``(N, C, H, W)``.
 
-        The first 2,000 are looked at. Without this call, the weights are those for white noise:
+        The first 2,000 are used. Without this call, the weights are those for white noise:
         the pixels of a patch and their negatives.
         """
         (whitening,) = (part for part in self.modules() if isinstance(part, Whitening))
@@ -103,12 +103,12 @@ class Whitening(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.channels))
 
     def initialize_from(self, images: Tensor) -> None:
-        """Set the weights; the same ones for the same images, however many threads there are."""
+        """Set the weights, which do not depend on the number of threads."""
         size = self.channels // 2
         total, squares, count = torch.zeros(size).double(), torch.zeros(size, size).double(), 0
         # Sums of whole numbers below 2**53 are exact in whatever order they are taken.
-        for some in torch.split((images[:_IMAGES].double() * _STEPS).round(), 100):
-            patches = some.unfold(2, _PATCH, 1).unfold(3, _PATCH, 1)
+        for chunk in torch.split((images[:_IMAGES].double() * _STEPS).round(), 100):
+            patches = chunk.unfold(2, _PATCH, 1).unfold(3, _PATCH, 1)
             patches = patches.permute(1, 4, 5, 0, 2, 3).reshape(size, -1)
             total += patches.sum(dim=1)
             squares += patches @ patches.T
@@ -116,7 +116,7 @@ class Whitening(nn.Module):
         mean = total / count
         covariance = (squares / count - torch.outer(mean, mean)) / _STEPS**2
         variances, vectors = torch.linalg.eigh(covariance)
-        # An eigenvector has no sign of its own.
+        # The sign of an eigenvector is arbitrary; fix it.
         largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
         vectors = vectors * largest.sign()
         weights = (vectors / (variances.clamp(min=0) + _LEAST_VARIANCE).sqrt()).T
@@ -143,7 +143,7 @@ class UnscaledBatchNorm(nn.Module):
 
     def __init__(self, channels: int, bias_rate: float) -> None:
         super().__init__()
-        # What is kept for evaluation, from the last few batches, as training is short.
+        # For evaluation, from the last few batches, since training is short.
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -151,16 +151,16 @@ class UnscaledBatchNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the normalised features."""
-        kept = self.running_mean, self.running_var
+        running = self.running_mean, self.running_var
         scale, bias = torch.ones_like(self.bias), self.factor * self.bias
-        return batch_norm(features, *kept, scale, bias, self.training, _MOMENTUM)
+        return batch_norm(features, *running, scale, bias, self.training, _MOMENTUM)
 
 
 class ScaledMaximum(nn.Module):
-    """The largest value in each channel that ``body`` gives, times ``scale``: to ``(N, D)``.
+    """The largest value in each channel of ``body``, times ``scale``: to ``(N, D)``.
 
-    ``flip_average``: in evaluation, the mean of that of the images and of their mirror images. The
-    last layer being linear, this is the mean of the logits.
+    With ``flip_average``, the mean over the image and its mirror image in evaluation. Since the
+    last layer is linear, this averages the logits.
     """
 
     def __init__(self, body: nn.Module, scale: float, flip_average: bool) -> None:

@@ -46,13 +46,13 @@ def capture(step: Step, *, keep: Sequence[Tensor]) -> Step:
 def _record(step: Step, arguments: Sequence[Tensor | None], keep: Sequence[Tensor]) -> Step:
     """Record a step, then restore the tensors that it changed and the random state."""
     inputs = [None if value is None else value.clone() for value in arguments]
-    before, rng_state = [value.detach().clone() for value in keep], torch.cuda.get_rng_state()
+    saved, rng_state = [value.detach().clone() for value in keep], torch.cuda.get_rng_state()
 
     def restore() -> None:
         torch.cuda.set_rng_state(rng_state)
         with torch.no_grad():
-            for value, old in zip(keep, before, strict=True):
-                value.copy_(old)
+            for value, copy in zip(keep, saved, strict=True):
+                value.copy_(copy)
 
     stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     graph = torch.cuda.CUDAGraph()

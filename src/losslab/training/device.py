@@ -20,11 +20,11 @@ def resolve_device(name: str) -> torch.device:
         available.insert(0, "mps")
     if torch.cuda.is_available():
         available[:0] = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    chosen = available[0] if name == "auto" else name
-    if chosen not in available:
+    device = available[0] if name == "auto" else name
+    if device not in available:
         allowed = ", ".join(["auto", *available])
         raise ValueError(f"trainer.device={name} is unavailable; allowed here are {allowed}")
-    return torch.device(chosen)
+    return torch.device(device)
 
 
 def device_name(device: torch.device) -> str:

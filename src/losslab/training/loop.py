@@ -120,7 +120,7 @@ class Loop:
     def start(self, validation: Evaluation | None = None) -> None:
         """Record the state before the first step, unless the run resumes."""
         if self.steps_done == 0:
-            self._record_epoch({}, validation=validation)
+            self._record_epoch(validation=validation)
         self.step.model.train()
 
     @property
@@ -146,7 +146,7 @@ class Loop:
 
     @property
     def is_due(self) -> bool:
-        """Whether the last step is to be checked for divergence or recorded."""
+        """Whether the last step must be checked for divergence or recorded."""
         return self._is_check_due or self.steps_done % self.settings.log_every == 0
 
     @property
@@ -172,30 +172,29 @@ class Loop:
         """
         self.validation = None
         if not self.diverged:
-            scalars = _tagged("train", trained.sums)
             speed = len(trained.labels) / seconds
-            self._record_epoch(scalars, trained, validation=validation, examples_per_s=speed)
+            self._record_epoch(trained, validation=validation, examples_per_s=speed)
         if self.recorder is not None:
             self.recorder.flush()
         if self.diverged:
             return
-        done = math.ceil(self.epochs_done)
+        epochs = math.ceil(self.epochs_done)
         if self.on_epoch is not None:
-            self.on_epoch(done, math.ceil(self.total_steps / len(self.train)), self.scalars)
-        due = done % self.settings.checkpoint_every == 0
-        if self.save is not None and due and not self.ended:
+            self.on_epoch(epochs, math.ceil(self.total_steps / len(self.train)), self.scalars)
+        is_due = epochs % self.settings.checkpoint_every == 0
+        if self.save is not None and is_due and not self.ended:
             self.save(self.step.state() | {"step": self.steps_done, "scalars": self.scalars})
 
     def _record_epoch(
         self,
-        scalars: Scalars,
         trained: Evaluation | None = None,
         *,
         validation: Evaluation | None,
-        **speed: float,
+        examples_per_s: float | None = None,
     ) -> None:
         """Evaluate, run the diagnostics and record the results."""
-        done, finding, summaries = math.ceil(self.epochs_done), Finding({}, {}), None
+        epochs, finding, summaries = math.ceil(self.epochs_done), Finding({}, {}), None
+        scalars = {} if trained is None else _tagged("train", trained.sums)
         if self.val is not None:
             model, autocast = self.step.model, self.step.autocast
             self.validation = validation or evaluate(model, self.val, autocast=autocast)
@@ -203,10 +202,15 @@ class Loop:
         if self.diagnose is not None:
             epoch = None if trained is None else self._training_epoch(trained)
             outputs = self.validation and Predictions(*self.validation[1:])
-            finding = self.diagnose(done, self.scalars | scalars, epoch, self._is_over(), outputs)
+            finding = self.diagnose(epochs, self.scalars | scalars, epoch, self._is_over(), outputs)
         if self.draw is not None and self.validation is not None:
-            summaries = self.draw(done, self.validation, finding.curves, self._is_over())
-        self.record(scalars | finding.scalars, curves=finding.curves, shown=summaries, **speed)
+            summaries = self.draw(epochs, self.validation, finding.curves, self._is_over())
+        self.record(
+            scalars | finding.scalars,
+            curves=finding.curves,
+            shown=summaries,
+            examples_per_s=examples_per_s,
+        )
 
     def _training_epoch(self, trained: Evaluation) -> TrainingEpoch:
         size, count = self.train.batch_size, len(trained.labels)
@@ -252,8 +256,8 @@ class Loop:
         self.scalars |= scalars
         if examples_per_s is not None:
             scalars = scalars | {"time/examples_per_s": examples_per_s}
-        epochs, rest = divmod(self.steps_done, len(self.train))
-        examples = epochs * self.train.num_examples + rest * self.train.batch_size
+        epochs, steps = divmod(self.steps_done, len(self.train))
+        examples = epochs * self.train.num_examples + steps * self.train.batch_size
         step, epoch = self.steps_done, self.epochs_done
         self.history.append({"step": step, "examples": examples, "epoch": epoch} | scalars)
         if self.recorder is not None:

@@ -33,23 +33,22 @@ class RowOptimizer(ABC):
             raise ValueError("an optimizer has several groups of parameters; stacks take one")
         self._groups = [optimizer.param_groups[0] for optimizer in optimizers]
         self.state = {name: torch.zeros_like(weights) for name in self.names}
-        self._steps: list[list[Tensor]] = []
-        # Steps of each row so far.
-        self.done = torch.zeros(len(optimizers), dtype=torch.float64)
+        self._counters: list[list[Tensor]] = []  # torch's, one per parameter of each run
+        self.steps_done = torch.zeros(len(optimizers), dtype=torch.float64)  # of each row
         for row, optimizer in enumerate(optimizers):
             start, counters = 0, []
             for p in self._groups[row]["params"]:
-                old = optimizer.state.get(p, {})
+                torch_state = optimizer.state.get(p, {})
                 entries = slice(start, start := start + p.numel())
                 for name, values in self.state.items():
-                    if old.get(name) is not None:
-                        values[row, entries] = old[name].flatten()
-                        self.done[row] = float(old.get("step", 1))
+                    if torch_state.get(name) is not None:
+                        values[row, entries] = torch_state[name].flatten()
+                        self.steps_done[row] = float(torch_state.get("step", 1))
                 if row < num_runs:
                     views = {n: v[row, entries].view(p.shape) for n, v in self.state.items()}
                     counters.append(torch.zeros((), dtype=torch.float32, device=p.device))
                     optimizer.state[p] = self._torch_state(row, views, counters[-1])
-            self._steps.append(counters)
+            self._counters.append(counters)
 
     def _setting(self, name: str) -> Tensor:
         return torch.tensor([float(group[name]) for group in self._groups], dtype=torch.float64)
@@ -60,16 +59,16 @@ class RowOptimizer(ABC):
         Args:
             rates: ``(T, R)`` float64, the learning rates.
         """
-        step = self.done + torch.arange(1, len(rates) + 1, dtype=torch.float64)[:, None]
+        step = self.steps_done + torch.arange(1, len(rates) + 1, dtype=torch.float64)[:, None]
         numbers = [number.expand_as(rates) for number in self._numbers(rates, step)]
         return torch.stack(numbers, dim=1).unsqueeze(-1)
 
     def count(self, rows: Sequence[int], steps: int) -> None:
         """Add to the number of steps of some rows."""
-        self.done[list(rows)] += steps
+        self.steps_done[list(rows)] += steps
         for row in rows:
-            for counter in self._steps[row]:
-                counter.fill_(self.done[row].item())
+            for counter in self._counters[row]:
+                counter.fill_(self.steps_done[row].item())
 
     @abstractmethod
     def update(self, weights: Tensor, gradient: Tensor, numbers: Tensor) -> None:
@@ -167,9 +166,9 @@ def row_optimizer(
     optimizers: Sequence[Optimizer], weights: Tensor, *, num_runs: int
 ) -> RowOptimizer:
     """Return the optimizer for the rows of ``weights``; see :class:`RowOptimizer`."""
-    kind, *others = {ROW_OPTIMIZERS.get(type(optimizer)) for optimizer in optimizers}
-    if others or kind is None:
-        allowed = ", ".join(sorted(known.__name__ for known in ROW_OPTIMIZERS))
-        given = ", ".join(sorted({type(optimizer).__name__ for optimizer in optimizers}))
-        raise ValueError(f"a stack cannot have optimizer {given}; allowed are {allowed}")
-    return kind(optimizers, weights, num_runs=num_runs)
+    row_type, *others = {ROW_OPTIMIZERS.get(type(optimizer)) for optimizer in optimizers}
+    if others or row_type is None:
+        allowed = ", ".join(sorted(kind.__name__ for kind in ROW_OPTIMIZERS))
+        names = ", ".join(sorted({type(optimizer).__name__ for optimizer in optimizers}))
+        raise ValueError(f"a stack cannot have optimizer {names}; allowed are {allowed}")
+    return row_type(optimizers, weights, num_runs=num_runs)

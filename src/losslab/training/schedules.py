@@ -57,8 +57,9 @@ class OneCycle:
 
     def __post_init__(self) -> None:
         if self.anneal_strategy not in ("cos", "linear"):
-            given = f"schedule.anneal_strategy={self.anneal_strategy}"
-            raise ValueError(f"{given}; give one of cos, linear")
+            raise ValueError(
+                f"schedule.anneal_strategy={self.anneal_strategy}; give one of cos, linear"
+            )
         for name in ("warmup", "initial", "final"):
             _check_fraction(name, getattr(self, name))
 

@@ -78,9 +78,9 @@ class Trainer:
         if self.epochs is None and self.steps is None:
             raise ValueError("trainer.epochs and trainer.steps are both null; give one of them")
         for name, allowed in {"precision": PRECISIONS, "engine": ENGINES}.items():
-            given = getattr(self, name)
-            if given not in allowed:
-                raise ValueError(f"trainer.{name}={given}; allowed are {', '.join(allowed)}")
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(f"trainer.{name}={value}; allowed are {', '.join(allowed)}")
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Return the number of steps of the whole run."""

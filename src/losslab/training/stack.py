@@ -2,8 +2,9 @@
 
 import copy
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
@@ -59,17 +60,18 @@ class Stack:
     """
 
     def __init__(self, loops: Sequence[Loop], *, size: int) -> None:
-        _check(loops)
+        _check_stackable(loops)
         loaders = {id(loop.train): number for number, loop in enumerate(loops)}
         # Runs with the same loss or data are neighbours, so that they are computed together.
-        self.loops = sorted(loops, key=lambda loop: (_loss(loop), loaders[id(loop.train)]))
+        self.loops = sorted(loops, key=lambda loop: (_loss_key(loop), loaders[id(loop.train)]))
         self._lanes = lanes = [*self.loops, *[self.loops[-1]] * (size - len(loops))]
-        self._by_loss = [list(group) for _, group in groupby(lanes, key=_loss)]
-        self._by_data = [list(group) for _, group in groupby(lanes, key=lambda e: id(e.train))]
+        self._by_loss = _neighbours(lanes, key=_loss_key)
+        self._by_data = _neighbours(lanes, key=lambda lane: id(lane.train))
         models = [loop.step.model for loop in lanes]
         self._network = copy.deepcopy(models[0])
+        self._forward = partial(functional_call, self._network)
         self._shapes = {name: p.shape for name, p in models[0].named_parameters()}
-        self._weights = torch.stack([_row(model) for model in models])
+        self._weights = torch.stack([_weight_vector(model) for model in models])
         states = [dict(model.named_buffers()) for model in models]
         self._buffers = {name: torch.stack([s[name] for s in states]) for name in states[0]}
         self._try_network()
@@ -91,11 +93,11 @@ class Stack:
             steps = max(steps_left.values())
             active = [lane for lane in pending if steps_left[lane] == steps]
             waiting = [lane for lane in pending if steps_left[lane] < steps]
-            saved = [(values, values[waiting].clone()) for values in self._state()]
+            saved = [(tensor, tensor[waiting].clone()) for tensor in self._state()]
             self._train_epoch(active, steps)
             with torch.no_grad():
-                for values, before in saved:
-                    values[waiting] = before
+                for tensor, rows in saved:
+                    tensor[waiting] = rows
 
     def _train_epoch(self, active: Sequence[int], steps: int) -> None:
         """Train some lanes for an epoch; the others compute values that are not used."""
@@ -112,14 +114,14 @@ class Stack:
         for step in range(steps):
             batch = slice(step * size, (step + 1) * size)
             draw = None if draws is None else draws[:, :, batch]
-            done = _Update(*self._updates(order[:, batch], draw, numbers[step]))
-            logits.append(done.logits.clone())
-            labels.append(done.labels.clone())
+            result = _Update(*self._updates(order[:, batch], draw, numbers[step]))
+            logits.append(result.logits.clone())
+            labels.append(result.labels.clone())
             for lane in running:
                 self.loops[lane].steps_done += 1
             for lane in [lane for lane in running if self.loops[lane].is_due]:
                 with errors_recorded(self.loops[lane]):
-                    self._check_step(lane, done)
+                    self._check_step(lane, result)
                 if self.loops[lane].diverged or self.loops[lane].error:
                     running.remove(lane)
         self._optimizer.count(running, steps)
@@ -143,17 +145,16 @@ class Stack:
     def _update(self, order: Tensor, draw: Tensor | None, numbers: Tensor) -> _Update:
         """Update all lanes once, with the examples ``order``, ``(R, B)``."""
         images, labels = self._gather(order, draw)
-        logits = vmap(self._forward)(self._parameters(), self._buffers, images)
-        values, first = [], 0
-        for group in self._by_loss:
-            lanes = slice(first, first := first + len(group))
-            objective = group[0].step.objective
+        logits = vmap(self._forward)((self._parameters(), self._buffers), images)
+        losses = []
+        for lanes, loop in self._by_loss:
+            objective = loop.step.objective
             if getattr(objective.likelihood, "batch_dependent", False):  # one batch per lane
-                values.append(vmap(objective.per_example)(logits[lanes], labels[lanes]))
-                continue
-            flat = logits[lanes].flatten(0, 1), labels[lanes].flatten()
-            values.append(objective.per_example(*flat).view(len(group), -1))
-        per_example = torch.cat(values)
+                losses.append(vmap(objective.per_example)(logits[lanes], labels[lanes]))
+            else:
+                flat = logits[lanes].flatten(0, 1), labels[lanes].flatten()
+                losses.append(objective.per_example(*flat).view_as(labels[lanes]))
+        per_example = torch.cat(losses)
         likelihood, prior = per_example.mean(1), self._penalties()
         (gradient,) = torch.autograd.grad((likelihood + prior).sum(), self._weights)
         with torch.no_grad():
@@ -162,11 +163,12 @@ class Stack:
         return _Update(*(values.detach() for values in results))
 
     def _gather(self, order: Tensor, draw: Tensor | None) -> Batch:
-        parts, first = [], 0
-        for group in self._by_data:
-            lanes = slice(first, first := first + len(group))
-            own_draw = None if draw is None else draw[:, lanes].flatten(1)
-            parts.append(group[0].train.select(order[lanes].flatten(), own_draw))
+        parts = [
+            loop.train.select(
+                order[lanes].flatten(), None if draw is None else draw[:, lanes].flatten(1)
+            )
+            for lanes, loop in self._by_data
+        ]
         images, labels = map(torch.cat, zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
         return Batch(images.view(*order.shape, *images.shape[1:]), labels.view(order.shape))
 
@@ -182,12 +184,6 @@ class Stack:
                 parameters = self._parameters(lane).values()
                 terms.append(objective.prior(parameters) / objective.num_train)
         return torch.stack(terms)
-
-    def _forward(
-        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], images: Tensor
-    ) -> Tensor:
-        logits: Tensor = functional_call(self._network, (parameters, buffers), (images,))
-        return logits
 
     def _parameters(self, lane: int | None = None) -> dict[str, Tensor]:
         """Return the weights by name: ``(R, ...)``, or ``(...)`` for one lane."""
@@ -214,20 +210,16 @@ class Stack:
         """Give a run that has ended a copy of its weights, since its lane continues to compute."""
         self._set_tensors(lane, {name: v[lane].clone() for name, v in self._named().items()})
 
-    def _check_step(self, lane: int, done: _Update) -> None:
+    def _check_step(self, lane: int, result: _Update) -> None:
         """Call a run's :meth:`Loop.check_step` with its part of an update."""
         loop = self.loops[lane]
-        terms = Terms(
-            done.per_example[lane],
-            done.likelihood[lane],
-            done.prior[lane],
-            done.likelihood[lane] + done.prior[lane],
-        )
+        likelihood, prior = result.likelihood[lane], result.prior[lane]
+        terms = Terms(result.per_example[lane], likelihood, prior, likelihood + prior)
         start = 0
         for p in loop.step.parameters:
-            p.grad = done.gradient[lane, start : (start := start + p.numel())].view(p.shape)
+            p.grad = result.gradient[lane, start : (start := start + p.numel())].view(p.shape)
         loop.step.optimizer.param_groups[0]["lr"] = loop.rates(ahead=-1)[0]
-        loop.check_step(Batch(done.images[lane], done.labels[lane]), done.logits[lane], terms)
+        loop.check_step(Batch(result.images[lane], result.labels[lane]), result.logits[lane], terms)
         loop.step.optimizer.zero_grad(set_to_none=True)
         if loop.diverged:
             self._release(lane)
@@ -239,9 +231,9 @@ class Stack:
         if loader is None or any(loop.val is not loader for loop in self.loops):
             return [None] * len(self.loops)  # each run evaluates itself
         self._network.eval()
-        network, logits, labels = vmap(self._forward, in_dims=(0, 0, None)), [], []
+        network, logits, labels = vmap(self._forward, in_dims=(0, None)), [], []
         for batch in loader.in_order(max(1, _EVALUATION_BATCH // len(self._lanes))):
-            logits.append(network(self._parameters(), self._buffers, batch.images))
+            logits.append(network((self._parameters(), self._buffers), batch.images))
             labels.append(batch.labels)
         self._network.train()
         all_logits = torch.cat(logits, dim=1)[: len(self.loops)]
@@ -255,7 +247,7 @@ class Stack:
         buffers = {name: values.clone() for name, values in self._buffers.items()}
         try:
             with torch.no_grad():
-                vmap(self._forward)(self._parameters(), buffers, images)
+                vmap(self._forward)((self._parameters(), buffers), images)
         except Exception as error:  # a custom model may raise anything
             reason = " ".join(str(error).split())
             raise ValueError(
@@ -279,11 +271,22 @@ def _of_lanes(logits: Tensor, labels: Tensor) -> list[Evaluation]:
     return list(map(Evaluation, sums, logits, labels))
 
 
-def _row(model: nn.Module) -> Tensor:
+def _neighbours(
+    lanes: Sequence[Loop], *, key: Callable[[Loop], object]
+) -> list[tuple[slice, Loop]]:
+    """Return the slices of successive lanes with an equal key, each with its first lane."""
+    slices, start = [], 0
+    for _, group in groupby(lanes, key=key):
+        first, *others = group
+        slices.append((slice(start, start := start + 1 + len(others)), first))
+    return slices
+
+
+def _weight_vector(model: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def _loss(loop: Loop) -> str:
+def _loss_key(loop: Loop) -> str:
     """Return a key that is equal for likelihoods that compute the same loss."""
     likelihood = loop.step.objective.likelihood
     kind = type(likelihood)
@@ -293,7 +296,7 @@ def _loss(loop: Loop) -> str:
     return f"{kind.__qualname__} {sorted(settings.items())}"
 
 
-def _check(loops: Sequence[Loop]) -> None:
+def _check_stackable(loops: Sequence[Loop]) -> None:
     """Raise ``ValueError`` unless the runs can be stacked."""
 
     def shapes(values: Iterable[tuple[str, Tensor]]) -> list[tuple[str, torch.Size]]:

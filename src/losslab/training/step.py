@@ -71,8 +71,9 @@ class TrainingStep:
             logits = forward(self.model, images, self.autocast)
             terms = self.objective.terms(logits, labels, self.parameters)
             # None for a parameter that the objective does not depend on.
-            given = torch.autograd.grad(terms.total, trained, allow_unused=True)
-            gradients = list[Tensor | None](given)
+            gradients: Sequence[Tensor | None] = torch.autograd.grad(
+                terms.total, trained, allow_unused=True
+            )
             pairs = [(p, g) for p, g in zip(trained, gradients, strict=True) if g is not None]
             used[:] = [p for p, _ in pairs]
             return (logits.detach(), *(term.detach() for term in terms), *(g for _, g in pairs))
@@ -84,11 +85,11 @@ class TrainingStep:
         differentiate_fast = capture(differentiate, keep=[*trained, *changed])
 
         def update(batch: Batch) -> tuple[Tensor, Terms]:
-            logits, *rest = differentiate_fast(*batch)
-            for p, gradient in zip(used, rest[4:], strict=True):
+            logits, *outputs = differentiate_fast(*batch)
+            for p, gradient in zip(used, outputs[4:], strict=True):
                 p.grad = gradient
             self.optimizer.step()
-            return logits.clone(), Terms(*rest[:4])
+            return logits.clone(), Terms(*outputs[:4])
 
         return update
 
