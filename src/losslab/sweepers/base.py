@@ -42,17 +42,18 @@ class Sweep:
         for texts in counted(points, console=self.console):
             full = self.composer.vary(texts)
             config = self.launcher.on_its_device(without_hydra(full))
-            if config.trainer.steps is not None and "trainer.epochs" in swept:
-                why = "sets the length of every run, so that trainer.epochs has no effect"
-                given = f"trainer.steps={config.trainer.steps}"
-                raise ValueError(f"{given} {why}; sweep over one of the two")
+            if (steps := config.trainer.steps) is not None and "trainer.epochs" in swept:
+                raise ValueError(
+                    f"trainer.steps={steps} sets the length of every run, so that trainer.epochs "
+                    "has no effect; sweep over one of the two"
+                )
             command = command_for(texts, flags=self.composer.flags)
             run = plan_run(config, choices_of(full.hydra), command)
             # Different overrides, such as diagnostics=[a,b] and [b,a], can give the same run.
-            same = (run.root, run.digest, run.seed)
-            if same not in runs:
+            identity = (run.root, run.digest, run.seed)
+            if identity not in runs:
                 prepare(run, elsewhere=self.launcher.device is not None, built=built)
-                runs[same] = run
+                runs[identity] = run
         return list(runs.values())
 
     def run(self) -> list[Run]:
@@ -110,10 +111,10 @@ def only_with_m(overrides: Iterable[Override]) -> None:
 
 def axes(overrides: Iterable[Override]) -> list[Texts]:
     """Return the values of each override, like Hydra's basic sweeper."""
-    found = []
+    lists = []
     for override in overrides:
         if not override.is_sweep_override():
-            found.append([override.input_line or ""])
+            lists.append([override.input_line or ""])
             continue
         key, values = override.get_key_element(), []
         if override.key_or_group.partition(".")[0] in OF_A_SWEEP:
@@ -126,17 +127,17 @@ def axes(overrides: Iterable[Override]) -> list[Texts]:
                 f"{override.input_line}: a grid needs a list of values; give a,b,c, "
                 "choice(...) or range(...)"
             )
-        found.append(values)
-    return found
+        lists.append(values)
+    return lists
 
 
 def combinations(overrides: Iterable[Override]) -> list[Texts]:
     """Return the overrides of every run of a grid; ``ValueError`` for too many."""
-    found = axes(overrides)
-    count = prod(map(len, found))
+    lists = axes(overrides)
+    count = prod(map(len, lists))
     if count > MOST_RUNS:
         raise ValueError(
             f"the grid has {count} runs or more, of {MOST_RUNS} at most; list fewer values, or "
             "sweep in parts"
         )
-    return [list(point) for point in product(*found)]
+    return [list(point) for point in product(*lists)]
