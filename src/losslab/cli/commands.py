@@ -131,10 +131,12 @@ def verify(arguments: list[str]) -> int:
     add = parser.add_argument
     add("words", nargs="*", help="NAME, or a study's folder; key=value as it had")
     add("--seeds", type=int, default=5, help="fresh seeds of each point (5)")
-    points = "ARM[@CONDITION][:RATE],... or all; if left out, those of the claims in their order"
-    add("--points", help=points)
-    minutes = "how long points are added without --points (3)"
-    add("--minutes", type=float, default=3, help=minutes)
+    add(
+        "--points",
+        help="ARM[@CONDITION][:RATE],... or all; if left out, those of the claims in their order",
+    )
+    without_points = "how long points are added without --points (3)"
+    add("--minutes", type=float, default=3, help=without_points)
     add("--results", type=Path, help="a results.json or its folder, if not that in experiments")
     add("--config-dir", help=_CONFIG_DIR)
     options = parser.parse_intermixed_args(arguments)
@@ -172,13 +174,13 @@ def report(arguments: list[str]) -> int:
             f"--{name}", metavar="FILE", nargs="?", const="-", help=f"{what}; printed without FILE"
         )
     options = parser.parse_intermixed_args(arguments)
-    path, files = options.path, {name: getattr(options, name) for name in _TABLES}
-    files = {name: file for name, file in files.items() if file is not None}
+    path, every = options.path, {name: getattr(options, name) for name in _TABLES}
+    files: dict[str, str] = {name: file for name, file in every.items() if file is not None}
     if path is None:  # --csv outputs/rates
-        name = next((name for name, file in files.items() if Path(file).is_dir()), None)
-        if name is None:
+        folders = [name for name, file in files.items() if Path(file).is_dir()]
+        if not folders:
             raise ValueError("give the path of a study or a sweep; see `losslab report --help`")
-        path, files[name] = Path(files[name]), "-"
+        path, files[folders[0]] = Path(files[folders[0]]), "-"
     if files:
         if options.to is not None or options.html is not None:
             flag = "--to" if options.html is None else "--html"
@@ -308,12 +310,11 @@ def explore(arguments: list[str]) -> int:
     return 0
 
 
-# In the order of their names, in which they are listed.
-_ALL = (
+_FUNCTIONS = (
     *(train, study, verify, report, runs, best, compare, board, list_choices),
     *(data, evaluate, explore),
 )
-COMMANDS: dict[str, Callable[[list[str]], int]] = dict(zip(NAMES, _ALL, strict=True))
+COMMANDS: dict[str, Callable[[list[str]], int]] = dict(zip(NAMES, _FUNCTIONS, strict=True))
 
 
 def _study_and_overrides(parser: Parser, words: list[str]) -> tuple[str, list[str]]:

@@ -34,10 +34,10 @@ def main() -> None:
         except SystemExit as end:  # of --help
             code = int(end.code or 0)
         except Exception as error:
-            known = isinstance(error, ValueError | OSError)
-            message = str(error) if known else out_of_memory(error)
+            expected = isinstance(error, ValueError | OSError)
+            message = str(error) if expected else out_of_memory(error)
             # After a signal, it is the cause, whatever a library turned it into.
-            if not signals and not (known or message):
+            if not signals and not (expected or message):
                 raise
             if full_error:
                 traceback.print_exc()

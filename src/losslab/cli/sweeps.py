@@ -193,9 +193,9 @@ def write_tables(path: Path, files: Mapping[str, str]) -> int:
     if others:
         names = ", ".join(map(str, [path, *others][:3])) + (", ..." if len(others) > 2 else "")
         raise ValueError(f"there are several studies or sweeps; give one of them: {names}")
-    for file in (Path(file) for file in files.values() if file != "-"):
-        if file.is_dir() or not file.absolute().parent.is_dir():
-            raise ValueError(f"{file} cannot be written; give a file in an existing folder")
+    for target in (Path(file) for file in files.values() if file != "-"):
+        if target.is_dir() or not target.absolute().parent.is_dir():
+            raise ValueError(f"{target} cannot be written; give a file in an existing folder")
     exported = export(path)
     texts = {file: FORMATS[name](exported) for name, file in files.items()}
     for file, text in texts.items():

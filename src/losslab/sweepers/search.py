@@ -69,7 +69,7 @@ class Optuna(Sweeper):
         """Do the missing trials; show the best of each search."""
         space = space_of(sweep.overrides)
         first: dict[str, tuple[Run, str, Texts]] = {}  # 1 and 1.0 are one search
-        for name, fixed in zip(space.names, space.compared, strict=True):
+        for name, fixed in space.compared.items():
             # Both ends of every range are checked before anything runs.
             low, _ = (sweep.plan(space.texts(fixed, corner)) for corner in space.corners())
             first.setdefault(low[0].digest, (low[0], name, fixed))
@@ -101,7 +101,7 @@ class Optuna(Sweeper):
         """Count the trials; their runs depend on results."""
         space = space_of(sweep.overrides)
         corner = next(space.corners())
-        first = [sweep.plan(space.texts(fixed, corner))[0] for fixed in space.compared]
+        first = [sweep.plan(space.texts(fixed, corner))[0] for fixed in space.compared.values()]
         searches = len({run.digest for run in first})
         note = f"{searches} searches of {self.trials} trials; those done already are not left out"
         count = searches * self.trials * len(space.seeds)
@@ -129,8 +129,8 @@ class Space:
     """The three parts of a search's overrides."""
 
     searched: dict[str, "BaseDistribution"]  # key to ``interval``, ``range`` or ``choice``
-    compared: list[Texts]  # for each search: single values, and one of every list ``a,b,c``
-    names: list[str]  # of each search, e.g. ``loss=mse``
+    # Name of each search, e.g. ``loss=mse``, to its single values and one of every list ``a,b,c``.
+    compared: dict[str, Texts]
     seeds: Texts  # over which a trial is averaged
 
     def texts(self, fixed: Texts, params: dict[str, Any]) -> list[Texts]:
@@ -167,8 +167,8 @@ def space_of(overrides: Iterable[Override]) -> Space:
             "choice(...), such as optimizer.lr=tag(log,interval(0.001,1))"
         )
     lists = [override for override in compared if override.is_sweep_override()]
-    names = [", ".join(texts) for texts in combinations(lists)]
-    return Space(searched, combinations(compared), names, seeds)
+    names = (", ".join(texts) for texts in combinations(lists))
+    return Space(searched, dict(zip(names, combinations(compared), strict=True)), seeds)
 
 
 def _distribution(override: Override) -> "BaseDistribution":
@@ -182,10 +182,11 @@ def _distribution(override: Override) -> "BaseDistribution":
         if isinstance(sweep, ChoiceSweep):
             return CategoricalDistribution(list(override.sweep_string_iterator()))
         if isinstance(sweep, IntervalSweep):
-            low, high, step = sweep.start, sweep.end, 0
+            bounds: tuple[Any, Any, Any] = (sweep.start, sweep.end, 0)
         else:
             values = [*sweep.range()]
-            low, high, step = min(values), max(values), abs(sweep.step)
+            bounds = (min(values), max(values), abs(sweep.step))
+        low, high, step = bounds
         if isinstance(low, int):  # of a range, or int(interval(1,8))
             return IntDistribution(low, int(high), log=log, step=step or 1)
         even = float(step) if step and not log else None
