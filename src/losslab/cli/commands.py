@@ -1,6 +1,6 @@
 """The commands: each parses its arguments, does its work and returns the exit code.
 
-Slow imports are inside the commands.
+The docstring of a command is what its ``--help`` says. Slow imports are inside the commands.
 """
 
 import os
@@ -65,19 +65,17 @@ def train(arguments: list[str]) -> int:
 
 
 def study(arguments: list[str]) -> int:
-    """Run a study, or all of them, and report."""
+    """Run what is missing of a study on all cores, then report.
+
+    `losslab study NAME --help` says what it asks, its arms, runs, sizes and time.
+    """
     for text in arguments:
         if text.startswith("-") and not text.startswith(_FLAGS_OF_STUDY):
             raise ValueError(
                 f"{text}: losslab study takes key=value, --dry-run and --config-dir DIR; other "
                 "flags are for losslab train"
             )
-    parser = Parser(
-        "losslab study",
-        description="Run what is missing of a study on all cores, then report. `losslab study NAME "
-        "--help` says what it asks, its arms, runs, sizes and time.",
-        add_help=False,
-    )
+    parser = Parser("losslab study", description=study.__doc__, add_help=False)
     parser.add_argument("-h", "--help", action="store_true", help="show this help message and exit")
     parser.add_argument("--config-dir", help=_CONFIG_DIR)
     parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
@@ -97,18 +95,19 @@ def study(arguments: list[str]) -> int:
         if options.help:
             sys.stdout.write(printable(outline(composer, name, overrides)))
             return 0
-        # For seconds, of which importing torch takes most.
+        # This takes seconds, most of them to import torch.
         with console.status("composing"):
             from losslab.data.cache import only_reading
             from losslab.study.session import only_in_repository, open_study
             from losslab.sweepers.train import not_checked
         if name == "all" and (absent := only_in_repository(composer)):
             say(f"left out, as only losslab's repository has them: {', '.join(absent)}")
-        for study in composer.choices("study") if name == "all" else [name]:
-            command = shlex.join(["losslab", "study", study, *config_dir, *overrides])
-            with console.status(f"{study}: composing"):
+        names = composer.choices("study") if name == "all" else [name]
+        for name in names:
+            command = shlex.join(["losslab", "study", name, *config_dir, *overrides])
+            with console.status(f"{name}: composing"):
                 planned, session = open_study(
-                    composer, study, overrides, console=console, command=command
+                    composer, name, overrides, console=console, command=command
                 )
             if options.dry_run:
                 with only_reading() as unread:
@@ -121,15 +120,14 @@ def study(arguments: list[str]) -> int:
 
 
 def verify(arguments: list[str]) -> int:
-    """Compare a study's results with fresh seeds; 1 if something is not reproduced."""
-    parser = Parser(
-        "losslab verify",
-        description="Run points of a study again on seeds that it did not use, and say which "
-        "numbers and verdicts of its results.json they reproduce. Exit code 0: all; 1: not all; 2: "
-        "wrong command.",
-    )
+    """Run points of a study again on seeds that it did not use.
+
+    Say which numbers and verdicts of its results.json they reproduce. Exit code 0: all; 1: not all;
+    2: wrong command.
+    """
+    parser = Parser("losslab verify", description=verify.__doc__)
     add = parser.add_argument
-    add("words", nargs="*", help="NAME, or a study's folder; key=value as it had")
+    add("words", nargs="*", help="NAME, or a study's folder; key=value as in its run")
     add("--seeds", type=int, default=5, help="fresh seeds of each point (5)")
     add(
         "--points",
@@ -147,9 +145,9 @@ def verify(arguments: list[str]) -> int:
     console = Console()
     with _reporting_failures() as failed, Composer(options.config_dir) as composer:
         with console.status("composing"):
-            from losslab.study.verify import verify
+            from losslab.study.verify import verify as verify_study
         points = None if options.points is None else options.points.split(",")
-        verified = verify(
+        verified = verify_study(
             composer, name, overrides, console=console, seeds=options.seeds, points=points,
             minutes=options.minutes, results=options.results,
         )  # fmt: skip
@@ -158,13 +156,12 @@ def verify(arguments: list[str]) -> int:
 
 
 def report(arguments: list[str]) -> int:
-    """Report on a study, a sweep or all studies."""
-    parser = Parser(
-        "losslab report",
-        description="Report on the runs that are there, finished or not, and write the means over "
-        "their seeds for TensorBoard. With --csv, --latex or --json write that table and nothing "
-        "else.",
-    )
+    """Report on the runs of a study, a sweep or all studies, finished or not.
+
+    Also write the means over their seeds for TensorBoard. With --csv, --latex or --json write that
+    table and nothing else.
+    """
+    parser = Parser("losslab report", description=report.__doc__)
     parser.add_argument("path", type=Path, nargs="?", help="of a study, a sweep or all studies")
     to = parser.add_mutually_exclusive_group()
     to.add_argument("--to", type=Path, help="write report.md, report.html, results, figures there")
@@ -186,23 +183,22 @@ def report(arguments: list[str]) -> int:
             flag = "--to" if options.html is None else "--html"
             raise ValueError(f"{flag} is for whole reports; give --csv FILE, or leave {flag} out")
         return write_tables(path, files)
-    from losslab import report
+    from losslab.report import write, write_site
 
     if options.html:
-        report.write_site(path, options.html, console=Console())
+        write_site(path, options.html, console=Console())
     else:
-        report.write(path, console=Console(), out=options.to)
+        write(path, console=Console(), out=options.to)
     return 0
 
 
 def board(arguments: list[str]) -> int:
-    """Start TensorBoard."""
-    parser = Parser(
-        "losslab board",
-        description="Start TensorBoard on the loopback address, and print links: the answer (each "
-        "loss at its chosen rate), the mechanisms, and the table of configurations. Unfinished "
-        "runs update live.",
-    )
+    """Start TensorBoard on the loopback address, and print links.
+
+    They lead to the answer (each loss at its chosen rate), the mechanisms, and the table of
+    configurations. Unfinished runs update live.
+    """
+    parser = Parser("losslab board", description=board.__doc__)
     parser.add_argument("path", type=Path, nargs="?", default="outputs", help="outputs if left out")
     parser.add_argument("--port", type=int, default=6006, help="0 for any that is free")
     parser.add_argument("--open", action="store_true", help="open the answer in the browser")
@@ -211,11 +207,11 @@ def board(arguments: list[str]) -> int:
 
 
 def list_choices(arguments: list[str]) -> int:
-    """List config groups and their choices."""
+    """List what can be chosen."""
     from losslab.experiment import Composer
     from losslab.experiment.compose import TO_ADD
 
-    parser = Parser("losslab list", description="List what can be chosen.")
+    parser = Parser("losslab list", description=list_choices.__doc__)
     parser.add_argument("group", nargs="?", help="loss, data, model, optimizer, study, ...")
     group = parser.parse_intermixed_args(arguments).group
     console = Console()
@@ -239,12 +235,8 @@ def list_choices(arguments: list[str]) -> int:
 
 
 def data(arguments: list[str]) -> int:
-    """Print the sizes of a data set's parts and classes."""
-    parser = Parser(
-        "losslab data",
-        description="Read the data and say how many images each class and part has, and what is "
-        "skipped.",
-    )
+    """Read the data and say how many images each class and part has, and what is skipped."""
+    parser = Parser("losslab data", description=data.__doc__)
     parser.add_argument("--config-dir", help=_CONFIG_DIR)
     parser.add_argument("words", nargs="*", help="CHOICE, and key=value as for losslab train")
     options = parser.parse_intermixed_args(arguments)
@@ -260,13 +252,12 @@ def data(arguments: list[str]) -> int:
 
 
 def evaluate(arguments: list[str]) -> int:
-    """Evaluate a finished run's model."""
-    parser = Parser(
-        "losslab evaluate",
-        description="Evaluate a finished run's final weights on each part of its own data, or of "
-        "other data with as many classes and images of the same shape; they are normalised as in "
-        "training.",
-    )
+    """Evaluate a finished run's final weights on each part of its own data, or of other data.
+
+    Other data need as many classes and images of the same shape; they are normalised as in
+    training.
+    """
+    parser = Parser("losslab evaluate", description=evaluate.__doc__)
     parser.add_argument("run", help="directory of a finished run, .../seed=N")
     parser.add_argument("overrides", nargs="*", help="data=..., data.KEY=..., trainer.device=...")
     parser.add_argument("--config-dir", help=_CONFIG_DIR)
@@ -286,12 +277,11 @@ def evaluate(arguments: list[str]) -> int:
 
 
 def explore(arguments: list[str]) -> int:
-    """Write the page that compares losses at three logits."""
-    parser = Parser(
-        "losslab explore",
-        description="Write a page for the browser, one file that needs no network: every loss's "
-        "value, gradient and curvature at three logits on sliders, side by side.",
-    )
+    """Write a page for the browser, one file that needs no network.
+
+    It shows every loss's value, gradient and curvature at three logits on sliders, side by side.
+    """
+    parser = Parser("losslab explore", description=explore.__doc__)
     to = Path("outputs", "explore.html")
     parser.add_argument("--to", type=Path, default=to, help=f"a file or a folder; {to} if left out")
     parser.add_argument("--open", action="store_true", help="open it in the browser")

@@ -18,13 +18,12 @@ _BY = "a metric, such as test/nll or why/margins/margin"
 
 
 def runs(arguments: list[str]) -> int:
-    """List runs, or delete some."""
-    parser = Parser(
-        "losslab runs",
-        description="List what a folder holds: a row for each sweep and study, or for each "
-        "configuration of one. With --delete, delete runs, configurations or whole sweeps: only "
-        "what losslab made, never through links, and no run that a process is training.",
-    )
+    """List what a folder holds: a row for each sweep and study, or for each configuration of one.
+
+    With --delete, delete runs, configurations or whole sweeps: only what losslab made, never
+    through links, and no run that a process is training.
+    """
+    parser = Parser("losslab runs", description=runs.__doc__)
     parser.add_argument("paths", type=Path, nargs="*", help="outputs if left out")
     parser.add_argument("--delete", action="store_true", help="delete PATHS, after a question")
     parser.add_argument("--yes", action="store_true", help="delete without a question")
@@ -100,13 +99,12 @@ def _delete(paths: list[Path], *, yes: bool) -> int:
 
 
 def best(arguments: list[str]) -> int:
-    """Print the best configurations of a sweep."""
-    parser = Parser(
-        "losslab best",
-        description="Name the best configuration of a sweep, and that of each loss, by the mean of "
-        "a metric over the finished seeds. Choose by validation, report on test. In a study it "
-        "looks at the tuning seeds.",
-    )
+    """Name the best configuration of a sweep, and that of each loss.
+
+    The best has the best mean of a metric over the finished seeds. Choose by validation, report on
+    test. In a study it looks at the tuning seeds.
+    """
+    parser = Parser("losslab best", description=best.__doc__)
     parser.add_argument("path", type=Path, help="of a sweep or a study")
     parser.add_argument("--by", default="val/accuracy", help=f"{_BY} (val/accuracy)")
     parser.add_argument("--direction", choices=("maximize", "minimize"), help="which end is best")
@@ -129,12 +127,11 @@ def write_lines(*lines: str) -> None:
 
 
 def compare(arguments: list[str]) -> int:
-    """Compare two configurations in pairs of runs."""
-    parser = Parser(
-        "losslab compare",
-        description="Say in which settings two configurations differ, and by how much in each "
-        "metric: the mean difference of the runs with the same seed, with its 95% interval.",
-    )
+    """Say in which settings two configurations differ, and by how much in each metric.
+
+    That is the mean difference of the runs with the same seed, with its 95% interval.
+    """
+    parser = Parser("losslab compare", description=compare.__doc__)
     for name in ("a", "b"):
         help_text = "folder of a configuration, or of one of its runs"
         parser.add_argument(name, type=Path, metavar=name.upper(), help=help_text)

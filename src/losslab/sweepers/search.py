@@ -26,7 +26,7 @@ from losslab.launchers.base import check_counts, require
 from losslab.launchers.forecast import Forecast
 from losslab.recording import Run, write_json
 from losslab.seeding import derive
-from losslab.sweepers.base import Sweep, Sweeper, Texts, axes, combinations
+from losslab.sweepers.base import Sweep, Sweeper, Words, axes, combinations
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -68,10 +68,10 @@ class Optuna(Sweeper):
     def run(self, sweep: Sweep) -> list[Run]:
         """Do the missing trials; show the best of each search."""
         space = space_of(sweep.overrides)
-        first: dict[str, tuple[Run, str, Texts]] = {}  # 1 and 1.0 are one search
+        first: dict[str, tuple[Run, str, Words]] = {}  # 1 and 1.0 are one search
         for name, fixed in space.compared.items():
             # Both ends of every range are checked before anything runs.
-            low, _ = (sweep.plan(space.texts(fixed, corner)) for corner in space.corners())
+            low, _ = (sweep.plan(space.words(fixed, corner)) for corner in space.corners())
             first.setdefault(low[0].digest, (low[0], name, fixed))
         root = next(iter(first.values()))[0].root
         with open_journal(root / JOURNAL) as storage:
@@ -101,7 +101,7 @@ class Optuna(Sweeper):
         """Count the trials; their runs depend on results."""
         space = space_of(sweep.overrides)
         corner = next(space.corners())
-        first = [sweep.plan(space.texts(fixed, corner))[0] for fixed in space.compared.values()]
+        first = [sweep.plan(space.words(fixed, corner))[0] for fixed in space.compared.values()]
         searches = len({run.digest for run in first})
         note = f"{searches} searches of {self.trials} trials; those done already are not left out"
         count = searches * self.trials * len(space.seeds)
@@ -130,10 +130,10 @@ class Space:
 
     searched: dict[str, "BaseDistribution"]  # key to ``interval``, ``range`` or ``choice``
     # Name of each search, e.g. ``loss=mse``, to its single values and one of every list ``a,b,c``.
-    compared: dict[str, Texts]
-    seeds: Texts  # over which a trial is averaged
+    compared: dict[str, Words]
+    seeds: Words  # over which a trial is averaged
 
-    def texts(self, fixed: Texts, params: dict[str, Any]) -> list[Texts]:
+    def words(self, fixed: Words, params: dict[str, Any]) -> list[Words]:
         """Return the overrides of a trial's runs, one per seed."""
         searched = [f"{key}={value}" for key, value in params.items()]
         return [[*fixed, *searched, seed] for seed in self.seeds]
@@ -167,7 +167,7 @@ def space_of(overrides: Iterable[Override]) -> Space:
             "choice(...), such as optimizer.lr=tag(log,interval(0.001,1))"
         )
     lists = [override for override in compared if override.is_sweep_override()]
-    names = (", ".join(texts) for texts in combinations(lists))
+    names = (", ".join(words) for words in combinations(lists))
     return Space(searched, dict(zip(names, combinations(compared), strict=True)), seeds)
 
 
@@ -228,7 +228,7 @@ class _Search:
     space: Space
     study: "Study"
     name: str
-    fixed: Texts
+    fixed: Words
     # Numbers of the trials with a failed run, which the next command does again.
     failed: set[int] = field(default_factory=set)
 
@@ -265,7 +265,7 @@ class _Search:
         return self._open()
 
     def runs(self, params: dict[str, Any]) -> list[Run]:
-        return self.sweep.plan(self.space.texts(self.fixed, params))
+        return self.sweep.plan(self.space.words(self.fixed, params))
 
     def tell(self, trial: "FrozenTrial", runs: Sequence[Run]) -> None:
         """Report the value of a trial to Optuna, if all its runs are finished."""
