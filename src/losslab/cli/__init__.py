@@ -5,8 +5,8 @@ import sys
 
 def main() -> None:
     """Run the command line and exit."""
-    asked = sys.argv[1:3]
-    if asked[:1] in (["-sc"], ["--shell-completion"]) and "".join(asked[1:]).startswith("query="):
+    flag, query = [*sys.argv[1:3], "", ""][:2]
+    if flag in ("-sc", "--shell-completion") and query.startswith("query="):
         from losslab.cli.completion import answer
 
         answer()

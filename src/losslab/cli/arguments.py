@@ -1,23 +1,12 @@
-"""What all commands read their arguments with."""
+"""The parser of every command's arguments."""
 
 import argparse
-import contextlib
-import io
+from typing import NoReturn
 
 
-def make_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """Return an empty parser of a command's arguments."""
-    return argparse.ArgumentParser(prog=f"losslab {name}", description=description)
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, whose errors are in one line."""
 
-
-def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """Read arguments; argparse itself would print its usage before the one line that says why."""
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(printed):
-            return parser.parse_intermixed_args(arguments)
-    except SystemExit as end:
-        if not end.code:
-            raise
-        reason = printed.getvalue().splitlines()[-1].partition("error: ")[2]
-        raise ValueError(f"{reason}; see `{parser.prog} --help`") from None
+    def error(self, message: str) -> NoReturn:
+        """Raise ``ValueError``; the usual method prints several lines and exits."""
+        raise ValueError(f"{message}; see `{self.prog} --help`")

@@ -56,10 +56,10 @@ def _plugins() -> list[Any]:
 
     class Charts(custom_scalars_plugin.CustomScalarsPlugin):  # type: ignore[misc]
         def layout_impl(self, ctx: Any, experiment: str) -> Any:
-            of_runs = self._data_provider.list_scalars(
+            scalars = self._data_provider.list_scalars(
                 ctx, experiment_id=experiment, plugin_name="scalars"
             )
-            best = [tags for run, tags in of_runs.items() if "best" in run.split("/")[:-1]]
+            best = [tags for run, tags in scalars.items() if "best" in run.split("/")[:-1]]
             layout = super().layout_impl(ctx, experiment)
             return with_data(layout, set().union(*best)) if best and layout else layout
 
@@ -76,7 +76,7 @@ def _plugins() -> list[Any]:
         hparams_plugin.HParamsPlugin: Table,
         custom_scalars_plugin.CustomScalarsPlugin: Charts,
     }
-    return [replaced.get(each, each) for each in default.get_plugins()]
+    return [replaced.get(plugin, plugin) for plugin in default.get_plugins()]
 
 
 def _show_links(address: str, folder: Path, best: list[Path], *, runs: int, browse: bool) -> None:
@@ -90,15 +90,15 @@ def _show_links(address: str, folder: Path, best: list[Path], *, runs: int, brow
         latest, files = best[0], list(best[0].glob("*/*tfevents*"))
         events = (event for file in files for event in read_events(file))
         tags = {value.tag for event in events for value in event.summary.value}
-        found = links(
+        urls = links(
             address,
             folder=latest.relative_to(folder).as_posix(),
             recorded=tags,
             several=len(files) > 1,
             runs=runs + len(files),
         )
-        page = found["answer"]
-        lines = [f"{name:11} {link}" for name, link in found.items()]
+        page = urls["answer"]
+        lines = [f"{name:11} {url}" for name, url in urls.items()]
         if len(best) > 1:
             lines.insert(0, f"of {latest.parent}; for another: losslab board FOLDER")
         sys.stdout.write("\n".join([*map(printable, lines), ""]))
@@ -108,31 +108,28 @@ def _show_links(address: str, folder: Path, best: list[Path], *, runs: int, brow
         threading.Thread(target=_open, args=(page,), daemon=True).start()
 
 
-def _open(page: Any) -> None:
-    if not webbrowser.open(page):
+def _open(url: str) -> None:
+    if not webbrowser.open(url):
         say("no browser was found; open the link yourself")
 
 
 def _allow_files(folder: Path) -> int:
     """Return the number of event files, after raising the limit on open files for them."""
-    files = [
-        Path(above, name)
-        for above, _, names in os.walk(folder)
-        for name in names
-        if "tfevents" in name
-    ]
+    names = [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
+    files = [path for path in names if "tfevents" in path.name]
     for file in files:
         if not file.is_file():
             why = "is not a regular file, TensorBoard would wait for it"
             raise ValueError(f"{file} {why}; remove it")
-    wanted = len(files) + _FILES_BESIDE
-    allowed = allow_open_files(wanted)
-    if allowed < wanted:
-        about = (
-            f"of which this system lets TensorBoard open about {max(allowed - _FILES_BESIDE, 0)}"
+    needed = len(files) + _FILES_BESIDE
+    allowed = allow_open_files(needed)
+    if allowed < needed:
+        number = max(allowed - _FILES_BESIDE, 0)
+        say(
+            f"{len(files)} event files, of which this system lets TensorBoard open about {number}; "
+            f"raise the limit with `ulimit -Hn {needed}` as an administrator, or give a folder "
+            "with fewer runs"
         )
-        advice = f"raise the limit with `ulimit -Hn {wanted}` as an administrator"
-        say(f"{len(files)} event files, {about}; {advice}, or give a folder with fewer runs")
     return len(files)
 
 
@@ -140,10 +137,10 @@ def _check_port(port: int) -> None:
     """Raise ``ValueError`` for a port in use, which TensorBoard reports on many lines."""
     if not 0 <= port < 2**16:
         raise ValueError(f"--port={port}; give a number from 0 to {2**16 - 1}")
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            taken.bind(("127.0.0.1", port))
+            server.bind(("127.0.0.1", port))
         except OSError as error:
             why = f"port {port} is unavailable ({error.strerror})"
             raise ValueError(f"{why}; give another with --port") from error

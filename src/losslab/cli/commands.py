@@ -1,22 +1,22 @@
 """The commands: each parses its arguments, does its work and returns the exit code.
 
-Slow imports are inside the commands.
+The docstring of a command is what its ``--help`` says. Slow imports are inside the commands.
 """
 
 import os
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losslab.cli.arguments import make_parser as _parser
-from losslab.cli.arguments import parse as _parse
+from losslab.cli.arguments import Parser
 from losslab.cli.board import start_board
 from losslab.cli.completion import COMMANDS as NAMES
 from losslab.cli.sweeps import best, compare, end_of_sweep, runs, write_lines, write_tables
-from losslab.text import Console, printable, say
+from losslab.text import Console, nearest, printable, say
 
 if TYPE_CHECKING:
     from losslab.launchers import Failed
@@ -38,151 +38,130 @@ _CONFIG_DIR = "a folder with more choices and the code they name"
 def train(arguments: list[str]) -> int:
     """Train one run, or with ``-m`` a sweep."""
     _find_own_modules()
-    from losslab.experiment.hydra_app import only_prints, print_with_hydra
+    from losslab.experiment.hydra_app import check_flags, only_prints, print_with_hydra
     from losslab.experiment.hydra_private import flags
 
-    parser = flags()
-    parser.prog = "losslab train"
+    parser = Parser("losslab train", parents=[flags()], add_help=False)
     parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
-    given = _parse(parser, arguments)
-    # Hydra ignores overrides after a flag that follows other overrides.
-    flags_first = list(arguments)
-    for override in given.overrides:
-        flags_first.remove(override)
-    words = [*flags_first, *given.overrides]
-    if only_prints(given):
-        print_with_hydra(given, words, first=_EXAMPLES.read_text("utf-8") if given.help else "")
+    options = parser.parse_intermixed_args(arguments)
+    check_flags(options)
+    if only_prints(options):
+        examples = _EXAMPLES.read_text("utf-8") if options.help else ""
+        print_with_hydra(options, arguments, first=examples)
         return 0
+    from losslab.launchers import outcome
     from losslab.sweepers.train import forecast, train
 
-    if given.dry_run:
-        write_lines(*forecast(given))
+    if options.dry_run:
+        write_lines(*forecast(options))
         return 0
     began = time.monotonic()
-
-    def work() -> "list[Failed]":
-        from losslab.launchers import outcome
-
-        runs = train(given)
-        if given.multirun:
+    with _reporting_failures() as failed:
+        runs = train(options)
+        if options.multirun:
             write_lines(*end_of_sweep(runs, time.monotonic() - began))
-        return outcome(runs)
-
-    return _outcome(work)
+        failed += outcome(runs)
+    return 0
 
 
 def study(arguments: list[str]) -> int:
-    """Run a study, or all of them, and report."""
+    """Run what is missing of a study on all cores, then report.
+
+    `losslab study NAME --help` says what it asks, its arms, runs, sizes and time.
+    """
     for text in arguments:
         if text.startswith("-") and not text.startswith(_FLAGS_OF_STUDY):
             raise ValueError(
                 f"{text}: losslab study takes key=value, --dry-run and --config-dir DIR; other "
                 "flags are for losslab train"
             )
-    parser = _parser(
-        "study",
-        "Run what is missing of a study on all cores, then report. `losslab study NAME --help` "
-        "says what it asks, its arms, runs, sizes and time.",
-    )
+    parser = Parser("losslab study", description=study.__doc__, add_help=False)
+    parser.add_argument("-h", "--help", action="store_true", help="show this help message and exit")
     parser.add_argument("--config-dir", help=_CONFIG_DIR)
     parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
     parser.add_argument("words", nargs="*", help="NAME or all, and key=value for every run")
-    given = _parse(parser, [text for text in arguments if text not in ("-h", "--help")])
-    help_wanted = any(text in ("-h", "--help") for text in arguments)
-    if help_wanted and given.words in ([], ["all"]):
-        _parse(parser, arguments)  # it ends
-    if not given.words or "=" in given.words[0]:
-        raise ValueError("name a study: losslab study NAME; see `losslab list study`")
+    options = parser.parse_intermixed_args(arguments)
+    if options.help and options.words in ([], ["all"]):
+        parser.print_help()
+        return 0
+    name, overrides = _study_and_overrides(parser, options.words)
     _find_own_modules()
     from losslab.experiment import Composer
     from losslab.study.outline import outline
 
-    name, *overrides = given.words
     console = Console()
-    if help_wanted:
-        with Composer(given.config_dir) as composer:
+    config_dir = [] if options.config_dir is None else ["--config-dir", options.config_dir]
+    with _reporting_failures() as failed, Composer(options.config_dir) as composer:
+        if options.help:
             sys.stdout.write(printable(outline(composer, name, overrides)))
-        return 0
-    own = [] if given.config_dir is None else ["--config-dir", given.config_dir]
-
-    def run() -> "list[Failed]":
-        failed = []
-        with Composer(given.config_dir) as composer:
-            # For seconds, of which importing torch takes most.
-            with console.status("composing"):
-                from losslab.data.cache import only_reading
-                from losslab.study.session import only_in_repository, open_study
-                from losslab.sweepers.train import not_checked
-            if name == "all" and (absent := only_in_repository(composer)):
-                say(f"left out, as only losslab's repository has them: {', '.join(absent)}")
-            for study in composer.choices("study") if name == "all" else [name]:
-                command = shlex.join(["losslab", "study", study, *own, *overrides])
-                with console.status(f"{study}: composing"):
-                    planned, session = open_study(
-                        composer, study, overrides, console=console, command=command
-                    )
-                if given.dry_run:
-                    with only_reading() as unread:
-                        found = planned.forecast(session)
-                    told = [*found.lines(session.launcher), *not_checked(unread)]
-                    write_lines(*(f"{session.name}: {line}" for line in told))
-                else:
-                    failed += planned.run(session)
-        return failed
-
-    return _outcome(run)
+            return 0
+        # This takes seconds, most of them to import torch.
+        with console.status("composing"):
+            from losslab.data.cache import only_reading
+            from losslab.study.session import only_in_repository, open_study
+            from losslab.sweepers.train import not_checked
+        if name == "all" and (absent := only_in_repository(composer)):
+            say(f"left out, as only losslab's repository has them: {', '.join(absent)}")
+        names = composer.choices("study") if name == "all" else [name]
+        for name in names:
+            command = shlex.join(["losslab", "study", name, *config_dir, *overrides])
+            with console.status(f"{name}: composing"):
+                planned, session = open_study(
+                    composer, name, overrides, console=console, command=command
+                )
+            if options.dry_run:
+                with only_reading() as unread:
+                    forecast = planned.forecast(session)
+                lines = [*forecast.lines(session.launcher), *not_checked(unread)]
+                write_lines(*(f"{session.name}: {line}" for line in lines))
+            else:
+                failed += planned.run(session)
+    return 0
 
 
 def verify(arguments: list[str]) -> int:
-    """Compare a study's results with fresh seeds; 1 if something is not reproduced."""
-    parser = _parser(
-        "verify",
-        "Run points of a study again on seeds that it did not use, and say which numbers and "
-        "verdicts of its results.json they reproduce. Exit code 0: all; 1: not all; 2: wrong "
-        "command.",
-    )
+    """Run points of a study again on seeds that it did not use.
+
+    Say which numbers and verdicts of its results.json they reproduce. Exit code 0: all; 1: not all;
+    2: wrong command.
+    """
+    parser = Parser("losslab verify", description=verify.__doc__)
     add = parser.add_argument
-    add("words", nargs="*", help="NAME, or a study's folder; key=value as it had")
+    add("words", nargs="*", help="NAME, or a study's folder; key=value as in its run")
     add("--seeds", type=int, default=5, help="fresh seeds of each point (5)")
-    points = "ARM[@CONDITION][:RATE],... or all; if left out, those of the claims in their order"
-    add("--points", help=points)
-    minutes = "how long points are added without --points (3)"
-    add("--minutes", type=float, default=3, help=minutes)
+    add(
+        "--points",
+        help="ARM[@CONDITION][:RATE],... or all; if left out, those of the claims in their order",
+    )
+    without_points = "how long points are added without --points (3)"
+    add("--minutes", type=float, default=3, help=without_points)
     add("--results", type=Path, help="a results.json or its folder, if not that in experiments")
     add("--config-dir", help=_CONFIG_DIR)
-    given = _parse(parser, arguments)
-    if not given.words or "=" in given.words[0]:
-        raise ValueError("name a study: losslab verify NAME; see `losslab list study`")
+    options = parser.parse_intermixed_args(arguments)
+    name, overrides = _study_and_overrides(parser, options.words)
     _find_own_modules()
     from losslab.experiment import Composer
 
-    name, *overrides = given.words
     console = Console()
-    reproduced = True
-
-    def run() -> "list[Failed]":
-        nonlocal reproduced
-        with Composer(given.config_dir) as composer:
-            with console.status("composing"):
-                from losslab.study.verify import verify
-            points = None if given.points is None else given.points.split(",")
-            verified = verify(
-                composer, name, overrides, console=console, seeds=given.seeds, points=points,
-                minutes=given.minutes, results=given.results,
-            )  # fmt: skip
-        reproduced = verified.comparison.reproduced
-        return [*verified.failed]
-
-    return _outcome(run) or (0 if reproduced else _NOT_REPRODUCED)
+    with _reporting_failures() as failed, Composer(options.config_dir) as composer:
+        with console.status("composing"):
+            from losslab.study.verify import verify as verify_study
+        points = None if options.points is None else options.points.split(",")
+        verified = verify_study(
+            composer, name, overrides, console=console, seeds=options.seeds, points=points,
+            minutes=options.minutes, results=options.results,
+        )  # fmt: skip
+        failed += verified.failed
+    return 0 if verified.comparison.reproduced else _NOT_REPRODUCED
 
 
 def report(arguments: list[str]) -> int:
-    """Report on a study, a sweep or all studies."""
-    parser = _parser(
-        "report",
-        "Report on the runs that are there, finished or not, and write the means over their seeds "
-        "for TensorBoard. With --csv, --latex or --json write that table and nothing else.",
-    )
+    """Report on the runs of a study, a sweep or all studies, finished or not.
+
+    Also write the means over their seeds for TensorBoard. With --csv, --latex or --json write that
+    table and nothing else.
+    """
+    parser = Parser("losslab report", description=report.__doc__)
     parser.add_argument("path", type=Path, nargs="?", help="of a study, a sweep or all studies")
     to = parser.add_mutually_exclusive_group()
     to.add_argument("--to", type=Path, help="write report.md, report.html, results, figures there")
@@ -191,132 +170,129 @@ def report(arguments: list[str]) -> int:
         parser.add_argument(
             f"--{name}", metavar="FILE", nargs="?", const="-", help=f"{what}; printed without FILE"
         )
-    given = _parse(parser, arguments)
-    wanted = {name: getattr(given, name) for name in _TABLES if getattr(given, name) is not None}
-    if given.path is None:  # --csv outputs/rates
-        folders = [name for name, to in wanted.items() if Path(to).is_dir()]
+    options = parser.parse_intermixed_args(arguments)
+    path, every = options.path, {name: getattr(options, name) for name in _TABLES}
+    files: dict[str, str] = {name: file for name, file in every.items() if file is not None}
+    if path is None:  # --csv outputs/rates
+        folders = [name for name, file in files.items() if Path(file).is_dir()]
         if not folders:
             raise ValueError("give the path of a study or a sweep; see `losslab report --help`")
-        given.path, wanted[folders[0]] = Path(wanted[folders[0]]), "-"
-    if wanted:
-        if given.to is not None or given.html is not None:
-            whole = "--to" if given.html is None else "--html"
-            raise ValueError(f"{whole} is for whole reports; give --csv FILE, or leave {whole} out")
-        return write_tables(given.path, wanted)
-    from losslab import report
+        path, files[folders[0]] = Path(files[folders[0]]), "-"
+    if files:
+        if options.to is not None or options.html is not None:
+            flag = "--to" if options.html is None else "--html"
+            raise ValueError(f"{flag} is for whole reports; give --csv FILE, or leave {flag} out")
+        return write_tables(path, files)
+    from losslab.report import write, write_site
 
-    if given.html:
-        report.write_site(given.path, given.html, console=Console())
+    if options.html:
+        write_site(path, options.html, console=Console())
     else:
-        report.write(given.path, console=Console(), out=given.to)
+        write(path, console=Console(), out=options.to)
     return 0
 
 
 def board(arguments: list[str]) -> int:
-    """Start TensorBoard."""
-    parser = _parser(
-        "board",
-        "Start TensorBoard on the loopback address, and print links: the answer (each loss at its "
-        "chosen rate), the mechanisms, and the table of configurations. Unfinished runs update "
-        "live.",
-    )
+    """Start TensorBoard on the loopback address, and print links.
+
+    They lead to the answer (each loss at its chosen rate), the mechanisms, and the table of
+    configurations. Unfinished runs update live.
+    """
+    parser = Parser("losslab board", description=board.__doc__)
     parser.add_argument("path", type=Path, nargs="?", default="outputs", help="outputs if left out")
     parser.add_argument("--port", type=int, default=6006, help="0 for any that is free")
     parser.add_argument("--open", action="store_true", help="open the answer in the browser")
-    given = _parse(parser, arguments)
-    return start_board(given.path, given.port, browse=given.open)
+    options = parser.parse_intermixed_args(arguments)
+    return start_board(options.path, options.port, browse=options.open)
 
 
 def list_choices(arguments: list[str]) -> int:
-    """List config groups and their choices."""
+    """List what can be chosen."""
     from losslab.experiment import Composer
     from losslab.experiment.compose import TO_ADD
-    from losslab.experiment.overrides import nearest
 
-    parser = _parser("list", "List what can be chosen.")
+    parser = Parser("losslab list", description=list_choices.__doc__)
     parser.add_argument("group", nargs="?", help="loss, data, model, optimizer, study, ...")
-    group = _parse(parser, arguments).group
+    group = parser.parse_intermixed_args(arguments).group
     console = Console()
     with Composer() as composer:
-        known = composer.groups()
-        plurals = {"losses": "loss", "studies": "study"} | {f"{name}s": name for name in known}
-        wanted = group if group in known else plurals.get(group, group)
-        if wanted and wanted not in known:
+        groups = composer.groups()
+        plurals = {"losses": "loss", "studies": "study"} | {f"{name}s": name for name in groups}
+        singular = group if group in groups else plurals.get(group, group)
+        if singular and singular not in groups:
             raise ValueError(
-                f"unknown group {group!r}{nearest(group, known)}; allowed are {', '.join(known)}"
+                f"unknown group {group!r}{nearest(group, groups)}; allowed are {', '.join(groups)}"
             )
-        for name in [wanted] if wanted else known:
+        for name in [singular] if singular else groups:
             plus = "+" if name in TO_ADD else ""
             console.print(f"[bold]{plus}{name}=[/bold]", highlight=False)
-            lines = composer.descriptions(name)
-            width = max(map(len, lines))
-            for choice, line in lines.items():
-                text = f"  {choice:{width}}  {line}"
-                console.print(text, soft_wrap=True, highlight=False, markup=False)
+            descriptions = composer.descriptions(name)
+            width = max(map(len, descriptions))
+            for choice, description in descriptions.items():
+                line = f"  {choice:{width}}  {description}"
+                console.print(line, soft_wrap=True, highlight=False, markup=False)
     return 0
 
 
 def data(arguments: list[str]) -> int:
-    """Print the sizes of a data set's parts and classes."""
-    parser = _parser(
-        "data",
-        "Read the data and say how many images each class and part has, and what is skipped.",
-    )
+    """Read the data and say how many images each class and part has, and what is skipped."""
+    parser = Parser("losslab data", description=data.__doc__)
     parser.add_argument("--config-dir", help=_CONFIG_DIR)
     parser.add_argument("words", nargs="*", help="CHOICE, and key=value as for losslab train")
-    given = _parse(parser, arguments)
+    options = parser.parse_intermixed_args(arguments)
     _find_own_modules()
     from losslab.experiment import Composer, quoted
     from losslab.experiment.data import load
 
-    words = [word if "=" in word else f"data={word}" for word in given.words]
-    with Composer(given.config_dir) as composer:
-        config = composer.compose([quoted(word) for word in words])
+    overrides = [quoted(word if "=" in word else f"data={word}") for word in options.words]
+    with Composer(options.config_dir) as composer:
+        config = composer.compose(overrides)
     write_lines(*(" ".join(line.splitlines()) for line in load(config.data).describe()))
     return 0
 
 
 def evaluate(arguments: list[str]) -> int:
-    """Evaluate a finished run's model."""
-    parser = _parser(
-        "evaluate",
-        "Evaluate a finished run's final weights on each part of its own data, or of other data "
-        "with as many classes and images of the same shape; they are normalised as in training.",
-    )
+    """Evaluate a finished run's final weights on each part of its own data, or of other data.
+
+    Other data need as many classes and images of the same shape; they are normalised as in
+    training.
+    """
+    parser = Parser("losslab evaluate", description=evaluate.__doc__)
     parser.add_argument("run", help="directory of a finished run, .../seed=N")
     parser.add_argument("overrides", nargs="*", help="data=..., data.KEY=..., trainer.device=...")
     parser.add_argument("--config-dir", help=_CONFIG_DIR)
-    given = _parse(parser, arguments)
+    options = parser.parse_intermixed_args(arguments)
     _find_own_modules()
     from losslab.experiment import evaluate_run, quoted
 
-    found = evaluate_run(given.run, [*map(quoted, given.overrides)], config_dir=given.config_dir)
-    names = ("accuracy", "nll", "brier", "ece")
-    lines = ["".join(f"{word:>10}" for word in ("part", "examples", *names))]
-    for part, of in found.items():
-        lines.append(f"{part:>10}{of['examples']:10.0f}" + "".join(f"{of[n]:10.4f}" for n in names))
+    overrides = [quoted(text) for text in options.overrides]
+    metrics = ("accuracy", "nll", "brier", "ece")
+    lines = ["".join(f"{word:>10}" for word in ("part", "examples", *metrics))]
+    parts = evaluate_run(options.run, overrides, config_dir=options.config_dir)
+    for part, scalars in parts.items():
+        values = "".join(f"{scalars[metric]:10.4f}" for metric in metrics)
+        lines.append(f"{part:>10}{scalars['examples']:10.0f}{values}")
     write_lines(*lines)
     return 0
 
 
 def explore(arguments: list[str]) -> int:
-    """Write the page that compares losses at three logits."""
-    parser = _parser(
-        "explore",
-        "Write a page for the browser, one file that needs no network: every loss's value, "
-        "gradient and curvature at three logits on sliders, side by side.",
-    )
+    """Write a page for the browser, one file that needs no network.
+
+    It shows every loss's value, gradient and curvature at three logits on sliders, side by side.
+    """
+    parser = Parser("losslab explore", description=explore.__doc__)
     to = Path("outputs", "explore.html")
     parser.add_argument("--to", type=Path, default=to, help=f"a file or a folder; {to} if left out")
     parser.add_argument("--open", action="store_true", help="open it in the browser")
-    given = _parse(parser, arguments)
+    options = parser.parse_intermixed_args(arguments)
     from losslab.experiment import Composer
     from losslab.explore import write_page
 
     with Composer() as composer:
-        path = write_page(given.to, composer.descriptions("loss"))
+        path = write_page(options.to, composer.descriptions("loss"))
     write_lines(str(path))
-    if given.open:
+    if options.open:
         import webbrowser
 
         if not webbrowser.open(path.resolve().as_uri()):
@@ -324,12 +300,17 @@ def explore(arguments: list[str]) -> int:
     return 0
 
 
-# In the order of their names, in which they are listed.
-_ALL = (
+_FUNCTIONS = (
     *(train, study, verify, report, runs, best, compare, board, list_choices),
     *(data, evaluate, explore),
 )
-COMMANDS: dict[str, Callable[[list[str]], int]] = dict(zip(NAMES, _ALL, strict=True))
+COMMANDS: dict[str, Callable[[list[str]], int]] = dict(zip(NAMES, _FUNCTIONS, strict=True))
+
+
+def _study_and_overrides(parser: Parser, words: list[str]) -> tuple[str, list[str]]:
+    if not words or "=" in words[0]:
+        raise ValueError(f"name a study: {parser.prog} NAME; see `losslab list study`")
+    return words[0], words[1:]
 
 
 def _find_own_modules() -> None:
@@ -346,24 +327,27 @@ def _find_own_modules() -> None:
         sys.path.append(str(Path.cwd()))
 
 
-def _outcome(work: "Callable[[], list[Failed]]") -> int:
-    """Do the work of a command, report unfinished runs, and return the exit code."""
-    code = 0
+@contextmanager
+def _reporting_failures() -> "Iterator[list[Failed]]":
+    """Yield a list for the runs that are not finished; name them at the end, and exit with 1."""
+    failed: list[Failed] = []
+    lost_workers = False
     try:
-        failed = work()
+        yield failed
     except RuntimeError as error:
         from losslab.launchers import LauncherError  # with torch, which takes seconds
 
         if not isinstance(error, LauncherError):
             raise
         say(str(error))
-        failed, code = list(error.failed), _FAILED_RUNS
-    unstarted = [each for each in failed if each.run.status is None]
-    for each in failed:
-        if each not in unstarted[_MOST_NAMED:]:
-            log = each.run.files.log
+        failed, lost_workers = list(error.failed), True
+    unstarted = [failure for failure in failed if failure.run.status is None]
+    for failure in failed:
+        if failure not in unstarted[_MOST_NAMED:]:
+            log = failure.run.files.log
             see = f"; see {log.name} there" if log.exists() else ""
-            say(f"not finished: {each.run.path} ({each.reason}){see}")
+            say(f"not finished: {failure.run.path} ({failure.reason}){see}")
     if len(unstarted) > _MOST_NAMED:
         say(f"not finished: {len(unstarted) - _MOST_NAMED} more that did not start")
-    return _FAILED_RUNS if failed else code
+    if failed or lost_workers:
+        raise SystemExit(_FAILED_RUNS)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,15 @@ COMMANDS = (
 
 _OF_FOLDERS = ("report", "board", "runs", "best", "compare", "evaluate")
 _NO_RUNS = ("figures", "over_seeds", "best")
-_TO_NAME = {"study": "study", "verify": "study", "data": "data"}  # command to the group of its NAME
+_GROUP_OF_NAME = {"study": "study", "verify": "study", "data": "data"}  # of losslab study NAME
 _WITH_OVERRIDES = ("train", "study", "verify", "data", "evaluate")
 _OF_TRAIN = ("--cfg", "--config-dir", "--dry-run", "--help", "--info", "--multirun", "--resolve")
 
 
 def answer() -> None:
     """Answer the shell when TAB is pressed; Hydra has the scripts that make it ask."""
-    found = completions(os.environ.get("COMP_LINE", ""))
-    sys.stdout.write("".join(f"{each}\n" for each in found))
+    words = completions(os.environ.get("COMP_LINE", ""))
+    sys.stdout.write("".join(f"{word}\n" for word in words))
     sys.stdout.flush()
 
 
@@ -33,38 +34,37 @@ def completions(line: str) -> list[str]:
     """Return the completions of the last word of a line; never prints or fails."""
     _, *words = line.split(" ")
     *before, typed = words or [""]
-    found: Iterable[str] = []
+    candidates: Iterable[str] = []
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
-        found = _offered(before, typed) if before else COMMANDS
-    return [each for each in found if each.startswith(typed)]
+        candidates = _candidates(*before, typed=typed) if before else COMMANDS
+    return [word for word in candidates if word.startswith(typed)]
 
 
-def _offered(before: Sequence[str], typed: str) -> Iterable[str]:
-    name, *given = before
-    if name not in COMMANDS:
+def _candidates(command: str, *before: str, typed: str) -> Iterable[str]:
+    if command not in COMMANDS:
         return []
-    if given and given[-1] == "--by":
-        return _metrics(given)
+    if before and before[-1] == "--by":
+        return _metrics(before)
     if typed.startswith("-"):
-        return _OF_TRAIN if name == "train" else _flags(name)
-    conf = _Conf(given)
-    named = any(not word.startswith("-") for word in given)
-    if name == "list":
+        return _OF_TRAIN if command == "train" else _flags(command)
+    conf = _Conf(before)
+    if command == "list":
         return conf.groups
-    found = _folders(typed) if name in _OF_FOLDERS else []
-    if name in _TO_NAME and not named:
-        found += [*conf.choices(_TO_NAME[name]), *(["all"] if name == "study" else [])]
-    elif name in _WITH_OVERRIDES:
-        found += conf.overrides(given, typed)
-    return found
+    candidates = _folders(typed) if command in _OF_FOLDERS else []
+    if command in _GROUP_OF_NAME and all(word.startswith("-") for word in before):
+        candidates += conf.choices(_GROUP_OF_NAME[command])
+        candidates += ["all"] if command == "study" else []
+    elif command in _WITH_OVERRIDES:
+        candidates += conf.overrides(before, typed)
+    return candidates
 
 
 class _Conf:
     """Groups, choices and keys, read from the configuration files and ``--config-dir``."""
 
-    def __init__(self, given: Sequence[str]) -> None:
-        own = [given[at + 1] for at, word in enumerate(given[:-1]) if word == "--config-dir"]
-        self._folders = [*map(Path, own), CONFIG_FOLDER, *STUDY_FOLDERS]
+    def __init__(self, words: Sequence[str]) -> None:
+        custom = [Path(after) for word, after in pairwise(words) if word == "--config-dir"]
+        self._folders = [*custom, CONFIG_FOLDER, *STUDY_FOLDERS]
         self.groups = sorted(path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir())
 
     def choices(self, group: str) -> list[str]:
@@ -73,44 +73,39 @@ class _Conf:
             {path.stem for folder in self._folders for path in (folder / group).glob("*.yaml")}
         )
 
-    def overrides(self, given: Sequence[str], typed: str) -> list[str]:
+    def overrides(self, before: Sequence[str], typed: str) -> list[str]:
         """Return the completions of an override: keys of the next level, or choices of a group."""
         key, equals, value = typed.partition("=")
         if equals:
             listed = value.rpartition(",")[0]
-            begin = f"{key}={listed}{',' * bool(listed)}"
-            return [f"{begin}{choice}" for choice in self.choices(key.lstrip("+"))]
+            prefix = f"{key}={listed}{',' * bool(listed)}"
+            return [f"{prefix}{choice}" for choice in self.choices(key.lstrip("+"))]
         config = self._read(CONFIG_FOLDER / "config.yaml")
-        usual = [entry for entry in config.pop("defaults") if isinstance(entry, dict)]
-        chosen = {group: choice for entry in usual for group, choice in entry.items()}
-        chosen |= dict(word.split("=", 1) for word in given if "=" in word)
         config.pop("hydra", None)
-        added = [group for group in self.groups if not any(group in entry for entry in usual)]
-        config |= {
-            group: self._node(group, str(chosen[group]))
-            for group in self.groups
-            if group not in added
-        }
+        entries = [entry for entry in config.pop("defaults") if isinstance(entry, dict)]
+        usual = {group: choice for entry in entries for group, choice in entry.items()}
+        chosen = usual | dict(word.split("=", 1) for word in before if "=" in word)
+        groups = [group for group in self.groups if group in usual]
+        config |= {group: self._node(group, str(chosen[group])) for group in groups}
         node: Any = config
-        above = key.rpartition(".")[0]
-        for part in above.split(".") if above else ():
+        parent = key.rpartition(".")[0]
+        for part in parent.split(".") if parent else ():
             node = node[part]
-        begin = f"{above}." if above else ""
+        prefix = f"{parent}." if parent else ""
         names = [name for name in node if not name.endswith("_")]
-        keys = [f"{begin}{name}{'.' if isinstance(node[name], dict) else '='}" for name in names]
-        groups = [f"{group}=" for group in self.groups if group not in added]
-        return keys if above else keys + groups + ["+recipe="]
+        keys = [f"{prefix}{name}{'.' if isinstance(node[name], dict) else '='}" for name in names]
+        return keys if parent else [*keys, *(f"{group}=" for group in groups), "+recipe="]
 
     def _node(self, group: str, choice: str) -> dict[str, Any]:
         """Return the keys and values of a choice, including its defaults list."""
-        found: dict[str, Any] = {}
+        node: dict[str, Any] = {}
         for folder in reversed(self._folders):
             path = folder / group / f"{choice.split(',')[0]}.yaml"
-            own = self._read(path) if path.is_file() else {}
-            for other in own.pop("defaults", []):
-                found |= self._node(group, other) if isinstance(other, str) else {}
-            found |= own
-        return found
+            values = self._read(path) if path.is_file() else {}
+            for base in values.pop("defaults", []):
+                node |= self._node(group, base) if isinstance(base, str) else {}
+            node |= values
+        return node
 
     @staticmethod
     def _read(path: Path) -> dict[str, Any]:
@@ -124,30 +119,29 @@ class _Conf:
             raise ValueError(f"{path} is no YAML") from error
 
 
-def _flags(name: str) -> list[str]:
+def _flags(command: str) -> list[str]:
     import io
     import re
 
     from losslab.cli.commands import COMMANDS
 
-    shown = io.StringIO()
-    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
-        COMMANDS[name](["--help"])
-    usage = shown.getvalue().partition("\n\n")[0]
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        COMMANDS[command](["--help"])
+    usage = output.getvalue().partition("\n\n")[0]
     return sorted(set(re.findall(r"--[a-z][a-z-]*", usage)))
 
 
 def _folders(typed: str) -> list[str]:
     """Return the folders that complete a path, by default those in ``outputs``."""
-    above, _, begin = (typed or "outputs/").rpartition("/")
+    parent, slash, begin = (typed or "outputs/").rpartition("/")
     try:
-        with os.scandir(Path(f"{above}/" if above or typed.startswith("/") else ".")) as entries:
+        with os.scandir(f"{parent}{slash}" or ".") as entries:
             names = [entry.name for entry in entries if entry.is_dir()]
     except OSError:
         return []
     shown = [name for name in sorted(names) if not name.startswith(".") and name not in _NO_RUNS]
-    prefix = f"{above}/" if "/" in (typed or "outputs/") else ""
-    return [f"{prefix}{name}/" for name in shown if name.startswith(begin)]
+    return [f"{parent}{slash}{name}/" for name in shown if name.startswith(begin)]
 
 
 def _metrics(words: Sequence[str]) -> list[str]:
@@ -155,9 +149,8 @@ def _metrics(words: Sequence[str]) -> list[str]:
     import json
 
     folders = [Path(word) for word in words if not word.startswith("-")]
-    depths = [f"{above}summary.json" for above in ("", "*/", "*/*/", "*/*/*/")]
-    files = (path for depth in depths for folder in folders for path in folder.glob(depth))
-    first = next(files, None)
-    return (
-        sorted(tag for tag in json.loads(first.read_text("utf-8")) if "/" in tag) if first else []
-    )
+    patterns = ["*/" * depth + "summary.json" for depth in range(4)]
+    files = (path for pattern in patterns for folder in folders for path in folder.glob(pattern))
+    summary = next(files, None)
+    tags = json.loads(summary.read_text("utf-8")) if summary else {}
+    return sorted(tag for tag in tags if "/" in tag)

@@ -1,6 +1,5 @@
 """The program: from the words of a command to its exit code."""
 
-import difflib
 import os
 import signal
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 import losslab
 from losslab.cli.commands import COMMANDS
 from losslab.stopping import terminated_as_interrupted
-from losslab.text import out_of_memory, say
+from losslab.text import nearest, out_of_memory, say
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -27,7 +26,7 @@ def main() -> None:
     """
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra's own use of it
     code = INTERRUPTED
-    with terminated_as_interrupted() as asked:
+    with terminated_as_interrupted() as signals:
         try:
             code = _run(sys.argv[1:])
         except KeyboardInterrupt:
@@ -35,20 +34,20 @@ def main() -> None:
         except SystemExit as end:  # of --help
             code = int(end.code or 0)
         except Exception as error:
-            # If a signal was the cause, whatever a library turned it into.
-            known = isinstance(error, ValueError | OSError)
-            message = str(error) if known else out_of_memory(error)
-            if not asked and not (known or message):
+            expected = isinstance(error, ValueError | OSError)
+            message = str(error) if expected else out_of_memory(error)
+            # After a signal, it is the cause, whatever a library turned it into.
+            if not signals and not (expected or message):
                 raise
             if full_error:
                 traceback.print_exc()
-            if not asked:
+            if not signals:
                 say(message or type(error).__name__)
             code = BAD_INPUT
-        kept = _KEPT if sys.argv[1:2] in (["train"], ["study"], ["verify"]) else ""
-        if asked or code == INTERRUPTED:
+        if signals or code == INTERRUPTED:
+            kept = _KEPT if sys.argv[1:2] in (["train"], ["study"], ["verify"]) else ""
             say(f"stopped{kept}")
-            code = TERMINATED if asked and asked[0] == signal.SIGTERM else INTERRUPTED
+            code = TERMINATED if signals and signals[0] == signal.SIGTERM else INTERRUPTED
         sys.stdout.flush()
     raise SystemExit(code)
 
@@ -72,7 +71,6 @@ def _run(arguments: list[str]) -> int:
     if name in ("-sc", "--shell-completion"):
         return COMMANDS["train"](["-sc", *rest])  # Hydra's scripts for the shell
     if name not in COMMANDS:
-        meant = difflib.get_close_matches(name, COMMANDS, n=1)
-        nearest = f" (did you mean {meant[0]!r}?)" if meant else ""
-        raise ValueError(f"unknown command {name!r}{nearest}; allowed are {', '.join(COMMANDS)}")
+        meant = nearest(name, COMMANDS)
+        raise ValueError(f"unknown command {name!r}{meant}; allowed are {', '.join(COMMANDS)}")
     return COMMANDS[name](rest)

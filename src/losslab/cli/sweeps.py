@@ -6,40 +6,41 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losslab.cli.arguments import make_parser, parse
+from losslab.cli.arguments import Parser
 from losslab.text import Console, duration, printable, say
 
 if TYPE_CHECKING:
     from losslab.recording import Run
     from losslab.recording.inventory import Entry
 
-_STAYED = 1
+_NOT_ALL_DELETED = 1
 _BY = "a metric, such as test/nll or why/margins/margin"
 
 
 def runs(arguments: list[str]) -> int:
-    """List runs, or delete some."""
-    parser = make_parser(
-        "runs",
-        "List what a folder holds: a row for each sweep and study, or for each configuration of "
-        "one. With --delete, delete runs, configurations or whole sweeps: only what losslab made, "
-        "never through links, and no run that a process is training.",
-    )
+    """List what a folder holds: a row for each sweep and study, or for each configuration of one.
+
+    With --delete, delete runs, configurations or whole sweeps: only what losslab made, never
+    through links, and no run that a process is training.
+    """
+    parser = Parser("losslab runs", description=runs.__doc__)
     parser.add_argument("paths", type=Path, nargs="*", help="outputs if left out")
     parser.add_argument("--delete", action="store_true", help="delete PATHS, after a question")
     parser.add_argument("--yes", action="store_true", help="delete without a question")
-    given = parse(parser, arguments)
-    if given.yes and not given.delete:
+    options = parser.parse_intermixed_args(arguments)
+    if options.yes and not options.delete:
         raise ValueError("--yes goes with --delete; add it, or leave --yes out")
-    if given.delete and not given.paths:
+    if options.delete and not options.paths:
         raise ValueError("--delete needs the folder of a sweep, a configuration or a run")
     from losslab.recording.inventory import inventory
 
     entries = {
-        entry.path: entry for path in given.paths or [Path("outputs")] for entry in inventory(path)
+        entry.path: entry
+        for path in options.paths or [Path("outputs")]
+        for entry in inventory(path)
     }
-    if given.delete:
-        return _delete(given.paths, yes=given.yes)
+    if options.delete:
+        return _delete(options.paths, yes=options.yes)
     _show(list(entries.values()))
     return 0
 
@@ -77,47 +78,46 @@ def _delete(paths: list[Path], *, yes: bool) -> int:
 
     from losslab.recording.inventory import delete, disk_usage, plan_deletion
 
-    planned = plan_deletion(paths)
-    size = decimal(disk_usage([*planned.runs, *planned.files]))
-    what = f"{len(planned.runs)} run{'s' * (len(planned.runs) > 1)}"
-    what += f" and {len(planned.files)} files of reports and plans" if planned.files else ""
+    deletion = plan_deletion(paths)
+    size = decimal(disk_usage([*deletion.runs, *deletion.files]))
+    what = f"{len(deletion.runs)} run{'s' * (len(deletion.runs) > 1)}"
+    what += f" and {len(deletion.files)} files of reports and plans" if deletion.files else ""
     if not yes:
         if not sys.stdin or not sys.stdin.isatty():
             raise ValueError(f"--delete would delete {what} ({size}); add --yes to do so")
-        where = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
-        sys.stdout.write(printable(f"Delete {what} ({size}) in {where}? [y/N] "))
+        folders = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
+        sys.stdout.write(printable(f"Delete {what} ({size}) in {folders}? [y/N] "))
         sys.stdout.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             sys.stdout.write("nothing was deleted\n")
             return 0
-    stayed = delete(planned)
-    for line in stayed:
+    left = delete(deletion)
+    for line in left:
         say(f"left: {line}")
-    sys.stdout.write(f"deleted: {what} ({size})\n" if not stayed else "")
-    return _STAYED if stayed else 0
+    sys.stdout.write(f"deleted: {what} ({size})\n" if not left else "")
+    return _NOT_ALL_DELETED if left else 0
 
 
 def best(arguments: list[str]) -> int:
-    """Print the best configurations of a sweep."""
-    parser = make_parser(
-        "best",
-        "Name the best configuration of a sweep, and that of each loss, by the mean of a metric "
-        "over the finished seeds. Choose by validation, report on test. In a study it looks at the "
-        "tuning seeds.",
-    )
+    """Name the best configuration of a sweep, and that of each loss.
+
+    The best has the best mean of a metric over the finished seeds. Choose by validation, report on
+    test. In a study it looks at the tuning seeds.
+    """
+    parser = Parser("losslab best", description=best.__doc__)
     parser.add_argument("path", type=Path, help="of a sweep or a study")
     parser.add_argument("--by", default="val/accuracy", help=f"{_BY} (val/accuracy)")
     parser.add_argument("--direction", choices=("maximize", "minimize"), help="which end is best")
-    given = parse(parser, arguments)
+    options = parser.parse_intermixed_args(arguments)
     from losslab.files import shown
     from losslab.report.document import to_console
     from losslab.report.sweep_report import best_document, best_text, rank
 
-    found = rank(given.path, by=given.by, direction=given.direction)
-    write_lines(best_text(found), str(shown(found.best[0].path)))
-    if len(found.configurations) > 1:
+    ranking = rank(options.path, by=options.by, direction=options.direction)
+    write_lines(best_text(ranking), str(shown(ranking.best[0].path)))
+    if len(ranking.configurations) > 1:
         write_lines("")
-        to_console(best_document(found), Console())
+        to_console(best_document(ranking), Console())
     return 0
 
 
@@ -127,33 +127,32 @@ def write_lines(*lines: str) -> None:
 
 
 def compare(arguments: list[str]) -> int:
-    """Compare two configurations in pairs of runs."""
-    parser = make_parser(
-        "compare",
-        "Say in which settings two configurations differ, and by how much in each metric: the mean "
-        "difference of the runs with the same seed, with its 95% interval.",
-    )
+    """Say in which settings two configurations differ, and by how much in each metric.
+
+    That is the mean difference of the runs with the same seed, with its 95% interval.
+    """
+    parser = Parser("losslab compare", description=compare.__doc__)
     for name in ("a", "b"):
         help_text = "folder of a configuration, or of one of its runs"
         parser.add_argument(name, type=Path, metavar=name.upper(), help=help_text)
     parser.add_argument("--by", help=f"{_BY}, besides the usual ones")
     parser.add_argument("--png", type=Path, help="draw the curves of --by or val/accuracy there")
-    given = parse(parser, arguments)
-    if given.png is not None and given.png.suffix != ".png":
-        raise ValueError(f"--png {given.png}; give a file that ends in .png")
+    options = parser.parse_intermixed_args(arguments)
+    if options.png is not None and options.png.suffix != ".png":
+        raise ValueError(f"--png {options.png}; give a file that ends in .png")
     from losslab.files import shown
     from losslab.recording import configuration_of
     from losslab.report.comparison import comparison_document, contrast, draw_contrast
     from losslab.report.document import to_console
 
-    found = contrast(given.a, given.b, by=given.by)
-    if given.png is not None:
-        draw_contrast(found, given.png, metric=given.by or "val/accuracy")
-    sides = (("A", found.left), ("B", found.right))
-    write_lines(*(f"{name}: {shown(configuration_of(runs[0].path))}" for name, runs in sides))
-    to_console(comparison_document(found), Console())
-    if given.png is not None:
-        write_lines("", f"Written: {given.png}")
+    compared = contrast(options.a, options.b, by=options.by)
+    if options.png is not None:
+        draw_contrast(compared, options.png, metric=options.by or "val/accuracy")
+    for name, runs in (("A", compared.left), ("B", compared.right)):
+        write_lines(f"{name}: {shown(configuration_of(runs[0].path))}")
+    to_console(comparison_document(compared), Console())
+    if options.png is not None:
+        write_lines("", f"Written: {options.png}")
     return 0
 
 
@@ -166,8 +165,8 @@ def end_of_sweep(runs: "Sequence[Run]", seconds: float) -> list[str]:
     lines: list[str] = []
     folders = sorted({run.root for run in runs})
     for folder in folders:
-        found = sweep([run for run in runs if run.root == folder], metrics=())
-        lines += filter(None, [best_text(found)])
+        findings = sweep([run for run in runs if run.root == folder], metrics=())
+        lines += filter(None, [best_text(findings)])
         if others := len({*run_folders(folder)} - {run.path for run in runs}):
             lines.append(
                 f"Pooled: {folder} holds {others} other runs, too, which report and board "
@@ -179,10 +178,10 @@ def end_of_sweep(runs: "Sequence[Run]", seconds: float) -> list[str]:
     return lines
 
 
-def write_tables(path: Path, wanted: Mapping[str, str]) -> int:
-    """Export a sweep or a study in some formats, each to a file, or ``-`` for standard output."""
-    if list(wanted.values()).count("-") > 1:
-        raise ValueError(f"--{' and --'.join(wanted)}: give each a file, as in --csv rates.csv")
+def write_tables(path: Path, files: Mapping[str, str]) -> int:
+    """Export a sweep or a study; ``files`` maps formats to files, ``-`` for standard output."""
+    if list(files.values()).count("-") > 1:
+        raise ValueError(f"--{' and --'.join(files)}: give each a file, as in --csv rates.csv")
     from losslab import report
     from losslab.files import write_atomically
     from losslab.report.exports import FORMATS, export
@@ -191,15 +190,15 @@ def write_tables(path: Path, wanted: Mapping[str, str]) -> int:
     if others:
         names = ", ".join(map(str, [path, *others][:3])) + (", ..." if len(others) > 2 else "")
         raise ValueError(f"there are several studies or sweeps; give one of them: {names}")
-    for file in (Path(to) for to in wanted.values() if to != "-"):
-        if file.is_dir() or not file.absolute().parent.is_dir():
-            raise ValueError(f"{file} cannot be written; give a file in an existing folder")
-    found = export(path)
-    texts = {to: FORMATS[name](found) for name, to in wanted.items()}
-    for to, text in texts.items():
-        if to == "-":
+    for target in (Path(file) for file in files.values() if file != "-"):
+        if target.is_dir() or not target.absolute().parent.is_dir():
+            raise ValueError(f"{target} cannot be written; give a file in an existing folder")
+    exported = export(path)
+    texts = {file: FORMATS[name](exported) for name, file in files.items()}
+    for file, text in texts.items():
+        if file == "-":
             sys.stdout.write(printable(text))
         else:
-            write_atomically(Path(to), text)
-            write_lines(f"Written: {to}")
+            write_atomically(Path(file), text)
+            write_lines(f"Written: {file}")
     return 0

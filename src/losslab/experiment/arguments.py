@@ -20,9 +20,9 @@ from pydantic import AfterValidator, ConfigDict, PydanticUserError, TypeAdapter
 from pydantic_core import SchemaError
 
 from losslab.experiment.hydra_private import import_target
-from losslab.experiment.overrides import nearest
 from losslab.experiment.target_allowlist import check_definition, check_name, targets
 from losslab.recording import flatten
+from losslab.text import nearest
 
 _WORDS = {
     bool: "true or false",
@@ -61,8 +61,8 @@ def check_arguments(
     """
     values: Any = OmegaConf.to_container(node, resolve=True)
     if recursive:
-        for path, where in targets(values, name):
-            _target({"_target_": path}, where)
+        for path, key in targets(values, name):
+            _target({"_target_": path}, key)
     _check(values, name, supplied=supplied, recursive=recursive)
 
 
@@ -89,33 +89,33 @@ def _check(
     allowed = [p.name for p in named if p.name not in {*supplied, *later} - values.keys()]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     path = f"{name}._target_={values['_target_']}"
-    own = {key: value for key, value in values.items() if not key.startswith("_")}
-    nodes = {key: v for key, v in own.items() if isinstance(v, dict) and "_target_" in v}
-    for key in own.keys() & set(supplied):
-        raise ValueError(f"{name}.{key}={own[key]} follows from the data; leave it out")
-    lacking = [] if takes_any else [key for key in supplied if key not in parameters]
-    if lacking:
-        raise ValueError(f"{path} takes no {lacking[0]}{needed(name)}")
-    others = {key: value for key, value in own.items() if key not in allowed}
-    if others and not takes_any:
-        key = f"{name}.{min(others)}"
-        instead = nearest(key, [f"{name}.{word}" for word in allowed])
-        below = f"allowed below {name} are {', '.join(allowed) or 'none'}"
-        raise ValueError(f"unknown key {key!r}{instead}; {below}")
-    for key in own.keys() - others.keys() - nodes.keys():
+    arguments = {key: value for key, value in values.items() if not key.startswith("_")}
+    nodes = {key: v for key, v in arguments.items() if isinstance(v, dict) and "_target_" in v}
+    for key in arguments.keys() & set(supplied):
+        raise ValueError(f"{name}.{key}={arguments[key]} follows from the data; leave it out")
+    for key in () if takes_any else supplied:
+        if key not in parameters:
+            raise ValueError(f"{path} takes no {key}{needed(name)}")
+    unknown = {key: value for key, value in arguments.items() if key not in allowed}
+    if unknown and not takes_any:
+        key = f"{name}.{min(unknown)}"
+        meant = nearest(key, [f"{name}.{word}" for word in allowed])
+        rule = f"allowed below {name} are {', '.join(allowed) or 'none'}"
+        raise ValueError(f"unknown key {key!r}{meant}; {rule}")
+    for key in arguments.keys() - unknown.keys() - nodes.keys():
         try:
-            _converted(own[key], hints.get(key, Any))
+            _converted(arguments[key], hints.get(key, Any))
         except ValueError:
-            given = f"{name}.{key}={own[key]}"
-            raise ValueError(f"{given}; give {_described(hints[key])}") from None
+            rule = f"give {_described(hints[key])}"
+            raise ValueError(f"{name}.{key}={arguments[key]}; {rule}") from None
     for key, node in nodes.items() if recursive else ():
         _check(node, f"{name}.{key}")
     partials = [node for node in nodes.values() if node.get("_partial_") is True]
-    if others and len(partials) == 1:
+    if unknown and len(partials) == 1:
         # Some targets, such as losslab.data.load, pass unknown arguments on to their partial.
-        _check({"_target_": partials[0]["_target_"], "_partial_": True} | others, name)
+        _check({"_target_": partials[0]["_target_"], "_partial_": True} | unknown, name)
     for p in () if partial else named:
-        if p.default is p.empty and p.name not in own and p.name not in supplied:
+        if p.default is p.empty and p.name not in arguments and p.name not in supplied:
             if name == "schedule" or (name == "loss" and not inspect.isclass(target)):
                 raise ValueError(f"{path} needs {p.name}{needed(name)}")
             raise ValueError(f"{name}.{p.name} has no value; give +{name}.{p.name}=...")
@@ -145,20 +145,17 @@ def resolved_values(config: DictConfig) -> dict[str, Any]:
     try:
         values: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        key = str(error.full_key)
-        written = OmegaConf.to_container(config, resolve=False)
-        given = f"{key}={flatten(cast('dict[str, Any]', written)).get(key)}"
-        reason = str(error)
-        variable = re.search("Environment variable '(.+?)' not found", reason)
-        absent = re.search("Interpolation key '(.+?)' not found", reason)
-        advice = " ".join(reason.partition("full_key:")[0].split())
-        if variable:
-            advice = f"the environment variable {variable[1]} is not set; set it, or give a value"
-        elif absent:
-            advice = f"there is no key {absent[1]!r}; see every key with `losslab train --cfg job`"
-        elif "Recursive interpolation" in reason:
-            advice = "it refers to itself; give a value"
-        raise ValueError(f"{given}: {advice}") from error
+        key, message = str(error.full_key), str(error)
+        unresolved: Any = OmegaConf.to_container(config, resolve=False)
+        if variable := re.search("Environment variable '(.+?)' not found", message):
+            reason = f"the environment variable {variable[1]} is not set; set it, or give a value"
+        elif absent := re.search("Interpolation key '(.+?)' not found", message):
+            reason = f"there is no key {absent[1]!r}; see every key with `losslab train --cfg job`"
+        elif "Recursive interpolation" in message:
+            reason = "it refers to itself; give a value"
+        else:
+            reason = " ".join(message.partition("full_key:")[0].split())
+        raise ValueError(f"{key}={flatten(unresolved).get(key)}: {reason}") from error
     return cast("dict[str, Any]", values)
 
 
@@ -177,17 +174,17 @@ def _changes(value: Any, name: str) -> Iterator[tuple[str, Any]]:
             for key, node in value.items()
             if isinstance(node, dict) and node.get("_partial_") is True
         ]
-        for node, where in (*partials, (value, name)):
-            target = _target(node, where)
+        for node, key in (*partials, (value, name)):
+            target = _target(node, key)
             is_plain = inspect.isclass(target) or inspect.isroutine(target)
             kinds |= _kinds(target if is_plain else type(target).__call__)
     for key, item in value.items():
         try:
-            as_meant = _converted(item, kinds.get(key, Any))
+            converted = _converted(item, kinds.get(key, Any))
         except ValueError:  # check_arguments reports it
-            as_meant = item
-        if repr(as_meant) != repr(item):
-            yield f"{name}.{key}", as_meant
+            converted = item
+        if repr(converted) != repr(item):
+            yield f"{name}.{key}", converted
         else:
             yield from _changes(item, f"{name}.{key}" if name else str(key))
 
@@ -233,9 +230,8 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
         cause = error.__cause__ or error
         reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
         module, _, attribute = path.rpartition(".")
-        instead = nearest(attribute, dir(sys.modules[module])) if module in sys.modules else ""
-        given = f"{name}._target_={path}"
-        raise ValueError(f"{given} cannot be imported{instead} ({reason})") from error
+        meant = nearest(attribute, dir(sys.modules[module])) if module in sys.modules else ""
+        raise ValueError(f"{name}._target_={path} cannot be imported{meant} ({reason})") from error
     if not callable(target):
         raise ValueError(f"{name}._target_={path} is not a class or function; give one")
     check_definition(target, path, name)

@@ -23,7 +23,7 @@ from losslab.seeding import derive
 from losslab.training import PRECISIONS, Schedule, Trainer, TrainingStep, resolve_device
 
 _FROM_DATA = ("input_shape", "num_classes")
-_SHOWN = 2000
+_IMAGES_TO_INITIALIZE_FROM = 2000
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,20 @@ class Parts:
 
     def move(self) -> None:
         """Move model and objective to the device, with the memory layout of the settings."""
-        layout = torch.channels_last if self.trainer.channels_last else torch.contiguous_format
-        self.model.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        move_model(self.model, self.device, self.trainer)
         self.objective.to(self.device)
 
     def step(self) -> TrainingStep:
         """Return the training step on the device, with a new optimizer."""
         self.move()
-        parameters, own = list(self.model.parameters()), list(self.objective.parameters())
+        parameters = list(self.model.parameters())
+        loss_parameters = list(self.objective.parameters())
         # Weight decay, like a prior, applies to the model's weights only.
-        groups = [{"params": parameters}, {"params": own, "weight_decay": 0.0}]
+        groups = [{"params": parameters}, {"params": loss_parameters, "weight_decay": 0.0}]
         return TrainingStep(
             model=self.model,
             objective=self.objective,
-            optimizer=self.make_optimizer(groups if own else parameters),
+            optimizer=self.make_optimizer(groups if loss_parameters else parameters),
             parameters=parameters,
             autocast=PRECISIONS[self.trainer.precision],
         )
@@ -80,6 +80,12 @@ class Parts:
 
 
 _LOADERS: WeakValueDictionary[Any, BatchLoader] = WeakValueDictionary()
+
+
+def move_model(model: nn.Module, device: torch.device, settings: Trainer) -> None:
+    """Move a model to the device, with the memory layout of the settings."""
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    model.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
 def build(config: DictConfig) -> Parts:
@@ -126,7 +132,7 @@ def _initialize(model: nn.Module, dataset: Dataset) -> None:
         return
     shift, scale = shift_and_scale(dataset.mean, dataset.std)
     # In the random, stratified order of the training part.
-    images = dataset.train.images[:_SHOWN].float().sub_(shift).mul_(scale)
+    images = dataset.train.images[:_IMAGES_TO_INITIALIZE_FROM].float().sub_(shift).mul_(scale)
     with torch.no_grad(), reporting("model: its initialize_from fails"):
         initialize_from(images)
 

@@ -16,18 +16,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from losslab.experiment.bounds import check_file, check_references
 from losslab.experiment.hydra_private import add_folders, apply_overrides
-from losslab.experiment.overrides import check_choices, nearest, writing
+from losslab.experiment.overrides import check_choices, writing
 from losslab.experiment.target_allowlist import allow_modules_of
-from losslab.files import one_line
+from losslab.files import LARGEST_YAML, check_yaml, one_line, read_bytes
 from losslab.folders import CONFIG_FOLDER as CONFIG_FOLDER
 from losslab.folders import STUDY_FOLDERS as STUDY_FOLDERS
 from losslab.recording import flatten
+from losslab.text import nearest
 
 OF_A_SWEEP = ("launcher", "sweeper")
 """The groups that belong to a sweep rather than to a run."""
@@ -63,6 +63,7 @@ _HYDRA: dict[str, tuple[Any, str]] = {
 
 
 _MOST_COMPOSED = 50  # configurations in the cache, up to a megabyte each
+_MOST_REFERENCES = 12  # to what has references itself
 
 
 class Composer:
@@ -75,12 +76,12 @@ class Composer:
     def __init__(self, config_dir: str | None = None) -> None:
         if config_dir is not None and not Path(config_dir).is_dir():
             raise ValueError(f"--config-dir {config_dir} is not a folder; give one with choices")
-        self._own = [] if config_dir is None else [Path(config_dir).resolve()]
-        for folder in self._own:
+        self._custom = [] if config_dir is None else [Path(config_dir).resolve()]
+        for folder in self._custom:
             for depth in ("*.yaml", "*/*.yaml", "*/*/*.yaml"):
                 for path in folder.glob(depth):
-                    check_file(path)
-        self._folders = list(dict.fromkeys([CONFIG_FOLDER, *self._own, *STUDY_FOLDERS]))
+                    _check_file(path)
+        self._folders = list(dict.fromkeys([CONFIG_FOLDER, *self._custom, *STUDY_FOLDERS]))
         self._stack = ExitStack()
         self._choices: dict[str, list[str]] = {}
         self._composed: dict[tuple[str, ...], DictConfig] = {}
@@ -88,7 +89,7 @@ class Composer:
     @property
     def flags(self) -> list[str]:
         """The flags that make a command independent of the working folder."""
-        return [text for folder in self._own for text in ("--config-dir", str(folder))]
+        return [text for folder in self._custom for text in ("--config-dir", str(folder))]
 
     def __enter__(self) -> "Composer":
         # A script or notebook may have initialised Hydra itself.
@@ -99,9 +100,12 @@ class Composer:
         self.hydra = GlobalHydra.instance().hydra
         assert self.hydra is not None
         self.loader = self.hydra.config_loader
-        own, more = set(self._own), self._folders[1:]
-        add_folders(self.loader, [("command-line" if f in own else "experiments", f) for f in more])
-        allow_modules_of(more)
+        folders = self._folders[1:]
+        providers = [
+            "command-line" if folder in self._custom else "experiments" for folder in folders
+        ]
+        add_folders(self.loader, zip(providers, folders, strict=True))
+        allow_modules_of(folders)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -127,23 +131,24 @@ class Composer:
         except YAMLError as error:  # it names the file
             raise ValueError(f"cannot read a choice ({one_line(error)})") from error
         _check_hydra(values.pop("hydra"))
-        check_references(values)
+        _check_references(values)
         self._check_global(config, {override.key_or_group for override in parsed})
         return config
 
     def _check_global(self, config: DictConfig, typed: Collection[str]) -> None:
         """Reject keys outside its group that a custom choice sets and another file overrides."""
-        values: Any = OmegaConf.to_container(config, resolve=False)
-        composed = flatten(values)
+        composed = flat(config)
         chosen = config.hydra.runtime.choices.items()
-        for path in (own / str(g) / f"{choice}.yaml" for own in self._own for g, choice in chosen):
+        for path in (
+            folder / str(g) / f"{choice}.yaml" for folder in self._custom for g, choice in chosen
+        ):
             text = path.read_text("utf-8") if path.is_file() else ""
             if not re.search(r"^# *@package +_global_", text, re.MULTILINE):
                 continue
-            node: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-            for key, value in flatten(node if isinstance(node, dict) else {}).items():
-                over = {".".join(key.split(".")[:n]) for n in range(1, key.count(".") + 2)}
-                if over & {"defaults", *typed} or composed.get(key, _ABSENT) == value:
+            node = OmegaConf.load(path)
+            for key, value in flat(node).items() if isinstance(node, DictConfig) else ():
+                parents = {".".join(key.split(".")[:n]) for n in range(1, key.count(".") + 2)}
+                if parents & {"defaults", *typed} or composed.get(key, _ABSENT) == value:
                     continue
                 if key.startswith("hydra."):
                     raise ValueError(_refused(key.removeprefix("hydra."), f"{path}: {key}"))
@@ -185,8 +190,8 @@ class Composer:
             try:
                 override = parser.parse_override(text)
             except HydraException as error:
-                given, advice = f"the override {text!r}", writing(text, parser)
-                raise ValueError(f"cannot read {given} ({_first_line(error)}); {advice}") from error
+                rest = f"({_first_line(error)}); {writing(text, parser)}"
+                raise ValueError(f"cannot read the override {text!r} {rest}") from error
             override.config_loader = self.loader  # for glob(...)
             if not override.key_or_group:
                 raise ValueError(f"the override {text!r} has no key; write key=value")
@@ -202,18 +207,17 @@ class Composer:
     def groups(self) -> list[str]:
         """Return the config groups, those of a run in the order of the defaults list first."""
         folders = sorted(path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir())
-        return [*(group for group in usual_choices() if group in folders),
-                *(group for group in folders if group not in usual_choices())]  # fmt: skip
+        return list(dict.fromkeys([*usual_choices(), *folders]))
 
     def descriptions(self, group: str) -> dict[str, str]:
         """Return choice to its description: the first comment of its file."""
-        found = {}
+        descriptions = {}
         for choice in self.choices(group):
             files = (folder / group / f"{choice}.yaml" for folder in self._folders)
             text = next(path for path in files if path.exists()).read_text("utf-8")
-            comments = re.findall(r"^# +(?!@package)(.*)", text, re.MULTILINE)
-            found[choice] = comments[0] if comments else ""
-        return found
+            comment = re.search(r"^# +(?!@package)(.*)", text, re.MULTILINE)
+            descriptions[choice] = comment[1] if comment else ""
+        return descriptions
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         assert self.hydra is not None
@@ -221,41 +225,41 @@ class Composer:
 
     def _explain(self, error: Exception, overrides: Sequence[str]) -> str:
         if ambiguous := re.match("Ambiguous value for argument '(.+)'", str(error)):
-            return f"{ambiguous.group(1)} has several values; sweep over them with -m"
+            return f"{ambiguous[1]} has several values; sweep over them with -m"
         if not_a_number := re.match(r"Index '(.+)' \(str\) is not an int", str(error)):
-            word = not_a_number.group(1)
-            keys = (override.key_or_group for override in self.parse(overrides))
-            key = next((key for key in keys if word in key.split(".")), word)
+            word = not_a_number[1]
+            typed = (override.key_or_group for override in self.parse(overrides))
+            key = next((key for key in typed if word in key.split(".")), word)
             return f"{key!r}: {word!r} names an item of a list; give its number, 0 for the first"
         could_not = r"Could not (?:override|append|delete from config\.) '([\w.]+)'"
         match = re.search(could_not, str(error))
         if match is None:
             return _first_line(error)
-        key = match.group(1)
+        key = match[1]
         if key in TO_ADD:
             return f"no run has a {key} unless one is added; write +{key}=..."
-        typed = zip(overrides, self.parse(overrides), strict=True)
-        kept = [text for text, o in typed if o.is_add() or o.key_or_group in usual_choices()]
+        parsed = zip(overrides, self.parse(overrides), strict=True)
+        kept = [text for text, o in parsed if o.is_add() or o.key_or_group in usual_choices()]
         try:
             config = self._compose(kept)
         except (HydraException, OmegaConfBaseException):
             return _first_line(error)
-        known = leaves(without_hydra(config))
-        known += [*leaves(config.launcher, "launcher."), *leaves(config.sweeper, "sweeper.")]
-        if key in known:  # Hydra takes a value of null for a key that is not there
+        keys = [*flat(without_hydra(config)), *flat(config.launcher, "launcher.")]
+        keys += flat(config.sweeper, "sweeper.")
+        if key in keys:  # Hydra takes a value of null for a key that is not there
             return f"~{key} removes what is null already; leave it out"
-        known = [word for word in known if not word.endswith("_")]  # but for _target_ and the like
-        group, dot, rest = key.partition(".")
+        keys = [name for name in keys if not name.endswith("_")]  # but for _target_ and the like
+        group, dot, name = key.partition(".")
         choice = config.hydra.runtime.choices.get(group) if dot else None
         if choice:  # suggest keys of the same group only
-            below = [word[len(group) + 1 :] for word in known if word.startswith(f"{group}.")]
-            instead = nearest(rest, below).replace("mean '", f"mean '{group}.")
-            instead = f": {group}={choice} has no {rest}{instead}"
+            names = [key.removeprefix(f"{group}.") for key in keys if key.startswith(f"{group}.")]
+            meant = nearest(name, names).replace("mean '", f"mean '{group}.")
+            meant = f": {group}={choice} has no {name}{meant}"
         else:
-            instead = nearest(key, known if dot else [*known, *usual_choices()])
+            meant = nearest(key, keys if dot else [*keys, *usual_choices()])
         in_file = key.startswith("study.")
-        where = "in the study's file in conf/study" if in_file else "with `losslab train --cfg job`"
-        return f"unknown key {key!r}{instead}; see every key {where}"
+        place = "in the study's file in conf/study" if in_file else "with `losslab train --cfg job`"
+        return f"unknown key {key!r}{meant}; see every key {place}"
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -268,10 +272,10 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return copy
 
 
-def leaves(config: DictConfig, prefix: str = "") -> list[str]:
-    """Return the dotted key of every value."""
+def flat(config: Container, prefix: str = "") -> dict[str, Any]:
+    """Return dotted key to value, with references unresolved."""
     values: Any = OmegaConf.to_container(config, resolve=False)
-    return list(flatten(values, prefix))
+    return flatten(values, prefix)
 
 
 def choices_of(hydra: DictConfig) -> dict[str, str]:
@@ -302,17 +306,52 @@ def _check_hydra(hydra: Mapping[str, Any]) -> None:
     for key, (usual, _) in _HYDRA.items():
         value = reduce(getitem, key.split("."), hydra)
         if value != usual:
-            given, before = flatten({key: value}), flatten({key: usual})
-            name = next((name for name in given if given[name] != before.get(name)), key)
-            shown = given.get(name)
+            values, usual_values = flatten({key: value}), flatten({key: usual})
+            name = next((name for name in values if values[name] != usual_values.get(name)), key)
+            shown = values.get(name)
             shown = "true" if shown is True else getattr(shown, "name", shown)
             raise ValueError(_refused(name, f"hydra.{name}={shown}"))
 
 
-def _refused(key: str, given: str) -> str:
-    found = (text for name, (_, text) in _HYDRA.items() if f"{key}.".startswith(f"{name}."))
-    advice = next(found, "leave it out")
-    return f"{given} has no effect: losslab launches, sweeps and logs itself; {advice}"
+def _refused(key: str, override: str) -> str:
+    matches = (text for name, (_, text) in _HYDRA.items() if f"{key}.".startswith(f"{name}."))
+    advice = next(matches, "leave it out")
+    return f"{override} has no effect: losslab launches, sweeps and logs itself; {advice}"
+
+
+def _check_file(path: Path) -> None:
+    """Reject a choice that is not a regular file or would exhaust memory."""
+    try:
+        check_yaml(read_bytes(path, most=LARGEST_YAML), references=True)
+    except YAMLError:
+        pass  # Hydra reports it if the file is chosen
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be a choice: {error}") from None
+
+
+def _check_references(values: Mapping[str, Any]) -> None:
+    """Reject deeply nested references, whose expansion grows exponentially."""
+    texts: list[tuple[set[str], str]] = []
+
+    def visit(node: Any, names: tuple[str, ...]) -> None:
+        if isinstance(node, Mapping | list):
+            for key, item in node.items() if isinstance(node, Mapping) else enumerate(node):
+                visit(item, (*names, str(key)))
+        elif isinstance(node, str) and "${" in node:
+            texts.append((set(names), node))
+
+    visit(values, ())
+    with_references = set().union(*(names for names, _ in texts))
+    count = 0
+    for _, text in texts:
+        for rest in text.split("${")[1:]:
+            reference, closed, _ = rest.partition("}")
+            count += not closed or bool(with_references & set(re.findall(r"\w+", reference)))
+    if count > _MOST_REFERENCES:
+        raise ValueError(
+            f"the configuration has {count} references ${{...}} to what has references itself; "
+            f"give at most {_MOST_REFERENCES}"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -38,18 +38,18 @@ def content_of(data: DictConfig) -> str | None:
 
 def load(data: DictConfig, *, content: str | None = None) -> Dataset:
     """Return a configuration's data set; ``ValueError`` if ``content`` differs from its hash."""
-    absent = sorted(str(key) for key in data if OmegaConf.is_missing(data, key))
-    if absent:
-        raise ValueError(f"data.{absent[0]} has no value; give data.{absent[0]}=...")
+    missing = sorted(str(key) for key in data if OmegaConf.is_missing(data, key))
+    if missing:
+        raise ValueError(f"data.{missing[0]} has no value; give data.{missing[0]}=...")
     try:
-        dataset, found = _load(OmegaConf.to_yaml(data, resolve=True), _source(data) not in _FIXED)
+        dataset, digest = _load(OmegaConf.to_yaml(data, resolve=True), _source(data) not in _FIXED)
     except ValueError as error:
         # Hydra and make wrapped it.
-        first = error.__cause__ and error.__cause__.__cause__
-        if isinstance(first, NotDownloadedError):
-            raise first from None
+        cause = error.__cause__ and error.__cause__.__cause__
+        if isinstance(cause, NotDownloadedError):
+            raise cause from None
         raise
-    if content is not None and found != content:
+    if content is not None and digest != content:
         raise ValueError(
             f"data={dataset.name}: the images or labels have changed since the command began, or "
             "the source draws new ones each time; use a fixed seed in it, or run the command again"
@@ -75,9 +75,9 @@ def _load(yaml: str, may_change: bool) -> tuple[Dataset, str | None]:
     assert isinstance(node, DictConfig)
     dataset = make(node, "data")
     if not isinstance(dataset, Dataset):
-        found = f"data._target_={node._target_} gives {type(dataset).__name__}"
         raise ValueError(
-            f"{found}, not losslab.data.Dataset; leave data._target_=losslab.data.load, and give a "
-            f"function as data.source that returns {EXAMPLE}"
+            f"data._target_={node._target_} gives {type(dataset).__name__}, not "
+            "losslab.data.Dataset; leave data._target_=losslab.data.load, and give a function as "
+            f"data.source that returns {EXAMPLE}"
         )
     return dataset, dataset.sha256() if may_change else None

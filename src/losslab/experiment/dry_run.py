@@ -51,8 +51,8 @@ def check_schedule(schedule: Schedule) -> None:
         with reporting(f"schedule: it fails at progress {progress}", then=needs):
             factor = schedule(progress)
         if not is_number(factor) or not 0 <= factor < math.inf:
-            found = f"schedule: it gives {factor!r} at progress {progress}"
-            raise ValueError(f"{found}; give a number from 0 up")
+            what = f"schedule: it gives {factor!r} at progress {progress}"
+            raise ValueError(f"{what}; give a number from 0 up")
 
 
 def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
@@ -84,8 +84,8 @@ def dry_run(parts: "Parts") -> frozenset[str]:
     Runs in memory on the CPU, so that the process that starts a sweep needs no GPU. Changes the
     weights of the parts, but not the random state.
     """
-    full, whole, autocast = parts, parts.dataset, PRECISIONS[parts.trainer.precision]
-    few = replace(whole, train=_first(whole.train), val=_first(whole.val), test=_first(whole.test))
+    full, data, autocast = parts, parts.dataset, PRECISIONS[parts.trainer.precision]
+    few = replace(data, train=_first(data.train), val=_first(data.val), test=_first(data.test))
     parts = replace(parts, dataset=few, device=torch.device("cpu"))
     model, objective = parts.model, parts.objective
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), _one_thread():
@@ -103,7 +103,7 @@ def dry_run(parts: "Parts") -> frozenset[str]:
                 return evaluate(model, parts.loader(part), autocast=autocast)
 
         # First, as in a run: state left by evaluation may break training.
-        recorded = _tagged("val", validate("val").sums)
+        recorded = tagged("val", validate("val").sums)
         before = _unsaved_buffers(model, objective)
         _check_batches_of_one(full, batch, autocast)
         logits, step_scalars = _train(parts, batch, autocast)
@@ -112,33 +112,33 @@ def dry_run(parts: "Parts") -> frozenset[str]:
                 why = "changes in training and is not saved, so a resumed run would differ"
                 raise ValueError(f"{name} {why}; register the buffer with persistent=True")
         val, test = validate("val"), validate("test")
-        seen = Predictions(val.logits, val.labels)
-        trained = Predictions(logits, batch.labels)
-        recorded |= step_scalars | _tagged("train", ClassificationSums.of(*trained))
-        epoch = TrainingEpoch(trained, batch.labels, batch_size=len(logits), first_step=0)
-        ends = {"val": seen, "test": Predictions(test.logits, test.labels)}
-        found = {"time/examples_per_s"}.union(
-            diagnostic_runner.after_epoch(0, recorded, None, False, seen).scalars,
-            diagnostic_runner.after_epoch(1, recorded, epoch, True, seen).scalars,
-            diagnostic_runner.after_training(recorded, **ends).scalars,
+        on_val = Predictions(val.logits, val.labels)
+        on_test = Predictions(test.logits, test.labels)
+        on_train = Predictions(logits, batch.labels)
+        recorded |= step_scalars | tagged("train", ClassificationSums.of(*on_train))
+        epoch = TrainingEpoch(on_train, batch.labels, batch_size=len(logits), first_step=0)
+        tags = {"time/examples_per_s"}.union(
+            diagnostic_runner.after_epoch(0, recorded, None, False, on_val).scalars,
+            diagnostic_runner.after_epoch(1, recorded, epoch, True, on_val).scalars,
+            diagnostic_runner.after_training(recorded, val=on_val, test=on_test).scalars,
         )
         if parts.trainer.engine == "stacked":
             loop = Loop(parts.step(), parts.schedule, parts.trainer, parts.loader("train"), None, 0)
             Stack([loop], size=2)
     if isinstance(objective.likelihood, CrossEntropy):
-        found |= {f"train/{name}" for name in Decomposition._fields}
+        tags |= {f"train/{name}" for name in Decomposition._fields}
     for name, diagnostic in parts.diagnostics.items():
-        below = f"why/{name}/"
-        found |= {below + key for key in getattr(diagnostic, "sometimes", ())}
-        if not any(tag.startswith(below) for tag in found):
-            found.add(below)
-    return frozenset(found.union(recorded, _tagged("test", test.sums)))
+        prefix = f"why/{name}/"
+        tags |= {prefix + key for key in getattr(diagnostic, "sometimes", ())}
+        if not any(tag.startswith(prefix) for tag in tags):
+            tags.add(prefix)
+    return frozenset(tags.union(recorded, tagged("test", test.sums)))
 
 
 def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[Tensor, Scalars]:
     """Train one step; return its logits and the scalars that a run records."""
     model, objective, dataset = parts.model, parts.objective, parts.dataset
-    parameters, own = list(model.parameters()), list(objective.parameters())
+    parameters, loss_parameters = list(model.parameters()), list(objective.parameters())
     model.train()
     with reporting("model: it fails in training mode"):
         logits = forward(model, batch.images, autocast)
@@ -146,7 +146,7 @@ def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[
     with reporting("loss: it fails"):
         terms = objective.terms(logits, batch.labels, parameters)
     for name, output in {"model": logits, "loss": terms.total}.items():
-        _check_leaves(name, output, {*map(id, parameters), *map(id, own)})
+        _check_leaves(name, output, {*map(id, parameters), *map(id, loss_parameters)})
     with reporting("model: no gradient can be computed"):
         torch.autograd.backward(terms.total)
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -157,7 +157,7 @@ def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[
         isinstance(factory, partial)
         and factory.func in _KNOWN
         and factory.keywords.keys() <= _KNOWN_ARGUMENTS
-        and all(_is_dense(tensor) for tensor in (*parameters, *own, *gradients))
+        and all(_is_dense(tensor) for tensor in (*parameters, *loss_parameters, *gradients))
     ):
         with reporting(
             f"optimizer: {getattr(getattr(factory, 'func', factory), '__name__', 'it')} fails",
@@ -206,12 +206,12 @@ def _check_state(parts: "Parts") -> None:
             module.load_state_dict(unpack(pack(state)))
 
 
-def _check_logits(logits: object, labels: Tensor, dataset: Dataset, where: str = "") -> None:
+def _check_logits(logits: object, labels: Tensor, dataset: Dataset, mode: str = "") -> None:
     expected = (len(labels), dataset.num_classes)
-    given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if not isinstance(logits, Tensor) or given != expected:
-        images = f"{len(labels)} images of {dataset.num_classes} classes{where}"
-        raise ValueError(f"model: it gives {given} for {images}; give logits of shape {expected}")
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not isinstance(logits, Tensor) or shape != expected:
+        images = f"{len(labels)} images of {dataset.num_classes} classes{mode}"
+        raise ValueError(f"model: it gives {shape} for {images}; give logits of shape {expected}")
     if not logits.is_floating_point():
         raise ValueError(f"model: its logits are {logits.dtype}; give floating-point numbers")
 
@@ -220,25 +220,28 @@ def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module
     name = type(objective.likelihood).__name__
     with torch.enable_grad(), reporting(f"loss: {name} fails on logits {(*logits.shape,)}"):
         terms = objective.terms(logits, labels, list(model.parameters()))
-    if (given := tuple(terms.per_example.shape)) != (len(labels),):
+    if (shape := tuple(terms.per_example.shape)) != (len(labels),):
         rule = f"give one value an example, {(len(labels),)}"
-        raise ValueError(f"loss: {name} gives shape {given} for {len(labels)} examples; {rule}")
+        raise ValueError(f"loss: {name} gives shape {shape} for {len(labels)} examples; {rule}")
     if not terms.likelihood.requires_grad:
         what = f"loss: {name} has no gradient with respect to the logits"
         raise ValueError(f"{what}; compute it from them with torch's functions")
 
 
-def _check_leaves(name: str, output: Tensor, known: set[int]) -> None:
-    """Reject tensors that get gradients but are no parameters, such as layers in a plain list."""
-    todo, seen = [output.grad_fn], set()
-    while todo:
-        node = todo.pop()
+def _check_leaves(name: str, output: Tensor, parameters: set[int]) -> None:
+    """Reject tensors that get gradients but are no parameters, such as layers in a plain list.
+
+    ``parameters`` are the ids of the parameters.
+    """
+    pending, seen = [output.grad_fn], set()
+    while pending:
+        node = pending.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        todo += [following for following, _ in node.next_functions]
+        pending += [function for function, _ in node.next_functions]
         leaf = getattr(node, "variable", None)
-        if leaf is not None and id(leaf) not in known:
+        if leaf is not None and id(leaf) not in parameters:
             raise ValueError(
                 f"{name}: a tensor of shape {tuple(leaf.shape)} requires a gradient and is none "
                 f"of the {name}'s parameters, so it would be neither trained nor saved; make it an "
@@ -275,7 +278,8 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _tagged(part: str, sums: ClassificationSums) -> Scalars:
+def tagged(part: str, sums: ClassificationSums) -> Scalars:
+    """Return the metrics of a part of the data by tag, such as ``val/accuracy``."""
     return {f"{part}/{name}": value for name, value in sums.scalars().items()}
 
 

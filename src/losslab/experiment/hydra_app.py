@@ -15,24 +15,6 @@ from losslab.experiment.overrides import quoted
 _PRINTING = ("help", "hydra_help", "cfg", "info", "shell_completion")
 
 
-def only_prints(given: argparse.Namespace) -> bool:
-    """Return whether the flags ask Hydra only to print something."""
-    return any(getattr(given, flag) for flag in _PRINTING)
-
-
-def print_with_hydra(
-    given: argparse.Namespace, arguments: Sequence[str], *, first: str = ""
-) -> None:
-    """Print ``first``, then let Hydra print what the flags ask for."""
-    check_flags(given)
-    words = [quoted(text) if text in given.overrides else text for text in arguments]
-    with Composer(given.config_dir) as composer:  # allows the modules in --config-dir
-        if given.cfg or given.info or given.help:
-            composer.compose([quoted(text) for text in given.overrides])
-    sys.stdout.write(first)
-    _run_hydra(words)
-
-
 _REFUSED = {
     "config_path": "would hide every choice; add yours with --config-dir FOLDER",
     "config_name": "is not allowed: choose with GROUP=CHOICE, and see `losslab list`",
@@ -41,19 +23,35 @@ _REFUSED = {
 }
 
 
-def check_flags(given: argparse.Namespace) -> None:
+def check_flags(options: argparse.Namespace) -> None:
     """Raise ``ValueError`` for Hydra's flags that losslab does not support."""
-    if given.resolve and not (given.cfg or given.help):
+    if options.resolve and not (options.cfg or options.help):
         raise ValueError("--resolve goes with --cfg or --help; add one of them")
     for flag, why in _REFUSED.items():
-        value = getattr(given, flag)
+        value = getattr(options, flag)
         if value is not None and (flag, value) != ("config_name", "config"):
             raise ValueError(f"--{flag.replace('_', '-')}={value} {why}")
 
 
-def _run_hydra(arguments: Sequence[str]) -> None:
-    # hydra.main reads the command line itself.
-    sys.argv = ["losslab", *arguments]
+def only_prints(options: argparse.Namespace) -> bool:
+    """Return whether the flags ask Hydra only to print something."""
+    return any(getattr(options, flag) for flag in _PRINTING)
+
+
+def print_with_hydra(
+    options: argparse.Namespace, arguments: Sequence[str], *, first: str = ""
+) -> None:
+    """Print ``first``, then let Hydra print what the flags ask for."""
+    overrides, flags = [quoted(text) for text in options.overrides], list(arguments)
+    for text in options.overrides:
+        flags.remove(text)
+    with Composer(options.config_dir) as composer:  # allows the modules in --config-dir
+        if options.cfg or options.info or options.help:
+            composer.compose(overrides)
+    sys.stdout.write(first)
+    # hydra.main reads the command line itself. It ignores overrides after a flag that follows
+    # other overrides.
+    sys.argv = ["losslab", *flags, *overrides]
     wrap = hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")
     before = dict(os.environ)
     # Otherwise Hydra prints errors itself, on many lines, and exits.

@@ -3,20 +3,20 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-from omegaconf import Container, DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from losslab.experiment.arguments import defaults, normal, resolved_values
-from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, usual_choices
+from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, flat, usual_choices
 from losslab.experiment.data import CONTENT, content_of, is_custom
-from losslab.experiment.overrides import nearest
 from losslab.experiment.warm_start import checksum
+from losslab.files import check_yaml
 from losslab.recording import Run, flatten
+from losslab.text import nearest
 from losslab.training.device import resolve_device
 
 # Keys without effect on results: locations, and how often something is written.
@@ -45,11 +45,10 @@ def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> 
     """
     _check_keys(config)
     config = normal(_with_usual_arguments(config, choices))
-    data = config.get(CONTENT) or content_of(config.data)
-    if data is not None and CONTENT not in config:  # the data that are there now
+    if CONTENT not in config and (content := content_of(config.data)) is not None:
         config = config.copy()
         with open_dict(config):
-            config[CONTENT] = data
+            config[CONTENT] = content
     digest = _digest(config)
     seed = config.seed
     if type(seed) is not int or not 0 <= seed < 2**63:
@@ -77,8 +76,8 @@ def _with_usual_arguments(config: DictConfig, choices: Mapping[str, str]) -> Dic
     changed = {}
     for group, choice in choices.items():
         node, usual = container.get(group), _choice_file(group, choice)
-        if usual and isinstance(node, dict) and (found := _as_usual(node, usual)) != node:
-            changed[group] = found
+        if usual and isinstance(node, dict) and (as_usual := _as_usual(node, usual)) != node:
+            changed[group] = as_usual
     return DictConfig(container | changed) if changed else config
 
 
@@ -86,15 +85,15 @@ def _as_usual(node: dict[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
     target = node.get("_target_")
     if target is not None and target != usual.get("_target_"):
         return node
-    known = defaults(target) if isinstance(target, str) else {}
+    default = defaults(target) if isinstance(target, str) else {}
     kept: dict[str, Any] = {}
-    for key in [*node, *(key for key in usual if key not in node and key in known)]:
-        value = node.get(key, known.get(key))
+    for key in [*node, *(key for key in usual if key not in node and key in default)]:
+        value = node.get(key, default.get(key))
         if isinstance(value, dict) and isinstance(usual.get(key), Mapping):
             value = _as_usual(value, usual[key])
-        default = known.get(key)  # to Python, true is 1
-        same = value == default and isinstance(value, bool) is isinstance(default, bool)
-        if key in usual or key not in known or not same:
+        # To Python, true is 1.
+        same_type = isinstance(value, bool) is isinstance(default.get(key), bool)
+        if key in usual or key not in default or value != default[key] or not same_type:
             kept[key] = value
     return kept
 
@@ -125,18 +124,15 @@ def _inside(path: Path, output_dir: str) -> Path:
 def _check_keys(config: DictConfig) -> None:
     allowed = [*usual_choices(), *_PLAIN_KEYS]
     present = set(map(str, config)) - {"hydra", CONTENT}
-    unknown = present - set(allowed)
-    if unknown:
-        word = min(unknown)
-        meant = nearest(word, allowed)
-        raise ValueError(f"unknown key {word!r}{meant}; allowed are {', '.join(allowed)}")
+    if unknown := sorted(present - set(allowed)):
+        meant = nearest(unknown[0], allowed)
+        raise ValueError(f"unknown key {unknown[0]!r}{meant}; allowed are {', '.join(allowed)}")
     absent = [key for key in allowed if key not in present and key not in OF_A_SWEEP]
     for group in present & set(usual_choices()):
         if not OmegaConf.is_dict(config[group]):
             rule = f"give a choice of {group}, or keys and values"
             raise ValueError(f"{group}={config[group]}; {rule}")
-    flat = _flat(config)
-    absent += [key for key, value in flat.items() if value == "???" and key != _FILLED_IN]
+    absent += [key for key, value in flat(config).items() if value == "???" and key != _FILLED_IN]
     if absent:
         raise ValueError(f"{absent[0]} has no value; give {absent[0]}=...")
     values = resolved_values(config)
@@ -157,8 +153,7 @@ def resolved(config: DictConfig) -> str:
 
 def kept_configuration(text: str) -> DictConfig:
     """Return the configuration that a run keeps; an altered one may raise anything."""
-    # References to references would fill the memory; losslab writes none.
-    assert not any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
+    check_yaml(text)
     config = OmegaConf.create(text)
     assert isinstance(config, DictConfig)
     return config
@@ -187,19 +182,14 @@ def _digest(config: DictConfig, *, start: str | None = None) -> str:
     ``config`` is in normal form; ``start`` replaces the checksum of a warm start's weights.
     """
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    without = {*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN}
+    left_out = {*_WITHOUT_EFFECT, "seed", "hydra", _FILLED_IN}
     if is_custom(config.data):
-        without -= {*_WITH_EFFECT_ON_CUSTOM}
+        left_out -= {*_WITH_EFFECT_ON_CUSTOM}
     elif CONTENT in values:
-        without.add("data.dataset")  # a name, by default the folder's place
+        left_out.add("data.dataset")  # a name, by default the folder's place
     if values["trainer"].get("engine") != "stacked":
-        without |= {*_OF_STACKS}
-    for key in without:
-        *parents, last = key.split(".")
-        node: Any = values
-        for parent in parents:
-            node = node.get(parent) or {}
-        node.pop(last, None)
+        left_out |= {*_OF_STACKS}
+    remove(values, left_out)
     # The content of the weights counts, not their location.
     weights, kept = values.pop("init_from", None), values.pop(_START, None)
     if weights is not None:
@@ -213,6 +203,16 @@ def _digest(config: DictConfig, *, start: str | None = None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def remove(values: dict[str, Any], keys: Iterable[str]) -> None:
+    """Remove dotted keys from nested dictionaries, where they are there."""
+    for key in keys:
+        *parents, name = key.split(".")
+        node = values
+        for parent in parents:
+            node = node.get(parent) or {}
+        node.pop(name, None)
+
+
 def _description(config: DictConfig, choices: dict[str, str]) -> str:
     """Return the loss, other unusual choices, a warm start, the rate and unusual values."""
     usual, chosen = usual_choices(), {g: c for g, c in choices.items() if g in config}
@@ -223,15 +223,14 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
     if "lr" in config.optimizer:  # a custom optimizer may have none
         parts.append(f"lr={config.optimizer.lr}")
     for group, choice in chosen.items():
-        usual_values = {k: str(v) for k, v in flatten(_choice_file(group, choice)).items()}
-        for key, value in _flat(config[group]).items():
-            full = f"{group}.{key}"
+        usual_values = flatten(_choice_file(group, choice), f"{group}.")
+        for key, value in flat(config[group], f"{group}.").items():
             # Device and engine are left to the hash: auto and its resolved value are the same run.
-            if full not in _NOT_IN_NAMES and value != usual_values.get(key, value):
-                *above, last = full.split(".")
-                if last == "_target_":  # shown as prior=GaussianPrior
-                    last, value = above[-1], value.rpartition(".")[2]
-                parts.append(f"{last}={value}")
+            if key not in _NOT_IN_NAMES and str(value) != str(usual_values.get(key, value)):
+                *parents, name = key.split(".")
+                if name == "_target_":  # shown as prior=GaussianPrior
+                    name, value = parents[-1], str(value).rpartition(".")[2]
+                parts.append(f"{name}={value}")
     readable = "-".join(re.sub(r"[^\w.=+-]", "_", part) for part in parts)
     return readable[:_LONGEST_DESCRIPTION].rstrip("-.")
 
@@ -239,11 +238,5 @@ def _description(config: DictConfig, choices: dict[str, str]) -> str:
 @cache
 def _choice_file(group: str, choice: str) -> dict[str, Any]:
     path = CONFIG_FOLDER / group / f"{choice}.yaml"
-    found = OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else {}
-    return cast("dict[str, Any]", found)
-
-
-def _flat(config: Container) -> dict[str, str]:
-    """Return dotted key to value as text, interpolations unresolved."""
-    container: Any = OmegaConf.to_container(config, resolve=False)
-    return {key: str(value) for key, value in flatten(container).items()}
+    values = OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else {}
+    return cast("dict[str, Any]", values)

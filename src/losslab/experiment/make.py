@@ -34,8 +34,8 @@ def make(
         raise ValueError(f"{name}: SystemExit: {first_words(error)}") from error
     except InstantiationException as error:
         # A target may take **kwargs and pass them on to one that does not.
-        handed_on = any(f"unexpected keyword argument '{key}'" in str(error) for key in arguments)
-        raise ValueError(_reason(error, name) + (needed(name) if handed_on else "")) from error
+        passed_on = any(f"unexpected keyword argument '{key}'" in str(error) for key in arguments)
+        raise ValueError(_reason(error, name) + (needed(name) if passed_on else "")) from error
     if not isinstance(made, kind):
         raise ValueError(
             f"{name}._target_={node._target_} gives {type(made).__name__}; "
@@ -56,15 +56,15 @@ def make_optimizer_factory(node: DictConfig) -> MakeOptimizer:
             continue
         value = node[name]
         if not is_number(value) or not least <= value < limit or (name == "lr" and value == 0):
-            allowed = "above 0" if name == "lr" else f"from {least:g} up"
-            below = "" if math.isinf(limit) else f" and below {limit:g}"
-            raise ValueError(f"optimizer.{name}={value}; give a number {allowed}{below}")
+            lower = "above 0" if name == "lr" else f"from {least:g} up"
+            upper = "" if math.isinf(limit) else f" and below {limit:g}"
+            raise ValueError(f"optimizer.{name}={value}; give a number {lower}{upper}")
     if node.get("_partial_") is not True:
         rule = "give true, since the parameters come with the model"
         raise ValueError(f"optimizer._partial_={node.get('_partial_')}; {rule}")
-    kinds = [name for name in ("fused", "foreach", "differentiable") if node.get(name) is True]
-    if len(kinds) > 1:
-        chosen = ", ".join(f"optimizer.{name}=true" for name in kinds)
+    variants = [name for name in ("fused", "foreach", "differentiable") if node.get(name) is True]
+    if len(variants) > 1:
+        chosen = ", ".join(f"optimizer.{name}=true" for name in variants)
         raise ValueError(f"{chosen} exclude each other; choose one, e.g. optimizer.fused=false")
     factory: partial[Any] = make(node, "optimizer", kind=partial)
     try:
@@ -72,8 +72,8 @@ def make_optimizer_factory(node: DictConfig) -> MakeOptimizer:
     except Exception as error:  # optimizers raise various errors for wrong values
         # They check their arguments first, and complain about missing parameters last.
         if "empty parameter list" not in str(error):
-            given = ", ".join(f"{name}={value}" for name, value in factory.keywords.items())
-            raise ValueError(f"optimizer: {first_words(error)} (given: {given})") from error
+            arguments = ", ".join(f"{name}={value}" for name, value in factory.keywords.items())
+            raise ValueError(f"optimizer: {first_words(error)} (given: {arguments})") from error
     return factory
 
 
@@ -83,10 +83,10 @@ def _reason(error: InstantiationException, name: str) -> str:
     if not (isinstance(cause, ValueError | InstantiationException) or out_of_memory(cause)):
         reason = f"{type(cause).__name__}: {reason}"
     key = re.search(r"full_key: (\S+)", str(error))
-    where = key.group(1) if key else name
-    if not f"{where}.".startswith(f"{name}."):  # the node was detached from its tree
-        where = f"{name}.{where}"
-    return reason if reason.startswith(f"{name}.") else f"{where}: {reason}"
+    path = key[1] if key else name
+    if not f"{path}.".startswith(f"{name}."):  # the node was detached from its tree
+        path = f"{name}.{path}"
+    return reason if reason.startswith(f"{name}.") else f"{path}: {reason}"
 
 
 def first_words(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from losslab.text import nearest as nearest
+from losslab.text import nearest
 
 
 def check_choices(
@@ -20,10 +20,10 @@ def check_choices(
         allowed = choices(group)
         if not allowed:
             continue
-        give = f"allowed are {', '.join(allowed)}"
+        rule = f"allowed are {', '.join(allowed)}"
         if override.is_delete() and group in usual:
-            give = f"give {group}=none" if "none" in allowed else give
-            raise ValueError(f"{text} removes what a run needs; {give}")
+            rule = f"give {group}=none" if "none" in allowed else rule
+            raise ValueError(f"{text} removes what a run needs; {rule}")
         if override.is_delete():
             continue
         chosen = _chosen(override)
@@ -35,8 +35,8 @@ def check_choices(
                 raise ValueError(f"{text} names none; give {group}=none")
         for value in chosen:
             if value not in allowed:
-                instead = nearest("none" if value == "null" else value, allowed)
-                raise ValueError(f"unknown {group} {value!r}{instead}; {give}")
+                meant = nearest("none" if value == "null" else value, allowed)
+                raise ValueError(f"unknown {group} {value!r}{meant}; {rule}")
 
 
 def quoted(override: str) -> str:
@@ -82,5 +82,5 @@ def _chosen(override: Override) -> list[str]:
 
 def command_for(overrides: Sequence[str], *, flags: Sequence[str] = ()) -> str:
     """Return the command that reproduces a run, without options of launchers and sweepers."""
-    own = [text for text in overrides if not re.match(r"[+~]*(hydra|launcher|sweeper)[./=]", text)]
-    return shlex.join(["losslab", "train", *flags, *own])
+    kept = [text for text in overrides if not re.match(r"[+~]*(hydra|launcher|sweeper)[./=]", text)]
+    return shlex.join(["losslab", "train", *flags, *kept])

@@ -58,15 +58,15 @@ def prepare(
     if run.pending:
         built = {} if built is None else built
         if run.digest not in built:
-            there = config.copy()
+            here = config.copy()
             if elsewhere:
-                there.trainer.device = "cpu"
+                here.trainer.device = "cpu"
             kind, at_any_rate = _kind_of(config), _kind_of(config, of="optimizer")
             if at_any_rate in built:
-                check_optimizer(there)
+                check_optimizer(here)
             else:
                 try:
-                    parts = build(there)
+                    parts = build(here)
                     if kind not in built:
                         built[kind] = dry_run(parts)
                 except NotDownloadedError:  # only within only_reading, which does not train
@@ -106,13 +106,13 @@ def perform(runs: Sequence[Run], *, show: bool = False) -> list[str | None]:
     end_with_parent()
     if len(runs) > 1:
         allow_open_files(_FILES_OF_A_RUN * len(runs))
-    found: list[str | None] = []
-    for run, ended in zip(runs, _carry_out(runs, show=show), strict=True):
-        if isinstance(ended, RunInUseError):
-            found.append(IN_USE)
+    results: list[str | None] = []
+    for run, end in zip(runs, _carry_out(runs, show=show), strict=True):
+        if isinstance(end, RunInUseError):
+            results.append(IN_USE)
         else:
-            found.append(run.status if isinstance(ended, Exception) else ended)
-    return found
+            results.append(run.status if isinstance(end, Exception) else end)
+    return results
 
 
 def complete(run: Run, *, show: bool = False) -> Status:
@@ -125,16 +125,16 @@ def complete(run: Run, *, show: bool = False) -> Status:
         OSError: The disk is full, say; the run can be resumed from its last checkpoint.
         ValueError: As :func:`prepare`.
     """
-    (ended,) = _carry_out([run], show=show)
-    if isinstance(ended, Exception):
-        raise ended
-    return ended
+    (end,) = _carry_out([run], show=show)
+    if isinstance(end, Exception):
+        raise end
+    return end
 
 
 def _carry_out(runs: Sequence[Run], *, show: bool) -> list[Status | Exception]:
     """Prepare each run, train them together, and finish each."""
     attempts = [_attempt(run, show=show) for run in runs]
-    ended: dict[int, Status | Exception] = {}
+    ends: dict[int, Status | Exception] = {}
 
     def advance(index: int, error: BaseException | None = None) -> Loop | None:
         attempt = attempts[index]
@@ -142,15 +142,15 @@ def _carry_out(runs: Sequence[Run], *, show: bool) -> list[Status | Exception]:
             with turn_of(runs[index].files.log):
                 return next(attempt) if error is None else attempt.throw(error)
         except StopIteration as end:
-            ended[index] = end.value
+            ends[index] = end.value
         except Exception as failure:
-            ended[index] = failure
+            ends[index] = failure
         return None
 
     try:
         with logging_on():
-            found = {index: advance(index) for index in range(len(runs))}
-            loops = {index: loop for index, loop in found.items() if loop is not None}
+            indices = range(len(runs))
+            loops = {index: loop for index in indices if (loop := advance(index)) is not None}
             error: BaseException | None = None
             try:
                 train_together(list(loops.values()))
@@ -161,7 +161,7 @@ def _carry_out(runs: Sequence[Run], *, show: bool) -> list[Status | Exception]:
     finally:
         for attempt in attempts:
             attempt.close()
-    return [ended[index] for index in range(len(runs))]
+    return [ends[index] for index in range(len(runs))]
 
 
 def _attempt(run: Run, *, show: bool) -> Generator[Loop, None, Status]:
@@ -174,7 +174,20 @@ def _attempt(run: Run, *, show: bool) -> Generator[Loop, None, Status]:
         if not mine:
             raise RunInUseError(f"{run.path} is being run by another process")
         try:
-            return (yield from _resume_or_start(run, show=show))
+            status, state = run.status, None
+            run.tidy()
+            if status is not None and not run.pending:
+                return status  # another process finished it in the meantime
+            if status == "running" and not run.composed.force:
+                if (end := run.ends_as) is not None:
+                    run.finish(end)
+                    return end
+                state = _load_checkpoint(run)
+            if state is None:
+                run.clear()
+            run.set_status("running")
+            with logging_to(run.files.log):
+                return (yield from _train(run, state=state, show=show))
         except OSError as error:
             if error.errno in _DISK_ERRORS:
                 reason = f"{os.strerror(error.errno)}: make room, and the same command resumes"
@@ -183,42 +196,24 @@ def _attempt(run: Run, *, show: bool) -> Generator[Loop, None, Status]:
             raise
 
 
-def _resume_or_start(run: Run, *, show: bool) -> Generator[Loop, None, Status]:
-    status, state = run.status, None
-    run.tidy()
-    if status is not None and not run.pending:
-        return status  # another process finished it in the meantime
-    if status == "running" and not run.composed.force:
-        ended = run.ends_as
-        if ended is not None:
-            run.finish(ended)
-            return ended
-        state = _load_checkpoint(run)
-    if state is None:
-        run.clear()
-    run.set_status("running")
-    with logging_to(run.files.log):
-        return (yield from _train(run, state=state, show=show))
-
-
 def _train(run: Run, *, state: dict[str, Any] | None, show: bool) -> Generator[Loop, None, Status]:
     config, files = run.composed, run.files
     began = time.perf_counter()
     try:
-        about = manifest(
+        record = manifest(
             command=run.command,
             device=device_name(resolve_device(config.trainer.device)),
             threads=config.trainer.threads,
             choices=run.choices,
         )
-        about["start"] = datetime.now(UTC).isoformat()
+        record["start"] = datetime.now(UTC).isoformat()
         if state is not None:
-            about["resumed_at_step"] = state["step"]
+            record["resumed_at_step"] = state["step"]
             logger.info("resuming at step %d", state["step"])
-        write_atomically(files.config, kept := resolved(config))
-        write_json(files.manifest, about)
+        write_atomically(files.config, text := resolved(config))
+        write_json(files.manifest, record)
         logger.info("%s, seed %d", run.group, run.seed)
-        if config.init_from is not None and not is_of(run, kept_configuration(kept)):
+        if config.init_from is not None and not is_of(run, kept_configuration(text)):
             raise ValueError("the weights of init_from have changed since the command began")
         parts = build(config)
         for line in parts.dataset.describe():
@@ -231,7 +226,7 @@ def _train(run: Run, *, state: dict[str, Any] | None, show: bool) -> Generator[L
         logger.error("failed\n%s", traceback.format_exc())
         run.set_status("failed", error=f"{type(error).__name__}: {error}")
         raise
-    write_json(files.manifest, about | {"end": datetime.now(UTC).isoformat()})
+    write_json(files.manifest, record | {"end": datetime.now(UTC).isoformat()})
     status: Status = "diverged" if diverged else "done"
     logger.info("%s after %.1f s", status, time.perf_counter() - began)
     run.finish(status)
@@ -260,8 +255,8 @@ def _load_checkpoint(run: Run) -> dict[str, Any] | None:
 def _check_same_configuration(run: Run) -> None:
     try:
         text = read_yaml(run.files.config)
-        assert "${" not in text  # an altered file could refer to itself
-        same = is_of(run, kept_configuration(text))
+        # An altered file could refer to itself.
+        same = "${" not in text and is_of(run, kept_configuration(text))
     except (FileNotFoundError, NotADirectoryError):
         return
     except Exception:  # an altered file can raise anything

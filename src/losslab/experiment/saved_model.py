@@ -14,15 +14,16 @@ from torch.nn.parameter import is_lazy
 
 from losslab.data import BatchLoader, Dataset
 from losslab.data.parts import shift_and_scale
-from losslab.experiment.compose import Composer, leaves
+from losslab.experiment.build import move_model
+from losslab.experiment.compose import Composer, flat
 from losslab.experiment.data import load
 from losslab.experiment.hydra_private import apply_overrides
 from losslab.experiment.identity import kept_configuration
 from losslab.experiment.make import make
-from losslab.experiment.overrides import nearest
 from losslab.experiment.warm_start import load_weights
 from losslab.files import as_path
 from losslab.recording import Run
+from losslab.text import nearest
 from losslab.training import (
     PRECISIONS,
     Trainer,
@@ -38,7 +39,7 @@ _TAKES = "evaluate takes data=..., data.KEY=..., trainer.device=... and trainer.
 
 def about_model(config: DictConfig, dataset: Dataset) -> str:
     """Return the content of ``model.json``, which describes how to use a run's weights."""
-    about = {
+    description = {
         "model": OmegaConf.to_container(config.model, resolve=True),
         "input_shape": dataset.input_shape,
         "num_classes": dataset.num_classes,
@@ -49,7 +50,7 @@ def about_model(config: DictConfig, dataset: Dataset) -> str:
         "std": dataset.std,
         "precision": config.trainer.precision,
     }
-    return json.dumps(about, indent=2, default=str) + "\n"
+    return json.dumps(description, indent=2, default=str) + "\n"
 
 
 class SavedModel(nn.Module):
@@ -58,13 +59,14 @@ class SavedModel(nn.Module):
     _shift: Tensor
     _scale: Tensor
 
-    def __init__(self, model: nn.Module, about: dict[str, Any]) -> None:
+    def __init__(self, model: nn.Module, description: dict[str, Any]) -> None:
         super().__init__()
         self.model = model  # takes normalised images
-        self.input_shape: tuple[int, ...] = tuple(about["input_shape"])  # ``(C, H, W)``
-        self.class_names: tuple[str, ...] = tuple(about["class_names"])  # in the logits' order
-        self.mean, self.std = about["mean"], about["std"]  # by channel, full brightness being 1
-        self.autocast = PRECISIONS[about["precision"]]
+        self.input_shape: tuple[int, ...] = tuple(description["input_shape"])  # ``(C, H, W)``
+        self.class_names: tuple[str, ...] = tuple(description["class_names"])  # in logits' order
+        # Of each channel, full brightness being 1.
+        self.mean, self.std = description["mean"], description["std"]
+        self.autocast = PRECISIONS[description["precision"]]
         shift, scale = shift_and_scale(self.mean, self.std)
         self.register_buffer("_shift", shift)
         self.register_buffer("_scale", scale)
@@ -107,26 +109,28 @@ def load_model(run: Run | str | Path) -> SavedModel:
     Traceback (most recent call last):
     ValueError: outputs is not a finished run; give its directory, .../seed=<n>
     """
-    found = _found(run)
-    found.check_status()
-    if not found.finished:
-        raise ValueError(f"{found.path} is not a finished run; give its directory, .../seed=<n>")
-    files = found.files
+    run = _as_run(run)
+    run.check_status()
+    if not run.finished:
+        raise ValueError(f"{run.path} is not a finished run; give its directory, .../seed=<n>")
+    files = run.files
     for file in (files.model, files.about_model):
         if not file.is_file():
-            raise ValueError(f"{found.path} has no {file.name}")
-    about = json.loads(found.read(files.about_model))
-    shapes = {"input_shape": tuple(about["input_shape"]), "num_classes": about["num_classes"]}
+            raise ValueError(f"{run.path} has no {file.name}")
+    description = json.loads(run.read(files.about_model))
+    input_shape, num_classes = tuple(description["input_shape"]), description["num_classes"]
     with torch.random.fork_rng(devices=[]):
-        node = OmegaConf.create(about["model"])
-        model: nn.Module = make(node, "model", kind=nn.Module, **shapes).eval()
+        model: nn.Module = make(
+            OmegaConf.create(description["model"]), "model", kind=nn.Module,
+            input_shape=input_shape, num_classes=num_classes,
+        ).eval()  # fmt: skip
         if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
-            model(torch.zeros(2, *about["input_shape"]))
-    load_weights(model, files.model, str(found.path))
-    return SavedModel(model, about).eval()
+            model(torch.zeros(2, *input_shape))
+    load_weights(model, files.model, str(run.path))
+    return SavedModel(model, description).eval()
 
 
-def _found(run: Run | str | Path) -> Run:
+def _as_run(run: Run | str | Path) -> Run:
     return run if isinstance(run, Run) else Run.at(as_path(run).expanduser())
 
 
@@ -147,28 +151,28 @@ def evaluate_run(
     Raises:
         ValueError: As :func:`load_model`; an override is wrong; or images or classes do not fit.
     """
-    with Composer(config_dir):  # allows the modules there
+    run = _as_run(run)
+    with Composer(config_dir) as composer:  # allows the modules there
         saved = load_model(run)
-    config = _configuration(_found(run), overrides, config_dir)
+        config = _configuration(run, overrides, composer)
     settings: Trainer = make(config.trainer, "trainer", kind=Trainer)
     device = resolve_device(settings.device)
     dataset = load(config.data)
-    wanted = len(saved.class_names), saved.input_shape
-    if (dataset.num_classes, dataset.input_shape) != wanted:
+    names, trained_names = dataset.class_names, saved.class_names
+    if dataset.num_classes != len(trained_names) or dataset.input_shape != saved.input_shape:
         raise ValueError(
             f"data={dataset.name} has {dataset.num_classes} classes and images of shape "
-            f"{dataset.input_shape}; {_found(run).path} was trained for {wanted[0]} and {wanted[1]}"
+            f"{dataset.input_shape}; {run.path} was trained for {len(trained_names)} and "
+            f"{saved.input_shape}"
         )
-    names, known = dataset.class_names, saved.class_names
-    if names != known and sorted(names) == sorted(known):
+    if names != trained_names and sorted(names) == sorted(trained_names):
         raise ValueError(
             f"data={dataset.name} has the classes {', '.join(names)} in another order than "
-            f"{_found(run).path}: {', '.join(known)}"
+            f"{run.path}: {', '.join(trained_names)}"
         )
     configure_process(settings)
-    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    saved.model.to(device, memory_format=layout)  # type: ignore[call-overload]
-    found = {}
+    move_model(saved.model, device, settings)
+    results = {}
     for name in ("train", "val", "test"):
         loader = BatchLoader(
             getattr(dataset, name),
@@ -179,30 +183,29 @@ def evaluate_run(
             channels_last=settings.channels_last,
         )
         sums = evaluate(saved.model, loader, autocast=saved.autocast).sums
-        found[name] = {"examples": float(sums.examples), **sums.scalars()}
-    return found
+        results[name] = {"examples": float(sums.examples), **sums.scalars()}
+    return results
 
 
-def _configuration(run: Run, overrides: Sequence[str], config_dir: str | None) -> DictConfig:
+def _configuration(run: Run, overrides: Sequence[str], composer: Composer) -> DictConfig:
     """Return the run's configuration with the overrides applied."""
     config = kept_configuration(run.read(run.files.config).decode())
-    with Composer(config_dir) as composer:
-        parsed = composer.parse(overrides)
-        for override in parsed:
-            key = override.key_or_group
-            if key.partition(".")[0] != "data" and key not in ("trainer.device", "trainer.threads"):
-                raise ValueError(f"{override.input_line}: {_TAKES}")
-        if any(override.key_or_group == "data" for override in parsed):
-            composed = composer.compose(overrides)
-            config.data = OmegaConf.to_container(composed.data, resolve=True)
-            parsed = [o for o in parsed if o.key_or_group.partition(".")[0] != "data"]
-        OmegaConf.set_struct(config, True)
-        try:
-            apply_overrides(parsed, config)
-        except (HydraException, OmegaConfBaseException) as error:
-            keys = list(leaves(config))
-            unknown = [o.key_or_group for o in parsed if o.key_or_group not in keys]
-            if not unknown:
-                raise ValueError(str(error).splitlines()[0]) from error
-            raise ValueError(f"unknown key {unknown[0]!r}{nearest(unknown[0], keys)}") from error
+    parsed = composer.parse(overrides)
+    for override in parsed:
+        key = override.key_or_group
+        if key.partition(".")[0] != "data" and key not in ("trainer.device", "trainer.threads"):
+            raise ValueError(f"{override.input_line}: {_TAKES}")
+    if any(override.key_or_group == "data" for override in parsed):
+        composed = composer.compose(overrides)
+        config.data = OmegaConf.to_container(composed.data, resolve=True)
+        parsed = [o for o in parsed if o.key_or_group.partition(".")[0] != "data"]
+    OmegaConf.set_struct(config, True)
+    try:
+        apply_overrides(parsed, config)
+    except (HydraException, OmegaConfBaseException) as error:
+        keys = flat(config)
+        unknown = [o.key_or_group for o in parsed if o.key_or_group not in keys]
+        if not unknown:
+            raise ValueError(str(error).splitlines()[0]) from error
+        raise ValueError(f"unknown key {unknown[0]!r}{nearest(unknown[0], keys)}") from error
     return config

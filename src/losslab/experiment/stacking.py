@@ -6,20 +6,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from losslab.experiment.identity import remove
 from losslab.experiment.target_allowlist import targets
 from losslab.recording import Run
 from losslab.training.engines import MOST_LANES
 
 # Keys that may differ within a stack, as may all arguments of the optimizer.
-_EACH_ITS_OWN = {
-    *("seed", "init_from", "loss", "schedule", "diagnostics"),
-    *("name", "output_dir", "force"),
-}
-_EACH_ITS_OWN_BELOW = {
-    "data": ("label_noise", "noise_kind"),
-    "model": ("output_scale", "output_bias"),
-    "trainer": ("log_every", "checkpoint_every", "pictures_every", "histograms_every", "all_tags"),
-}
+_MAY_DIFFER = (
+    *("seed", "init_from", "loss", "schedule", "diagnostics", "name", "output_dir", "force"),
+    *("data.label_noise", "data.noise_kind", "model.output_scale", "model.output_bias"),
+    *("trainer.log_every", "trainer.checkpoint_every", "trainer.pictures_every"),
+    *("trainer.histograms_every", "trainer.all_tags"),
+)
 _OPTIMIZERS = (
     *("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"),
     "losslab.training.optimizers.nesterov",
@@ -34,8 +32,8 @@ def with_engine(config: DictConfig, *, cuda: bool) -> DictConfig:
     """
     if config.trainer.get("engine") != "auto" or not cuda:
         return config
-    own: Any = OmegaConf.to_container(config, resolve=True)
-    parts = [path for group in ("loss", "model") for path, _ in targets(own[group], group)]
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    parts = [path for group in ("loss", "model") for path, _ in targets(values[group], group)]
     known = config.optimizer.get("_target_") in _OPTIMIZERS
     stacked = known and all(path.startswith("losslab.") for path in parts)
     stacked = stacked and config.trainer.precision != "bfloat16"
@@ -49,12 +47,12 @@ def stacks(runs: Iterable[Run]) -> list[list[Run]]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_key(run), []).append(run)
-    found = []
-    for alike in groups.values():
+    stacked = []
+    for group in groups.values():
         # A process keeps the files of all its runs open.
-        size = alike[0].composed.trainer.get("stack_size") or MOST_LANES
-        found += [alike[start : start + size] for start in range(0, len(alike), size)]
-    return found
+        size = group[0].composed.trainer.get("stack_size") or MOST_LANES
+        stacked += [group[start : start + size] for start in range(0, len(group), size)]
+    return stacked
 
 
 def _key(run: Run) -> str:
@@ -63,10 +61,6 @@ def _key(run: Run) -> str:
     if config.trainer.get("engine") != "stacked":
         return str(run.path)
     values: Any = OmegaConf.to_container(config, resolve=True)
-    for key in _EACH_ITS_OWN:
-        values.pop(key, None)
-    for group, keys in _EACH_ITS_OWN_BELOW.items():
-        for key in keys:
-            values[group].pop(key, None)
+    remove(values, _MAY_DIFFER)
     values["optimizer"] = values["optimizer"]["_target_"]
     return json.dumps(values, sort_keys=True, default=str)

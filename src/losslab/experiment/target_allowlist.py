@@ -42,14 +42,8 @@ _FUNCTIONS_OF_TORCH = ("torch.nn.functional", "torch.nn.init")
 
 def allow_modules_of(folders: Iterable[Path]) -> None:
     """Allow the modules in trusted folders and make them importable, also in workers."""
-    places = [*_listed(FOLDERS, os.pathsep), *map(str, folders)]
-    os.environ[FOLDERS] = os.pathsep.join(dict.fromkeys(places))
-
-
-def _own_folders() -> list[Path]:
-    places = _listed(FOLDERS, os.pathsep)
-    sys.path.extend(place for place in places if place not in sys.path)
-    return [Path.cwd(), *map(Path, places)]
+    trusted = [*_listed(FOLDERS, os.pathsep), *map(str, folders)]
+    os.environ[FOLDERS] = os.pathsep.join(dict.fromkeys(trusted))
 
 
 def check_name(path: str, name: str) -> None:
@@ -57,10 +51,10 @@ def check_name(path: str, name: str) -> None:
 
     Allowed are :data:`ALLOWED`, the user's modules, and the modules in :data:`VARIABLE`.
     """
-    listed = _is_below(path, (*ALLOWED, *_more())) or path.startswith(_SHORT)
+    allowed = _is_below(path, (*ALLOWED, *_more())) or path.startswith(_SHORT)
     module = path.partition(".")[0]
     # A missing module fails later, at its import.
-    if not listed and not is_custom_module(module) and _find(module) is not None:
+    if not allowed and not is_custom_module(module) and _find(module) is not None:
         raise ValueError(_refusal(path, name))
 
 
@@ -78,14 +72,16 @@ def check_definition(target: Any, path: str, name: str) -> None:
 
 def is_custom_module(module: str) -> bool:
     """Return whether a top-level module lies directly in one of the user's folders."""
-    folders = _own_folders()  # first, as this extends sys.path for the search below
+    folders = _listed(FOLDERS, os.pathsep)
+    # Before the search below.
+    sys.path.extend(folder for folder in folders if folder not in sys.path)
     spec = _find(module)
     if spec is None or module in sys.stdlib_module_names:
         return False
-    places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
+    paths = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
     names = (f"{module}.py", f"{module}/__init__.py", module)
-    own = [folder / name for folder in folders for name in names]
-    return bool(places) and all(place is not None and Path(place) in own for place in places)
+    custom = [folder / name for folder in (Path.cwd(), *map(Path, folders)) for name in names]
+    return bool(paths) and all(path is not None and Path(path) in custom for path in paths)
 
 
 def _find(module: str) -> importlib.machinery.ModuleSpec | None:

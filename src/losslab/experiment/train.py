@@ -14,6 +14,7 @@ from torch import Tensor
 from losslab.data import Dataset
 from losslab.diagnostics import DiagnosticRunner, probe_of
 from losslab.experiment.build import Parts
+from losslab.experiment.dry_run import tagged
 from losslab.experiment.identity import over_seeds
 from losslab.experiment.saved_model import about_model
 from losslab.metrics import worst_mistakes
@@ -30,7 +31,7 @@ from losslab.training import (
 )
 from losslab.types import Curves, Predictions, Scalars
 
-_NO_COLUMNS = {
+_NOT_HYPER_PARAMETERS = {
     *("_target_", "_partial_", "root", "cache_dir", "download", "log_every", "checkpoint_every"),
     *("pictures_every", "histograms_every", "all_tags"),
 }
@@ -48,7 +49,7 @@ def train(
 
     config, settings, files = run.composed, parts.trainer, run.files
     configure_process(settings)
-    step, drawings = parts.step(), _Drawings(run, parts)
+    step, figures = parts.step(), _Figures(run, parts)
     loaders = {part: parts.loader(part) for part in ("train", "val", "test")}
     diagnostic_runner = DiagnosticRunner(
         parts.diagnostics,
@@ -75,7 +76,7 @@ def train(
                     checkpoint | diagnostic_runner.state() | {"records": recorder.marks()},
                 ),
                 diagnose=diagnostic_runner.after_epoch,
-                draw=drawings.after_epoch,
+                draw=figures.after_epoch,
                 on_epoch=show_epoch,
             )
             if state is not None:
@@ -87,18 +88,20 @@ def train(
         test = evaluate(step.model, loaders["test"], autocast=step.autocast)
         # Before the last diagnostics, which may fail.
         _write_results(files, step, val, test, config=config, dataset=parts.dataset)
-        tested = {f"test/{name}": value for name, value in test.sums.scalars().items()}
+        scalars = tagged("test", test.sums)
         if loop.diverged:
-            loop.record(tested)
+            loop.record(scalars)
         else:
-            ends = [Predictions(each.logits, each.labels) for each in (val, test)]
-            finding = diagnostic_runner.after_training(loop.scalars, val=ends[0], test=ends[1])
-            shown = drawings.after_training(val, test, finding.curves)
-            loop.record(tested | finding.scalars, curves=finding.curves, shown=shown)
-        validated = {f"val/{name}": value for name, value in val.sums.scalars().items()}
-        final = sorted((loop.scalars | validated).items())
-        ended = {"step": loop.steps_done, "epoch": loop.epochs_done}
-        write_json(files.summary, ended | {tag: v for tag, v in final if math.isfinite(v)})
+            finding = diagnostic_runner.after_training(
+                loop.scalars,
+                val=Predictions(val.logits, val.labels),
+                test=Predictions(test.logits, test.labels),
+            )
+            shown = figures.after_training(val, test, finding.curves)
+            loop.record(scalars | finding.scalars, curves=finding.curves, shown=shown)
+        final = sorted((loop.scalars | tagged("val", val.sums)).items())
+        position = {"step": loop.steps_done, "epoch": loop.epochs_done}
+        write_json(files.summary, position | {tag: v for tag, v in final if math.isfinite(v)})
         success = not loop.diverged
     finally:
         recorder.close(success=success)
@@ -138,8 +141,8 @@ def _worst_mistakes(validation: Evaluation, dataset: Dataset) -> tuple[Tensor, T
     return worst, images[worst.to(images.device)].cpu()
 
 
-class _Drawings:
-    """Draws the images and histograms of a run for TensorBoard."""
+class _Figures:
+    """Draws the figures and histograms of a run for TensorBoard."""
 
     def __init__(self, run: Run, parts: Parts) -> None:
         self._run, self._parts, self._last_curves = run, parts, Curves()
@@ -147,7 +150,7 @@ class _Drawings:
     def after_epoch(
         self, epochs_done: int, validation: Evaluation, curves: Curves, last: bool
     ) -> list[Any]:
-        """Return what is due; the images of the last epoch wait for the final diagnostics."""
+        """Return what is due; the figures of the last epoch wait for the final diagnostics."""
         from losslab.tensorboard import histograms
 
         def due(every: int | None) -> bool:
@@ -165,7 +168,7 @@ class _Drawings:
         return shown
 
     def after_training(self, val: Evaluation, test: Evaluation, curves: Curves) -> list[Any]:
-        """Return the final images; ``curves`` are those of the last diagnostics."""
+        """Return the final figures; ``curves`` are those of the last diagnostics."""
         from losslab.tensorboard import precision_recall_curves
 
         if self._parts.trainer.pictures_every is None or not bool(test.logits.isfinite().all()):
@@ -186,7 +189,7 @@ class _Drawings:
         run, dataset = self._run, self._parts.dataset
         logits, labels = _arrays(validation)
         names = list(map(str, dataset.class_names))
-        mistakes, mistaken = (each.numpy() for each in _worst_mistakes(validation, dataset))
+        mistakes, mistaken = _worst_mistakes(validation, dataset)
         recorded = Recorded(
             seed=run.seed,
             logits=logits,
@@ -194,13 +197,13 @@ class _Drawings:
             weights=self._weights(),
             curves=curves,
             class_names=names,
-            mistakes=mistakes,
-            mistaken=mistaken,
+            mistakes=mistakes.numpy(),
+            mistaken=mistaken.numpy(),
         )
         name, loss = run.group.rpartition("-")[0], run.choices["loss"]
         node: Any = OmegaConf.to_container(run.composed.loss)
         images = run_images([recorded], name=name, loss=loss, prior=node.get("prior"))
-        return [image(tag, *each) for tag, each in images.items()]
+        return [image(tag, *drawn) for tag, drawn in images.items()]
 
 
 def _arrays(evaluation: Evaluation) -> tuple[Any, Any]:
@@ -219,7 +222,8 @@ def _hyper_parameters(run: Run) -> dict[str, bool | float | str]:
     return columns | {
         key: value
         for key, value in values.items()
-        if isinstance(value, bool | int | float | str) and _NO_COLUMNS.isdisjoint(key.split("."))
+        if isinstance(value, bool | int | float | str)
+        and _NOT_HYPER_PARAMETERS.isdisjoint(key.split("."))
     }
 
 
@@ -232,11 +236,11 @@ def _progress_bar(title: str, *, show: bool) -> Iterator[Callable[[int, int, Sca
         *(TextColumn("epochs"), TimeRemainingColumn()),
     )
     hidden = not (show and console.is_terminal)
-    with Progress(*columns, console=console, disable=hidden) as bar:
-        task = bar.add_task(title, total=None)
+    with Progress(*columns, console=console, disable=hidden) as progress:
+        task = progress.add_task(title, total=None)
 
         def show_epoch(epoch: int, epochs: int, scalars: Scalars) -> None:
             accuracy = f"validation accuracy {scalars['val/accuracy']:.4f}"
-            bar.update(task, completed=epoch, total=epochs, description=accuracy)
+            progress.update(task, completed=epoch, total=epochs, description=accuracy)
 
         yield show_epoch

@@ -31,10 +31,10 @@ def warm_start(
     one of the model's ``options`` (:data:`FRESH`) would have no effect.
     """
     for option, plain in FRESH.items():
-        given = (options or {}).get(option, plain)
-        if given != plain:
+        value = (options or {}).get(option, plain)
+        if value != plain:
             why = "changes fresh weights, which init_from replaces; leave one of them out"
-            raise ValueError(f"model.{option}={given} {why}")
+            raise ValueError(f"model.{option}={value} {why}")
     weights = load_weights(model, _file(init_from), f"init_from={init_from}")
     broken = [name for name, value in weights.items() if not value.isfinite().all()]
     if broken:
@@ -42,16 +42,16 @@ def warm_start(
         raise ValueError(f"init_from={init_from}: {broken[0]!r} {why}")
 
 
-def load_weights(model: nn.Module, file: Path, named: str) -> dict[str, Tensor]:
-    """Load a file into ``model`` and return its weights; errors begin with ``named``."""
+def load_weights(model: nn.Module, file: Path, origin: str) -> dict[str, Tensor]:
+    """Load a file into ``model`` and return its weights; errors begin with ``origin``."""
     try:
         weights = load(_read(file))
     except SafetensorError as error:
-        what = f"{named}: {file.name} is cut off, altered or no safetensors file ({error})"
+        what = f"{origin}: {file.name} is cut off, altered or no safetensors file ({error})"
         advice = "train that run again with force=true, or give another"
         raise ValueError(f"{what}; {advice}") from error
     if difference := _first_difference(weights, model.state_dict()):
-        raise ValueError(f"{named} {difference}; {_WHAT_FITS}")
+        raise ValueError(f"{origin} {difference}; {_WHAT_FITS}")
     model.load_state_dict(weights)
     return weights
 
@@ -72,11 +72,11 @@ def _file(init_from: object) -> Path:
     return file
 
 
-def _first_difference(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> str | None:
-    for name, value in wanted.items():
+def _first_difference(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> str | None:
+    for name, value in expected.items():
         if name not in weights:
             return f"has no {name!r}, which this run's model has"
-        if (found := weights[name].shape) != value.shape:
-            return f"has {name!r} of shape {(*found,)}, this run's model of {(*value.shape,)}"
-    unknown = sorted(weights.keys() - wanted.keys())
+        if (shape := weights[name].shape) != value.shape:
+            return f"has {name!r} of shape {(*shape,)}, this run's model of {(*value.shape,)}"
+    unknown = sorted(weights.keys() - expected.keys())
     return f"has {unknown[0]!r}, which this run's model lacks" if unknown else None

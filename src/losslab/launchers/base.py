@@ -48,8 +48,8 @@ class Launcher(ABC):
     def launch(self, runs: Sequence[Run]) -> Sequence[str | None]:
         """Do all runs, those of a stack together; return the result of ``perform`` for each."""
         work = stacks(runs)
-        ended = dict(zip(chain(*work), chain(*self.perform(work)), strict=True))
-        return [ended[run] for run in runs]
+        results = dict(zip(chain(*work), chain(*self.perform(work)), strict=True))
+        return [results[run] for run in runs]
 
     @abstractmethod
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
@@ -63,31 +63,29 @@ class Launcher(ABC):
 
         Resolves ``auto`` as device and engine, which are part of a run's identity.
         """
-        wanted = str(config.trainer.device)
-        if self.device is None:
-            cuda = wanted.startswith("cuda") or (wanted == "auto" and torch.cuda.is_available())
-            return with_engine(config, cuda=cuda)
-        if self.device == "cpu" and wanted.startswith("cuda"):
+        device = str(config.trainer.device)
+        if self.device == "cpu" and device.startswith("cuda"):
             advice = "the launcher gives no GPU; add launcher.gpus=1"
-            raise ValueError(f"trainer.device={wanted}: {advice}")
-        if wanted == "auto":
+            raise ValueError(f"trainer.device={device}: {advice}")
+        if device == "auto" and self.device is not None:
             config = config.copy()
-            config.trainer.device = wanted = self.device
-        return with_engine(config, cuda=wanted.startswith("cuda"))
+            config.trainer.device = device = self.device
+        cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+        return with_engine(config, cuda=cuda)
 
 
-def require(module: str, *, extra: str, of: str = "launcher") -> None:
+def require(module: str, *, extra: str, group: str = "launcher") -> None:
     """Raise ``ValueError`` if a module is missing, which an extra installs."""
     if importlib.util.find_spec(module) is None:
-        missing = f"{of}={extra} needs {module}, which is not installed"
+        missing = f"{group}={extra} needs {module}, which is not installed"
         raise ValueError(f"{missing}; pip install 'losslab[{extra}]'")
 
 
-def check_counts(given: object, *names: str, of: str = "launcher") -> None:
-    """Raise ``ValueError`` if an attribute of ``given`` is below 1."""
+def check_counts(settings: object, *names: str, group: str = "launcher") -> None:
+    """Raise ``ValueError`` if one of these attributes of ``settings`` is below 1."""
     for name in names:
-        if getattr(given, name) < 1:
-            raise ValueError(f"{of}.{name}={getattr(given, name)}; give 1 or more")
+        if (value := getattr(settings, name)) < 1:
+            raise ValueError(f"{group}.{name}={value}; give 1 or more")
 
 
 def variables() -> dict[str, str]:
@@ -97,4 +95,4 @@ def variables() -> dict[str, str]:
 
 def add_to_path(path: Iterable[str]) -> None:
     """Give a worker the import path of the process that launched it."""
-    sys.path += [place for place in path if place not in sys.path]
+    sys.path += [folder for folder in path if folder not in sys.path]

@@ -32,27 +32,23 @@ def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title
     if not runs:
         return
     make_room(runs)
-    ready, elsewhere, told = list(runs), list[Run](), False
+    ready, elsewhere, announced = list(runs), list[Run](), False
     with SweepProgress(runs, console=console, title=title):
         while ready or elsewhere:
             try:
-                returned = launcher.launch(ready) if ready else ()
+                results = launcher.launch(ready) if ready else ()
             except LauncherError as error:
                 error.failed = outcome(ready)
                 raise
-            ended = zip(ready, returned, strict=True)
-            elsewhere += [run for run, state in ended if state == IN_USE]
-            if elsewhere and not told:
-                told = True
+            elsewhere += [r for r, result in zip(ready, results, strict=True) if result == IN_USE]
+            if elsewhere and not announced:
+                announced = True
                 text = f"{title}: another process is running {len(elsewhere)} of them; waiting"
                 console.print(Text(text))
-            ready, waited_for, elsewhere = [], elsewhere, []
-            for run in waited_for:
-                if run.held:
-                    elsewhere.append(run)
-                # A run that failed there would also fail here.
-                elif not run.finished and run.status != "failed":
-                    ready.append(run)
+            held = {run: run.held for run in elsewhere}
+            elsewhere = [run for run in held if held[run]]
+            # A run that failed there would also fail here.
+            ready = [r for r in held if not (held[r] or r.finished or r.status == "failed")]
             if elsewhere and not ready:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
 

@@ -1,7 +1,7 @@
 """Forecast a command: how many runs, and how long they take."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,7 +17,7 @@ from losslab.text import duration
 
 _MOST_READ = 200  # configurations; each takes milliseconds
 # Settings of the trainer that do not change the time per epoch.
-_NO_KIND = ("epochs", "steps", "log_every", "checkpoint_every")
+_NOT_IN_KIND = ("epochs", "steps", "log_every", "checkpoint_every")
 _PLACES = ("root", "cache_dir", "download")
 
 
@@ -45,29 +45,27 @@ class Forecast:
         return [text, *self._time(pending, launcher), *self.notes]
 
     def _time(self, pending: Sequence[Run], launcher: Launcher) -> list[str]:
-        like = [*self.like, *self.runs]
-        if not (pending or self.more) or not like:
+        examples = [*self.like, *self.runs]
+        if not (pending or self.more) or not examples:
             return []
-        speeds = _speeds(like[0].root)
-        found = {run: _seconds(run, speeds) for run in dict.fromkeys([*pending, *like])}
-        known = [seconds for run in pending if (seconds := found[run]) is not None]
-        typical = [seconds for run in like if (seconds := found[run]) is not None]
+        speeds = _speeds(examples[0].root)
+        seconds = {run: _seconds(run, speeds) for run in dict.fromkeys([*pending, *examples])}
+        known = [time for run in pending if (time := seconds[run]) is not None]
+        typical = [time for run in examples if (time := seconds[run]) is not None]
         if self.more and typical:
             known += [sum(typical) / len(typical)] * self.more
-        where = shown(like[0].root.absolute())
+        folder = shown(examples[0].root.absolute())
         if not known:
             return [
-                f"how long that takes is unknown: {where} has no finished run of this kind (data, "
+                f"how long that takes is unknown: {folder} has no finished run of this kind (data, "
                 "model, optimizer, trainer, diagnostics)"
             ]
-        lines = []
-        workers = launcher.at_once
-        if workers is None:
+        if launcher.at_once is None:
             total = f"{duration(sum(known))} of training, divided by how many run at once"
         else:
-            workers = min(workers, len(known))
+            workers = min(launcher.at_once, len(known))
             total = f"{duration(max(sum(known) / workers, *known, 0))} with {workers} at once"
-        lines.append(f"about {total}, at the speed of the runs that are finished in {where}")
+        lines = [f"about {total}, at the speed of the runs that are finished in {folder}"]
         unknown = len(pending) + self.more - len(known)
         if unknown:
             lines.append(f"not counted: {unknown} runs of a kind without finished runs")
@@ -76,20 +74,20 @@ class Forecast:
 
 def _kind(config: Mapping[str, Any]) -> str:
     """Return, as text, the part of a configuration that decides how long an epoch takes."""
-    parts: dict[str, Any] = {
-        group: config.get(group) for group in ("data", "model", "trainer", "diagnostics")
-    }
-    for group, keys in (("data", _PLACES), ("trainer", _NO_KIND)):
-        node = parts[group] if isinstance(parts[group], Mapping) else {}
-        parts[group] = {key: value for key, value in node.items() if key not in keys}
-    optimizer = config.get("optimizer")
-    kind = optimizer.get("_target_") if isinstance(optimizer, Mapping) else None
-    return json.dumps([parts, kind], sort_keys=True, default=str)
+
+    def node(group: str, without: Collection[str] = ()) -> dict[str, Any]:
+        values = config.get(group)
+        values = values if isinstance(values, Mapping) else {}
+        return {key: value for key, value in values.items() if key not in without}
+
+    trainer, optimizer = node("trainer", _NOT_IN_KIND), node("optimizer").get("_target_")
+    parts = node("data", _PLACES), node("model"), trainer, node("diagnostics"), optimizer
+    return json.dumps(parts, sort_keys=True, default=str)
 
 
 def _speeds(root: Path) -> dict[str, tuple[float, float]]:
     """Return each kind's median seconds per epoch and per step, over configurations."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    speeds: dict[str, list[tuple[float, float]]] = {}
     seen: set[Path] = set()
     for path in sorted(run_folders(root)) if root.is_dir() else ():
         folder = configuration_of(path)
@@ -97,16 +95,16 @@ def _speeds(root: Path) -> dict[str, tuple[float, float]]:
             continue
         try:
             config = yaml.load(read_yaml(run.files.config), Loader=YAML_LOADER)
-            ended = read_json(run.files.summary)
+            summary = read_json(run.files.summary)
             seconds = last_record(run.files.metrics)["wall_s"]
-            speed = seconds / ended["epoch"], seconds / ended["step"]
+            speed = seconds / summary["epoch"], seconds / summary["step"]
         except (OSError, ValueError, LookupError, TypeError, ZeroDivisionError):
             continue  # use other runs of its kind
         seen.add(folder)
-        found.setdefault(_kind(config), []).append(speed)
+        speeds.setdefault(_kind(config), []).append(speed)
     return {
-        kind: (median(a for a, _ in speeds), median(b for _, b in speeds))
-        for kind, speeds in found.items()
+        kind: (median(epoch for epoch, _ in pairs), median(step for _, step in pairs))
+        for kind, pairs in speeds.items()
     }
 
 

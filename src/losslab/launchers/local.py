@@ -25,10 +25,7 @@ _TRACKER = "ignore:resource_tracker:UserWarning"
 class Serial(Launcher):
     """One after another, in this process."""
 
-    @property
-    def at_once(self) -> int:
-        """One."""
-        return 1
+    at_once = 1
 
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
         """Do one item after another."""
@@ -68,9 +65,9 @@ class Joblib(Launcher):
         """Do all items; the worker processes are kept for the next call."""
         import joblib
 
-        given = os.environ.get("PYTHONWARNINGS", "")
-        if _TRACKER not in given:
-            os.environ["PYTHONWARNINGS"] = f"{given},{_TRACKER}".removeprefix(",")
+        filters = os.environ.get("PYTHONWARNINGS", "")
+        if _TRACKER not in filters:
+            os.environ["PYTHONWARNINGS"] = f"{filters},{_TRACKER}".removeprefix(",")
         try:
             # No batches: a run takes much longer than dispatching it.
             with joblib.Parallel(
@@ -82,10 +79,10 @@ class Joblib(Launcher):
                 resource_tracker.ensure_running()  # first, as its start unblocks the signal
                 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
                 try:
-                    returned = parallel(joblib.delayed(perform)(runs) for runs in work)
+                    results = parallel(joblib.delayed(perform)(runs) for runs in work)
                 finally:
                     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-                return list(returned)
+                return list(results)
         except BrokenProcessPool as error:
             raise LauncherError(
                 "a worker process was killed, as happens when memory runs out; finished runs are "

@@ -22,11 +22,11 @@ _Item = TypeVar("_Item")
 
 def counted(items: Iterable[_Item], *, console: Console) -> Iterator[_Item]:
     """Yield items to check; print how many there are if that takes more than a few seconds."""
-    every, began, told = list(items), time.monotonic(), False
-    for done, item in enumerate(every):
-        if not told and time.monotonic() - began > SECONDS_OF_SILENCE:
-            told = True
-            console.print(Text(f"checking {len(every)} runs first, {done} so far"))
+    items, began, announced = list(items), time.monotonic(), False
+    for done, item in enumerate(items):
+        if not announced and time.monotonic() - began > SECONDS_OF_SILENCE:
+            announced = True
+            console.print(Text(f"checking {len(items)} runs first, {done} so far"))
         yield item
 
 
@@ -71,8 +71,8 @@ class SweepProgress:
         self._progress.stop()
         if not self._console.is_terminal:
             done = self._total - len(self._pending) - self._failed
-            told = f"{done} done, {self._failed} failed, {len(self._pending)} remaining"
-            self._console.print(Text(f"{self._title}: {told}"))
+            counts = f"{done} done, {self._failed} failed, {len(self._pending)} remaining"
+            self._console.print(Text(f"{self._title}: {counts}"))
 
     def _watch(self) -> None:
         wait = SECONDS_BETWEEN_LOOKS
@@ -83,34 +83,34 @@ class SweepProgress:
             wait = max(SECONDS_BETWEEN_LOOKS, 50 * (time.thread_time() - began))
 
     def _look(self) -> None:
-        still, running, parts = [], 0, 0.0
+        pending, running, fractions = [], 0, 0.0
         for run in self._pending:
             status = run.status
             if status == "running":
                 running += 1
-                parts += _part(run)
+                fractions += _fraction_done(run)
             if status != "failed":
                 self._stale.discard(run)
             if status == "failed" and run not in self._stale:
                 self._failed += 1
             elif status not in FINISHED:
-                still.append(run)
+                pending.append(run)
             elif status == "done":
                 self._best = max(self._best, _accuracy(run))
-        self._pending = still
-        completed = self._total - len(still)
+        self._pending = pending
+        completed = self._total - len(pending)
         if not running and not completed:  # workers take seconds to start
             self._began = time.monotonic()
-        told = f"{completed - self._failed}/{self._total} done, {running} running"
-        told += f", {self._failed} failed" if self._failed else ""
-        told += f", best {self._best:.1%}" if self._best >= 0 else ""
-        if still and (part := (completed + parts) / self._total):
-            left = round((time.monotonic() - self._began) * (1 / part - 1))
-            told += f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
-        self._progress.update(self._task, completed=completed + parts, runs=told)
+        text = f"{completed - self._failed}/{self._total} done, {running} running"
+        text += f", {self._failed} failed" if self._failed else ""
+        text += f", best {self._best:.1%}" if self._best >= 0 else ""
+        if pending and (fraction := (completed + fractions) / self._total):
+            left = round((time.monotonic() - self._began) * (1 / fraction - 1))
+            text += f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+        self._progress.update(self._task, completed=completed + fractions, runs=text)
 
 
-def _part(run: Run) -> float:
+def _fraction_done(run: Run) -> float:
     """Return the progress of a run, in [0, 1], from its last record."""
     trainer = run.composed.trainer
     key = "epoch" if trainer.steps is None else "step"

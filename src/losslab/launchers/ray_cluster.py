@@ -66,8 +66,8 @@ class Ray(Launcher):
             if self.address is None:
                 # A short path, as the length of socket paths is limited.
                 self._temporary = Path(tempfile.mkdtemp(prefix="ray-"))
-                own: dict[str, Any] = {"_temp_dir": str(self._temporary)}
-                ray.init(address="local", include_dashboard=False, **own, **quiet)
+                quiet |= {"_temp_dir": str(self._temporary), "include_dashboard": False}
+                ray.init(address="local", **quiet)
             else:
                 ray.init(address=self.address, **quiet)
         except (ConnectionError, RuntimeError) as error:
@@ -90,13 +90,13 @@ class Ray(Launcher):
 
         self._start_actors(len(work))
         pool, lost = ActorPool(self._actors), 0
-        returned: list[Sequence[str | None]] = [[None] * len(runs) for runs in work]
-        for place in enumerate(work):
-            pool.submit(lambda actor, value: actor.do.remote(*value), place)
+        results: list[Sequence[str | None]] = [[None] * len(runs) for runs in work]
+        for item in enumerate(work):
+            pool.submit(lambda actor, item: actor.do.remote(*item), item)
         while pool.has_next():  # type: ignore[no-untyped-call]
             try:
-                index, returned_there = pool.get_next_unordered()
-                returned[index] = returned_there
+                index, result = pool.get_next_unordered()
+                results[index] = result
             except RayError:  # the worker died; Ray restarts it
                 lost += 1
         if lost:
@@ -104,29 +104,28 @@ class Ray(Launcher):
                 f"{lost} of {len(work)} runs or stacks lost their Ray worker, as happens when "
                 "memory runs out; finished runs are kept, and the same command resumes"
             )
-        return returned
+        return results
 
     def _start_actors(self, items: int) -> None:
         import ray
 
-        has = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        needs = {"CPU": self.cpus, "GPU": self.gpus}
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
         # A share of a GPU lies on one device: 0.6 fits once per GPU, not three times on two.
-        room = min(
-            int(has.get(name, 0) // need) if need > 1 else int(has.get(name, 0)) * int(1 // need)
-            for name, need in needs.items()
-            if need
+        fit = min(
+            int(number // share) if share > 1 else int(number) * int(1 // share)
+            for number, share in ((cpus, self.cpus), (gpus, self.gpus))
+            if share
         )
-        if room < 1:
+        if fit < 1:
             raise ValueError(
                 f"launcher.cpus={self.cpus} launcher.gpus={self.gpus}: the cluster has "
-                f"{has.get('CPU', 0):g} CPUs and {has.get('GPU', 0):g} GPUs; give what it has"
+                f"{cpus:g} CPUs and {gpus:g} GPUs; give what it has"
             )
-        wanted = min(items, room, self.workers or room)
         actor = ray.remote(
             num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=0
         )(_Worker)
-        while len(self._actors) < wanted:
+        while len(self._actors) < min(items, fit, self.workers or fit):
             self._actors.append(actor.remote(str(Path.cwd()), list(sys.path), variables()))
 
 

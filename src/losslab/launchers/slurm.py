@@ -31,7 +31,7 @@ _NOT_OPTIONS = (
     *("open_mode", "output", "wrap"),
 )
 _SECONDS_BETWEEN_LOOKS = 1.0
-_LOOKS_BETWEEN_QUESTIONS = 10
+_LOOKS_PER_SQUEUE = 10  # Slurm is asked less often than the folder
 
 
 @final
@@ -85,16 +85,16 @@ class Slurm(Launcher):
 
     def perform(self, work: Sequence[Sequence[Run]]) -> Sequence[Sequence[str | None]]:
         """Submit jobs and wait; submitit's files are kept only if a job was lost."""
-        above = work[0][0].root / ".submitit"
-        above.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=above))
+        parent = work[0][0].root / ".submitit"
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))
         count = -(-len(work) // self.runs_per_job)
         # Interleaved, so that one job does not get all the slow runs of a sweep.
         parts, path = [tuple(work[index::count]) for index in range(count)], tuple(sys.path)
-        submitted = self._submit([_Work(part, self.runs_at_once, path) for part in parts], place)
+        jobs = self._submit([_Work(part, self.runs_at_once, path) for part in parts], folder)
         lost = [
             job.paths.stderr
-            for job in submitted
+            for job in jobs
             if not job.paths.result_pickle.exists() or job.exception() is not None
         ]
         if lost:
@@ -102,41 +102,41 @@ class Slurm(Launcher):
                 f"{len(lost)} of {count} jobs ended before their runs did, see {lost[0]}; finished "
                 "runs are kept, and the same command resumes"
             )
-        returned: list[Sequence[str | None]] = [[]] * len(work)
-        for index, job in enumerate(submitted):
-            returned[index::count] = job.result()
-        shutil.rmtree(place)
-        if not any(above.iterdir()):
-            above.rmdir()
-        return returned
+        results: list[Sequence[str | None]] = [[]] * len(work)
+        for index, job in enumerate(jobs):
+            results[index::count] = job.result()
+        shutil.rmtree(folder)
+        if not any(parent.iterdir()):
+            parent.rmdir()
+        return results
 
-    def _submit(self, work: Sequence["_Work"], place: Path) -> list[Any]:
+    def _submit(self, work: Sequence["_Work"], folder: Path) -> list[Any]:
         """Submit jobs, wait until all have ended and return them."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         local = self.cluster == "local"
         size = self.jobs_at_once if local else _JOBS_PER_ARRAY
-        submitted: list[Any] = []
+        jobs: list[Any] = []
         options = dict(self.options or {})
         try:
             for start in range(0, len(work), size):
-                executor = self._executor(place / str(start // size), options)
+                executor = self._executor(folder / str(start // size), options)
                 # submitit also prints the output of sbatch, which the error below repeats.
                 with redirect_stderr(io.StringIO()), executor.batch():
                     array = [executor.submit(part) for part in work[start : start + size]]
-                submitted += array
+                jobs += array
                 if local:
                     _wait(array, local=True)
                 # One array after another: jobs_at_once holds for each, and so for all.
                 options["dependency"] = f"afterany:{array[0].job_id.split('_')[0]}"
-            _wait(submitted, local=local)
+            _wait(jobs, local=local)
         except (FailedJobError, FailedSubmissionError) as error:
             raise ValueError(f"launcher=slurm: {one_line(error)}") from error
         except BaseException:
-            for job in submitted:
+            for job in jobs:
                 job.cancel(check=False)
             raise
-        return submitted
+        return jobs
 
     def _executor(self, folder: Path, options: dict[str, Any]) -> Any:
         import submitit
@@ -186,7 +186,7 @@ def _wait(jobs: Sequence[Any], *, local: bool) -> None:
             for job in pending
             if not (job.done() if local else job.paths.result_pickle.exists())
         ]
-        if local or looks % _LOOKS_BETWEEN_QUESTIONS or (queued := _queued()) is None:
+        if local or looks % _LOOKS_PER_SQUEUE or (queued := _queued()) is None:
             continue
         missing = {job.job_id for job in pending} - queued
         # Missing twice: on a shared file system a result may appear late.
@@ -197,8 +197,8 @@ def _wait(jobs: Sequence[Any], *, local: bool) -> None:
 def _queued() -> set[str] | None:
     """Return this user's queued and running jobs; ``None`` if Slurm does not answer."""
     command = ["squeue", "--noheader", "--me", "--array", "--format=%F %K"]
-    asked = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-    if asked.returncode:
+    squeue = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    if squeue.returncode:
         return None
-    rows = [line.split() for line in asked.stdout.splitlines() if line.strip()]
-    return {name for main, index in rows for name in (main, f"{main}_{index}")}
+    rows = [line.split() for line in squeue.stdout.splitlines() if line.strip()]
+    return {name for job, index in rows for name in (job, f"{job}_{index}")}

@@ -17,8 +17,8 @@ from losslab.launchers.forecast import Forecast
 from losslab.launchers.progress import counted
 from losslab.recording import Run
 
-Texts = list[str]
-"""The overrides of one run."""
+Words = list[str]
+"""The overrides of one run, as they are typed."""
 
 MOST_RUNS = 100_000
 """The limit for a grid; planning so many takes a quarter of an hour."""
@@ -34,25 +34,26 @@ class Sweep:
     launcher: Launcher  # does them
     console: Console  # for progress and results
 
-    def plan(self, points: Iterable[Texts]) -> list[Run]:
+    def plan(self, points: Iterable[Words]) -> list[Run]:
         """Compose and check distinct runs, without writing anything."""
         runs: dict[object, Run] = {}
         built: dict[str, frozenset[str]] = {}
         swept = {o.key_or_group for o in self.overrides if o.is_sweep_override()}
-        for texts in counted(points, console=self.console):
-            full = self.composer.vary(texts)
+        for words in counted(points, console=self.console):
+            full = self.composer.vary(words)
             config = self.launcher.on_its_device(without_hydra(full))
-            if config.trainer.steps is not None and "trainer.epochs" in swept:
-                why = "sets the length of every run, so that trainer.epochs has no effect"
-                given = f"trainer.steps={config.trainer.steps}"
-                raise ValueError(f"{given} {why}; sweep over one of the two")
-            command = command_for(texts, flags=self.composer.flags)
+            if (steps := config.trainer.steps) is not None and "trainer.epochs" in swept:
+                raise ValueError(
+                    f"trainer.steps={steps} sets the length of every run, so that trainer.epochs "
+                    "has no effect; sweep over one of the two"
+                )
+            command = command_for(words, flags=self.composer.flags)
             run = plan_run(config, choices_of(full.hydra), command)
             # Different overrides, such as diagnostics=[a,b] and [b,a], can give the same run.
-            same = (run.root, run.digest, run.seed)
-            if same not in runs:
+            identity = (run.root, run.digest, run.seed)
+            if identity not in runs:
                 prepare(run, elsewhere=self.launcher.device is not None, built=built)
-                runs[same] = run
+                runs[identity] = run
         return list(runs.values())
 
     def run(self) -> list[Run]:
@@ -108,35 +109,35 @@ def only_with_m(overrides: Iterable[Override]) -> None:
             )
 
 
-def axes(overrides: Iterable[Override]) -> list[Texts]:
+def axes(overrides: Iterable[Override]) -> list[Words]:
     """Return the values of each override, like Hydra's basic sweeper."""
-    found = []
+    lists = []
     for override in overrides:
         if not override.is_sweep_override():
-            found.append([override.input_line or ""])
+            lists.append([override.input_line or ""])
             continue
         key, values = override.get_key_element(), []
         if override.key_or_group.partition(".")[0] in OF_A_SWEEP:
             raise ValueError(f"{override.input_line}: it cannot be swept; give a single value")
         if override.is_discrete_sweep():
-            texts = islice(override.sweep_string_iterator(), MOST_RUNS + 1)
-            values = [f"{key}={value}" for value in texts]
+            some = islice(override.sweep_string_iterator(), MOST_RUNS + 1)
+            values = [f"{key}={value}" for value in some]
         if not values:
             raise ValueError(
                 f"{override.input_line}: a grid needs a list of values; give a,b,c, "
                 "choice(...) or range(...)"
             )
-        found.append(values)
-    return found
+        lists.append(values)
+    return lists
 
 
-def combinations(overrides: Iterable[Override]) -> list[Texts]:
+def combinations(overrides: Iterable[Override]) -> list[Words]:
     """Return the overrides of every run of a grid; ``ValueError`` for too many."""
-    found = axes(overrides)
-    count = prod(map(len, found))
+    lists = axes(overrides)
+    count = prod(map(len, lists))
     if count > MOST_RUNS:
         raise ValueError(
             f"the grid has {count} runs or more, of {MOST_RUNS} at most; list fewer values, or "
             "sweep in parts"
         )
-    return [list(point) for point in product(*found)]
+    return [list(point) for point in product(*lists)]

@@ -26,7 +26,7 @@ from losslab.launchers.base import check_counts, require
 from losslab.launchers.forecast import Forecast
 from losslab.recording import Run, write_json
 from losslab.seeding import derive
-from losslab.sweepers.base import Sweep, Sweeper, Texts, axes, combinations
+from losslab.sweepers.base import Sweep, Sweeper, Words, axes, combinations
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -60,56 +60,54 @@ class Optuna(Sweeper):
     seed: int = 0  # of the search
 
     def __post_init__(self) -> None:
-        require("optuna", extra="optuna", of="sweeper")
-        check_counts(self, "trials", "at_once", "startup_trials", of="sweeper")
+        require("optuna", extra="optuna", group="sweeper")
+        check_counts(self, "trials", "at_once", "startup_trials", group="sweeper")
         if self.direction not in ("maximize", "minimize"):
             raise ValueError(f"sweeper.direction={self.direction}; give maximize or minimize")
 
     def run(self, sweep: Sweep) -> list[Run]:
         """Do the missing trials; show the best of each search."""
         space = space_of(sweep.overrides)
-        first: dict[str, tuple[Run, str, Texts]] = {}  # 1 and 1.0 are one search
-        for name, fixed in zip(space.names, space.compared, strict=True):
+        first: dict[str, tuple[Run, str, Words]] = {}  # 1 and 1.0 are one search
+        for name, fixed in space.compared.items():
             # Both ends of every range are checked before anything runs.
-            low, _ = (sweep.plan(space.texts(fixed, corner)) for corner in space.corners())
+            low, _ = (sweep.plan(space.words(fixed, corner)) for corner in space.corners())
             first.setdefault(low[0].digest, (low[0], name, fixed))
         root = next(iter(first.values()))[0].root
         with open_journal(root / JOURNAL) as storage:
             searches = [
-                _Search(self, sweep, space, self._open(storage, space, run, name), name, fixed)
+                _Search(self, sweep, space, self._study(storage, space, run, name), name, fixed)
                 for run, name, fixed in first.values()
             ]
             done: list[Run] = []
             # The rounds of all searches are done together.
-            while rounds := [
-                (s, trial, s.runs(trial.params)) for s in searches for trial in s.ask()
-            ]:
-                every = [run for _, _, runs in rounds for run in runs]
-                last = max(trial.number for _, trial, _ in rounds) + 1
-                sweep.do(every, f"search, to trial {last} of {self.trials}")
-                for search, trial, runs in rounds:
-                    search.tell(trial, runs)
-                done += every
-            found = [search.results() for search in searches]
-            write_json(root / RESULTS, found)
+            while trials := [(s, t, s.runs(t.params)) for s in searches for t in s.ask()]:
+                runs = [run for _, _, runs_of_trial in trials for run in runs_of_trial]
+                last = max(trial.number for _, trial, _ in trials) + 1
+                sweep.do(runs, f"search, to trial {last} of {self.trials}")
+                for search, trial, runs_of_trial in trials:
+                    search.tell(trial, runs_of_trial)
+                done += runs
+            results = [search.results() for search in searches]
+            write_json(root / RESULTS, results)
         best = [
             search.runs(result["best"]["params"]) if result["best"] else []
-            for search, result in zip(searches, found, strict=True)
+            for search, result in zip(searches, results, strict=True)
         ]
-        show(sweep, found, best)
+        show(sweep, results, best)
         return list(dict.fromkeys([*done, *chain(*best)]))
 
     def forecast(self, sweep: Sweep) -> Forecast:
         """Count the trials; their runs depend on results."""
         space = space_of(sweep.overrides)
         corner = next(space.corners())
-        first = [sweep.plan(space.texts(fixed, corner))[0] for fixed in space.compared]
+        first = [sweep.plan(space.words(fixed, corner))[0] for fixed in space.compared.values()]
         searches = len({run.digest for run in first})
         note = f"{searches} searches of {self.trials} trials; those done already are not left out"
         count = searches * self.trials * len(space.seeds)
         return Forecast([], more=count, like=first, notes=[note])
 
-    def _open(self, storage: "JournalStorage", space: "Space", first: Run, name: str) -> "Study":
+    def _study(self, storage: "JournalStorage", space: "Space", first: Run, name: str) -> "Study":
         """Create the study of one search, or load it if it exists."""
         import optuna
 
@@ -131,20 +129,20 @@ class Space:
     """The three parts of a search's overrides."""
 
     searched: dict[str, "BaseDistribution"]  # key to ``interval``, ``range`` or ``choice``
-    compared: list[Texts]  # for each search: single values, and one of every list ``a,b,c``
-    names: list[str]  # of each search, e.g. ``loss=mse``
-    seeds: Texts  # over which a trial is averaged
+    # Name of each search, e.g. ``loss=mse``, to its single values and one of every list ``a,b,c``.
+    compared: dict[str, Words]
+    seeds: Words  # over which a trial is averaged
 
-    def texts(self, fixed: Texts, params: dict[str, Any]) -> list[Texts]:
+    def words(self, fixed: Words, params: dict[str, Any]) -> list[Words]:
         """Return the overrides of a trial's runs, one per seed."""
-        own = [f"{key}={value}" for key, value in params.items()]
-        return [[*fixed, *own, seed] for seed in self.seeds]
+        searched = [f"{key}={value}" for key, value in params.items()]
+        return [[*fixed, *searched, seed] for seed in self.seeds]
 
     def corners(self) -> Iterator[dict[str, Any]]:
         """Yield the lower ends of all ranges, then the upper ends."""
-        for place, end in ((0, "low"), (-1, "high")):
+        for index, end in ((0, "low"), (-1, "high")):
             yield {
-                key: d.choices[place] if hasattr(d, "choices") else getattr(d, end)
+                key: d.choices[index] if hasattr(d, "choices") else getattr(d, end)
                 for key, d in self.searched.items()
             }
 
@@ -169,8 +167,8 @@ def space_of(overrides: Iterable[Override]) -> Space:
             "choice(...), such as optimizer.lr=tag(log,interval(0.001,1))"
         )
     lists = [override for override in compared if override.is_sweep_override()]
-    names = [", ".join(texts) for texts in combinations(lists)]
-    return Space(searched, combinations(compared), names, seeds)
+    names = (", ".join(words) for words in combinations(lists))
+    return Space(searched, dict(zip(names, combinations(compared), strict=True)), seeds)
 
 
 def _distribution(override: Override) -> "BaseDistribution":
@@ -217,22 +215,22 @@ def open_journal(path: Path) -> Iterator["JournalStorage"]:
         if not content.endswith(b"\n"):  # a killed command left half a line
             os.truncate(path, content.rfind(b"\n") + 1)
         # Optuna's own lock file would remain after a kill.
-        within: Any = threading.Lock()
-        yield JournalStorage(JournalFileBackend(str(path), lock_obj=within))
+        thread_lock: Any = threading.Lock()
+        yield JournalStorage(JournalFileBackend(str(path), lock_obj=thread_lock))
 
 
 @dataclass(frozen=True)
 class _Search:
     """One search, such as that of one loss."""
 
-    about: Optuna
+    settings: Optuna
     sweep: Sweep
     space: Space
     study: "Study"
     name: str
-    fixed: Texts
-    # Trials with a failed run, left for the next command.
-    left: set[int] = field(default_factory=set)
+    fixed: Words
+    # Numbers of the trials with a failed run, which the next command does again.
+    failed: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         from optuna.trial import TrialState
@@ -248,44 +246,43 @@ class _Search:
         return self.study.get_trials(deepcopy=False, states=[TrialState[name] for name in states])
 
     def _open(self) -> list["FrozenTrial"]:
-        return [t for t in self._trials("RUNNING") if t.number not in self.left]
+        return [t for t in self._trials("RUNNING") if t.number not in self.failed]
 
     def ask(self) -> list["FrozenTrial"]:
         """Return the trials to do now, those of a new round if none is open."""
         from optuna.samplers import TPESampler
 
-        about, size = self.about, len(self._trials("RUNNING", "COMPLETE"))
+        settings, count = self.settings, len(self._trials("RUNNING", "COMPLETE"))
         # A command that was stopped while asking for a round left the round incomplete.
-        rounds = -(-size // about.at_once) if self._open() else size // about.at_once + 1
-        for index in range(size, min(rounds * about.at_once, about.trials)):
+        rounds = -(-count // settings.at_once) if self._open() else count // settings.at_once + 1
+        for index in range(count, min(rounds * settings.at_once, settings.trials)):
             self.study.sampler = TPESampler(
-                seed=derive(about.seed, "search", index) % 2**32,
-                n_startup_trials=about.startup_trials,
+                seed=derive(settings.seed, "search", index) % 2**32,
+                n_startup_trials=settings.startup_trials,
                 constant_liar=True,  # otherwise the trials of a round would be alike
             )
             self.study.ask(fixed_distributions=self.space.searched)
         return self._open()
 
     def runs(self, params: dict[str, Any]) -> list[Run]:
-        return self.sweep.plan(self.space.texts(self.fixed, params))
+        return self.sweep.plan(self.space.words(self.fixed, params))
 
     def tell(self, trial: "FrozenTrial", runs: Sequence[Run]) -> None:
         """Report the value of a trial to Optuna, if all its runs are finished."""
-        if not all(run.finished for run in runs):
-            self.left.add(trial.number)
+        if all(run.finished for run in runs):
+            self.study.tell(trial.number, sum(map(self._value, runs)) / len(runs))
         else:
-            values = [self._value(run) for run in runs]
-            self.study.tell(trial.number, sum(values) / len(values))
+            self.failed.add(trial.number)
 
     def _value(self, run: Run) -> float:
-        path, metric = run.files.summary, self.about.metric
+        path, metric = run.files.summary, self.settings.metric
         summary = read_json(path)
         if metric in summary:
             return float(summary[metric])
         if run.status != "diverged":
             raise ValueError(f"sweeper.metric={metric} is not in {path}; give one that is")
         # A diverged run is worse than any value.
-        return -math.inf if self.about.direction == "maximize" else math.inf
+        return -math.inf if self.settings.direction == "maximize" else math.inf
 
     def results(self) -> dict[str, Any]:
         """Return the content of ``search.json``."""
@@ -294,9 +291,9 @@ class _Search:
         return {
             "search": self.name,
             "study": self.study.study_name,
-            "metric": self.about.metric,
-            "direction": self.about.direction,
-            "trials": self.about.trials,
+            "metric": self.settings.metric,
+            "direction": self.settings.direction,
+            "trials": self.settings.trials,
             "finished": len(finished),
             "best": None if best is None else {"params": best.params, "value": _finite(best.value)},
             "values": [
@@ -305,12 +302,12 @@ class _Search:
         }
 
 
-def show(sweep: Sweep, found: Sequence[dict[str, Any]], best: Sequence[Sequence[Run]]) -> None:
+def show(sweep: Sweep, results: Sequence[dict[str, Any]], best: Sequence[Sequence[Run]]) -> None:
     """Print the best of each search, and the command that confirms it on fresh seeds."""
-    keys = list(dict.fromkeys(key for r in found if r["best"] for key in r["best"]["params"]))
-    names = ("searched", "trials", *keys, f"best mean {found[0]['metric']}")
+    keys = list(dict.fromkeys(key for r in results if r["best"] for key in r["best"]["params"]))
+    names = ("searched", "trials", *keys, f"best mean {results[0]['metric']}")
     table = Table(*(Column(Text(name)) for name in names))
-    for result in found:
+    for result in results:
         params, value = (result["best"] or {"params": {}, "value": None}).values()
         table.add_row(
             Text(result["search"] or "–"),
@@ -321,10 +318,10 @@ def show(sweep: Sweep, found: Sequence[dict[str, Any]], best: Sequence[Sequence[
     sweep.console.print(table)
     for runs in filter(None, best):
         words = shlex.split(runs[0].command)
-        own = [word for word in words[2:] if not word.startswith(("seed=", "name="))]
-        after = max(run.seed for run in runs) + 1
-        fresh = [f"name={runs[0].composed.name}_confirm", f"seed=range({after},{after + 10})"]
-        command = shlex.join([*words[:2], "-m", *own, *fresh])
+        kept = [word for word in words[2:] if not word.startswith(("seed=", "name="))]
+        seed = max(run.seed for run in runs) + 1
+        fresh = [f"name={runs[0].composed.name}_confirm", f"seed=range({seed},{seed + 10})"]
+        command = shlex.join([*words[:2], "-m", *kept, *fresh])
         sweep.console.print(Text(f"Confirm on fresh seeds: {command}"), soft_wrap=True)
 
 

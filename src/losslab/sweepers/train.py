@@ -17,7 +17,6 @@ from losslab.experiment import (
     quoted,
 )
 from losslab.experiment.compose import without_hydra
-from losslab.experiment.hydra_app import check_flags
 from losslab.experiment.make import make
 from losslab.files import read_json
 from losslab.launchers import make_launcher
@@ -26,13 +25,12 @@ from losslab.sweepers.base import Sweep, Sweeper, axes, only_with_m
 from losslab.text import Console
 
 
-def train(given: argparse.Namespace) -> list[Run]:
+def train(options: argparse.Namespace) -> list[Run]:
     """Run one configuration, or with ``-m`` a sweep; return the runs, finished or not."""
-    check_flags(given)
-    overrides = [quoted(text) for text in given.overrides]
+    overrides = [quoted(text) for text in options.overrides]
     console = Console()
-    with Composer(given.config_dir) as composer:
-        if given.multirun:
+    with Composer(options.config_dir) as composer:
+        if options.multirun:
             return plan_sweep(composer, overrides, console=console).run()
         run = train_one(composer, overrides, console=console)
     if run.finished:
@@ -44,26 +42,24 @@ def train(given: argparse.Namespace) -> list[Run]:
     return [run]
 
 
-def forecast(given: argparse.Namespace) -> list[str]:
+def forecast(options: argparse.Namespace) -> list[str]:
     """Return lines on what :func:`train` would do, without writing anything."""
-    check_flags(given)
-    overrides = [quoted(text) for text in given.overrides]
-    with Composer(given.config_dir) as composer, only_reading() as absent:
-        if not given.multirun:
+    overrides = [quoted(text) for text in options.overrides]
+    with Composer(options.config_dir) as composer, only_reading() as absent:
+        if not options.multirun:
             only_with_m(composer.parse(overrides))
             composer.compose(overrides)  # rejects lists
         console = Console(quiet=not sys.stdout.isatty())
         sweep = plan_sweep(composer, overrides, console=console)
-        found = sweep.sweeper.forecast(sweep)
-        return [*found.lines(sweep.launcher), *not_checked(absent)]
+        return [*sweep.sweeper.forecast(sweep).lines(sweep.launcher), *not_checked(absent)]
 
 
 def not_checked(absent: Collection[str]) -> list[str]:
     """Return a line on data that a forecast could not check, if any."""
+    if not absent:
+        return []
     names = ", ".join(sorted(absent))
-    return (
-        [f"{names}: to be downloaded first; what needs the data is checked then"] if names else []
-    )
+    return [f"{names}: to be downloaded first; what needs the data is checked then"]
 
 
 def train_one(composer: Composer, overrides: Sequence[str], *, console: Console) -> Run:
