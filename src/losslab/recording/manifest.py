@@ -30,11 +30,11 @@ def manifest(*, command: str, device: str, threads: int, choices: dict[str, str]
 @functools.cache
 def _versions() -> dict[str, str]:
     """Return the version of each package; losslab has none if it is not installed."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            versions[name] = metadata.version(name)
+    return versions
 
 
 @functools.cache
