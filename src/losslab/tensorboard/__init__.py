@@ -5,7 +5,14 @@ Uses TensorBoard's own protocol buffers and record writer, not torch. Runs write
 """
 
 from losslab.tensorboard.events import EventFile, read_events
-from losslab.tensorboard.layout import INTERVAL, LAYOUT_TAGS, run_layout, seeds_layout, with_data
+from losslab.tensorboard.layout import (
+    INTERVAL,
+    LAYOUT_TAGS,
+    is_shown,
+    run_layout,
+    seeds_layout,
+    with_data,
+)
 from losslab.tensorboard.links import PALETTE, links
 from losslab.tensorboard.run_writer import RunWriter
 from losslab.tensorboard.summaries import (
@@ -17,4 +24,3 @@ from losslab.tensorboard.summaries import (
     scalars,
     text,
 )
-from losslab.tensorboard.tags import is_shown
