@@ -10,16 +10,10 @@ from omegaconf import OmegaConf
 from losslab.experiment.identity import resolved
 from losslab.experiment.target_allowlist import targets
 from losslab.files import LOCK_FILE
-from losslab.recording import (
-    FINISHED,
-    PACKAGES,
-    Run,
-    make_room,
-    run_folders,
-    write_atomically,
-)
+from losslab.recording import FINISHED, PACKAGES, Run, make_room, run_folders, write_atomically
 
 _NOT_CUSTOM = ("losslab.", "torch.")
+_NOT_SHARED = ("config.yaml", "status.json", "checkpoint.pt", LOCK_FILE)  # files of each run
 _CODE = ("commit", "dirty", "python", "platform", "cpu", *PACKAGES)
 
 
@@ -49,7 +43,7 @@ class SharedRuns:
                 return False
             run.clear()
             for file in path.iterdir():
-                if file.is_file() and file.name not in _ITS_OWN:
+                if file.is_file() and file.name not in _NOT_SHARED:
                     _link(file, run.path / file.name)
             write_atomically(run.files.config, resolved(run.composed))
             run.finish(status)
@@ -63,8 +57,8 @@ class SharedRuns:
             return None
         for path in self._equal_to(run):
             other = Run.at(path)
-            status, about = other.status, other.manifest
-            same = {key: about.get(key) for key in _CODE} == self._code
+            status, provenance = other.status, other.manifest
+            same = {key: provenance.get(key) for key in _CODE} == self._code
             if status in FINISHED and same and not other.altered:
                 return path
         return None
@@ -75,11 +69,8 @@ class SharedRuns:
             for path in run_folders(self._output_dir):
                 key = (path.parent.name.rpartition("-")[2], path.name)
                 self._places.setdefault(key, []).append(path)
-        found = self._places.get((run.digest, f"seed={run.seed}"), [])
-        return [path for path in found if path != run.path]
-
-
-_ITS_OWN = ("config.yaml", "status.json", "checkpoint.pt", LOCK_FILE)
+        equal = self._places.get((run.digest, f"seed={run.seed}"), [])
+        return [path for path in equal if path != run.path]
 
 
 def _link(source: Path, target: Path) -> None:
