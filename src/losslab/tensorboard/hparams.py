@@ -65,16 +65,16 @@ def _columns(configurations: list[Values]) -> list[str]:
     # Maps in protocol buffers are unordered.
     keys = sorted(set().union(*configurations), key=lambda key: (key != "loss", key))
 
-    def count(key: str, *, by: str | None = None) -> int:
-        return len({(each.get(by or ""), repr(each.get(key))) for each in configurations})
+    def count(*keys: str) -> int:
+        return len({tuple(repr(values.get(key)) for key in keys) for values in configurations})
 
-    def shown(key: str) -> bool:
+    def is_column(key: str) -> bool:
         group, _, argument = key.partition(".")
-        settled = argument and group in keys and count(key, by=group) == count(group)
-        return key == "loss" or (count(key) > 1 and not settled)
+        follows = argument and group in keys and count(group, key) == count(group)
+        return key == "loss" or (count(key) > 1 and not follows)
 
-    everywhere = {key: all(key in each for each in configurations) for key in keys}
-    return sorted(filter(shown, keys), key=lambda key: not everywhere[key])
+    missing = {key: any(key not in values for values in configurations) for key in keys}
+    return sorted(filter(is_column, keys), key=missing.__getitem__)
 
 
 def _names(groups: Mapping[str, Values], columns: Collection[str]) -> dict[str, str]:
