@@ -127,7 +127,7 @@ class Template:
         self._overrides = [f"name={session.name}", *map(quoted, overrides), *session.overrides]
         full = session.composer.vary(self._overrides)
         self._config, self._choices = without_hydra(full), choices_of(full.hydra)
-        self._refers = str(OmegaConf.to_container(self._config, resolve=False))
+        self._text = str(OmegaConf.to_container(self._config, resolve=False))
         self._planned: dict[str, Run] = {}
         self.session = session
 
@@ -136,15 +136,11 @@ class Template:
         varied = [*(quoted(f"{key}={value}") for key, value in values.items()), f"seed={seed}"]
         command = command_for([*self._overrides, *varied], flags=self.session.composer.flags)
         run = self._planned.get(repr(values))
-        if run is None or "seed}" in f"{self._refers} {values}":
-            self._planned[repr(values)] = run = self._plan(values, seed, command)
-            return run
-        # Nothing else in a run's identity depends on its seed.
-        config = run.composed.copy()
-        config.seed = seed
-        return replace(run, seed=seed, composed=config, command=command)
-
-    def _plan(self, values: Mapping[str, Any], seed: int, command: str) -> Run:
+        if run is not None and "seed}" not in f"{self._text} {values}":
+            # Nothing else in a run's identity depends on its seed.
+            config = run.composed.copy()
+            config.seed = seed
+            return replace(run, seed=seed, composed=config, command=command)
         config = self._config.copy()
         with open_dict(config):
             for key, value in values.items():
@@ -152,7 +148,9 @@ class Template:
                     raise ValueError(f"{key} cannot be varied; give a key with a single value")
                 OmegaConf.update(config, key, value)
             config.seed = seed
-        return plan_run(self.session.launcher.on_its_device(config), self._choices, command)
+        run = plan_run(self.session.launcher.on_its_device(config), self._choices, command)
+        self._planned[repr(values)] = run
+        return run
 
 
 def only_in_repository(composer: Composer) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ class SharedRuns:
     def __init__(self, output_dir: Path, code: dict[str, Any]) -> None:
         self._output_dir = output_dir
         self._code = {key: code.get(key) for key in _CODE}
-        self._places: dict[tuple[str, str], list[Path]] | None = None
 
     def take(self, run: Run) -> bool:
         """Complete a planned run with the files of an equal one; return whether there was one."""
@@ -55,22 +55,22 @@ class SharedRuns:
         custom = any(not path.startswith(_NOT_CUSTOM) for path, _ in targets(values, ""))
         if self._code["dirty"] or custom or run.composed["force"]:
             return None
-        for path in self._equal_to(run):
+        for path in self._folders.get((run.digest, f"seed={run.seed}"), ()):
             other = Run.at(path)
             status, provenance = other.status, other.manifest
-            same = {key: provenance.get(key) for key in _CODE} == self._code
-            if status in FINISHED and same and not other.altered:
+            same_code = {key: provenance.get(key) for key in _CODE} == self._code
+            if path != run.path and status in FINISHED and same_code and not other.altered:
                 return path
         return None
 
-    def _equal_to(self, run: Run) -> list[Path]:
-        if self._places is None:
-            self._places = {}
-            for path in run_folders(self._output_dir):
-                key = (path.parent.name.rpartition("-")[2], path.name)
-                self._places.setdefault(key, []).append(path)
-        equal = self._places.get((run.digest, f"seed={run.seed}"), [])
-        return [path for path in equal if path != run.path]
+    @cached_property
+    def _folders(self) -> dict[tuple[str, str], list[Path]]:
+        """The run directories by the hash of the configuration and ``seed=<n>``."""
+        folders: dict[tuple[str, str], list[Path]] = {}
+        for path in run_folders(self._output_dir):
+            key = (path.parent.name.rpartition("-")[2], path.name)
+            folders.setdefault(key, []).append(path)
+        return folders
 
 
 def _link(source: Path, target: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
 from itertools import chain, product
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from omegaconf import DictConfig
 
@@ -117,8 +117,17 @@ class Cell:
         return self.template.run(values, seed)
 
 
-Point = tuple[Cell, Rate | None, float]
-"""A cell, its rate (``None`` for the tuning grid), and the value of the parameter."""
+class Point(NamedTuple):
+    """A cell at one value of the parameter."""
+
+    cell: Cell
+    rate: Rate | None  # ``None`` for the tuning grid
+    value: float
+
+    @property
+    def set_name(self) -> str:
+        """The set of runs to which its runs belong, such as ``mse@two:reference``."""
+        return self.cell.name if self.rate == "own" else f"{self.cell.name}:{self.rate or 'grid'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -387,10 +396,10 @@ class Execution:
         """Add the runs of some points to the plan and the sets; return them."""
         tune, confirm = list(self.plan.tune), list(self.plan.confirm)
         sets: Runs = {}
-        for cell, rate, value in points:
-            runs = self.runs_of((cell, rate, value))
-            name = cell.name if rate == "own" else f"{cell.name}:{rate or 'grid'}"
-            sets.setdefault(name, []).extend(runs)
+        for point in points:
+            cell, rate, value = point
+            runs = self.runs_of(point)
+            sets.setdefault(point.set_name, []).extend(runs)
             planned = tune if rate is None else confirm
             planned += [PlannedRun(cell.name, value, run.seed, run.name, rate) for run in runs]
         self.sets |= sets
@@ -410,11 +419,11 @@ class Execution:
         for cell in (cell for cell in cells if cell.name in chosen):
             reference = chosen.get(cell.reference)
             if "own" in self.study.confirm_at:
-                points.append((cell, "own", chosen[cell.name]))
+                points.append(Point(cell, "own", chosen[cell.name]))
             if reference is not None and "reference" in self.study.confirm_at:
-                points.append((cell, "reference", reference))
+                points.append(Point(cell, "reference", reference))
             if reference is not None and cell.arm.scale is not None:
-                points.append((cell, "scaled", reference * cell.arm.scale))
+                points.append(Point(cell, "scaled", reference * cell.arm.scale))
         return points
 
     def runs_of(self, point: Point) -> list[Run]:
@@ -454,7 +463,7 @@ class Execution:
 
 def _grid(cells: Iterable[Cell]) -> list[Point]:
     """Return the points at which cells are tuned."""
-    return [(cell, None, value) for cell in cells for value in cell.values]
+    return [Point(cell, None, value) for cell in cells for value in cell.values]
 
 
 def _sets_and_metrics(node: Mapping[str, Any]) -> tuple[list[str], list[str]]:

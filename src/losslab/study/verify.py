@@ -173,7 +173,7 @@ def _run(
         plan = replace(study.plan(session, cells, {}), chosen=chosen)
         execution = Execution(study=study, session=session, cells=cells, sets={}, plan=plan)
         points = _points(execution)
-        selected = _named(points, names) if names else _by_importance(plan, points, committed)
+        selected = _matching(points, names) if names else _by_importance(plan, points, committed)
         remaining = [points[name] for name in _with_starts(selected, points)]
         seconds_per_point = 0.0
         while True:
@@ -207,21 +207,21 @@ def _run(
 def _points(execution: Execution) -> dict[str, Point]:
     """Return the confirmed points by name; the reference has one point for all rates."""
     points: dict[str, Point] = {}
-    for cell, rate, value in execution.confirming(execution.cells.values()):
-        if cell.name == cell.reference and any(point[0] is cell for point in points.values()):
-            continue
-        points[point_name(cell.name, str(rate))] = (cell, rate, value)
+    for point in execution.confirming(execution.cells.values()):
+        cell = point.cell
+        if cell.name != cell.reference or all(other.cell is not cell for other in points.values()):
+            points[point.set_name] = point
     return points
 
 
-def _named(points: Mapping[str, Point], names: Sequence[str]) -> list[str]:
+def _matching(points: Mapping[str, Point], names: Sequence[str]) -> list[str]:
     """Return the points that match the names, which may omit the condition and the rate."""
     if "all" in names:
         return list(points)
     selected: list[str] = []
     for name in names:
         parts = re.fullmatch(r"([^@:]*)(?:@([^@:]*))?(?::([^@:]*))?", name)
-        matching = [
+        matches = [
             point
             for point, (cell, rate, _) in points.items()
             if parts
@@ -229,10 +229,10 @@ def _named(points: Mapping[str, Point], names: Sequence[str]) -> list[str]:
             and parts[2] in (None, cell.name.partition("@")[2])
             and parts[3] in (None, rate)
         ]
-        if not matching:
+        if not matches:
             missing = f"--points {name}: the study has no such point{nearest(name, points)}"
             raise ValueError(f"{missing}; allowed are all, {', '.join(points)}")
-        selected += matching
+        selected += matches
     return list(dict.fromkeys(selected))
 
 
@@ -249,7 +249,7 @@ def _by_importance(plan: Plan, points: Mapping[str, Point], committed: Committed
 
 def _with_starts(selected: Sequence[str], points: Mapping[str, Point]) -> list[str]:
     """Insert before each point the point from whose weights it starts."""
-    names = [name for point in selected for name in (str(points[point][0].start), point)]
+    names = [name for point in selected for name in (str(points[point].cell.start), point)]
     return list(dict.fromkeys(name for name in names if name in points))
 
 
@@ -260,7 +260,7 @@ def _next_batch(
     trained = {run.arm for run in execution.plan.confirm if run.rate == "own"}
     batch, pending = [], 0
     for point in remaining:
-        if point[0].start is not None and point[0].start not in trained:
+        if point.cell.start is not None and point.cell.start not in trained:
             continue
         unfinished = any(run.pending for run in execution.runs_of(point))
         if pending + unfinished <= most or not unfinished:
