@@ -5,8 +5,8 @@ Imports neither torch nor TensorBoard, so that finished runs are read quickly.
 
 from losslab.files import write_atomically, write_json
 from losslab.recording.manifest import PACKAGES, manifest
-from losslab.recording.placement import configuration_of, locate, place, run_folders, sweep_of
-from losslab.recording.recorder import Recorder, RecordLog, check_marks
+from losslab.recording.placement import configuration_of, locate, place, run_folders
+from losslab.recording.recorder import Recorder, check_marks
 from losslab.recording.results import (
     FINISHED,
     Status,

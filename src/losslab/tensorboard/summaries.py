@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 from tensorboard.compat.proto.summary_pb2 import (
     DATA_CLASS_TENSOR,
     HistogramProto,
@@ -78,19 +79,18 @@ def precision_recall_curves(
     logits: FloatArray, labels: Counts, class_names: Sequence[str]
 ) -> list["Summary.Value"]:
     """Return a precision-recall curve per class, or one for all if there are more than 20."""
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
+    probabilities = softmax(logits, axis=1)
     one_hot = np.eye(len(class_names), dtype=bool)[labels]
     groups: Mapping[str, Any] = {"all classes": slice(None)}
     if len(class_names) <= _MOST_CURVES:
         groups = {f"class {name}": index for index, name in enumerate(class_names)}
     curves = []
     for title, chosen in groups.items():
-        p, of_class = shares[:, chosen].astype(np.float64), one_hot[:, chosen]
-        if of_class.any():
+        p, positive = probabilities[:, chosen].astype(np.float64), one_hot[:, chosen]
+        if positive.any():
             tag = f"precision_recall/{title.replace(' ', '_')}"
             title = f"{title}, test part"
-            curves.append(precision_recall(tag, p[of_class], p[~of_class], title=title))
+            curves.append(precision_recall(tag, p[positive], p[~positive], title=title))
     return curves
 
 
