@@ -184,16 +184,16 @@ def open_study(
 
 def _numbered(composer: Composer, name: str, overrides: Sequence[str]) -> list[str]:
     """Replace the id in ``study.claims.<id>`` by the claim's index in the list."""
-    matches = [re.fullmatch(r"([+~]*study\.claims\.)([^.=]+)(.*)", text) for text in overrides]
-    if not any(matches):
+    pattern = re.compile(r"^([+~]*study\.claims\.)([^.=]+)")
+    if not any(map(pattern.match, overrides)):
         return list(overrides)
     claims = composer.compose([f"+study={name}"]).study.get("claims", [])
     numbers = {str(claim.get("id")): str(number) for number, claim in enumerate(claims)}
-    for match in filter(None, matches):
+
+    def numbered(match: re.Match[str]) -> str:
         if match[2] not in {*numbers, *numbers.values()}:
-            missing = f"{match[0]}: no claim {match[2]!r}{nearest(match[2], numbers)}"
+            missing = f"{match.string}: no claim {match[2]!r}{nearest(match[2], numbers)}"
             raise ValueError(f"{missing}; the claims of {name} are {', '.join(numbers)}")
-    return [
-        f"{match[1]}{numbers.get(match[2], match[2])}{match[3]}" if match else text
-        for text, match in zip(overrides, matches, strict=True)
-    ]
+        return match[1] + numbers.get(match[2], match[2])
+
+    return [pattern.sub(numbered, text) for text in overrides]
