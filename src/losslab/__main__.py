@@ -9,9 +9,9 @@ import sys
 
 def main() -> None:
     """Run the command line; Ctrl-C and SIGTERM end it quietly from the first moment."""
-    for asked in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(asked) is not signal.SIG_IGN:  # as in a script's background
-            signal.signal(asked, _stop)
+    for interrupt in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(interrupt) is not signal.SIG_IGN:  # as in a script's background
+            signal.signal(interrupt, _stop)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)

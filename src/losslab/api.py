@@ -438,7 +438,7 @@ def _with_results(run: Run, reason: str = "") -> Run:
     A notebook may then change its working folder, and a later run may replace the files.
     """
     path = run.path.resolve()
-    run = replace(run, found=path)
+    run = replace(run, directory=path)
     # A run that never started has no files.
     vars(run)["results"] = read_results(path) if run.status else Results("failed", reason)
     return run
@@ -449,8 +449,8 @@ def _runs(runs: Runs) -> Sequence[Run]:
         return report.load_runs(Path(runs).expanduser())
     if isinstance(runs, pd.DataFrame):
         return [Run.load(Path(row["path"]), group=row["group"]) for _, row in runs.iterrows()]
-    found = [runs] if isinstance(runs, Run) else [*runs] if isinstance(runs, Iterable) else None
-    if found is None or not all(isinstance(run, Run) for run in found):
+    listed = [runs] if isinstance(runs, Run) else [*runs] if isinstance(runs, Iterable) else None
+    if listed is None or not all(isinstance(run, Run) for run in listed):
         rule = "give a folder, such as 'outputs/runs', runs, or a table of runs"
         raise ValueError(f"{runs!r} is not a folder of runs; {rule}")
-    return found
+    return listed

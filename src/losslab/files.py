@@ -323,11 +323,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def as_path(given: object) -> Path:
+def as_path(path: object) -> Path:
     """Return a caller's argument as a path; raise ``ValueError`` if it is not one."""
-    if not isinstance(given, str | Path):
-        raise ValueError(f"{given!r} is not a path; give a folder, such as 'outputs/runs'")
-    return Path(given)
+    if not isinstance(path, str | Path):
+        raise ValueError(f"{path!r} is not a path; give a folder, such as 'outputs/runs'")
+    return Path(path)
 
 
 def shown(path: Path) -> Path:
@@ -336,11 +336,11 @@ def shown(path: Path) -> Path:
     return path.relative_to(working) if path.is_relative_to(working) else path
 
 
-def allow_open_files(wanted: int) -> int:
+def allow_open_files(count: int) -> int:
     """Raise this process's limit on open files as far as allowed; return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return sys.maxsize
-    allowed = max(soft, wanted, 10_240) if hard == resource.RLIM_INFINITY else hard
+    allowed = max(soft, count, 10_240) if hard == resource.RLIM_INFINITY else hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     return allowed

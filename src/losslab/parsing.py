@@ -50,10 +50,10 @@ def parse(kind: type[T], data: object, name: str = "") -> T:
             raise ValueError(f"{key} is missing; give it") from None
         if error_type == "unexpected_keyword_argument":
             raise ValueError(f"{key} is unknown; leave it out") from None
-        given = " ".join(repr(first["input"]).split())
-        given = given if len(given) <= 80 else f"{given[:79]}…"
+        value = " ".join(repr(first["input"]).split())
+        value = value if len(value) <= 80 else f"{value[:79]}…"
         advice = _ADVICE.get(error_type, f"{message[0].lower()}{message[1:]}")
-        raise ValueError(f"{key}={given}; {advice}") from None
+        raise ValueError(f"{key}={value}; {advice}") from None
 
 
 def _path(keys: tuple[int | str, ...], node: Any, name: str) -> list[str]:

@@ -42,14 +42,12 @@ def duration(seconds: float) -> str:
     >>> duration(0.3), duration(75), duration(3 * 3600 + 1800), duration(200_000)
     ('1 s', '1 min 15 s', '3 h 30 min', '2 days 7 h')
     """
-    units = (("s", 60), ("min", 60), ("h", 24), ("days", 10**9))
-    rest, parts = max(round(seconds), 1), []
-    for name, size in units:
-        rest, number = divmod(rest, size)
-        parts.append((number, "day" if (name, number) == ("days", 1) else name))
-    largest = max(index for index, (number, _) in enumerate(parts) if number)
-    two = parts[max(largest - 1, 0) : largest + 1]
-    return " ".join(f"{number} {name}" for number, name in reversed(two) if number)
+    minutes, s = divmod(max(round(seconds), 1), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "day" if days == 1 else "days"), (hours, "h"), (minutes, "min"), (s, "s")]
+    largest = next(index for index, (number, _) in enumerate(parts) if number)
+    return " ".join(f"{n} {unit}" for n, unit in parts[largest : largest + 2] if n)
 
 
 def out_of_memory(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util.tensor_util import make_ndarray
 
-from losslab.recording import Recorder, RecordLog, Run, manifest, read_records
+from losslab.recording import Recorder, Run, manifest, read_records
 from losslab.recording import recorder as module
 from losslab.tensorboard import RunWriter, image
 
@@ -169,7 +169,7 @@ def test_a_half_written_last_line_is_dropped(tmp_path, tail):
     lines = [json.dumps({"step": step, "wall_s": 0.5}) for step in (1, 2)]
     path.write_text("\n".join(lines) + "\n" + tail)
     assert [record["step"] for record in read_records(path)] == [1, 2]
-    log = RecordLog(path, after_step=2)
+    log = module.RecordLog(path, after_step=2)
     log.append({"step": 3, "val/accuracy": 0.25})
     log.close()
     assert [record["step"] for record in read_records(path)] == [1, 2, 3]

@@ -22,7 +22,7 @@ def make_point(tmp_path):
         folder = tmp_path / str(len(made))
         folder.mkdir()
         made.append(folder)
-        run = Run(root=tmp_path, group="", seed=0, choices={"loss": loss}, found=folder)
+        run = Run(root=tmp_path, group="", seed=0, choices={"loss": loss}, directory=folder)
         for path, records in ((run.files.metrics, metrics), (run.files.curves, curves)):
             lines = [json.dumps({"step": step} | record) for step, record in enumerate(records)]
             path.write_text("\n".join(lines))

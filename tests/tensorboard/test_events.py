@@ -7,17 +7,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util.tensor_util import make_ndarray
 
-from losslab.tensorboard import (
-    LAYOUT_TAGS,
-    EventFile,
-    histogram,
-    precision_recall,
-    read_events,
-    run_layout,
-    scalars,
-    seeds_layout,
-    text,
-)
+from losslab.tensorboard import LAYOUT_TAGS, EventFile, read_events, scalars, seeds_layout
+from losslab.tensorboard.layout import run_layout
+from losslab.tensorboard.summaries import histogram, precision_recall, text
 
 
 def write(folder, *events):

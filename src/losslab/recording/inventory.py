@@ -40,9 +40,10 @@ def inventory(path: Path) -> list[Entry]:
     path = _absolute(path)
     runs = _runs_below(path)
     several = any(sweep_of(run) not in (path, *path.parents) for run in runs)
+    folder_of = sweep_of if several else configuration_of
     entries: dict[Path, list[Path]] = {}
     for run in runs:
-        entries.setdefault((sweep_of if several else configuration_of)(run), []).append(run)
+        entries.setdefault(folder_of(run), []).append(run)
     return [
         Entry(
             path=folder,
@@ -73,8 +74,8 @@ def disk_usage(paths: Iterable[Path]) -> int:
             places += [os.path.join(folder, name) for name in (*below, *names)]  # noqa: PTH118
         for place in places:
             with suppress(FileNotFoundError):  # runs in progress replace files
-                found = os.lstat(place)
-                sizes[found.st_dev, found.st_ino] = found.st_blocks * 512
+                status = os.lstat(place)
+                sizes[status.st_dev, status.st_ino] = status.st_blocks * 512
     return sum(sizes.values())
 
 
@@ -96,16 +97,18 @@ def plan_deletion(paths: Sequence[Path]) -> Deletion:
         if path.is_symlink():
             raise ValueError(f"{path} is a symbolic link; give the folder itself")
         path = _absolute(path)
-        found = _runs_below(path)
-        foreign = [run for run in found if run.is_symlink() or not _is_run(run)]
-        for run in foreign:
-            why = "a symbolic link" if run.is_symlink() else "not a run that losslab made"
-            left[f"{shown(run)} is {why}"] = None
-        mine = [run for run in found if run not in foreign]
-        if not mine:
+        own = []
+        for run in _runs_below(path):
+            if run.is_symlink():
+                left[f"{shown(run)} is a symbolic link"] = None
+            elif not _is_run(run):
+                left[f"{shown(run)} is not a run that losslab made"] = None
+            else:
+                own.append(run)
+        if not own:
             raise ValueError(f"{shown(path)} holds no runs that losslab made")
-        runs |= dict.fromkeys(mine)
-        for sweep in {sweep_of(run) for run in mine}:
+        runs |= dict.fromkeys(own)
+        for sweep in {sweep_of(run) for run in own}:
             if sweep.is_relative_to(path):
                 files |= dict.fromkeys(_files_of_a_sweep(sweep))
     for run in runs:
@@ -121,7 +124,7 @@ def plan_deletion(paths: Sequence[Path]) -> Deletion:
 
 def delete(deletion: Deletion) -> list[str]:
     """Delete; return one line for each thing that was not deleted."""
-    stayed, sweeps = list(deletion.left), {sweep_of(run) for run in deletion.runs}
+    left, sweeps = list(deletion.left), {sweep_of(run) for run in deletion.runs}
     for file in deletion.files:
         file.unlink(missing_ok=True)
         sweep = next(folder for folder in file.parents if folder in sweeps)
@@ -129,29 +132,25 @@ def delete(deletion: Deletion) -> list[str]:
     for path in deletion.runs:
         with Run.at(path).lock() as mine:
             if not mine:
-                stayed.append(f"{shown(path)} is being run by another process")
+                left.append(f"{shown(path)} is being run by another process")
                 continue
             if others := _delete_run(path):
-                stayed.append(f"{shown(path)} holds what losslab did not make: {', '.join(others)}")
+                left.append(f"{shown(path)} holds what losslab did not make: {', '.join(others)}")
         _remove_empty(path, up_to=sweep_of(path))
-    return stayed
+    return left
 
 
 def _delete_run(path: Path) -> list[str]:
     """Delete a run's files; return the names of files that losslab did not make."""
     first, last = Files().status.name, (Files().manifest.name, LOCK_FILE)
-    known = {str(name) for name in Files()} - {first, *last}
-    mine: list[str] = []
-    others: list[str] = []
-    for each in path.iterdir():
-        ours = each.name in {first, *last, *known} or _MADE.fullmatch(each.name)
-        regular = stat.S_ISREG(each.lstat().st_mode)
-        (mine if ours and regular else others).append(each.name)
+    known = {*map(str, Files()), LOCK_FILE}
+    files = {file.name: stat.S_ISREG(file.lstat().st_mode) for file in path.iterdir()}
+    own = {n for n, regular in files.items() if regular and (n in known or _MADE.fullmatch(n))}
     # In an order that never makes half a run look finished, or unlike a run.
-    order = [first, *sorted(set(mine) - {first, *last}), *last]
-    for name in filter(mine.__contains__, order):
-        (path / name).unlink()
-    return sorted(others)
+    for name in [first, *sorted(own - {first, *last}), *last]:
+        if name in own:
+            (path / name).unlink()
+    return sorted(files.keys() - own)
 
 
 def _is_run(path: Path) -> bool:
@@ -168,17 +167,17 @@ def _files_of_a_sweep(sweep: Path) -> Iterator[Path]:
     for folder, below, names in os.walk(sweep):
         below[:] = [name for name in below if not name.startswith("seed=")]
         for path in (Path(folder, name) for name in names):
-            own = folder == str(sweep) and path.name in _OF_A_SWEEP and not path.is_symlink()
-            if own or (path.suffix in _REPORT_FORMATS and is_generated(path)):
+            plan = folder == str(sweep) and path.name in _OF_A_SWEEP and not path.is_symlink()
+            if plan or (path.suffix in _REPORT_FORMATS and is_generated(path)):
                 yield path
 
 
 def _remove_empty(folder: Path, *, up_to: Path) -> None:
     """Remove a folder and its parents up to ``up_to``, as far as they are empty."""
-    for each in (folder, *folder.parents):
+    for path in (folder, *folder.parents):
         with suppress(OSError):
-            each.rmdir()
-        if each == up_to or each.exists():
+            path.rmdir()
+        if path == up_to or path.exists():
             return
 
 

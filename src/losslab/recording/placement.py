@@ -17,8 +17,8 @@ ROOM = 700  # with 256 folders of hashes and the report's files fewer than a tho
 
 def locate(parent: Path, name: str) -> Path:
     """Return the path of an entry, whether it exists or not."""
-    beside, spread = parent / name, _spread(parent, name)
-    return spread if not beside.exists() and spread.exists() else beside
+    direct, spread = parent / name, _spread(parent, name)
+    return spread if not direct.exists() and spread.exists() else direct
 
 
 def place(
@@ -36,8 +36,8 @@ def place(
         missing = [name for name in names if not locate(parent, name).exists()]
         full = len(missing) + sum(1 for _ in parent.iterdir()) > room
         for name in missing if full or not only_spread else ():
-            made = _spread(parent, name) if full else parent / name
-            made.mkdir(parents=True, exist_ok=True)
+            folder = _spread(parent, name) if full else parent / name
+            folder.mkdir(parents=True, exist_ok=True)
 
 
 def run_folders(root: Path) -> Iterator[Path]:

@@ -1,12 +1,16 @@
 """Write each record once to metrics.jsonl and once to each view, such as TensorBoard."""
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Protocol
 
-from losslab.recording.record_log import RecordLog, check_mark
+from losslab.files import read_bytes, write_atomically
+from losslab.recording.results import read_records
 from losslab.recording.run import Run
 from losslab.types import Curves, Scalars
 
@@ -31,6 +35,36 @@ class View(Protocol):
 
     def close(self, *, success: bool) -> None:
         """Close the view; ``success`` is false for a run that failed or diverged."""
+
+
+class RecordLog:
+    """Append JSON objects, one per line; a resumed run keeps those up to ``after_step``."""
+
+    def __init__(self, path: Path, *, after_step: int | None = None) -> None:
+        self.kept = [] if after_step is None else read_records(path, up_to=after_step)
+        lines = "".join(json.dumps(record) + "\n" for record in self.kept).encode()
+        write_atomically(path, lines)
+        self._so_far = hashlib.sha256(lines)
+        self._file = path.open("ab")
+
+    def mark(self) -> dict[str, Any]:
+        """Return the current size and SHA-256 of the file, for :func:`check_marks`."""
+        self.flush()
+        return {"bytes": self._file.tell(), "sha256": self._so_far.hexdigest()}
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one record; ``ValueError`` for NaN and infinity."""
+        line = (json.dumps(record, allow_nan=False) + "\n").encode()
+        self._so_far.update(line)
+        self._file.write(line)
+
+    def flush(self) -> None:
+        """Flush buffers to the operating system."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._file.close()
 
 
 class Recorder:
@@ -102,6 +136,13 @@ class Recorder:
 
 def check_marks(run: Run, marks: object) -> None:
     """Raise ``ValueError`` unless a run's files start with what :meth:`Recorder.marks` hashed."""
-    known = marks if isinstance(marks, Mapping) else {}
-    check_mark(run.files.metrics, known.get("metrics"))
-    check_mark(run.files.curves, known.get("curves"))
+    hashed = marks if isinstance(marks, Mapping) else {}
+    for path, key in ((run.files.metrics, "metrics"), (run.files.curves, "curves")):
+        mark = hashed.get(key)
+        mark = mark if isinstance(mark, Mapping) else {}
+        size = mark.get("bytes")
+        if type(size) is not int or size < 0:
+            raise ValueError(f"there is no checksum of {path.name}")
+        content = read_bytes(path) if path.is_file() else b""
+        if hashlib.sha256(content[:size]).hexdigest() != mark.get("sha256"):
+            raise ValueError(f"{path.name} is cut off or altered")

@@ -1,6 +1,7 @@
 """Read the files of a run, which may be damaged."""
 
 import json
+import os
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,15 +15,16 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from losslab.files import (
+    LARGEST,
     YAML_LOADER,
     first_altered,
     is_intact,
     opened,
+    read_bytes,
     read_json,
     read_text,
     read_yaml,
 )
-from losslab.recording.record_log import read_records
 from losslab.text import printable_values
 from losslab.types import Scalars
 
@@ -59,7 +61,7 @@ def read_results(path: Path) -> Results:
             raise ValueError(f"status.json says {status!r}")
         if not is_intact(state):
             raise ValueError("status.json was altered")
-        reason, config = _one_line(str(state.get("error") or "")), path / "config.yaml"
+        reason, config = _one_line(state.get("error") or ""), path / "config.yaml"
         if status not in FINISHED:  # there may be no files yet
             return Results(status, reason, _read_yaml(config) if config.exists() else {})
         _check_predictions(path / "predictions.safetensors")
@@ -75,7 +77,7 @@ def read_results(path: Path) -> Results:
             evaluations=_read_evaluations(path / "metrics.jsonl"),
         )
     except Exception as error:  # an altered file can raise anything
-        return Results("damaged", _one_line(str(error)))
+        return Results("damaged", _one_line(error))
 
 
 def read_predictions(path: Path, part: str) -> Arrays | None:
@@ -89,6 +91,33 @@ def read_predictions(path: Path, part: str) -> Arrays | None:
             return None
         logits, labels = (tensors.get_tensor(name) for name in names)
         return logits.astype(np.float64), labels.astype(np.int64)
+
+
+def read_records(
+    path: Path, *, up_to: int | None = None, most: int = LARGEST
+) -> list[dict[str, Any]]:
+    """Return the records with ``step <= up_to``, up to the first line that is not a record."""
+    records: list[dict[str, Any]] = []
+    if not path.exists():
+        return records
+    for line in read_bytes(path, most=most).splitlines():
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(record, dict) or type(record.get("step")) is not int:
+            break
+        if up_to is None or record["step"] <= up_to:
+            records.append(record)
+    return records
+
+
+def last_record(path: Path) -> dict[str, Any]:
+    """Return the last record of a file; ``ValueError`` or ``LookupError`` if there is none."""
+    with opened(path) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 20_000))  # several records
+        record: dict[str, Any] = json.loads(file.read().splitlines()[-1])
+    return record
 
 
 def read_scalars(path: Path) -> Iterator[tuple[Scalars, Scalars]]:
@@ -123,7 +152,7 @@ def _naming(file: Path | str) -> Iterator[None]:
     except FileNotFoundError:
         raise ValueError(f"{file} is missing") from None
     except Exception as error:  # PyYAML, safetensors and numpy have many error classes
-        raise ValueError(f"{file} cannot be read: {_one_line(str(error))}") from None
+        raise ValueError(f"{file} cannot be read: {_one_line(error)}") from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -155,10 +184,8 @@ def _mapping(path: Path, value: object) -> dict[str, Any]:
 def _finite(path: Path, record: Mapping[str, Any]) -> Scalars:
     """Check a record and return its finite numbers."""
     for tag, number in record.items():
-        right = isinstance(number, float) or (_is_whole(number) and not isinstance(number, bool))
-        if tag in _POSITIONS:
-            right = right and 0 <= number <= _POSITIONS[tag]
-        if not right:
+        valid = isinstance(number, float) or (_is_whole(number) and not isinstance(number, bool))
+        if not valid or (tag in _POSITIONS and not 0 <= number <= _POSITIONS[tag]):
             raise ValueError(f"{path.name} says {tag}={str(number)[:40]}")
     return {tag: float(number) for tag, number in record.items() if abs(number) <= _LARGEST_NUMBER}
 
@@ -197,8 +224,8 @@ def _check_predictions(path: Path) -> None:
                     raise ValueError(f"{split} has labels beyond its {shape[1]} classes")
 
 
-def _one_line(text: str) -> str:
-    lines = list(filter(None, map(str.strip, text.splitlines())))
+def _one_line(message: object) -> str:
+    lines = list(filter(None, map(str.strip, str(message).splitlines())))
     # The last line of a traceback has the error's name and message.
     if not lines or lines[0].startswith("Traceback"):
         return "".join(lines[-1:])

@@ -4,8 +4,8 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -84,7 +84,7 @@ class Run:
     composed: Any = field(default=None, compare=False)
     choices: dict[str, str] = field(default_factory=dict, compare=False)  # config group to choice
     command: str = field(default="", compare=False)  # reproduces this run
-    found: Path | None = field(default=None, compare=False)  # the directory, if it was read from it
+    directory: Path | None = field(default=None, compare=False)  # if it was read from one
 
     @classmethod
     def at(cls, path: Path, *, group: str | None = None) -> Self:
@@ -94,7 +94,7 @@ class Run:
             root=path.parents[1] if len(path.parents) > 1 else path.parent,
             group=path.parent.name if group is None else group,
             seed=int(number.group(1)) if number else -1,
-            found=path,
+            directory=path,
         )
 
     @classmethod
@@ -106,14 +106,14 @@ class Run:
 
     def __repr__(self) -> str:
         """Name, status, test accuracy and NLL."""
-        scores, tags = self.summary if self.finished else {}, ("test/accuracy", "test/nll")
-        shown = [f"{tag} {scores[tag]:.4f}" for tag in tags if tag in scores]
-        return f"<Run {self.name}: {', '.join([self.status or 'planned', *shown])}>"
+        metrics, tags = self.summary if self.finished else {}, ("test/accuracy", "test/nll")
+        scores = [f"{tag} {metrics[tag]:.4f}" for tag in tags if tag in metrics]
+        return f"<Run {self.name}: {', '.join([self.status or 'planned', *scores])}>"
 
     @property
     def name(self) -> str:
         """``<group>/seed=<n>``."""
-        return f"{self.group}/{self.found.name if self.found else f'seed={self.seed}'}"
+        return f"{self.group}/{self.directory.name if self.directory else f'seed={self.seed}'}"
 
     @property
     def loss(self) -> str:
@@ -123,13 +123,12 @@ class Run:
     @property
     def path(self) -> Path:
         """Its directory, ``<root>/<group>/seed=<n>``, or deeper where there are thousands."""
-        return self.found or locate(locate(self.root, self.group), f"seed={self.seed}")
+        return self.directory or locate(locate(self.root, self.group), f"seed={self.seed}")
 
     @property
     def files(self) -> Files:
         """The files in its directory, whether they exist or not."""
-        path = self.path
-        return Files(*(path / name for name in Files()))
+        return Files(*map(self.path.joinpath, Files()))
 
     @property
     def status(self) -> Status | None:
@@ -170,9 +169,8 @@ class Run:
         """The first result that was altered or lost since the run ended, ``None`` if none was."""
         before = self._read_status()
         name = first_altered(self.path, before.get("sha256"))
-        missing = [each.name for each in self.files.needed if not each.exists()]
-        if name is None and before.get("status") in FINISHED and missing:
-            name = missing[0]
+        if name is None and before.get("status") in FINISHED:
+            name = next((path.name for path in self.files.needed if not path.exists()), None)
         # Another process may have started it again in the meantime.
         return name if self._read_status() == before else None
 
@@ -184,13 +182,11 @@ class Run:
         with self.lock() as mine:
             return not mine
 
-    @contextmanager
-    def lock(self) -> Iterator[bool]:
+    def lock(self) -> AbstractContextManager[bool]:
         """Lock the directory; yields false, without waiting, if another process holds it."""
         path = self.path
         path.mkdir(parents=True, exist_ok=True)
-        with lock(path) as mine:
-            yield mine
+        return lock(path)
 
     @cached_property
     def results(self) -> Results:
@@ -225,11 +221,11 @@ class Run:
         """Return final logits ``(N, K)`` float64 and labels ``(N,)`` of ``val`` or ``test``."""
         # From results, whose status implies that the files are intact.
         finished = self.results.status in FINISHED
-        found = read_predictions(self.files.predictions, part) if finished else None
-        if found is None:
+        arrays = read_predictions(self.files.predictions, part) if finished else None
+        if arrays is None:
             advice = "give a finished run, and val or test"
             raise ValueError(f"{self.path} has no predictions for {part!r}; {advice}")
-        return found
+        return arrays
 
     def class_names(self, classes: int) -> list[str]:
         """Return the names of its classes, or numbers if they are not stored."""

@@ -45,8 +45,8 @@ def diverged(runs: Sequence[Run]) -> list[bool]:
 
 def record(run: Run, tag: str, *, over: str = "step") -> tuple[list[float], list[float]]:
     """Return the steps, or epochs, at which a run recorded a tag, and the values."""
-    found = [r for r in read_records(run.files.metrics) if tag in r and over in r]
-    return [float(r[over]) for r in found], [float(r[tag]) for r in found]
+    records = [r for r in read_records(run.files.metrics) if tag in r and over in r]
+    return [float(r[over]) for r in records], [float(r[tag]) for r in records]
 
 
 def predictions(run: Run, part: str = "test") -> tuple[Tensor, Tensor]:
@@ -84,8 +84,8 @@ def pairs(one: Sequence[Run], other: Sequence[Run]) -> list[tuple[Run, Run]]:
     """Pair two sets of runs by seed; ``ValueError`` unless both have the same seeds, once each."""
     left, right = ({run.seed: run for run in runs} for runs in (one, other))
     if left.keys() != right.keys() or not len(one) == len(left) == len(other):
-        given = f"runs of the seeds {[p.seed for p in one]} and {[p.seed for p in other]}"
-        raise ValueError(f"{given} make no pairs; give both sets the same seeds and no grid")
+        seeds = f"runs of the seeds {[r.seed for r in one]} and {[r.seed for r in other]}"
+        raise ValueError(f"{seeds} make no pairs; give both sets the same seeds and no grid")
     return [(left[seed], right[seed]) for seed in sorted(left)]
 
 
@@ -132,8 +132,8 @@ def curve_over_seeds(
     """
     # A log axis cannot show zero; NaN draws nothing.
     rows = np.log(np.where(values > 0, values, np.nan)) if logarithmic else values
-    back = np.exp if logarithmic else np.asarray
-    ends = np.array([t_interval(column) or (math.nan, math.nan) for column in rows.T])
-    low, high = np.clip(back(ends).T, *bounds).tolist()
+    to_axis = np.exp if logarithmic else np.asarray
+    intervals = np.array([t_interval(column) or (math.nan, math.nan) for column in rows.T])
+    low, high = np.clip(to_axis(intervals).T, *bounds).tolist()
     band = {"low": low, "high": high} if len(values) > 1 else {}
-    return Curve(label=label, x=list(x), y=back(rows.mean(axis=0)).tolist(), loss=loss, **band)
+    return Curve(label=label, x=list(x), y=to_axis(rows.mean(axis=0)).tolist(), loss=loss, **band)

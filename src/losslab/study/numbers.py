@@ -5,9 +5,10 @@ Each takes the sets of runs that it needs. A metric is ``<tag>`` or ``<tag>@<sel
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from operator import sub, truediv
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from scipy import stats
 from losslab.diagnostics import View, signal
 from losslab.diagnostics.weight_curvature import CurvatureProducts, extreme_eigenvalues
 from losslab.experiment.build import build
-from losslab.figures import Curve, Drawing, Panel
+from losslab.figures import Drawing, Panel
 from losslab.recording import Run
 from losslab.report.estimates import recalls
 from losslab.report.formatting import metric_name
@@ -48,14 +49,15 @@ def paired(runs: Runs, *, quantities: Mapping[str, Mapping[str, Any]]) -> Measur
     each a set and a metric.
     """
     measured = {}
-    for name, about in quantities.items():
-        values = [number(run, about["left"][1]) for run in runs[about["left"][0]]]
-        for how, combine in (("over", truediv), ("minus", sub)):
-            if how in about:
-                (left, metric), (right, other) = about["left"], about[how]
-                both = pairs(runs[left], runs[right])
-                values = [combine(number(a, metric), number(b, other)) for a, b in both]
-        measured[name] = over_seeds(values, about["what"])
+    for name, spec in quantities.items():
+        left, metric = spec["left"]
+        values = [number(run, metric) for run in runs[left]]
+        for key, combine in (("over", truediv), ("minus", sub)):
+            if key in spec:
+                right, other = spec[key]
+                seeds = pairs(runs[left], runs[right])
+                values = [combine(number(a, metric), number(b, other)) for a, b in seeds]
+        measured[name] = over_seeds(values, spec["what"])
     return Measurement(quantities=measured)
 
 
@@ -69,10 +71,10 @@ def shares(
     together. Where there is no gap there is no quantity.
     """
     measured = {}
-    for name, about in quantities.items():
-        start, end, whole = (_numbers(runs[about[key]], metric) for key in ("from", "to", "whole"))
+    for name, spec in quantities.items():
+        start, end, whole = (_numbers(runs[spec[key]], metric) for key in ("from", "to", "whole"))
         if np.mean(whole - start):
-            measured[name] = _ratio(np.mean, end - start, whole - start, about["what"])
+            measured[name] = _ratio(np.mean, end - start, whole - start, spec["what"])
     return Measurement(quantities=measured)
 
 
@@ -113,23 +115,24 @@ def lost_classes(runs: Runs, *, labels: Labels = None, below: float = 0.01) -> M
     quantities, rows = {}, []
     for name, members in runs.items():
         n = len(members)
-        found = [int((recalls_of(run) < below).sum()) for run in members]
-        lost = [classes for classes in found if classes]
+        lost = [count for run in members if (count := int((recalls_of(run) < below).sum()))]
         quantities[name] = share(len(lost), n, what)
         label = (labels or {}).get(name, name)
         rows.append([label, f"{len(lost)} of {n}", ", ".join(map(str, lost)) or "–"])
-    title = f"Runs that lost a class (recall below {below:.0%})"
-    columns = ["", "runs", "classes lost in each"]
-    table = TableOfNumbers(title=title, columns=columns, rows=rows)
+    table = TableOfNumbers(
+        title=f"Runs that lost a class (recall below {below:.0%})",
+        columns=["", "runs", "classes lost in each"],
+        rows=rows,
+    )
     return Measurement(quantities=quantities, tables=[table])
 
 
 def recalls_of(run: Run) -> FloatArray:
     """Return a run's recall of each class on the test part, ``(K,)``."""
     logits, labels = (part.numpy() for part in predictions(run))
-    right: FloatArray = (logits.argmax(1) == labels).astype(np.float64)
-    each: FloatArray = recalls(right[None], labels)[0]
-    return each
+    correct: FloatArray = (logits.argmax(1) == labels).astype(np.float64)
+    by_class: FloatArray = recalls(correct[None], labels)[0]
+    return by_class
 
 
 def time_to(
@@ -146,36 +149,32 @@ def time_to(
     quantities: dict[str, Quantity] = {}
     rows: list[list[str]] = []
     for name, members in runs.items():
-        first = {over: [_first(run, tag, at_least, over) for run in members] for over in _OVER}
-        every = [record(run, "test/accuracy", over="wall_s")[0][-1] for run in members]
-        accuracies = _numbers(members, "test/accuracy")
-        numbers = {
-            "seconds": over_seeds(first["wall_s"], f"seconds to {tag} of {at_least:g}"),
-            "epochs": over_seeds(first["epoch"], f"epochs to {tag} of {at_least:g}"),
-            "all": over_seeds(every, "seconds of the whole run"),
-            "accuracy": over_seeds(accuracies, "accuracy on the test part"),
+        seconds, epochs = (
+            np.array([_first(run, tag, at_least, over) for run in members])
+            for over in ("wall_s", "epoch")
+        )
+        totals = [record(run, "test/accuracy", over="wall_s")[0][-1] for run in members]
+        total = over_seeds(totals, "seconds of the whole run")
+        accuracy = over_seeds(_numbers(members, "test/accuracy"), "accuracy on the test part")
+        quantities |= {
+            f"{name}_seconds": over_seeds(seconds, f"seconds to {tag} of {at_least:g}"),
+            f"{name}_epochs": over_seeds(epochs, f"epochs to {tag} of {at_least:g}"),
+            f"{name}_all": total,
+            f"{name}_accuracy": accuracy,
         }
-        quantities |= {f"{name}_{what}": quantity for what, quantity in numbers.items()}
-        reached = [i for i, seconds in enumerate(first["wall_s"]) if math.isfinite(seconds)]
-        means = [np.mean([first[over][i] for i in reached]) if reached else None for over in _OVER]
-        seconds, epochs = ("–" if mean is None else f"{mean:.1f}" for mean in means)
-        label, count = (labels or {}).get(name, name), f"{len(reached)} of {len(members)}"
-        accuracy, everything = numbers["accuracy"].value, numbers["all"].value
-        rows.append([label, f"{accuracy:.2%}", count, seconds, epochs, f"{everything:.1f}"])
+        reached = np.isfinite(seconds)
+        label, count = (labels or {}).get(name, name), f"{reached.sum()} of {len(members)}"
+        means = [f"{x[reached].mean():.1f}" if reached.any() else "–" for x in (seconds, epochs)]
+        rows.append([label, f"{accuracy.value:.2%}", count, *means, f"{total.value:.1f}"])
     columns = ["", "test accuracy", "runs that reach it", "seconds", "epochs", "seconds in all"]
-    title = f"Time to {tag} of {at_least:g}"
-    table = TableOfNumbers(title=title, columns=columns, rows=rows)
+    table = TableOfNumbers(title=f"Time to {tag} of {at_least:g}", columns=columns, rows=rows)
     return Measurement(quantities=quantities, tables=[table])
-
-
-_OVER = ("wall_s", "epoch")
 
 
 def _first(run: Run, tag: str, at_least: float, over: str) -> float:
     """Return when a value was first large enough, infinity if never."""
-    places, values = record(run, tag, over=over)
-    found = (place for place, value in zip(places, values, strict=True) if value >= at_least)
-    return next(found, math.inf)
+    points = zip(*record(run, tag, over=over), strict=True)
+    return next((place for place, value in points if value >= at_least), math.inf)
 
 
 def rank_correlation(runs: Runs, *, x: str, y: str, labels: Labels = None) -> Measurement:
@@ -191,14 +190,13 @@ def rank_correlation(runs: Runs, *, x: str, y: str, labels: Labels = None) -> Me
     )
     n = values.shape[-1]
 
-    def correlation(index: Any) -> float:
-        ranks = stats.rankdata(values[..., index].mean(axis=-1), axis=0)
+    def correlation(seeds: Any) -> float:
+        ranks = stats.rankdata(values[..., seeds].mean(axis=-1), axis=0)
         return float(np.corrcoef(ranks.T)[0, 1])
 
-    draws = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
-    low, high = np.quantile([correlation(index) for index in draws], (0.025, 0.975))
+    low, high = np.quantile([correlation(seeds) for seeds in _resamples(n)], (0.025, 0.975))
     names = metric_name(x), metric_name(y)
-    found = Quantity(
+    quantity = Quantity(
         value=correlation(slice(None)),
         low=float(low),
         high=float(high),
@@ -206,25 +204,17 @@ def rank_correlation(runs: Runs, *, x: str, y: str, labels: Labels = None) -> Me
         what=f"rank correlation of {names[0]} and {names[1]} over {len(runs)} sets",
     )
     rows, curves = [], []
-    for (name, members), each in zip(runs.items(), values, strict=True):
-        label, (mean_x, mean_y) = (labels or {}).get(name, name), each.mean(axis=-1)
-        spread = over_seeds(each[1], names[1])
+    for (name, members), pair in zip(runs.items(), values, strict=True):
+        label, (mean_x, mean_y) = (labels or {}).get(name, name), pair.mean(axis=-1)
         rows.append([label, f"{mean_x:.3f}", f"{mean_y:.4f}"])
-        curves.append(
-            Curve(
-                label=label,
-                loss=members[0].choices["loss"],
-                x=[float(mean_x)],
-                y=[spread.value],
-                low=[spread.interval.low],
-                high=[spread.interval.high],
-                bars=True,
-            )
+        point = curve_over_seeds(
+            label, [float(mean_x)], pair[1][:, None], loss=members[0].choices["loss"]
         )
+        curves.append(replace(point, bars=True))
     title = f"{names[1].capitalize()} over {names[0]}"
     panel = Panel(title="", x_label=names[0], y_label=names[1], curves=curves)
     return Measurement(
-        quantities={"correlation": found},
+        quantities={"correlation": quantity},
         tables=[TableOfNumbers(title=title, columns=["", *names], rows=rows)],
         drawings=[
             Drawing(
@@ -253,11 +243,11 @@ def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
     The interval is the bias-corrected bootstrap's over seeds (Efron 1987, SciPy's ``BCa``); runs
     of the same seed are drawn together.
     """
-    values = {name: _numbers(each, tag) for name, each in runs.items()}
+    values = {name: _numbers(members, tag) for name, members in runs.items()}
     reference, spread, quantities = values.pop(over), partial(np.std, ddof=1), {}
-    for name, mine in values.items():
+    for name, numbers in values.items():
         what = f"standard deviation of {tag} over seeds, {name} over {over}"
-        quantities[name] = _ratio(spread, mine, reference, what)
+        quantities[name] = _ratio(spread, numbers, reference, what)
     return Measurement(quantities=quantities)
 
 
@@ -271,31 +261,26 @@ def slowdown(
     seeds, drawn together for all sets. An arm has no quantity if its longest training does not
     reach the level, or its shortest does already.
     """
-    lengths, names = _by_length(runs, metric, labels)
-    rows, quantities, of = [], {}, metric_name(metric)
-    for arm, mine in lengths.items():
-        other = lengths[against]
-        epochs = _first_reach(*mine, level)
-        rows.append([names[arm], f"{epochs:.3g}" if math.isfinite(epochs) else "–"])
-        if arm == against:
+    arms = _by_length(runs, metric, labels)
+    reference, target = arms[against], f"to a {metric_name(metric)} of {level:.0%}"
+    quantities, rows = {}, []
+    for name, arm in arms.items():
+        epochs = _first_reach(arm, level)
+        rows.append([arm.label, f"{epochs:.3g}" if math.isfinite(epochs) else "–"])
+        value = epochs / _first_reach(reference, level)
+        if name == against or not math.isfinite(value):
             continue
-
-        def ratio(index: Any, mine: _Lengths = mine, other: _Lengths = other) -> float:
-            reached = [_first_reach(x, y[:, index], level) for x, y in (mine, other)]
-            return reached[0] / reached[1]
-
-        if not math.isfinite(value := ratio(slice(None))):
-            continue
-        n = mine[1].shape[1]
-        draws = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+        n = arm.values.shape[1]
+        ratios = [
+            _first_reach(arm, level, seeds) / _first_reach(reference, level, seeds)
+            for seeds in _resamples(n)
+        ]
         # A draw that never reaches the level takes longer than any.
-        drawn = np.nan_to_num([ratio(index) for index in draws], nan=np.inf)
-        low, high = np.quantile(drawn, (0.025, 0.975), method="inverted_cdf")
-        what = f"epochs to a {of} of {level:.0%} over those of {names[against]}"
-        quantities[arm] = Quantity(value=value, low=float(low), high=float(high), n=n, what=what)
-    table = TableOfNumbers(
-        title=f"Epochs to a {of} of {level:.0%}", columns=["", "epochs"], rows=rows
-    )
+        known = np.nan_to_num(ratios, nan=np.inf)
+        low, high = np.quantile(known, (0.025, 0.975), method="inverted_cdf")
+        what = f"epochs {target} over those of {reference.label}"
+        quantities[name] = Quantity(value=value, low=float(low), high=float(high), n=n, what=what)
+    table = TableOfNumbers(title=f"Epochs {target}", columns=["", "epochs"], rows=rows)
     return Measurement(quantities=quantities, tables=[table])
 
 
@@ -324,54 +309,54 @@ def rescaled(
         metric: A final metric.
         labels: Set to label.
     """
-    lengths, names = _by_length(runs, metric, labels)
-    speeds = {}
-    for name, members in runs.items():
-        if (arm := name.partition("@")[0]) not in speeds:
-            speeds[arm] = np.array([_speed(run) for run in members])
-    epochs, theirs = lengths[against]
-    quantities, rows, whole, moved = {}, [], [], []
-    for arm, (mine, values) in lengths.items():
-        time = float(speeds[against].mean() / speeds[arm].mean())
-        look: dict[str, Any] = {"label": names[arm], "loss": _loss_of(runs, arm)}
-        whole.append(curve_over_seeds(x=list(mine), values=values.T, **look))
+    arms = _by_length(runs, metric, labels)
+    speeds = {name: np.array([_speed(run) for run in arm.runs]) for name, arm in arms.items()}
+    reference, metric = arms[against], metric_name(metric)
+    quantities, rows, trained, moved = {}, [], [], []
+    for name, arm in arms.items():
+        time = float(speeds[against].mean() / speeds[name].mean())
+        style: dict[str, Any] = {"label": arm.label, "loss": arm.runs[0].choices["loss"]}
+        trained.append(curve_over_seeds(x=list(arm.epochs), values=arm.values.T, **style))
         if time > 0:
-            moved.append(curve_over_seeds(x=list(mine / time), values=values.T, **look))
-        if arm == against:
+            x = list(arm.epochs / time)
+            moved.append(curve_over_seeds(x=x, values=arm.values.T, **style))
+        if name == against:
             continue
-        what = f"predicted epochs over those of {names[against]}"
-        quantities[f"{arm}_time"] = predicted = _ratio(np.mean, speeds[against], speeds[arm], what)
-        known = (epochs * time >= mine[0]) & (epochs * time <= mine[-1])
+        what = f"predicted epochs over those of {reference.label}"
+        quantities[f"{name}_time"] = predicted = _ratio(
+            np.mean, speeds[against], speeds[name], what
+        )
         low, high = predicted.interval
-        row = [names[arm], f"{time:.2g} [{low:.2g}, {high:.2g}]", "–", "–"]
+        row = [arm.label, f"{time:.2g} [{low:.2g}, {high:.2g}]", "–", "–"]
+        epochs = reference.epochs * time
+        known = (epochs >= arm.epochs[0]) & (epochs <= arm.epochs[-1])
         if known.any():
-            at = np.log(epochs[known] * time)
-            there = np.stack([np.interp(at, np.log(mine), seed) for seed in values.T], axis=1)
-            what = f"{metric_name(metric)} less that of {names[against]}, after the predicted times"
-            gap = over_seeds((there - theirs[known]).mean(axis=0), what)
-            quantities[f"{arm}_gap"] = gap
-            mean, lowest, highest = (100 * each for each in (gap.value, *gap.interval))
-            row[2:] = [", ".join(f"{e:g}" for e in epochs[known])]
-            row += [f"{mean:.1f} [{lowest:.1f}, {highest:.1f}]"]
+            places = np.log(epochs[known]), np.log(arm.epochs)
+            values = np.stack([np.interp(*places, seed) for seed in arm.values.T], axis=1)
+            what = f"{metric} less that of {reference.label}, after the predicted times"
+            gap = over_seeds((values - reference.values[known]).mean(axis=0), what)
+            quantities[f"{name}_gap"] = gap
+            mean, low, high = (100 * number for number in (gap.value, *gap.interval))
+            row[2:] = [", ".join(f"{e:g}" for e in reference.epochs[known])]
+            row += [f"{mean:.1f} [{low:.1f}, {high:.1f}]"]
         rows.append(row)
-    of = metric_name(metric)
-    shown: dict[str, Any] = {"y_label": f"{of} (%)", "x_log": True, "percent": "shown"}
+    shown: dict[str, Any] = {"y_label": f"{metric} (%)", "x_log": True, "percent": "shown"}
     panels = [
-        Panel(title="As trained", x_label="epochs", curves=whole, ticks="values", **shown),
+        Panel(title="As trained", x_label="epochs", curves=trained, ticks="values", **shown),
         Panel(
             title="Over rescaled time",
             curves=moved,
             **shown,
-            x_label=f"epochs / predicted time relative to {names[against]}",
+            x_label=f"epochs / predicted time relative to {reference.label}",
         ),
     ]
     caption = (
-        f"{of.capitalize()} over the epochs trained, and over epochs divided by how many times as "
-        f"long as {names[against]} each should take by signal and curvature before training"
+        f"{metric.capitalize()} over the epochs trained, and over epochs divided by how many times "
+        f"as long as {reference.label} each should take by signal and curvature before training"
     )
-    columns = ["", "times as long, predicted", f"epochs of {names[against]}", "gap then (points)"]
-    table = TableOfNumbers(title="Predicted time", columns=columns, rows=rows)
+    columns = ["", "times as long, predicted", f"epochs of {reference.label}", "gap then (points)"]
     drawing = Drawing(name="rescaled", caption=caption, panels=panels, share="y", legend_below=True)
+    table = TableOfNumbers(title="Predicted time", columns=columns, rows=rows)
     return Measurement(quantities=quantities, tables=[table], drawings=[drawing])
 
 
@@ -379,8 +364,9 @@ def _speed(run: Run) -> float:
     """Return signal / largest eigenvalue of the Hessian at a run's initial weights."""
     parts = build(run.composed)
     parts.move()
-    given = (part[:_PREDICT_FROM].to(parts.device) for part in parts.dataset.tensors("train"))
-    model, probe = parts.model.train(), Batch(*given)
+    tensors = parts.dataset.tensors("train")
+    probe = Batch(*(tensor[:_PREDICT_FROM].to(parts.device) for tensor in tensors))
+    model = parts.model.train()
     view = View(model=model, objective=parts.objective, probe=probe, initial={}, recorded={})
     products = CurvatureProducts(view, _PREDICT_FROM)
     start = generator(0, "weight_curvature")
@@ -389,51 +375,54 @@ def _speed(run: Run) -> float:
     return math.nan if values is None else signal(view) / float(values[-1])
 
 
-def _loss_of(runs: Runs, arm: str) -> str:
-    """Return the config name of an arm's loss."""
-    return next(m[0].choices["loss"] for name, m in runs.items() if name.partition("@")[0] == arm)
+class _Arm(NamedTuple):
+    """An arm at several lengths of training."""
+
+    label: str
+    runs: Sequence[Run]  # of the first length given
+    epochs: FloatArray  # ``(L,)``, ascending
+    values: FloatArray  # ``(L, S)``, the metric
 
 
-_Lengths = tuple[FloatArray, FloatArray]
-
-
-def _by_length(
-    runs: Runs, metric: str, labels: Labels
-) -> tuple[dict[str, _Lengths], dict[str, str]]:
-    """Return, by arm, ascending lengths ``(L,)`` with the metric ``(L, S)``; and labels."""
-    arms: dict[str, dict[float, FloatArray]] = {}
-    names: dict[str, str] = {}
+def _by_length(runs: Runs, metric: str, labels: Labels) -> dict[str, _Arm]:
+    """Return the arms by name, given sets of names ``<arm>@<condition>``."""
+    sets: dict[str, dict[float, str]] = {}  # arm to length to set
     for name, members in runs.items():
-        arm = name.partition("@")[0]
+        sets.setdefault(name.partition("@")[0], {})[number(members[0], "epoch")] = name
+    arms = {}
+    for arm, by_length in sets.items():
+        first, epochs = next(iter(by_length.values())), sorted(by_length)
         # A label ends with its condition's.
-        names.setdefault(arm, (labels or {}).get(name, f"{arm}, ").rpartition(", ")[0])
-        arms.setdefault(arm, {})[number(members[0], "epoch")] = _numbers(members, metric)
-    orders = {arm: sorted(lengths) for arm, lengths in arms.items()}
-    return {
-        arm: (np.array(order), np.stack([arms[arm][length] for length in order]))
-        for arm, order in orders.items()
-    }, names
+        label = (labels or {}).get(first, f"{arm}, ").rpartition(", ")[0]
+        values = np.stack([_numbers(runs[by_length[length]], metric) for length in epochs])
+        arms[arm] = _Arm(label, runs[first], np.array(epochs), values)
+    return arms
 
 
-def _first_reach(lengths: FloatArray, values: FloatArray, level: float) -> float:
+def _first_reach(arm: _Arm, level: float, seeds: Any = slice(None)) -> float:
     """Return the length at which the mean over seeds reaches a level, NaN outside the range."""
-    means = values.mean(axis=1)
+    means = arm.values[:, seeds].mean(axis=1)
     reached = int(np.argmax(means >= level))
     if means[reached] < level or reached == 0:
         return math.nan
-    ends, span = slice(reached - 1, reached + 1), np.log(lengths)
-    return float(np.exp(np.interp(level, means[ends], span[ends])))
+    ends = slice(reached - 1, reached + 1)
+    return float(np.exp(np.interp(level, means[ends], np.log(arm.epochs)[ends])))
 
 
-def _ratio(of: Callable[..., Any], a: FloatArray, b: FloatArray, what: str) -> Quantity:
+def _resamples(n: int) -> Any:
+    """Return indices of seeds drawn with replacement, ``(RESAMPLES, n)``."""
+    return np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+
+
+def _ratio(statistic: Callable[..., Any], a: FloatArray, b: FloatArray, what: str) -> Quantity:
     """Return the ratio of a statistic of two samples of the same seeds, with bootstrap interval."""
 
     def ratio(a: FloatArray, b: FloatArray, axis: int = -1) -> Any:
-        return of(a, axis=axis) / of(b, axis=axis)
+        return statistic(a, axis=axis) / statistic(b, axis=axis)
 
     if not a.any():  # so it is in every resample, which BCa cannot handle
         return Quantity(value=0.0, low=0.0, high=0.0, n=len(a), what=what)
-    how = {"n_resamples": RESAMPLES, "method": "BCa", "rng": np.random.default_rng(0)}
-    found = stats.bootstrap((a, b), ratio, paired=True, vectorized=True, **how)
-    low, high = map(float, found.confidence_interval)
+    options = {"n_resamples": RESAMPLES, "method": "BCa", "rng": np.random.default_rng(0)}
+    interval = stats.bootstrap((a, b), ratio, paired=True, vectorized=True, **options)
+    low, high = map(float, interval.confidence_interval)
     return Quantity(value=float(ratio(a, b)), low=low, high=high, n=len(a), what=what)

@@ -35,13 +35,12 @@ def sized(node: DictConfig, name: str) -> DictConfig:
     """
     values: Any = OmegaConf.to_container(node)
     size = values.pop("size", SIZES[0])
-    found = {other: values.pop(other) for other in SIZES[1:] if other in values}
-    if size not in (allowed := [SIZES[0], *found]):
+    sizes = {other: values.pop(other) for other in SIZES[1:] if other in values}
+    if size not in (allowed := [SIZES[0], *sizes]):
         raise ValueError(f"study.size={size}; {name} comes in the sizes {', '.join(allowed)}")
-    if size in found:
-        changes = found[size]
-        base = [*values.get("base", []), *changes.get("base", [])]
-        values |= changes | {"base": base}
+    if size in sizes:
+        base = [*values.get("base", []), *sizes[size].get("base", [])]
+        values |= sizes[size] | {"base": base}
     choices, listed = values.pop("choices", None), values.pop("universes", None)
     if choices is not None:
         values["conditions"] = cross(choices, values.get("arms", {}), listed)
@@ -57,27 +56,28 @@ def folder_name(node: DictConfig, name: str) -> str:
 
 def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
     """Describe a study: question, arms, runs by phase, sizes and time."""
-    about_study = [text for text in overrides if text.lstrip("+~").startswith("study.")]
-    common = composer.compose([text for text in overrides if text not in about_study])
-    node = composer.compose([f"+study={name}", *about_study]).study
+    for_study = [text for text in overrides if text.lstrip("+~").startswith("study.")]
+    common = composer.compose([text for text in overrides if text not in for_study])
+    node = composer.compose([f"+study={name}", *for_study]).study
     study: Any = OmegaConf.to_container(sized(node, name))
-    sizes = [SIZES[0], *(size for size in SIZES[1:] if size in node)]
     arms, conditions = study.get("arms", {}), study.get("conditions", {})
-    told = [study["title"], "", *textwrap.wrap(study["question"], 79)]
+    lines = [study["title"], "", *textwrap.wrap(study["question"], 79)]
     if arms:
         width = max(map(len, arms))
-        told += ["", "Arms:"]
-        told += [f"  {arm:{width}}  {about['label']}" for arm, about in arms.items()]
+        lines += ["", "Arms:"]
+        lines += [f"  {arm:{width}}  {spec['label']}" for arm, spec in arms.items()]
     if conditions:
-        under = ", ".join(about["label"] for about in conditions.values())
-        told += textwrap.wrap(f"Each for {study.get('axis')}: {under}", 79, subsequent_indent="  ")
+        labels = ", ".join(spec["label"] for spec in conditions.values())
+        text = f"Each for {study.get('axis')}: {labels}"
+        lines += textwrap.wrap(text, 79, subsequent_indent="  ")
     phases = _phases(study)
-    told += ["", f"Runs: {sum(phases.values())} at most; equal ones are done once"]
-    told += [f"  {count:5}  {what}" for what, count in phases.items() if count]
-    others = ", ".join(f"study.size={size}" for size in sizes[1:])
-    told += ["", f"Sizes: {SIZES[0]}" + (f"; others are {others}" if others else ", the only one")]
+    count = sum(phases.values())
+    lines += ["", f"Runs: {count} at most; equal ones are done once"]
+    lines += [f"  {runs:5}  {purpose}" for purpose, runs in phases.items() if runs]
+    others = ", ".join(f"study.size={size}" for size in SIZES[1:] if size in node)
+    lines += ["", f"Sizes: {SIZES[0]}" + (f"; others are {others}" if others else ", the only one")]
     root = Path(common.output_dir).expanduser() / folder_name(node, name)
-    return "\n".join([*told, _time(root, sum(phases.values())), *_committed(name), ""])
+    return "\n".join([*lines, _time(root, count), *_committed(name), ""])
 
 
 def _phases(study: Mapping[str, Any]) -> dict[str, int]:
@@ -85,12 +85,11 @@ def _phases(study: Mapping[str, Any]) -> dict[str, int]:
     arms, reference = study.get("arms", {}), study.get("reference")
     rates = len(study.get("confirm_at", ("own", "reference")))
     points = sides = 0
-    for under in study.get("conditions", {"": {}}).values():
+    for condition in study.get("conditions", {"": {}}).values():
         for name, arm in arms.items():
-            given = under.get("values", [])
-            own = given.get(name) if isinstance(given, dict) else None
-            shared = [] if isinstance(given, dict) else given
-            points += len(own or arm.get("values") or shared or study["values"])
+            values = condition.get("values", [])
+            by_arm, shared = (values, []) if isinstance(values, dict) else ({}, values)
+            points += len(by_arm.get(name) or arm.get("values") or shared or study["values"])
             # The rates at which the reference is confirmed are one.
             sides += 1 if name == reference else rates + (arm.get("scale") is not None)
     sets = study.get("runs", {}).values()
@@ -98,7 +97,7 @@ def _phases(study: Mapping[str, Any]) -> dict[str, int]:
         f"to tune {study.get('parameter')}": points * len(study.get("tune_seeds", [])),
         "to confirm on fresh seeds": sides * len(study.get("confirm_seeds", [])),
         "for measures alone": sum(
-            prod(map(len, [about["seeds"], *about.get("grid", {}).values()])) for about in sets
+            prod(map(len, [spec["seeds"], *spec.get("grid", {}).values()])) for spec in sets
         ),
     }
 
@@ -124,5 +123,5 @@ def _committed(name: str) -> list[str]:
     """Return the time of the study's command from its committed page, if there is one."""
     page = CONFIG_FOLDER.parent / "experiments" / name / "README.md"
     text = page.read_text("utf-8") if page.is_file() else ""
-    found = re.search(r"^\*\*Command\.\*\* `[^`]+` \((.+?)\)", text, re.MULTILINE)
-    return textwrap.wrap(f"Committed: {found[1]}", 79, subsequent_indent="  ") if found else []
+    match = re.search(r"^\*\*Command\.\*\* `[^`]+` \((.+?)\)", text, re.MULTILINE)
+    return textwrap.wrap(f"Committed: {match[1]}", 79, subsequent_indent="  ") if match else []

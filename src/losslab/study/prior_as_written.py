@@ -12,9 +12,9 @@ from losslab.losses import GaussianPrior
 class PriorAsWritten:
     """The Gaussian prior with the seed document's sign: +log g(W) = −‖W‖²/(2σ²).
 
-    Not for training. From −log(P g) the document gets −log P + log g. Right is −log P − log g,
-    which is :class:`~losslab.losses.GaussianPrior`. The gradient of this one, −W/σ², pushes every
-    weight away from 0, the harder the larger it is: the objective has no minimum.
+    Not for training. From −log(P g) the document gets −log P + log g. The right result is
+    −log P − log g, which is :class:`~losslab.losses.GaussianPrior`. The gradient of this one is
+    −W/σ². It pushes every weight away from 0, larger ones harder: the objective has no minimum.
 
     Args:
         std: σ > 0, finite; else, or where no parameters are given, a ``ValueError``.

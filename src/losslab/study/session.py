@@ -1,7 +1,7 @@
 """A session: one command opens a study, then plans, checks and carries out its runs."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,8 @@ from losslab.experiment.identity import folder_of
 from losslab.experiment.make import make
 from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
 from losslab.launchers.progress import counted
-from losslab.recording import Run, manifest
+from losslab.recording import Run, manifest, write_json
+from losslab.report.plan import PLAN_FILE, Plan
 from losslab.report.selectors import split
 from losslab.study.outline import folder_name, sized
 from losslab.study.shared_runs import SharedRuns
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
 
 IN_REPOSITORY = (
     *("common_mistakes", "datasets", "edge", "every_loss", "identities", "lost_classes"),
-    "number_of_classes",
-    "throughput",
-    "weight_prior",
+    *("number_of_classes", "throughput", "weight_prior"),
 )
 """Studies with code in ``experiments``, which a wheel does not contain."""
 
@@ -76,18 +75,22 @@ class Session:
                 advice = "change the keys of study. instead, or sweep with `losslab train -m`"
                 raise ValueError(f"{override.input_line}: {sets}; {advice}")
 
+    def leaves_out(self, name: str) -> bool:
+        """Return whether the command deletes a set, such as ``<arm>@<condition>:grid``."""
+        return not self.left_out.isdisjoint(re.split("[@:]", name))
+
     def count_shared(self, runs: Iterable[Run]) -> int:
         """Return how many of the missing runs another study has finished."""
         return sum(run.pending and self._shared.find(run) is not None for run in runs)
 
-    def do(
-        self, runs: Sequence[Run], title: str, *, checked: Callable[[], None] = lambda: None
-    ) -> list[Failed]:
-        """Check all missing runs, call ``checked``, do them; return those that failed."""
+    def do(self, runs: Sequence[Run], title: str, plan: Plan | None = None) -> list[Failed]:
+        """Check all missing runs, write the plan if any, do them; return those that failed."""
         distinct = list(dict.fromkeys(runs))
         missing = [run for run in distinct if run.pending]
         self._prepare(counted(missing, console=self.console))
-        checked()
+        if plan:
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_json(self.root / PLAN_FILE, plan.to_json())
         left = [run for run in missing if not self._shared.take(run)]
         if len(left) < len(missing):
             taken = f"{title}: {len(missing) - len(left)} runs are shared with another study"
@@ -102,17 +105,17 @@ class Session:
     def check_metrics(self, metrics: Sequence[tuple[str, str]], runs: Sequence[Run]) -> None:
         """Reject metrics that none of these runs can record; each comes with its origin."""
         self._prepare(run for run in runs if run.pending)
-        found = set[str]().union(*self._built.values())
+        tags = set[str]().union(*self._built.values())
         for run in runs:
             if run.finished:  # other seeds may record more
-                found.update(run.summary, (f"why/{name}/" for name in run.composed.diagnostics))
+                tags.update(run.summary, (f"why/{name}/" for name in run.composed.diagnostics))
         if frozenset() in self._built.values():
             return  # tags are unknown while the data are not downloaded
         for where, metric in metrics:
             tag, _ = split(metric)
-            below = "/".join([*tag.split("/")[:2], ""])
-            if tag not in found and below not in found:
-                missing = f"no run of the study records {tag!r}{nearest(tag, found)}"
+            diagnostic = "/".join([*tag.split("/")[:2], ""])
+            if tag not in tags and diagnostic not in tags:
+                missing = f"no run of the study records {tag!r}{nearest(tag, tags)}"
                 advice = "or add the diagnostic that measures it to study.base"
                 raise ValueError(f"{where}: {missing}; give another metric, {advice}")
 
@@ -124,24 +127,20 @@ class Template:
         self._overrides = [f"name={session.name}", *map(quoted, overrides), *session.overrides]
         full = session.composer.vary(self._overrides)
         self._config, self._choices = without_hydra(full), choices_of(full.hydra)
-        self._refers = str(OmegaConf.to_container(self._config, resolve=False))
+        self._text = str(OmegaConf.to_container(self._config, resolve=False))
         self._planned: dict[str, Run] = {}
         self.session = session
 
     def run(self, values: Mapping[str, Any], seed: int) -> Run:
         """Return the planned run with these values, by dotted key, and this seed."""
-        own = [*(quoted(f"{key}={value}") for key, value in values.items()), f"seed={seed}"]
-        command = command_for([*self._overrides, *own], flags=self.session.composer.flags)
-        found = self._planned.get(repr(values))
-        if found is None or "seed}" in f"{self._refers} {values}":
-            self._planned[repr(values)] = found = self._plan(values, seed, command)
-            return found
-        # Nothing else in a run's identity depends on its seed.
-        config = found.composed.copy()
-        config.seed = seed
-        return replace(found, seed=seed, composed=config, command=command)
-
-    def _plan(self, values: Mapping[str, Any], seed: int, command: str) -> Run:
+        varied = [*(quoted(f"{key}={value}") for key, value in values.items()), f"seed={seed}"]
+        command = command_for([*self._overrides, *varied], flags=self.session.composer.flags)
+        run = self._planned.get(repr(values))
+        if run is not None and "seed}" not in f"{self._text} {values}":
+            # Nothing else in a run's identity depends on its seed.
+            config = run.composed.copy()
+            config.seed = seed
+            return replace(run, seed=seed, composed=config, command=command)
         config = self._config.copy()
         with open_dict(config):
             for key, value in values.items():
@@ -149,7 +148,9 @@ class Template:
                     raise ValueError(f"{key} cannot be varied; give a key with a single value")
                 OmegaConf.update(config, key, value)
             config.seed = seed
-        return plan_run(self.session.launcher.on_its_device(config), self._choices, command)
+        run = plan_run(self.session.launcher.on_its_device(config), self._choices, command)
+        self._planned[repr(values)] = run
+        return run
 
 
 def only_in_repository(composer: Composer) -> list[str]:
@@ -183,16 +184,16 @@ def open_study(
 
 def _numbered(composer: Composer, name: str, overrides: Sequence[str]) -> list[str]:
     """Replace the id in ``study.claims.<id>`` by the claim's index in the list."""
-    found = [re.fullmatch(r"([+~]*study\.claims\.)([^.=]+)(.*)", text) for text in overrides]
-    if not any(found):
+    pattern = re.compile(r"^([+~]*study\.claims\.)([^.=]+)")
+    if not any(map(pattern.match, overrides)):
         return list(overrides)
     claims = composer.compose([f"+study={name}"]).study.get("claims", [])
     numbers = {str(claim.get("id")): str(number) for number, claim in enumerate(claims)}
-    for match in filter(None, found):
+
+    def numbered(match: re.Match[str]) -> str:
         if match[2] not in {*numbers, *numbers.values()}:
-            missing = f"{match[0]}: no claim {match[2]!r}{nearest(match[2], numbers)}"
+            missing = f"{match.string}: no claim {match[2]!r}{nearest(match[2], numbers)}"
             raise ValueError(f"{missing}; the claims of {name} are {', '.join(numbers)}")
-    return [
-        f"{match[1]}{numbers.get(match[2], match[2])}{match[3]}" if match else text
-        for text, match in zip(overrides, found, strict=True)
-    ]
+        return match[1] + numbers.get(match[2], match[2])
+
+    return [pattern.sub(numbered, text) for text in overrides]

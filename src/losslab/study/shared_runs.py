@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,10 @@ from omegaconf import OmegaConf
 from losslab.experiment.identity import resolved
 from losslab.experiment.target_allowlist import targets
 from losslab.files import LOCK_FILE
-from losslab.recording import (
-    FINISHED,
-    PACKAGES,
-    Run,
-    make_room,
-    run_folders,
-    write_atomically,
-)
+from losslab.recording import FINISHED, PACKAGES, Run, make_room, run_folders, write_atomically
 
 _NOT_CUSTOM = ("losslab.", "torch.")
+_NOT_SHARED = ("config.yaml", "status.json", "checkpoint.pt", LOCK_FILE)  # files of each run
 _CODE = ("commit", "dirty", "python", "platform", "cpu", *PACKAGES)
 
 
@@ -34,7 +29,6 @@ class SharedRuns:
     def __init__(self, output_dir: Path, code: dict[str, Any]) -> None:
         self._output_dir = output_dir
         self._code = {key: code.get(key) for key in _CODE}
-        self._places: dict[tuple[str, str], list[Path]] | None = None
 
     def take(self, run: Run) -> bool:
         """Complete a planned run with the files of an equal one; return whether there was one."""
@@ -49,7 +43,7 @@ class SharedRuns:
                 return False
             run.clear()
             for file in path.iterdir():
-                if file.is_file() and file.name not in _ITS_OWN:
+                if file.is_file() and file.name not in _NOT_SHARED:
                     _link(file, run.path / file.name)
             write_atomically(run.files.config, resolved(run.composed))
             run.finish(status)
@@ -61,25 +55,22 @@ class SharedRuns:
         custom = any(not path.startswith(_NOT_CUSTOM) for path, _ in targets(values, ""))
         if self._code["dirty"] or custom or run.composed["force"]:
             return None
-        for path in self._equal_to(run):
+        for path in self._folders.get((run.digest, f"seed={run.seed}"), ()):
             other = Run.at(path)
-            status, about = other.status, other.manifest
-            same = {key: about.get(key) for key in _CODE} == self._code
-            if status in FINISHED and same and not other.altered:
+            status, provenance = other.status, other.manifest
+            same_code = {key: provenance.get(key) for key in _CODE} == self._code
+            if path != run.path and status in FINISHED and same_code and not other.altered:
                 return path
         return None
 
-    def _equal_to(self, run: Run) -> list[Path]:
-        if self._places is None:
-            self._places = {}
-            for path in run_folders(self._output_dir):
-                key = (path.parent.name.rpartition("-")[2], path.name)
-                self._places.setdefault(key, []).append(path)
-        found = self._places.get((run.digest, f"seed={run.seed}"), [])
-        return [path for path in found if path != run.path]
-
-
-_ITS_OWN = ("config.yaml", "status.json", "checkpoint.pt", LOCK_FILE)
+    @cached_property
+    def _folders(self) -> dict[tuple[str, str], list[Path]]:
+        """The run directories by the hash of the configuration and ``seed=<n>``."""
+        folders: dict[tuple[str, str], list[Path]] = {}
+        for path in run_folders(self._output_dir):
+            key = (path.parent.name.rpartition("-")[2], path.name)
+            folders.setdefault(key, []).append(path)
+        return folders
 
 
 def _link(source: Path, target: Path) -> None:

@@ -42,22 +42,22 @@ def cross(
     """
     parsed = parse(dict[str, dict[str, LevelSpec]], choices, "study.choices")
     for choice, levels in parsed.items():
-        for level, about in levels.items():
-            for arm in set(about.times) - set(arms) if isinstance(about.times, dict) else ():
+        for level, spec in levels.items():
+            for arm in set(spec.times) - set(arms) if isinstance(spec.times, dict) else ():
                 known = f"{nearest(arm, arms)}; the arms are {', '.join(arms)}"
                 raise ValueError(f"study.choices.{choice}.{level}.times names {arm!r}{known}")
-    for name in (name for name, arm in arms.items() if not arm.get("values")):
-        raise ValueError(f"study.arms.{name}.values is missing; give the grid that choices change")
-    crossed = {
-        "".join(str(number) for number, _ in places): [level for _, level in places]
-        for places in product(*(list(enumerate(levels)) for levels in parsed.values()))
-    }
-    for code in (code for code in listed or () if code not in crossed):
+    for name, arm in arms.items():
+        if not arm.get("values"):
+            missing = f"study.arms.{name}.values is missing"
+            raise ValueError(f"{missing}; give the grid that choices change")
+    digits = product(*(map(str, range(len(levels))) for levels in parsed.values()))
+    universes = dict(zip(map("".join, digits), product(*parsed.values()), strict=True))
+    if unknown := [code for code in listed or () if code not in universes]:
         rule = f"give {len(parsed)} digits, for each of {', '.join(parsed)} a level's number from 0"
-        raise ValueError(f"study.universes has {code!r}; {rule}")
+        raise ValueError(f"study.universes has {unknown[0]!r}; {rule}")
     return {
         "-".join(levels): _condition(dict(zip(parsed, levels, strict=True)), parsed, arms)
-        for code, levels in crossed.items()
+        for code, levels in universes.items()
         if listed is None or code in listed
     }
 
@@ -69,7 +69,7 @@ def _condition(
 
     def factor(arm: str) -> float:
         times = (level.times for level in levels)
-        return prod(each.get(arm, 1.0) if isinstance(each, dict) else each for each in times)
+        return prod(t.get(arm, 1.0) if isinstance(t, dict) else t for t in times)
 
     return {
         "label": ", ".join(chosen.values()).replace("_", " "),

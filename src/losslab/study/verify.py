@@ -29,7 +29,7 @@ from losslab.report.reproduction import (
 )
 from losslab.study.outline import SIZES
 from losslab.study.session import Session, open_study
-from losslab.study.study import Cell, Point, Study
+from losslab.study.study import Execution, Point, Study
 from losslab.text import nearest
 
 FOLDER = "verify"
@@ -95,10 +95,10 @@ def verify(
     if not minutes > 0:
         raise ValueError(f"--minutes {minutes:g}; give a positive number")
     if results is None and (Path(name) / _RESULTS).is_file():
-        results, name = Path(name), ""
-    if not name and results is not None:
+        results = Path(name)
         name = _read(results).words[2]
-    study, session = open_study(composer, name, overrides, console=console, command="")
+    command = shlex.join(["losslab", "verify", name, *overrides])
+    study, session = open_study(composer, name, overrides, console=console, command=command)
     path = results or _default_results(session)
     committed = _read(path)
     _check(session, committed, overrides, path)
@@ -109,8 +109,7 @@ def verify(
     used |= {*study.tune_seeds, *study.confirm_seeds}
     fresh = islice((seed for seed in count(_FIRST_SEED) if seed not in used), seeds)
     study = replace(study, confirm_seeds=list(fresh))
-    command = shlex.join(["losslab", "verify", name, *overrides])
-    session = replace(session, name=f"{FOLDER}/{session.name}", command=command)
+    session = replace(session, name=f"{FOLDER}/{session.name}")
     check_generated(session.root / PAGE, below=session.root)
     return _run(study, session, committed, path, points, deadline=began + 60 * minutes)
 
@@ -146,10 +145,10 @@ def _check(session: Session, committed: Committed, overrides: Sequence[str], pat
     def relevant(words: Iterable[str]) -> set[str]:
         return {quoted(w) for w in words if "=" in w and not _WITHOUT_EFFECT.match(w)}
 
-    expected, given = relevant(committed.words[3:]), relevant(overrides)
-    if expected != given:
-        missing = shlex.join(sorted(expected - given))
-        change = f"add {missing}" if missing else f"omit {shlex.join(sorted(given - expected))}"
+    expected, actual = relevant(committed.words[3:]), relevant(overrides)
+    if expected != actual:
+        missing = shlex.join(sorted(expected - actual))
+        change = f"add {missing}" if missing else f"omit {shlex.join(sorted(actual - expected))}"
         raise ValueError(f"{path} was made by `{committed.command}`; {change}")
 
 
@@ -163,7 +162,6 @@ def _run(
     deadline: float,
 ) -> Verification:
     """Run the points on the study's confirming seeds, compare, and write the page."""
-    failed: list[Failed] = []
     with session.launcher:
         session.check_overrides(study.varied(session))
         cells = study.cells(session)
@@ -173,8 +171,9 @@ def _run(
         arms = committed.arms.items()
         chosen = {name: arm.chosen for name, arm in arms if arm.chosen is not None}
         plan = replace(study.plan(session, cells, {}), chosen=chosen)
-        points = _points(study, plan, cells.values())
-        selected = _named(points, names) if names else _by_importance(plan, points, committed)
+        execution = Execution(study=study, session=session, cells=cells, sets={}, plan=plan)
+        points = _points(execution)
+        selected = _matching(points, names) if names else _by_importance(plan, points, committed)
         remaining = [points[name] for name in _with_starts(selected, points)]
         seconds_per_point = 0.0
         while True:
@@ -182,15 +181,15 @@ def _run(
             if seconds_per_point and not names:
                 # Start half of what is expected to fit, as points take different times.
                 most_points = max(0, (deadline - time.monotonic()) / seconds_per_point / 2)
-            batch, pending = _next_batch(study, plan, remaining, most_points)
+            batch, pending = _next_batch(execution, remaining, most_points)
             if not batch:
                 break
             began = time.monotonic()
-            plan, _, more = study.do(session, plan, "confirm", batch)
-            failed += more
+            execution.do("confirm", batch)
             remaining = [point for point in remaining if point not in batch]
             if pending:
                 seconds_per_point = (time.monotonic() - began) / pending
+    plan = execution.plan
     comparison = compare_results(committed, find(plan, report.load_runs(session.root)))
     done = {(run.arm, run.rate) for run in plan.confirm}
     skipped = [name for name, (cell, rate, _) in points.items() if (cell.name, rate) not in done]
@@ -199,40 +198,42 @@ def _run(
         "source": f"{source} against seeds {seeds[0]} to {seeds[-1]}, which it did not use.",
         "left_out": list(_left_out(plan, comparison, skipped)),
     }
-    page = document(session.name.removeprefix(f"{FOLDER}/"), comparison, texts)
+    page = document(committed.study, comparison, texts)
     write_atomically(session.root / PAGE, to_markdown(page))
     to_console(page, session.console)
-    return Verification(session.root, comparison, failed)
+    return Verification(session.root, comparison, execution.failed)
 
 
-def _points(study: Study, plan: Plan, cells: Iterable[Cell]) -> dict[str, Point]:
+def _points(execution: Execution) -> dict[str, Point]:
     """Return the confirmed points by name; the reference has one point for all rates."""
     points: dict[str, Point] = {}
-    for cell, rate, value in study.confirming(cells, plan.chosen):
-        if cell.name == cell.reference and any(point[0] is cell for point in points.values()):
-            continue
-        points[point_name(cell.name, str(rate))] = (cell, rate, value)
+    for point in execution.confirming(execution.cells.values()):
+        cell = point.cell
+        if cell.name != cell.reference or all(other.cell is not cell for other in points.values()):
+            points[point.set_name] = point
     return points
 
 
-def _named(points: Mapping[str, Point], names: Sequence[str]) -> list[str]:
+def _matching(points: Mapping[str, Point], names: Sequence[str]) -> list[str]:
     """Return the points that match the names, which may omit the condition and the rate."""
     if "all" in names:
         return list(points)
     selected: list[str] = []
     for name in names:
         parts = re.fullmatch(r"([^@:]*)(?:@([^@:]*))?(?::([^@:]*))?", name)
-        matching = [p for p in points if parts and _matches(points[p], *parts.groups())]
-        if not matching:
+        matches = [
+            point
+            for point, (cell, rate, _) in points.items()
+            if parts
+            and cell.name.partition("@")[0] == parts[1]
+            and parts[2] in (None, cell.name.partition("@")[2])
+            and parts[3] in (None, rate)
+        ]
+        if not matches:
             missing = f"--points {name}: the study has no such point{nearest(name, points)}"
             raise ValueError(f"{missing}; allowed are all, {', '.join(points)}")
-        selected += matching
+        selected += matches
     return list(dict.fromkeys(selected))
-
-
-def _matches(point: Point, arm: str, condition: str | None, rate: str | None) -> bool:
-    own_arm, _, own_condition = point[0].name.partition("@")
-    return own_arm == arm and condition in (None, own_condition) and rate in (None, point[1])
 
 
 def _by_importance(plan: Plan, points: Mapping[str, Point], committed: Committed) -> list[str]:
@@ -248,20 +249,20 @@ def _by_importance(plan: Plan, points: Mapping[str, Point], committed: Committed
 
 def _with_starts(selected: Sequence[str], points: Mapping[str, Point]) -> list[str]:
     """Insert before each point the point from whose weights it starts."""
-    names = [name for point in selected for name in (str(points[point][0].start), point)]
+    names = [name for point in selected for name in (str(points[point].cell.start), point)]
     return list(dict.fromkeys(name for name in names if name in points))
 
 
 def _next_batch(
-    study: Study, plan: Plan, remaining: Sequence[Point], most: float
+    execution: Execution, remaining: Sequence[Point], most: float
 ) -> tuple[list[Point], int]:
     """Return the points to run next, whose initial weights exist, and how many are unfinished."""
-    trained = {run.arm for run in plan.confirm if run.rate == "own"}
+    trained = {run.arm for run in execution.plan.confirm if run.rate == "own"}
     batch, pending = [], 0
     for point in remaining:
-        if point[0].start is not None and point[0].start not in trained:
+        if point.cell.start is not None and point.cell.start not in trained:
             continue
-        unfinished = any(run.pending for run in study.runs_of(plan, point))
+        unfinished = any(run.pending for run in execution.runs_of(point))
         if pending + unfinished <= most or not unfinished:
             batch.append(point)
             pending += unfinished

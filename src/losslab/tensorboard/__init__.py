@@ -5,16 +5,7 @@ Uses TensorBoard's own protocol buffers and record writer, not torch. Runs write
 """
 
 from losslab.tensorboard.events import EventFile, read_events
-from losslab.tensorboard.layout import INTERVAL, LAYOUT_TAGS, run_layout, seeds_layout, with_data
+from losslab.tensorboard.layout import INTERVAL, LAYOUT_TAGS, is_shown, seeds_layout, with_data
 from losslab.tensorboard.links import PALETTE, links
 from losslab.tensorboard.run_writer import RunWriter
-from losslab.tensorboard.summaries import (
-    histogram,
-    histograms,
-    image,
-    precision_recall,
-    precision_recall_curves,
-    scalars,
-    text,
-)
-from losslab.tensorboard.tags import is_shown
+from losslab.tensorboard.summaries import histograms, image, precision_recall_curves, scalars

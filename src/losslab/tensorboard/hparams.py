@@ -4,6 +4,7 @@ TensorBoard uses the first experiment record that it finds for all runs below it
 therefore write none, and ``losslab board`` supplies one that fits the runs at each request.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ def with_table(contents: Contents) -> Contents:
     values = {run: _values(session) for run, session in sessions.items()}
     columns = _columns(list(values.values()))
     names = _names({s.group_name: values[run] for run, s in sessions.items()}, columns)
-    found: dict[str, Mapping[str, bytes]] = dict(contents)
+    adapted: dict[str, Mapping[str, bytes]] = dict(contents)
     for run, session in sessions.items():
         named = SessionStartInfo()
         named.CopyFrom(session)
@@ -46,7 +47,7 @@ def with_table(contents: Contents) -> Contents:
             if name not in values[run]:
                 named.hparams[name].string_value = _ABSENT
         started = _content(HParamsPluginData(session_start_info=named))
-        found[run] = {**contents[run], metadata.SESSION_START_INFO_TAG: started}
+        adapted[run] = {**contents[run], metadata.SESSION_START_INFO_TAG: started}
     experiment = api_pb2.Experiment(
         hparam_infos=[
             _column(name, [each.get(name) for each in values.values()]) for name in columns
@@ -55,8 +56,8 @@ def with_table(contents: Contents) -> Contents:
     )
     first = next(iter(sessions))
     record = _content(HParamsPluginData(experiment=experiment))
-    found[first] = {**found[first], metadata.EXPERIMENT_TAG: record}
-    return found
+    adapted[first] = {**adapted[first], metadata.EXPERIMENT_TAG: record}
+    return adapted
 
 
 def _columns(configurations: list[Values]) -> list[str]:
@@ -64,30 +65,30 @@ def _columns(configurations: list[Values]) -> list[str]:
     # Maps in protocol buffers are unordered.
     keys = sorted(set().union(*configurations), key=lambda key: (key != "loss", key))
 
-    def count(key: str, *, by: str | None = None) -> int:
-        return len({(each.get(by or ""), repr(each.get(key))) for each in configurations})
+    def count(*keys: str) -> int:
+        return len({tuple(repr(values.get(key)) for key in keys) for values in configurations})
 
-    def shown(key: str) -> bool:
+    def is_column(key: str) -> bool:
         group, _, argument = key.partition(".")
-        settled = argument and group in keys and count(key, by=group) == count(group)
-        return key == "loss" or (count(key) > 1 and not settled)
+        follows = argument and group in keys and count(group, key) == count(group)
+        return key == "loss" or (count(key) > 1 and not follows)
 
-    everywhere = {key: all(key in each for each in configurations) for key in keys}
-    return sorted(filter(shown, keys), key=lambda key: not everywhere[key])
+    missing = {key: any(key not in values for values in configurations) for key in keys}
+    return sorted(filter(is_column, keys), key=missing.__getitem__)
 
 
 def _names(groups: Mapping[str, Values], columns: Collection[str]) -> dict[str, str]:
     studies = {group.rpartition("/")[0] for group in groups}
-    short: dict[str, str] = {}
+    names: dict[str, str] = {}
     for group, values in groups.items():
         varied = [column for column in columns if column != "loss" and column in values]
         words = [f"{column.rpartition('.')[2]}={_text(values[column])}" for column in varied]
         study = f"{group.rpartition('/')[0]}/" if len(studies) > 1 else ""
-        short[group] = study + " ".join([str(values.get("loss") or group), *words])
-    taken = list(short.values())
+        names[group] = study + " ".join([str(values.get("loss") or group), *words])
+    counts = Counter(names.values())
     return {
-        group: name if taken.count(name) == 1 else f"{name} {group.rpartition('-')[2]}"
-        for group, name in short.items()
+        group: name if counts[name] == 1 else f"{name} {group.rpartition('-')[2]}"
+        for group, name in names.items()
     }
 
 

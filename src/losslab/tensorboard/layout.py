@@ -1,7 +1,9 @@
-"""The charts of TensorBoard's Custom Scalars page, which compare losses.
+"""What TensorBoard shows: about thirty of a run's seventy tags, and charts that compare losses.
 
-Each run stores the charts of the tags that it recorded, as others would stay empty; TensorBoard
-merges these layouts. A chart shows all runs that recorded its tag.
+``metrics.jsonl`` has every number; a page with seventy charts answers no question.
+
+Each run stores the charts of the Custom Scalars page for the tags that it recorded, as others would
+stay empty; TensorBoard merges these layouts. A chart shows all runs that recorded its tag.
 """
 
 import json
@@ -33,13 +35,33 @@ _MECHANISMS = {
     "plateau at chance: 1 once it is left": "why/plateau/left",
 }
 
-_OVER = "over seeds with 95% interval"
+_TRAIN_DETAILS = {"brier", "ece", "cross_entropy", "entropy", "kl_divergence"}
+_SHOWN = {  # of the diagnostics that give many numbers; of others, such as a user's own, all
+    "attenuation": {"ratio", "ratio/confident_wrong"},
+    "calibration": {"temperature", "ece_scaled"},
+    "geometry": {"cosine"},
+    "layers": set[str](),
+    "logit_curvature": {"largest/mean", "share/negative_examples"},
+    "logit_gradients": {"norm", "share/confident_wrong", "share/too_right"},
+    "margins": {"margin"},
+    "plateau": {"left"},
+    "saturation": {"share/saturated_wrong"},
+}
 
 LAYOUT_TAGS = (*_METRICS.values(), *_MECHANISMS.values())
 """The tags in charts, which are also averaged over seeds."""
 
 INTERVAL = ("mean", "lo", "hi")
 """Suffixes of the tags for a mean over seeds and the ends of its interval."""
+
+
+def is_shown(tag: str) -> bool:
+    """Return whether TensorBoard shows a tag by default."""
+    part, _, name = tag.partition("/")
+    if part == "why":
+        diagnostic, _, key = name.partition("/")
+        return key in _SHOWN.get(diagnostic, {key})
+    return part != "train" or name not in _TRAIN_DETAILS
 
 
 def run_layout(recorded: Collection[str]) -> "Summary.Value":
@@ -62,7 +84,8 @@ def seeds_layout(recorded: Collection[str]) -> "Summary.Value":
         return layout_pb2.Chart(title=title, margin={"series": [series]})
 
     # TensorBoard 2.21 reverses the order of margin charts, but not of line charts.
-    categories = {f"Mean {_OVER}": _METRICS, f"Why: mean {_OVER}": _MECHANISMS}
+    mean = "mean over seeds with 95% interval"
+    categories = {mean.capitalize(): _METRICS, f"Why: {mean}": _MECHANISMS}
     reverse = {name: dict(reversed(charts.items())) for name, charts in categories.items()}
     return _layout(margin, reverse, recorded)
 
@@ -101,9 +124,9 @@ def _layout(
     categories: Mapping[str, Mapping[str, str]],
     recorded: Collection[str],
 ) -> "Summary.Value":
-    drawn = []
+    layout = layout_pb2.Layout()
     for name, tags in categories.items():
-        charts = [draw(title, tag) for title, tag in tags.items() if tag in recorded]
-        drawn += [layout_pb2.Category(title=name, chart=charts)] * bool(charts)
-    content = layout_pb2.Layout(category=drawn).SerializeToString()
+        if charts := [draw(title, tag) for title, tag in tags.items() if tag in recorded]:
+            layout.category.add(title=name, chart=charts)
+    content = layout.SerializeToString()
     return tensor(metadata.CONFIG_SUMMARY_TAG, content, metadata.create_summary_metadata())

@@ -27,28 +27,28 @@ def links(
     tags; with ``several`` losses, each has its word behind the folder. Of more than 500 ``runs``
     Time Series shows none, and the answer is on the page Scalars.
     """
-    shown = f"^{_escape(folder)}/"
+    runs_pattern = f"^{_escape(folder)}/"
     first = (next((tag for tag in tags if tag in recorded), "") for tags in _PINNED)
     tags = list(filter(None, first))
     if runs <= _MOST_RUNS:
         cards = [{"plugin": "scalars", "tag": tag} for tag in tags]
         pinned = json.dumps(cards, separators=(",", ":"))
-        state = {"pinnedCards": pinned, "runFilter": shown, "smoothing": "0"}
+        state = {"pinnedCards": pinned, "runFilter": runs_pattern, "smoothing": "0"}
         if several:
-            state["runColorGroup"] = f"regex:{shown}([^ ]+)"
+            state["runColorGroup"] = f"regex:{runs_pattern}([^ ]+)"
         answer = f"{address}?{_query(state)}#timeseries"
     else:
-        only = "|".join(f"^{_escape(tag)}$" for tag in tags)
-        answer = f"{address}#scalars&{_query({'regexInput': shown, 'tagFilter': only})}"
-        answer += "&_smoothingWeight=0"
-    of_runs = _query({"regexInput": shown})
-    found = {
+        tags_pattern = "|".join(f"^{_escape(tag)}$" for tag in tags)
+        state = {"regexInput": runs_pattern, "tagFilter": tags_pattern}
+        answer = f"{address}#scalars&{_query(state)}&_smoothingWeight=0"
+    run_filter = _query({"regexInput": runs_pattern})
+    images = {"images": f"{address}#images&{run_filter}"} if _IMAGE in recorded else {}
+    return {
         "answer": answer,
-        "mechanisms": f"{address}#custom_scalars&{of_runs}&_smoothingWeight=0",
-        "images": f"{address}#images&{of_runs}",
+        "mechanisms": f"{address}#custom_scalars&{run_filter}&_smoothingWeight=0",
+        **images,
         "table": f"{address}#hparams",
     }
-    return {name: link for name, link in found.items() if name != "images" or _IMAGE in recorded}
 
 
 def _query(state: dict[str, str]) -> str:

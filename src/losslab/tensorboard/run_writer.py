@@ -20,9 +20,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 from losslab.files import beside, read_json, read_text
 from losslab.recording import Run
 from losslab.tensorboard.events import EventFile, read_events
-from losslab.tensorboard.layout import LAYOUT_TAGS, run_layout
+from losslab.tensorboard.layout import LAYOUT_TAGS, is_shown, run_layout
 from losslab.tensorboard.summaries import scalars, text
-from losslab.tensorboard.tags import is_shown
 from losslab.text import markdown, printable
 
 HyperParameters = dict[str, bool | float | str]
@@ -61,7 +60,7 @@ class RunWriter:
         """
         self._start, folder = start, self._run.path
         earlier = sorted(folder.glob("*tfevents*"), key=lambda p: p.stat().st_mtime)
-        kept = _shown(earlier[-1], up_to=records[-1]["examples"]) if records and earlier else []
+        kept = _images(earlier[-1], up_to=records[-1]["examples"]) if records and earlier else []
         session = SessionStartInfo(group_name=self._group, start_time_secs=start)
         for name, value in self._hyper_parameters.items():
             if isinstance(value, bool):
@@ -146,10 +145,11 @@ def _session(tag: str, data: HParamsPluginData) -> "Summary.Value":
     return Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data))
 
 
-def _shown(path: Path, *, up_to: int) -> list[Event]:
+def _images(path: Path, *, up_to: int) -> list[Event]:
     """Return the image and histogram events of a file up to a step."""
-
-    def shows(event: Event) -> bool:
-        return any(v.HasField("image") or v.HasField("histo") for v in event.summary.value)
-
-    return [event for event in read_events(path) if event.step <= up_to and shows(event)]
+    return [
+        event
+        for event in read_events(path)
+        if event.step <= up_to
+        and any(value.WhichOneof("value") in ("image", "histo") for value in event.summary.value)
+    ]

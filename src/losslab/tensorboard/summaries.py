@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 from tensorboard.compat.proto.summary_pb2 import (
     DATA_CLASS_TENSOR,
     HistogramProto,
@@ -43,26 +44,26 @@ def histograms(
     p_true = np.exp(-nll(logits.astype(np.float64), labels, reduction="none"))
     values = {"logits/val": logits, "p_true/val": p_true}
     values |= {f"weights/{name}": value for name, value in weights.items() if value.ndim > 1}
-    found = []
-    for tag, each in values.items():
-        some = each.ravel()[:: each.size // _MOST_VALUES + 1].astype(np.float64)
+    summaries = []
+    for tag, array in values.items():
+        sample = array.ravel()[:: array.size // _MOST_VALUES + 1].astype(np.float64)
         limits = (0.0, 1.0) if tag == "p_true/val" else None
-        counts, edges = np.histogram(some[np.isfinite(some)], bins=_BINS, range=limits)
-        found.append(histogram(tag, counts, edges))
-    return found
+        counts, edges = np.histogram(sample[np.isfinite(sample)], bins=_BINS, range=limits)
+        summaries.append(histogram(tag, counts, edges))
+    return summaries
 
 
 def histogram(tag: str, counts: Counts, edges: FloatArray) -> "Summary.Value":
     """Return a histogram from the counts ``(B,)`` between edges ``(B + 1,)``."""
-    middles = (edges[1:] + edges[:-1]) / 2
-    # Sums over bin centres, as the values are not available; TensorBoard shows neither.
-    sums = {"sum": (counts * middles).sum(), "sum_squares": (counts * middles**2).sum()}
+    centres = (edges[1:] + edges[:-1]) / 2
     proto = HistogramProto(
         min=edges[0],
         max=edges[-1],
         num=counts.sum(),
+        # Sums over bin centres, as the values are not available; TensorBoard shows neither.
+        sum=(counts * centres).sum(),
+        sum_squares=(counts * centres**2).sum(),
         bucket=counts,
-        **sums,
         bucket_limit=edges[1:],  # the first bin starts at the minimum
     )
     return Summary.Value(tag=tag, histo=proto)
@@ -70,27 +71,26 @@ def histogram(tag: str, counts: Counts, edges: FloatArray) -> "Summary.Value":
 
 def text(tag: str, markdown: str) -> "Summary.Value":
     """Return a text, shown as Markdown."""
-    about = text_metadata.create_summary_metadata(display_name="", description="")
-    return tensor(tag, markdown.encode(), about)
+    metadata = text_metadata.create_summary_metadata(display_name="", description="")
+    return tensor(tag, markdown.encode(), metadata)
 
 
 def precision_recall_curves(
     logits: FloatArray, labels: Counts, class_names: Sequence[str]
 ) -> list["Summary.Value"]:
     """Return a precision-recall curve per class, or one for all if there are more than 20."""
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
+    probabilities = softmax(logits, axis=1)
     one_hot = np.eye(len(class_names), dtype=bool)[labels]
     groups: Mapping[str, Any] = {"all classes": slice(None)}
     if len(class_names) <= _MOST_CURVES:
         groups = {f"class {name}": index for index, name in enumerate(class_names)}
     curves = []
     for title, chosen in groups.items():
-        p, of_class = shares[:, chosen].astype(np.float64), one_hot[:, chosen]
-        if of_class.any():
+        p, positive = probabilities[:, chosen].astype(np.float64), one_hot[:, chosen]
+        if positive.any():
             tag = f"precision_recall/{title.replace(' ', '_')}"
             title = f"{title}, test part"
-            curves.append(precision_recall(tag, p[of_class], p[~of_class], title=title))
+            curves.append(precision_recall(tag, p[positive], p[~positive], title=title))
     return curves
 
 
@@ -104,20 +104,20 @@ def precision_recall(
     read its threshold as 1 - recall.)
     """
     # An example is assigned to the class if its score is at least the threshold.
-    at = np.quantile(positives, np.linspace(0, 1, points), method="higher")
+    thresholds = np.quantile(positives, np.linspace(0, 1, points), method="higher")
     true, false = (
-        len(values) - np.searchsorted(np.sort(values), at, side="left")
+        len(values) - np.searchsorted(np.sort(values), thresholds, side="left")
         for values in (positives, negatives)
     )
     precision, recall = true / (true + false), true / len(positives)
     counts = [true, false, len(negatives) - false, len(positives) - true]
-    about = pr_curve_metadata.create_summary_metadata(
+    metadata = pr_curve_metadata.create_summary_metadata(
         display_name=title, description="", num_thresholds=points
     )
-    return tensor(tag, np.array([*counts, precision, recall], dtype=np.float32), about)
+    return tensor(tag, np.array([*counts, precision, recall], dtype=np.float32), metadata)
 
 
-def tensor(tag: str, content: FloatArray | bytes, about: SummaryMetadata) -> "Summary.Value":
+def tensor(tag: str, content: FloatArray | bytes, metadata: SummaryMetadata) -> "Summary.Value":
     """Return a tensor summary with a plugin's metadata."""
-    about.data_class = DATA_CLASS_TENSOR
-    return Summary.Value(tag=tag, tensor=make_tensor_proto(content), metadata=about)
+    metadata.data_class = DATA_CLASS_TENSOR
+    return Summary.Value(tag=tag, tensor=make_tensor_proto(content), metadata=metadata)
