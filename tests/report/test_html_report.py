@@ -10,7 +10,7 @@ import pytest
 
 from browser import CHROMIUM, FLAGS, needs_chromium
 from losslab.report import build, write_site
-from losslab.report.html_report import html_report
+from losslab.report.html_report import study_page
 from losslab.text import Console
 from report.factory import tiny_plan, write_run, write_study
 
@@ -56,7 +56,7 @@ def test_names_cannot_end_the_script_or_the_markup(tmp_path):
     plan = tiny_plan() | {"title": HOSTILE}
     plan["arms"]["mse"]["label"] = HOSTILE
     results = build(write_study(tmp_path / "tiny", plan))
-    text = html_report(json.loads(results.files[1].read_text()), script="plotly.min.js")
+    text = study_page(json.loads(results.files[1].read_text()), script="plotly.min.js")
     assert HOSTILE not in text
     assert embedded(text)["arms"]["mse"]["label"] == HOSTILE
 
