@@ -92,7 +92,7 @@ def test_a_claim_may_be_about_any_recorded_number(tmp_path):
     assert naive.verdict == "supported"
     assert naive.comparison.covers == "seeds and choice of value"
     assert naive.comparison.interval == pytest.approx((2.0, 2.0))
-    document = study_document(find(parse_plan(plan), load_runs(tmp_path)))
+    document = study_document(find(parse_plan(plan), load_runs(tmp_path)), figures=())
     assert "+2 [+2, +2] ‡" in to_markdown(document)
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from losslab.files import check_generated, write_atomically
-from losslab.report.claims_page import is_claims_page, write_claims_pages
+from losslab.report.claims_page import write_claims_pages
 from losslab.report.document import to_console, to_markdown
 from losslab.report.estimates import select, tuning_points
 from losslab.report.findings import Census, find, sweep
@@ -45,7 +45,7 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
     Raises ``ValueError`` as :func:`build` does, or for committed results that cannot be read.
     """
     roots = studies_and_sweeps(path)
-    if not roots and is_claims_page(path):
+    if not roots and any(path.glob("*/results.json")):
         for page in write_claims_pages(path):
             console.print(Text(f"Written: {page}"), soft_wrap=True)
         return

@@ -105,18 +105,21 @@ class Estimate:
     by_seed: Mapping[int, float] = field(default_factory=dict)  # the values averaged
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The paired difference of two sides on their common seeds."""
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Estimate):
+    """The mean of the paired differences of two sides, ``left - right``, on their common seeds.
 
-    n: int  # number of pairs
+    With two more sides, less the difference of those.
+    """
+
     left: Estimate  # on the common seeds
     right: Estimate
-    difference: float  # ``left - right``, less the difference of two more sides if given
-    interval: Interval | None  # its 95% interval; ``None`` for fewer than two pairs
-    covers: str  # the sources of noise in the interval
     p: float  # two-sided, from a sign-flip test, uncorrected
-    by_seed: Mapping[int, float] = field(default_factory=dict)  # the paired differences
+
+    @property
+    def difference(self) -> float:
+        """The mean."""
+        return self.mean
 
 
 @dataclass(frozen=True)
@@ -323,16 +326,8 @@ def compare(left: Sample, right: Sample, *, beyond: Sequence[Sample] = ()) -> Co
     sides = [estimate(sample.on(seeds)) for sample in (left, right)]
     assert sides[0]
     assert sides[1]
-    return Comparison(
-        n=difference.n,
-        left=sides[0],
-        right=sides[1],
-        difference=difference.mean,
-        interval=difference.interval,
-        covers=difference.covers,
-        p=sign_flip_p(np.array(list(difference.by_seed.values()))),
-        by_seed=difference.by_seed,
-    )
+    p = sign_flip_p(np.array(list(difference.by_seed.values())))
+    return Comparison(**vars(difference), left=sides[0], right=sides[1], p=p)
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def difference(metric: str, comparison: Comparison | None) -> str:
     return signed(metric, comparison.difference, comparison.interval)
 
 
-def mark(estimate: Comparison | Estimate | None) -> str:
+def mark(estimate: Estimate | None) -> str:
     """Return the mark of an interval that covers no noise of test examples, empty if it does."""
     return "" if estimate is None or EXAMPLES in estimate.covers else " ‡"
 

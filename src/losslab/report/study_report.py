@@ -20,7 +20,7 @@ _PREDICTED: dict[str | None, str] = {"less": "< −", "greater": "> +", "equal":
 _MOST_ARMS = 8  # in the sentence of the answer
 
 
-def study_document(findings: Findings, figures: Collection[str] = ()) -> Document:
+def study_document(findings: Findings, figures: Collection[str]) -> Document:
     """Lay out a study's findings; ``figures`` are the names of the files that were drawn."""
     plan = findings.plan
     edges = [plan.label(arm) for arm, choice in findings.choices.items() if not choice.bracketed]
