@@ -56,18 +56,15 @@ _DRAWN_FILES = ("model.safetensors", "predictions.safetensors", "curves.jsonl")
 _LONGEST_NAME = 100
 
 
-def write_over_seeds(
-    root: Path, runs: Sequence[Run], console: Console | None = None
-) -> Path | None:
+def write_over_seeds(root: Path, runs: Sequence[Run], console: Console | None) -> None:
     """Write means, images, precision and recall of all configurations with a finished run.
 
     Unchanged files are kept, those of configurations that no longer exist are removed. Images take
-    half a second each; beyond 200 configurations there are none. Returns the folder, ``None``
-    without finished runs.
+    half a second each; beyond 200 configurations there are none.
     """
     groups = by_group(run for run in runs if run.finished)
     if not groups:
-        return None
+        return
     above = sweep_folder(runs)
     folder = above / FOLDER
     for group in groups:
@@ -81,7 +78,6 @@ def write_over_seeds(
     written = {_write_group(folder / group, members, draw=draw) for group, members in tracked}
     if above == root.resolve():
         _remove_others(folder, written)
-    return folder if written - {None} else None
 
 
 def _write_group(folder: Path, runs: Sequence[Run], *, draw: bool) -> Path | None:
@@ -101,16 +97,16 @@ def _write_group(folder: Path, runs: Sequence[Run], *, draw: bool) -> Path | Non
     )
 
 
-def write_best(root: Path, runs: Sequence[Run], plan: Plan | None = None) -> Path | None:
+def write_best(root: Path, runs: Sequence[Run], plan: Plan | None) -> None:
     """Write each loss at its chosen rate, averaged over seeds, under the tags of its runs.
 
     The runs have readable names, ``best/mse_softmax lr=1``. The space after the loss lets a filter
     tell ``mse`` from ``mse_softmax``. Writes nothing for a part of a study or sweep. Unchanged
-    files are kept, outdated ones removed. Returns the folder, ``None`` if no run is finished.
+    files are kept, outdated ones removed.
     """
     chosen = _best_of_study(plan, runs) if plan and plan.arms else _best_of_sweep(runs)
     if not chosen or sweep_folder(runs) != root.resolve():
-        return None
+        return
     folder = root / BEST
     for name in chosen:
         check_generated(folder / name, below=root)
@@ -124,7 +120,6 @@ def write_best(root: Path, runs: Sequence[Run], plan: Plan | None = None) -> Pat
         files = sorted((root / FOLDER / members[0].group).glob(f"*{SUFFIX}"))
         written.add(_write_chosen(folder / name, members, start, images_from=files[-1:]))
     _remove_others(folder, written)
-    return folder
 
 
 def _best_of_study(plan: Plan, runs: Sequence[Run]) -> dict[str, list[Run]]:
