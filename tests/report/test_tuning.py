@@ -33,7 +33,7 @@ def grid(tmp_path, accuracies, *, seeds=2):
 def test_the_value_with_the_highest_mean_is_chosen(tmp_path):
     plan = grid(tmp_path, {0.01: [0.7, 0.7], 0.1: [0.6, 0.9], 1.0: [0.5, 0.5]})
     choice = select(plan, load_runs(tmp_path))["mse"]
-    assert (choice.value, choice.mean, choice.bracketed) == (0.1, pytest.approx(0.75), True)
+    assert (choice.value, choice.bracketed) == (0.1, True)
 
 
 @pytest.mark.parametrize("best", [0.01, 1.0])

@@ -351,7 +351,6 @@ class Choice:
     """An arm's chosen value: that with the highest mean, the smallest one of a tie."""
 
     value: float
-    mean: float  # validation accuracy over the tuning seeds
     bracketed: bool  # strictly inside the grid; beyond an edge there may be a better value
 
 
@@ -362,17 +361,17 @@ def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
     for (arm, value), planned in _grid(plan).groupby(["arm", "value"])["run"]:
         finished = [by_name[name] for name in planned if name in by_name]
         tag = plan.select_of(str(arm))
-        values = pd.Series([number(run, tag) for run in finished], dtype=np.float64)
-        known = values.dropna().to_numpy()
-        mean = float(known.mean()) if len(known) else None
-        score = mean if mean is not None and len(known) == len(finished) else -math.inf
+        recorded = [number(run, tag) for run in finished]
+        values = np.array([value for value in recorded if value is not None])
+        mean = float(values.mean()) if len(values) else None
+        score = mean if mean is not None and len(values) == len(finished) else -math.inf
         point = TuningPoint(
             arm=str(arm),
             value=float(value),
             planned=len(planned),
             n=len(finished),
             mean=mean,
-            interval=within_range(t_interval(known), tag),
+            interval=within_range(t_interval(values), tag),
             diverged=sum(run.status == "diverged" for run in finished),
             score=score if len(finished) == len(planned) else None,
         )
@@ -394,5 +393,5 @@ def select(points: Sequence[TuningPoint]) -> dict[str, Choice]:
         scores = [round(point.score, 12) for point in grid if point.score is not None]
         if len(scores) == len(grid) and max(scores) > -math.inf:
             best = scores.index(max(scores))
-            chosen[arm] = Choice(grid[best].value, scores[best], 0 < best < len(grid) - 1)
+            chosen[arm] = Choice(grid[best].value, 0 < best < len(grid) - 1)
     return chosen

@@ -137,11 +137,11 @@ def study_page(
         for name, label in labels.items()
     ]
     # Only the metrics that the page draws.
-    drawn: dict[str, Any] = {
-        name: {key: arm.get(key) for key in ("label", "chosen", "tuning")}
-        | {"confirmed": {r: of[ACCURACY] for r, of in arm["confirmed"].items() if ACCURACY in of}}
-        for name, arm in arms.items()
-    }
+    drawn: dict[str, Any] = {}
+    for name, arm in arms.items():
+        drawn[name] = {key: arm.get(key) for key in ("label", "chosen", "tuning")}
+        rates = arm["confirmed"].items()
+        drawn[name]["confirmed"] = {r: m[ACCURACY] for r, m in rates if ACCURACY in m}
     parameter = parameter_name(results.get("parameter", ""))
     data = {
         "families": families,

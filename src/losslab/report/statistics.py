@@ -121,7 +121,7 @@ def sign_flip_p(differences: FloatArray) -> float:
     # Takes a second to import; only claims need it.
     from scipy.stats import permutation_test
 
-    found = permutation_test(
+    test = permutation_test(
         (differences / largest,),
         # Means that differ only by rounding are ties, and count.
         lambda signed, axis: signed.mean(axis=axis).round(12),
@@ -130,7 +130,7 @@ def sign_flip_p(differences: FloatArray) -> float:
         n_resamples=RANDOM_FLIPS,
         rng=np.random.default_rng(0),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def range_p(value: float, interval: Interval, n: int, predicted: Interval) -> float:
