@@ -50,8 +50,9 @@ class Table:
 class Document:
     """The name of a file in ``templates/`` and the values to fill it with.
 
-    Templates can call ``table``, ``listing`` and ``figure``. ``file`` is false in a terminal, which
-    shows neither figures nor fine print.
+    Templates can call ``table``, ``listing`` and ``figure``, which shows a figure if its file name
+    is among the content's ``figures``. ``file`` is false in a terminal, which shows neither figures
+    nor fine print.
     """
 
     template: str
@@ -60,7 +61,15 @@ class Document:
 
 def to_markdown(document: Document) -> str:
     """Render a document as Markdown; markup in names and errors is escaped."""
-    parts = {"table": _markdown, "listing": _bullets, "figure": _figure, "file": True}
+
+    def figure(name: str, caption: str) -> Markdown:
+        if name not in document.content["figures"]:
+            return Markdown("")
+        # The caption is also the alternative text.
+        caption = markdown(caption)
+        return Markdown(f"![{caption}](figures/{quote(name)})\n\n*{caption}*")
+
+    parts = {"table": _markdown, "listing": _bullets, "figure": figure, "file": True}
     return f"{_render(document, finalize=markdown, **parts)}\n{GENERATED}\n"
 
 
@@ -120,12 +129,6 @@ def _markdown(table: Table) -> Markdown:
 
 def _bullets(lines: Sequence[str]) -> Markdown:
     return Markdown("\n".join(f"- {markdown(line)}" for line in lines))
-
-
-def _figure(path: str, caption: str) -> Markdown:
-    # The caption is also the alternative text.
-    caption = markdown(caption)
-    return Markdown(f"![{caption}]({quote(path)})\n\n*{caption}*")
 
 
 def _rest(number: int) -> list[str]:

@@ -63,15 +63,11 @@ def runs_and_machine(
         "missing": census.missing,
     }
     rows = tuple((key, "; ".join(values)) for key, values in environment.items())
-
-    def drawn(name: str, caption: str, figure: Any) -> Any:
-        return figure(f"figures/{name}", caption) if name in figures else ""
-
     return {
         "census": census,
         "census_lines": [f"{state}: {name}" for state, group in listed.items() for name in group],
         "environment": Table(("", "of the runs"), rows, text_columns=2),
-        "drawn": drawn,
+        "figures": figures,
     }
 
 
