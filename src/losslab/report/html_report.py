@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment
 from markdown_it import MarkdownIt
 from pydantic_core import to_json
 
@@ -35,6 +34,7 @@ from losslab.text import printable
 MOST_CURVES = 20
 """Learning curves of more configurations cannot be told apart; the best are shown."""
 
+_TEMPLATES = templates(autoescape=True)
 SCRIPT = "plotly.min.js"  # shared by the pages of a site
 # Figures that the page draws with Plotly.
 _DRAWN_LIVE = {"accuracy.png", "gap.png", "accuracy_by_value.png", "claims.png"}
@@ -137,15 +137,15 @@ def study_page(
         for name, label in labels.items()
     ]
     # Only the metrics that the page draws.
-    drawn: dict[str, Any] = {}
+    shown: dict[str, Any] = {}
     for name, arm in arms.items():
-        drawn[name] = {key: arm.get(key) for key in ("label", "chosen", "tuning")}
+        shown[name] = {key: arm.get(key) for key in ("label", "chosen", "tuning")}
         rates = arm["confirmed"].items()
-        drawn[name]["confirmed"] = {r: m[ACCURACY] for r, m in rates if ACCURACY in m}
+        shown[name]["confirmed"] = {r: m[ACCURACY] for r, m in rates if ACCURACY in m}
     parameter = parameter_name(results.get("parameter", ""))
     data = {
         "families": families,
-        "arms": drawn,
+        "arms": shown,
         **{key: results.get(key, {}) for key in ("gaps", "conditions")},
         **{key: results.get(key, "") for key in ("axis", "reference")},
         "parameter": parameter,
@@ -243,12 +243,7 @@ def site(folder: Path) -> dict[str, str]:
 
 def _render(template: str, **content: Any) -> str:
     """Fill a template of HTML, in which text is escaped."""
-    return _environment().get_template(template).render(generated=GENERATED, **content)
-
-
-@cache
-def _environment() -> Environment:
-    return templates(autoescape=True)
+    return _TEMPLATES.get_template(template).render(generated=GENERATED, **content)
 
 
 def _embedded(path: Path) -> str:
