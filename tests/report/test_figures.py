@@ -1,10 +1,15 @@
 """A study's findings as figures."""
 
+from dataclasses import replace
+
 import pytest
 from matplotlib.image import imread
 
 from losslab.report import build, figures, load_plan, load_runs
+from losslab.report.estimates import Comparison, Estimate
 from losslab.report.findings import find
+from losslab.report.plan import Condition
+from losslab.report.statistics import Interval
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +71,35 @@ def test_a_figure_shows_each_loss_in_its_colour(tiny_study, tmp_path):
     pixels = {tuple(pixel) for pixel in (imread(path)[..., :3].reshape(-1, 3) * 255).round()}
     for color in ((0, 0, 0), (0xD5, 0x5E, 0x00), (0x00, 0x72, 0xB2)):
         assert color in pixels
+
+
+def test_a_lost_class_does_not_squeeze_the_differences_into_a_line(findings):
+    side = Estimate(3, 0.9, None, "seeds")
+
+    def gap(difference, low, high, seed):
+        by_seed = {0: difference, 1: seed}
+        return Comparison(2, side, side, difference, Interval(low, high), "seeds", 0.5, by_seed)
+
+    conditions = {name: Condition(name, at) for name, at in (("short", 1.0), ("long", 2.0))}
+    gaps = {
+        "mse@short": gap(-0.08, -0.10, -0.06, -0.78),
+        "mse@long": gap(-0.01, -0.02, 0.0, -0.01),
+    }
+    arms = {
+        f"{name}@{condition}": replace(arm, condition=condition)
+        for name, arm in findings.plan.arms.items()
+        for condition in conditions
+    }
+    parts = {"arms": arms, "conditions": conditions, "claims": (), "tune": (), "confirm": ()}
+    plan = replace(findings.plan, **parts)
+    everything, close = figures.gap_by_condition(replace(findings, plan=plan, gaps=gaps)).axes
+    assert -15 < everything.get_ylim()[0] < -10
+    assert close.get_ylim() == (-2.5, 2.5)
+
+    def at_the_edge(axis):
+        low = axis.get_ylim()[0]
+        return [line.get_markersize() for line in axis.lines if list(line.get_ydata()) == [low]]
+
+    small, large = 4, 7  # a seed, a mean
+    assert at_the_edge(everything) == [small]
+    assert at_the_edge(close) == [small, large]

@@ -68,7 +68,7 @@ def runs(monkeypatch):
 
     def make(*accuracies, test=0.0, **config):
         return [
-            SimpleNamespace(seed=seed, val=val, test=test, config=config, choices={"loss": "mse"})
+            SimpleNamespace(seed=seed, val=val, test=test, config=config, choices={"loss": "slow"})
             for seed, val in enumerate(accuracies)
         ]
 
@@ -95,7 +95,11 @@ def test_half_way_is_a_ratio_of_interpolated_epochs(runs):
     assert values["never@k2"] == pytest.approx((4, 4, 4))
     assert values["long"] == pytest.approx((5, 5, 5))
     assert [row[1] for row in found.tables[0].rows] == ["0.5", "1.5", "≥ 2", "2.5"]
-    assert [curve.x for curve in found.drawings[0].panels[0].curves] == [[2.0], [2.0]]
+    slow, never, arrow = found.drawings[0].panels[0].curves
+    assert (slow.label, slow.y) == ("slow@k2", pytest.approx([5.0]))  # of longer training
+    assert (never.label, never.y) == ("never@k2", pytest.approx([4.0]))
+    assert (arrow.label, arrow.x) == ("not reached: at least", [2.0])
+    assert arrow.y[0] > 4.0
 
 
 def test_the_best_target_is_chosen_by_validation_and_compared_on_the_test_part(runs):

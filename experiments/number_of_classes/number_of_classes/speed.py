@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from losslab.figures import Curve, Drawing, Panel
+from losslab.figures import Curve, Drawing, Panel, Style
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
 from losslab.report.statistics import FloatArray
@@ -18,6 +18,7 @@ from number_of_classes.rows import groups
 RESAMPLES = 2000
 SHARE = 0.5
 """Of the way from chance to cross-entropy's final accuracy."""
+_ARROW, _ABOVE = Style("#262626", "$\u2191$", "none"), 1.3
 
 
 def classes(run: Run) -> int:
@@ -50,6 +51,13 @@ class Race:
         return min(mine, self.epochs[-1]) / other
 
 
+class Point(NamedTuple):
+    """A ratio of times in the figure; at least that unless ``reached``."""
+
+    ratio: Quantity
+    reached: bool
+
+
 def half_way(
     runs: Runs, *, against: str, panels: Mapping[str, Sequence[str]],
     longer: Mapping[str, str], labels: Mapping[str, str],
@@ -71,7 +79,7 @@ def half_way(
         labels: Of the sets.
     """
     quantities: dict[str, Quantity] = {}
-    points: dict[tuple[str, str], dict[float, Quantity]] = {}
+    points: dict[tuple[str, str], dict[float, Point]] = {}
     rows = []
     at = {condition: title for title, each in panels.items() for condition in each}
     for name, members in runs.items():
@@ -93,8 +101,11 @@ def half_way(
         what = f"epochs to half of what {against} learns, over those of {against}"
         found = Quantity(value=value, low=low, high=high, n=len(mine), what=what)
         quantities[name] = found
-        if name not in longer and condition in at:
-            points.setdefault((at[condition], arm), {})[float(race.classes)] = found
+        if condition in at:
+            # Longer training of an arm comes later, and takes the place of the usual one.
+            arm = mine[0].choices["loss"] if name in longer else arm
+            key = at[condition], arm
+            points.setdefault(key, {})[float(race.classes)] = Point(found, math.isfinite(time))
     table = TableOfNumbers(
         title="Epochs to half of what cross-entropy learns from chance",
         columns=["", "epochs", "final validation accuracy", "n"],
@@ -188,24 +199,32 @@ def _bootstrapped(of: Callable[[Any], float], n: int) -> tuple[float, float, flo
 
 
 def _drawn(
-    points: Mapping[tuple[str, str], Mapping[float, Quantity]],
+    points: Mapping[tuple[str, str], Mapping[float, Point]],
     panels: Mapping[str, Sequence[str]], labels: Mapping[str, str], runs: Runs,
 ) -> Drawing:  # fmt: skip
     drawn: dict[str, list[Curve]] = {title: [] for title in panels}
-    for (title, arm), each in points.items():
+    bounds: dict[str, list[Curve]] = {title: [] for title in panels}
+    for (title, arm), by_classes in points.items():
         first = next(name for name in runs if name.partition("@")[0] == arm)
-        found = list(each.values())
+        ratios = [point.ratio for point in by_classes.values()]
         drawn[title].append(
             Curve(
                 label=labels[first].rpartition(", ")[0], loss=arm, bars=True,
-                x=list(each), y=[q.value for q in found],
-                low=[q.interval.low for q in found], high=[q.interval.high for q in found],
+                x=list(by_classes), y=[ratio.value for ratio in ratios],
+                low=[ratio.interval.low for ratio in ratios],
+                high=[ratio.interval.high for ratio in ratios],
             )
         )  # fmt: skip
+        least = {x: p.ratio.value for x, p in by_classes.items() if not p.reached}
+        if least:
+            above = [_ABOVE * ratio for ratio in least.values()]
+            bounds[title].append(
+                Curve(label="not reached: at least", x=list(least), y=above, style=_ARROW)
+            )
     caption = (
         "Epochs to half of what cross-entropy learns from chance, over those of cross-entropy with "
-        "the same optimizer; who does not get there counts with all of its epochs; bars: 95% "
-        "intervals"
+        "the same optimizer; who does not get there counts with all of its epochs, at most four "
+        "times as many, and has an arrow; bars: 95% intervals"
     )
     shown: dict[str, Any] = {
         "x_label": "number of classes K",
@@ -216,7 +235,10 @@ def _drawn(
     return Drawing(
         name="half_way", caption=caption, legend_below=True, share="y",
         panels=[
-            Panel(title=title, y_label="epochs over those of cross-entropy", curves=curves, **shown)
+            Panel(
+                title=title, y_label="epochs over those of cross-entropy",
+                curves=curves + bounds[title], **shown,
+            )
             for title, curves in drawn.items()
         ],
     )  # fmt: skip

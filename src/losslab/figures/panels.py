@@ -33,6 +33,7 @@ _THIN_MARKERS = ("P", "X", "*", "d")
 # For panels in which no curve belongs to a loss.
 _PLAIN_MARKERS = ("o", "s", "^", "D", "v", "h", "8")
 _LABELS, _DECADES, _TICKS, _WIDE = 5, 6, 30, 4
+_PLAIN_DECADES = 5  # beyond them powers of ten are shorter
 
 
 def draw_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
@@ -114,6 +115,9 @@ def _panel(
         axis.set_xscale("log")
     if panel.y_log:
         axis.set_yscale("log")
+    for each, log in ((axis.xaxis, panel.x_log and not panel.ticks), (axis.yaxis, panel.y_log)):
+        if log and not panel.cells:
+            _plain_numbers(each)
     if panel.ticks == "values":
         # Panels that share an axis share its ticks.
         values = [x for each in beside for curve in each.curves for x in curve.x]
@@ -189,8 +193,9 @@ def _rings(axis: Axes, curve: Curve, style: Style, *, y_from: float | None) -> N
     """Mark the chosen point, and points below the axis at its lower edge."""
     for x, y in zip(curve.x, curve.y, strict=True):
         if curve.bars and y_from is not None and y < y_from:
-            axis.plot(x, y_from, "v", ms=5, color=style.color, alpha=0.7, clip_on=False)
-        elif x == curve.ring:
+            y = y_from
+            axis.plot(x, y, "v", ms=5, color=style.color, alpha=0.7, clip_on=False)
+        if x == curve.ring:
             axis.plot(x, y, "o", ms=12, mfc="none", mec=style.color, mew=1.6, clip_on=False)
 
 
@@ -251,6 +256,18 @@ def _styles(curves: list[Curve]) -> list[Style]:
         curve.style or (own_style if len(losses[own_style.color]) == 1 else style)
         for curve, own_style, style in zip(curves, own, styles, strict=True)
     ]
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis with 0.5, 1, 2 rather than powers of ten if it spans few decades."""
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    if decades > _PLAIN_DECADES:
+        return
+    subs = (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 3 else (1,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def logarithmic(values: Sequence[float]) -> bool:

@@ -25,23 +25,23 @@ LONG_DASH, DASH_DOT_DOT = (0, (9, 2)), (0, (5, 1.5, 1, 1.5, 1, 1.5))
 LOSS_STYLES: Mapping[str, Style] = {
     # the likelihoods, and what equals them
     "cross_entropy": Style(BLACK, "o", SOLID),
-    "label_smoothing": Style(BLACK, "h", DASHED),
+    "label_smoothing": Style(GREY, "h", DASHED),
     "kl_divergence": Style(GREY, "d", DASH_DOT),
     "nll": Style(GREY, "H", DOTTED),
     "unnormalized_cross_entropy": Style(GREY, "X", LONG_DASH),
     # squared error
     "mse": Style(VERMILLION, "s", DASHED),
     "mse_softmax": Style(BLUE, "^", DASH_DOT),
-    "brier": Style(GREEN, "D", DOTTED),
+    "brier": Style(SKY, "D", DOTTED),
     "mse_sigmoid": Style(SKY, "v", LONG_DASH),
-    "rescaled_mse": Style(VERMILLION, "p", DASH_DOT_DOT),
+    "rescaled_mse": Style(GREEN, "p", DASH_DOT_DOT),
     "mse_one_sided": Style(VERMILLION, "v", SOLID),
     "squentropy": Style(PURPLE, "d", SOLID),
     # priors
     "map_gaussian": Style(ORANGE, "P", LONG_DASH),
     "map_laplace": Style(PURPLE, "*", DOTTED),
     # robust losses and margins
-    "mean_absolute_error": Style(SKY, "<", SOLID),
+    "mean_absolute_error": Style(PURPLE, "<", SOLID),
     "generalized_cross_entropy": Style(SKY, ">", DASHED),
     "focal": Style(PURPLE, "*", DASH_DOT),
     "multiclass_hinge": Style(GREEN, "X", SOLID),
@@ -50,7 +50,7 @@ LOSS_STYLES: Mapping[str, Style] = {
     "bi_tempered": Style(ORANGE, "h", SOLID),
     # reweighted, normalised, one against the rest
     "poly_loss": Style(GREEN, "p", DASHED),
-    "logit_normalization": Style(BLUE, "D", LONG_DASH),
+    "logit_normalization": Style(SKY, "8", DASH_DOT),
     "binary_cross_entropy": Style(ORANGE, "o", DASHED),
 }
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import ScaledTranslation
 
 from losslab.figures import Curve, Drawing, Panel, Style, styles_of
 from losslab.figures.canvas import (
@@ -231,7 +232,8 @@ def _by_value(
     """Draw accuracy over the values of a parameter, all panels with the same axes."""
     columns = min(columns, len(panels))
     log = logarithmic([x for panel in panels for curve in panel.curves for x in curve.x])
-    y_from = _zoom([y for panel in panels for curve in panel.curves for y in curve.y])
+    # By what each curve reaches: a grid goes on to where training fails.
+    y_from = _zoom([max(curve.y) for panel in panels for curve in panel.curves], room=2.5)
     labels = {curve.label for panel in panels for curve in panel.curves} - {""}
     height = 1.4 + 2.3 * -(-len(panels) // columns) + 0.3 * len(labels)
     panels = [replace(p, x_log=log, percent="shown", y_from=y_from, ticks="values") for p in panels]
@@ -248,10 +250,10 @@ def _by_value(
     return draw_panels(drawing)
 
 
-def _zoom(values: Sequence[float]) -> float:
+def _zoom(values: Sequence[float], *, room: float = 1.6) -> float:
     """Return where an axis of accuracies begins, so that one point of difference is visible."""
     low = float(np.quantile(values, 0.25)) if len(values) else 0.0
-    return min(max(0.0, 1 - 1.6 * (1 - low)), 0.98) if low > _CLOSE else 0.0
+    return min(max(0.0, 1 - room * (1 - low)), 0.98) if low > _CLOSE else 0.0
 
 
 def _curve(points: Mapping[float, Estimate | TuningPoint], *, style: Style, **more: Any) -> Curve:
@@ -303,17 +305,17 @@ def gap_by_condition(findings: Findings) -> Figure:
     styles = arm_styles(plan.families)
     del styles[plan.reference]
     at, labels, decades, scaled = _positions(plan)
-    ends = [end for gap in findings.gaps.values() for end in gap.interval or ()]
-    far = any(abs(100 * end) > 2 * _CLOSE_UP for end in ends)
+    far = _farthest(findings.gaps.values()) > 2 * _CLOSE_UP
     figure, axes = new_figure(13 if far else 10, 5.6, columns=2 if far else 1)
-    for axis in axes:
+    for axis, limits in zip(axes, _limits(findings.gaps.values()), strict=False):
         axis.axhline(0, color=MUTED, lw=1)
         rows = _side_by_side(at, len(styles), decades=decades)
         for (family, style), places in zip(styles.items(), rows, strict=True):
             gaps = [findings.gaps.get(in_condition(family, name)) for name in plan.conditions]
-            found = {place: gap for place, gap in zip(places, gaps, strict=True) if gap}
-            label = plan.families[family].label
-            _gaps(axis, found, style if scaled else style._replace(line="none"), label)
+            by_place = {place: gap for place, gap in zip(places, gaps, strict=True) if gap}
+            style = style if scaled else style._replace(line="none")
+            _gaps(axis, by_place, style, plan.families[family].label, limits=limits)
+        axis.set_ylim(*limits)
         if decades:
             axis.set_xscale("log")
         axis.set_xticks(at, [wrap(label, tick_width(len(at))) for label in labels])
@@ -322,15 +324,14 @@ def gap_by_condition(findings: Findings) -> Figure:
         axis.yaxis.set_major_formatter(_signed_tick)
         axis.grid(axis="y")
     axes[0].set_ylabel(
-        f"test accuracy less that of {plan.reference_label}\n(percentage points; bars: 95% "
-        "interval, dots: seeds)"
+        f"test accuracy less that of {plan.reference_label}\n(points; bars: 95% interval, "
+        "dots: seeds, ▾ ▴: beyond)"
     )
     axes[-1].axhspan(-1, 1, color=PALE, zorder=0)
     axes[-1].set_title("Shaded: within one point")
     if far:
         axes[0].set_title("All")
         axes[1].set_title(f"Between −{_CLOSE_UP:g} and +{_CLOSE_UP:g} points; shaded: within one")
-        axes[1].set_ylim(-_CLOSE_UP, _CLOSE_UP)
     handles, names = axes[0].get_legend_handles_labels()
     columns = legend_columns(names, width=13 if far else 10)
     figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=3.4)
@@ -341,23 +342,72 @@ def _signed_tick(value: float, _: float) -> str:
     return f"{value:+g}".replace("-", "−") if value else "0"
 
 
-def _gaps(axis: Axes, found: Mapping[float, Comparison], style: Style, label: str) -> None:
-    """Draw differences by place, with their intervals and seeds, in percentage points."""
-    for place, gap in found.items():
-        dots = [100 * value for value in gap.by_seed.values()]
-        axis.plot([place] * len(dots), dots, ".", color=style.color, alpha=0.35, ms=5, mew=0)
+def _farthest(gaps: Iterable[Comparison]) -> float:
+    """Return the largest end of an interval, in percentage points."""
+    return max((abs(100 * end) for gap in gaps for end in gap.interval or ()), default=0.0)
+
+
+def _limits(gaps: Collection[Comparison]) -> list[tuple[float, float]]:
+    """Return the limits of an axis that shows every interval, and of a close-up, in points.
+
+    Single seeds may lie beyond, as one lost class would squeeze everything else into a line.
+    """
+    ends = [100 * end for gap in gaps for end in gap.interval or (gap.difference,)]
+    low, high = min(ends, default=0.0), max(ends, default=0.0)
+    margin = max(0.08 * (high - low), 0.1)
+    return [(min(low, -1) - margin, max(high, 1) + margin), (-_CLOSE_UP, _CLOSE_UP)]
+
+
+def _gaps(
+    axis: Axes,
+    gaps: Mapping[float, Comparison],
+    style: Style,
+    label: str,
+    *,
+    limits: tuple[float, float],
+) -> None:
+    """Draw differences by place, with their intervals and seeds, in percentage points.
+
+    Beyond the limits a seed is a small pale triangle at the edge, and a mean a large solid one.
+    """
+    color = style.color
+    beside = ScaledTranslation(4 / 72, 0, axis.figure.dpi_scale_trans)  # the bar would hide them
+    for place, gap in gaps.items():
+        seeds = [100 * value for value in gap.by_seed.values()]
+        within = [value for value in seeds if limits[0] <= value <= limits[1]]
+        dots: dict[str, Any] = {
+            "color": color,
+            "alpha": 0.45,
+            "mew": 0,
+            "transform": axis.transData + beside,
+        }
+        axis.plot([place] * len(within), within, ".", ms=5, **dots)
+        for edge, marker in _beyond(seeds, limits):
+            axis.plot(place, edge, marker, ms=4, clip_on=False, **dots)
         low, high = (100 * end for end in gap.interval or (gap.difference, gap.difference))
-        axis.plot([place] * 2, [low, high], color=style.color, lw=2, solid_capstyle="butt")
+        axis.plot([place] * 2, [low, high], color=color, lw=2, solid_capstyle="butt")
+        for edge, marker in _beyond([100 * gap.difference], limits):
+            axis.plot(place, edge, marker, ms=7, color=color, clip_on=False, zorder=4)
     axis.plot(
-        list(found),
-        [100 * gap.difference for gap in found.values()],
-        color=style.color,
+        list(gaps),
+        [100 * gap.difference for gap in gaps.values()],
+        color=color,
         marker=style.marker,
         ls=style.line,
         ms=6,
         lw=1.4,
         label=label,
     )
+
+
+def _beyond(values: Sequence[float], limits: tuple[float, float]) -> list[tuple[float, str]]:
+    """Return the edges of an axis beyond which values lie, each with its triangle's marker."""
+    low, high = limits
+    beyond = [
+        (low, "v", min(values, default=low) < low),
+        (high, "^", max(values, default=low) > high),
+    ]
+    return [(edge, marker) for edge, marker, any_value in beyond if any_value]
 
 
 @styled
@@ -377,21 +427,21 @@ def specification_curve(findings: Findings) -> Figure:
     rows = [("loss", name) for name in styles if places[name]]
     rows += [(choice, level) for choice, levels in plan.choices.items() for level in levels]
     figure, axes = new_figure(12, 6.4 + 0.2 * len(rows), heights=[3, 3, 0.22 * len(rows)])
-    for axis in axes[:2]:
+    for axis, limits in zip(axes, _limits(findings.gaps.values()), strict=False):
         axis.axhspan(-1, 1, color=PALE, zorder=0)
         axis.axhline(0, color=MUTED, lw=1)
         for name, at in places.items():
             gaps = {float(place): curve[place][1] for place in at}
             if gaps:
                 style = styles[name]._replace(line="none")
-                _gaps(axis, gaps, style, plan.families[name].label)
+                _gaps(axis, gaps, style, plan.families[name].label, limits=limits)
+        axis.set_ylim(*limits)
         axis.grid(axis="y")
         axis.yaxis.set_major_locator(round_steps())
     axes[0].set_title("All universes, sorted; shaded: within one point")
     axes[0].set_ylabel(f"test accuracy less that\nof {plan.reference_label} (points)")
     axes[1].set_title(f"Between −{_CLOSE_UP:g} and +{_CLOSE_UP:g} points")
-    axes[1].set_ylim(-_CLOSE_UP, _CLOSE_UP)
-    axes[1].set_ylabel("bars: 95% interval\ndots: seeds")
+    axes[1].set_ylabel("bars: 95% interval\ndots: seeds; ▾ ▴: beyond")
     below = axes[2]
     for row, (choice, level) in enumerate(rows):
         chosen = [i for i, levels in enumerate(made) if levels[choice] == level]
@@ -597,7 +647,10 @@ def _mean_curve(findings: Findings, side: Side, *, style: Style) -> tuple[int, C
 
 def _side_by_side(at: Sequence[float], number: int, *, decades: bool) -> list[list[float]]:
     """Return the positions of each arm, slightly apart so that bars do not overlap."""
-    if decades:
-        return [[x * factor for x in at] for factor in 10 ** np.linspace(-0.05, 0.05, number)]
-    gap = min((abs(a - b) for a in at for b in at if a != b), default=1.0)
-    return [[x + offset for x in at] for offset in np.linspace(-0.09, 0.09, number) * gap]
+    places = np.log10(at) if decades else np.asarray(at, float)
+    gap = float(np.diff(np.sort(places)).min()) if len(places) > 1 else 1.0
+    # Among few positions a third of the distance would look like another position.
+    reach = min(0.3 * gap, 0.03 * float(np.ptp(places)) or gap)
+    shifts = np.linspace(-reach, reach, number) if number > 1 else np.zeros(1)
+    rows = places + shifts[:, None]
+    return [list(row) for row in (10**rows if decades else rows).tolist()]

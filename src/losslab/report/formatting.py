@@ -154,22 +154,27 @@ def p_value(p: float | None) -> str:
 
 
 def quantity(measured: Quantity | None) -> str:
-    """Return a quantity with its interval, ``0.5 [0.25, 0.75]`` or ``-2323 [-2351, -2295]``."""
+    """Return a quantity with its interval, ``0.5 [0.25, 0.75]`` or ``−2323 [−2351, −2295]``."""
     if measured is None or not measured.sampled:
-        return "missing" if measured is None else f"{measured.value:.4g}"
+        return "missing" if measured is None else _minus(f"{measured.value:.4g}")
     value, low, high = (
-        f"{x:.0f}" if 1000 <= abs(x) < 1e6 else f"{x:.3g}"
+        _minus(f"{x:.0f}" if 1000 <= abs(x) < 1e6 else f"{x:.3g}")
         for x in (measured.value, *measured.interval)
     )
     return f"{value} [{low}, {high}]"
 
 
 def predicted(bounds: Interval) -> str:
-    """Return a range in words, ``at least 0.5`` or ``1 to 2``."""
-    low, high = bounds
-    if low == float("-inf"):
-        return f"at most {high:g}"
-    return f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
+    """Return a range in words, ``at least 0.5`` or ``−1 to 2``."""
+    low, high = (_minus(f"{bound:g}") for bound in bounds)
+    if bounds.low == float("-inf"):
+        return f"at most {high}"
+    return f"at least {low}" if bounds.high == float("inf") else f"{low} to {high}"
+
+
+def _minus(text: str) -> str:
+    """Return a number with a minus sign in place of a leading hyphen; exponents keep theirs."""
+    return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
 def is_share(tag: str) -> bool:

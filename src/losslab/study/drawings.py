@@ -48,7 +48,8 @@ def over_training(
             values = np.array([[each[epoch] for epoch in epochs] for each in recorded])
             shown: dict[str, Any] = {"logarithmic": logarithmic, "bounds": bounds}
             curves.append(curve_over_seeds(x=epochs, values=values, **shown, **look))
-    panel = Panel(title=title, x_label="epoch", y_label=y_label, curves=curves, y_log=logarithmic)
+    axes: dict[str, Any] = {"x_label": "epoch", "y_label": y_label, "ticks": "counts"}
+    panel = Panel(title=title, curves=curves, y_log=logarithmic, **axes)
     return _drawing(name, title, [panel])
 
 
@@ -200,7 +201,7 @@ def profile(
             curves.append(Curve(x=xs, y=ys, line=False, **look))
         panels.append(Panel(title=f"{title}, {moment}", curves=curves, **shown))
     caption = f"{title} ({left_out} points below 1e-10 left out)" if left_out else title
-    return _drawing(name, caption, panels)
+    return _drawing(name, caption, panels, share=True)
 
 
 def _looks(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]:
