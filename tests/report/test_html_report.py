@@ -10,7 +10,7 @@ import pytest
 
 from browser import CHROMIUM, FLAGS, needs_chromium
 from losslab.report import build, write_site
-from losslab.report.html_report import html_report
+from losslab.report.html_report import study_page
 from losslab.text import Console
 from report.factory import tiny_plan, write_run, write_study
 
@@ -56,7 +56,7 @@ def test_names_cannot_end_the_script_or_the_markup(tmp_path):
     plan = tiny_plan() | {"title": HOSTILE}
     plan["arms"]["mse"]["label"] = HOSTILE
     results = build(write_study(tmp_path / "tiny", plan))
-    text = html_report(json.loads(results.files[1].read_text()), script="plotly.min.js")
+    text = study_page(json.loads(results.files[1].read_text()), script="plotly.min.js")
     assert HOSTILE not in text
     assert embedded(text)["arms"]["mse"]["label"] == HOSTILE
 
@@ -166,3 +166,21 @@ def test_a_loss_is_hidden_everywhere_and_the_slider_moves_all_figures(page):
             assert at_choice[1] != tab.evaluate(matrix)
             tab.click("details.claim summary")
             assert tab.is_visible("details.claim table")
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_gap_of_a_single_seed_is_drawn_without_an_interval(tmp_path):
+    plan = tiny_plan() | {"claims": []}
+    plan["confirm"] = [run for run in plan["confirm"] if run["seed"] == 100]
+    root = write_study(tmp_path / "tiny", plan)
+    plan |= {"axis": "classes", "conditions": {"few": {"label": "2"}}}
+    for part in ("arms", "chosen"):
+        plan[part] = {f"{arm}@few": value for arm, value in plan[part].items()}
+    for part in ("tune", "confirm"):
+        plan[part] = [run | {"arm": f"{run['arm']}@few"} for run in plan[part]]
+    (root / "study.json").write_text(json.dumps(plan))
+    with pages(build(root).files[2], "body[data-ready]") as tabs:
+        for tab in tabs:
+            # Dots and a mean for each arm but the reference.
+            assert tab.evaluate("document.getElementById('gap').data.length") == 4

@@ -23,7 +23,7 @@ PLAN = Plan(
 def sample(values, moves=None) -> Sample:
     choice = None if moves is None else Rechoice(moves, 5)
     seeds = tuple(range(len(values)))
-    return Sample("test/accuracy", seeds, np.array(values), None, None, (), (), choice)
+    return Sample(metric="test/accuracy", seeds=seeds, values=np.array(values), choice=choice)
 
 
 def measured(cells) -> dict:

@@ -27,7 +27,10 @@ def plan_of(levels) -> Plan:
 
 def gap(value: float) -> Comparison:
     side = Estimate(10, 0.9, None, "seeds")
-    return Comparison(10, side, side, value, Interval(value - 0.004, value + 0.004), "seeds", 0.5)
+    interval = Interval(value - 0.004, value + 0.004)
+    return Comparison(
+        n=10, mean=value, interval=interval, covers="seeds", left=side, right=side, p=0.5
+    )
 
 
 def test_intervals_are_those_of_leaving_out_one_universe_at_a_time():

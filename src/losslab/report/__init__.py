@@ -8,7 +8,7 @@ findings (:mod:`~losslab.report.findings`), and from these the document and ``re
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,12 @@ from rich.console import Console
 from rich.text import Text
 
 from losslab.files import check_generated, write_atomically
-from losslab.recording import Run
-from losslab.report.claims_page import is_claims_page, write_claims_pages
+from losslab.report.claims_page import write_claims_pages
 from losslab.report.document import to_console, to_markdown
-from losslab.report.estimates import Choice, select, tuning_points
+from losslab.report.estimates import select, tuning_points
 from losslab.report.findings import Census, find, sweep
 from losslab.report.measurement import load_evidence
-from losslab.report.plan import PLAN_FILE, Plan, load_plan, parse_plan
+from losslab.report.plan import PLAN_FILE, load_plan, parse_plan
 from losslab.report.results import plain, study_data, sweep_data, to_json
 from losslab.report.runs import load_runs, runs_table
 from losslab.report.study_report import study_document
@@ -46,7 +45,7 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
     Raises ``ValueError`` as :func:`build` does, or for committed results that cannot be read.
     """
     roots = studies_and_sweeps(path)
-    if not roots and is_claims_page(path):
+    if not roots and any(path.glob("*/results.json")):
         for page in write_claims_pages(path):
             console.print(Text(f"Written: {page}"), soft_wrap=True)
         return
@@ -55,13 +54,13 @@ def write(path: Path, *, console: Console, out: Path | None = None) -> None:
         if index:
             console.print()
         try:
-            to = out
+            folder = out
             if root != path:
                 check_generated(root, below=path)
                 if out is not None:
-                    check_generated(to := out / root.name, below=out)
-            build(root, console=console, out=to)
-        except ValueError as error:  # go on with the other studies
+                    check_generated(folder := out / root.name, below=out)
+            build(root, console=console, out=folder)
+        except ValueError as error:  # continue with the other studies
             errors.append(str(error))
     if errors:
         raise ValueError("; ".join(errors))
@@ -84,12 +83,12 @@ def studies_and_sweeps(path: Path) -> list[Path]:
     """Return the studies and sweeps in a folder, or the folder itself if it is one."""
     runs = ("seed=*", "*/seed=*", "hash=*/*/seed=*", "*/hash=*/seed=*", "hash=*/*/*/seed=*")
 
-    def is_one(folder: Path) -> bool:
+    def has_runs(folder: Path) -> bool:
         return any(any(folder.glob(name)) for name in (PLAN_FILE, *runs))
 
-    if path.name.startswith("seed=") or is_one(path):
+    if path.name.startswith("seed=") or has_runs(path):
         return [path]
-    return sorted(child for child in path.glob("*") if is_one(child))
+    return sorted(child for child in path.glob("*") if has_runs(child))
 
 
 def build(root: Path, *, console: Console | None = None, out: Path | None = None) -> Results:
@@ -108,32 +107,44 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     page = out / "report.html"
     for path in (report, results, folder, page):
         check_generated(path, below=out)
-    for wanted in (folder, out):
-        there = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            raise ValueError(f"cannot write into {there}; give another folder with --to")
-    if runs:
-        _write_for_tensorboard(root, runs, console)
-    # matplotlib takes seconds to import: only to draw.
+    for target in (folder, out):
+        existing = next(path for path in (target, *target.absolute().parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise ValueError(f"cannot write into {existing}; give another folder with --to")
+    plan = load_plan(root) if (root / PLAN_FILE).exists() else None
+    # TensorBoard's protocol buffers take half a second to import, matplotlib takes seconds.
     from losslab.figures.panels import draw_drawings
     from losslab.report.figures import draw_study, draw_sweep
-    from losslab.report.html_report import html_report, recorded
-    from losslab.report.sweep_page import sweep_page
+    from losslab.report.html_report import recorded, study_page, sweep_page
+    from losslab.report.over_seeds import write_best, write_over_seeds
 
-    if (root / PLAN_FILE).exists():
-        found = find(load_plan(root), runs, load_evidence(root))
-        figures = [*draw_study(found, folder), *draw_drawings(found.drawings, folder)]
-        document, data = study_document(found, {path.name for path in figures}), study_data(found)
+    try:
+        if runs:
+            write_over_seeds(root, runs, console)
+            write_best(root, runs, plan)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        if console is not None:  # runs in a read-only folder still get a report
+            message = f"No curves over seeds for TensorBoard: cannot write ({error})"
+            console.print(Text(message), soft_wrap=True)
+    if plan is not None:
+        findings = find(plan, runs, load_evidence(root))
+        figures = [*draw_study(findings, folder), *draw_drawings(findings.drawings, folder)]
+        data, census = study_data(findings), findings.census
+        document = study_document(findings, {path.name for path in figures})
         text = to_markdown(document)
         # The page draws the usual figures itself, and embeds those of measures.
-        drawings = [(folder / f"{each.name}.png", each.caption) for each in found.drawings]
-        census, html = found.census, html_report(plain(data), recorded(found), drawings=drawings)
+        drawings = [(folder / f"{each.name}.png", each.caption) for each in findings.drawings]
+        html = study_page(plain(data), recorded(findings), drawings=drawings)
     elif runs:
-        swept = sweep(runs)
-        figures, census, data = draw_sweep(swept, folder), swept.census, sweep_data(swept)
-        document, name = sweep_document(swept, {path.name for path in figures}), root.resolve().name
+        ranked = sweep(runs)
+        figures = draw_sweep(ranked, folder)
+        data, census = sweep_data(ranked), ranked.census
+        document = sweep_document(ranked, {path.name for path in figures})
         text = to_markdown(document)
-        html = sweep_page(name, swept, runs, report=text, figures=figures)
+        name = root.resolve().name
+        html = sweep_page(name, ranked, runs, report=text, figures=figures)
     else:
         raise ValueError(
             f"{root} holds no runs; give the folder of a study or a sweep, or start one: "
@@ -151,38 +162,18 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
 
 def prepare_board(path: Path) -> list[Path]:
     """Write the runs for TensorBoard's links; return their folders, the latest first."""
-    from losslab.report import best  # imports TensorBoard's protocol buffers
+    from losslab.report.over_seeds import BEST, write_best  # imports TensorBoard's protocol buffers
 
-    found = []
+    folders = []
     for root in studies_and_sweeps(path):
         try:
             if root != path:
                 check_generated(root, below=path)
             runs = load_runs(root)
-            best.write_best(root, runs, _plan_of(root))
+            write_best(root, runs, load_plan(root) if (root / PLAN_FILE).exists() else None)
         except (ValueError, OSError):
             continue  # `losslab report` explains the error
-        if any((root / best.FOLDER).glob("*/*tfevents*")):
+        if any((root / BEST).glob("*/*tfevents*")):
             ended = max((str(run.manifest.get("end")) for run in runs if run.finished), default="")
-            found.append((ended, root / best.FOLDER))
-    return [folder for _, folder in sorted(found, reverse=True)]
-
-
-def _plan_of(root: Path) -> Plan | None:
-    return load_plan(root) if (root / PLAN_FILE).exists() else None
-
-
-def _write_for_tensorboard(root: Path, runs: Sequence[Run], console: Console | None) -> None:
-    # TensorBoard's protocol buffers take half a second to import: only to write.
-    from losslab.report.best import write_best
-    from losslab.report.over_seeds import write_over_seeds
-
-    try:
-        write_over_seeds(root, runs, console)
-        write_best(root, runs, _plan_of(root))
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        if console is not None:  # runs in a read-only folder still get a report
-            text = f"No curves over seeds for TensorBoard: cannot write ({error})"
-            console.print(Text(text), soft_wrap=True)
+            folders.append((ended, root / BEST))
+    return [folder for _, folder in sorted(folders, reverse=True)]

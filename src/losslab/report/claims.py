@@ -1,12 +1,11 @@
 """Judge claims, by one rule for all studies."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, get_args
 
-from losslab.report.estimates import Comparison, Sample, Sampler, compare
+from losslab.report.estimates import Comparison, SideSampler, compare
 from losslab.report.measurement import Evidence, Quantity
 from losslab.report.plan import Claim, Plan
 from losslab.report.statistics import Interval, holm, range_p, share_p
@@ -44,8 +43,8 @@ class Judgement:
     @property
     def interval(self) -> Interval | None:
         """The 95% interval of the measured number."""
-        found = self.quantity or self.comparison
-        return found.interval if found else None
+        number = self.quantity or self.comparison
+        return number.interval if number else None
 
     @property
     def exact(self) -> bool:
@@ -75,67 +74,62 @@ def verdict(
     return "smaller" if difference and same_sign and significant else "contradicted"
 
 
-def judge(plan: Plan, sampler: Sampler, evidence: Evidence) -> tuple[Judgement, ...]:
+def judge(plan: Plan, sampler: SideSampler, evidence: Evidence) -> tuple[Judgement, ...]:
     """Judge all claims of a study, in order. Diverged runs count."""
     measured = [
-        _quantity(claim, evidence) if claim.quantity else _difference(claim, plan, sampler)
+        _quantity(claim, evidence) if claim.quantity else _difference(claim, sampler)
         for claim in plan.claims
     ]
     # Claims not measured yet count as tests: otherwise a half-finished study would be judged more
     # leniently than a finished one.
-    corrected = iter(holm([found.p for found in measured if not found.exact]))
-    return tuple(_judged(found, None if found.exact else next(corrected)) for found in measured)
+    corrected = iter(holm([number.p for number in measured if not number.exact]))
+    return tuple(_judge(number, None if number.exact else next(corrected)) for number in measured)
 
 
 def _quantity(claim: Claim, evidence: Evidence) -> Judgement:
-    found, p = evidence.quantity(claim.quantity), None
-    if found and found.count is not None:
-        p = share_p(found.count, found.n, claim.predicted)
-    elif found and found.sampled:
-        p = range_p(found.value, found.interval, found.n, claim.predicted)
-    return Judgement(claim, quantity=found, p=p)
+    quantity, p = evidence.quantity(claim.quantity), None
+    if quantity and quantity.count is not None:
+        p = share_p(quantity.count, quantity.n, claim.predicted)
+    elif quantity and quantity.sampled:
+        p = range_p(quantity.value, quantity.interval, quantity.n, claim.predicted)
+    return Judgement(claim, quantity=quantity, p=p)
 
 
-def _difference(claim: Claim, plan: Plan, sampler: Sampler) -> Judgement:
-    planned = [tuple(run.run for run in plan.confirming(side)) for side in claim.sides]
-    if not all(planned):
+def _difference(claim: Claim, sampler: SideSampler) -> Judgement:
+    left, right, *beyond = samples = [sampler.side(side, claim.metric) for side in claim.sides]
+    if not all(sample.planned for sample in samples):
         return Judgement(claim, reason="not planned yet: tuning unfinished")
-    left, right, *others = samples = [
-        sampler.side(side, names, claim.metric)
-        for side, names in zip(claim.sides, planned, strict=True)
-    ]
-    found = compare(left, right, beyond=(others[0], others[1]) if others else None)
-    total = len({name for names in planned for name in names})
-    reason = "" if found and found.interval else "fewer than two seeds in common"
+    difference = compare(left, right, beyond=beyond)
+    judgement = Judgement(claim, difference, p=difference.p if difference else None)
+    total = len({name for sample in samples for name in sample.planned})
     if missing := {name for sample in samples for name in sample.missing}:
-        reason = f"{len(missing)} of {total} runs missing"
-    elif untestable := _untestable(samples, planned, sampler):
-        return Judgement(claim, found, verdict="untestable", reason=untestable)
-    elif without := {name for sample in samples for name in sample.without}:
+        return replace(judgement, reason=f"{len(missing)} of {total} runs missing")
+    untestable = ""
+    if not all(sample.seeds for sample in samples):
+        untestable = "not finite or not recorded in any run of a side"
+    elif all(sample.all_diverged for sample in samples):
+        untestable = "every run diverged"
+    if untestable:
+        return replace(judgement, p=None, verdict="untestable", reason=untestable)
+    if without := {name for sample in samples for name in sample.without}:
         reason = f"not finite or not recorded in {len(without)} of {total} runs"
-    return Judgement(claim, found, p=found.p if found else None, reason=reason)
+        return replace(judgement, reason=reason)
+    few = "" if judgement.interval else "fewer than two seeds in common"
+    return replace(judgement, reason=few)
 
 
-def _untestable(
-    samples: Sequence[Sample], planned: Sequence[tuple[str, ...]], sampler: Sampler
-) -> str:
-    """Return why finished runs cannot test a claim; empty if they can."""
-    if any(not sample.seeds for sample in samples):
-        return "not finite or not recorded in any run of a side"
-    return "every run diverged" if all(map(sampler.all_diverged, planned)) else ""
-
-
-def _judged(found: Judgement, p_holm: float | None) -> Judgement:
-    if found.interval is None or found.reason:
-        return replace(found, p_holm=p_holm)
-    claim, pairs, reason = found.claim, found.comparison, ""
-    needs_p = not found.exact and (claim.quantity or claim.direction != "equal")
-    needed = (1.0 if p_holm is None else p_holm) if needs_p else 0.0
-    rule = partial(verdict, claim.predicted, found.interval, difference=claim.signed)
-    judged = rule(p_holm=needed)
+def _judge(measured: Judgement, p_holm: float | None) -> Judgement:
+    """Return the judgement of a measured number, given its corrected p-value."""
+    if measured.interval is None or measured.reason:
+        return replace(measured, p_holm=p_holm)
+    claim, pairs, reason = measured.claim, measured.comparison, ""
+    needs_p = not measured.exact and (claim.quantity or claim.direction != "equal")
+    p_needed = (1.0 if p_holm is None else p_holm) if needs_p else 0.0
+    rule = partial(verdict, claim.predicted, measured.interval, difference=claim.signed)
+    judged = rule(p_holm=p_needed)
     if judged != rule(p_holm=0.0):
         # The interval alone would decide: tell the reader why it does not.
         reason = f"p ≥ {SIGNIFICANCE}"
         if pairs is not None and pairs.p <= 2 / 2**pairs.n:
             reason += f" with {pairs.n} pairs"
-    return replace(found, p_holm=p_holm, verdict=judged, reason=reason)
+    return replace(measured, p_holm=p_holm, verdict=judged, reason=reason)

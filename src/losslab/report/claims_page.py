@@ -41,7 +41,7 @@ class Paper(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class MeasuredClaim:
     """The parts of a claim in ``results.json`` that the page shows."""
 
     id: str = ""
@@ -62,12 +62,7 @@ class Results:
     title: str
     question: str
     command: str
-    claims: list[Shown]
-
-
-def is_claims_page(folder: Path) -> bool:
-    """Return whether a folder holds reports of studies rather than runs."""
-    return any(folder.glob("*/results.json"))
+    claims: list[MeasuredClaim]
 
 
 def write_claims_pages(folder: Path) -> list[Path]:
@@ -85,13 +80,13 @@ def write_claims_pages(folder: Path) -> list[Path]:
 def claims_page(folder: Path) -> str:
     """Return the page for a folder of studies; ``ValueError`` without readable results."""
     studies, claims = _read(folder)
-    answer = folder / ANSWER
-    said = read_text(answer, most=LARGEST_ANSWER) if answer.exists() else ""
+    path = folder / ANSWER
+    text = read_text(path, most=LARGEST_ANSWER) if path.exists() else ""
     # {study/claim} stands for the measured effect.
-    filled = re.sub(
-        r"\{([\w-]+/[\w-]+)\}", lambda found: _found(found[1], claims, answer).effect, said
+    answer = re.sub(
+        r"\{([\w-]+/[\w-]+)\}", lambda match: _claim(match[1], claims, path).effect, text
     )
-    content = {"answer": Markdown(filled.strip()), "studies": studies, "edge": EDGE}
+    content = {"answer": Markdown(answer.strip()), "studies": studies, "edge": EDGE}
     return to_markdown(Document("claims_page", content))
 
 
@@ -104,37 +99,37 @@ def literature_page(folder: Path) -> str:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     papers = parse(list[Paper], data, str(path))
-    shown = [
-        (paper, [(ref, _found(ref, claims, path)) for ref in paper.claims]) for paper in papers
+    rows = [
+        (paper, [(name, _claim(name, claims, path)) for name in paper.claims]) for paper in papers
     ]
-    return to_markdown(Document("literature", {"papers": shown}))
+    return to_markdown(Document("literature", {"papers": rows}))
 
 
-def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Shown]]:
+def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, MeasuredClaim]]:
     """Return an entry for each study, and all claims by ``<study>/<claim>``."""
     studies: list[dict[str, Any]] = []
-    claims: dict[str, Shown] = {}
+    claims: dict[str, MeasuredClaim] = {}
     for path in sorted(folder.glob("*/results.json")):
         name = path.parent.name
         try:
-            found = parse(Results, read_json(path))
+            results = parse(Results, read_json(path))
         except Exception as error:  # an altered file can raise anything
-            why = f"{path} cannot be read ({one_line(error)})"
-            again = f"`losslab report outputs/{name} --to {path.parent}`"
-            raise ValueError(f"{why}; write it again with {again}") from error
+            message = f"{path} cannot be read ({one_line(error)})"
+            command = f"`losslab report outputs/{name} --to {path.parent}`"
+            raise ValueError(f"{message}; write it again with {command}") from error
         # A study without a README links to its report.
         pages = (page for page in (PAGE, "report.md") if (path.parent / page).exists())
-        place = f"{quote(name)}/{next(pages, path.name)}"
-        verdicts = count([claim.verdict for claim in found.claims])
-        studies.append({"name": name, "place": place, "results": found, "count": verdicts})
-        claims |= {f"{name}/{claim.id}": claim for claim in found.claims}
+        link = f"{quote(name)}/{next(pages, path.name)}"
+        verdicts = count([claim.verdict for claim in results.claims])
+        studies.append({"name": name, "link": link, "results": results, "count": verdicts})
+        claims |= {f"{name}/{claim.id}": claim for claim in results.claims}
     if not studies:
         advice = f"write some with `losslab report outputs/NAME --to {folder}/NAME`"
         raise ValueError(f"{folder} holds no results; {advice}")
     return studies, claims
 
 
-def _found(name: str, claims: dict[str, Shown], path: Path) -> Shown:
+def _claim(name: str, claims: dict[str, MeasuredClaim], path: Path) -> MeasuredClaim:
     if name not in claims:
         raise ValueError(f"{path} names the claim {name!r}{nearest(name, claims)}; no study has it")
     return claims[name]

@@ -53,9 +53,9 @@ def contrast(left: Path, right: Path, *, by: str | None = None) -> Contrast:
     samplers = [(Sampler(runs), tuple(run.name for run in runs)) for runs in pairs]
     compared = {}
     for metric in dict.fromkeys([*([by] if by else []), VALIDATION, *METRICS]):
-        found = compare(*(sampler.sample(names, metric) for sampler, names in samplers))
-        if found is not None:
-            compared[metric] = found
+        comparison = compare(*(sampler.sample(names, metric) for sampler, names in samplers))
+        if comparison is not None:
+            compared[metric] = comparison
     configs = [flatten(runs[0].config) for runs in pairs]
     return Contrast(
         left=pairs[0],
@@ -84,28 +84,27 @@ def _finished(path: Path) -> list[Run]:
     return finished
 
 
-def comparison_document(found: Contrast) -> Document:
+def comparison_document(contrast: Contrast) -> Document:
     """Lay out a comparison."""
     rows = [
         {
             "metric": show.metric_name(metric),
             "A": show.number(metric, each.left.mean) + show.unit(metric),
             "B": show.number(metric, each.right.mean) + show.unit(metric),
-            "A − B": show.difference(metric, each)
-            + ("" if each.covers == "seeds and test examples" else " ‡"),
+            "A − B": show.difference(metric, each) + show.mark(each),
             "p": show.p_value(each.p),
             "n": str(each.n),
         }
-        for metric, each in found.compared.items()
+        for metric, each in contrast.compared.items()
     ]
-    settings = [{"": key, "A": a, "B": b} for key, (a, b) in found.settings.items()]
+    settings = [{"": key, "A": a, "B": b} for key, (a, b) in contrast.settings.items()]
     content = {
         "settings": Table.of(settings, text_columns=3) if settings else None,
-        "n": len(found.left),
-        "seeds": _listed([run.seed for run in found.left]),
+        "n": len(contrast.left),
+        "seeds": _listed([run.seed for run in contrast.left]),
         "metrics": Table.of(rows),
-        "over_seeds_alone": any(each.covers == "seeds" for each in found.compared.values()),
-        "unpaired": _listed(found.unpaired),
+        "over_seeds_alone": any(show.mark(each) for each in contrast.compared.values()),
+        "unpaired": _listed(contrast.unpaired),
     }
     return Document("compare", content)
 
@@ -117,7 +116,7 @@ def _listed(seeds: Sequence[int]) -> str:
     return f"{', '.join(map(str, seeds[:3]))}, ..., {seeds[-1]}"
 
 
-def draw_contrast(found: Contrast, path: Path, *, metric: str = VALIDATION) -> Path:
+def draw_contrast(contrast: Contrast, path: Path, *, metric: str = VALIDATION) -> Path:
     """Draw the mean of a metric during training for both, with intervals, as a PNG."""
     # matplotlib takes seconds to import.
     from losslab.figures import Curve, Drawing, Panel, styles_of
@@ -126,20 +125,28 @@ def draw_contrast(found: Contrast, path: Path, *, metric: str = VALIDATION) -> P
     from losslab.report.over_seeds import means_over_seeds
 
     tag, curves = split(metric)[0], []
-    styles = styles_of({"A": found.left[0].loss, "B": found.right[0].loss})
-    factor, _ = show.scale(tag)
-    for name, runs in (("A", found.left), ("B", found.right)):
+    losses = {"A": contrast.left[0].loss, "B": contrast.right[0].loss}
+    styles, (factor, _) = styles_of(losses), show.scale(tag)
+    for index, (name, runs) in enumerate((("A", contrast.left), ("B", contrast.right))):
         means = means_over_seeds(runs, [tag], over="epoch")
         if not means.tags:
             continue
+        # The loss and up to three settings that differ.
+        settings = [
+            f"{key}={values[index]}"
+            for key, values in contrast.settings.items()
+            if key.partition(".")[0] != "loss" or losses["A"] == losses["B"]
+        ]
+        label = f"{name}: {', '.join([losses[name], *settings[:3]])}"
         mean, low, high = (factor * means.values).tolist()
-        x, style, label = means.x.tolist(), styles[name], _label(found, name)
+        x, style = means.x.tolist(), styles[name]
         curves.append(Curve(label=label, x=x, y=mean, low=low, high=high, style=style))
     if not curves:
         raise ValueError(f"{tag} was not recorded while training; give another --by")
     unit = show.unit(tag).strip()
+    seeds = len(contrast.left)
     panel = Panel(
-        title=f"Mean of {len(found.left)} seeds and 95% interval" if len(found.left) > 1 else "",
+        title=f"Mean of {seeds} seeds and 95% interval" if seeds > 1 else "",
         curves=curves,
         x_label="epoch",
         y_label=show.metric_name(tag) + (f" ({unit})" if unit else ""),
@@ -147,15 +154,3 @@ def draw_contrast(found: Contrast, path: Path, *, metric: str = VALIDATION) -> P
     )
     drawing = Drawing(name=path.stem, panels=[panel], legend_below=True, size=(6.0, 4.8))
     return save(styled(draw_panels)(drawing), path)
-
-
-def _label(found: Contrast, name: str) -> str:
-    """Return the legend of a side: its loss and up to three settings that differ."""
-    index = ("A", "B").index(name)
-    run = (found.left, found.right)[index][0]
-    settings = [
-        f"{key}={values[index]}"
-        for key, values in found.settings.items()
-        if key.partition(".")[0] != "loss" or found.left[0].loss == found.right[0].loss
-    ]
-    return f"{name}: {', '.join([run.loss, *settings[:3]])}"

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -50,8 +50,9 @@ class Table:
 class Document:
     """The name of a file in ``templates/`` and the values to fill it with.
 
-    Templates can call ``table``, ``listing`` and ``figure``. ``file`` is false in a terminal, which
-    shows neither figures nor fine print.
+    Templates can call ``table``, ``listing`` and ``figure``, which shows a figure if its file name
+    is among the content's ``figures``. ``file`` is false in a terminal, which shows neither figures
+    nor fine print.
     """
 
     template: str
@@ -60,29 +61,37 @@ class Document:
 
 def to_markdown(document: Document) -> str:
     """Render a document as Markdown; markup in names and errors is escaped."""
-    parts = {"table": _markdown, "listing": _bullets, "figure": _figure}
-    return f"{_fill(document, file=True, finalize=markdown, **parts)}\n{GENERATED}\n"
+
+    def figure(name: str, caption: str) -> Markdown:
+        if name not in document.content["figures"]:
+            return Markdown("")
+        # The caption is also the alternative text.
+        caption = markdown(caption)
+        return Markdown(f"![{caption}](figures/{quote(name)})\n\n*{caption}*")
+
+    parts = {"table": _markdown, "listing": _bullets, "figure": figure, "file": True}
+    return f"{_render(document, finalize=markdown, **parts)}\n{GENERATED}\n"
 
 
 def to_console(document: Document, console: Console) -> None:
     """Print a document."""
     tables: list[Table] = []
 
-    def place(table: Table) -> str:
+    def placeholder(table: Table) -> str:
         tables.append(table)
         return f"{_TABLE}{len(tables) - 1}"
 
     def listing(lines: Sequence[str]) -> str:
-        more = _more(len(lines) - TERMINAL_LINES)
-        return "\n".join(f"- {line}" for line in [*lines[:TERMINAL_LINES], *more])
+        rest = _rest(len(lines) - TERMINAL_LINES)
+        return "\n".join(f"- {line}" for line in [*lines[:TERMINAL_LINES], *rest])
 
-    parts = {"table": place, "listing": listing, "figure": lambda *_: ""}
-    for line in filter(None, _fill(document, file=False, finalize=str, **parts).splitlines()):
+    parts = {"table": placeholder, "listing": listing, "figure": lambda *_: "", "file": False}
+    for line in filter(None, _render(document, finalize=str, **parts).splitlines()):
         if line.startswith(_TABLE):
             table = tables[int(line.removeprefix(_TABLE))]
             console.print(Padding(_rich(table), (0, 0, 0, 1)))
-            for more in _more(len(table.rows) - TERMINAL_ROWS):
-                console.print(f"- {more}", highlight=False)
+            for rest in _rest(len(table.rows) - TERMINAL_ROWS):
+                console.print(f"- {rest}", highlight=False)
         elif heading := re.match(r"#+ ", line):
             before = "\n" if len(heading[0]) > 2 else ""
             title = escape(line.removeprefix(heading[0]))
@@ -102,40 +111,34 @@ def templates(**options: Any) -> Environment:
     )
 
 
-def _fill(document: Document, *, finalize: Callable[[str], str], **how: Any) -> str:
+def _render(document: Document, *, finalize: Callable[[str], str], **parts: Any) -> str:
     environment = templates(
         autoescape=False,  # it is Markdown, not HTML
         finalize=lambda value: finalize(value) if isinstance(value, str) else value,
     )
-    text = environment.get_template(f"{document.template}.md").render(**document.content, **how)
+    text = environment.get_template(f"{document.template}.md").render(**document.content, **parts)
     # Conditions that were false leave blank lines.
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def _markdown(table: Table) -> Markdown:
     rules = [":--"] * table.text_columns + ["--:"] * (len(table.columns) - table.text_columns)
-    every = (table.columns, rules[: len(table.columns)], *table.rows)
-    return Markdown("\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in every))
+    rows = (table.columns, rules[: len(table.columns)], *table.rows)
+    return Markdown("\n".join("| " + " | ".join(map(markdown, row)) + " |" for row in rows))
 
 
 def _bullets(lines: Sequence[str]) -> Markdown:
     return Markdown("\n".join(f"- {markdown(line)}" for line in lines))
 
 
-def _figure(path: str, caption: str) -> Markdown:
-    # The caption is also the alternative text.
-    caption = markdown(caption)
-    return Markdown(f"![{caption}]({quote(path)})\n\n*{caption}*")
-
-
-def _more(number: int) -> list[str]:
+def _rest(number: int) -> list[str]:
     return [f"and {number} more, in the report's file"] if number > 0 else []
 
 
 def _rich(table: Table) -> RichTable:
     shown = table.terminal or range(len(table.columns))
     rows = (table.brief or table.rows)[:TERMINAL_ROWS]
-    drawn = RichTable(box=None, pad_edge=False, header_style="bold")
+    rich_table = RichTable(box=None, pad_edge=False, header_style="bold")
     for index in shown:
         heading, text = table.columns[index], index < table.text_columns
         width = max(map(len, [*(row[index] for row in rows), *heading.split()]), default=0)
@@ -143,8 +146,8 @@ def _rich(table: Table) -> RichTable:
             heading = textwrap.fill(heading, min(width, _INTERVAL))
         # Numbers do not wrap: an interval on a second line is hard to read. Remarks beside them do.
         number = not text and width <= _INTERVAL
-        how: dict[str, Any] = {"no_wrap": number, "justify": "left" if text else "right"}
-        drawn.add_column(escape(heading), overflow="fold", **how)
+        justify: Literal["left", "right"] = "left" if text else "right"
+        rich_table.add_column(escape(heading), overflow="fold", no_wrap=number, justify=justify)
     for row in rows:
-        drawn.add_row(*(escape(row[index]) for index in shown))
-    return drawn
+        rich_table.add_row(*(escape(row[index]) for index in shown))
+    return rich_table

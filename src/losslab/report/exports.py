@@ -36,9 +36,16 @@ _LATEX = str.maketrans(
 class Row:
     """A configuration, or an arm at a rate."""
 
-    about: Mapping[str, Any]  # heading to value
+    options: Mapping[str, Any]  # heading to value
     measured: Mapping[str, Measured]  # by metric
-    best: bool  # whether it is the best of its loss by validation
+    best: bool = False  # whether it is the best of its loss by validation
+
+    @property
+    def runs(self) -> dict[str, int]:
+        """The number of runs with the first metric, of planned and of diverged ones."""
+        first = next(iter(self.measured.values()))
+        n = first.estimate.n if first.estimate else 0
+        return {"n": n, "planned": first.planned, "diverged": first.diverged}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,6 @@ class Export:
     """The results of a folder, as rows and as data."""
 
     rows: Sequence[Row]
-    metrics: Sequence[str]
     best: str  # a note on how the best rows are marked
     data: Mapping[str, Any]  # the content of ``results.json``
 
@@ -55,99 +61,91 @@ def export(root: Path) -> Export:
     """Measure a sweep or a study; write nothing. ``ValueError`` if the folder holds none."""
     runs = load_runs(root)
     if (root / PLAN_FILE).exists():
-        found = find(load_plan(root), runs, load_evidence(root))
-        return Export(_arms(found), METRICS, "", study_data(found))
+        findings = find(load_plan(root), runs, load_evidence(root))
+        return Export(_arms(findings), "", study_data(findings))
     if not runs:
         raise ValueError(f"{root} holds no runs; give the folder of a sweep or a study")
-    swept = sweep(runs)
-    best = f"In bold: the best of each loss by {show.metric_name(swept.by)}."
-    return Export(_configurations(swept), [swept.by, *METRICS], best, sweep_data(swept))
+    ranked = sweep(runs)
+    best = f"In bold: the best of each loss by {show.metric_name(ranked.by)}."
+    return Export(_configurations(ranked), best, sweep_data(ranked))
 
 
-def _configurations(found: Sweep) -> list[Row]:
-    texts = [key_text(key) for key in found.shown]
+def _configurations(ranked: Sweep) -> list[Row]:
+    names = [key_text(key) for key in ranked.shown]
     # Two keys share a heading if a part is absent from some configurations.
     headings = {
-        key: text if texts.count(text) == 1 else key
-        for key, text in zip(found.shown, texts, strict=True)
+        key: name if names.count(name) == 1 else key
+        for key, name in zip(ranked.shown, names, strict=True)
     }
     rows = []
-    for each in found.configurations:
+    for each in ranked.configurations:
         varied = {heading: each.varied.get(key) for key, heading in headings.items()}
-        about = {"loss": each.loss, **varied, "folder": each.group}
-        rows.append(Row(about, each.measured, each in found.best))
+        options = {"loss": each.loss, **varied, "folder": each.group}
+        rows.append(Row(options, each.measured, best=each in ranked.best))
     return rows
 
 
-def _arms(found: Findings) -> list[Row]:
+def _arms(findings: Findings) -> list[Row]:
     """Return each arm at each rate at which it was confirmed."""
-    plan, rows = found.plan, []
-    for arm, described in plan.arms.items():
+    plan, rows, absent = findings.plan, [], Measured(None, 0, 0, 0)
+    for name, arm in plan.arms.items():
         for rate in plan.rates:
-            keys = {metric: (arm, rate, metric) for metric in METRICS}
-            measured = {m: found.measured[key] for m, key in keys.items() if key in found.measured}
-            about: dict[str, Any] = {}
+            measured = {m: findings.measured.get((name, rate, m), absent) for m in METRICS}
+            options: dict[str, Any] = {}
             if plan.conditions:
-                about[plan.axis] = plan.conditions[described.condition].label
-            value = found.chosen(arm) if rate == "own" else None
-            about |= {"arm": described.label, "rate": rate, plan.parameter: value}
-            rows.append(Row(about, measured, best=False))
+                options[plan.axis] = plan.conditions[arm.condition].label
+            value = findings.chosen(name) if rate == "own" else None
+            options |= {"arm": arm.label, "rate": rate, plan.parameter: value}
+            rows.append(Row(options, measured))
     return rows
 
 
-def _rows(found: Export) -> Sequence[Row]:
-    if not found.rows:
+def _rows(results: Export) -> Sequence[Row]:
+    if not results.rows:
         raise ValueError("a study without arms has no table of them; give --json")
-    return found.rows
+    return results.rows
 
 
-def to_csv(found: Export) -> str:
+def to_csv(results: Export) -> str:
     """Return CSV with the mean and interval of each metric, empty where there is none."""
     lines = []
-    for row in _rows(found):
-        first = next(iter(row.measured.values()))
-        line = {
-            **row.about,
-            **({"best": row.best} if found.best else {}),
-            "n": first.estimate.n if first.estimate else 0,
-            "planned": first.planned,
-            "diverged": first.diverged,
-        }
-        for metric in found.metrics:
-            estimate = row.measured[metric].estimate if metric in row.measured else None
-            bounds = (estimate and estimate.interval) or (None, None)
-            line[metric] = estimate and estimate.mean
-            line |= {f"{metric}/low": bounds[0], f"{metric}/high": bounds[1]}
+    for row in _rows(results):
+        line = {**row.options, **({"best": row.best} if results.best else {}), **row.runs}
+        for metric, measured in row.measured.items():
+            estimate = measured.estimate
+            low, high = (estimate and estimate.interval) or (None, None)
+            mean = estimate and estimate.mean
+            line |= {metric: mean, f"{metric}/low": low, f"{metric}/high": high}
         lines.append(line)
     return str(pd.DataFrame(lines).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def to_latex(found: Export) -> str:
+def to_latex(results: Export) -> str:
     r"""Return a ``tabular`` with booktabs rules: n, and each metric with its 95% interval."""
     lines, marked = [], False
-    for row in _rows(found):
-        first = next(iter(row.measured.values()))
-        about = {key: latex(value_text(v)) for key, v in row.about.items() if key != "folder"}
-        shown = r"\textbf{{{}}}" if row.best else "{}"
-        line = {latex(key): shown.format(text) for key, text in about.items()}
-        line["$n$"] = str(first.estimate.n if first.estimate else 0)
-        for metric in found.metrics:
-            estimate = row.measured[metric].estimate if metric in row.measured else None
-            unit = show.unit(metric)
-            name = latex(show.metric_name(metric) + (f" ({unit.strip()})" if unit else ""))
-            line[name] = _number(metric, estimate)
+    for row in _rows(results):
+        bold = r"\textbf{{{}}}" if row.best else "{}"
+        line = {
+            latex(heading): bold.format(latex(value_text(value)))
+            for heading, value in row.options.items()
+            if heading != "folder"
+        }
+        line["$n$"] = str(row.runs["n"])
+        for metric, measured in row.measured.items():
+            estimate, unit = measured.estimate, show.unit(metric)
+            heading = latex(show.metric_name(metric) + (f" ({unit.strip()})" if unit else ""))
+            line[heading] = _number(metric, estimate)
             marked |= estimate is not None and estimate.covers == "seeds"
         lines.append(line)
-    table = pd.DataFrame(lines)
-    numbers = len(found.metrics) + 1
-    kinds = "l" * (len(table.columns) - numbers) + "r" * numbers
-    drawn = table.to_latex(index=False, escape=False, column_format=kinds)
+    numbers = 1 + len(results.rows[0].measured)
+    columns = "l" * (len(lines[0]) - numbers) + "r" * numbers
+    table = pd.DataFrame(lines).to_latex(index=False, escape=False, column_format=columns)
     notes = [
         r"Needs \usepackage{booktabs}. Mean over n seeds and 95% interval, Student's t over seeds "
         "and test examples together" + (r" ($^\ddagger$: over seeds alone)." if marked else "."),
-        *filter(None, [found.best]),
+        *filter(None, [results.best]),
     ]
-    return "".join(f"% {note}\n" for note in notes) + str(drawn)
+    return "".join(f"% {note}\n" for note in notes) + str(table)
 
 
 def latex(text: str) -> str:
@@ -162,19 +160,19 @@ def latex(text: str) -> str:
     return plain.encode("ascii", "backslashreplace").decode().translate(_LATEX)
 
 
-def _number(metric: str, found: Estimate | None) -> str:
-    if found is None or not math.isfinite(found.mean):
+def _number(metric: str, estimate: Estimate | None) -> str:
+    if estimate is None or not math.isfinite(estimate.mean):
         return "--"
-    text = f"${show.number(metric, found.mean)}$"
-    if found.interval is not None:
-        text += f" ${show.interval(metric, found.interval)}$"
-    text += r"$^\ddagger$" if found.covers == "seeds" and found.interval is not None else ""
+    text = f"${show.number(metric, estimate.mean)}$"
+    if estimate.interval is not None:
+        text += f" ${show.interval(metric, estimate.interval)}$"
+        text += r"$^\ddagger$" if estimate.covers == "seeds" else ""
     return text.replace("−", "-")
 
 
 FORMATS: Mapping[str, Callable[[Export], str]] = {
     "csv": to_csv,
     "latex": to_latex,
-    "json": lambda found: to_json(found.data),
+    "json": lambda results: to_json(results.data),
 }
 """Format to the function that writes it."""

@@ -1,8 +1,9 @@
 """All measurements of a report; its text, figures and data are made from these."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from losslab.report.estimates import (
     Choice,
     Comparison,
     Measured,
-    Sample,
     Sampler,
+    SideSampler,
     TuningPoint,
     compare,
+    measure,
     select,
     tuning_points,
 )
@@ -87,7 +89,7 @@ class Findings:
     @property
     def drawings(self) -> list[Drawing]:
         """The figures that measures gave."""
-        return [drawing for found in self.measurements.values() for drawing in found.drawings]
+        return [drawing for each in self.measurements.values() for drawing in each.drawings]
 
     def chosen(self, arm: str) -> float | None:
         """Return the value an arm's confirming runs use, or will use."""
@@ -108,24 +110,16 @@ class Findings:
 def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> Findings:
     """Measure everything that the report of a study needs."""
     evidence = evidence or Evidence()
-    sampler = Sampler(runs, plan)
+    measurements = dict(evidence.measurements)
+    sampler = SideSampler(runs, plan)
     expected = plan.expected()
     planned = {run.name: run for run in runs if run.name in set(expected)}
     points = tuning_points(plan, runs)
-
-    def names(side: Side) -> tuple[str, ...]:
-        return tuple(run.run for run in plan.confirming(side))
-
-    def sample(side: Side, metric: str = ACCURACY) -> Sample:
-        return sampler.side(side, names(side), metric)
-
     if plan.factorials:
-        shared = {SHARES: share_out(plan, sample)}
-        evidence = replace(evidence, measurements={**evidence.measurements, **shared})
-    gaps = _gaps(plan, sample)
+        measurements[SHARES] = share_out(plan, partial(sampler.side, metric=ACCURACY))
+    gaps = _gaps(plan, sampler)
     if plan.choices:
-        found = {UNIVERSES: count_universes(plan, gaps)}
-        evidence = replace(evidence, measurements={**evidence.measurements, **found})
+        measurements[UNIVERSES] = count_universes(plan, gaps)
     manifests = [run.manifest for run in planned.values()] if plan.arms else [evidence.manifest]
     return Findings(
         plan=plan,
@@ -133,32 +127,31 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
         tuning=tuple(points),
         choices=select(points),
         measured={
-            (arm, rate, metric): sampler.measure(sample(side, metric), names(side))
+            (arm, rate, metric): measure(sampler.side(Side(arm, rate), metric))
             for arm in plan.arms
             for rate in plan.rates
-            for side in [Side(arm, rate)]
             for metric in (METRICS if rate == "own" else (ACCURACY,))
         },
-        judgements=judge(plan, sampler, evidence),
+        judgements=judge(plan, sampler, Evidence(measurements)),
         gaps=gaps,
         rechosen=sampler.rechosen(),
         census=take_census(expected, planned),
         environment=environment(manifests),
-        measurements=evidence.measurements,
+        measurements=measurements,
     )
 
 
-def _gaps(plan: Plan, sample: Callable[[Side], Sample]) -> dict[str, Comparison]:
+def _gaps(plan: Plan, sampler: SideSampler) -> dict[str, Comparison]:
     """Compare every arm with the reference under the same condition, each at its own value."""
-    if not plan.arms or "own" not in plan.rates:
+    if "own" not in plan.rates:
         return {}
-    samples = {arm: sample(Side(arm, "own")) for arm in plan.arms}
-    found = {
-        arm: compare(mine, samples[plan.reference_of(arm)])
-        for arm, mine in samples.items()
+    samples = {arm: sampler.side(Side(arm, "own"), ACCURACY) for arm in plan.arms}
+    gaps = {
+        arm: compare(sample, samples[plan.reference_of(arm)])
+        for arm, sample in samples.items()
         if arm != plan.reference_of(arm)
     }
-    return {arm: gap for arm, gap in found.items() if gap}
+    return {arm: gap for arm, gap in gaps.items() if gap}
 
 
 @dataclass(frozen=True)
@@ -170,21 +163,10 @@ class Configuration:
     # the keys that differ between configurations, and their values
     varied: Mapping[str, Any]
     measured: Mapping[str, Measured]  # by metric
+    # for ranking, higher is better: the mean over finished runs, negated to minimise; −∞ if a
+    # finished run lacks the metric, ``None`` without a finished run
+    score: float | None
     path: Path  # its folder
-
-    def score(self, metric: str, direction: Goal) -> float | None:
-        """Return the score for ranking, higher is better; ``None`` without a finished run.
-
-        The mean over finished runs, negated to minimise; −∞ if a finished run lacks the metric.
-        """
-        measured = self.measured[metric]
-        if measured.without:
-            return -math.inf
-        if measured.estimate is None:
-            return None
-        # Summed in another order, equal means differ in the last digit.
-        mean = round(measured.estimate.mean, 12)
-        return mean if direction == "maximize" else -mean
 
 
 @dataclass(frozen=True)
@@ -194,7 +176,6 @@ class Sweep:
     # the best first; ties by loss, then by varied values
     configurations: tuple[Configuration, ...]
     by: str  # the metric by which they are sorted
-    direction: Goal  # of the metric
     varied: tuple[str, ...]  # the keys that differ between configurations
     shown: tuple[str, ...]  # those with a column: not what the name of a loss implies
     census: Census
@@ -203,12 +184,11 @@ class Sweep:
     @property
     def best(self) -> tuple[Configuration, ...]:
         """The best configuration of each loss, the best of all first."""
-        found: dict[str, Configuration] = {}
+        best: dict[str, Configuration] = {}
         for configuration in self.configurations:
-            score = configuration.score(self.by, self.direction)
-            if score is not None and score > -math.inf:
-                found.setdefault(configuration.loss, configuration)
-        return tuple(found.values())
+            if configuration.score is not None and configuration.score > -math.inf:
+                best.setdefault(configuration.loss, configuration)
+        return tuple(best.values())
 
 
 def sweep(
@@ -233,26 +213,39 @@ def sweep(
     for group, members in groups.items():
         # One sampler each: the predictions of thousands of runs do not fit into memory.
         sampler, names = Sampler(members), tuple(run.name for run in members)
-        samples = {metric: sampler.sample(names, metric) for metric in (by, *metrics)}
-        measured = {metric: sampler.measure(each, names) for metric, each in samples.items()}
-        own = {key: configs[group][key] for key in varied if key in configs[group]}
-        path = configuration_of(members[0].path)
-        configurations.append(Configuration(group, members[0].loss, own, measured, path))
+        measured = {metric: measure(sampler.sample(names, metric)) for metric in (by, *metrics)}
+        configuration = Configuration(
+            group=group,
+            loss=members[0].loss,
+            varied={key: configs[group][key] for key in varied if key in configs[group]},
+            measured=measured,
+            score=_score(measured[by], direction),
+            path=configuration_of(members[0].path),
+        )
+        configurations.append(configuration)
     by_name = {run.name: run for run in runs}
 
     def rank(configuration: Configuration) -> float:
-        score = configuration.score(by, direction)
-        return math.inf if score is None else -score
+        return math.inf if configuration.score is None else -configuration.score
 
     return Sweep(
         configurations=tuple(sorted(sorted(configurations, key=by_loss), key=rank)),
         by=by,
-        direction=direction,
         varied=varied,
         shown=naming_keys([c.loss for c in configurations], [c.varied for c in configurations]),
         census=take_census(sorted(by_name), by_name),
         environment=environment([run.manifest for run in runs]),
     )
+
+
+def _score(measured: Measured, direction: Goal) -> float | None:
+    if measured.without:
+        return -math.inf
+    if measured.estimate is None:
+        return None
+    # Summed in another order, equal means differ in the last digit.
+    mean = round(measured.estimate.mean, 12)
+    return mean if direction == "maximize" else -mean
 
 
 def by_loss(configuration: Configuration) -> tuple[Any, ...]:
@@ -268,8 +261,8 @@ def take_census(expected: Sequence[str], runs: Mapping[str, Run]) -> Census:
     """Sort the planned runs by state."""
 
     def named(status: str) -> tuple[str, ...]:
-        found = [runs[name] for name in expected if name in runs and runs[name].status == status]
-        return tuple(f"{run.name}: {run.reason}" if run.reason else run.name for run in found)
+        members = [runs[name] for name in expected if name in runs and runs[name].status == status]
+        return tuple(f"{run.name}: {run.reason}" if run.reason else run.name for run in members)
 
     states = {status: named(status) for status in ("diverged", "failed", "damaged", "running")}
     missing = tuple(name for name in expected if name not in runs)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from losslab.report.estimates import Comparison, Estimate
+from losslab.report.estimates import EXAMPLES, Comparison, Estimate
 from losslab.report.measurement import Quantity
 from losslab.report.selectors import SELECTORS, split
 from losslab.report.statistics import Interval
@@ -115,17 +115,24 @@ def interval(metric: str, bounds: Interval | None, *, signed: bool = False) -> s
     return "[" + ", ".join(number(metric, bound, signed=signed) for bound in bounds) + "]"
 
 
-def estimate(metric: str, found: Estimate | None) -> str:
+def estimate(metric: str, mean: Estimate | None) -> str:
     """Return a mean with its unit and interval, ``0.250 nats [0.200, 0.300]``."""
-    if found is None:
+    if mean is None:
         return ABSENT
-    bounds = f" {interval(metric, found.interval)}" if found.interval else ""
-    return number(metric, found.mean) + unit(metric) + bounds
+    bounds = f" {interval(metric, mean.interval)}" if mean.interval else ""
+    return number(metric, mean.mean) + unit(metric) + bounds
 
 
-def difference(metric: str, found: Comparison | None) -> str:
+def difference(metric: str, comparison: Comparison | None) -> str:
     """Return a signed difference with its unit and interval."""
-    return signed(metric, found.difference, found.interval) if found else ABSENT
+    if comparison is None:
+        return ABSENT
+    return signed(metric, comparison.difference, comparison.interval)
+
+
+def mark(estimate: Estimate | None) -> str:
+    """Return the mark of an interval that covers no noise of test examples, empty if it does."""
+    return "" if estimate is None or EXAMPLES in estimate.covers else " ‡"
 
 
 def signed(metric: str, value: float, bounds: Interval | None) -> str:
@@ -146,13 +153,13 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def quantity(found: Quantity | None) -> str:
+def quantity(measured: Quantity | None) -> str:
     """Return a quantity with its interval, ``0.5 [0.25, 0.75]`` or ``−2323 [−2351, −2295]``."""
-    if found is None or found.low is None or found.high is None:
-        return "missing" if found is None else _minus(f"{found.value:.4g}")
+    if measured is None or not measured.sampled:
+        return "missing" if measured is None else _minus(f"{measured.value:.4g}")
     value, low, high = (
         _minus(f"{x:.0f}" if 1000 <= abs(x) < 1e6 else f"{x:.3g}")
-        for x in (found.value, found.low, found.high)
+        for x in (measured.value, *measured.interval)
     )
     return f"{value} [{low}, {high}]"
 

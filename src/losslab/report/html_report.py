@@ -1,7 +1,8 @@
-"""A study's report as an interactive page, ``report.html``, which works offline.
+"""Reports as interactive pages, ``report.html``, which work offline.
 
-It shows what ``results.json`` holds and, if the runs are available, what they recorded: learning
-curves, confusion matrices and gradient profiles over the tuning grid.
+The page of a study shows what ``results.json`` holds and, if the runs are available, what they
+recorded: learning curves, confusion matrices and gradient profiles over the tuning grid. The page
+of a plain sweep is its Markdown report with the figures inside it, below learning curves.
 """
 
 import base64
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markdown_it import MarkdownIt
 from pydantic_core import to_json
 
 from losslab.figures.styles import Style, styles_of
@@ -20,12 +22,19 @@ from losslab.metrics import confusion
 from losslab.recording import Run, read_predictions, read_records
 from losslab.report import formatting as show
 from losslab.report.document import templates
-from losslab.report.findings import ACCURACY, Findings
+from losslab.report.findings import ACCURACY, VALIDATION, Findings, Sweep
 from losslab.report.over_seeds import means_over_seeds
 from losslab.report.plan import parameter_name
 from losslab.report.results import DIGITS
+from losslab.report.runs import by_group
 from losslab.report.study_report import count, sentence
+from losslab.report.sweep_report import best_text, configuration_text
+from losslab.text import printable
 
+MOST_CURVES = 20
+"""Learning curves of more configurations cannot be told apart; the best are shown."""
+
+_TEMPLATES = templates(autoescape=True)
 SCRIPT = "plotly.min.js"  # shared by the pages of a site
 # Figures that the page draws with Plotly.
 _DRAWN_LIVE = {"accuracy.png", "gap.png", "accuracy_by_value.png", "claims.png"}
@@ -53,50 +62,56 @@ _SYMBOLS = {
 
 def recorded(findings: Findings) -> dict[str, Any]:
     """Return what the runs of the tuning grid recorded, by arm and by value of the parameter."""
-    plan = findings.plan
     groups: dict[tuple[str, float], list[Run]] = {}
-    for planned in plan.tune:
+    for planned in findings.plan.tune:
         run = findings.runs.get(planned.run)
         if run and run.finished:
             groups.setdefault((planned.arm, planned.value), []).append(run)
-    found: dict[str, Any] = {"classes": [], "grid": {}}
+    content: dict[str, Any] = {"classes": [], "grid": {}}
     for (arm, value), runs in groups.items():
-        about: dict[str, Any] = {"n": len(runs), "command": runs[0].manifest.get("command")}
-        means = means_over_seeds(runs, ["val/accuracy"], over="epoch")
-        if means.tags:
-            mean, low, high = (np.round(100 * row, 3).tolist() for row in means.values)
-            about["curve"] = {"x": means.x.tolist(), "y": mean, "low": low, "high": high}
-        answers = [read_predictions(run.files.predictions, "val") for run in runs]
-        answered = [answer for answer in answers if answer]
-        classes = answered[0][0].shape[1] if answered else 0
+        point: dict[str, Any] = {"n": len(runs), "command": runs[0].manifest.get("command")}
+        if curve := _learning_curve(runs):
+            point["curve"] = curve
+        stored = [read_predictions(run.files.predictions, "val") for run in runs]
+        predictions = [each for each in stored if each]
+        classes = predictions[0][0].shape[1] if predictions else 0
         if 0 < classes <= _MOST_CLASSES:
-            predicted = [np.nan_to_num(logits).argmax(axis=1) for logits, _ in answered]
             counts = [
-                confusion(each, labels, classes)
-                for each, (_, labels) in zip(predicted, answered, strict=True)
+                confusion(np.nan_to_num(logits).argmax(axis=1), labels, classes)
+                for logits, labels in predictions
             ]
-            found["classes"] = runs[0].class_names(classes)
-            about["confusion"] = np.sum(counts, axis=0).tolist()
-        about["profile"] = _profile(runs)
-        found["grid"].setdefault(arm, {})[f"{value:g}"] = about
-    return found
+            content["classes"] = runs[0].class_names(classes)
+            point["confusion"] = np.sum(counts, axis=0).tolist()
+        point["profile"] = _profile(runs)
+        content["grid"].setdefault(arm, {})[f"{value:g}"] = point
+    return content
+
+
+def _learning_curve(runs: Sequence[Run]) -> dict[str, list[float]]:
+    """Return validation accuracy over epochs in percent, with its interval; empty without any."""
+    means = means_over_seeds(runs, [VALIDATION], over="epoch")
+    if not means.tags:
+        return {}
+    # NaN, which JSON lacks, becomes null: a gap.
+    y, low, high = (np.round(100 * row, 3).tolist() for row in means.values)
+    return {"x": means.x.tolist(), "y": y, "low": low, "high": high}
 
 
 def _profile(runs: Sequence[Run]) -> dict[str, list[float]] | None:
     """Return the final gradient norms of all seeds, sorted by p_y."""
     points = []
     for run in runs:
-        drawn = [r[_PROFILE] for r in read_records(run.files.curves) if _PROFILE in r]
-        if drawn:
-            points += list(zip(drawn[-1]["p_true"], drawn[-1]["mean"], strict=True))
+        profiles = [r[_PROFILE] for r in read_records(run.files.curves) if _PROFILE in r]
+        if profiles:
+            points += list(zip(profiles[-1]["p_true"], profiles[-1]["mean"], strict=True))
     known = sorted(point for point in points if all(map(math.isfinite, point)))
     x, y = ([float(f"{point[axis]:.{DIGITS}g}") for point in known] for axis in (0, 1))
     return {"x": x, "y": y} if known else None
 
 
-def html_report(
+def study_page(
     results: Mapping[str, Any],
-    more: Mapping[str, Any] | None = None,
+    records: Mapping[str, Any] | None = None,
     *,
     drawings: Iterable[tuple[Path, str]] = (),
     script: str | None = None,
@@ -105,39 +120,39 @@ def html_report(
 
     Args:
         results: The content of ``results.json``.
-        more: From :func:`recorded`.
+        records: From :func:`recorded`.
         drawings: Files and captions of the study's own figures.
         script: The address of Plotly's script; ``None`` to include it in the page.
     """
     results = _in_order(results)
     arms = results["arms"]
-    styles = styles_of({name.partition("@")[0]: about["loss"] for name, about in arms.items()})
-    first: dict[str, str] = {}
-    for name, about in arms.items():
+    styles = styles_of({name.partition("@")[0]: arm["loss"] for name, arm in arms.items()})
+    labels: dict[str, str] = {}
+    for name, arm in arms.items():
         family, _, condition = name.partition("@")
         ending = f", {results['conditions'][condition]['label']}" if condition else ""
-        first.setdefault(family, about["label"].removesuffix(ending))
+        labels.setdefault(family, arm["label"].removesuffix(ending))
     families = [
-        {"name": name, "label": label, **drawn(styles[name])} for name, label in first.items()
+        {"name": name, "label": label, **_plotly_style(styles[name])}
+        for name, label in labels.items()
     ]
     # Only the metrics that the page draws.
-    slim: dict[str, Any] = {
-        name: {key: about.get(key) for key in ("label", "chosen", "tuning")}
-        | {"confirmed": {r: of[ACCURACY] for r, of in about["confirmed"].items() if ACCURACY in of}}
-        for name, about in arms.items()
-    }
+    shown: dict[str, Any] = {}
+    for name, arm in arms.items():
+        shown[name] = {key: arm.get(key) for key in ("label", "chosen", "tuning")}
+        rates = arm["confirmed"].items()
+        shown[name]["confirmed"] = {r: m[ACCURACY] for r, m in rates if ACCURACY in m}
+    parameter = parameter_name(results.get("parameter", ""))
     data = {
         "families": families,
-        "arms": slim,
+        "arms": shown,
         **{key: results.get(key, {}) for key in ("gaps", "conditions")},
         **{key: results.get(key, "") for key in ("axis", "reference")},
-        "parameter": parameter_name(results.get("parameter", "")),
-        "recorded": more or {},
+        "parameter": parameter,
+        "recorded": records or {},
     }
-    pictures = [
-        (base64.b64encode(path.read_bytes()).decode(), caption) for path, caption in drawings
-    ]
-    page: str = template("report.html").render(
+    return _render(
+        "report.html",
         results=results,
         answer=sentence(results),
         count=count([claim["verdict"] for claim in results["claims"]]),
@@ -145,15 +160,53 @@ def html_report(
         show=show,
         accuracy=ACCURACY,
         signs={"less": "below −", "greater": "above +", "equal": "within ±"},
-        has_grid=bool(data["recorded"].get("grid")),
-        parameter=data["parameter"],
-        data=script_text(data),
-        pictures=pictures,
+        has_grid=bool(records and records["grid"]),
+        parameter=parameter,
+        data=_script_text(data),
+        figures=[(_embedded(path), caption) for path, caption in drawings],
         plotly=None if script else plotly(),
         script=script,
-        generated=GENERATED,
     )
-    return page
+
+
+def sweep_page(
+    name: str, sweep: Sweep, runs: Sequence[Run], *, report: str, figures: Sequence[Path]
+) -> str:
+    """Return the page of a sweep as HTML.
+
+    Args:
+        name: Of the sweep.
+        sweep: The sweep, the best configuration first.
+        runs: Of the sweep.
+        report: Its report in Markdown.
+        figures: The files that the report shows.
+    """
+    groups = by_group(run for run in runs if run.finished)
+    shown = [each for each in sweep.configurations if each.group in groups][:MOST_CURVES]
+    styles = styles_of({each.group: each.loss for each in shown})
+    curves = []
+    for configuration in shown:
+        members = groups[configuration.group]
+        if curve := _learning_curve(members):
+            text = printable(configuration_text(sweep, configuration, but=""))
+            style = _plotly_style(styles[configuration.group])
+            curves.append({"name": text, "n": len(members), **curve, **style})
+    # The page has a title of its own.
+    body = report.partition("\n")[2].replace(GENERATED, "")
+    html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(body))
+    for path in figures:
+        html = html.replace(f'src="figures/{path.name}"', f'src="{_embedded(path)}"')
+    html = html.replace("<table>", '<div class="scroll" tabindex="0"><table>')
+    return _render(
+        "sweep.html",
+        title=f"Sweep {printable(name)}",
+        best=printable(best_text(sweep)),
+        curves=curves,
+        left_out=len(sweep.configurations) > MOST_CURVES,
+        data=_script_text(curves),
+        report=html.replace("</table>", "</table></div>"),
+        plotly=plotly() if curves else "",
+    )
 
 
 @cache
@@ -177,21 +230,25 @@ def site(folder: Path) -> dict[str, str]:
                 if figure.name not in _DRAWN_LIVE and is_generated(figure)
             ]
             name = f"{path.parent.name}.html"
-            pages[name] = html_report(results, drawings=drawings, script=SCRIPT)
+            pages[name] = study_page(results, drawings=drawings, script=SCRIPT)
             verdicts = [claim["verdict"] for claim in results["claims"]]
             studies.append((name, results["title"], results["question"], count(verdicts)))
         except Exception as error:  # an altered file can raise anything
             raise ValueError(f"{path} cannot be read ({one_line(error)})") from error
     if not studies:
         raise ValueError(f"{folder} holds no results of studies; give a folder such as experiments")
-    pages["index.html"] = template("site.html").render(studies=studies, generated=GENERATED)
+    pages["index.html"] = _render("site.html", studies=studies)
     return pages
 
 
-@cache
-def template(name: str) -> Any:
-    """Return a template of HTML, which escapes what is filled in."""
-    return templates(autoescape=True).get_template(name)
+def _render(template: str, **content: Any) -> str:
+    """Fill a template of HTML, in which text is escaped."""
+    return _TEMPLATES.get_template(template).render(generated=GENERATED, **content)
+
+
+def _embedded(path: Path) -> str:
+    """Return a PNG file as a ``data:`` address."""
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _in_order(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,20 +257,20 @@ def _in_order(results: Mapping[str, Any]) -> dict[str, Any]:
     ``results.json`` has its keys in alphabetical order.
     """
     arms, conditions = results.get("arms", {}), results.get("conditions", {})
-    if all("position" in about for about in conditions.values()):
+    if all("position" in condition for condition in conditions.values()):
         conditions = dict(sorted(conditions.items(), key=lambda item: item[1]["position"]))
     reference = results.get("reference")
     first = sorted(arms, key=lambda name: name.partition("@")[0] != reference)
     return {**results, "conditions": conditions, "arms": {name: arms[name] for name in first}}
 
 
-def drawn(style: Style) -> dict[str, str]:
+def _plotly_style(style: Style) -> dict[str, str]:
     """Return a style as Plotly names it."""
     line = style.line if isinstance(style.line, str) else style.line[1][0]
     return {"color": style.color, "dash": _DASHES[line], "symbol": _SYMBOLS[style.marker]}
 
 
-def script_text(data: Mapping[str, Any] | Sequence[Any]) -> str:
+def _script_text(data: Mapping[str, Any] | Sequence[Any]) -> str:
     """Return JSON that is safe inside a script element; infinities and NaN become null."""
     text = to_json(data, inf_nan_mode="null").decode()
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,13 +1,13 @@
 """Results of measures: quantities, tables and figures, stored in a study's ``evidence.json``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_json
 
-from losslab.figures import Drawing
+from losslab.figures import Curve, Drawing, Style
 from losslab.files import one_line, read_json
 from losslab.parsing import parse
 from losslab.report.plan import EVIDENCE_FILE
@@ -69,12 +69,33 @@ class Evidence:
     def quantity(self, name: str) -> Quantity | None:
         """Return the quantity named ``<measure>.<quantity>``, ``None`` if it was not measured."""
         measure, _, quantity = name.partition(".")
-        found = self.measurements.get(measure)
-        return found.quantities.get(quantity) if found else None
+        measurement = self.measurements.get(measure)
+        return measurement.quantities.get(quantity) if measurement else None
 
     def text(self) -> str:
         """Return the content of ``evidence.json``; infinities and NaN are strings."""
         return to_json(self, indent=1, inf_nan_mode="strings").decode() + "\n"
+
+
+def interval_bars(
+    quantities: Sequence[Quantity], x: list[float], *, label: str = "", style: Style | None = None
+) -> Curve:
+    """Return quantities for a figure, as points with their intervals as bars."""
+    return Curve(
+        label=label,
+        style=style,
+        x=x,
+        y=[quantity.value for quantity in quantities],
+        low=[quantity.interval.low for quantity in quantities],
+        high=[quantity.interval.high for quantity in quantities],
+        bars=True,
+        line=False,
+    )
+
+
+def zero_line(positions: int) -> Curve:
+    """Return a thin line at 0 for a figure with this number of positions."""
+    return Curve(x=[-0.5, positions - 0.5], y=[0.0, 0.0], style=Style("#7F7F7F", "", "-"))
 
 
 def load_evidence(root: Path) -> Evidence:

@@ -1,7 +1,7 @@
 """The plan of a study: checked once, written to ``study.json`` and read back."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -89,21 +89,18 @@ class Claim(Strict):
     discussion: str = ""  # what follows from it, such as the right formula
 
     def __post_init__(self) -> None:
-        for fault in self._faults():
-            raise ValueError(fault)
-
-    def _faults(self) -> Iterator[str]:
         if self.quantity:
             if self.at_least is None and self.at_most is None:
-                yield f"claim {self.id} predicts nothing; give at_least, at_most or both"
+                rule = "give at_least, at_most or both"
+                raise ValueError(f"claim {self.id} predicts nothing; {rule}")
             return
         for name in ("metric", "left", "right", "direction"):
             if not getattr(self, name):
-                yield f"claim {self.id} has no {name}; give it one, or a quantity"
+                raise ValueError(f"claim {self.id} has no {name}; give it one, or a quantity")
         split(self.metric)
         if not 0 < self.smallest_effect < math.inf:
             rule = "give a positive number, the smallest difference that matters"
-            yield f"claim {self.id}: smallest_effect={self.smallest_effect}; {rule}"
+            raise ValueError(f"claim {self.id}: smallest_effect={self.smallest_effect}; {rule}")
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -174,34 +171,30 @@ class Plan:
     factorials: Mapping[str, Factorial] = field(default_factory=dict)  # by name
 
     def __post_init__(self) -> None:
-        for fault in self._faults():
-            raise ValueError(fault)
-
-    def _faults(self) -> Iterator[str]:
         ids = [claim.id for claim in self.claims]
         for name in (name for name in ids if ids.count(name) > 1):
-            yield f"two claims are called {name}; give each a different id"
-        named = [run.arm for run in (*self.tune, *self.confirm)]
-        named += [side.arm for claim in self.claims for side in claim.sides]
-        named += [arm for factorial in self.factorials.values() for arm in factorial.cells]
+            raise ValueError(f"two claims are called {name}; give each a different id")
+        used = [run.arm for run in (*self.tune, *self.confirm)]
+        used += [side.arm for claim in self.claims for side in claim.sides]
+        used += [arm for factorial in self.factorials.values() for arm in factorial.cells]
         if self.arms:
-            named += [in_condition(self.reference, name) for name in self.conditions or ("",)]
+            used += [in_condition(self.reference, name) for name in self.conditions or ("",)]
             for name in ("reference", "parameter", "values"):
                 if not getattr(self, name):
-                    yield f"the plan has no {name!r}; run the study again"
-            own = [about.select for about in self.conditions.values() if about.select]
+                    raise ValueError(f"the plan has no {name!r}; run the study again")
+            own = filter(None, (condition.select for condition in self.conditions.values()))
             for select in (self.select, *own):
                 # The largest value is chosen, which would be silently wrong for a loss.
                 if not select.endswith("/accuracy"):
-                    yield f"select={select!r}; give an accuracy, such as val/accuracy"
-        if unknown := sorted(set(named) - set(self.arms)):
+                    raise ValueError(f"select={select!r}; give an accuracy, such as val/accuracy")
+        if unknown := sorted(set(used) - set(self.arms)):
             names = f"{', '.join(unknown)}{nearest(unknown[0], self.arms)}"
-            yield f"the plan names {names}; its arms are {', '.join(self.arms)}"
+            raise ValueError(f"the plan names {names}; its arms are {', '.join(self.arms)}")
         for claim in self.claims:
             for side in claim.sides:
                 if side.rate not in self.rates and side.arm != self.reference_of(side.arm):
                     rule = f"at which no arm is confirmed; give one of {', '.join(self.rates)}"
-                    yield f"claim {claim.id}: rate={side.rate}, {rule}"
+                    raise ValueError(f"claim {claim.id}: rate={side.rate}, {rule}")
 
     @property
     def parameter_name(self) -> str:
@@ -242,10 +235,8 @@ class Plan:
 
     def label(self, arm: str) -> str:
         """Return the label of an arm, with that of its condition if it has one."""
-        about = self.arms[arm]
-        if not about.condition:
-            return about.label
-        return f"{about.label}, {self.conditions[about.condition].label}"
+        label, condition = self.arms[arm].label, self.conditions.get(self.arms[arm].condition)
+        return f"{label}, {condition.label}" if condition else label
 
     def under(self, condition: str) -> dict[str, Arm]:
         """Return the arms under one condition."""
@@ -292,10 +283,10 @@ def load_plan(root: Path) -> Plan:
 def parse_plan(data: Mapping[str, Any]) -> Plan:
     """Turn the content of ``study.json`` into a plan; ``ValueError`` if it is invalid."""
     arms = data.get("arms", {})
-    if isinstance(arms, Mapping) and all(isinstance(about, Mapping) for about in arms.values()):
+    if isinstance(arms, Mapping) and all(isinstance(arm, Mapping) for arm in arms.values()):
         arms = {
-            name: {"label": name, "loss": family, **about, "condition": condition}
-            for name, about in arms.items()
+            name: {"label": name, "loss": family, **arm, "condition": condition}
+            for name, arm in arms.items()
             for family, _, condition in [name.partition("@")]
         }
     command = f"losslab study {data.get('study')}"

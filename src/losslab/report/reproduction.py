@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from losslab.parsing import parse
 from losslab.report import formatting as show
 from losslab.report.claims import RULE, Judgement, Verdict, verdict
 from losslab.report.document import Document, Table
-from losslab.report.estimates import within_range
+from losslab.report.estimates import Estimate, within_range
 from losslab.report.findings import Findings
 from losslab.report.plan import Claim, Plan, Rate, Side
 from losslab.report.results import DIGITS
@@ -38,6 +38,11 @@ _OPPOSED: Mapping[str, tuple[Verdict, ...]] = {
 }
 
 Answer = Literal["reproduced", "not reproduced", "not opposed"]
+_SHORT_ANSWERS: dict[Answer, str] = {
+    "reproduced": "yes",
+    "not reproduced": "NO",
+    "not opposed": "open",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,22 @@ class Number:
         """The values of single seeds, or the differences of pairs."""
         return tuple(self.by_seed.values())
 
+    @property
+    def variance(self) -> float | None:
+        """The variance of single seeds, ``None`` if it is unknown."""
+        if self.n < 2:
+            return None
+        if len(self.values) == self.n:
+            return float(np.var(self.values, ddof=1))
+        if self.interval is None:
+            return None
+        # The interval may be clipped on one side.
+        half = max(self.mean - self.interval.low, self.interval.high - self.mean)
+        # If it covers test examples, its degrees of freedom are unknown; infinity is conservative.
+        freedom = self.n - 1 if self.covers == "seeds" else math.inf
+        error = half / float(special.stdtrit(freedom, (1 + LEVEL) / 2))
+        return self.n * error**2
+
 
 @dataclass(frozen=True, kw_only=True)
 class CommittedClaim:
@@ -68,12 +89,17 @@ class CommittedClaim:
     metric: str = ""
     left: Side | None = None
     right: Side | None = None
-    beyond: tuple[Side, Side] | None = None
+    beyond: tuple[Side, ...] = ()
     direction: str | None = None
     smallest_effect: float = 0.0
     measured: Number | None = None
     p_holm: float | None = None
     reason: str = ""
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Its two or four sides; none for a claim about a quantity."""
+        return tuple(side for side in (self.left, self.right, *self.beyond) if side)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +130,19 @@ class Committed:
         return shlex.split(self.command)
 
     @property
+    def numbers(self) -> dict[tuple[str, Rate, str], Number]:
+        """The confirmed means by arm, rate and metric."""
+        return {
+            (name, rate, metric): number
+            for name, arm in self.arms.items()
+            for rate, numbers in arm.confirmed.items()
+            for metric, number in numbers.items()
+        }
+
+    @property
     def seeds(self) -> set[int]:
         """All confirming seeds."""
-        found: set[int] = set()
-        for arm in self.arms.values():
-            for numbers in arm.confirmed.values():
-                found = found.union(*(number.by_seed for number in numbers.values()))
-        return found
+        return {seed for number in self.numbers.values() for seed in number.by_seed}
 
 
 def parse_results(data: Mapping[str, Any]) -> Committed:
@@ -171,7 +203,7 @@ class Reproduction:
         return not wrong and all(number.reproduced for number in self.numbers)
 
 
-def compare_results(committed: Committed, found: Findings) -> Reproduction:
+def compare_results(committed: Committed, findings: Findings) -> Reproduction:
     r"""Compare committed results with new runs of the same points on fresh seeds.
 
     If ``results.json`` is right, old and new seeds are draws from the same distribution. Then the
@@ -198,40 +230,36 @@ def compare_results(committed: Committed, found: Findings) -> Reproduction:
     interval implies it again (without p-values, which few seeds cannot make small). In between,
     there are too few seeds to tell.
     """
-    numbers = list(_numbers(committed, found))
+    numbers = list(_numbers(committed, findings))
     judged = {claim.id: claim for claim in committed.claims}
-    claims = [(judged[j.claim.id], j) for j in found.differences if _comparable(judged, j)]
+    claims = [
+        (judged[new.claim.id], new)
+        for new in findings.differences
+        if new.claim.id in judged and _comparable(judged[new.claim.id].measured, new.comparison)
+    ]
     level = 1 - FALSE_ALARM / max(len(numbers) + 2 * len(claims), 1)
     return Reproduction(
-        numbers=tuple(
-            _compared(name, metric, before, after, level) for name, metric, before, after in numbers
-        ),
-        claims=tuple(_compared_claim(before, after, level) for before, after in claims),
-        contradictions=tuple(contradictions(committed, found.plan)),
+        numbers=tuple(_compare(*number, level=level) for number in numbers),
+        claims=tuple(_compare_claim(old, new, level) for old, new in claims),
+        contradictions=tuple(contradictions(committed, findings.plan)),
     )
 
 
 def _numbers(
-    committed: Committed, found: Findings
-) -> Iterator[tuple[str, str, Number, tuple[float, ...]]]:
-    for (arm, rate, metric), measured in found.measured.items():
-        before = committed.arms[arm].confirmed.get(rate, {}).get(metric)
-        same = rate != "own" and found.plan.reference_of(arm) == arm and "own" in found.plan.rates
-        after = measured.estimate
-        if before and after and not same and _enough(before, after.n):
-            yield point_name(arm, rate), metric, before, tuple(after.by_seed.values())
+    committed: Committed, findings: Findings
+) -> Iterator[tuple[str, str, Number, Estimate]]:
+    """Yield point, metric, committed and new mean of each number that can be compared."""
+    plan, numbers = findings.plan, committed.numbers
+    for (arm, rate, metric), measured in findings.measured.items():
+        old, new = numbers.get((arm, rate, metric)), measured.estimate
+        # The reference is the same at all rates.
+        repeated = rate != "own" and plan.reference_of(arm) == arm and "own" in plan.rates
+        if old and new and not repeated and _comparable(old, new):
+            yield point_name(arm, rate), metric, old, new
 
 
-def _comparable(judged: Mapping[str, CommittedClaim], judgement: Judgement) -> bool:
-    before, after = judged.get(judgement.claim.id), judgement.comparison
-    if before is None or before.measured is None or after is None:
-        return False
-    return _enough(before.measured, after.n)
-
-
-def _enough(before: Number, n: int) -> bool:
-    spread = len(before.values) == before.n or before.interval is not None
-    return spread and min(before.n, n) >= 2
+def _comparable(old: Number | None, new: Estimate | None) -> bool:
+    return bool(old and new and old.variance is not None and new.n >= 2)
 
 
 def point_name(arm: str, rate: str) -> str:
@@ -239,165 +267,136 @@ def point_name(arm: str, rate: str) -> str:
     return arm if rate == "own" else f"{arm}:{rate}"
 
 
-def _variance(found: Number) -> float:
-    """Return the variance of single seeds."""
-    if len(found.values) == found.n:
-        return float(np.var(found.values, ddof=1))
-    # The interval may be clipped on one side.
-    low, high = found.interval or (-math.inf, math.inf)
-    half = max(found.mean - low, high - found.mean)
-    # If it covers test examples, its degrees of freedom are unknown; infinity is conservative.
-    freedom = found.n - 1 if found.covers == "seeds" else math.inf
-    error = half / float(special.stdtrit(freedom, (1 + LEVEL) / 2))
-    return found.n * error**2
-
-
-def _compared(
-    name: str, metric: str, before: Number, values: Sequence[float], level: float
-) -> Compared:
-    new, m, variance = float(np.mean(values)), len(values), _variance(before)
-    freedom = before.n + m - 2
-    pooled = (before.n - 1) * variance + (m - 1) * float(np.var(values, ddof=1))
-    error = math.sqrt(pooled / freedom * (1 / before.n + 1 / m))
-    rounding = _ROUNDING * (abs(before.mean) + math.sqrt(variance))
+def _compare(name: str, metric: str, old: Number, new: Estimate, *, level: float) -> Compared:
+    values, variance = tuple(new.by_seed.values()), old.variance
+    assert variance is not None
+    freedom = old.n + new.n - 2
+    pooled = (old.n - 1) * variance + (new.n - 1) * float(np.var(values, ddof=1))
+    error = math.sqrt(pooled / freedom * (1 / old.n + 1 / new.n))
+    rounding = _ROUNDING * (abs(old.mean) + math.sqrt(variance))
     quantile = float(special.stdtrit(freedom, (1 + level) / 2))
     half = quantile * error + rounding
     return Compared(
         name=name,
         metric=metric,
-        committed=before.mean,
-        n=before.n,
-        expected=Interval(before.mean - half, before.mean + half),
-        new=new,
-        new_n=m,
+        committed=old.mean,
+        n=old.n,
+        expected=Interval(old.mean - half, old.mean + half),
+        new=float(np.mean(values)),
+        new_n=new.n,
         notices=float(special.nctdtrinc(freedom, 1 - NOTICED, quantile)) * error + rounding,
     )
 
 
-def _compared_claim(before: CommittedClaim, after: Judgement, level: float) -> ComparedClaim:
-    found, claim = after.comparison, after.claim
-    assert before.measured
-    assert found
-    assert after.interval
-    values = tuple(found.by_seed.values())
-    number = _compared(claim.id, claim.metric, before.measured, values, level)
+def _compare_claim(old: CommittedClaim, new: Judgement, level: float) -> ComparedClaim:
+    claim, comparison = new.claim, new.comparison
+    assert old.measured
+    assert comparison
+    assert comparison.interval
     # Widen from 95% to the table's level, with the fewest possible degrees of freedom.
-    quantiles = special.stdtrit(found.n - 1, [(1 + level) / 2, (1 + LEVEL) / 2])
-    half = (found.difference - after.interval.low) * float(quantiles[0] / quantiles[1])
-    wide = Interval(found.difference - half, found.difference + half)
+    quantiles = special.stdtrit(comparison.n - 1, [(1 + level) / 2, (1 + LEVEL) / 2])
+    mean = comparison.mean
+    half = (mean - comparison.interval.low) * float(quantiles[0] / quantiles[1])
     rule = partial(verdict, claim.predicted, p_holm=0.0, difference=claim.signed)
     return ComparedClaim(
-        **vars(number),
-        verdict=before.verdict,
-        new_verdict=rule(interval=after.interval),
-        opposed=rule(interval=wide) in _OPPOSED.get(before.verdict, ()),
+        **vars(_compare(claim.id, claim.metric, old.measured, comparison, level=level)),
+        verdict=old.verdict,
+        new_verdict=rule(interval=comparison.interval),
+        opposed=rule(interval=Interval(mean - half, mean + half)) in _OPPOSED.get(old.verdict, ()),
     )
 
 
-def document(study: str, found: Reproduction, about: Mapping[str, Any]) -> Document:
-    """Lay out a reproduction; ``about`` has further values for the template ``verification.md``."""
+def document(study: str, reproduction: Reproduction, texts: Mapping[str, Any]) -> Document:
+    """Lay out a reproduction; ``texts`` are more values for the template ``verification.md``."""
     # Failures come first, as a terminal shows a limited number of rows.
     numbers = [
         {"point": each.name, "metric": _short_name(each.metric), **_columns(each)}
         | {"ok": "yes" if each.reproduced else "NO"}
-        for each in sorted(found.numbers, key=lambda each: each.reproduced)
+        for each in sorted(reproduction.numbers, key=lambda each: each.reproduced)
     ]
     claims = [
         {"claim": each.name, "verdict": each.verdict, **_columns(each, signed=True)}
-        | {"ok": _SHORT[each.answer]}
-        for each in found.claims
+        | {"ok": _SHORT_ANSWERS[each.answer]}
+        for each in reproduction.claims
     ]
     shown = ("claim", "verdict", "committed", "expected", "fresh", "ok")
     content = {
         "study": study,
         "numbers": Table.of(numbers, text_columns=2),
         "claims": Table.of(claims, text_columns=2, terminal=shown),
-        "contradictions": found.contradictions,
+        "contradictions": reproduction.contradictions,
         "noticed": round(100 * NOTICED),
-        "failed": sum(not each.reproduced for each in found.numbers),
-        "answers": [each.answer for each in found.claims],
+        "failed": sum(not each.reproduced for each in reproduction.numbers),
+        "answers": [each.answer for each in reproduction.claims],
     }
-    return Document("verification", content | dict(about))
+    return Document("verification", content | dict(texts))
 
 
 def _short_name(metric: str) -> str:
     return show.metric_name(metric).removeprefix("test ").removesuffix(" score") + show.unit(metric)
 
 
-_SHORT: dict[Answer, str] = {"reproduced": "yes", "not reproduced": "NO", "not opposed": "open"}
-
-
-def _columns(found: Compared, *, signed: bool = False) -> dict[str, str]:
-    metric = found.metric
+def _columns(compared: Compared, *, signed: bool = False) -> dict[str, str]:
+    metric = compared.metric
     # The range of a metric does not apply to differences.
-    expected = found.expected if signed else within_range(found.expected, metric)
+    expected = compared.expected if signed else within_range(compared.expected, metric)
     return {
-        "committed": show.number(metric, found.committed, signed=signed)
+        "committed": show.number(metric, compared.committed, signed=signed)
         + (show.unit(metric, difference=True) if signed else ""),
         "expected": show.interval(metric, expected, signed=signed),
-        "fresh": show.number(metric, found.new, signed=signed),
-        "notices": f"±{show.number(metric, found.notices)}",
+        "fresh": show.number(metric, compared.new, signed=signed),
+        "notices": f"±{show.number(metric, compared.notices)}",
     }
 
 
 def contradictions(committed: Committed, plan: Plan) -> Iterator[str]:
     """Yield one line for each inconsistency within ``results.json``, or between it and the plan."""
-    for arm, about in committed.arms.items():
-        for rate, numbers in about.confirmed.items():
-            for metric, number in numbers.items():
-                where = f"{point_name(arm, rate)}, {metric}"
-                yield from _of_number(where, number)
+    for (arm, rate, metric), number in committed.numbers.items():
+        if number.n < 1:
+            continue
+        point = f"{point_name(arm, rate)}, {metric}"
+        if number.values and not _close(number.mean, float(np.mean(number.values)), number.mean):
+            yield f"{point}: the mean is not that of the seeds' values"
+        low, high = number.interval or (-math.inf, math.inf)
+        if not low <= number.mean <= high:
+            yield f"{point}: the mean is not in its interval"
     planned = {claim.id: claim for claim in plan.claims}
     for claim in committed.claims:
         if claim.id in planned and claim.measured:
-            yield from _of_claim(committed, claim, planned[claim.id], claim.measured)
+            for fault in _faults(committed, claim, planned[claim.id], claim.measured):
+                yield f"claim {claim.id}: {fault}"
 
 
-def _of_number(where: str, number: Number) -> Iterator[str]:
-    if number.n < 1:
-        return
-    if number.values and not _close(number.mean, float(np.mean(number.values)), number.mean):
-        yield f"{where}: the mean is not that of the seeds' values"
-    low, high = number.interval or (-math.inf, math.inf)
-    if not low <= number.mean <= high:
-        yield f"{where}: the mean is not in its interval"
-
-
-def _of_claim(
+def _faults(
     committed: Committed, claim: CommittedClaim, planned: Claim, measured: Number
 ) -> Iterator[str]:
     left, right = measured.left, measured.right
-    if _about(claim) != _about(planned) or not left or not right:
-        yield f"claim {claim.id}: it is not the study's claim of that name"
+    if _definition(claim) != _definition(planned) or not left or not right:
+        yield "it is not the study's claim of that name"
         return
-    for side, number in ((claim.left, left), (claim.right, right)):
-        about = side and committed.arms[side.arm].confirmed.get(side.rate, {}).get(claim.metric)
-        if about and about.n == number.n and not _close(about.mean, number.mean, number.mean):
-            yield f"claim {claim.id}: {point_name(*vars(side).values())} has two means"
+    for side, number in zip(claim.sides, (left, right), strict=False):
+        point = committed.numbers.get((side.arm, side.rate, claim.metric))
+        if point and point.n == number.n and not _close(point.mean, number.mean, number.mean):
+            yield f"{point_name(side.arm, side.rate)} has two means"
     scale = max(abs(left.mean), abs(right.mean))
     if measured.values and not _close(measured.mean, float(np.mean(measured.values)), scale):
-        yield f"claim {claim.id}: the difference is not that of the seeds' values"
+        yield "the difference is not that of the seeds' values"
     if not claim.beyond and not _close(measured.mean, left.mean - right.mean, scale):
-        yield f"claim {claim.id}: the difference is not that of its sides"
+        yield "the difference is not that of its sides"
     if measured.interval is None or (claim.reason and claim.verdict == "inconclusive"):
         return
     p_holm = 1.0 if claim.p_holm is None else claim.p_holm
-    needed = 0.0 if claim.direction == "equal" else p_holm
+    p_needed = 0.0 if claim.direction == "equal" else p_holm
     # Older rules had no "smaller": such claims were contradicted.
     signed = planned.signed and committed.rule == RULE
-    follows = verdict(planned.predicted, measured.interval, p_holm=needed, difference=signed)
+    follows = verdict(planned.predicted, measured.interval, p_holm=p_needed, difference=signed)
     if follows != claim.verdict:
-        yield f"claim {claim.id}: {claim.verdict}, but {follows} by its interval and p"
+        yield f"{claim.verdict}, but {follows} by its interval and p"
 
 
-def _about(claim: CommittedClaim | Claim) -> tuple[Any, ...]:
-    beyond = claim.beyond
-    if isinstance(claim, Claim) and claim.beyond:
-        beyond = (claim.beyond.left, claim.beyond.right)
-    return (
-        *(claim.metric, claim.left, claim.right, beyond, claim.direction),
-        float(f"{claim.smallest_effect:.{DIGITS}g}"),
-    )
+def _definition(claim: CommittedClaim | Claim) -> tuple[Any, ...]:
+    effect = f"{claim.smallest_effect:.{DIGITS}g}"
+    return claim.metric, claim.sides, claim.direction, effect
 
 
 def _close(one: float, other: float, scale: float) -> bool:

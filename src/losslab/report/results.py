@@ -8,7 +8,7 @@ from typing import Any
 
 from losslab.report import formatting as show
 from losslab.report.claims import RULE, Judgement
-from losslab.report.estimates import Measured
+from losslab.report.estimates import Comparison, Measured
 from losslab.report.findings import Census, Findings, Sweep
 from losslab.text import printable_values
 
@@ -23,11 +23,11 @@ def study_data(findings: Findings) -> dict[str, Any]:
         "probabilities": "softmax of the network's outputs for every loss",
         "axis": plan.axis or None,
         "conditions": {
-            name: {key: value for key, value in asdict(about).items() if value != ""}
-            for name, about in plan.conditions.items()
+            name: {key: value for key, value in asdict(condition).items() if value != ""}
+            for name, condition in plan.conditions.items()
         }
         or None,
-        "gaps": {arm: asdict(gap) for arm, gap in findings.gaps.items()} or None,
+        "gaps": {arm: _comparison(gap) for arm, gap in findings.gaps.items()} or None,
         "arms": {name: _arm(findings, name) for name in plan.arms},
     }
     claims = (*findings.differences, *findings.quantities)
@@ -43,12 +43,12 @@ def study_data(findings: Findings) -> dict[str, Any]:
     }
 
 
-def sweep_data(found: Sweep) -> dict[str, Any]:
+def sweep_data(sweep: Sweep) -> dict[str, Any]:
     """Return the content of a sweep's ``results.json``."""
     return {
-        "varied": found.varied,
-        "sorted_by": found.by,
-        "best": {best.loss: best.group for best in found.best},
+        "varied": sweep.varied,
+        "sorted_by": sweep.by,
+        "best": {best.loss: best.group for best in sweep.best},
         "configurations": [
             {
                 "group": configuration.group,
@@ -56,10 +56,10 @@ def sweep_data(found: Sweep) -> dict[str, Any]:
                 "varied": configuration.varied,
                 "metrics": {tag: _measured(m) for tag, m in configuration.measured.items()},
             }
-            for configuration in found.configurations
+            for configuration in sweep.configurations
         ],
-        "runs": _census(found.census),
-        "environment": found.environment,
+        "runs": _census(sweep.census),
+        "environment": sweep.environment,
     }
 
 
@@ -80,8 +80,8 @@ def to_json(data: Mapping[str, Any]) -> str:
 
 def plain(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data that :func:`to_json` writes, in the order given."""
-    found: dict[str, Any] = printable_values(_clean(data))
-    return found
+    cleaned: dict[str, Any] = printable_values(_clean(data))
+    return cleaned
 
 
 def _clean(value: Any) -> Any:
@@ -116,34 +116,37 @@ def _arm(findings: Findings, name: str) -> dict[str, Any]:
 
 def _measured(measured: Measured) -> dict[str, Any]:
     data = asdict(measured)
-    found, without = data.pop("estimate"), data.pop("without")
-    if not data["lost"]:
-        del data["lost"]
-    return data | {"not_finite": without} | (found or {"n": 0})
+    estimate, without = data.pop("estimate") or {"n": 0}, data.pop("without")
+    return {**data, **estimate, "not_finite": without, "lost": data["lost"] or None}
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    data = asdict(comparison)
+    return data | {"mean": None, "difference": data["mean"]}
 
 
 def _claim(findings: Findings, judgement: Judgement) -> dict[str, Any]:
-    claim, compared, measured = judgement.claim, judgement.comparison, judgement.quantity
-    found = {key: getattr(claim, key) for key in ("id", "statement", "source")}
-    found |= {"verdict": judgement.verdict, "reason": judgement.reason or None}
-    found["p_holm"] = judgement.p_holm
+    claim, quantity, comparison = judgement.claim, judgement.quantity, judgement.comparison
+    definition = asdict(claim)
+    data = {key: definition[key] for key in ("id", "statement", "source")}
+    data |= {"verdict": judgement.verdict, "reason": judgement.reason or None}
+    data["p_holm"] = judgement.p_holm
     if claim.quantity:
         return {
-            **found,
+            **data,
             "p": judgement.p,
-            "effect": show.quantity(measured),
+            "effect": show.quantity(quantity),
             "predicted": show.predicted(claim.predicted),
-            **(asdict(measured) if measured else {}),
+            **(asdict(quantity) if quantity else {}),
         }
-    about = asdict(claim)
-    of_a_difference = ("metric", "left", "right", "direction", "smallest_effect")
+    keys = ("metric", "left", "right", "direction", "smallest_effect")
     return {
-        **found,
-        **{key: about[key] for key in of_a_difference},
-        "beyond": [*about["beyond"].values()] if claim.beyond else None,
-        "effect": show.difference(claim.metric, compared),
-        "n": compared and compared.n,
-        "measured": compared and asdict(compared),
+        **data,
+        **{key: definition[key] for key in keys},
+        "beyond": [*definition["beyond"].values()] if claim.beyond else None,
+        "effect": show.difference(claim.metric, comparison),
+        "n": comparison and comparison.n,
+        "measured": comparison and _comparison(comparison),
         "at_edge": findings.at_edge(claim) or None,
     }
 

@@ -49,7 +49,7 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
     runs = list(runs)
     flat = [flatten(run.config) for run in runs]
     varied = varied_keys([config for config in flat if config])
-    first = {
+    columns = {
         "name": [run.name for run in runs],
         "group": [run.group for run in runs],
         "loss": [run.loss for run in runs],
@@ -60,7 +60,7 @@ def runs_table(runs: Iterable[Run]) -> pd.DataFrame:
     tags = sorted(set().union(*(run.summary for run in runs)))
     options = {key: [config.get(key) for config in flat] for key in varied}
     numbers = {tag: [run.summary.get(tag, math.nan) for run in runs] for tag in tags}
-    return pd.DataFrame(first | options | numbers)
+    return pd.DataFrame(columns | options | numbers)
 
 
 def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -75,8 +75,8 @@ def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     )
     # The checksum of the data matters only between configurations that are otherwise equal.
     others = tuple(key for key in varied if key != "data_sha256")
-    told = {repr([config.get(key, absent) for key in others]) for config in configs}
-    return others if len(told) == len(configs) else varied
+    distinct = {repr([config.get(key, absent) for key in others]) for config in configs}
+    return others if len(distinct) == len(configs) else varied
 
 
 def naming_keys(losses: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -89,12 +89,12 @@ def naming_keys(losses: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
     (('lr',), ('loss.eps', 'lr'))
     """
 
-    def settled(key: str) -> bool:
-        told = {(loss, repr(config.get(key))) for loss, config in zip(losses, configs, strict=True)}
-        return len(told) == len(set(losses))
+    def follows(key: str) -> bool:
+        pairs = zip(losses, (repr(config.get(key)) for config in configs), strict=True)
+        return len(set(pairs)) == len(set(losses))
 
     varied = varied_keys([config for config in configs if config])
-    return tuple(key for key in varied if not (key.startswith("loss.") and settled(key)))
+    return tuple(key for key in varied if not (key.startswith("loss.") and follows(key)))
 
 
 def _short(path: Path, above: Path) -> str:

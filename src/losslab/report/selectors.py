@@ -1,6 +1,6 @@
 """Metric selectors: ``<tag>@<selector>`` reduces a tag's values during training to a number."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from losslab.recording import Run
@@ -44,16 +44,14 @@ def direction(metric: str) -> Goal | None:
     return "minimize" if measure in _LOWER_IS_BETTER else None
 
 
-def recorded(runs: Iterable[Run]) -> list[str]:
-    """Return the tags with a final value in some run, validation and test first."""
-    found = {tag for run in runs for tag in run.summary if "/" in tag}
-    first = {"val": 0, "test": 1, "train": 2}
-    return sorted(found, key=lambda tag: (first.get(tag.partition("/")[0], 3), tag))
-
-
 def check_recorded(metric: str, runs: Sequence[Run], *, where: str) -> None:
     """Raise ``ValueError`` with the available metrics unless a finished run recorded this one."""
-    tag, known = split(metric)[0], recorded(runs)
+    tag = split(metric)[0]
+    order = {"val": 0, "test": 1, "train": 2}
+    known = sorted(
+        {tag for run in runs for tag in run.summary if "/" in tag},
+        key=lambda tag: (order.get(tag.partition("/")[0], 3), tag),
+    )
     if tag not in known:
         raise ValueError(
             f"{where} {metric}: no finished run has it{nearest(tag, known)}; there are "

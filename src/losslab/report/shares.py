@@ -3,14 +3,19 @@
 from collections.abc import Callable, Sequence
 from math import factorial
 
-from losslab.figures import Curve, Drawing, Panel, Style
+from losslab.figures import Drawing, Panel
 from losslab.report.estimates import Estimate, Sample, combine
-from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
+from losslab.report.measurement import (
+    Measurement,
+    Quantity,
+    TableOfNumbers,
+    interval_bars,
+    zero_line,
+)
 from losslab.report.plan import Factorial, Plan, Side
 from losslab.report.statistics import Interval
 
 SHARES = "shares"  # the measure's name
-_POINTS = 100
 
 
 def shapley(factor: int, factors: int) -> list[float]:
@@ -42,45 +47,51 @@ def share_out(plan: Plan, sample: Callable[[Side], Sample]) -> Measurement:
     quantities: dict[str, Quantity] = {}
     panels, rows = [], []
     for name, design in plan.factorials.items():
-        cells = [sample(Side(arm, "own")) for arm in design.cells]
-        found = _quantities(design, cells)
-        if not found:
+        measured = _quantities(design, [sample(Side(arm, "own")) for arm in design.cells])
+        if not measured:
             continue
-        quantities |= {f"{name}.{key}": quantity for key, quantity in found.items()}
-        shown = [("gap", "whole gap"), *design.factors.items()]
-        panels.append(_panel(design, {label: found[key] for key, label in shown}))
+        quantities |= {f"{name}.{key}": quantity for key, quantity in measured.items()}
+        labels = {"gap": "whole gap", **design.factors}
+        curves = [
+            zero_line(len(labels)),
+            interval_bars([measured[key] for key in labels], [*map(float, range(len(labels)))]),
+        ]
+        ticks = [(label, float(position)) for position, label in enumerate(labels.values())]
+        panels.append(Panel(title=design.label, curves=curves, ticks=ticks))
         rows += [
-            [design.label, label, _text(found[key]), _text(found.get(f"{key}_share"))]
-            for key, label in shown
+            [design.label, label, _text(measured[key]), _text(measured.get(f"{key}_share"))]
+            for key, label in labels.items()
         ]
     if not panels:
         return Measurement()
-    columns = ["", "factor", "points of test accuracy", "share of the gap"]
-    caption = "Shapley shares of the gap in test accuracy; bars: 95% interval"
-    label = "percentage points of test accuracy"
     drawing = Drawing(
-        name=SHARES, caption=caption, panels=panels, columns=2, share="y", y_label=label
+        name=SHARES,
+        caption="Shapley shares of the gap in test accuracy; bars: 95% interval",
+        panels=panels,
+        columns=2,
+        share="y",
+        y_label="percentage points of test accuracy",
     )
+    columns = ["", "factor", "points of test accuracy", "share of the gap"]
     table = TableOfNumbers(title="Shapley shares of the gap", columns=columns, rows=rows)
     return Measurement(quantities=quantities, drawings=[drawing], tables=[table])
 
 
 def _quantities(design: Factorial, cells: Sequence[Sample]) -> dict[str, Quantity]:
-    size = len(design.factors)
     whole = [-1.0, *[0.0] * (len(cells) - 2), 1.0]
     gap = combine(cells, whole)
     if gap is None or gap.interval is None:
         return {}
     quantities = {"gap": _points(gap, f"test accuracy, {design.label}: the whole gap")}
     clear = not gap.interval.low <= 0 <= gap.interval.high
-    for place, (name, label) in enumerate(design.factors.items()):
-        weights = shapley(place, size)
-        found = combine(cells, weights)
-        assert found is not None  # it has the seeds of the gap
+    for index, (name, label) in enumerate(design.factors.items()):
+        weights = shapley(index, len(design.factors))
+        part = combine(cells, weights)
+        assert part is not None  # it has the seeds of the gap
         what = f"test accuracy, {design.label}: Shapley value of the {label}"
-        quantities[name] = _points(found, what)
+        quantities[name] = _points(part, what)
         if clear:
-            share = found.mean / gap.mean
+            share = part.mean / gap.mean
             rest = [(w - share * g) / gap.mean for w, g in zip(weights, whole, strict=True)]
             noise = combine(cells, rest)  # zero, with the noise of the share
             low, high = (noise and noise.interval) or Interval(0.0, 0.0)
@@ -94,10 +105,10 @@ def _quantities(design: Factorial, cells: Sequence[Sample]) -> dict[str, Quantit
     return quantities
 
 
-def _points(found: Estimate, what: str) -> Quantity:
-    low, high = (_POINTS * end for end in found.interval or (found.mean, found.mean))
+def _points(estimate: Estimate, what: str) -> Quantity:
+    low, high = (100 * end for end in estimate.interval or (estimate.mean, estimate.mean))
     what = f"percentage points of {what}"
-    return Quantity(value=_POINTS * found.mean, low=low, high=high, n=found.n, what=what)
+    return Quantity(value=100 * estimate.mean, low=low, high=high, n=estimate.n, what=what)
 
 
 def _text(quantity: Quantity | None) -> str:
@@ -105,19 +116,3 @@ def _text(quantity: Quantity | None) -> str:
         return "–"
     low, high = quantity.interval
     return f"{quantity.value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
-
-
-def _panel(design: Factorial, quantities: dict[str, Quantity]) -> Panel:
-    places = [float(place) for place in range(len(quantities))]
-    found = list(quantities.values())
-    zero = Curve(x=[-0.5, places[-1] + 0.5], y=[0.0, 0.0], style=Style("#7F7F7F", "", "-"))
-    values = Curve(
-        x=places,
-        y=[each.value for each in found],
-        low=[each.interval.low for each in found],
-        high=[each.interval.high for each in found],
-        bars=True,
-        line=False,
-    )
-    ticks = list(zip(quantities, places, strict=True))
-    return Panel(title=design.label, curves=[zero, values], ticks=ticks)

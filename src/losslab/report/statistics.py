@@ -30,7 +30,7 @@ class Noise(NamedTuple):
     freedom: float  # its degrees of freedom
 
 
-def interval_of(mean: float, sources: Sequence[Noise], *, level: float = LEVEL) -> Interval:
+def interval_of(mean: float, sources: Sequence[Noise]) -> Interval:
     """Return the interval of a mean with several sources of noise.
 
     The half-width is t √V with V = Σ vᵢ and Student's t of V² / Σ(vᵢ²/νᵢ) degrees of freedom
@@ -43,7 +43,7 @@ def interval_of(mean: float, sources: Sequence[Noise], *, level: float = LEVEL) 
     if variance == 0:
         return Interval(mean, mean)
     freedom = variance**2 / sum(noise.variance**2 / noise.freedom for noise in sources)
-    half = float(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
+    half = float(special.stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(variance))
     return Interval(mean - half, mean + half)
 
 
@@ -52,19 +52,19 @@ def noise_of(values: FloatArray) -> Noise:
     return Noise(float(values.var(ddof=1)) / len(values), len(values) - 1)
 
 
-def binomial_interval(count: int, n: int, *, level: float = LEVEL) -> Interval:
+def binomial_interval(count: int, n: int) -> Interval:
     """Return the exact interval of a proportion (Clopper and Pearson 1934).
 
     >>> binomial_interval(7, 30)
     Interval(low=0.099..., high=0.422...)
     """
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     low = float(special.betaincinv(count, n - count + 1, tail)) if count else 0.0
     high = float(special.betaincinv(count + 1, n - count, 1 - tail)) if count < n else 1.0
     return Interval(low, high)
 
 
-def t_interval(values: FloatArray, *, level: float = LEVEL) -> Interval | None:
+def t_interval(values: FloatArray) -> Interval | None:
     """Return Student's t interval of the mean of ``(S,)`` values, ``None`` for fewer than two.
 
     It covers the noise of seeds (initial weights, order of batches) for fixed training and test
@@ -75,12 +75,10 @@ def t_interval(values: FloatArray, *, level: float = LEVEL) -> Interval | None:
     """
     if len(values) < 2:
         return None
-    return interval_of(float(values.mean()), [noise_of(values)], level=level)
+    return interval_of(float(values.mean()), [noise_of(values)])
 
 
-def two_way_interval(
-    contributions: FloatArray, *more: Noise, level: float = LEVEL
-) -> Interval | None:
+def two_way_interval(contributions: FloatArray, *more: Noise) -> Interval | None:
     """Return the interval of a mean over seeds and test examples, both drawn at random.
 
     With s the standard deviation of the S seeds' means and d that of the N examples' means, it is
@@ -104,7 +102,7 @@ def two_way_interval(
     if seeds < 2 or examples < 2:
         return None
     sources = [noise_of(contributions.mean(axis=1)), noise_of(contributions.mean(axis=0)), *more]
-    return interval_of(float(contributions.mean()), sources, level=level)
+    return interval_of(float(contributions.mean()), sources)
 
 
 def sign_flip_p(differences: FloatArray) -> float:
@@ -123,7 +121,7 @@ def sign_flip_p(differences: FloatArray) -> float:
     # Takes a second to import; only claims need it.
     from scipy.stats import permutation_test
 
-    found = permutation_test(
+    test = permutation_test(
         (differences / largest,),
         # Means that differ only by rounding are ties, and count.
         lambda signed, axis: signed.mean(axis=axis).round(12),
@@ -132,7 +130,7 @@ def sign_flip_p(differences: FloatArray) -> float:
         n_resamples=RANDOM_FLIPS,
         rng=np.random.default_rng(0),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def range_p(value: float, interval: Interval, n: int, predicted: Interval) -> float:

@@ -7,9 +7,9 @@ from typing import Any
 from losslab.report import formatting as show
 from losslab.report.claims import RULE, VERDICTS
 from losslab.report.document import Document, Table
-from losslab.report.estimates import DRAWS, EXAMPLES, Comparison, Estimate, Measured
+from losslab.report.estimates import DRAWS, Measured
 from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
-from losslab.report.plan import Arm, Rate, Side, in_condition, parameter_name
+from losslab.report.plan import Rate, Side, in_condition, parameter_name
 from losslab.report.results import plain, study_data
 from losslab.report.statistics import Interval
 from losslab.report.universes import by_mean
@@ -17,15 +17,15 @@ from losslab.report.universes import by_mean
 EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
 _RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
 _PREDICTED: dict[str | None, str] = {"less": "< −", "greater": "> +", "equal": "within ±"}
-_MOST_TOLD = 8  # arms in the sentence of the answer
+_MOST_ARMS = 8  # in the sentence of the answer
 
 
-def study_document(findings: Findings, figures: Collection[str] = ()) -> Document:
+def study_document(findings: Findings, figures: Collection[str]) -> Document:
     """Lay out a study's findings; ``figures`` are the names of the files that were drawn."""
     plan = findings.plan
     edges = [plan.label(arm) for arm, choice in findings.choices.items() if not choice.bracketed]
-    tuned = plan.arms and not plan.conditions  # a figure shows the grids of many conditions
-    scores = plan.arms and not plan.conditions and "own" in plan.rates
+    # Figures show many conditions.
+    has_arms = plan.arms and not plan.conditions
     return Document(
         "study",
         {
@@ -42,10 +42,10 @@ def study_document(findings: Findings, figures: Collection[str] = ()) -> Documen
             "discussed": [j for j in findings.quantities if j.claim.discussion],
             "measurements": list(findings.measurements.values()),
             "as_table": lambda table: Table(tuple(table.columns), tuple(map(tuple, table.rows))),
-            "proper_scores": _proper_scores(findings) if scores else None,
+            "proper_scores": _proper_scores(findings) if has_arms and "own" in plan.rates else None,
             "draws": f"{DRAWS:,}",
             "select": show.metric_name(plan.common_select),
-            "tuning": _tuning(findings, plan.arms) if tuned else None,
+            "tuning": _tuning(findings) if has_arms else None,
             **runs_and_machine(findings.census, findings.environment, figures),
         },
     )
@@ -63,15 +63,11 @@ def runs_and_machine(
         "missing": census.missing,
     }
     rows = tuple((key, "; ".join(values)) for key, values in environment.items())
-
-    def drawn(name: str, caption: str, figure: Any) -> Any:
-        return figure(f"figures/{name}", caption) if name in figures else ""
-
     return {
         "census": census,
         "census_lines": [f"{state}: {name}" for state, group in listed.items() for name in group],
         "environment": Table(("", "of the runs"), rows, text_columns=2),
-        "drawn": drawn,
+        "figures": figures,
     }
 
 
@@ -83,37 +79,36 @@ def sentence(results: Mapping[str, Any]) -> str:
     """
     gaps, arms = results.get("gaps", {}), results.get("arms", {})
     conditions = results.get("conditions", {})
-    if any(about.get("choices") for about in conditions.values()):
+    if any(condition.get("choices") for condition in conditions.values()):
         counts = by_mean(gap["difference"] for gap in gaps.values())
-        name, about = next(iter(conditions.items()))
+        name, condition = next(iter(conditions.items()))
         label = arms[in_condition(results["reference"], name)]["label"]
+        reference = label.removesuffix(f", {condition['label']}")
         return (
-            f"Of {len(gaps)} universes {label.removesuffix(', ' + about['label'])} is ahead by a "
+            f"Of {len(gaps)} universes {reference} is ahead by a "
             f"point of test accuracy in {counts['ahead']}, level within one in {counts['level']} "
             f"and behind in {counts['behind']}."
         )
     # Keys of results.json are sorted by name.
-    place = {name: about.get("position") or 0.0 for name, about in conditions.items()}
-    last = max(reversed(place), key=place.__getitem__, default="")
-    under = f", {conditions[last]['label']}" if last else ""
-    here = [(name, gap) for name, gap in gaps.items() if name.partition("@")[2] == last]
-    if many := len(here) > _MOST_TOLD:
-        here.sort(key=lambda each: -each[1]["difference"])
-        here = here[:3] + here[-3:]
-    told = []
-    for name, gap in here:
-        bounds = Interval(*gap["interval"]) if gap.get("interval") else None
-        told.append(
-            f"{arms[name]['label'].removesuffix(under)} "
-            f"{show.signed(ACCURACY, gap['difference'], bounds)}"
-        )
-    if not told:
+    positions = {name: each.get("position") or 0.0 for name, each in conditions.items()}
+    last = max(reversed(positions), key=positions.__getitem__, default="")
+    ending = f", {conditions[last]['label']}" if last else ""
+    shown = [(name, gap) for name, gap in gaps.items() if name.partition("@")[2] == last]
+    if many := len(shown) > _MOST_ARMS:
+        shown.sort(key=lambda item: -item[1]["difference"])
+        shown = shown[:3] + shown[-3:]
+    parts = []
+    for name, gap in shown:
+        interval = Interval(*gap["interval"]) if gap.get("interval") else None
+        difference = show.signed(ACCURACY, gap["difference"], interval)
+        parts.append(f"{arms[name]['label'].removesuffix(ending)} {difference}")
+    if not parts:
         return f"Claims: {count([claim['verdict'] for claim in results['claims']])}."
-    reference = arms[in_condition(results["reference"], last)]["label"].removesuffix(under)
+    reference = arms[in_condition(results["reference"], last)]["label"].removesuffix(ending)
     at = f" ({results['axis']}: {conditions[last]['label']})" if last else ""
     own = f"each at its own best {parameter_name(results.get('parameter', ''))}"
     most = ", the three most ahead and behind" if many else ""
-    return f"Test accuracy beside {reference}, {own}{at}{most}: {'; '.join(told)}."
+    return f"Test accuracy beside {reference}, {own}{at}{most}: {'; '.join(parts)}."
 
 
 def count(verdicts: Sequence[str]) -> str:
@@ -125,7 +120,7 @@ def measured_text(metric: str, measured: Measured) -> str:
     """Return an estimate with its interval, or the reason why there is none."""
     if measured.estimate is None and measured.without:
         return "not finite"
-    return show.estimate(metric, measured.estimate) + _mark(measured.estimate)
+    return show.estimate(metric, measured.estimate) + show.mark(measured.estimate)
 
 
 def n_text(measured: Measured) -> str:
@@ -153,14 +148,14 @@ def _answer(findings: Findings) -> Table:
         "own": (f"own best {plan.parameter_name}", "test accuracy there", "n"),
     }
     rows = []
-    for arm, described in plan.arms.items():
-        condition = plan.conditions.get(described.condition)
-        cells = [described.label] if condition is None else [condition.label, described.label]
+    for name, arm in plan.arms.items():
+        condition, value = plan.conditions.get(arm.condition), findings.chosen(name)
+        cells = [arm.label] if condition is None else [condition.label, arm.label]
         for rate in plan.rates:
-            there, value = findings.measured[arm, rate, ACCURACY], findings.chosen(arm)
+            measured = findings.measured[name, rate, ACCURACY]
             if rate == "own":
                 cells.append(show.ABSENT if value is None else f"{value:g}")
-            cells += [measured_text(ACCURACY, there), n_text(there)]
+            cells += [measured_text(ACCURACY, measured), n_text(measured)]
         rows.append(tuple(cells))
     first = (plan.axis, "") if plan.conditions else ("",)
     columns = (*first, *(heading for rate in plan.rates for heading in headings[rate]))
@@ -174,35 +169,36 @@ def _answer(findings: Findings) -> Table:
 def _gaps(findings: Findings) -> Table:
     """Return the difference of every arm from the reference, one row for each condition."""
     plan, rows, brief = findings.plan, [], []
-    for condition, about in plan.conditions.items():
-        row, numbers = {plan.axis: about.label}, [about.label]
+    for name, condition in plan.conditions.items():
+        row = {plan.axis: condition.label}
         for family, arm in plan.families.items():
             if family != plan.reference:
-                found = findings.gaps.get(in_condition(family, condition))
-                row[arm.label] = show.difference(ACCURACY, found) + _mark(found)
-                numbers.append(row[arm.label].partition(" [")[0])
+                gap = findings.gaps.get(in_condition(family, name))
+                row[arm.label] = show.difference(ACCURACY, gap) + show.mark(gap)
         rows.append(row)
-        brief.append(tuple(numbers))
+        _, *cells = row.values()
+        brief.append((condition.label, *(cell.partition(" [")[0] for cell in cells)))
     return replace(Table.of(rows), brief=tuple(brief))
 
 
 def _claims(findings: Findings) -> Table:
     rows = []
     for judgement in findings.judgements:
-        claim, found, quantity = judgement.claim, judgement.comparison, judgement.quantity
+        claim, quantity, metric = judgement.claim, judgement.quantity, judgement.claim.metric
+        row = {"claim": claim.statement, "verdict": judgement.verdict}
+        row["verdict"] += f" ({judgement.reason})" if judgement.reason else ""
+        row["verdict"] += f" {EDGE}" if findings.at_edge(claim) else ""
         if claim.quantity:
-            measured, n = show.quantity(quantity), str(quantity.n) if quantity else ""
-            predicted = show.predicted(claim.predicted)
+            row["measured"] = show.quantity(quantity)
+            row["predicted"] = show.predicted(claim.predicted)
+            row["n"] = str(quantity.n) if quantity else ""
         else:
-            metric = claim.metric
-            measured = show.difference(metric, found) + _mark(found)
-            n = show.ABSENT if found is None else str(found.n)
-            effect = show.number(metric, claim.smallest_effect)
-            predicted = _PREDICTED[claim.direction] + effect + show.unit(metric, difference=True)
-        verdict = judgement.verdict + (f" ({judgement.reason})" if judgement.reason else "")
-        edge = f" {EDGE}" if not claim.quantity and findings.at_edge(claim) else ""
-        row = {"claim": claim.statement, "verdict": verdict + edge}
-        rows.append(row | {"measured": measured, "predicted": predicted, "n": n})
+            difference = judgement.comparison
+            row["measured"] = show.difference(metric, difference) + show.mark(difference)
+            effect = show.number(metric, claim.smallest_effect) + show.unit(metric, difference=True)
+            row["predicted"] = _PREDICTED[claim.direction] + effect
+            row["n"] = str(difference.n) if difference else show.ABSENT
+        rows.append(row)
     return Table.of(rows, text_columns=2, terminal=["verdict", "claim", "measured", "n"])
 
 
@@ -210,59 +206,57 @@ def _details(findings: Findings) -> list[str]:
     """Return one line for each claim: what was compared or measured, p-values and source."""
     plan, lines = findings.plan, []
 
-    def sides(pair: Sequence[Side]) -> str:
-        return " − ".join(f"{plan.label(side.arm)} ({_RATES[side.rate]})" for side in pair)
+    def text(sides: Sequence[Side]) -> str:
+        return " − ".join(f"{plan.label(side.arm)} ({_RATES[side.rate]})" for side in sides)
 
     for judgement in findings.judgements:
-        claim, found, quantity = judgement.claim, judgement.comparison, judgement.quantity
-        parts = [quantity.what if quantity else f"{claim.quantity}: missing"]
-        if not claim.quantity:
-            beyond = f", beyond {sides(claim.sides[2:])}" if claim.beyond else ""
-            parts = [f"{show.metric_name(claim.metric)}, {sides(claim.sides[:2])}{beyond}"]
-            if found:
-                levels = (show.estimate(claim.metric, each) for each in (found.left, found.right))
-                parts.append(" and ".join(levels))
+        claim, quantity, difference = judgement.claim, judgement.quantity, judgement.comparison
+        if claim.quantity:
+            parts = [quantity.what if quantity else f"{claim.quantity}: missing"]
+        else:
+            beyond = f", beyond {text(claim.sides[2:])}" if claim.beyond else ""
+            parts = [f"{show.metric_name(claim.metric)}, {text(claim.sides[:2])}{beyond}"]
+        if difference:
+            means = (difference.left, difference.right)
+            parts.append(" and ".join(show.estimate(claim.metric, mean) for mean in means))
         if judgement.p is not None:
             parts.append(f"p {show.p_value(judgement.p)}, Holm {show.p_value(judgement.p_holm)}")
-        parts += [f"source: {claim.source}"] * bool(claim.source)
+        if claim.source:
+            parts.append(f"source: {claim.source}")
         lines.append(f"{claim.id}: {'; '.join(parts)}")
     return lines
 
 
-def _mark(found: Comparison | Estimate | None) -> str:
-    return "" if found is None or EXAMPLES in found.covers else " ‡"
-
-
 def _proper_scores(findings: Findings) -> Table:
     rows = []
-    for arm, described in findings.plan.arms.items():
-        found = {tag: findings.measured[arm, "own", tag] for tag in PROPER_SCORES}
-        scores = {show.metric_name(tag): measured_text(tag, found[tag]) for tag in found}
-        rows.append({"": described.label} | scores | {"n": n_text(found[PROPER_SCORES[0]])})
+    for name, arm in findings.plan.arms.items():
+        measured = {tag: findings.measured[name, "own", tag] for tag in PROPER_SCORES}
+        scores = {show.metric_name(tag): measured_text(tag, measured[tag]) for tag in measured}
+        rows.append({"": arm.label} | scores | {"n": n_text(measured[PROPER_SCORES[0]])})
     # All four are too wide for 80 columns.
     return Table.of(rows, terminal=["", "test NLL", "test ECE", "n"])
 
 
-def _tuning(findings: Findings, arms: Mapping[str, Arm]) -> Table:
-    plan, points = findings.plan, {(p.arm, p.value): p for p in findings.tuning if p.arm in arms}
+def _tuning(findings: Findings) -> Table:
+    plan = findings.plan
+    points = {(point.arm, point.value): point for point in findings.tuning}
     values = sorted({value for _, value in points})
-
-    def cell(arm: str, value: float, *, interval: bool) -> str:
-        point = points.get((arm, value))
-        if point is None:
-            return ""
-        text = show.ABSENT if point.mean is None else show.number(plan.select, point.mean)
-        if interval and point.interval is not None:
-            text += f" {show.interval(plan.select, point.interval)}"
-        text += "†" * bool(point.diverged) + "*" * (value == findings.chosen(arm))
-        return text + (f" {point.n}/{point.planned}" if point.n < point.planned else "")
-
-    def rows(*, interval: bool) -> tuple[tuple[str, ...], ...]:
-        cells = {arm: [cell(arm, value, interval=interval) for value in values] for arm in arms}
-        return tuple((about.label, *cells[arm]) for arm, about in arms.items())
-
+    rows, brief = [], []
+    for name, arm in plan.arms.items():
+        row, short = [arm.label], [arm.label]
+        for value in values:
+            point = points.get((name, value))
+            mean = interval = marks = ""
+            if point:
+                mean = show.ABSENT if point.mean is None else show.number(plan.select, point.mean)
+                interval = f" {show.interval(plan.select, point.interval)}" * bool(point.interval)
+                marks = "†" * bool(point.diverged) + "*" * (value == findings.chosen(name))
+                marks += f" {point.n}/{point.planned}" * (point.n < point.planned)
+            row.append(mean + interval + marks)
+            short.append(mean + marks)
+        rows.append(tuple(row))
+        brief.append(tuple(short))
     unit = show.unit(plan.select).strip()
-    seeds = max((point.planned for point in points.values()), default=0)
+    seeds = max((point.planned for point in findings.tuning), default=0)
     first = f"{plan.parameter_name} → ({unit}, n = {seeds} each)"
-    columns = (first, *(f"{value:g}" for value in values))
-    return Table(columns, rows(interval=True), brief=rows(interval=False))
+    return Table((first, *(f"{value:g}" for value in values)), tuple(rows), brief=tuple(brief))

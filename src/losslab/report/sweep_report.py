@@ -18,17 +18,16 @@ RATE = "optimizer.lr"
 _TERMINAL_KEYS = 3
 
 
-def sweep_document(found: Sweep, figures: Collection[str] = ()) -> Document:
+def sweep_document(ranked: Sweep, figures: Collection[str]) -> Document:
     """Lay out a sweep: the best of each loss, all configurations, the figure, what is missing."""
-    several = len({configuration.loss for configuration in found.configurations}) > 1
+    configurations, best = ranked.configurations, ranked.best
+    several = len({configuration.loss for configuration in configurations}) > 1
     content = {
-        "by": show.metric_name(found.by),
-        "varied": ", ".join(["loss"] * several + [key_text(key) for key in found.shown]),
-        "best": ranking(found, found.best)
-        if len(found.configurations) > 1 and found.best
-        else None,
-        "configurations": ranking(found, found.configurations, METRICS),
-        **runs_and_machine(found.census, found.environment, figures),
+        "by": show.metric_name(ranked.by),
+        "varied": ", ".join(["loss"] * several + [key_text(key) for key in ranked.shown]),
+        "best": ranking(ranked, best) if len(configurations) > 1 and best else None,
+        "configurations": ranking(ranked, configurations, METRICS),
+        **runs_and_machine(ranked.census, ranked.environment, figures),
     }
     return Document("sweep", content)
 
@@ -46,52 +45,53 @@ def rank(path: Path, *, by: str = VALIDATION, direction: Goal | None = None) -> 
     direction = direction or usual_direction(by)
     if direction is None:
         raise ValueError(f"--by {by}: add --direction maximize or --direction minimize")
-    found = sweep(runs, by=by, direction=direction, metrics=[ACCURACY])
-    if not found.best:
+    ranked = sweep(runs, by=by, direction=direction, metrics=[ACCURACY])
+    if not ranked.best:
         raise ValueError(f"--by {by}: each configuration has a run that diverged without it")
-    return found
+    return ranked
 
 
-def best_document(found: Sweep) -> Document:
+def best_document(ranked: Sweep) -> Document:
     """Lay out the best configuration of each loss."""
-    table, count = ranking(found, found.best), len(found.configurations)
-    return Document("best", {"by": show.metric_name(found.by), "best": table, "count": count})
+    table, count = ranking(ranked, ranked.best), len(ranked.configurations)
+    return Document("best", {"by": show.metric_name(ranked.by), "best": table, "count": count})
 
 
 def ranking(
-    found: Sweep, configurations: Sequence[Configuration], metrics: Sequence[str] = (ACCURACY,)
+    ranked: Sweep, configurations: Sequence[Configuration], metrics: Sequence[str] = (ACCURACY,)
 ) -> Table:
     """Return a table with one row for each configuration, in the order given."""
-    shown = list(dict.fromkeys([found.by, *metrics]))
+    metrics = list(dict.fromkeys([ranked.by, *metrics]))
     # Two keys share a heading if a part is absent from some configurations.
-    columns = ("folder", "loss", *map(key_text, found.shown), "n", *map(show.metric_name, shown))
+    columns = ("folder", "loss", *map(key_text, ranked.shown), "n")
+    columns += tuple(map(show.metric_name, metrics))
     rows = [
         (
             configuration.group,
             configuration.loss,
-            *(value_text(configuration.varied.get(key)) for key in found.shown),
-            n_text(configuration.measured[found.by]),
-            *(measured_text(metric, configuration.measured[metric]) for metric in shown),
+            *(value_text(configuration.varied.get(key)) for key in ranked.shown),
+            n_text(configuration.measured[ranked.by]),
+            *(measured_text(metric, configuration.measured[metric]) for metric in metrics),
         )
         for configuration in configurations
     ]
-    n = 2 + len(found.shown)
+    n = 2 + len(ranked.shown)
     # Where many keys were varied, the folder's name is shorter than their columns.
-    what = range(1, n) if len(found.shown) <= _TERMINAL_KEYS else range(1)
-    terminal = (*what, *range(n, min(n + 3, len(columns))))
+    names = range(1, n) if len(ranked.shown) <= _TERMINAL_KEYS else range(1)
+    terminal = (*names, *range(n, min(n + 3, len(columns))))
     return Table(columns, tuple(rows), text_columns=n, terminal=terminal)
 
 
-def best_text(found: Sweep) -> str:
+def best_text(ranked: Sweep) -> str:
     """Return one line about the best configuration; empty if no configuration is ranked."""
-    if not found.best:
+    if not ranked.best:
         return ""
-    best, count = found.best[0], len(found.configurations)
-    measured = best.measured[found.by]
+    best, count = ranked.best[0], len(ranked.configurations)
+    measured = best.measured[ranked.by]
     of = f", of {count} configurations" if count > 1 else ""
     return (
-        f"Best by {show.metric_name(found.by)}: {configuration_text(found, best, but='')} "
-        f"({measured_text(found.by, measured)}, n = {n_text(measured)}{of})"
+        f"Best by {show.metric_name(ranked.by)}: {configuration_text(ranked, best, but='')} "
+        f"({measured_text(ranked.by, measured)}, n = {n_text(measured)}{of})"
     )
 
 
@@ -109,8 +109,8 @@ def value_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def configuration_text(found: Sweep, configuration: Configuration, *, but: str = RATE) -> str:
+def configuration_text(ranked: Sweep, configuration: Configuration, *, but: str = RATE) -> str:
     """Return the loss and the varied keys except ``but``: ``mse, model.width=8``."""
-    keys = [key for key in found.shown if key != but and key in configuration.varied]
+    keys = [key for key in ranked.shown if key != but and key in configuration.varied]
     values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in keys]
     return ", ".join([configuration.loss, *values])

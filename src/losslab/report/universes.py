@@ -7,23 +7,26 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import special
 
-from losslab.figures import Curve, Drawing, Panel, Style, styles_of
+from losslab.figures import Curve, Drawing, Panel, styles_of
 from losslab.report.estimates import Comparison
-from losslab.report.measurement import Measurement, Quantity, TableOfNumbers
+from losslab.report.measurement import (
+    Measurement,
+    Quantity,
+    TableOfNumbers,
+    interval_bars,
+    zero_line,
+)
 from losslab.report.plan import Plan
 from losslab.report.statistics import LEVEL, FloatArray, binomial_interval
 
 UNIVERSES = "universes"  # the measure's name
-POINT = 0.01
-_POINTS = 100
+POINT = 0.01  # of accuracy
 
 Standing = Literal["ahead", "level", "behind"]
 """The reference against an arm: ahead or behind by at least one point of accuracy, or level."""
 
 Universe = tuple[Mapping[str, str], Comparison]
 """The level of each choice, and an arm's test accuracy less the reference's."""
-
-_AXIS = Style("#7F7F7F", "", "-")
 
 Effects = dict[tuple[str, str], tuple[float, float, float]]
 """By choice and level: an effect and the ends of its interval."""
@@ -65,47 +68,55 @@ def count_universes(plan: Plan, gaps: Mapping[str, Comparison]) -> Measurement:
       compared with the first level of the choice (:func:`effects`).
     """
     families: dict[str, list[Universe]] = {}
-    for name in gaps:
-        choices = plan.conditions[plan.arms[name].condition].choices or {}
-        families.setdefault(name.partition("@")[0], []).append((choices, gaps[name]))
-    levels = [(choice, level) for choice, known in plan.choices.items() for level in known]
+    for name, gap in gaps.items():
+        levels = plan.conditions[plan.arms[name].condition].choices or {}
+        families.setdefault(name.partition("@")[0], []).append((levels, gap))
+    groups = {**families, "all": [universe for group in families.values() for universe in group]}
+    labels = [*(plan.families[family].label for family in families), "all"]
     quantities: dict[str, Quantity] = {}
-    rows = []
-    at_levels = [[_text(level)] for _, level in levels]
-    together = [universe for found in families.values() for universe in found]
-    for family, found in [*families.items(), ("all", together)]:
-        label = plan.families[family].label if family != "all" else "all"
-        rows.append([label, *_row([gap for _, gap in found])])
-        quantities |= _shares(family, "", [gap for _, gap in found])
-        for (choice, level), row in zip(levels, at_levels, strict=True):
-            there = [gap for chosen, gap in found if chosen[choice] == level]
+    for family, universes in groups.items():
+        quantities |= _shares(family, "", [gap for _, gap in universes])
+    level_rows = []
+    for choice, level in _levels(plan):
+        level_rows.append([_text(level)])
+        for family, universes in groups.items():
+            there = [gap for levels, gap in universes if levels[choice] == level]
             quantities |= _shares(family, f".{choice}.{level}", there)
             counts = by_mean(gap.difference for gap in there)
-            row.append(" / ".join(str(counts[each]) for each in get_args(Standing)))
+            level_rows[-1].append(" / ".join(str(counts[each]) for each in get_args(Standing)))
     changes: dict[str, Effects] = {}
-    for family, found in families.items():
-        values = _POINTS * np.array([gap.difference for _, gap in found])
-        changes[family] = effects(values, [chosen for chosen, _ in found], plan.choices)
+    for family, universes in families.items():
+        points = 100 * np.array([gap.difference for _, gap in universes])
+        changes[family] = effects(points, [levels for levels, _ in universes], plan.choices)
         for (choice, level), (value, low, high) in changes[family].items():
             quantities[f"{family}.gap.{choice}.{level}"] = Quantity(
                 value=value,
                 low=low,
                 high=high,
-                n=len(found),
+                n=len(universes),
                 what=f"points that {choice} {level} adds to the gap in place of the usual level",
             )
-    of = f"{plan.reference_label} ahead / level / behind, by a point"
-    columns = ["", "universes", *get_args(Standing), "median gap", "widest gaps"]
-    columns_of_arms = ["", *(row[0] for row in rows)]
+    standings = f"{plan.reference_label} ahead / level / behind, by a point"
     tables = [
-        TableOfNumbers(title=f"Universes: {of}", columns=columns, rows=rows),
-        TableOfNumbers(title=f"By choice: {of}", columns=columns_of_arms, rows=at_levels),
+        TableOfNumbers(
+            title=f"Universes: {standings}",
+            columns=["", "universes", *get_args(Standing), "median gap", "widest gaps"],
+            rows=[
+                [label, *_row([gap for _, gap in universes])]
+                for label, universes in zip(labels, groups.values(), strict=True)
+            ],
+        ),
+        TableOfNumbers(title=f"By choice: {standings}", columns=["", *labels], rows=level_rows),
     ]
     drawings = []
     if all(changes.values()):
-        tables.append(_table(changes, columns_of_arms[:-1]))
-        drawings.append(_drawing(changes, quantities, plan))
+        tables.append(_table(changes, ["", *labels[:-1]]))
+        drawings.append(_drawing(list(families), quantities, plan))
     return Measurement(quantities=quantities, drawings=drawings, tables=tables)
+
+
+def _levels(plan: Plan) -> list[tuple[str, str]]:
+    return [(choice, level) for choice, levels in plan.choices.items() for level in levels]
 
 
 def effects(
@@ -122,19 +133,19 @@ def effects(
     >>> effects(np.array([1.0, 3.0, 2.0, 4.0]), two, {"a": ["x", "y"]})["a", "y"]
     (2.0, -2.302..., 6.302...)
     """
-    names = [(choice, level) for choice, known in choices.items() for level in known[1:]]
+    names = [(choice, level) for choice, others in choices.items() for level in others[1:]]
     columns = [[float(each[choice] == level) for each in levels] for choice, level in names]
     design = np.array([np.ones(len(levels)), *columns]).T
-    free = len(design) - design.shape[1]
-    if free < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
+    freedom = len(design) - design.shape[1]
+    if freedom < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
         return {}
     inverse = np.linalg.inv(design.T @ design)
-    found = inverse @ design.T @ values
+    fitted = inverse @ design.T @ values
     leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
-    scaled = (values - design @ found) / np.maximum(1 - leverage, 1e-9)
-    errors = np.sqrt(np.diag(inverse @ (design.T * scaled**2) @ design @ inverse))
-    half = special.stdtrit(free, (1 + LEVEL) / 2) * errors
-    ends = zip(names, found[1:], half[1:], strict=True)
+    residuals = (values - design @ fitted) / np.maximum(1 - leverage, 1e-9)
+    errors = np.sqrt(np.diag(inverse @ (design.T * residuals**2) @ design @ inverse))
+    half = special.stdtrit(freedom, (1 + LEVEL) / 2) * errors
+    ends = zip(names, fitted[1:], half[1:], strict=True)
     return {name: (float(at), float(at - width), float(at + width)) for name, at, width in ends}
 
 
@@ -142,11 +153,11 @@ def _text(level: str) -> str:
     return level.replace("_", " ")
 
 
-def _shares(name: str, where: str, gaps: Sequence[Comparison]) -> dict[str, Quantity]:
-    counts, n, found = by_mean(gap.difference for gap in gaps), len(gaps), {}
+def _shares(family: str, suffix: str, gaps: Sequence[Comparison]) -> dict[str, Quantity]:
+    counts, n, quantities = by_mean(gap.difference for gap in gaps), len(gaps), {}
     for each in get_args(Standing) if n else ():
         low, high = binomial_interval(counts[each], n)
-        found[f"{name}.{each}{where}"] = Quantity(
+        quantities[f"{family}.{each}{suffix}"] = Quantity(
             value=counts[each] / n,
             low=low,
             high=high,
@@ -154,19 +165,19 @@ def _shares(name: str, where: str, gaps: Sequence[Comparison]) -> dict[str, Quan
             count=counts[each],
             what=f"share of universes with the reference {each} by the mean",
         )
-    return found
+    return quantities
 
 
 def _row(gaps: Sequence[Comparison]) -> list[str]:
     """Return the counts by mean and, in brackets, how many of them hold for the whole interval."""
     counts = by_mean(gap.difference for gap in gaps)
     sure = Counter(standing(*gap.interval) for gap in gaps if gap.interval)
-    points = _POINTS * np.array([gap.difference for gap in gaps] or [np.nan])
+    points = 100 * np.array([gap.difference for gap in gaps] or [np.nan])
     numbers = [np.median(points), points.min(), points.max()]
     # The sum with 0 makes a rounded −0 a 0.
-    middle, low, high = (f"{round(n, 1) + 0:+.1f}".replace("-", "−") for n in numbers)
-    shown = [f"{counts[each]} ({sure[each]} surely)" for each in get_args(Standing)]
-    return [str(len(gaps)), *shown, middle, f"{low} to {high}"]
+    median, low, high = (f"{round(n, 1) + 0:+.1f}".replace("-", "−") for n in numbers)
+    cells = [f"{counts[each]} ({sure[each]} surely)" for each in get_args(Standing)]
+    return [str(len(gaps)), *cells, median, f"{low} to {high}"]
 
 
 def _table(changes: Mapping[str, Effects], columns: list[str]) -> TableOfNumbers:
@@ -179,31 +190,20 @@ def _table(changes: Mapping[str, Effects], columns: list[str]) -> TableOfNumbers
     return TableOfNumbers(title=title, columns=columns, rows=list(rows.values()))
 
 
-def _drawing(
-    changes: Mapping[str, Effects], quantities: Mapping[str, Quantity], plan: Plan
-) -> Drawing:
+def _drawing(families: Sequence[str], quantities: Mapping[str, Quantity], plan: Plan) -> Drawing:
     """Draw the effect of levels on the gap, and the share with the reference ahead at each."""
-    known = [(choice, level) for choice, levels in plan.choices.items() for level in levels]
-    new = [(choice, level) for choice, level in known if level != plan.choices[choice][0]]
-    gaps = [Curve(x=[-0.5, len(new) - 0.5], y=[0.0, 0.0], style=_AXIS)]
+    levels = _levels(plan)
+    new = [(choice, level) for choice, level in levels if level != plan.choices[choice][0]]
+    gaps: list[Curve] = [zero_line(len(new))]
     shares: list[Curve] = []
     styles = styles_of({name: arm.loss for name, arm in plan.families.items()})
-    for place, family in enumerate(changes):
-        shift = 0.2 * (place - (len(changes) - 1) / 2)
-        for curves, kind, names in ((gaps, "gap", new), (shares, "ahead", known)):
-            found = [quantities[f"{family}.{kind}.{choice}.{level}"] for choice, level in names]
-            curves.append(
-                Curve(
-                    label=plan.families[family].label,
-                    style=styles[family],
-                    x=[at + shift for at in range(len(names))],
-                    y=[each.value for each in found],
-                    low=[each.interval.low for each in found],
-                    high=[each.interval.high for each in found],
-                    bars=True,
-                    line=False,
-                )
-            )
+    for index, family in enumerate(families):
+        shift = 0.2 * (index - (len(families) - 1) / 2)
+        for curves, kind, names in ((gaps, "gap", new), (shares, "ahead", levels)):
+            members = [quantities[f"{family}.{kind}.{choice}.{level}"] for choice, level in names]
+            x = [position + shift for position in range(len(names))]
+            label, style = plan.families[family].label, styles[family]
+            curves.append(interval_bars(members, x, label=label, style=style))
     reference = plan.reference_label
     panels = [
         Panel(
@@ -220,7 +220,7 @@ def _drawing(
             curves=shares,
             percent="shown",
             y_label="share (%) ahead by a point,\nexact 95% interval",
-            ticks=[(_text(level), float(at)) for at, (_, level) in enumerate(known)],
+            ticks=[(_text(level), float(at)) for at, (_, level) in enumerate(levels)],
         ),
     ]
     return Drawing(
