@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ TOP_LEVEL = {
 }
 
 
+@cache
 def imports(path: Path, *, at_run_time: bool = False) -> set[str]:
     """Return the dotted names that a file imports anywhere, in functions, too.
 
