@@ -6,18 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from hydra.core.global_hydra import GlobalHydra
 
 from losslab import cli
 from running import Commands, Result
 
-torch.set_num_threads(1)
 # What tests start need not compile torch's sources anew: 7 of the 10 s that training begins with.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-# What importing torch left need not be looked through whenever Hydra's copies fill a generation.
-gc.collect()
-gc.freeze()
 
 
 class DoctestsInAFolder:
@@ -33,6 +27,14 @@ class DoctestsInAFolder:
 def pytest_configure(config: pytest.Config) -> None:
     # Not only for the folder of this file.
     config.pluginmanager.register(DoctestsInAFolder())
+    if config.getoption("numprocesses"):
+        return  # it only hands the tests out to workers, which wait for it
+    import torch
+
+    torch.set_num_threads(1)
+    # What importing torch left need not be looked through when Hydra's copies fill a generation.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +52,9 @@ def losslab(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Commands]:
     """The real command line, in this process, in an empty working folder."""
+    import torch
+    from hydra.core.global_hydra import GlobalHydra
+
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -1,5 +1,6 @@
 """Commands run by tests, and what their runs left behind, for comparisons to the bit."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -47,13 +48,14 @@ class Commands(NamedTuple):
         assert result.code == 0, result.err
         return result
 
-    def finished(self) -> Path:
+    def finished(self, *arguments: str) -> Path:
         """Return the folder of a finished tiny run, which the session trains only once."""
-        if self.kept.exists():
-            shutil.copytree(self.kept, self.folder / "outputs")
+        kept = self.kept / hashlib.sha256(repr(arguments).encode()).hexdigest()
+        if kept.exists():
+            shutil.copytree(kept, self.folder / "outputs")
         else:
-            self.train()
-            shutil.copytree(self.folder / "outputs", self.kept)
+            self.train(*arguments)
+            shutil.copytree(self.folder / "outputs", kept)
         (run,) = self.runs()
         return run
 

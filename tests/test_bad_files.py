@@ -182,8 +182,8 @@ def test_an_output_directory_with_another_configuration(losslab):
         assert content != original
         config.write_text(content)
         check(losslab, ("train", *TINY), (where, "different configuration"))
-        check(losslab, ("train", "-m", *TINY, "seed=0,1"), (where, "different configuration"))
-        check(losslab, ("train", *TINY, "force=true"), (where, "different configuration"))
+    for more in (("-m", "seed=0,1"), ("force=true",)):
+        check(losslab, ("train", *TINY, *more), (where, "different configuration"))
     config.write_text(original)
     assert losslab.call("train", *TINY).code == 0
 

@@ -291,7 +291,7 @@ def test_bad_input_gets_one_line_and_code_2_before_anything_is_written(losslab, 
     assert list(losslab.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("case", BAD_INPUT[::40], ids=str)
+@pytest.mark.parametrize("case", BAD_INPUT[::100], ids=str)
 def test_the_traceback_is_there_for_those_who_ask(losslab, case, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     code, out, err = losslab.call(*case.command)

@@ -37,15 +37,20 @@ def closed():
     os.close(1)
 
 
+@pytest.mark.parametrize(("encoding", "shows"), [("ascii", "\\u03c3-0a"), ("utf-8", "σ-0a")])
+def test_a_name_in_the_terminals_encoding(runs, encoding, shows):
+    listed = start(runs, "runs", "runs", env=os.environ | {"PYTHONIOENCODING": encoding})
+    out, err = listed.communicate()
+    assert (listed.returncode, err, shows in out) == (0, "", True)
+
+
 NARROW = {"LC_ALL": "C", "PYTHONUTF8": "0"}
 
 
 @pytest.mark.parametrize(
     ("environment", "before", "shows"),
     [
-        ({"PYTHONIOENCODING": "ascii"}, None, "\\u03c3"),
         (NARROW, None, "Written: runs/report.md"),
-        ({"PYTHONIOENCODING": "utf-8"}, None, "σ"),
         ({}, closed, ""),
         ({"HOME": "/proc/nowhere", "TMPDIR": "/nowhere"}, None, "Written: runs/report.md"),
     ],
@@ -77,7 +82,7 @@ def test_a_pipe_that_nobody_reads(runs, stream):
         ("report", "runs"),
         ("list",),
         ("train", "--help"),
-        ("train", *TINY, "name=kept"),
+        pytest.param(("train", *TINY, "name=kept"), marks=pytest.mark.slow),  # it trains
         ("--help",),
     ],
 )
@@ -186,7 +191,10 @@ def is_starting_workers(pid):
 
 @pytest.mark.parametrize(
     ("name", "moment", "line"),
-    [("list", is_importing, "losslab: stopped\n"), ("sweep", is_starting_workers, STOPPED)],
+    [
+        ("list", is_importing, "losslab: stopped\n"),
+        pytest.param("sweep", is_starting_workers, STOPPED, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_it_starts(tmp_path, name, moment, line, number):

@@ -15,7 +15,6 @@ from running import TINY, read, results, status
 ROOT = Path(__file__).parents[1]
 GUIDES = ROOT / "experiments" / "guides"
 PAGES = {path.name: path.read_text("utf-8") for path in (ROOT / "README.md", *GUIDES.glob("*.md"))}
-LINKING = (ROOT / "README.md", *GUIDES.glob("*.md"), *ROOT.glob(".github/*.md"))
 README, OWN_PARTS = PAGES["README.md"], PAGES["own_parts.md"]
 
 
@@ -149,13 +148,6 @@ def test_every_other_command_is_there(losslab, command):
         assert command[1] in losslab.call("list", "study").out or "--config-dir" in command
     else:
         assert losslab.call(command[0], "--help").code == 0
-
-
-@pytest.mark.parametrize("page", LINKING, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(page):
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
-    inside = [link for link in links if not link.startswith(("http:", "https:"))]
-    assert [link for link in inside if not (page.parent / link).exists()] == []
 
 
 def test_the_tables_of_files_name_every_file_once():

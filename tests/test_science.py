@@ -27,12 +27,6 @@ def test_every_code_is_defined(path):
     assert [code for form, code in cited if not re.search(form.format(code), PAGE)] == []
 
 
-def test_its_links_lead_somewhere():
-    links = re.findall(r"\]\(([^#)]+)\)", PAGE)
-    assert links
-    assert [link for link in links if not (ROOT / "experiments" / link).exists()] == []
-
-
 def gradient(loss, logits, labels):
     return torch.func.grad(lambda z: loss(z, labels))(logits)
 

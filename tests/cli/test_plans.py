@@ -49,9 +49,14 @@ def test_a_sweep_is_counted_before_and_told_after(losslab):
     assert re.fullmatch(
         r"about .* with 1 at once, at the speed of the runs that are finished in outputs/runs", time
     )
-    # Twice the work takes longer, another model an unknown time, forced runs count again.
+
+
+@pytest.mark.slow
+def test_what_is_changed_is_counted_again(losslab):
+    assert losslab.call(*SWEEP[:-2], "optimizer.lr=0.1", "seed=0,1").code == 0
+    # More work takes longer, another model an unknown time, forced runs count again.
     epochs = untouched(losslab, *SWEEP, "trainer.epochs=20000")[1]
-    assert re.search(r"about \d+ (min|h)", epochs)
+    assert re.search(r"about \d+ (min|h|day)", epochs)
     assert "unknown" in untouched(losslab, *SWEEP, "model=mlp", "model.width=4")[1]
     assert untouched(losslab, *SWEEP[:-2], "optimizer.lr=0.1", "seed=0") == [
         "2 runs: 2 done, 0 to do"

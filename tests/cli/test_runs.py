@@ -204,7 +204,8 @@ def test_a_thousand_runs_are_listed_and_deleted_quickly(losslab):
     folder = losslab.folder / "outputs" / "many"
     for index in range(100):
         for seed in range(10):
-            shutil.copytree(run, folder / f"mse-lr={index}-{index:08x}" / f"seed={seed}")
+            to = folder / f"mse-lr={index}-{index:08x}" / f"seed={seed}"
+            shutil.copytree(run, to, copy_function=os.link)
     code = (
         "import json, sys, time; sys.argv[1:] = ['runs', 'outputs/many']\n"
         "from losslab.cli import main\n"

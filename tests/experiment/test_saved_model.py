@@ -18,7 +18,7 @@ METRICS = ("accuracy", "nll", "brier", "ece")
 
 @pytest.fixture
 def run(losslab):
-    return losslab.run(*CNN)
+    return losslab.finished(*CNN)
 
 
 def of_summary(run):
@@ -90,7 +90,7 @@ def test_what_is_kept_beside_the_weights(run):
 
 @pytest.mark.parametrize("more", [(), ("trainer.precision=bfloat16",), ("data.label_noise=0.3",)])
 def test_its_evaluation_is_the_runs(losslab, more):
-    run = losslab.run(*CNN, *more)
+    run = losslab.finished(*CNN, *more)
     assert of_evaluation(run) == of_summary(run)
     result = losslab.call("evaluate", str(run))
     assert (result.code, result.err) == (0, "")

@@ -5,7 +5,8 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from losslab.report import build, prepare_board
+from losslab.report import build, load_runs, prepare_board
+from losslab.report.over_seeds import write_over_seeds
 from losslab.tensorboard import PALETTE
 from report.factory import tiny_plan, write_run, write_study
 
@@ -79,7 +80,7 @@ def test_conditions_are_the_second_word(tmp_path):
     (root / "study.json").write_text(json.dumps(data))
     for path in root.glob("*/seed=*"):
         record(path, 0.1, 0.5)
-    build(root)
+    prepare_board(root)
     assert names(root) == {name.replace(" ", " few ") for name in CHOSEN}
 
 
@@ -94,7 +95,8 @@ def test_a_sweep_has_the_best_validated_configuration_of_each_loss(tmp_path):
 
 
 def test_losses_have_their_colours_in_the_order_of_their_runs(study):
-    build(study)
+    write_over_seeds(study, load_runs(study), None)
+    prepare_board(study)
     first = min(start(path) for path in study.glob("over_seeds/*"))
     starts = {path.name.split()[0]: start(path) for path in study.glob("best/*")}
     assert max(starts.values()) < first
@@ -105,7 +107,7 @@ def test_losses_have_their_colours_in_the_order_of_their_runs(study):
 
 
 def test_what_is_chosen_no_more_goes_and_a_second_time_writes_nothing(study):
-    build(study)
+    prepare_board(study)
     before = {path: path.stat().st_mtime_ns for path in study.glob("best/*/*")}
     assert prepare_board(study.parent) == [study / "best"]
     assert {path: path.stat().st_mtime_ns for path in study.glob("best/*/*")} == before
@@ -117,7 +119,7 @@ def test_what_is_chosen_no_more_goes_and_a_second_time_writes_nothing(study):
 
 
 def test_a_part_of_a_study_leaves_it_alone(study, tmp_path):
-    build(study)
+    prepare_board(study)
     before = names(study)
     (group, *_) = sorted(study.glob("mse-*"))
     build(group, out=tmp_path / "out")

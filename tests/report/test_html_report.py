@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from contextlib import contextmanager
 from itertools import product
 
@@ -91,8 +92,8 @@ def test_a_sweep_has_a_page_with_its_report_and_curves(sweep_page):
     assert table.count("mse") == 4  # the best, and three configurations
 
 
-def test_committed_results_become_a_site(tiny_study, tmp_path):
-    build(tiny_study, out=tmp_path / "experiments" / "tiny")
+def test_committed_results_become_a_site(page, tmp_path):
+    shutil.copytree(page.parent, tmp_path / "experiments" / "tiny")
     # What losslab did not draw is left out, and a pipe is not waited for.
     figures = tmp_path / "experiments" / "tiny" / "figures"
     os.mkfifo(figures / "pipe.png")

@@ -120,12 +120,21 @@ def test_a_damaged_run_is_listed_with_its_reason(tmp_path, damage):
     spoil, reason = DAMAGES[damage]
     spoil(write_run(tmp_path, "mse-0a/seed=0"))
     write_run(tmp_path, "mse-0a/seed=1")
-    report.build(tmp_path)
     damaged, whole = load_runs(tmp_path)
-    assert f"{damaged.name}: " in (tmp_path / "report.md").read_text("utf-8")
     assert (damaged.status, damaged.finished) == ("damaged", False)
     assert reason in damaged.reason
     assert whole.status == "done"
+
+
+def test_a_report_names_all_that_are_damaged(tmp_path):
+    for seed, (spoil, _) in enumerate(DAMAGES.values()):
+        spoil(write_run(tmp_path, f"mse-0a/seed={seed}"))
+    write_run(tmp_path, f"mse-0a/seed={len(DAMAGES)}")
+    census = report.build(tmp_path).census
+    assert (len(census.damaged), census.done) == (len(DAMAGES), 1)
+    text = (tmp_path / "report.md").read_text("utf-8")
+    for seed in range(len(DAMAGES)):
+        assert f"mse-0a/seed={seed}: " in text
 
 
 def test_a_finished_run_is_read_whole(tmp_path):

@@ -13,6 +13,7 @@ from running import TINY
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks and reads /proc"),
 ]
 

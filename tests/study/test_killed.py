@@ -14,6 +14,7 @@ from killing import SWEEP, command, pause, sweep_contents, train_begins, wait_un
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks and reads /proc"),
 ]
 

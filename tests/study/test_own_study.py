@@ -22,7 +22,7 @@ arms:
   mine: {label: mine, overrides: [loss=mine]}
 reference: cross_entropy
 parameter: optimizer.lr
-values: [0.01, 0.1]
+values: [0.1]
 select: val/accuracy
 tune_seeds: [0]
 confirm_seeds: [1, 2]

@@ -24,12 +24,12 @@ def searches(losslab, name: str = "runs") -> list[dict]:
 
 
 def test_each_loss_has_the_same_budget_and_a_best_value(losslab):
-    out = losslab.sweep(*SEARCH).out
+    out = losslab.sweep(*SEARCH, "sweeper.trials=3").out  # one after the two at random
     first, second = searches(losslab)
     assert [first["search"], second["search"]] == ["loss=cross_entropy", "loss=mse"]
     for found in (first, second):
-        assert found["finished"] == len(found["values"]) == 5
-        assert [value["trial"] for value in found["values"]] == [0, 1, 2, 3, 4]
+        assert found["finished"] == len(found["values"]) == 3
+        assert [value["trial"] for value in found["values"]] == [0, 1, 2]
         assert all(0.001 <= value["params"]["optimizer.lr"] <= 100 for value in found["values"])
         assert found["best"]["value"] == max(value["value"] for value in found["values"])
         assert f"optimizer.lr={found['best']['params']['optimizer.lr']}" in out
