@@ -74,11 +74,19 @@ def test_a_figure_shows_each_loss_in_its_colour(tiny_study, tmp_path):
 
 
 def test_a_lost_class_does_not_squeeze_the_differences_into_a_line(findings):
-    side = Estimate(3, 0.9, None, "seeds")
+    side = Estimate(n=2, mean=0.9, interval=None, covers="seeds")
 
-    def gap(difference, low, high, seed):
-        by_seed = {0: difference, 1: seed}
-        return Comparison(2, side, side, difference, Interval(low, high), "seeds", 0.5, by_seed)
+    def gap(difference, low, high, lost):
+        return Comparison(
+            n=2,
+            mean=difference,
+            interval=Interval(low, high),
+            covers="seeds",
+            by_seed={0: difference, 1: lost},
+            left=side,
+            right=side,
+            p=0.5,
+        )
 
     conditions = {name: Condition(name, at) for name, at in (("short", 1.0), ("long", 2.0))}
     gaps = {
