@@ -78,7 +78,16 @@ def test_a_lost_class_does_not_squeeze_the_differences_into_a_line(findings):
 
     def gap(difference, low, high, seed):
         by_seed = {0: difference, 1: seed}
-        return Comparison(2, side, side, difference, Interval(low, high), "seeds", 0.5, by_seed)
+        return Comparison(
+            n=2,
+            mean=difference,
+            interval=Interval(low, high),
+            covers="seeds",
+            by_seed=by_seed,
+            left=side,
+            right=side,
+            p=0.5,
+        )
 
     conditions = {name: Condition(name, at) for name, at in (("short", 1.0), ("long", 2.0))}
     gaps = {
