@@ -125,7 +125,8 @@ def _panel(
     elif panel.ticks == "counts":
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         # Up to the end of the longest curve in panels with the same axes.
-        axis.set_xlim(0, max((x for each in beside for c in each.curves for x in c.x), default=1))
+        end = max((x for each in beside for curve in each.curves for x in curve.x), default=0)
+        axis.set_xlim(0, end or 1)
     elif panel.ticks:
         names, places = zip(*panel.ticks, strict=True)
         axis.set_xticks(places, [wrap(name, tick_width(len(names))) for name in names])
