@@ -15,7 +15,7 @@ from losslab.report.figures.axes import arm_styles, name_rows, positions, side_b
 from losslab.report.findings import Findings
 from losslab.report.plan import in_condition
 
-CLOSE_UP = 2.5  # percentage points
+_CLOSE_UP = 2.5  # percentage points
 
 
 @styled
@@ -25,7 +25,7 @@ def gap_by_condition(findings: Findings) -> Figure:
     styles = arm_styles(plan.families)
     del styles[plan.reference]
     at, labels, decades, scaled = positions(plan)
-    far = _farthest(findings.gaps.values()) > 2 * CLOSE_UP
+    far = _farthest(findings.gaps.values()) > 2 * _CLOSE_UP
     figure, axes = new_figure(13 if far else 10, 5.6, columns=2 if far else 1)
     for axis, limits in zip(axes, _limits(findings.gaps.values()), strict=False):
         axis.axhline(0, color=MUTED, lw=1)
@@ -51,7 +51,7 @@ def gap_by_condition(findings: Findings) -> Figure:
     axes[-1].set_title("Shaded: within one point")
     if far:
         axes[0].set_title("All")
-        axes[1].set_title(f"Between −{CLOSE_UP:g} and +{CLOSE_UP:g} points; shaded: within one")
+        axes[1].set_title(f"Between −{_CLOSE_UP:g} and +{_CLOSE_UP:g} points; shaded: within one")
     handles, names = axes[0].get_legend_handles_labels()
     columns = legend_columns(names, width=13 if far else 10)
     figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=3.4)
@@ -75,7 +75,7 @@ def _limits(gaps: Collection[Comparison]) -> list[tuple[float, float]]:
     ends = [100 * end for gap in gaps for end in gap.interval or (gap.difference,)]
     low, high = min(ends, default=0.0), max(ends, default=0.0)
     margin = max(0.08 * (high - low), 0.1)
-    return [(min(low, -1) - margin, max(high, 1) + margin), (-CLOSE_UP, CLOSE_UP)]
+    return [(min(low, -1) - margin, max(high, 1) + margin), (-_CLOSE_UP, _CLOSE_UP)]
 
 
 def _gaps(
@@ -160,7 +160,7 @@ def specification_curve(findings: Findings) -> Figure:
         axis.yaxis.set_major_locator(round_steps())
     axes[0].set_title("All universes, sorted; shaded: within one point")
     axes[0].set_ylabel(f"test accuracy less that\nof {plan.reference_label} (points)")
-    axes[1].set_title(f"Between −{CLOSE_UP:g} and +{CLOSE_UP:g} points")
+    axes[1].set_title(f"Between −{_CLOSE_UP:g} and +{_CLOSE_UP:g} points")
     axes[1].set_ylabel("bars: 95% interval\ndots: seeds; ▾ ▴: beyond")
     below = axes[2]
     for row, (choice, level) in enumerate(rows):
