@@ -17,6 +17,9 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 SECONDS_OF_SILENCE = 3.0
 
+SECONDS_BETWEEN_LINES = 60.0
+"""Without a terminal, at least; and another tenth has to be done."""
+
 _Item = TypeVar("_Item")
 
 
@@ -33,7 +36,8 @@ def counted(items: Iterable[_Item], *, console: Console) -> Iterator[_Item]:
 class SweepProgress:
     """Show the runs done, running and failed, the best validation accuracy and the time left.
 
-    Without a terminal, prints one line at the start and one at the end.
+    Without a terminal, as in a log, prints a line at the start, one at the end, and between them
+    one for each further tenth, a minute apart or more.
     """
 
     def __init__(self, runs: Sequence[Run], *, console: Console, title: str) -> None:
@@ -42,6 +46,7 @@ class SweepProgress:
         self._stale = {run for run in runs if run.status == "failed"}
         self._total, self._failed = len(runs), 0
         self._best, self._began = -1.0, time.monotonic()
+        self._printed, self._tenths = self._began, 0  # the last line of a log
         self._console, self._title = console, title
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -59,13 +64,12 @@ class SweepProgress:
             self._console.print(Text(f"{self._title}: {self._total} runs"))
         else:
             self._progress.start()
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        if self._console.is_terminal:
-            self._thread.join()
+        self._thread.join()
         self._stale.clear()  # a run that failed again immediately was never seen running
         self._look()
         self._progress.stop()
@@ -79,8 +83,17 @@ class SweepProgress:
         while not self._stop.wait(wait):
             began = time.thread_time()
             self._look()
+            if not self._console.is_terminal:
+                self._log()
             # Thousands of runs are polled less often, to leave the cores to the workers.
             wait = max(SECONDS_BETWEEN_LOOKS, 50 * (time.thread_time() - began))
+
+    def _log(self) -> None:
+        task, now = self._progress.tasks[0], time.monotonic()
+        tenths = int(task.percentage // 10)
+        if tenths > self._tenths and now - self._printed >= SECONDS_BETWEEN_LINES:
+            self._printed, self._tenths = now, tenths
+            self._console.print(Text(f"{self._title}: {task.fields['runs']}"), soft_wrap=True)
 
     def _look(self) -> None:
         pending, running, fractions = [], 0, 0.0
