@@ -20,6 +20,7 @@ from losslab.recording import Run as Run
 from losslab.recording import curves_table, read_predictions
 from losslab.recording.results import Results, read_results
 from losslab.report.statistics import FloatArray, IntArray
+from losslab.study import execution
 from losslab.study.session import open_study
 from losslab.study.verify import MINUTES, SEEDS
 from losslab.study.verify import verify as verify_study
@@ -172,7 +173,7 @@ def study(
         planned, session = open_study(
             composer, name, overrides, console=_console(progress), command=command
         )
-        failed = planned.run(session)
+        failed = execution.run(planned, session)
     return replace(load_study(session.root), failed=_reasons(failed))
 
 

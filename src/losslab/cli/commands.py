@@ -98,6 +98,7 @@ def study(arguments: list[str]) -> int:
         # This takes seconds, most of them to import torch.
         with console.status("composing"):
             from losslab.data.cache import only_reading
+            from losslab.study import execution
             from losslab.study.session import only_in_repository, open_study
             from losslab.sweepers.train import not_checked
         if name == "all" and (absent := only_in_repository(composer)):
@@ -111,11 +112,11 @@ def study(arguments: list[str]) -> int:
                 )
             if options.dry_run:
                 with only_reading() as unread:
-                    forecast = planned.forecast(session)
+                    forecast = execution.Execution.checked(planned, session).forecast()
                 lines = [*forecast.lines(session.launcher), *not_checked(unread)]
                 write_lines(*(f"{session.name}: {line}" for line in lines))
             else:
-                failed += planned.run(session)
+                failed += execution.run(planned, session)
     return 0
 
 

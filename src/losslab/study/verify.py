@@ -27,9 +27,10 @@ from losslab.report.reproduction import (
     parse_results,
     point_name,
 )
+from losslab.study.execution import Execution
 from losslab.study.outline import SIZES
 from losslab.study.session import Session, open_study
-from losslab.study.study import Execution, Point, Study
+from losslab.study.study import Point, Study
 from losslab.text import nearest
 
 FOLDER = "verify"
