@@ -6,11 +6,11 @@ import pytest
 from losslab.report import load_runs, parse_plan
 from losslab.report.claims import judge, verdict
 from losslab.report.document import to_markdown
-from losslab.report.estimates import SideSampler
 from losslab.report.findings import find
 from losslab.report.measurement import Evidence
 from losslab.report.statistics import Interval
 from losslab.report.study_report import study_document
+from losslab.report.tuning import SideSampler
 from report.factory import CONFIRMING_SEEDS, run_name, tiny_plan, write_run, write_study
 
 # direction, interval of left − right, Holm's p; the smallest effect that matters is 1.

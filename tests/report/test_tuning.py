@@ -5,9 +5,10 @@ import pytest
 
 from losslab.report import load_runs, parse_plan, tuning_points
 from losslab.report import select as select_points
-from losslab.report.estimates import Sampler, SideSampler, compare, estimate, measure, within_range
+from losslab.report.estimates import Sampler, compare, estimate, measure, within_range
 from losslab.report.plan import Condition, PlannedRun, Side
 from losslab.report.statistics import Noise, binomial_interval, interval_of, noise_of, t_interval
+from losslab.report.tuning import SideSampler
 from report.factory import run_name, tiny_plan, write_run, write_study
 
 

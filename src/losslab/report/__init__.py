@@ -1,9 +1,10 @@
 """Reports: tables, claims and figures, made from run directories without torch.
 
 Data flow in one direction, and each stage hands over one thing: the plan and the runs
-(:mod:`~losslab.report.plan`, :mod:`~losslab.report.runs`), estimates with intervals
-(:mod:`~losslab.report.estimates`), verdicts (:mod:`~losslab.report.claims`), all of them as
-findings (:mod:`~losslab.report.findings`), and from these the document and ``results.json``.
+(:mod:`~losslab.report.plan`, :mod:`~losslab.report.runs`), choices and estimates with intervals
+(:mod:`~losslab.report.tuning`, :mod:`~losslab.report.estimates`), verdicts
+(:mod:`~losslab.report.claims`), all of them as findings (:mod:`~losslab.report.findings`), and from
+these the document and ``results.json``.
 """
 
 import errno
@@ -19,7 +20,6 @@ from rich.text import Text
 from losslab.files import check_generated, write_atomically
 from losslab.report.claims_page import write_claims_pages
 from losslab.report.document import to_console, to_markdown
-from losslab.report.estimates import select, tuning_points
 from losslab.report.findings import Census, find, sweep
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import PLAN_FILE, load_plan, parse_plan
@@ -27,6 +27,7 @@ from losslab.report.results import plain, study_data, sweep_data, to_json
 from losslab.report.runs import load_runs, runs_table
 from losslab.report.study_report import study_document
 from losslab.report.sweep_report import sweep_document
+from losslab.report.tuning import select, tuning_points
 
 
 @dataclass(frozen=True)

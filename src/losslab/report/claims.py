@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, get_args
 
-from losslab.report.estimates import Comparison, SideSampler, compare
+from losslab.report.estimates import Comparison, compare
 from losslab.report.measurement import Evidence, Quantity
 from losslab.report.plan import Claim, Plan
 from losslab.report.statistics import Interval, holm, range_p, share_p
+from losslab.report.tuning import SideSampler
 
 Verdict = Literal["supported", "smaller", "contradicted", "inconclusive", "untestable"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)

@@ -12,24 +12,14 @@ import pandas as pd
 from losslab.figures import Drawing
 from losslab.recording import Run, configuration_of, flatten
 from losslab.report.claims import Judgement, judge
-from losslab.report.estimates import (
-    Choice,
-    Comparison,
-    Measured,
-    Sampler,
-    SideSampler,
-    TuningPoint,
-    compare,
-    measure,
-    select,
-    tuning_points,
-)
+from losslab.report.estimates import Comparison, Measured, Sampler, compare, measure
 from losslab.report.measurement import Evidence, Measurement
 from losslab.report.plan import Claim, Plan, Rate, Side
 from losslab.report.runs import by_group, naming_keys, varied_keys
 from losslab.report.selectors import Goal
 from losslab.report.selectors import direction as usual_direction
 from losslab.report.shares import SHARES, share_out
+from losslab.report.tuning import Choice, SideSampler, TuningPoint, select, tuning_points
 from losslab.report.universes import UNIVERSES, count_universes
 
 ACCURACY = "test/accuracy"

@@ -26,11 +26,11 @@ from losslab.files import beside, check_generated, is_generated
 from losslab.metrics import RANGES
 from losslab.recording import Run, flatten
 from losslab.recording.results import read_scalars
-from losslab.report.estimates import select, tuning_points
 from losslab.report.plan import Plan, Side
 from losslab.report.runs import by_group, naming_keys, sweep_folder
 from losslab.report.statistics import LEVEL, FloatArray
 from losslab.report.sweep_report import key_text, value_text
+from losslab.report.tuning import select, tuning_points
 from losslab.tensorboard import (
     INTERVAL,
     LAYOUT_TAGS,

@@ -16,17 +16,11 @@ from losslab.experiment import Composer, quoted
 from losslab.files import check_generated, read_json, write_atomically
 from losslab.folders import CONFIG_FOLDER
 from losslab.launchers import Failed
+from losslab.report.committed import Committed, parse_results, point_name
 from losslab.report.document import to_console, to_markdown
 from losslab.report.findings import find
 from losslab.report.plan import Plan
-from losslab.report.reproduction import (
-    Committed,
-    Reproduction,
-    compare_results,
-    document,
-    parse_results,
-    point_name,
-)
+from losslab.report.reproduction import Reproduction, compare_results, document
 from losslab.study.execution import Execution
 from losslab.study.outline import SIZES
 from losslab.study.session import Session, open_study

@@ -11,7 +11,7 @@ from losslab.figures import Curve, Drawing, Panel, Style
 from losslab.figures.canvas import INK, MUTED, new_figure, round_steps, styled, wrap
 from losslab.figures.panels import draw_panels, logarithmic
 from losslab.report import formatting as show
-from losslab.report.estimates import Estimate, TuningPoint
+from losslab.report.estimates import Estimate
 from losslab.report.figures.axes import (
     arm_styles,
     draw_estimate,
@@ -23,6 +23,7 @@ from losslab.report.figures.axes import (
 from losslab.report.findings import ACCURACY, Findings
 from losslab.report.over_seeds import means_over_seeds
 from losslab.report.plan import Plan, Rate, Side, in_condition
+from losslab.report.tuning import TuningPoint
 
 _SEEDS_FOR_BARS, _PANELS_A_ROW = 3, 4
 _PANEL_TITLE = 28  # characters
