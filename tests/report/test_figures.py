@@ -1,7 +1,9 @@
 """A study's findings as figures."""
 
+import importlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from matplotlib.image import imread
 
@@ -64,6 +66,25 @@ def test_learning_curves_hold_every_epoch(findings):
         arm.label for arm in findings.plan.arms.values()
     ]
     assert all(line.get_xdata().tolist() == [1, 2, 3] for line in axis.lines)
+
+
+def test_learning_curves_say_which_loss_ends_below_their_axis(findings, monkeypatch):
+    module = importlib.import_module("losslab.report.figures.accuracy")  # a function, too
+    means = module.means_over_seeds
+
+    def mean_curve(runs, *arguments, **options):
+        result = means(runs, *arguments, **options)
+        level = 0.48 if runs[0].loss == "mse_softmax" else 0.97
+        return result._replace(values=np.full_like(result.values, level))
+
+    monkeypatch.setattr(module, "means_over_seeds", mean_curve)
+    monkeypatch.setattr(module, "zoom", lambda values: 0.9)  # as with more losses
+    axis = figures.learning_curves(findings).axes[0]
+    (note,) = axis.texts
+    styles = {line.get_label(): line.get_color() for line in axis.lines}
+    label = findings.plan.arms["mse_softmax"].label
+    assert (note.get_text(), note.get_color()) == ("▾ 48", styles[label])
+    assert axis.get_xlabel() == "epoch  (▾: ends below)"
 
 
 def test_a_figure_shows_each_loss_in_its_colour(tiny_study, tmp_path):

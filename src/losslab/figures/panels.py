@@ -111,6 +111,7 @@ def _panel(
     for curve, style in zip(panel.curves, _styles(panel.curves), strict=True):
         _curve(axis, curve, style, within=not panel.diagonal)
         _rings(axis, curve, style, y_from=panel.y_from)
+    _mark_ends_below(axis, panel)
     if panel.x_log:
         axis.set_xscale("log")
     if panel.y_log:
@@ -198,6 +199,21 @@ def _rings(axis: Axes, curve: Curve, style: Style, *, y_from: float | None) -> N
             axis.plot(x, y, "v", ms=5, color=style.color, alpha=0.7, clip_on=False)
         if x == curve.ring:
             axis.plot(x, y, "o", ms=12, mfc="none", mec=style.color, mew=1.6, clip_on=False)
+
+
+def _mark_ends_below(axis: Axes, panel: Panel) -> None:
+    """Say at the lower edge where lines end that end below the axis, the last one at the right."""
+    if panel.y_from is None:
+        return
+    styles = _styles(panel.curves)
+    below = [
+        (100 * curve.y[-1], style.color)
+        for curve, style in zip(panel.curves, styles, strict=True)
+        if curve.line and not curve.bars and curve.y and curve.y[-1] < panel.y_from
+    ]
+    for index, (end, color) in enumerate(reversed(below)):
+        text, place = f"▾ {end:.0f}", (0.985 - 0.13 * index, 0.03)
+        axis.annotate(text, place, xycoords="axes fraction", color=color, ha="right", fontsize=9)
 
 
 def _field(axis: Axes, field: Field) -> None:

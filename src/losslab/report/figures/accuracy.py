@@ -199,13 +199,15 @@ def learning_curves(findings: Findings) -> Figure:
     y_label = f"validation accuracy (%)\n{show.mean_of(seeds)}, band: 95% interval"
     columns, panels = min(len(drawn), _PANELS_A_ROW), []
     for index, (title, found) in enumerate(drawn.items()):
+        curves = [curve for _, curve in found]
         # Ignore the first third of training, which would hide later differences.
-        y_from = zoom([y for _, curve in found for y in curve.y[len(curve.y) // 3 :]])
+        y_from = zoom([y for curve in curves for y in curve.y[len(curve.y) // 3 :]])
+        below = any(curve.y[-1] < y_from for curve in curves)
         panel = Panel(
             title=title,
-            x_label="epoch",
+            x_label=f"epoch{'  (▾: ends below)' * below}",
             y_label="" if index % columns else y_label,
-            curves=[curve for _, curve in found],
+            curves=curves,
             percent="shown",
             y_from=y_from,
             ticks="counts",
