@@ -193,8 +193,8 @@ def learning_curves(findings: Findings) -> Figure:
     drawn: dict[str, list[tuple[int, Curve]]] = {}
     for title, condition, rate in shown:
         styles = arm_styles(plan.under(condition))
-        curves = [_mean_curve(findings, Side(arm, rate), style=s) for arm, s in styles.items()]
-        drawn[title] = list(filter(None, curves))
+        means = [_mean_curve(findings, Side(arm, rate), style=s) for arm, s in styles.items()]
+        drawn[title] = list(filter(None, means))
     seeds = max((n for found in drawn.values() for n, _ in found), default=0)
     y_label = f"validation accuracy (%)\n{show.mean_of(seeds)}, band: 95% interval"
     columns, panels = min(len(drawn), _PANELS_A_ROW), []
