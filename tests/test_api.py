@@ -100,6 +100,7 @@ class Breaks(torch.nn.Module):
 """
 
 
+@pytest.mark.slow
 def test_what_fails_and_what_diverges(losslab):
     (losslab.folder / "breaks.py").write_text(BREAKS)
     breaks = {"loss": {"_target_": "breaks.Breaks"}}
@@ -203,6 +204,7 @@ def test_the_results_of_a_committed_study():
     assert found.runs.empty
 
 
+@pytest.mark.slow
 def test_a_study(losslab):
     folder = losslab.folder / "conf" / "study"
     folder.mkdir(parents=True)

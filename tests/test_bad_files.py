@@ -116,6 +116,7 @@ OF_A_RUN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_A_RUN)
 @pytest.mark.parametrize("state", ["done", "running"])
 def test_a_pipe_in_a_runs_folder_is_not_waited_for(losslab, name, state):
@@ -140,6 +141,7 @@ def test_a_report_where_nothing_can_be_written(losslab):
     check(losslab, ("report", "outputs", "--to", "/proc/1/nowhere"), ("/proc/1", "--to"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl", "manifest.json"])
 def test_a_finished_run_without_one_of_its_files(losslab, name):
     run = losslab.finished()

@@ -57,6 +57,7 @@ def test_usage(losslab):
         assert "losslab study why_squared_error" in result.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "shows"),
     [

@@ -29,6 +29,7 @@ UNASKED = {"sitecustomize", "usercustomize", "torch", "numpy", "yaml", "hydra", 
 CODE = "import os; os.system('echo ' + __name__ + ' >> touched')\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "until"),
     [

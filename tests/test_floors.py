@@ -138,6 +138,7 @@ TELLS = (
 )
 
 
+@pytest.mark.slow
 def test_what_only_tells_something_loads_nothing_slow(tmp_path):
     """In one process, which imports what they have in common once."""
     code = f"""

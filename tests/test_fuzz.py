@@ -106,6 +106,7 @@ NAMES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sealed", [True, False], ids=["with checksums", "without"])
 @QUICK

@@ -47,6 +47,7 @@ def test_a_name_in_the_terminals_encoding(runs, encoding, shows):
 NARROW = {"LC_ALL": "C", "PYTHONUTF8": "0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "before", "shows"),
     [
@@ -76,6 +77,7 @@ def test_a_pipe_that_nobody_reads(runs, stream):
     assert stream == "stderr" or (runs / "runs" / "report.md").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -116,6 +118,7 @@ def test_too_little_memory(tmp_path, gigabytes):
     assert (line.startswith("losslab: memory ran out"), train.returncode) == (True, 2), line
 
 
+@pytest.mark.slow
 def test_a_sweep_that_takes_long_to_check_says_so(tmp_path):
     sweep = start(tmp_path, "train", "-m", *TINY[:-1], "seed=range(0,20000)")
     assert sweep.stdout.readline().startswith("checking 20000 runs first, ")

@@ -60,6 +60,7 @@ def test_the_losses_alone():
     torch.testing.assert_close(namespace["value"], negative_log + penalty)
 
 
+@pytest.mark.slow
 def test_the_python_api(losslab, capsys):
     (lines,) = (block for block in blocks("python") if "import losslab\n" in block)
     # Small runs, and a study whose results are here.
@@ -89,6 +90,7 @@ def test_the_recipe_for_mlflow_logs_every_run(losslab, monkeypatch):
     assert any("val/accuracy" in call.args[0] for call in at_steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands(OWN_PARTS), ids=" ".join)
 def test_every_custom_part_runs(losslab, my_conf, command):
     at = next((i for i, word in enumerate(command) if "=" in word), len(command))

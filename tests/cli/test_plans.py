@@ -26,6 +26,7 @@ def untouched(losslab, *command):
     return result.out.splitlines()
 
 
+@pytest.mark.slow
 def test_a_sweep_is_counted_before_and_told_after(losslab):
     first, time = untouched(losslab, *SWEEP)
     assert first == "8 runs: 0 done, 8 to do"
@@ -68,6 +69,7 @@ def test_what_is_changed_is_counted_again(losslab):
     assert mixed[2] == "not counted: 8 runs of a kind without finished runs"
 
 
+@pytest.mark.slow
 def test_the_time_is_that_of_the_finished_runs(losslab):
     run = losslab.finished()
     lines = (run / "metrics.jsonl").read_text().splitlines()

@@ -112,6 +112,7 @@ def test_the_csv_holds_the_reports_numbers(losslab, odd):
         assert row["n"] == each["metrics"]["val/accuracy"]["n"]
 
 
+@pytest.mark.slow
 def test_json_is_that_of_the_report(losslab, odd, tiny_study, tmp_path):
     for folder in (odd, shutil.copytree(tiny_study, tmp_path / "tiny")):
         printed = losslab.call("report", str(folder), "--json").out

@@ -136,6 +136,7 @@ def test_a_class_may_have_a_single_image():
     assert torch.equal(draw(size=1)[0], members[:1])
 
 
+@pytest.mark.slow
 def test_hundred_classes_of_real_digits(mnist5k_cache):
     from losslab.data import mnist5k
 

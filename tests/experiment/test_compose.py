@@ -57,6 +57,7 @@ def write(folder, name: str, text: str) -> None:
     path.write_text(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "equal",
     [
@@ -107,6 +108,7 @@ def test_arguments_without_defaults(own, choice):
     assert len(own.runs()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("varied", "runs"),
     [
@@ -121,6 +123,7 @@ def test_a_key_that_the_usual_choice_lacks(own, varied, runs):
     assert len(own.runs()) == runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["[red]x[/red]", "x[/red]", ":car: (1)", "Größe"])
 def test_a_folder_is_printed_as_it_is_called(losslab, name):
     single = losslab.train(ONE_STEP, f'output_dir="{name}"')
@@ -178,6 +181,7 @@ def test_what_a_custom_choice_sets_beside_its_group(losslab):
     assert [run.parent.name.split("-")[0] for run in losslab.runs()] == ["mine", "mse"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hydra", "says"),
     [

@@ -19,6 +19,7 @@ def test_the_same_configuration_twice_is_equal_to_the_bit(losslab, more):
     assert records(first) == records(second)
 
 
+@pytest.mark.slow
 def test_augmentation_is_drawn_from_the_seed(losslab):
     more = (
         "data.augmentation={_target_: losslab.data.Augmentation, flip: true, padding: 2}",
@@ -29,6 +30,7 @@ def test_augmentation_is_drawn_from_the_seed(losslab):
     assert results(first) != results(plain)
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_may_draw_and_may_be_lazy(losslab):
     (losslab.folder / "my_model.py").write_text(
         "from torch import nn\n"
@@ -54,6 +56,7 @@ def test_another_seed_is_another_run(losslab):
     assert results(zero)["model.safetensors"] != results(one)["model.safetensors"]
 
 
+@pytest.mark.slow
 def test_diagnostics_change_nothing_that_is_trained(losslab):
     none, every = (losslab.run(*CNN, f"diagnostics={choice}") for choice in ("none", "all"))
     for name in ("model.safetensors", "predictions.safetensors"):
@@ -68,6 +71,7 @@ WITHOUT_EFFECT = (
 )
 
 
+@pytest.mark.slow
 def test_what_cannot_change_a_result_changes_neither_weights_nor_group(losslab):
     plain = losslab.run()
     for number, override in enumerate(WITHOUT_EFFECT):
@@ -84,6 +88,7 @@ def test_the_last_step_is_recorded_whatever_the_cadence(losslab):
     assert results(often) == results(seldom)
 
 
+@pytest.mark.slow
 def test_pictures_change_nothing_but_tensorboards_file(losslab):
     all_of_them = ("trainer.pictures_every=1", "trainer.histograms_every=1", "diagnostics=all")
     none = ("trainer.pictures_every=null", "trainer.histograms_every=null", "diagnostics=all")
@@ -98,6 +103,7 @@ def test_pictures_change_nothing_but_tensorboards_file(losslab):
 LOSSES = ("cross_entropy", "mse", "brier", "map_gaussian")
 
 
+@pytest.mark.slow
 def test_every_loss_starts_with_the_same_weights_and_sees_the_same_batches(losslab, monkeypatch):
     seen: dict[str, list[bytes]] = {}
     epoch, update = BatchLoader.epoch, TrainingStep.update
@@ -140,6 +146,7 @@ def test_training_leaves_the_callers_random_numbers_alone(losslab):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_prior_is_weight_decay_through_the_whole_road(losslab):
     # Gaussian prior of σ over N = 384 examples: weight decay 1/(σ² N), for plain SGD.
     std = 0.25

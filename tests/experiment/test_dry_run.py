@@ -243,6 +243,7 @@ def test_a_run_without_it_gives_the_same_bits(losslab):
     assert results(with_it) == results(without)
 
 
+@pytest.mark.slow
 def test_it_tells_every_tag_that_a_run_records(losslab, monkeypatch):
     module, told = sys.modules["losslab.experiment.run"], []
     dry_run = module.dry_run
@@ -255,6 +256,7 @@ def test_it_tells_every_tag_that_a_run_records(losslab, monkeypatch):
     assert "why/attenuation/ratio/confident_wrong" in told[0]
 
 
+@pytest.mark.slow
 def test_it_is_done_once_for_all_rates_and_seeds(losslab, monkeypatch):
     calls = []
     monkeypatch.setattr(sys.modules["losslab.experiment.run"], "dry_run", calls.append)

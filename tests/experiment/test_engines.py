@@ -51,6 +51,7 @@ def test_the_engine_of_one_run_changes_no_bit_and_no_name(losslab):
     assert "only CUDA has graphs" in (runs[2] / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_one_failing_run_leaves_the_others_of_its_stack(losslab, monkeypatch):
     write = module._write_results
 

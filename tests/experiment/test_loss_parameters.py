@@ -42,6 +42,7 @@ def own(losslab):
     return losslab
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", MORE.values(), ids=MORE)
 def test_it_is_trained_and_saved_and_no_penalty_acts_on_it(own, more):
     run = own.run("schedule=constant", *more)
@@ -69,6 +70,7 @@ class Stop(BaseException):
     """The process is gone."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_it_resumes_to_the_bit(own, monkeypatch, optimizer):
     many = (*LOSS, "trainer.epochs=3", f"optimizer={optimizer}")

@@ -67,6 +67,7 @@ def with_recipe(recipe: str, loss: str) -> list[str]:
     return [f"+recipe={recipe}", f"loss={loss}", *words, *TWO_STEPS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", choices("recipe"))
 def test_every_recipe_is_tried_with_every_loss(recipe):
     """Its dry run has a step of training; whole runs follow below."""
@@ -98,6 +99,7 @@ def test_a_recipe_is_listed_as_it_is_typed(losslab):
     assert "\n+recipe=\n" in losslab.call("list").out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("diagnostics", choices("diagnostics"))
 def test_every_diagnostic(losslab, diagnostics):
     noisy = ("data.label_noise=0.25", "model=small_cnn", "model.width=2")  # all have numbers then
@@ -189,6 +191,7 @@ def test_more_classes(losslab):
     assert predictions["test/labels"].bincount().tolist() == [16] * 16
 
 
+@pytest.mark.slow
 def test_real_digits(losslab):
     run = losslab.run("data=mnist5k", "trainer.batch_size=64", "trainer.epochs=1")
     assert read(run / "summary.json")["test/accuracy"] > 0.8

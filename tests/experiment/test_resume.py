@@ -135,6 +135,7 @@ def test_a_stopped_run_ends_as_if_nothing_had_happened(stopped):
     assert ("resuming at step" in (run / "log.txt").read_text()) is resumed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped", [{"place": "before the second checkpoint"}], indirect=True)
 def test_a_half_written_last_line_is_dropped(stopped):
     losslab, undisturbed, run, _ = stopped
@@ -152,6 +153,7 @@ def test_force_starts_from_the_beginning(stopped):
     assert "resumed_at_step" not in read(run / "manifest.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped", [{"place": "before the second checkpoint"}], indirect=True)
 def test_a_cut_checkpoint_is_named_and_nothing_is_touched(stopped):
     losslab, undisturbed, run, _ = stopped

@@ -133,6 +133,7 @@ def test_a_module_of_ones_own_and_one_that_is_trusted(losslab, monkeypatch):
     assert is_custom_module("own_package")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "a/./b", ".."])
 def test_a_name_stays_inside(losslab, name):
     check(losslab, (*SYNTHETIC, f"name={name}"), (f"name={name}", "inside output_dir"))
@@ -155,6 +156,7 @@ def test_a_link_that_leads_out_is_not_followed(losslab):
     assert status(run) == "done"
 
 
+@pytest.mark.slow
 def test_an_altered_result_is_named_and_made_again(losslab):
     run = losslab.finished()
     for name in ("summary.json", "model.safetensors", "predictions.safetensors"):

@@ -79,6 +79,7 @@ def test_diagnostics_get_those_weights_as_the_initial_ones(losslab, source, warm
     assert all(torch.equal(seen[name], weights[name]) for name in weights)
 
 
+@pytest.mark.slow
 def test_twice_and_in_a_sweep_it_is_equal_to_the_bit(losslab, warm):
     first, second = losslab.run(*warm), losslab.run(*warm)
     assert results(first) == results(second)
@@ -89,6 +90,7 @@ def test_twice_and_in_a_sweep_it_is_equal_to_the_bit(losslab, warm):
     assert results(one)["model.safetensors"] != results(zero)["model.safetensors"]
 
 
+@pytest.mark.slow
 def test_each_seed_may_start_from_its_own(losslab, source):
     shutil.copytree(source, source.parent / "seed=8")
     weights = load_file(source.parent / "seed=8" / "model.safetensors")
@@ -109,6 +111,7 @@ def test_each_seed_may_start_from_its_own(losslab, source):
     assert len({session(run).group_name for run in losslab.runs("same")}) == 1
 
 
+@pytest.mark.slow
 def test_the_weights_are_its_identity_and_their_place_is_not(losslab, source, warm):
     losslab.train(*warm)
     (run,) = losslab.runs()
@@ -129,6 +132,7 @@ def test_the_weights_are_its_identity_and_their_place_is_not(losslab, source, wa
     assert len({path.parent for path in losslab.runs()}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", ["{}", "", '{"status": "done", "sha256"', None])
 def test_weights_that_nothing_vouches_for(losslab, source, left):
     weights = load_file(source / "model.safetensors")
@@ -148,6 +152,7 @@ def test_weights_that_nothing_vouches_for(losslab, source, left):
     losslab.train(*CNN, *BARELY, f"init_from={loose}")
 
 
+@pytest.mark.slow
 def test_a_finished_run_outlives_its_source(losslab, source, warm):
     losslab.train(*warm)
     (run,) = losslab.runs()
@@ -171,6 +176,7 @@ class Stop(BaseException):
     """The process is gone."""
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on(losslab, warm, monkeypatch):
     many = (*warm, "trainer.epochs=3")
     undisturbed = losslab.run(*many)
@@ -241,6 +247,7 @@ def test_weights_that_are_not_there_for_every_layer(losslab, source, warm):
     assert "has no 'features.1.weight', which this run's model has" in line
 
 
+@pytest.mark.slow
 def test_damaged_weights(losslab, source, warm):
     file = source / "model.safetensors"
     whole = file.read_bytes()

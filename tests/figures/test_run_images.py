@@ -74,6 +74,7 @@ def test_there_is_an_image_for_all_that_was_recorded():
     assert set(run_images([bare], name="a", loss="mine")) == ALWAYS
 
 
+@pytest.mark.slow
 def test_the_same_numbers_give_the_same_bytes_and_another_name_others():
     one, same = (run_images([recorded()], name="a", loss="mse") for _ in range(2))
     assert one == same
@@ -175,6 +176,7 @@ def test_what_a_run_left_is_read_or_is_not_there(tmp_path):
     assert read_recorded(Run.at(path)) is None  # without weights
 
 
+@pytest.mark.slow
 def test_a_run_draws_its_own_images_only_when_asked(losslab):
     quiet = losslab.run(*LANDSCAPE)
     asked = losslab.run(*LANDSCAPE, "trainer.pictures_every=1")
@@ -199,6 +201,7 @@ def test_a_run_draws_its_own_images_only_when_asked(losslab):
     assert run.logits.shape == (len(run.labels), len(names))
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_worst_mistakes_and_reports_show_them(losslab):
     folder = losslab.run("data=mnist5k", "data.train_size=200", "trainer.epochs=1")
     run = Run.at(folder)

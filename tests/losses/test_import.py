@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import sys, torch
 before = set(sys.modules)
@@ -12,6 +14,7 @@ print(*sorted(new - set(sys.stdlib_module_names)))
 """
 
 
+@pytest.mark.slow
 def test_importing_the_losses_loads_nothing_beyond_torch():
     command = [sys.executable, "-c", CODE]
     result = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -74,6 +74,7 @@ def test_the_same_runs_give_the_same_bytes(report, tiny_study, tmp_path):
     assert texts(build(tiny_study, out=tmp_path)) == texts(report)
 
 
+@pytest.mark.slow
 def test_an_unfinished_study_reports_what_there_is(tmp_path):
     failed, gone = run_name("mse", 0.1, 100), run_name("mse", 0.01, 2)
     only = {failed, gone, run_name("cross_entropy", 0.1, 103)}

@@ -87,6 +87,7 @@ def test_learning_curves_say_which_loss_ends_below_their_axis(findings, monkeypa
     assert axis.get_xlabel() == "epoch  (▾: ends below)"
 
 
+@pytest.mark.slow
 def test_a_figure_shows_each_loss_in_its_colour(tiny_study, tmp_path):
     (path,) = [p for p in build(tiny_study, out=tmp_path).files if p.name == "accuracy.png"]
     pixels = {tuple(pixel) for pixel in (imread(path)[..., :3].reshape(-1, 3) * 255).round()}

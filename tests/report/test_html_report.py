@@ -53,6 +53,7 @@ def test_it_is_one_file_that_needs_no_network(page):
     assert "default-src 'none'" in own
 
 
+@pytest.mark.slow
 def test_names_cannot_end_the_script_or_the_markup(tmp_path):
     plan = tiny_plan() | {"title": HOSTILE}
     plan["arms"]["mse"]["label"] = HOSTILE

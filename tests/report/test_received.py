@@ -70,6 +70,7 @@ def test_a_page_of_ones_own_is_kept_and_a_generated_one_replaced(received):
     assert [received.call("report", "page").code for _ in range(2)] == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_report_again_replaces_its_own_and_leaves_other_files(received):
     figures = received.folder / "sent" / "figures"
     figures.mkdir()
@@ -105,6 +106,7 @@ def test_what_is_committed_can_be_written_again(path):
         assert is_generated(path) == (path.parent == EXPERIMENTS)
 
 
+@pytest.mark.slow
 def test_names_reach_terminal_and_markdown_as_text(losslab):
     plan = tiny_plan()
     evil = f"{ESCAPES}<img src=x onerror=y>|[a](http://x)\n# $\\evil$ [red]"

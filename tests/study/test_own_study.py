@@ -59,6 +59,7 @@ def my_conf(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_a_study_of_ones_own(losslab, my_conf):
     result = losslab.call("study", "--config-dir", str(my_conf), "my_study", *TINY)
     assert (result.code, result.err) == (0, "")

@@ -43,6 +43,7 @@ def call(losslab, monkeypatch):
     return study
 
 
+@pytest.mark.slow
 def test_a_second_study_takes_the_runs_of_the_first(losslab, call):
     call("one")
     said = call("two")

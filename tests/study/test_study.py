@@ -65,6 +65,7 @@ NAMES_NOTHING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", NAMES_NOTHING, ids=str)
 def test_what_names_nothing_is_found_before_the_first_run(losslab, wrong):
     (override,) = wrong.command
@@ -72,6 +73,7 @@ def test_what_names_nothing_is_found_before_the_first_run(losslab, wrong):
     check(losslab, command, wrong.says)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "says"),
     [

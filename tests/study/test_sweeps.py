@@ -95,6 +95,7 @@ def test_force_runs_them_again_with_the_same_numbers(losslab):
     assert not set(stamps(losslab.runs()).items()) & set(changed.items())
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_named_logged_and_tried_again(losslab):
     own_losses(losslab.folder)
     (losslab.folder / "break").touch()

@@ -27,6 +27,7 @@ def test_loops_account_for_all_of_a_run(losslab):
     assert sum(shares) == pytest.approx(100, abs=0.3)
 
 
+@pytest.mark.slow
 def test_engines_are_timed_on_a_cpu(losslab):
     found = engines({}, words=TINY, sizes=[1, 4], rounds=1)
     assert {"stacked_1", "stacked_4", "recorded_4"} <= found.quantities.keys()

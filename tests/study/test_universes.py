@@ -51,6 +51,7 @@ def test_what_does_not_fit_is_one_line(listed, arms, told):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_any_two_levels_meet_equally_often_in_the_fraction():
     study = multiverse("committed")
     taken = [under["choices"] for under in study["conditions"].values()]

@@ -87,12 +87,14 @@ def test_a_search_that_is_killed_ends_as_one_that_is_not(losslab):
         assert results(one) == results(other)
 
 
+@pytest.mark.slow
 def test_a_metric_that_no_run_has(losslab):
     result = losslab.call("train", "-m", *TINY, *SEARCH, "sweeper.metric=val/acc")
     assert result.code == 2
     assert "sweeper.metric=val/acc" in result.err
 
 
+@pytest.mark.slow
 def test_two_commands_do_not_search_in_one_folder(losslab):
     import fcntl
 
