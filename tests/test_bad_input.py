@@ -234,6 +234,11 @@ BAD_INPUT = [
     bad("train -m data=synthetic seed=range(0,1000000000)", "100001 runs", "100000 at most"),
     bad("train -m data=synthetic seed=range(0,1000) optimizer.lr=range(1,1000)", "999000 runs"),
     synthetic("-m trainer.steps=3 trainer.epochs=1,2", "trainer.steps=3", "trainer.epochs"),
+    synthetic(
+        "-m sweeper=optuna sweeper.metric=val/acuracy optimizer.lr=interval(0.1,1)",
+        "val/acuracy",
+        "val/accuracy",
+    ),
     bad("data image_folder", "data.root=..."),
     bad("train -m launcher.workers=0", "launcher.workers=0", "-1"),
     bad("train -m launcher=ray launcher.gpus=-1", "launcher.gpus=-1"),

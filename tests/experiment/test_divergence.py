@@ -36,6 +36,11 @@ def test_it_ends_early_with_finite_numbers_only(losslab):
     assert {"model.safetensors", "predictions.safetensors", "manifest.json"} <= names
 
 
+def test_its_last_update_counts(losslab):
+    run = losslab.run("loss=mse", "optimizer.lr=3e38", "trainer.steps=1")
+    assert status(run) == "diverged"
+
+
 def test_it_is_not_run_again(diverged):
     losslab, run = diverged
     before = {path: path.stat().st_mtime_ns for path in run.iterdir()}

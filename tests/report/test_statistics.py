@@ -29,6 +29,15 @@ def test_fewer_than_two_values_have_no_interval(values):
     assert t_interval(np.array(values)) is None
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+def test_noise_of_the_examples_does_not_narrow_the_interval_of_the_seeds(seeds):
+    shares = np.linspace(0.6, 0.8, seeds)[:, None]
+    matrix = (np.random.default_rng(0).random((seeds, 200)) < shares).astype(np.float64)
+    alone, both = t_interval(matrix.mean(axis=1)), two_way_interval(matrix)
+    assert both.low <= alone.low
+    assert both.high >= alone.high
+
+
 @pytest.mark.parametrize("shape", [(1, 10), (2, 1)])
 def test_one_seed_or_one_example_has_no_two_way_interval(shape):
     assert two_way_interval(np.zeros(shape)) is None
@@ -73,7 +82,7 @@ def test_noise_of_examples_alone_gives_students_interval_over_them():
 
 def test_the_standard_error_is_that_of_scipys_welch_test():
     """Two samples of different spread, compared by Welch, are seeds' means and examples' means."""
-    matrix = np.random.default_rng(0).normal(size=(4, 30))
+    matrix = np.random.default_rng(0).normal(size=(10, 30))
     of_seeds, of_examples = matrix.mean(axis=1), matrix.mean(axis=0)
     welch = stats.ttest_ind(of_seeds, of_examples, equal_var=False)
     low, high = welch.confidence_interval(0.95)

@@ -7,7 +7,13 @@ from losslab.report import load_runs, parse_plan, tuning_points
 from losslab.report import select as select_points
 from losslab.report.estimates import Sampler, compare, estimate, measure, within_range
 from losslab.report.plan import Condition, PlannedRun, Side
-from losslab.report.statistics import Noise, binomial_interval, interval_of, noise_of, t_interval
+from losslab.report.statistics import (
+    Noise,
+    binomial_interval,
+    interval_with_seeds,
+    noise_of,
+    t_interval,
+)
 from losslab.report.tuning import SideSampler
 from report.factory import run_name, tiny_plan, write_run, write_study
 
@@ -133,7 +139,7 @@ def test_a_choice_by_luck_widens_the_interval(tmp_path):
     found, seeds = estimate(sample), noise_of(sample.values)
     assert found.covers == "seeds and choice of value"
     choice = Noise((1 - again) * 0.04**2, 1)
-    assert found.interval == pytest.approx(interval_of(found.mean, [seeds, choice]))
+    assert found.interval == pytest.approx(interval_with_seeds(found.mean, seeds, choice))
 
 
 def test_sides_whose_choice_moves_together_keep_a_sharp_difference(tmp_path):

@@ -14,7 +14,7 @@ from losslab.experiment.arguments import defaults, normal, resolved_values
 from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, flat, usual_choices
 from losslab.experiment.data import CONTENT, content_of, is_custom
 from losslab.experiment.warm_start import checksum
-from losslab.files import check_yaml
+from losslab.files import check_yaml, read_yaml
 from losslab.recording import Run, flatten
 from losslab.text import nearest
 from losslab.training.device import resolve_device
@@ -34,6 +34,8 @@ _FILLED_IN = "loss.num_train"  # by the experiment
 _START = "init_sha256"
 _NOT_IN_NAMES = ("optimizer.lr", "trainer.device", "trainer.engine", _FILLED_IN, *_WITHOUT_EFFECT)
 _LONGEST_DESCRIPTION = 100
+IN_NAMES = 8
+"""Hex digits of a configuration's hash in the names of folders."""
 _LONGEST_NAME = 200  # bytes; file systems take 255
 
 
@@ -55,7 +57,7 @@ def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> 
         raise ValueError(f"seed={seed}; give a whole number from 0 up")
     run = Run(
         root=folder_of(config),
-        group=f"{_description(config, choices)}-{digest}",
+        group=f"{_description(config, choices)}-{digest[:IN_NAMES]}",
         seed=seed,
         digest=digest,
         composed=config,
@@ -168,7 +170,7 @@ def over_seeds(run: Run) -> str:
     if "${seed}" not in str(written["init_from"]):
         return run.group
     digest = _digest(run.composed, start=written["init_from"])
-    return f"{run.group.removesuffix(run.digest)}{digest}"
+    return f"{run.group.removesuffix(run.digest[:IN_NAMES])}{digest[:IN_NAMES]}"
 
 
 def is_of(run: Run, kept: DictConfig) -> bool:
@@ -176,8 +178,23 @@ def is_of(run: Run, kept: DictConfig) -> bool:
     return bool(_digest(normal(kept)) == run.digest and kept.seed == run.seed)
 
 
+def is_stored_in(run: Run, file: Path) -> bool:
+    """Return whether a ``config.yaml`` has the configuration of this run; an altered one has not.
+
+    ``FileNotFoundError`` or ``NotADirectoryError`` if there is none.
+    """
+    try:
+        text = read_yaml(file)
+        # An altered file could refer to itself.
+        return "${" not in text and is_of(run, kept_configuration(text))
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except Exception:  # an altered file can raise anything
+        return False
+
+
 def _digest(config: DictConfig, *, start: str | None = None) -> str:
-    """Return eight hex digits of the SHA-256 of everything that affects a result but the seed.
+    """Return the SHA-256, in hex digits, of everything that affects a result but the seed.
 
     ``config`` is in normal form; ``start`` replaces the checksum of a warm start's weights.
     """
@@ -200,7 +217,7 @@ def _digest(config: DictConfig, *, start: str | None = None) -> str:
     kind = resolve_device(device).type if device == "auto" else device.partition(":")[0]
     values["trainer"]["device"] = kind
     text = json.dumps(values, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def remove(values: dict[str, Any], keys: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -16,10 +16,10 @@ from losslab.data.cache import NotDownloadedError
 from losslab.experiment.build import build, check_optimizer
 from losslab.experiment.compose import usual_choices
 from losslab.experiment.dry_run import dry_run
-from losslab.experiment.identity import is_of, kept_configuration, resolved
+from losslab.experiment.identity import is_of, is_stored_in, kept_configuration, resolved
 from losslab.experiment.log_file import logging_on, logging_to, turn_of
 from losslab.experiment.train import train
-from losslab.files import allow_open_files, read_yaml, write_atomically, write_json
+from losslab.files import allow_open_files, write_atomically, write_json
 from losslab.recording import Run, Status, check_marks, make_room, manifest
 from losslab.stopping import end_with_parent
 from losslab.training import Loop, device_name, load_checkpoint, resolve_device, train_together
@@ -80,6 +80,23 @@ def prepare(
         what = f"{run.path / altered} is missing, cut off or altered since its run ended"
         advice = "put the original back, or add force=true to train this run again"
         raise ValueError(f"{what}; {advice}")
+
+
+def unrecorded(
+    tag: str, runs: Sequence[Run], built: Mapping[str, frozenset[str]]
+) -> Collection[str] | None:
+    """Return the tags that runs record if ``tag`` is not among them, else ``None``.
+
+    ``built`` is that of :func:`prepare` after the pending ones of these runs. While data are to be
+    downloaded, tags are unknown, which is also ``None``.
+    """
+    tags = set[str]().union(*built.values())
+    for run in runs:
+        if run.finished:  # other seeds may record more
+            tags.update(run.summary, (f"why/{name}/" for name in run.composed.diagnostics))
+    diagnostic = "/".join([*tag.split("/")[:2], ""])
+    known = tag in tags or diagnostic in tags or frozenset() in built.values()
+    return None if known else tags
 
 
 def _kind_of(config: DictConfig, *, of: str | None = None) -> str:
@@ -254,13 +271,9 @@ def _load_checkpoint(run: Run) -> dict[str, Any] | None:
 
 def _check_same_configuration(run: Run) -> None:
     try:
-        text = read_yaml(run.files.config)
-        # An altered file could refer to itself.
-        same = "${" not in text and is_of(run, kept_configuration(text))
+        same = is_stored_in(run, run.files.config)
     except (FileNotFoundError, NotADirectoryError):
         return
-    except Exception:  # an altered file can raise anything
-        same = False
     if not same:
         advice = "move that folder away or choose another name=..."
         raise ValueError(

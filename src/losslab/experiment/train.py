@@ -85,6 +85,8 @@ def train(
             yield loop
         # A run that diverged during an epoch has no validation since.
         val = loop.validation or evaluate(step.model, loaders["val"], autocast=step.autocast)
+        # Its last update may be the one that ends it: the objective is known before each update.
+        loop.diverged |= not bool(val.logits.isfinite().all())
         test = evaluate(step.model, loaders["test"], autocast=step.autocast)
         # Before the last diagnostics, which may fail.
         _write_results(files, step, val, test, config=config, dataset=parts.dataset)

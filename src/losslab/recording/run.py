@@ -78,7 +78,7 @@ class Run:
     root: Path  # the folder of all runs of that name
     group: str  # readable and unique name of the configuration without its seed
     seed: int
-    # Eight hex digits of the hash of everything that affects a result except the seed.
+    # SHA-256 of everything that affects a result but the seed; 8 of its digits end the group
     digest: str = field(default="", compare=False)
     # Its configuration, unresolved, as other machines may have other paths.
     composed: Any = field(default=None, compare=False)

@@ -17,7 +17,7 @@ from losslab.report.statistics import (
     Interval,
     Noise,
     binomial_interval,
-    interval_of,
+    interval_with_seeds,
     noise_of,
     sign_flip_p,
     two_way_interval,
@@ -237,7 +237,7 @@ def combine(samples: Sequence[Sample], weights: Sequence[float]) -> Estimate | N
     if paired is not None:
         interval = two_way_interval(paired, *noise)
     elif len(seeds) > 1:
-        interval = interval_of(mean, [noise_of(values), *noise])
+        interval = interval_with_seeds(mean, noise_of(values), *noise)
     return Estimate(
         n=len(seeds),
         mean=mean,

@@ -47,6 +47,15 @@ def interval_of(mean: float, sources: Sequence[Noise]) -> Interval:
     return Interval(mean - half, mean + half)
 
 
+def interval_with_seeds(mean: float, seeds: Noise, *more: Noise) -> Interval:
+    """Return :func:`interval_of` all noise, and at least that of the seeds alone.
+
+    With two to five seeds the approximation would let more noise narrow the interval.
+    """
+    intervals = [interval_of(mean, sources) for sources in ([seeds], [seeds, *more])]
+    return max(intervals, key=lambda interval: interval.high)
+
+
 def noise_of(values: FloatArray) -> Noise:
     """Return the noise of the mean of ``(S,)`` values: s²/S with S − 1 degrees of freedom."""
     return Noise(float(values.var(ddof=1)) / len(values), len(values) - 1)
@@ -82,9 +91,9 @@ def two_way_interval(contributions: FloatArray, *more: Noise) -> Interval | None
     """Return the interval of a mean over seeds and test examples, both drawn at random.
 
     With s the standard deviation of the S seeds' means and d that of the N examples' means, it is
-    :func:`interval_of` s²/S and d²/N, with S − 1 and N − 1 degrees of freedom, and ``more`` noise.
-    If the examples' means are all equal it is :func:`t_interval`. It does not cover another
-    training part, data set or network.
+    :func:`interval_with_seeds` of s²/S and d²/N, with S − 1 and N − 1 degrees of freedom, and
+    ``more`` noise. If the examples' means are all equal it is :func:`t_interval`. It does not cover
+    another training part, data set or network.
 
     The interaction of seed and example is counted twice, which makes the interval slightly too
     wide. On draws of 3, 5 and 10 seeds and 1,000 examples from 30 runs of three losses on MNIST it
@@ -96,13 +105,13 @@ def two_way_interval(contributions: FloatArray, *more: Noise) -> Interval | None
     difference of two such on the same seeds and examples; ``None`` for fewer than two of either.
 
     >>> two_way_interval(np.array([[1.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]]))
-    Interval(low=-0.126..., high=1.376...)
+    Interval(low=-0.963..., high=2.213...)
     """
     seeds, examples = contributions.shape
     if seeds < 2 or examples < 2:
         return None
-    sources = [noise_of(contributions.mean(axis=1)), noise_of(contributions.mean(axis=0)), *more]
-    return interval_of(float(contributions.mean()), sources)
+    by_seed, by_example = (noise_of(contributions.mean(axis=axis)) for axis in (1, 0))
+    return interval_with_seeds(float(contributions.mean()), by_seed, by_example, *more)
 
 
 def sign_flip_p(differences: FloatArray) -> float:

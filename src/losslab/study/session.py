@@ -15,6 +15,7 @@ from losslab.experiment import Composer, choices_of, command_for, plan_run, prep
 from losslab.experiment.compose import without_hydra
 from losslab.experiment.identity import folder_of
 from losslab.experiment.make import make
+from losslab.experiment.run import unrecorded
 from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
 from losslab.launchers.progress import counted
 from losslab.recording import Run, manifest, write_json
@@ -105,17 +106,10 @@ class Session:
     def check_metrics(self, metrics: Sequence[tuple[str, str]], runs: Sequence[Run]) -> None:
         """Reject metrics that none of these runs can record; each comes with its origin."""
         self._prepare(run for run in runs if run.pending)
-        tags = set[str]().union(*self._built.values())
-        for run in runs:
-            if run.finished:  # other seeds may record more
-                tags.update(run.summary, (f"why/{name}/" for name in run.composed.diagnostics))
-        if frozenset() in self._built.values():
-            return  # tags are unknown while the data are not downloaded
         for where, metric in metrics:
             tag, _ = split(metric)
-            diagnostic = "/".join([*tag.split("/")[:2], ""])
-            if tag not in tags and diagnostic not in tags:
-                missing = f"no run of the study records {tag!r}{nearest(tag, tags)}"
+            if (known := unrecorded(tag, runs, self._built)) is not None:
+                missing = f"no run of the study records {tag!r}{nearest(tag, known)}"
                 advice = "or add the diagnostic that measures it to study.base"
                 raise ValueError(f"{where}: {missing}; give another metric, {advice}")
 

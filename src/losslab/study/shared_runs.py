@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from losslab.experiment.identity import resolved
+from losslab.experiment.identity import IN_NAMES, is_stored_in, resolved
 from losslab.experiment.target_allowlist import targets
 from losslab.files import LOCK_FILE
 from losslab.recording import FINISHED, PACKAGES, Run, make_room, run_folders, write_atomically
@@ -55,11 +55,12 @@ class SharedRuns:
         custom = any(not path.startswith(_NOT_CUSTOM) for path, _ in targets(values, ""))
         if self._code["dirty"] or custom or run.composed["force"]:
             return None
-        for path in self._folders.get((run.digest, f"seed={run.seed}"), ()):
+        for path in self._folders.get((run.digest[:IN_NAMES], f"seed={run.seed}"), ()):
             other = Run.at(path)
             status, provenance = other.status, other.manifest
             same_code = {key: provenance.get(key) for key in _CODE} == self._code
-            if path != run.path and status in FINISHED and same_code and not other.altered:
+            usable = path != run.path and status in FINISHED and same_code and not other.altered
+            if usable and is_stored_in(run, other.files.config):
                 return path
         return None
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, product
 from math import prod
 from typing import final
@@ -33,11 +33,12 @@ class Sweep:
     sweeper: "Sweeper"  # decides which runs there are
     launcher: Launcher  # does them
     console: Console  # for progress and results
+    # see :func:`~losslab.experiment.prepare`
+    built: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def plan(self, points: Iterable[Words]) -> list[Run]:
         """Compose and check distinct runs, without writing anything."""
         runs: dict[object, Run] = {}
-        built: dict[str, frozenset[str]] = {}
         swept = {o.key_or_group for o in self.overrides if o.is_sweep_override()}
         for words in counted(points, console=self.console):
             full = self.composer.vary(words)
@@ -52,7 +53,7 @@ class Sweep:
             # Different overrides, such as diagnostics=[a,b] and [b,a], can give the same run.
             identity = (run.root, run.digest, run.seed)
             if identity not in runs:
-                prepare(run, elsewhere=self.launcher.device is not None, built=built)
+                prepare(run, elsewhere=self.launcher.device is not None, built=self.built)
                 runs[identity] = run
         return list(runs.values())
 

@@ -21,12 +21,15 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from rich.table import Column, Table
 from rich.text import Text
 
+from losslab.experiment.identity import IN_NAMES
+from losslab.experiment.run import unrecorded
 from losslab.files import lock, one_line, read_bytes, read_json
 from losslab.launchers.base import check_counts, require
 from losslab.launchers.forecast import Forecast
 from losslab.recording import Run, write_json
 from losslab.seeding import derive
 from losslab.sweepers.base import Sweep, Sweeper, Words, axes, combinations
+from losslab.text import nearest
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -73,6 +76,13 @@ class Optuna(Sweeper):
             # Both ends of every range are checked before anything runs.
             low, _ = (sweep.plan(space.words(fixed, corner)) for corner in space.corners())
             first.setdefault(low[0].digest, (low[0], name, fixed))
+        known = unrecorded(self.metric, [run for run, _, _ in first.values()], sweep.built)
+        if known is not None:
+            meant = nearest(self.metric, known)
+            raise ValueError(
+                f"sweeper.metric={self.metric}: no run records it{meant}; give another metric, or "
+                "add the diagnostic that measures it"
+            )
         root = next(iter(first.values()))[0].root
         with open_journal(root / JOURNAL) as storage:
             searches = [
@@ -114,7 +124,7 @@ class Optuna(Sweeper):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # Everything that the trials have in common identifies a search, such as their epochs.
         settings = [self.metric, self.direction, self.startup_trials, self.seed]
-        common = [first.digest, repr(space.searched), space.seeds, settings]
+        common = [first.digest[:IN_NAMES], repr(space.searched), space.seeds, settings]
         digest = hashlib.sha256(json.dumps(common).encode()).hexdigest()[:8]
         return optuna.create_study(
             storage=storage,
