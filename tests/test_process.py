@@ -121,7 +121,7 @@ def test_too_little_memory(tmp_path, gigabytes):
 @pytest.mark.slow
 def test_a_sweep_that_takes_long_to_check_says_so(tmp_path):
     sweep = start(tmp_path, "train", "-m", *TINY[:-1], "seed=range(0,20000)")
-    assert sweep.stdout.readline().startswith("checking 20000 runs first, ")
+    assert sweep.stdout.readline().startswith("checking 20000 runs first: ")
     sweep.terminate()
     assert sweep.communicate()[1] == STOPPED
 

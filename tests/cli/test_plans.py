@@ -99,7 +99,7 @@ def test_a_search_is_counted(losslab):
     pytest.importorskip("optuna")
     command = ("train", "-m", *TINY, "sweeper=optuna", "sweeper.trials=5", "loss=mse,brier")
     first, *_, note = untouched(losslab, *command, "optimizer.lr=interval(0.1,1)", "seed=0,1,2")
-    assert first == "up to 30 runs, which depend on results"
+    assert first == "up to 30 runs, depending on the results"
     assert note == "2 searches of 5 trials; those done already are not left out"
 
 
@@ -132,7 +132,7 @@ def test_a_study_is_counted(losslab):
     (first, time) = untouched(losslab, *STUDY)
     assert first == (
         f"sharpness: {arms * 2} runs: 0 done, {arms * 2} to do; then up to {arms * seeds} "
-        "more, which depend on results"
+        "more, depending on the results"
     )
     assert "unknown" in time
     assert not (losslab.folder / "outputs").exists()

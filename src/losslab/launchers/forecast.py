@@ -39,9 +39,9 @@ class Forecast:
         text += f"{len(self.runs) - len(pending)} done, {len(pending)} to do"
         text += f", of which {resumed} already started" if resumed else ""
         text += f", of which {self.shared} are shared with another study" if self.shared else ""
-        text += f"; then up to {self.more} more, which depend on results" if self.more else ""
+        text += f"; then up to {self.more} more, depending on the results" if self.more else ""
         if not self.runs:
-            text = f"up to {self.more} runs, which depend on results"
+            text = f"up to {self.more} runs, depending on the results"
         return [text, *self._time(pending, launcher), *self.notes]
 
     def _time(self, pending: Sequence[Run], launcher: Launcher) -> list[str]:

@@ -29,7 +29,7 @@ def counted(items: Iterable[_Item], *, console: Console) -> Iterator[_Item]:
     for done, item in enumerate(items):
         if not announced and time.monotonic() - began > SECONDS_OF_SILENCE:
             announced = True
-            console.print(Text(f"checking {len(items)} runs first, {done} so far"))
+            console.print(Text(f"checking {len(items)} runs first: {done} done"))
         yield item
 
 
