@@ -62,6 +62,7 @@ def test_usage(losslab):
     ("arguments", "shows"),
     [
         (("--cfg", "job"), "losslab.losses.SquaredError"),
+        (("--cfg", "job", "data=digit_pairs"), "number_of_classes.rows.pairs"),  # of a study
         (("--help",), "optimizer"),
         (("--help",), "losslab train loss=mse optimizer.lr=0.3"),
         (("--info", "defaults"), "cross_entropy"),

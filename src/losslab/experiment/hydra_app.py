@@ -9,7 +9,7 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from losslab.experiment.compose import CONFIG_FOLDER, Composer
+from losslab.experiment.compose import CONFIG_FOLDER, STUDY_FOLDERS, Composer
 from losslab.experiment.overrides import quoted
 
 _PRINTING = ("help", "hydra_help", "cfg", "info", "shell_completion")
@@ -52,6 +52,9 @@ def print_with_hydra(
     # hydra.main reads the command line itself. It ignores overrides after a flag that follows
     # other overrides.
     sys.argv = ["losslab", *flags, *overrides]
+    if options.cfg and STUDY_FOLDERS:  # with the choices of studies with their own code
+        folders = ",".join(f"'file://{folder}'" for folder in STUDY_FOLDERS)
+        sys.argv.append(f"hydra.searchpath=[{folders}]")
     wrap = hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")
     before = dict(os.environ)
     # Otherwise Hydra prints errors itself, on many lines, and exits.
