@@ -27,6 +27,8 @@ BAD_INPUT = [
     bad("train loss@likelihood=mse", "'loss@likelihood'"),
     bad("train study=identities", "'study'"),
     bad("train data", "'data'", "key=value"),
+    bad("train mse", "'mse' is not an override", "did you mean 'loss=mse'", "key=value"),
+    bad("train loss = mse", "'loss'", "without spaces"),
     bad("train optimizer.lr=[", "'optimizer.lr=['", "key=value"),
     bad("train =3", "'=3'", "key=value"),
     bad("foo", "'foo'", "train, study, verify, report, runs, best, compare, board, list"),

@@ -187,6 +187,11 @@ class Composer:
         parser = OverridesParser.create(config_loader=self.loader)
         parsed = []
         for text in overrides:
+            if "=" not in text and not text.startswith("~"):
+                groups = [group for group in usual_choices() if text in self.choices(group)]
+                meant = f" (did you mean {f'{groups[0]}={text}'!r}?)" if groups else ""
+                rule = "write key=value, without spaces around ="
+                raise ValueError(f"{text!r} is not an override{meant}; {rule}")
             try:
                 override = parser.parse_override(text)
             except HydraException as error:
