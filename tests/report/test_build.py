@@ -74,6 +74,15 @@ def test_the_same_runs_give_the_same_bytes(report, tiny_study, tmp_path):
     assert texts(build(tiny_study, out=tmp_path)) == texts(report)
 
 
+def test_a_sweep_that_was_stopped_names_what_has_not_started(tmp_path):
+    write_run(tmp_path, "mse-lr=0.1-0a0a0a0a/seed=0")
+    (tmp_path / "brier-lr=0.1-12345678").mkdir()
+    report, *_ = build(tmp_path).files
+    text = report.read_text("utf-8")
+    assert "Runs: 2 expected, 1 done" in text
+    assert "- missing: brier-lr=0.1-12345678" in text
+
+
 @pytest.mark.slow
 def test_an_unfinished_study_reports_what_there_is(tmp_path):
     failed, gone = run_name("mse", 0.1, 100), run_name("mse", 0.01, 2)

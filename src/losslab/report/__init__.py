@@ -24,7 +24,7 @@ from losslab.report.findings import Census, find, sweep
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import PLAN_FILE, load_plan, parse_plan
 from losslab.report.results import plain, study_data, sweep_data, to_json
-from losslab.report.runs import load_runs, runs_table
+from losslab.report.runs import load_runs, runs_table, unstarted
 from losslab.report.study_report import study_document
 from losslab.report.sweep_report import sweep_document
 from losslab.report.tuning import select, tuning_points
@@ -139,7 +139,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
         drawings = [(folder / f"{each.name}.png", each.caption) for each in findings.drawings]
         html = study_page(plain(data), recorded(findings), drawings=drawings)
     elif runs:
-        ranked = sweep(runs)
+        ranked = sweep(runs, unstarted=unstarted(root))
         figures = draw_sweep(ranked, folder)
         data, census = sweep_data(ranked), ranked.census
         document = sweep_document(ranked, {path.name for path in figures})

@@ -187,10 +187,12 @@ def sweep(
     by: str = VALIDATION,
     direction: Goal | None = None,
     metrics: Sequence[str] = METRICS,
+    unstarted: Sequence[str] = (),
 ) -> Sweep:
     """Group runs by configuration, measure each over its seeds, and sort by the metric ``by``.
 
-    ``direction`` defaults to the usual one of the metric; ``metrics`` are measured as well.
+    ``direction`` defaults to the usual one of the metric; ``metrics`` are measured as well, and
+    ``unstarted`` configurations counted as missing.
     """
     direction = direction or usual_direction(by) or "maximize"
     groups = by_group(runs)
@@ -223,7 +225,7 @@ def sweep(
         by=by,
         varied=varied,
         shown=naming_keys([c.loss for c in configurations], [c.varied for c in configurations]),
-        census=take_census(sorted(by_name), by_name),
+        census=take_census([*sorted(by_name), *unstarted], by_name),
         environment=environment([run.manifest for run in runs]),
     )
 

@@ -27,6 +27,16 @@ def load_runs(root: Path) -> list[Run]:
     return sorted(runs, key=lambda run: (run.group, run.seed))
 
 
+def unstarted(root: Path) -> list[str]:
+    """Return the configurations of a sweep's folder that have no run yet, by folder.
+
+    A sweep makes these folders before its first run.
+    """
+    names = "*-" + 8 * "[0-9a-f]"
+    folders = [path for name in (names, f"hash=*/{names}") for path in root.glob(name)]
+    return sorted(path.name for path in folders if path.is_dir() and not any(run_folders(path)))
+
+
 def by_group(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """Return the runs of each configuration, by the name of its folder."""
     groups: dict[str, list[Run]] = {}
