@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 from losslab.recording import Run
 from losslab.text import nearest
 
+_MOST_NAMED = 16  # metrics in a message
+
 
 class Selector(NamedTuple):
     """A selector in words, and as a function of a tag's values."""
@@ -53,9 +55,10 @@ def check_recorded(metric: str, runs: Sequence[Run], *, where: str) -> None:
         key=lambda tag: (order.get(tag.partition("/")[0], 3), tag),
     )
     if tag not in known:
+        shown = ", ".join([*known[:_MOST_NAMED], *["..."] * (len(known) > _MOST_NAMED)])
         raise ValueError(
             f"{where} {metric}: no finished run has it{nearest(tag, known)}; there are "
-            f"{', '.join(known) or 'none yet'}"
+            f"{shown or 'none yet'}"
         )
 
 
