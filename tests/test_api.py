@@ -86,6 +86,21 @@ def test_a_sweep_and_its_tables(losslab):
     assert lab.load_curves([]).empty
 
 
+def test_the_command_of_a_study_names_its_folder_of_choices(losslab, monkeypatch):
+    (losslab.folder / "my conf").mkdir()
+    seen = {}
+
+    def stop(*_, command, **__):
+        seen["command"] = command
+        raise InterruptedError
+
+    monkeypatch.setattr(sys.modules["losslab.api"], "open_study", stop)
+    for folder, flag in {None: "", "my conf": "--config-dir 'my conf' "}.items():
+        with pytest.raises(InterruptedError):
+            lab.study("why_squared_error", "seed=1", config_dir=folder)
+        assert seen["command"] == f"losslab study why_squared_error {flag}seed=1"
+
+
 BREAKS = """
 import torch
 

@@ -168,7 +168,8 @@ def study(
         RuntimeError: The launcher's workers ended before their runs did.
     """
     overrides = _overrides((name, *words), options)[1:]
-    command = shlex.join(["losslab", "study", name, *overrides])
+    folder = [] if config_dir is None else ["--config-dir", str(config_dir)]
+    command = shlex.join(["losslab", "study", name, *folder, *overrides])
     with _open_composer(config_dir) as composer:
         planned, session = open_study(
             composer, name, overrides, console=_console(progress), command=command
