@@ -86,6 +86,24 @@ def test_a_sweep_and_its_tables(losslab):
     assert lab.load_curves([]).empty
 
 
+def test_a_tag_or_part_that_no_run_recorded(losslab):
+    run = lab.train(*TINY)
+    table = lab.load_runs(run.path)
+    for call, says in [
+        (lambda: lab.load_curves(run, "val/acuracy"), "no run recorded 'val/acuracy' .*'val/accu"),
+        (lambda: run.curves("val/accuracy", "x"), "no run recorded 'x'; leave the tags out"),
+        (lambda: lab.load_curves(run, ["val/nll"]), r"\['val/nll'\] is not a tag; give text"),
+        (lambda: lab.load_curves(table[["name", "path"]]), "the table has no column 'group'"),
+    ]:
+        with pytest.raises(ValueError, match=says) as error:
+            call()
+        assert "\n" not in str(error.value)
+    diverged = lab.train(*TINY, "loss=mse", "optimizer.lr=1e30")
+    assert diverged.status == "diverged"
+    assert lab.load_curves(diverged, "train/accuracy").empty
+    assert not lab.load_curves([diverged, run], "train/accuracy").empty
+
+
 def test_the_command_of_a_study_names_its_folder_of_choices(losslab, monkeypatch):
     (losslab.folder / "my conf").mkdir()
     seen = {}
@@ -142,6 +160,8 @@ BAD = [
     (lambda: lab.study("why"), "unknown study 'why'"),
     (lambda: lab.load_study("."), "does not hold the results of a study"),
     (lambda: lab.load_runs("nowhere"), "nowhere is not a folder"),
+    (lambda: lab.load_predictions(".", "tset"), r"part='tset' \(did you mean 'test'.*val or test"),
+    (lambda: lab.load_predictions(".", "train"), "part='train'.*give val or test"),
     (lambda: lab.load_model("nowhere"), "not a finished run"),
     (lambda: lab.evaluate("nowhere"), "not a finished run"),
     (lambda: lab.data.load("mnist5"), "allowed are cifar10"),

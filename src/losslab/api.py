@@ -25,12 +25,16 @@ from losslab.study.session import open_study
 from losslab.study.verify import MINUTES, SEEDS
 from losslab.study.verify import verify as verify_study
 from losslab.sweepers.train import plan_sweep, train_one
-from losslab.text import Console
+from losslab.text import Console, nearest
 from losslab.training import process_kept
 from losslab.types import Scalars
 
 Runs: TypeAlias = str | Path | Run | Iterable[Run] | pd.DataFrame
 """A folder of runs, one or more :class:`Run`, or rows of a table from :func:`load_runs`."""
+
+
+_PARTS = ("val", "test")
+"""The parts of the data for which a run keeps its predictions."""
 
 
 @dataclass(frozen=True)
@@ -293,6 +297,9 @@ def load_curves(runs: Runs, *tags: str) -> pd.DataFrame:
         Columns ``name``, ``group``, ``loss``, ``seed``, ``step``, ``examples``, ``epoch``,
         ``wall_s``, ``tag`` and ``value``.
 
+    Raises:
+        ValueError: As :func:`load_runs`; or a run is done, and none recorded a tag.
+
     >>> run = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1})
     >>> load_curves(run, "val/accuracy")["epoch"].tolist()
     [0.0, 1.0]
@@ -307,12 +314,18 @@ def load_predictions(runs: Runs, part: str = "test") -> dict[str, tuple[FloatArr
         runs: As for :func:`load_curves`.
         part: ``val`` or ``test``.
 
+    Raises:
+        ValueError: As :func:`load_runs`; or another part.
+
     >>> run = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1})
     >>> from losslab.metrics import accuracy
     >>> logits, labels = load_predictions(run)[run.name]
     >>> bool(accuracy(logits, labels) > 0.5)
     True
     """
+    if part not in _PARTS:
+        rule = f"give {' or '.join(_PARTS)}, of which runs keep predictions"
+        raise ValueError(f"part={part!r}{nearest(str(part), _PARTS)}; {rule}")
     finished = [run for run in _runs(runs) if run.finished]
     by_name = {run.name: read_predictions(run.files.predictions, part) for run in finished}
     return {name: predictions for name, predictions in by_name.items() if predictions is not None}
@@ -450,6 +463,10 @@ def _runs(runs: Runs) -> Sequence[Run]:
     if isinstance(runs, str | Path):
         return report.load_runs(Path(runs).expanduser())
     if isinstance(runs, pd.DataFrame):
+        missing = [column for column in ("path", "group") if column not in runs]
+        if missing:
+            rule = "give rows of a table from load_runs, with these columns"
+            raise ValueError(f"the table has no column {missing[0]!r}; {rule}")
         return [Run.load(Path(row["path"]), group=row["group"]) for _, row in runs.iterrows()]
     listed = [runs] if isinstance(runs, Run) else [*runs] if isinstance(runs, Iterable) else None
     if listed is None or not all(isinstance(run, Run) for run in listed):
