@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -86,6 +87,62 @@ def test_a_sweep_and_its_tables(losslab):
     assert lab.load_curves([]).empty
 
 
+def test_runs_of_several_folders(losslab):
+    first = lab.train(*TINY, "name=a")
+    again = lab.train(*TINY, "name=more/b")
+    other = lab.train(*TINY, "name=more/b", "seed=1", "trainer.log_every=7")
+    assert first.name == again.name
+    table = lab.load_runs(["outputs/a", Path("outputs/more/b"), other])
+    names = [f"a/{first.name}", f"more/b/{again.name}", f"more/b/{other.name}"]
+    assert table["name"].tolist() == names
+    assert table["path"].tolist() == [str(run.path) for run in (first, again, other)]
+    assert table["trainer.log_every"].tolist() == [5, 5, 7]
+    assert table["loss"].tolist() == ["cross_entropy"] * 3
+    joined = pd.concat([lab.load_runs("outputs/a"), lab.load_runs("outputs/more/b")])
+    for runs in (table, ["outputs/a", "outputs/more/b"], [first, again, other], joined):
+        stored = lab.load_predictions(runs)
+        assert list(stored) == names
+        assert np.array_equal(stored[names[2]][0], other.predictions()[0])
+        assert lab.load_curves(runs, "val/accuracy")["name"].unique().tolist() == names
+    assert list(lab.load_predictions([first, other, first])) == [first.name, other.name]
+    assert lab.load_runs(["outputs/more/b"]).equals(lab.load_runs("outputs/more/b"))
+    nested = lab.load_runs(["outputs/a", "outputs/more"])["name"]  # differ as they are
+    assert nested.tolist() == [first.name, f"b/{again.name}", f"b/{other.name}"]
+
+
+def test_a_tag_or_part_that_no_run_recorded(losslab):
+    run = lab.train(*TINY)
+    table = lab.load_runs(run.path)
+    for call, says in [
+        (lambda: lab.load_curves(run, "val/acuracy"), "no run recorded 'val/acuracy' .*'val/accu"),
+        (lambda: run.curves("val/accuracy", "x"), "no run recorded 'x'; leave the tags out"),
+        (lambda: lab.load_curves(run, ["val/nll"]), r"\['val/nll'\] is not a tag; give text"),
+        (lambda: lab.load_curves(table[["name", "path"]]), "the table has no column 'group'"),
+    ]:
+        with pytest.raises(ValueError, match=says) as error:
+            call()
+        assert "\n" not in str(error.value)
+    diverged = lab.train(*TINY, "loss=mse", "optimizer.lr=1e30")
+    assert diverged.status == "diverged"
+    assert lab.load_curves(diverged, "train/accuracy").empty
+    assert not lab.load_curves([diverged, run], "train/accuracy").empty
+
+
+def test_the_command_of_a_study_names_its_folder_of_choices(losslab, monkeypatch):
+    (losslab.folder / "my conf").mkdir()
+    seen = {}
+
+    def stop(*_, command, **__):
+        seen["command"] = command
+        raise InterruptedError
+
+    monkeypatch.setattr(sys.modules["losslab.api"], "open_study", stop)
+    for folder, flag in {None: "", "my conf": "--config-dir 'my conf' "}.items():
+        with pytest.raises(InterruptedError):
+            lab.study("why_squared_error", "seed=1", config_dir=folder)
+        assert seen["command"] == f"losslab study why_squared_error {flag}seed=1"
+
+
 BREAKS = """
 import torch
 
@@ -127,6 +184,11 @@ BAD = [
     (lambda: lab.study("why"), "unknown study 'why'"),
     (lambda: lab.load_study("."), "does not hold the results of a study"),
     (lambda: lab.load_runs("nowhere"), "nowhere is not a folder"),
+    (lambda: lab.load_runs([".", "nowhere"]), "nowhere is not a folder"),
+    (lambda: lab.load_runs([".", 3]), "3 is not a folder of runs; give folders"),
+    (lambda: lab.load_runs(None), "None is not a folder of runs"),
+    (lambda: lab.load_predictions(".", "tset"), r"part='tset' \(did you mean 'test'.*val or test"),
+    (lambda: lab.load_predictions(".", "train"), "part='train'.*give val or test"),
     (lambda: lab.load_model("nowhere"), "not a finished run"),
     (lambda: lab.evaluate("nowhere"), "not a finished run"),
     (lambda: lab.data.load("mnist5"), "allowed are cifar10"),

@@ -25,12 +25,20 @@ from losslab.study.session import open_study
 from losslab.study.verify import MINUTES, SEEDS
 from losslab.study.verify import verify as verify_study
 from losslab.sweepers.train import plan_sweep, train_one
-from losslab.text import Console
+from losslab.text import Console, nearest
 from losslab.training import process_kept
 from losslab.types import Scalars
 
-Runs: TypeAlias = str | Path | Run | Iterable[Run] | pd.DataFrame
-"""A folder of runs, one or more :class:`Run`, or rows of a table from :func:`load_runs`."""
+Runs: TypeAlias = str | Path | Run | Iterable[str | Path | Run] | pd.DataFrame
+"""One or more folders of runs or :class:`Run`, or rows of a table from :func:`load_runs`.
+
+A run that is given twice counts once. If runs in different folders have equal names, all are named
+by their path below the folder that they have in common, such as ``rates/mse-1a2b3c4d/seed=0``.
+"""
+
+
+_PARTS = ("val", "test")
+"""The parts of the data for which a run keeps its predictions."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +176,8 @@ def study(
         RuntimeError: The launcher's workers ended before their runs did.
     """
     overrides = _overrides((name, *words), options)[1:]
-    command = shlex.join(["losslab", "study", name, *overrides])
+    folder = [] if config_dir is None else ["--config-dir", str(config_dir)]
+    command = shlex.join(["losslab", "study", name, *folder, *overrides])
     with _open_composer(config_dir) as composer:
         planned, session = open_study(
             composer, name, overrides, console=_console(progress), command=command
@@ -264,7 +273,9 @@ def load_runs(runs: Runs) -> pd.DataFrame:
     """Return a table with one row per run, finished or not.
 
     Args:
-        runs: A folder such as ``"outputs/runs"``, or what :func:`train` or :func:`sweep` returned.
+        runs: A folder such as ``"outputs/runs"``, what :func:`train` or :func:`sweep` returned, or
+            a list of these. If runs in different folders have equal names, all are named by their
+            path below the folder that they have in common.
 
     Returns:
         Columns ``name``, ``group``, ``loss``, ``seed``, ``status``, ``path``; the configuration
@@ -272,7 +283,7 @@ def load_runs(runs: Runs) -> pd.DataFrame:
         ``test/accuracy``, NaN for a run without them.
 
     Raises:
-        ValueError: The folder does not exist.
+        ValueError: A folder does not exist, or ``runs`` are none.
 
     >>> _ = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1}, name="one")
     >>> load_runs("outputs/one")[["loss", "seed", "status"]].to_dict("records")
@@ -292,6 +303,9 @@ def load_curves(runs: Runs, *tags: str) -> pd.DataFrame:
         Columns ``name``, ``group``, ``loss``, ``seed``, ``step``, ``examples``, ``epoch``,
         ``wall_s``, ``tag`` and ``value``.
 
+    Raises:
+        ValueError: As :func:`load_runs`; or a run is done, and none recorded a tag.
+
     >>> run = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1})
     >>> load_curves(run, "val/accuracy")["epoch"].tolist()
     [0.0, 1.0]
@@ -303,8 +317,12 @@ def load_predictions(runs: Runs, part: str = "test") -> dict[str, tuple[FloatArr
     """Return the final logits ``(N, K)`` and labels ``(N,)`` of each run that has them, by name.
 
     Args:
-        runs: As for :func:`load_curves`.
+        runs: As for :func:`load_curves`. The names are those of :func:`load_runs` of the same
+            ``runs``: each run has its own, also where runs in different folders have equal names.
         part: ``val`` or ``test``.
+
+    Raises:
+        ValueError: As :func:`load_runs`; or another part.
 
     >>> run = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1})
     >>> from losslab.metrics import accuracy
@@ -312,6 +330,9 @@ def load_predictions(runs: Runs, part: str = "test") -> dict[str, tuple[FloatArr
     >>> bool(accuracy(logits, labels) > 0.5)
     True
     """
+    if part not in _PARTS:
+        rule = f"give {' or '.join(_PARTS)}, of which runs keep predictions"
+        raise ValueError(f"part={part!r}{nearest(str(part), _PARTS)}; {rule}")
     finished = [run for run in _runs(runs) if run.finished]
     by_name = {run.name: read_predictions(run.files.predictions, part) for run in finished}
     return {name: predictions for name, predictions in by_name.items() if predictions is not None}
@@ -446,12 +467,22 @@ def _with_results(run: Run, reason: str = "") -> Run:
 
 
 def _runs(runs: Runs) -> Sequence[Run]:
-    if isinstance(runs, str | Path):
-        return report.load_runs(Path(runs).expanduser())
     if isinstance(runs, pd.DataFrame):
-        return [Run.load(Path(row["path"]), group=row["group"]) for _, row in runs.iterrows()]
-    listed = [runs] if isinstance(runs, Run) else [*runs] if isinstance(runs, Iterable) else None
-    if listed is None or not all(isinstance(run, Run) for run in listed):
-        rule = "give a folder, such as 'outputs/runs', runs, or a table of runs"
-        raise ValueError(f"{runs!r} is not a folder of runs; {rule}")
-    return listed
+        missing = [column for column in ("path", "group") if column not in runs]
+        if missing:
+            rule = "give rows of a table from load_runs, with these columns"
+            raise ValueError(f"the table has no column {missing[0]!r}; {rule}")
+        rows = zip(runs["path"], runs["group"], strict=True)
+        return report.distinct(Run.load(Path(path), group=group) for path, group in rows)
+    if isinstance(runs, str | Path | Run) or not isinstance(runs, Iterable):
+        runs = [runs]
+    return report.distinct(run for item in runs for run in _runs_of(item))
+
+
+def _runs_of(item: str | Path | Run) -> Sequence[Run]:
+    if isinstance(item, Run):
+        return [item]
+    if isinstance(item, str | Path):
+        return report.load_runs(Path(item).expanduser())
+    rule = "give folders, such as 'outputs/runs', runs, or a table of runs"
+    raise ValueError(f"{item!r} is not a folder of runs; {rule}")

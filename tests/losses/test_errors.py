@@ -13,6 +13,9 @@ every_loss = pytest.mark.parametrize("case", LOSSES, ids=str)
 LOGITS, LABELS = draw()
 
 BAD_CALLS = {
+    "logits is a ndarray; allowed is a torch tensor": (LOGITS.numpy(), LABELS),
+    "target is a ndarray; allowed is a torch tensor": (LOGITS, LABELS.numpy()),
+    "target is a list; allowed is a torch tensor": (LOGITS, LABELS.tolist()),
     "logits have shape (5,)": (LOGITS[0], LABELS),
     "logits have shape (7, 1)": (LOGITS[:, :1], LABELS),
     "logits are torch.int64": (LOGITS.long(), LABELS),

@@ -1,5 +1,6 @@
 """Priors and the objective: the penalty counts once per data set, with the right sign."""
 
+import numpy as np
 import pytest
 import scipy.stats
 import torch
@@ -167,3 +168,11 @@ def test_a_prior_on_weights_shrinks_them():
 
     assert norm(GaussianPrior(0.2)) < norm(GaussianPrior(0.5)) < norm(None)
     assert norm(LaplacePrior(0.2)) < norm(LaplacePrior(1.0)) < norm(None)
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int32, np.uint8])
+def test_the_number_of_examples_may_be_an_integer_of_numpy(integer):
+    objective = MAP(Focal(), FlatPrior(), integer(5))
+    assert (objective.num_train, type(objective.num_train)) == (5, int)
+    with pytest.raises(ValueError, match=r"num_train is .*0"):
+        MAP(Focal(), FlatPrior(), integer(0))

@@ -98,3 +98,26 @@ def test_reliability_against_scikit_learn(scale):
     rows = zip(columns["count"], columns["accuracy"], columns["confidence"], strict=True)
     ece = sum(count * abs(a - c) for count, a, c in rows) / 500
     assert ece == pytest.approx(sums.scalars()["ece"])
+
+
+@pytest.mark.parametrize("measure", [fit_temperature, adaptive_ece])
+def test_gradients_half_precision_and_empty_input(measure):
+    logits, labels = draw(50, 3)
+    logits = logits.bfloat16().double()  # exact in every type below
+    expected = measure(logits, labels)
+    for same in (
+        logits.clone().requires_grad_(),
+        logits.bfloat16(),
+        logits.bfloat16().requires_grad_(),
+        logits.float(),
+    ):
+        assert measure(same, labels) == expected
+    assert measure(logits.numpy(), labels.numpy()) == expected
+    with pytest.raises(ValueError, match="no examples were given; allowed is one or more"):
+        measure(logits[:0], labels[:0])
+
+
+@pytest.mark.parametrize("bins", [0, -1, 2.5])
+def test_bins_are_counted(bins):
+    with pytest.raises(ValueError, match=f"bins={bins}; give a whole number from 1 up"):
+        adaptive_ece(*draw(10, 3), bins=bins)

@@ -1,5 +1,6 @@
 """The public metrics, of torch and of numpy, beside scikit-learn and plain loops."""
 
+import re
 import subprocess
 import sys
 
@@ -108,3 +109,63 @@ def test_metrics_need_no_torch():
     code = "import sys, losslab.metrics; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+BAD_LABELS = {
+    "labels (4, 1); allowed are": np.zeros((4, 1), np.int64),
+    "labels (1,); allowed are": np.zeros(1, np.int64),
+    "labels lie in 0…3; allowed are 0…2": np.array([0, 1, 2, 3]),
+    "labels lie in -1…2; allowed are 0…2": np.array([0, 1, 2, -1]),
+    "float64; allowed are (N,) integers": np.array([0.5, 1.5, 2.5, 0.5]),
+    "float32; allowed are (N,) integers": np.array([0, 1, 2, 0], np.float32),
+    "labels (4, 3); allowed are": np.full((4, 3), 1 / 3),
+}
+OF_LABELS = (*NAMES, "worst_mistakes", "fit_temperature", "adaptive_ece")
+
+
+@pytest.mark.parametrize("name", OF_LABELS)
+@pytest.mark.parametrize("wrap", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize("message", BAD_LABELS)
+def test_labels_that_do_not_fit_are_refused(name, wrap, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        of(name, wrap(np.eye(4, 3)), wrap(BAD_LABELS[message]))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_are_of_torch_or_both_of_numpy(name):
+    for pair in [
+        (np.eye(2), torch.arange(2)),
+        (torch.eye(2), np.arange(2)),
+        (np.eye(2), [0, 1]),
+        ([[0.0, 1.0]], np.arange(1)),
+    ]:
+        with pytest.raises(ValueError, match="both as torch tensors or both as numpy arrays"):
+            of(name, *pair)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_labels_of_every_integer_type_give_the_same_numbers(predictions, dtype):
+    logits, labels = predictions
+    for name in OF_LABELS:
+        expected, found = of(name, logits, labels), of(name, logits, labels.astype(dtype))
+        assert np.array_equal(expected, found)
+    labels = np.arange(30)  # 30 · 29 is more than a uint8 holds
+    counts = metrics.confusion(labels.astype(dtype), labels.astype(dtype), 30)
+    assert np.array_equal(counts, np.eye(30))
+
+
+@pytest.mark.parametrize(
+    ("predicted", "labels", "message"),
+    [
+        ([0, 5], [0, 1], "predicted lie in 0…5; allowed are 0…2"),
+        ([0, 1], [0, 3], "labels lie in 0…3; allowed are 0…2"),
+        ([0, -1], [1, 1], "predicted lie in -1…0; allowed are 0…2"),
+        ([0, 1], [0], "predicted has shape (2,) and labels (1,)"),
+        ([0.0, 1.0], [0, 1], "predicted have shape (2,) and type float64"),
+        ([[0, 1]], [[0, 1]], "predicted have shape (1, 2)"),
+    ],
+)
+def test_a_confusion_matrix_of_classes_that_are_not_there(predicted, labels, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        metrics.confusion(np.array(predicted), np.array(labels), 3)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from losslab.training import Trainer, configure_process, fit, resolve_device
+from losslab.types import Finding
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,77 @@ def test_fit_leaves_torchs_switches_alone():
     loss = torch.nn.CrossEntropyLoss(reduction="none")
     with pytest.raises(ValueError, match=r"precision=tf32 is a global setting"):
         fit(model, loss, optimizer, train=train, epochs=1, precision="tf32")
+
+
+INPUTS, LABELS = torch.zeros(4, 2), torch.tensor([0, 1, 2, 0])
+EXAMPLES, NO_EXAMPLES = (INPUTS, LABELS), (INPUTS[:0], LABELS[:0])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"val": (INPUTS, LABELS + 5)}, "val has labels in 5…7; allowed are 0…2 for a model"),
+        ({"val": (INPUTS, LABELS - 1)}, "val has labels in -1…1; allowed are 0…2"),
+        ({"train": (INPUTS, LABELS + 1)}, "train has labels in 1…3; allowed are 0…2"),
+        ({"train": (INPUTS.numpy(), LABELS.numpy())}, "train is a ndarray and a ndarray; give two"),
+        ({"val": (INPUTS, LABELS[:3])}, "val has 4 inputs with labels of torch.int64 and shape"),
+        ({"val": NO_EXAMPLES}, "val has no examples; give at least one, or leave val out"),
+        ({"train": NO_EXAMPLES}, "train has no examples; give at least one"),
+        ({"epochs": None}, "epochs=None and steps=None; give exactly one of them"),
+        ({"steps": 3}, "epochs=1 and steps=3; give exactly one of them"),
+        ({"epochs": 0}, "^epochs=0; give a whole number from 1 up"),
+        ({"log_every": 0}, "^log_every=0; give a whole number from 1 up"),
+        ({"seed": -1}, r"seed=-1; give a whole number from 0 up, below 2\*\*63"),
+        ({"seed": 2**70}, f"seed={2**70}; give a whole number"),
+        ({"seed": 0.5}, "seed=0.5; give a whole number"),
+        ({"model": torch.nn.Flatten()}, "Flatten has no parameters; give a model to train"),
+        ({"model": torch.nn.Linear(2, 3)}, "the optimizer has no parameter of this model"),
+        ({"model": "frozen"}, "the optimizer has no parameter of this model that requires"),
+        ({"model": "flat"}, r"the model returns outputs of shape \(12,\); give logits \(N, K\)"),
+    ],
+)
+def test_fit_refuses_in_one_line_and_trains_nothing(changed, message):
+    model = torch.nn.Linear(2, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = model.weight.clone()
+    arguments = {"model": model, "train": EXAMPLES, "epochs": 1, **changed}
+    if arguments["model"] == "frozen":
+        arguments["model"] = model.requires_grad_(False)
+    if arguments["model"] == "flat":
+        arguments["model"] = torch.nn.Sequential(model, torch.nn.Flatten(0))
+    loss = torch.nn.CrossEntropyLoss(reduction="none")
+    with pytest.raises(ValueError, match=message) as error:
+        fit(loss=loss, optimizer=optimizer, **arguments)
+    assert "\n" not in str(error.value)
+    assert torch.equal(model.weight, before)
+    assert model.training
+
+
+def test_counting_the_outputs_draws_no_random_numbers_and_leaves_the_model_as_it_is():
+    class Noisy(torch.nn.Sequential):
+        def forward(self, x):
+            return super().forward(x + torch.rand(len(x), 1))  # in evaluation, too
+
+    seen = {}
+    for count in (1, 4):  # with fewer examples than the batch size, and as many
+        torch.manual_seed(0)
+        model = Noisy(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 3))
+        state = {name: value.clone() for name, value in model.state_dict().items()}
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def keep(epochs, scalars, epoch, last, outputs, model=model, state=state):
+            if epochs == 0:
+                now = model.state_dict()
+                seen["same"] = all(torch.equal(state[name], now[name]) for name in state)
+                seen["next"] = torch.rand(1)
+            return Finding({}, {})
+
+        torch.manual_seed(7)
+        part = INPUTS.repeat(count, 1), LABELS.repeat(count)
+        loss = torch.nn.CrossEntropyLoss(reduction="none")
+        fit(model, loss, optimizer, train=part, epochs=1, batch_size=8, diagnose=keep)
+        torch.manual_seed(7)
+        assert (seen["same"], seen["next"]) == (True, torch.rand(1))
 
 
 @pytest.mark.parametrize("name", ["cdua", "cuda:99", "gpu", ""])

@@ -84,6 +84,12 @@ def positive(name: str, value: float) -> float:
 
 def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Check shapes and types; return the logits, at least float32, and the target to match."""
+    for name, value in {"logits": logits, "target": target}.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f"{name} is a {type(value).__name__}; allowed is a torch tensor: use "
+                "torch.as_tensor()"
+            )
     shape = tuple(logits.shape)
     if logits.dim() != 2 or shape[1] < 2:
         raise ValueError(

@@ -1,6 +1,7 @@
 """The objective of training: the mean likelihood term plus the prior, once per data set."""
 
 from collections.abc import Iterable
+from numbers import Integral
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -63,8 +64,9 @@ class MAP(nn.Module):
         self, likelihood: nn.Module, prior: Prior, num_train: int, *, reduction: Reduction = "mean"
     ) -> None:
         super().__init__()
-        # True is an int to Python; a caller's 4000.0 or "4000" is neither.
-        if type(num_train) is not int or num_train < 1:
+        # True is an integer to Python; a caller's 4000.0 or "4000" is none, numpy's integers are.
+        whole = isinstance(num_train, Integral) and not isinstance(num_train, bool)
+        if not whole or num_train < 1:
             raise ValueError(
                 f"num_train is {num_train!r}; allowed is an integer of at least 1: give the "
                 "number of training examples"
@@ -82,7 +84,7 @@ class MAP(nn.Module):
         check_choice("reduction", reduction, Reduction)
         self.likelihood = likelihood
         self.prior = prior
-        self.num_train = num_train
+        self.num_train = int(num_train)
         self.reduction: Reduction = reduction
 
     def extra_repr(self) -> str:

@@ -5,9 +5,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from array_api_compat import to_device
+from array_api_compat import array_namespace, to_device
 
-from losslab.metrics.classification import ECE_BINS, Array, ClassificationSums
+from losslab.metrics.classification import (
+    ECE_BINS,
+    Array,
+    ClassificationSums,
+    check_labels,
+)
 
 COLDEST, HOTTEST = 1e-2, 1e2
 """Limits of the temperature, as multiples of the spread of the logits."""
@@ -31,7 +36,8 @@ def fit_temperature(logits: Array, labels: Array) -> float | None:
 
     ``(N, K)`` logits, of torch or numpy, and ``(N,)`` labels of examples that were not trained on
     give T in units of the logits, or ``None`` where no T is better than another: a logit is not
-    finite, or in every row all are equal.
+    finite, or in every row all are equal. No examples, or labels of another shape, type or range
+    are a ``ValueError``.
 
     Source: Guo, Pleiss, Sun and Weinberger 2017, *On calibration of modern neural networks*.
 
@@ -40,7 +46,7 @@ def fit_temperature(logits: Array, labels: Array) -> float | None:
     >>> round(temperature, 4), round(2 / math.log(3), 4)
     (1.8205, 1.8205)
     """
-    z, y = _on_cpu(logits), _on_cpu(labels, np.int64)
+    z, y = _on_cpu(logits, labels)
     with np.errstate(invalid="ignore", over="ignore"):
         spread = math.sqrt(z.var(axis=1).mean())
     if not math.isfinite(spread) or spread == 0:
@@ -76,7 +82,8 @@ def adaptive_ece(logits: Array, labels: Array, *, bins: int = ECE_BINS) -> float
     their mean accuracy, since their order is arbitrary.
 
     ``(N, K)`` logits, of torch or numpy, and ``(N,)`` labels; ``bins`` from 1 up. A
-    non-finite logit gives NaN.
+    non-finite logit gives NaN. No examples, fewer bins, or labels of another shape, type or range
+    are a ``ValueError``.
 
     Source: Nguyen and O'Connor 2015, *Posterior calibration and exploratory analysis for natural
     language processing models* (the adaptive bins).
@@ -85,7 +92,9 @@ def adaptive_ece(logits: Array, labels: Array, *, bins: int = ECE_BINS) -> float
     >>> round(adaptive_ece(logits, np.array([0, 1, 0, 0]), bins=2), 4)
     0.4812
     """
-    z, y = _on_cpu(logits), _on_cpu(labels, np.int64)
+    if bins < 1 or bins != int(bins):
+        raise ValueError(f"bins={bins}; give a whole number from 1 up")
+    z, y = _on_cpu(logits, labels)
     if not np.isfinite(z).all():
         return math.nan
     # The highest probability: that of the largest logit, exp(0) once it is subtracted.
@@ -114,6 +123,18 @@ def reliability(sums: ClassificationSums) -> dict[str, list[float]]:
     return {name: column.tolist() for name, column in columns.items()}
 
 
-def _on_cpu(array: Array, dtype: type = np.float64) -> npt.NDArray[Any]:
-    """Return a float64 copy for numpy: a GPU gains little here, and MPS has no float64."""
-    return np.asarray(to_device(array, "cpu")).astype(dtype)
+def _on_cpu(logits: Array, labels: Array) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the logits as float64 and the labels as int64, checked, for numpy.
+
+    A GPU gains little here, and MPS has no float64.
+    """
+    # numpy takes neither tensors that require gradients nor bfloat16.
+    arrays = (array.detach() if hasattr(array, "detach") else array for array in (logits, labels))
+    logits, labels = (to_device(array, "cpu") for array in arrays)
+    xp = array_namespace(logits)
+    z = np.asarray(xp.astype(logits, xp.float64)).astype(np.float64)
+    y = np.asarray(labels)
+    check_labels(z, y)
+    if len(z) == 0:
+        raise ValueError("no examples were given; allowed is one or more: give logits and labels")
+    return z, y.astype(np.int64)

@@ -1,11 +1,11 @@
 """Accuracy, NLL, Brier score and expected calibration error of logits and labels.
 
 Plain functions of torch tensors or numpy arrays (anything with the array API), on any device:
-logits ``(N, K)`` and labels ``(N,)``, class indices. ``reduction`` is ``mean`` or ``sum``, giving
-``()``, or ``none``, giving ``(N,)``; another is a ``ValueError``. Probabilities are the softmax of
-the network's outputs under every loss, including those on raw scores, so that the numbers are
-comparable. All sums are in float64: adding 60,000 float32 numbers would lose digits
-that intervals need.
+logits ``(N, K)`` and labels ``(N,)``, class indices from 0 to K − 1; labels of another shape, type
+or range are a ``ValueError``. ``reduction`` is ``mean`` or ``sum``, giving ``()``, or ``none``,
+giving ``(N,)``; another is a ``ValueError``. Probabilities are the softmax of the network's outputs
+under every loss, including those on raw scores, so that the numbers are comparable. All sums are in
+float64: adding 60,000 float32 numbers would lose digits that intervals need.
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,7 @@ def accuracy(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> 
     >>> accuracy(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0])).item()
     0.5
     """
+    check_labels(logits, labels)
     return _reduce(_per_example(logits, labels).correct, reduction)
 
 
@@ -50,6 +51,7 @@ def nll(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array
     >>> round(nll(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0])).item(), 4)
     0.7201
     """
+    check_labels(logits, labels)
     return _reduce(_per_example(logits, labels).nll, reduction)
 
 
@@ -62,6 +64,7 @@ def brier(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Arr
     >>> brier(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([0, 1]), reduction="none").round(3)
     array([0.028, 0.5  ])
     """
+    check_labels(logits, labels)
     return _reduce(_per_example(logits, labels).brier, reduction)
 
 
@@ -79,6 +82,7 @@ def ece(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array
     >>> round(ece(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([0, 1])).item(), 2)
     0.31
     """
+    check_labels(logits, labels)
     xp, values = array_namespace(logits), _per_example(logits, labels)
     gaps, members = values.correct - values.confidence, _members(values.confidence)
     # A matrix product, because scatter_add is not deterministic on CUDA.
@@ -95,6 +99,7 @@ def worst_mistakes(logits: Array, labels: Array, most: int = 15) -> Array:
     >>> worst_mistakes(np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]), np.array([0, 0, 0]))
     array([2, 1])
     """
+    check_labels(logits, labels)
     xp, values = array_namespace(logits), _per_example(logits, labels)
     (wrong,) = xp.nonzero(values.correct == 0)
     return wrong[xp.argsort(-values.confidence[wrong], stable=True)][:most]
@@ -103,15 +108,67 @@ def worst_mistakes(logits: Array, labels: Array, most: int = 15) -> Array:
 def confusion(predicted: Array, labels: Array, classes: int) -> NDArray[np.int64]:
     """Return how often each class was predicted, ``(K, K)``, one row for each true class.
 
-    ``predicted`` and ``labels`` are numpy arrays ``(N,)`` of class indices below K, ``classes``.
+    ``predicted`` and ``labels`` are numpy arrays ``(N,)`` of class indices from 0 to K − 1, K being
+    ``classes``; others are a ``ValueError``.
 
     >>> import numpy as np
     >>> confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), 2)
     array([[1, 1],
            [0, 1]])
     """
-    pairs = np.bincount(classes * labels + predicted, minlength=classes**2)
+    predicted, labels = np.asarray(predicted), np.asarray(labels)
+    if predicted.shape != labels.shape:
+        raise ValueError(
+            f"predicted has shape {predicted.shape} and labels {labels.shape}; give (N,) for both"
+        )
+    _check_indices("predicted", predicted, classes)
+    _check_indices("labels", labels, classes)
+    # As int64, since classes * labels may be too large for the labels' own type.
+    pairs = np.bincount(
+        classes * labels.astype(np.int64) + predicted.astype(np.int64), minlength=classes**2
+    )
     return pairs.reshape(classes, classes)
+
+
+def check_labels(logits: Array, labels: Array) -> None:
+    """Raise ``ValueError`` unless labels are ``(N,)`` class indices for logits ``(N, K)``.
+
+    It waits for the device, so the training loop does not call it.
+    """
+    try:
+        alike = array_namespace(logits) is array_namespace(labels)
+    except TypeError:
+        alike = False
+    if not alike:
+        raise ValueError(
+            f"logits are a {type(logits).__name__} and labels a {type(labels).__name__}; give both "
+            "as torch tensors or both as numpy arrays"
+        )
+    shape, found = tuple(logits.shape), tuple(labels.shape)
+    if len(shape) != 2 or found != shape[:1]:
+        raise ValueError(
+            f"logits have shape {shape} and labels {found}; allowed are (N, K) and (N,): give one "
+            "row of logits and one class index for each example"
+        )
+    _check_indices("labels", labels, shape[1])
+
+
+def _check_indices(name: str, indices: Array, classes: int) -> None:
+    xp = array_namespace(indices)
+    if indices.ndim != 1 or not xp.isdtype(indices.dtype, ("bool", "integral")):
+        raise ValueError(
+            f"{name} have shape {tuple(indices.shape)} and type {indices.dtype}; allowed are (N,) "
+            "integers: give class indices"
+        )
+    if indices.shape[0] == 0:
+        return
+    whole = xp.astype(indices, xp.int64)
+    low, high = int(xp.min(whole)), int(xp.max(whole))
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"{name} lie in {low}…{high}; allowed are 0…{classes - 1} for {classes} classes: "
+            "correct them or the number of classes"
+        )
 
 
 @dataclass(frozen=True)

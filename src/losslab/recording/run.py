@@ -31,6 +31,7 @@ from losslab.recording.results import (
     read_results,
     read_scalars,
 )
+from losslab.text import nearest
 from losslab.types import Scalars
 
 if TYPE_CHECKING:
@@ -300,16 +301,30 @@ def curves_table(runs: Iterable[Run], *tags: str) -> "pd.DataFrame":
     Returns:
         Columns ``name``, ``group``, ``loss``, ``seed``, ``step``, ``examples``, ``epoch``,
         ``wall_s``, ``tag`` and ``value``.
+
+    Raises:
+        ValueError: A tag is no text, or some run is done and none recorded the tag. Runs in
+            progress and diverged ones may not have recorded it yet.
     """
     import pandas as pd  # takes half a second
 
-    rows = [
-        (run.name, run.group, run.loss, run.seed, *position.values(), tag, value)
-        for run in runs
-        for position, numbers in read_scalars(run.files.metrics)
-        for tag, value in numbers.items()
-        if not tags or tag in tags
-    ]
+    for tag in tags:
+        if not isinstance(tag, str):
+            example = "'val/accuracy', 'val/nll'"
+            raise ValueError(f"{tag!r} is not a tag; give text, one argument each: {example}")
+    runs, rows, recorded = list(runs), [], set[str]()
+    for run in runs:
+        for position, numbers in read_scalars(run.files.metrics):
+            recorded |= numbers.keys()
+            rows += [
+                (run.name, run.group, run.loss, run.seed, *position.values(), tag, value)
+                for tag, value in numbers.items()
+                if not tags or tag in tags
+            ]
+    missing = [tag for tag in tags if tag not in recorded]
+    if missing and any(run.status == "done" for run in runs):
+        advice = "leave the tags out to see all that were recorded"
+        raise ValueError(f"no run recorded {missing[0]!r}{nearest(missing[0], recorded)}; {advice}")
     columns = ["name", "group", "loss", "seed", "step", "examples", "epoch", "wall_s"]
     return pd.DataFrame(rows, columns=[*columns, "tag", "value"])
 

@@ -24,7 +24,7 @@ from losslab.report.findings import Census, find, sweep
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import PLAN_FILE, load_plan, parse_plan
 from losslab.report.results import plain, study_data, sweep_data, to_json
-from losslab.report.runs import load_runs, runs_table, unstarted
+from losslab.report.runs import distinct, load_runs, runs_table, unstarted
 from losslab.report.study_report import study_document
 from losslab.report.sweep_report import sweep_document
 from losslab.report.tuning import select, tuning_points

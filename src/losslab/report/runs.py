@@ -1,7 +1,9 @@
 """Load the runs below a folder, group them, and turn them into a table."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,28 @@ def unstarted(root: Path) -> list[str]:
     names = "*-" + 8 * "[0-9a-f]"
     folders = [path for name in (names, f"hash=*/{names}") for path in root.glob(name)]
     return sorted(path.name for path in folders if path.is_dir() and not any(run_folders(path)))
+
+
+def distinct(runs: Iterable[Run]) -> list[Run]:
+    """Return each run once, under names that differ.
+
+    If runs in different folders have equal names, all are named by their path below the folder that
+    they have in common, such as ``rates/mse-1a2b3c4d/seed=0``.
+    """
+    by_path: dict[Path, Run] = {}
+    for run in runs:
+        by_path.setdefault(run.path.resolve(), run)
+    if len({run.name for run in by_path.values()}) == len(by_path):
+        return [*by_path.values()]
+    above = Path(os.path.commonpath(by_path))
+    return [_renamed(r, _short(path, above).rpartition("/")[0]) for path, r in by_path.items()]
+
+
+def _renamed(run: Run, group: str) -> Run:
+    renamed = replace(run, group=group, directory=run.path)
+    if "results" in vars(run):  # as they were read
+        vars(renamed)["results"] = run.results
+    return renamed
 
 
 def by_group(runs: Iterable[Run]) -> dict[str, list[Run]]:

@@ -1,6 +1,6 @@
 """Run losslab's training loop on your own model, loss and tensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +12,7 @@ from losslab.recording import Recorder
 from losslab.training.loop import Diagnose, Loop
 from losslab.training.schedules import Constant, Schedule
 from losslab.training.settings import PRECISIONS, Trainer
-from losslab.training.step import TrainingStep
+from losslab.training.step import TrainingStep, forward
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,12 +54,12 @@ def fit(
             a :class:`~losslab.data.BatchLoader` on the model's device, which has its own batch size
             and may augment.
         val: Validation examples, evaluated before the first epoch and after each.
-        epochs: Passes over ``train``. Give this or ``steps``.
+        epochs: Passes over ``train``. Give this or ``steps``, not both.
         steps: Number of updates.
         batch_size: Examples per update.
         schedule: Maps progress in [0, 1) to a factor on the learning rates, such as
             :class:`~losslab.training.Cosine`.
-        seed: For the order of the examples and the random numbers of the model.
+        seed: From 0 up, for the order of the examples and the random numbers of the model.
         precision: ``float32``, or ``bfloat16`` for the forward pass (autocast).
         log_every: Updates between two records of the objective and the norms.
         diagnose: Called before the first epoch and after each, such as
@@ -71,7 +71,9 @@ def fit(
         ``train/objective``, ``val/accuracy`` and ``optim/lr``, NaN if not recorded at that step.
 
     Raises:
-        ValueError: A value is out of range, or the loss does not return one value per example.
+        ValueError: A value is out of range, a part is empty, a label is not one of the model's
+            outputs, the optimizer has none of the model's parameters, or the loss does not return
+            one value per example.
 
     >>> from losslab.data import load
     >>> data = load("synthetic")
@@ -94,24 +96,39 @@ def fit(
             "precision=tf32 is a global setting of torch; set torch.backends.cudnn.allow_tf32 "
             "and torch.backends.cuda.matmul.allow_tf32, and leave precision=float32"
         )
-    settings = Trainer(
-        batch_size=train.batch_size if isinstance(train, BatchLoader) else batch_size,
-        epochs=epochs,
-        steps=steps,
-        precision=precision,
-        log_every=log_every,
-    )
+    if (epochs is None) == (steps is None):
+        raise ValueError(f"epochs={epochs} and steps={steps}; give exactly one of them")
+    if not 0 <= seed < 2**63 or seed != int(seed):
+        raise ValueError(f"seed={seed}; give a whole number from 0 up, below 2**63")
+    try:
+        settings = Trainer(
+            batch_size=train.batch_size if isinstance(train, BatchLoader) else batch_size,
+            epochs=epochs,
+            steps=steps,
+            precision=precision,
+            log_every=log_every,
+        )
+    except ValueError as error:  # which names them as in a configuration
+        raise ValueError(str(error).replace("trainer.", "")) from None
     parameters = list(model.parameters())
+    if not parameters:
+        raise ValueError(f"{type(model).__name__} has no parameters; give a model to train")
     device = parameters[0].device
-    train = _loader(train, batch_size, device)
+    train = _loader("train", train, batch_size, device)
+    val = None if val is None else _loader("val", val, batch_size, device)
     if not isinstance(loss, MAP):
         loss = MAP(loss, FlatPrior(), num_train=train.num_examples)  # type: ignore[arg-type]
+    _check_optimizer(optimizer, [*parameters, *loss.parameters()])
+    outputs = _count_outputs(model, train, PRECISIONS[precision])
+    _check_labels("train", train, outputs)
+    if val is not None:
+        _check_labels("val", val, outputs)
     loop = Loop(
         step=TrainingStep(model, loss.to(device), optimizer, parameters, PRECISIONS[precision]),
         schedule=schedule,
         settings=settings,
         train=train,
-        val=None if val is None else _loader(val, batch_size, device),
+        val=val,
         seed=seed,
         recorder=recorder,
         diagnose=diagnose,
@@ -130,13 +147,57 @@ def fit(
     return history
 
 
-def _loader(examples: Examples, batch_size: int, device: torch.device) -> BatchLoader:
-    if isinstance(examples, BatchLoader):
-        return examples
-    inputs, labels = examples
-    if len(inputs) != len(labels) or labels.dtype != torch.int64 or labels.ndim != 1:
+def _loader(name: str, examples: Examples, batch_size: int, device: torch.device) -> BatchLoader:
+    if not isinstance(examples, BatchLoader):
+        inputs, labels = examples
+        if not all(isinstance(each, Tensor) for each in (inputs, labels)):
+            raise ValueError(
+                f"{name} is a {type(inputs).__name__} and a {type(labels).__name__}; give two "
+                "torch tensors, inputs and labels: use torch.as_tensor()"
+            )
+        if len(inputs) != len(labels) or labels.dtype != torch.int64 or labels.ndim != 1:
+            raise ValueError(
+                f"{name} has {len(inputs)} inputs with labels of {labels.dtype} and shape "
+                f"{tuple(labels.shape)}; give one torch.int64 label per input"
+            )
+        part = Part(inputs, labels, labels)
+        examples = BatchLoader(part, batch_size=batch_size, device=device)
+    if examples.num_examples == 0:
+        advice = "give at least one" + (", or leave val out" if name == "val" else "")
+        raise ValueError(f"{name} has no examples; {advice}")
+    return examples
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, own: Iterable[Tensor]) -> None:
+    """Raise ``ValueError`` unless the optimizer has a parameter that training can change."""
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not any(id(p) in trained and p.requires_grad for p in own):
         raise ValueError(
-            f"{len(inputs)} inputs with labels of {labels.dtype} and shape {tuple(labels.shape)}; "
-            "give one torch.int64 label per input"
+            "the optimizer has no parameter of this model that requires a gradient; construct it "
+            "with model.parameters()"
         )
-    return BatchLoader(Part(inputs, labels, labels), batch_size=batch_size, device=device)
+
+
+def _count_outputs(model: nn.Module, train: BatchLoader, autocast: torch.dtype | None) -> int:
+    """Return K, from the outputs for one batch; leave the model and random numbers as they are."""
+    was_training, devices = model.training, [train.device] if train.device.type == "cuda" else []
+    images = next(train.in_order(train.batch_size)).images
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            shape = forward(model.eval(), images, autocast).shape
+    finally:
+        model.train(was_training)
+    if len(shape) != 2:
+        raise ValueError(f"the model returns outputs of shape {tuple(shape)}; give logits (N, K)")
+    return shape[1]
+
+
+def _check_labels(name: str, loader: BatchLoader, outputs: int) -> None:
+    """Raise ``ValueError`` for a label that no output stands for; waits for the device once."""
+    labels = loader.part.labels
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= outputs:
+        raise ValueError(
+            f"{name} has labels in {low}…{high}; allowed are 0…{outputs - 1} for a model with "
+            f"{outputs} outputs: correct the labels or give the model one output per class"
+        )
