@@ -304,6 +304,7 @@ def test_rounding_is_no_contradiction():
         found = {"n": 10, "mean": values.mean(), "by_seed": by_seed}
         arms = {"mse": {"confirmed": {"own": {"test/brier": found}}}}
         data = {"study": "tiny", "command": "losslab study tiny", "arms": arms, "claims": []}
+        data["runs"] = {"complete": False}
         committed = parse_results(json.loads(to_json(data)))
         assert list(contradictions(committed, parse_plan(plan))) == []
         found["mean"] *= 1.0001
