@@ -108,6 +108,16 @@ def test_what_an_unfinished_study_lacks_is_no_contradiction(study):
     assert [line for line in lines if "missing" in line] == []
 
 
+def test_an_untestable_claim_may_have_a_number(study):
+    """Where every run diverged, the last accuracies are compared but not judged."""
+    plan, data = study
+    data = copy.deepcopy(data)
+    claim(data).update(verdict="untestable", reason="every run diverged")
+    del claim(data)["p_holm"]
+    lines = list(contradictions(parse_results(data), plan))
+    assert [line for line in lines if "claim level" in line] == []
+
+
 @pytest.mark.parametrize("seeds", [2, 3, 10, 17])
 @pytest.mark.parametrize("metric", ["test/accuracy", "test/nll"])
 def test_rounding_to_six_digits_is_no_contradiction(seeds, metric):

@@ -191,6 +191,9 @@ FALSIFIED = [
     (lambda data: claim(data, "far")["measured"].update(difference=0.1), "not that of its sides"),
     (lambda data: number(data, "warm").update(interval=[8.0, 9.0]), "is not in its interval"),
     (lambda data: data["arms"]["mse"].update(chosen=1e-6), "NO"),
+    (lambda data: data["arms"]["mse"]["confirmed"].pop("own"), "mse, test/accuracy is missing"),
+    (lambda data: data["arms"]["mse"].pop("chosen"), "mse: the chosen value is missing"),
+    (lambda data: data["claims"].pop(), "claim near is missing"),
 ]
 
 

@@ -80,7 +80,7 @@ class CommittedClaim:
     value: float | None = None
     low: float | None = None
     high: float | None = None
-    tested: Annotated[float | None, Field(validation_alias="p")] = None
+    own_p: Annotated[float | None, Field(validation_alias="p")] = None
     # for a difference:
     metric: str = ""
     left: Side | None = None
@@ -100,7 +100,7 @@ class CommittedClaim:
     @property
     def p(self) -> float | None:
         """Its uncorrected p-value, ``None`` without a test."""
-        return self.measured.p if self.measured else self.tested
+        return self.measured.p if self.measured else self.own_p
 
     @property
     def number(self) -> Number | None:
@@ -231,7 +231,8 @@ def _faults(committed: Committed, claim: CommittedClaim, planned: Claim) -> Iter
         if claim.verdict not in ("inconclusive", "untestable"):
             yield f"{claim.verdict}, but its number is missing"
         return
-    if number.interval is None or (claim.reason and claim.verdict == "inconclusive"):
+    unjudged = claim.reason and claim.verdict in ("inconclusive", "untestable")
+    if number.interval is None or unjudged:
         return
     p_holm = 1.0 if claim.p_holm is None else claim.p_holm
     exact = planned.quantity and claim.p is None
