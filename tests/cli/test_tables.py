@@ -13,7 +13,7 @@ from bad import check, snapshot
 from losslab.report.exports import export, latex, to_csv, to_latex
 from report.factory import tiny_plan, write_run, write_study
 
-ODD = ["50% of a_b", "[64, 64]", "a & b # c", r"x^2 ~ \y", "{σ}", "<b> | $1"]
+ODD = ["50% of a_b", "[64, 64]", "a & b # c", r"x^2 ~ \y", "{σ}", "Kreuzentropie ÄÖ", "<b> | $1"]
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def odd(losslab):
 
 def document(table: str) -> str:
     packages = r"\documentclass{article}\usepackage{booktabs}"
+    packages += r"\DeclareUnicodeCharacter{03C3}{$\sigma$}"
     return f"{packages}\n\\begin{{document}}\n{table}\n\\end{{document}}\n"
 
 
@@ -47,7 +48,7 @@ def cells(table: str) -> list[list[str]]:
 def test_the_latex_table_is_balanced_and_escaped(losslab, odd):
     code, table, err = losslab.call("report", "outputs/odd", "--latex")
     assert (code, err) == (0, "")
-    assert table.isascii()
+    assert "need LuaLaTeX" in table  # for σ
     rules = [r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}{llrrrrrr}"]
     assert [table.count(rule) for rule in [*rules, r"\end{tabular}"]] == [1] * 5
     found = cells(table)
@@ -90,6 +91,8 @@ def test_text_is_shown_as_it_is():
     assert latex("–") == "--"
     assert latex(r"\a{b}") == r"\textbackslash{}a\{b\}"
     assert latex("−1") == "-1"
+    assert latex("Kreuzentropie ÄÖ, σ") == "Kreuzentropie ÄÖ, σ"
+    assert latex("a\x1b[0m") == r"a\textbackslash{}x1b{[}0m"
 
 
 def test_the_csv_holds_the_reports_numbers(losslab, odd):
@@ -127,9 +130,31 @@ def test_a_study_has_its_arms_at_their_rates(tiny_study):
     own = table[table["rate"] == "own"].set_index("arm")
     assert own["optimizer.lr"].tolist() == [0.1, 0.1, 1.0]
     assert own["n"].tolist() == [8, 8, 8]
+    assert table[table["rate"] == "reference"]["optimizer.lr"].tolist() == [0.1, 0.1, 0.1]
     means = dict(zip(own.index, own["test/accuracy"], strict=True))
     assert means["cross-entropy"] == pytest.approx(0.95, abs=0.02)
     assert "squared error, raw & own" in to_latex(found)
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_the_value_at_every_rate(tmp_path, confirmed):
+    plan = tiny_plan() | {"rates": ["reference", "scaled", "own"], "claims": []}
+    plan["confirm"] += [
+        run | {"rate": "scaled", "value": 1.0}
+        for run in plan["confirm"]
+        if (run["arm"], run["rate"]) == ("mse_softmax", "own")
+    ]
+    plan |= {} if confirmed else {"confirm": []}
+    values = {(row["arm"], row["rate"]): row["optimizer.lr"] for row in rows(tmp_path, plan)}
+    assert values["squared error, softmax", "reference"] == 0.1
+    assert values["squared error, softmax", "own"] == 1.0
+    assert values["squared error, softmax", "scaled"] == (1.0 if confirmed else None)
+    assert values["squared error, raw", "scaled"] is None  # it has no factor
+    assert values["cross-entropy", "scaled"] == 0.1
+
+
+def rows(folder, plan):
+    return [row.options for row in export(write_study(folder / "tiny", plan)).rows]
 
 
 def test_nothing_else_is_written(losslab, odd):
@@ -152,6 +177,7 @@ def test_nothing_else_is_written(losslab, odd):
     ("arguments", "says"),
     [
         ("outputs/odd --csv --json", ("--csv and --json", "--csv rates.csv")),
+        ("outputs/odd --csv t.txt --latex ./t.txt", ("--csv and --latex", "one file twice")),
         ("outputs/odd --csv --to x", ("--to is for whole reports",)),
         ("--csv", ("the path of a study or a sweep",)),
         ("outputs/odd --csv nowhere/a.csv", ("nowhere/a.csv cannot be written",)),

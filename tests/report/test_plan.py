@@ -16,6 +16,7 @@ def claim(**changes):
     return {"claims": [tiny_plan()["claims"][0] | changes]}
 
 
+MSE = {"arm": "mse", "rate": "own"}
 QUANTITY = {"id": "q", "statement": "", "source": "", "quantity": "measure.q"}
 BAD_PLANS = [
     ({"reference": "hinge"}, "the plan names hinge; its arms are cross_entropy, mse, mse_softmax"),
@@ -40,6 +41,36 @@ BAD_PLANS = [
     ({"claims": ["naive"]}, "claims.0='naive'; give keys and values"),
     ({"claims": [QUANTITY]}, "claim q predicts nothing; give at_least, at_most or both"),
     ({"claims": [QUANTITY | {"at_most": "low"}]}, "claims.q.at_most='low'; give a number"),
+    *(
+        ({"claims": [QUANTITY | ends]}, "claim q: at_least=.*, at_most=.*; give numbers, the")
+        for ends in (
+            {"at_least": 2, "at_most": 1},
+            {"at_least": math.nan},
+            {"at_least": 0, "at_most": math.nan},
+        )
+    ),
+    *(
+        (claim(quantity="measure.q", at_least=0, **absent), f"has a quantity and {name}, which")
+        for name, absent in (
+            ("metric", {}),
+            ("left", {"metric": ""}),
+            ("right", {"metric": "", "left": None}),
+            ("direction", {"metric": "", "left": None, "right": None}),
+            ("smallest_effect", {"metric": "", "left": None, "right": None, "direction": None}),
+        )
+    ),
+    (claim(at_least=0), "claim naive has at_least, which is for quantities; leave it out"),
+    (claim(left=MSE, right=MSE), "claim naive compares mse at own with itself; give two"),
+    (
+        claim(beyond={"left": MSE, "right": MSE}),
+        "claim naive compares mse at own with itself; give two",
+    ),
+    (claim(smallest_effect=1), "smallest_effect=1.0; give less than 1, accuracies are fractions"),
+    (claim(metric="test/ece", smallest_effect=4.0), "accuracies are fractions: 0.01 is a point"),
+    (
+        claim(metric="why/linear_probe/accuracy@mean", smallest_effect=4.0),
+        "accuracies are fractions: 0.01 is a point",
+    ),
     ({"claims": tiny_plan()["claims"][:1] * 2}, "two claims are called naive"),
     (
         {"factorials": {"f": {"label": "f", "factors": {"a": "a"}, "cells": ["mse"]}}},
@@ -58,6 +89,11 @@ BAD_PLANS = [
 def test_a_plan_that_cannot_be_meant_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         parse_plan(spoiled(**changes))
+
+
+def test_a_score_that_is_no_share_may_differ_by_more_than_one():
+    for metric in ("test/nll", "test/brier"):
+        assert parse_plan(spoiled(**claim(metric=metric, smallest_effect=1.5))).claims
 
 
 def test_a_missing_key_is_named():

@@ -156,7 +156,8 @@ def test_what_a_command_deletes_takes_the_claims_about_it_along():
     """As `~study.conditions.gone` does; another claim about what is not there is refused."""
 
     def claim(condition):
-        sides = {s: {"arm": f"mse@{condition}", "rate": "own"} for s in ("left", "right")}
+        rates = {"left": "own", "right": "reference"}
+        sides = {s: {"arm": f"mse@{condition}", "rate": rate} for s, rate in rates.items()}
         about = {"id": condition, "statement": "", "source": "", "metric": "test/accuracy"}
         return about | sides | {"direction": "equal", "smallest_effect": 0.01}
 

@@ -191,6 +191,9 @@ FALSIFIED = [
     (lambda data: claim(data, "far")["measured"].update(difference=0.1), "not that of its sides"),
     (lambda data: number(data, "warm").update(interval=[8.0, 9.0]), "is not in its interval"),
     (lambda data: data["arms"]["mse"].update(chosen=1e-6), "NO"),
+    (lambda data: data["arms"]["mse"]["confirmed"].pop("own"), "mse, test/accuracy is missing"),
+    (lambda data: data["arms"]["mse"].pop("chosen"), "mse: the chosen value is missing"),
+    (lambda data: data["claims"].pop(), "claim near is missing"),
 ]
 
 
@@ -304,6 +307,7 @@ def test_rounding_is_no_contradiction():
         found = {"n": 10, "mean": values.mean(), "by_seed": by_seed}
         arms = {"mse": {"confirmed": {"own": {"test/brier": found}}}}
         data = {"study": "tiny", "command": "losslab study tiny", "arms": arms, "claims": []}
+        data["runs"] = {"complete": False}
         committed = parse_results(json.loads(to_json(data)))
         assert list(contradictions(committed, parse_plan(plan))) == []
         found["mean"] *= 1.0001

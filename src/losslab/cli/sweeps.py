@@ -193,6 +193,9 @@ def write_tables(path: Path, files: Mapping[str, str]) -> int:
     for target in (Path(file) for file in files.values() if file != "-"):
         if target.is_dir() or not target.absolute().parent.is_dir():
             raise ValueError(f"{target} cannot be written; give a file in an existing folder")
+    targets = [Path(file).resolve() for file in files.values() if file != "-"]
+    if len(set(targets)) < len(targets):
+        raise ValueError(f"--{' and --'.join(files)} name one file twice; give each its own")
     exported = export(path)
     texts = {file: FORMATS[name](exported) for name, file in files.items()}
     for file, text in texts.items():

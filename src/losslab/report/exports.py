@@ -12,10 +12,11 @@ from losslab.report import formatting as show
 from losslab.report.estimates import Estimate, Measured
 from losslab.report.findings import METRICS, Findings, Sweep, find, sweep
 from losslab.report.measurement import load_evidence
-from losslab.report.plan import PLAN_FILE, load_plan
+from losslab.report.plan import PLAN_FILE, Rate, load_plan
 from losslab.report.results import study_data, sweep_data, to_json
 from losslab.report.runs import load_runs
 from losslab.report.sweep_report import key_text, value_text
+from losslab.text import printable
 
 _LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
@@ -94,10 +95,24 @@ def _arms(findings: Findings) -> list[Row]:
             options: dict[str, Any] = {}
             if plan.conditions:
                 options[plan.axis] = plan.conditions[arm.condition].label
-            value = findings.chosen(name) if rate == "own" else None
-            options |= {"arm": arm.label, "rate": rate, plan.parameter: value}
+            options |= {
+                "arm": arm.label,
+                "rate": rate,
+                plan.parameter: _value(findings, name, rate),
+            }
             rows.append(Row(options, measured))
     return rows
+
+
+def _value(findings: Findings, arm: str, rate: Rate) -> float | None:
+    """Return the value at which an arm is confirmed, ``None`` if it is unknown."""
+    plan = findings.plan
+    reference = plan.reference_of(arm)
+    if rate == "scaled" and arm != reference:
+        # Only the planned runs tell the arm's factor.
+        runs = [run for run in plan.confirm if (run.arm, run.rate) == (arm, rate)]
+        return runs[0].value if runs else None
+    return findings.chosen(arm if rate == "own" else reference)
 
 
 def _rows(results: Export) -> Sequence[Row]:
@@ -145,19 +160,21 @@ def to_latex(results: Export) -> str:
         "and test examples together" + (r" ($^\ddagger$: over seeds alone)." if marked else "."),
         *filter(None, [results.best]),
     ]
+    if not str(table).isascii():
+        notes.append("pdfLaTeX knows Latin letters; others, such as Greek ones, need LuaLaTeX.")
     return "".join(f"% {note}\n" for note in notes) + str(table)
 
 
 def latex(text: str) -> str:
-    r"""Escape text for LaTeX; characters beyond ASCII are spelled out.
+    r"""Escape text for LaTeX, which reads UTF-8 since 2018; letters stay as they are.
 
-    >>> print(latex("50% of a_b"), latex("[σ]"))
-    50\% of a\_b {[}\textbackslash{}u03c3{]}
+    >>> print(latex("50% of a_b"), latex("[Ä]"))
+    50\% of a\_b {[}Ä{]}
     """
     if text == show.ABSENT:
         return "--"
     plain = text.replace("’", "'").replace("−", "-")
-    return plain.encode("ascii", "backslashreplace").decode().translate(_LATEX)
+    return printable(plain).translate(_LATEX)
 
 
 def _number(metric: str, estimate: Estimate | None) -> str:

@@ -120,7 +120,7 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
             (arm, rate, metric): measure(sampler.side(Side(arm, rate), metric))
             for arm in plan.arms
             for rate in plan.rates
-            for metric in (METRICS if rate == "own" else (ACCURACY,))
+            for metric in metrics_at(rate)
         },
         judgements=judge(plan, sampler, Evidence(measurements)),
         gaps=gaps,
@@ -129,6 +129,11 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
         environment=environment(manifests),
         measurements=measurements,
     )
+
+
+def metrics_at(rate: Rate) -> tuple[str, ...]:
+    """Return the metrics that are measured of an arm at a rate."""
+    return METRICS if rate == "own" else (ACCURACY,)
 
 
 def _gaps(plan: Plan, sampler: SideSampler) -> dict[str, Comparison]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from losslab.files import read_json
+from losslab.metrics import RANGES
 from losslab.parsing import Strict, parse
 from losslab.report.selectors import split
 from losslab.report.statistics import Interval
@@ -89,18 +90,37 @@ class Claim(Strict):
     discussion: str = ""  # what follows from it, such as the right formula
 
     def __post_init__(self) -> None:
-        if self.quantity:
-            if self.at_least is None and self.at_most is None:
-                rule = "give at_least, at_most or both"
-                raise ValueError(f"claim {self.id} predicts nothing; {rule}")
-            return
+        if fault := self._fault_of_quantity() if self.quantity else self._fault_of_difference():
+            raise ValueError(f"claim {self.id}{fault}")
+
+    def _fault_of_quantity(self) -> str:
+        for name in ("metric", "left", "right", "beyond", "direction", "smallest_effect"):
+            if getattr(self, name):
+                return f" has a quantity and {name}, which is for differences; give one of the two"
+        if self.at_least is None and self.at_most is None:
+            return " predicts nothing; give at_least, at_most or both"
+        low, high = self.predicted
+        if not low <= high:  # false for NaN, too
+            return f": at_least={low}, at_most={high}; give numbers, the smaller one first"
+        return ""
+
+    def _fault_of_difference(self) -> str:
         for name in ("metric", "left", "right", "direction"):
             if not getattr(self, name):
-                raise ValueError(f"claim {self.id} has no {name}; give it one, or a quantity")
-        split(self.metric)
+                return f" has no {name}; give it one, or a quantity"
+        for name in ("at_least", "at_most"):
+            if getattr(self, name) is not None:
+                return f" has {name}, which is for quantities; leave it out"
+        measure = split(self.metric)[0].rpartition("/")[2]
+        for left, right in zip(self.sides[::2], self.sides[1::2], strict=True):
+            if left == right:
+                return f" compares {left.arm} at {left.rate} with itself; give two different sides"
+        effect = f": smallest_effect={self.smallest_effect}"
         if not 0 < self.smallest_effect < math.inf:
-            rule = "give a positive number, the smallest difference that matters"
-            raise ValueError(f"claim {self.id}: smallest_effect={self.smallest_effect}; {rule}")
+            return f"{effect}; give a positive number, the smallest difference that matters"
+        if RANGES.get(measure, (0.0, 0.0))[1] == 1 and self.smallest_effect >= 1:
+            return f"{effect}; give less than 1, accuracies are fractions: 0.01 is a point"
+        return ""
 
     @property
     def sides(self) -> tuple[Side, ...]:

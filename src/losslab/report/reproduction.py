@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy import special
 
+from losslab.metrics import RANGES
+from losslab.recording import read_predictions
 from losslab.report import formatting as show
 from losslab.report.claims import Judgement, Verdict, verdict
 from losslab.report.committed import (
@@ -21,7 +23,8 @@ from losslab.report.committed import (
 )
 from losslab.report.document import Document, Table
 from losslab.report.estimates import Estimate, within_range
-from losslab.report.findings import Findings
+from losslab.report.findings import ACCURACY, Findings
+from losslab.report.plan import Side
 from losslab.report.statistics import LEVEL, Interval
 
 FALSE_ALARM = 0.005
@@ -112,6 +115,9 @@ def compare_results(committed: Committed, findings: Findings) -> Reproduction:
     claim is two, its paired difference and its verdict. The test part is the same for all runs, so
     only seeds add noise.
 
+    Few seeds can agree by chance, and s would be 0. So s is at least what one test example changes
+    in an accuracy, if their number is known, and otherwise half a unit of the last decimal shown.
+
     Old results without values for each seed get their variance from the interval. If that covers
     test examples as well, it is too large: the test has less power and fewer false alarms.
 
@@ -134,35 +140,57 @@ def compare_results(committed: Committed, findings: Findings) -> Reproduction:
     ]
     level = 1 - FALSE_ALARM / max(len(numbers) + 2 * len(claims), 1)
     return Reproduction(
-        numbers=tuple(_compare(*number, level=level) for number in numbers),
-        claims=tuple(_compare_claim(old, new, level) for old, new in claims),
+        numbers=tuple(
+            _compare(
+                point_name(side.arm, side.rate),
+                metric,
+                old,
+                new,
+                level=level,
+                resolution=_resolution(findings, side, metric),
+            )
+            for side, metric, old, new in numbers
+        ),
+        claims=tuple(_compare_claim(findings, old, new, level) for old, new in claims),
         contradictions=tuple(contradictions(committed, findings.plan)),
     )
 
 
 def _numbers(
     committed: Committed, findings: Findings
-) -> Iterator[tuple[str, str, Number, Estimate]]:
-    """Yield point, metric, committed and new mean of each number that can be compared."""
+) -> Iterator[tuple[Side, str, Number, Estimate]]:
+    """Yield side, metric, committed and new mean of each number that can be compared."""
     plan, numbers = findings.plan, committed.numbers
     for (arm, rate, metric), measured in findings.measured.items():
         old, new = numbers.get((arm, rate, metric)), measured.estimate
         # The reference is the same at all rates.
         repeated = rate != "own" and plan.reference_of(arm) == arm and "own" in plan.rates
         if old and new and not repeated and _comparable(old, new):
-            yield point_name(arm, rate), metric, old, new
+            yield Side(arm, rate), metric, old, new
 
 
 def _comparable(old: Number | None, new: Estimate | None) -> bool:
     return bool(old and new and old.variance is not None and new.n >= 2)
 
 
-def _compare(name: str, metric: str, old: Number, new: Estimate, *, level: float) -> Compared:
+def _resolution(findings: Findings, side: Side, metric: str) -> float:
+    """Return the smallest standard deviation of single seeds to allow for."""
+    for planned in findings.plan.confirming(side) if metric == ACCURACY else ():
+        run = findings.runs.get(planned.run)
+        if stored := run and read_predictions(run.files.predictions, "test"):
+            return 1 / len(stored[1])
+    factor, decimals = show.scale(metric)
+    return 0.5 / (factor * 10**decimals) if decimals else 0.0
+
+
+def _compare(
+    name: str, metric: str, old: Number, new: Estimate, *, level: float, resolution: float
+) -> Compared:
     values, variance = tuple(new.by_seed.values()), old.variance
     assert variance is not None
     freedom = old.n + new.n - 2
     pooled = (old.n - 1) * variance + (new.n - 1) * float(np.var(values, ddof=1))
-    error = math.sqrt(pooled / freedom * (1 / old.n + 1 / new.n))
+    error = math.sqrt(max(pooled / freedom, resolution**2) * (1 / old.n + 1 / new.n))
     rounding = ROUNDING * (abs(old.mean) + math.sqrt(variance))
     quantile = float(special.stdtrit(freedom, (1 + level) / 2))
     half = quantile * error + rounding
@@ -178,9 +206,12 @@ def _compare(name: str, metric: str, old: Number, new: Estimate, *, level: float
     )
 
 
-def _compare_claim(old: CommittedClaim, new: Judgement, level: float) -> ComparedClaim:
+def _compare_claim(
+    findings: Findings, old: CommittedClaim, new: Judgement, level: float
+) -> ComparedClaim:
     claim, comparison = new.claim, new.comparison
     assert old.measured
+    assert claim.left
     assert comparison
     assert comparison.interval
     # Widen from 95% to the table's level, with the fewest possible degrees of freedom.
@@ -188,8 +219,16 @@ def _compare_claim(old: CommittedClaim, new: Judgement, level: float) -> Compare
     mean = comparison.mean
     half = (mean - comparison.interval.low) * float(quantiles[0] / quantiles[1])
     rule = partial(verdict, claim.predicted, p_holm=0.0, difference=claim.signed)
+    compared = _compare(
+        claim.id,
+        claim.metric,
+        old.measured,
+        comparison,
+        level=level,
+        resolution=_resolution(findings, claim.left, claim.metric),
+    )
     return ComparedClaim(
-        **vars(_compare(claim.id, claim.metric, old.measured, comparison, level=level)),
+        **vars(compared),
         verdict=old.verdict,
         new_verdict=rule(interval=comparison.interval),
         opposed=rule(interval=Interval(mean - half, mean + half)) in _OPPOSED.get(old.verdict, ()),
@@ -230,10 +269,12 @@ def _columns(compared: Compared, *, signed: bool = False) -> dict[str, str]:
     metric = compared.metric
     # The range of a metric does not apply to differences.
     expected = compared.expected if signed else within_range(compared.expected, metric)
+    lowest, highest = RANGES.get(metric.partition("/")[2], (-math.inf, math.inf))
+    notices = min(compared.notices, (highest - lowest) * (2 if signed else 1))
     return {
         "committed": show.number(metric, compared.committed, signed=signed)
         + (show.unit(metric, difference=True) if signed else ""),
         "expected": show.interval(metric, expected, signed=signed),
         "fresh": show.number(metric, compared.new, signed=signed),
-        "notices": f"±{show.number(metric, compared.notices)}",
+        "notices": f"±{show.number(metric, notices)}",
     }

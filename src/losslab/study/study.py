@@ -182,6 +182,16 @@ class Study:
                 yield f"study.{name}={values}; give a list of at least one, each once"
             if name.endswith("_seeds") and min(values, default=0) < 0:
                 yield f"study.{name}={values}; give numbers from 0 up"
+        grids = {f"arms.{name}.values": arm.values or [] for name, arm in self.arms.items()}
+        for name, condition in self.conditions.items():
+            by_arm = (
+                condition.values if isinstance(condition.values, dict) else {"": condition.values}
+            )
+            for arm, values in by_arm.items():
+                grids[f"conditions.{name}.values.{arm}".rstrip(".")] = values
+        for key, values in grids.items():
+            if len(set(values)) < len(values):
+                yield f"study.{key}={values}; give each value once"
         random = [name for name, arm in self.arms.items() if arm.start is None]
         for name, arm in self.arms.items():
             if arm.start is not None and arm.start not in random:

@@ -164,7 +164,11 @@ def _run(
             differ = ", ".join(sorted(set(committed.arms) ^ set(cells)))
             raise ValueError(f"{source} and the study do not have the same arms: {differ}")
         arms = committed.arms.items()
-        chosen = {name: arm.chosen for name, arm in arms if arm.chosen is not None}
+        chosen = {
+            name: arm.chosen
+            for name, arm in arms
+            if arm.chosen is not None and math.isfinite(arm.chosen)
+        }
         plan = replace(study.plan(session, cells, {}), chosen=chosen)
         execution = Execution(study=study, session=session, cells=cells, sets={}, plan=plan)
         points = _points(execution)
