@@ -209,3 +209,21 @@ def test_every_study_can_be_planned(name, size):
     for claim in plan.claims:
         for side in claim.sides:
             assert side.rate in plan.rates
+
+
+WITH_CODE = sorted(path.stem for path in CONF.parents[1].glob("experiments/*/study/*.yaml"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_every_size_of_a_study_with_its_own_code_can_be_made(name):
+    """Its parts and the arguments of its measures are checked; plans would read their data."""
+    with Composer() as composer:
+        whole = composer.compose([f"+study={name}"]).study
+        for size in (SIZES[0], *(other for other in SIZES[1:] if other in whole)):
+            node = whole.copy()
+            if size in node:
+                with open_dict(node):
+                    node.size = size
+            study = make(sized(node, name), "study", recursive=False)
+            assert study.measures

@@ -18,7 +18,7 @@ from number_of_classes.rows import groups
 RESAMPLES = 2000
 SHARE = 0.5
 """Of the way from chance to cross-entropy's final accuracy."""
-_ARROW, _ABOVE = Style("#262626", "$\u2191$", "none"), 1.3
+_ARROW, _ABOVE = Style("#262626", "^", "none"), 1.3
 
 
 def classes(run: Run) -> int:
