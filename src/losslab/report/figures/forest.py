@@ -59,8 +59,10 @@ def _quantity(axis: Axes, judgement: Judgement) -> None:
     axis.add_patch(Rectangle((low, -0.38), high - low, 0.76, color=PALE, lw=0, zorder=0))
     axis.set_xlim(left, right)
     axis.xaxis.set_major_locator(round_steps())
-    write_beside(axis, 0, judgement.verdict, up=1, va="bottom", weight="bold")
-    write_beside(axis, 0, f"{show.quantity(found)}, n = {found.n}", up=-1, va="top", color=MUTED)
+    lines = [f"{show.quantity(found)}, n = {found.n}", *filter(None, [judgement.reason])]
+    middle = 6.0 * (len(lines) - 1)
+    write_beside(axis, 0, judgement.verdict, up=middle + 1, va="bottom", weight="bold")
+    write_beside(axis, 0, "\n".join(lines), up=middle - 1, va="top", color=MUTED)
     name_rows([axis], [wrap(judgement.claim.statement, 50)], 9)
 
 
