@@ -61,7 +61,8 @@ class SweepProgress:
 
     def __enter__(self) -> "SweepProgress":
         if not self._console.is_terminal:
-            self._console.print(Text(f"{self._title}: {self._total} runs"))
+            runs = "run" if self._total == 1 else "runs"
+            self._console.print(Text(f"{self._title}: {self._total} {runs}"))
         else:
             self._progress.start()
         self._thread.start()
