@@ -80,7 +80,7 @@ def test_finished_runs_are_not_touched(losslab):
     result = losslab.sweep("seed=0,1,2", ONE_EPOCH)
     assert stamps(first) == before
     assert len(losslab.runs()) == 3
-    assert "sweep: 1 runs" in result.out
+    assert "sweep: 1 run\n" in result.out
     again = losslab.sweep("seed=0,1,2", ONE_EPOCH)
     assert "all 3 runs are already finished" in again.out
     assert stamps(first) == before
