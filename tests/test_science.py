@@ -1,10 +1,12 @@
 """experiments/science.md: it defines every code that a study cites, and its formulas are right."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch.nn.functional import one_hot
 
 from losslab.losses import CrossEntropy, SquaredError
@@ -25,6 +27,27 @@ def test_every_code_is_defined(path):
     text = path.read_text("utf-8")
     cited = [(form, code) for find, form in CODES.items() for code in re.findall(find, text)]
     assert [code for form, code in cited if not re.search(form.format(code), PAGE)] == []
+
+
+def test_a_paper_is_set_against_every_claim_that_cites_it():
+    """By its first authors and years, so that claims that failed are not left out."""
+    papers = yaml.safe_load((ROOT / "experiments" / "literature.yaml").read_text("utf-8"))
+    listed = {claim for paper in papers for claim in paper["claims"]}
+    cited = r"([A-Z]\w+)[^;]*?\b((?:19|20)\d\d)\b(?!\.)"
+    keys = [key for paper in papers for key in re.findall(cited, paper["paper"])]
+    claims = {
+        f"{path.parent.name}/{claim['id']}": claim["source"]
+        for path in ROOT.glob("experiments/*/results.json")
+        for claim in json.loads(path.read_text("utf-8"))["claims"]
+    }
+    absent = [
+        name
+        for name, source in claims.items()
+        if any(re.search(rf"\b{author}\b[^;]*?\b{year}\b", source) for author, year in keys)
+        and name not in listed
+    ]
+    assert len(keys) >= len(papers)
+    assert absent == []
 
 
 def gradient(loss, logits, labels):
