@@ -9,7 +9,7 @@ from losslab.recording import Run
 from losslab.report.measurement import Quantity
 from losslab.study.measure import curve_over_seeds, number, over_seeds, pairs, record
 
-QUIET = Style("#595959", "", ":")
+QUIET = Style("#8C8C8C", "", "-")
 """Of lines that are no measurement, such as a floor."""
 
 

@@ -166,7 +166,7 @@ def convexity(_: Runs, *, start: float, count: int, seed: int) -> Measurement:
                             label="", x=w[near].tolist(), y=heights[name][near].tolist(), loss=loss
                         ),
                         Curve(
-                            label=f"from w = {start:g}",
+                            label=f"where descent from w = {start:g} ends",
                             x=[ends[name]],
                             y=_height(surfaces[name][1], torch.tensor([ends[name]])).tolist(),
                             ring=ends[name],
@@ -284,8 +284,8 @@ def prior(
     }
     grid = np.linspace(0.0, 6.0, 121).tolist()
     curves = {
-        "likelihood": [at(w, flat) for w in grid],
-        "likelihood and prior (MAP)": [at(w, full) for w in grid],
+        "−log likelihood": [at(w, flat) for w in grid],
+        "−log likelihood − log prior (MAP)": [at(w, full) for w in grid],
     }
     return Measurement(
         quantities={
@@ -363,7 +363,7 @@ def labels(runs: Runs, *, seeds: list[int], epochs: int, batch_size: int) -> Mea
             "Labels 1…K for K outputs: an error comes only with the first batch that holds an "
             "example of the last class. Classes equally frequent.",
             Panel(
-                title="The first batch raises no error",
+                title="Chance that the first batch raises no error",
                 x_label="classes K",
                 y_label="chance (%)",
                 curves=[

@@ -94,7 +94,7 @@ def plateau(runs: Runs, *, num_classes: int) -> Measurement:
             "everything, (1 − 1/K)/K. At 0.01 it leaves it slowly, at 0.001 hardly; at 0.1 and 0.5 "
             "all outputs go to 0 first. Mean over seeds and 95% interval.",
             Panel(
-                title="Stuck at 0.09",
+                title="Long at 0.09, or stuck at 0.1",
                 x_label="step",
                 y_label="training loss",
                 curves=[*losses, level("every output 1/K", (1 - 1 / k) / k, losses[0].x)],
@@ -154,7 +154,7 @@ def softmax_twice(runs: Runs, *, num_classes: list[int]) -> Measurement:
             "A network that ends in a softmax, in front of a cross-entropy that applies its own. "
             "Same learning rate, mean over seeds and 95% interval.",
             Panel(
-                title="The loss stops at 1.46",
+                title="The loss cannot fall below 1.46",
                 x_label="step",
                 y_label="training loss (nats)",
                 curves=[*curves, level("log(1 + 9/e)", floors[10], curves[0].x)],
@@ -353,15 +353,15 @@ def _shown(title: str, points: dict[str, list[tuple[float, float]]], start: floa
     lines = {"two of ten outputs wrong for each error": (0.2, 0), "one wrong": (0.1, 1)}
     return Panel(
         title=title,
-        x_label="accuracy: the largest output is right",
-        y_label="binary accuracy, in %: outputs beyond ½",
+        x_label="accuracy (share): the largest output is right",
+        y_label="binary accuracy (%): outputs on the right side of ½",
         curves=[
             *(
                 Curve(
                     label=name,
                     x=[start, 1.0],
                     y=[1 - share * (1 - start), 1.0],
-                    style=(QUIET, QUIET._replace(line="-"))[which],
+                    style=(QUIET._replace(line=":"), QUIET)[which],
                 )
                 for name, (share, which) in lines.items()
             ),

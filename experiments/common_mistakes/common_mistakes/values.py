@@ -232,13 +232,13 @@ def rising(runs: Runs) -> Measurement:
             f"{round(float(np.mean(best)))} epochs on average; accuracy is not lower at the end.",
             Panel(
                 title="Validation loss rises",
-                x_label="epoch",
+                x_label="epoch, from 5 on",
                 y_label="validation NLL over its lowest",
                 curves=[_late(members, "val/nll", relative=True)],
             ),
             Panel(
                 title="Validation accuracy does not fall",
-                x_label="epoch",
+                x_label="epoch, from 5 on",
                 y_label="validation accuracy (%)",
                 curves=[_late(members, "val/accuracy")],
                 percent="shown",
