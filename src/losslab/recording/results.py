@@ -7,11 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 from safetensors import safe_open
 
 from losslab.files import (
@@ -28,11 +26,15 @@ from losslab.files import (
 from losslab.text import printable_values
 from losslab.types import Scalars
 
+if TYPE_CHECKING:  # numpy takes a quarter of the time of `losslab list` to import
+    import numpy as np
+    from numpy.typing import NDArray
+
 Status = Literal["done", "diverged", "failed", "running", "damaged"]
 FINISHED: tuple[Status, ...] = ("done", "diverged")
 """Not run again unless forced: divergence is a result."""
 
-Arrays: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64]]
+Arrays: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.int64]]"
 
 _LARGEST_METRICS, _LARGEST_PREDICTIONS = 2**29, 2**29  # bytes; they are read into memory
 _LONGEST_REASON = 300  # characters
@@ -80,7 +82,7 @@ def read_results(path: Path) -> Results:
         return Results("damaged", _one_line(error))
 
 
-def read_predictions(path: Path, part: str) -> Arrays | None:
+def read_predictions(path: Path, part: str) -> "Arrays | None":
     """Return final logits ``(N, K)`` and labels ``(N,)`` of ``val`` or ``test``, if stored."""
     names = (f"{part}/logits", f"{part}/labels")
     if not path.exists():
@@ -90,7 +92,7 @@ def read_predictions(path: Path, part: str) -> Arrays | None:
         if any(name not in tensors.keys() for name in names):  # noqa: SIM118
             return None
         logits, labels = (tensors.get_tensor(name) for name in names)
-        return logits.astype(np.float64), labels.astype(np.int64)
+        return logits.astype("float64"), labels.astype("int64")
 
 
 def read_records(
