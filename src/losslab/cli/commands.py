@@ -112,7 +112,7 @@ def study(arguments: list[str]) -> int:
                 )
             if options.dry_run:
                 with only_reading() as unread:
-                    forecast = execution.Execution.checked(planned, session).forecast()
+                    forecast = execution.forecast(planned, session)
                 lines = [*forecast.lines(session.launcher), *not_checked(unread)]
                 write_lines(*(f"{session.name}: {line}" for line in lines))
             else:

@@ -32,6 +32,11 @@ def run(study: Study, session: Session) -> list[Failed]:
     return execution.failed
 
 
+def forecast(study: Study, session: Session) -> Forecast:
+    """Return a study's runs as far as they are known, without writing anything."""
+    return Execution.checked(study, session).forecast()
+
+
 @dataclass(kw_only=True)
 class Execution:
     """A study that is being carried out."""
