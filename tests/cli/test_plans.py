@@ -36,7 +36,7 @@ def test_a_sweep_is_counted_before_and_told_after(losslab):
     ended = losslab.call(*SWEEP[:-2], "optimizer.lr=0.1", "seed=0,1")
     assert (ended.code, ended.err) == (0, "")
     *_, best, time, report, board = ended.out.splitlines()
-    pattern = r"Best by validation accuracy: (mse|brier) \([\d.]+ % \[.*\], n = 2, of 2 config.*\)"
+    pattern = r"Best by validation accuracy: (mse|brier) \([\d.]+% \[.*\], n = 2, of 2 config.*\)"
     assert re.fullmatch(pattern, best)
     assert re.fullmatch(r"Time: \d+ (s|min)( \d+ s)?", time)
     assert report == "Next: losslab report outputs/runs"

@@ -8,7 +8,7 @@ from losslab.report.estimates import Sampler, compare
 from losslab.report.findings import sweep
 from losslab.report.runs import load_runs
 from losslab.report.sweep_report import rank
-from report.factory import tiny_plan, write_run, write_study
+from report.factory import MANIFEST, tiny_plan, write_run, write_study
 
 RATES = [round(0.001 * 1.2**index, 6) for index in range(24)]
 BEST = {"mse": RATES[7], "brier": RATES[15], "cross_entropy": RATES[20]}
@@ -49,13 +49,59 @@ def many(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def two_data_sets(tmp_path):
+    """Four runs: two losses on an easy and on a hard data set, each read by a class of its own."""
+    data = {
+        "easy": {"source": {"noise": 0.1}},
+        "hard": {"source": {"root": "."}, "augment": "flip"},
+    }
+    for loss, easy, hard in (("mse", 0.9, 0.6), ("brier", 1.0, 0.5)):
+        for dataset, accuracy in (("easy", easy), ("hard", hard)):
+            write_run(
+                tmp_path,
+                f"{loss}-{dataset}-0000000{dataset[0]}/seed=0",
+                accuracy=accuracy,
+                config={
+                    "loss": {"_target_": loss},
+                    "data": {"dataset": dataset, **data[dataset]},
+                    "model": {"_target_": f"losslab.models.{dataset.title()}Net"},
+                    "seed": 0,
+                },
+                manifest={**MANIFEST, "choices": {"model": f"{dataset}_net", "loss": loss}},
+            )
+    return tmp_path
+
+
+def test_each_data_set_has_a_best_of_its_own(losslab, two_data_sets):
+    code, out, err = losslab.call("best", str(two_data_sets))
+    assert (code, err) == (0, "")
+    easy, _, hard, folder = out.splitlines()[:4]
+    assert easy.startswith("Best by validation accuracy: brier, data=easy, model=easy_net (98.3%")
+    assert hard.startswith("Best by validation accuracy: mse, data=hard, model=hard_net (60.0%")
+    assert hard.endswith("n = 1, of 2 configurations)")
+    assert folder == str(two_data_sets / "mse-hard-0000000h")
+
+
+def test_compare_leaves_out_what_a_choice_implies(losslab, two_data_sets):
+    folders = [str(two_data_sets / name) for name in ("mse-easy-0000000e", "mse-hard-0000000h")]
+    code, out, err = losslab.call("compare", *folders)
+    assert (code, err) == (0, "")
+    settings = out.partition("configuration")[2].partition("A − B")[0]
+    assert [line.split() for line in settings.splitlines() if line.strip()] == [
+        ["A", "B"],
+        ["data", "easy", "hard"],
+        ["model", "easy_net", "hard_net"],
+    ]
+
+
 def test_the_best_of_each_loss(losslab, many):
     code, out, err = losslab.call("best", str(many))
     assert (code, err) == (0, "")
     first, folder, *table = out.splitlines()
     rate = BEST["cross_entropy"]
     assert first.startswith(
-        f"Best by validation accuracy: cross_entropy, optimizer.lr={rate:g} (90.0 % ["
+        f"Best by validation accuracy: cross_entropy, optimizer.lr={rate:g} (90.0% ["
     )
     assert first.endswith("n = 3, of 72 configurations)")
     assert folder == str(many / name_of("cross_entropy", rate))

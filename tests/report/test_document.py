@@ -49,17 +49,17 @@ def test_a_terminal_that_is_none_gets_plain_text_without_fine_print():
 
 
 def test_a_narrow_terminal_breaks_texts_and_headings_but_no_number():
-    rows = (("a loss with a long name", "93.8 % [92.4, 95.2]"),)
+    rows = (("a loss with a long name", "93.8% [92.4, 95.2]"),)
     text = shown(document(Table(("", "accuracy at the best rate of all"), rows)), width=36)
     assert "accuracy at the" in text
     assert "a loss with" in text
-    assert "93.8 % [92.4, 95.2]" in text
+    assert "93.8% [92.4, 95.2]" in text
 
 
 def test_a_remark_beside_a_number_wraps_so_that_nothing_is_cut():
-    row = ("squared error", "94.6 % [93.2, 96.0]", "10, 1 lost a class (the others: 94.3)")
+    row = ("squared error", "94.6% [93.2, 96.0]", "10, 1 lost a class (the others: 94.3)")
     told = shown(document(Table(("loss", "test accuracy there", "n"), (row,))), width=46)
-    assert "94.6 % [93.2, 96.0]" in told
+    assert "94.6% [93.2, 96.0]" in told
     words = told.split()
     assert [word for cell in (row[0], row[2]) for word in cell.split() if word not in words] == []
 

@@ -99,7 +99,7 @@ def _delete(paths: list[Path], *, yes: bool) -> int:
 
 
 def best(arguments: list[str]) -> int:
-    """Name the best configuration of a sweep, and that of each loss.
+    """Name the best configuration of a sweep, and that of each loss, on each of its data sets.
 
     The best has the best mean of a metric over the finished seeds. Choose by validation, report on
     test. In a study it looks at the tuning seeds.
@@ -114,7 +114,8 @@ def best(arguments: list[str]) -> int:
     from losslab.report.sweep_report import best_document, best_text, rank
 
     ranking = rank(options.path, by=options.by, direction=options.direction)
-    write_lines(best_text(ranking), str(shown(ranking.best[0].path)))
+    for leader in ranking.leaders:
+        write_lines(best_text(ranking, leader), str(shown(leader.path)))
     if len(ranking.configurations) > 1:
         write_lines("")
         to_console(best_document(ranking), Console())
@@ -166,7 +167,7 @@ def end_of_sweep(runs: "Sequence[Run]", seconds: float) -> list[str]:
     folders = sorted({run.root for run in runs})
     for folder in folders:
         findings = sweep([run for run in runs if run.root == folder], metrics=())
-        lines += filter(None, [best_text(findings)])
+        lines += [best_text(findings, leader) for leader in findings.leaders]
         if others := len({*run_folders(folder)} - {run.path for run in runs}):
             lines.append(
                 f"Pooled: {folder} holds {others} other runs, too, which report and board "

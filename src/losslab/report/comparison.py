@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from losslab.files import shown
-from losslab.recording import Run, configuration_of, flatten
+from losslab.recording import Run, configuration_of
 from losslab.report import formatting as show
 from losslab.report.document import Document, Table
 from losslab.report.estimates import Comparison, Sampler, compare
 from losslab.report.findings import METRICS, VALIDATION
-from losslab.report.runs import load_runs, varied_keys
+from losslab.report.runs import load_runs, naming_keys, settings
 from losslab.report.selectors import check_recorded, split
 from losslab.report.sweep_report import key_text, value_text
 
@@ -56,13 +56,15 @@ def contrast(left: Path, right: Path, *, by: str | None = None) -> Contrast:
         comparison = compare(*(sampler.sample(names, metric) for sampler, names in samplers))
         if comparison is not None:
             compared[metric] = comparison
-    configs = [flatten(runs[0].config) for runs in pairs]
+    configs = settings([runs[0] for runs in pairs])
+    # As if there were one loss: every argument of a loss is of interest.
+    keys = naming_keys(["", ""], configs)
     return Contrast(
         left=pairs[0],
         right=pairs[1],
         settings={
             key_text(key): (value_text(configs[0].get(key)), value_text(configs[1].get(key)))
-            for key in varied_keys(configs)
+            for key in keys
         },
         compared=compared,
         unpaired=tuple(sorted(by_seed[0].keys() ^ by_seed[1].keys())),

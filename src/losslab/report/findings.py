@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from losslab.figures import Drawing
-from losslab.recording import Run, configuration_of, flatten
+from losslab.recording import Run, configuration_of
 from losslab.report.claims import Judgement, judge
 from losslab.report.estimates import Comparison, Measured, Sampler, compare, measure
 from losslab.report.measurement import Evidence, Measurement
 from losslab.report.plan import Claim, Plan, Rate, Side
-from losslab.report.runs import by_group, naming_keys, varied_keys
+from losslab.report.runs import DATASET, by_group, naming_keys, settings, varied_keys
 from losslab.report.selectors import Goal
 from losslab.report.selectors import direction as usual_direction
 from losslab.report.shares import SHARES, share_out
@@ -155,6 +155,7 @@ class Configuration:
 
     group: str  # the folder's name
     loss: str  # the config name of its loss
+    dataset: str  # empty if its configuration cannot be read
     # the keys that differ between configurations, and their values
     varied: Mapping[str, Any]
     measured: Mapping[str, Measured]  # by metric
@@ -168,7 +169,7 @@ class Configuration:
 class Sweep:
     """The configurations of a folder of runs without a plan."""
 
-    # the best first; ties by loss, then by varied values
+    # by data set, the best first; ties by loss, then by varied values
     configurations: tuple[Configuration, ...]
     by: str  # the metric by which they are sorted
     varied: tuple[str, ...]  # the keys that differ between configurations
@@ -178,12 +179,20 @@ class Sweep:
 
     @property
     def best(self) -> tuple[Configuration, ...]:
-        """The best configuration of each loss, the best of all first."""
-        best: dict[str, Configuration] = {}
+        """The best configuration of each loss on each data set, the best of all losses first."""
+        best: dict[tuple[str, str], Configuration] = {}
         for configuration in self.configurations:
             if configuration.score is not None and configuration.score > -math.inf:
-                best.setdefault(configuration.loss, configuration)
+                best.setdefault((configuration.dataset, configuration.loss), configuration)
         return tuple(best.values())
+
+    @property
+    def leaders(self) -> tuple[Configuration, ...]:
+        """The best configuration on each data set."""
+        leaders: dict[str, Configuration] = {}
+        for configuration in self.best:
+            leaders.setdefault(configuration.dataset, configuration)
+        return tuple(leaders.values())
 
 
 def sweep(
@@ -196,15 +205,16 @@ def sweep(
 ) -> Sweep:
     """Group runs by configuration, measure each over its seeds, and sort by the metric ``by``.
 
+    Numbers of different data sets do not compare, so each data set is sorted by itself.
     ``direction`` defaults to the usual one of the metric; ``metrics`` are measured as well, and
     ``unstarted`` configurations counted as missing.
     """
     direction = direction or usual_direction(by) or "maximize"
     groups = by_group(runs)
-    configs = {
-        group: next((flatten(run.config) for run in members if run.config), {})
-        for group, members in groups.items()
-    }
+    readable = {run.group: run for run in reversed(runs) if run.config}
+    described = settings(list(readable.values()))
+    configs: dict[str, dict[str, Any]] = {group: {} for group in groups}
+    configs |= zip(readable, described, strict=True)
     varied = varied_keys([config for config in configs.values() if config])
     configurations = []
     for group, members in groups.items():
@@ -214,6 +224,7 @@ def sweep(
         configuration = Configuration(
             group=group,
             loss=members[0].loss,
+            dataset=str(configs[group].get(DATASET, "")),
             varied={key: configs[group][key] for key in varied if key in configs[group]},
             measured=measured,
             score=_score(measured[by], direction),
@@ -222,8 +233,9 @@ def sweep(
         configurations.append(configuration)
     by_name = {run.name: run for run in runs}
 
-    def rank(configuration: Configuration) -> float:
-        return math.inf if configuration.score is None else -configuration.score
+    def rank(configuration: Configuration) -> tuple[str, float]:
+        score = configuration.score
+        return configuration.dataset, math.inf if score is None else -score
 
     return Sweep(
         configurations=tuple(sorted(sorted(configurations, key=by_loss), key=rank)),

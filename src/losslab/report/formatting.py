@@ -95,10 +95,10 @@ def scale(metric: str) -> tuple[float, int]:
 
 
 def unit(metric: str, *, difference: bool = False) -> str:
-    """Return the unit of :func:`number` with a leading space; empty if it has none."""
+    """Return the unit as it follows a :func:`number`, ``" nats"`` or ``"%"``; empty if none."""
     name = _measure(metric)[1]
     name = "pp" if difference and name == "%" else name
-    return f" {name}" if name else ""
+    return name if name in ("", "%") else f" {name}"
 
 
 def _measure(metric: str) -> tuple[str, str, float, int]:

@@ -200,7 +200,7 @@ def sweep_page(
     return _render(
         "sweep.html",
         title=f"Sweep {printable(name)}",
-        best=printable(best_text(sweep)),
+        best=[printable(best_text(sweep, leader)) for leader in sweep.leaders],
         curves=curves,
         left_out=len(sweep.configurations) > MOST_CURVES,
         data=_script_text(curves),

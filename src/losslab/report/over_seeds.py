@@ -24,10 +24,10 @@ from scipy import special
 from losslab.figures import LOSS_STYLES
 from losslab.files import beside, check_generated, is_generated
 from losslab.metrics import RANGES
-from losslab.recording import Run, flatten
+from losslab.recording import Run
 from losslab.recording.results import read_scalars
 from losslab.report.plan import Plan, Side
-from losslab.report.runs import by_group, naming_keys, sweep_folder
+from losslab.report.runs import DATASET, by_group, naming_keys, settings, sweep_folder
 from losslab.report.statistics import LEVEL, FloatArray
 from losslab.report.sweep_report import key_text, value_text
 from losslab.report.tuning import select, tuning_points
@@ -146,9 +146,10 @@ def _best_of_study(plan: Plan, runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def _best_of_sweep(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Return the runs of each loss's configuration with the highest validation accuracy."""
+    """Return, of each loss and data set, the runs of the highest validation accuracy."""
     groups = by_group(run for run in runs if run.finished)
-    configs = {group: flatten(members[0].config) for group, members in groups.items()}
+    firsts = settings([members[0] for members in groups.values()])
+    configs = dict(zip(groups, firsts, strict=True))
     losses = {group: members[0].loss for group, members in groups.items()}
     keys = naming_keys(list(losses.values()), list(configs.values()))
 
@@ -156,8 +157,9 @@ def _best_of_sweep(runs: Sequence[Run]) -> dict[str, list[Run]]:
         return float(np.mean([run.summary.get("val/accuracy", 0.0) for run in groups[group]]))
 
     chosen = {}
-    for loss in dict.fromkeys(losses.values()):
-        best = max((group for group in groups if losses[group] == loss), key=score)
+    kinds = {group: (losses[group], configs[group].get(DATASET)) for group in groups}
+    for loss, dataset in dict.fromkeys(kinds.values()):
+        best = max((group for group in groups if kinds[group] == (loss, dataset)), key=score)
         varied = {key_text(key): configs[best][key] for key in keys if key in configs[best]}
         words = [f"{k.rpartition('.')[2]}={_word(value_text(v))}" for k, v in varied.items()]
         chosen[_joined([_word(loss), *words])] = groups[best]

@@ -48,7 +48,10 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
     return {
         "varied": sweep.varied,
         "sorted_by": sweep.by,
-        "best": {best.loss: best.group for best in sweep.best},
+        "best": {
+            (best.loss if len(sweep.leaders) < 2 else f"{best.loss}, {best.dataset}"): best.group
+            for best in sweep.best
+        },
         "configurations": [
             {
                 "group": configuration.group,

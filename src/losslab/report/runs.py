@@ -11,6 +11,9 @@ import pandas as pd
 
 from losslab.recording import Run, flatten, run_folders
 
+DATASET = "data.dataset"
+_SOURCE = "data.source."  # arguments of what reads the data
+
 
 def load_runs(root: Path) -> list[Run]:
     """Load every run below a folder, or the run that it is, sorted by group and seed.
@@ -116,7 +119,8 @@ def varied_keys(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 def naming_keys(losses: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Return the varied keys that a table needs beside the name of the loss.
 
-    Arguments of a loss that follow from its name are left out.
+    Left out are arguments of a loss that follow from its name, and those of a model, a data set and
+    so on that others do not have.
 
     >>> configs = [{"loss.eps": 0, "lr": 1}, {"loss.eps": 1, "lr": 1}, {"loss.eps": 1, "lr": 2}]
     >>> naming_keys(["a", "b", "b"], configs), naming_keys(["a", "a", "a"], configs)
@@ -124,11 +128,39 @@ def naming_keys(losses: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
     """
 
     def follows(key: str) -> bool:
-        pairs = zip(losses, (repr(config.get(key)) for config in configs), strict=True)
-        return len(set(pairs)) == len(set(losses))
+        group = key.partition(".")[0]
+        names: Sequence[Any] = losses
+        if group != "loss":
+            namer = DATASET if group == "data" else f"{group}._target_"
+            shared = not key.startswith(_SOURCE) and all(key in config for config in configs)
+            if key == namer or shared:
+                return False
+            names = [config.get(namer) for config in configs]
+        pairs = zip(names, (repr(config.get(key)) for config in configs), strict=True)
+        return len(set(pairs)) == len(set(names))
 
     varied = varied_keys([config for config in configs if config])
-    return tuple(key for key in varied if not (key.startswith("loss.") and follows(key)))
+    return tuple(key for key in varied if not follows(key))
+
+
+def settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return flat configurations in which ``model._target_`` is ``small_cnn`` in place of a class.
+
+    A class stays where its name is not that of one choice.
+    """
+    flat = [flatten(run.config) for run in runs]
+    choices = [run.manifest.get("choices") or {} for run in runs]
+    for group in set().union(*choices):
+        key = f"{group}._target_"
+        pairs = {
+            (choice.get(group), config.get(key))
+            for choice, config in zip(choices, flat, strict=True)
+        }
+        names, classes = ({pair[place] for pair in pairs} for place in (0, 1))
+        if len(names) == len(classes) == len(pairs) and None not in names | classes:
+            for choice, config in zip(choices, flat, strict=True):
+                config[key] = choice[group]
+    return flat
 
 
 def _short(path: Path, above: Path) -> str:

@@ -8,7 +8,7 @@ from losslab.report import formatting as show
 from losslab.report.document import Document, Table
 from losslab.report.findings import ACCURACY, METRICS, VALIDATION, Configuration, Sweep, sweep
 from losslab.report.plan import PLAN_FILE, load_plan
-from losslab.report.runs import load_runs
+from losslab.report.runs import DATASET, load_runs
 from losslab.report.selectors import Goal, check_recorded
 from losslab.report.selectors import direction as usual_direction
 from losslab.report.study_report import measured_text, n_text, runs_and_machine
@@ -82,11 +82,9 @@ def ranking(
     return Table(columns, tuple(rows), text_columns=n, terminal=terminal)
 
 
-def best_text(ranked: Sweep) -> str:
-    """Return one line about the best configuration; empty if no configuration is ranked."""
-    if not ranked.best:
-        return ""
-    best, count = ranked.best[0], len(ranked.configurations)
+def best_text(ranked: Sweep, best: Configuration) -> str:
+    """Return one line about the best configuration of a data set."""
+    count = sum(each.dataset == best.dataset for each in ranked.configurations)
     measured = best.measured[ranked.by]
     of = f", of {count} configurations" if count > 1 else ""
     return (
@@ -96,8 +94,8 @@ def best_text(ranked: Sweep) -> str:
 
 
 def key_text(key: str) -> str:
-    """Return the heading of a key: ``model`` for ``model._target_``."""
-    return key.removesuffix("._target_")
+    """Return the heading of a key: ``model`` for ``model._target_``, ``data`` for its data set."""
+    return "data" if key == DATASET else key.removesuffix("._target_")
 
 
 def value_text(value: Any) -> str:
