@@ -210,7 +210,7 @@ def test_a_folder_of_studies_and_sweeps_is_reported_one_by_one(tmp_path):
         assert "A tiny study" in console.file.getvalue()
         # One run, one seed: a number without an interval.
         text = (where / "runs" / "report.md").read_text()
-        assert re.search(r"\| mse-0a \| mse \| 1 \| \d\d\.\d % \|", text)
+        assert re.search(r"\| mse-0a \| mse \| 1 \| \d\d\.\d% \|", text)
     # The next report is of the runs again, not of the results.
     assert not (tmp_path / "outputs" / "README.md").exists()
 
