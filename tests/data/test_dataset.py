@@ -95,6 +95,7 @@ def test_a_constant_channel_gets_a_divisor_of_one():
         ({"label_noise": 1.0}, r"label_noise=1.0; give a share in \[0, 1\)"),
         ({"label_noise": -0.1}, "label_noise=-0.1"),
         ({"label_noise": float("nan")}, "label_noise=nan"),
+        ({"label_noise": 1e-3}, "none of them; give 0, or at least 0.0"),
         ({"noise_kind": "pair"}, "noise_kind=pair; give one of symmetric, pairwise"),
     ],
 )

@@ -98,6 +98,9 @@ def noisy_labels(
         num_classes: K.
         generator: For all draws.
 
+    Raises:
+        ValueError: If a positive share is that of no label.
+
     >>> wrong = {kind: noisy_labels(torch.zeros(10, dtype=torch.int64), share=0.4, kind=kind,
     ...          num_classes=3, generator=torch.Generator().manual_seed(0)) for kind in NOISE_KINDS}
     >>> [sorted(set(labels.tolist())) for labels in wrong.values()]
@@ -107,8 +110,14 @@ def noisy_labels(
     offset = torch.randint(1, num_classes, labels.shape, generator=generator)
     if kind == "pairwise":
         offset = torch.ones_like(labels)
+    count = round(share * len(labels))
+    if share and not count:
+        raise ValueError(
+            f"label_noise={share} of {len(labels)} training labels is none of them; give 0, or at "
+            f"least {1 / len(labels):.2g}"
+        )
     changed = torch.zeros(len(labels), dtype=torch.bool)
-    changed[order[: round(share * len(labels))]] = True
+    changed[order[:count]] = True
     return torch.where(changed, (labels + offset) % num_classes, labels)
 
 
