@@ -76,7 +76,8 @@ def two_data_sets(tmp_path):
 def test_each_data_set_has_a_best_of_its_own(losslab, two_data_sets):
     code, out, err = losslab.call("best", str(two_data_sets))
     assert (code, err) == (0, "")
-    easy, _, hard, folder = out.splitlines()[:4]
+    easy, _, hard, folder, _, title = out.splitlines()[:6]
+    assert title == "Best configuration for each loss on each data set, by validation accuracy"
     assert easy.startswith("Best by validation accuracy: brier, data=easy, model=easy_net (98.3%")
     assert hard.startswith("Best by validation accuracy: mse, data=hard, model=hard_net (60.0%")
     assert hard.endswith("n = 1, of 2 configurations)")

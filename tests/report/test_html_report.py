@@ -10,6 +10,7 @@ from itertools import product
 import pytest
 
 from browser import CHROMIUM, FLAGS, needs_chromium
+from losslab.figures.styles import LOSS_STYLES
 from losslab.report import build, write_site
 from losslab.report.html_report import study_page
 from losslab.text import Console
@@ -88,7 +89,10 @@ def test_a_sweep_has_a_page_with_its_report_and_curves(sweep_page):
     assert "optimizer.lr=0.1" in curves[0]["name"]
     assert HOSTILE in curves[0]["name"]  # as text
     assert curves[0]["y"][-1] == pytest.approx(80.0)
-    assert len({curve["color"] for curve in curves}) == 5
+    assert {(curve["name"].split(",")[0], curve["color"]) for curve in curves} == {
+        (loss, LOSS_STYLES[loss].color) for loss in ("mse", "brier")
+    }
+    assert len({(curve["color"], curve["dash"]) for curve in curves}) == 5
     table = re.findall(r"<td[^>]*>([^<]*)</td>", own)
     assert table.count("mse") == 4  # the best, and three configurations
 

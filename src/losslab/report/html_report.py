@@ -7,6 +7,7 @@ of a plain sweep is its Markdown report with the figures inside it, below learni
 
 import base64
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -183,13 +184,19 @@ def sweep_page(
     """
     groups = by_group(run for run in runs if run.finished)
     shown = [each for each in sweep.configurations if each.group in groups][:MOST_CURVES]
-    styles = styles_of({each.group: each.loss for each in shown})
+    several = len({each.loss for each in shown}) > 1
+    styles = styles_of({each.loss if several else each.group: each.loss for each in shown})
+    places: Counter[str] = Counter()
     curves = []
     for configuration in shown:
         members = groups[configuration.group]
         if curve := _learning_curve(members):
             text = printable(configuration_text(sweep, configuration, but=""))
-            style = _plotly_style(styles[configuration.group])
+            style = _plotly_style(styles[configuration.loss if several else configuration.group])
+            if several and (place := places[configuration.loss]):  # a loss keeps its colour
+                dashes = sorted(_DASHES.values(), key=style["dash"].__ne__)
+                style |= {"dash": dashes[place % len(dashes)], "symbol": f"{style['symbol']}-open"}
+            places[configuration.loss] += 1
             curves.append({"name": text, "n": len(members), **curve, **style})
     # The page has a title of its own.
     body = report.partition("\n")[2].replace(GENERATED, "")

@@ -16,6 +16,7 @@ from losslab.report.study_report import measured_text, n_text, runs_and_machine
 FIGURE = "accuracy_by_value.png"
 RATE = "optimizer.lr"
 _TERMINAL_KEYS = 3
+_SEVERAL = " on each data set"
 
 
 def sweep_document(ranked: Sweep, figures: Collection[str]) -> Document:
@@ -26,6 +27,7 @@ def sweep_document(ranked: Sweep, figures: Collection[str]) -> Document:
         "by": show.metric_name(ranked.by),
         "varied": ", ".join(["loss"] * several + [key_text(key) for key in ranked.shown]),
         "best": ranking(ranked, best) if len(configurations) > 1 and best else None,
+        "several": _SEVERAL if len(ranked.leaders) > 1 else "",
         "configurations": ranking(ranked, configurations, METRICS),
         **runs_and_machine(ranked.census, ranked.environment, figures),
     }
@@ -54,7 +56,9 @@ def rank(path: Path, *, by: str = VALIDATION, direction: Goal | None = None) -> 
 def best_document(ranked: Sweep) -> Document:
     """Lay out the best configuration of each loss."""
     table, count = ranking(ranked, ranked.best), len(ranked.configurations)
-    return Document("best", {"by": show.metric_name(ranked.by), "best": table, "count": count})
+    several = _SEVERAL if len(ranked.leaders) > 1 else ""
+    by = show.metric_name(ranked.by)
+    return Document("best", {"by": by, "best": table, "count": count, "several": several})
 
 
 def ranking(
@@ -109,6 +113,7 @@ def value_text(value: Any) -> str:
 
 def configuration_text(ranked: Sweep, configuration: Configuration, *, but: str = RATE) -> str:
     """Return the loss and the varied keys except ``but``: ``mse, model.width=8``."""
-    keys = [key for key in ranked.shown if key != but and key in configuration.varied]
-    values = [f"{key_text(key)}={value_text(configuration.varied[key])}" for key in keys]
+    varied = configuration.varied
+    keys = [key for key in ranked.shown if key != but and varied.get(key) is not None]
+    values = [f"{key_text(key)}={value_text(varied[key])}" for key in keys]
     return ", ".join([configuration.loss, *values])
