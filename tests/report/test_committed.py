@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from losslab.report import load_evidence, load_plan, load_runs, parse_plan
-from losslab.report.committed import contradictions, parse_results
+from losslab.report.committed import parse_results
+from losslab.report.contradictions import contradictions
 from losslab.report.estimates import Sample, compare, measure
 from losslab.report.findings import find
 from losslab.report.results import study_data, to_json

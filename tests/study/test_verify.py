@@ -11,7 +11,8 @@ from scipy import stats
 import losslab as lab
 from bad import check
 from losslab.report import parse_plan
-from losslab.report.committed import contradictions, parse_results
+from losslab.report.committed import parse_results
+from losslab.report.contradictions import contradictions
 from losslab.report.reproduction import FALSE_ALARM, NOTICED
 from losslab.report.results import to_json
 from losslab.study import verify

@@ -18,9 +18,9 @@ from losslab.report.committed import (
     Committed,
     CommittedClaim,
     Number,
-    contradictions,
     point_name,
 )
+from losslab.report.contradictions import contradictions
 from losslab.report.document import Document, Table
 from losslab.report.estimates import Estimate, within_range
 from losslab.report.findings import ACCURACY, Findings
