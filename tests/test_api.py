@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import losslab as lab
-from losslab.api import to_words
 from losslab.data import BatchLoader
 from losslab.experiment.build import build
+from losslab.experiment.overrides import to_words
 from losslab.folders import CONFIG_FOLDER
 from losslab.training import Cosine, fit
 from running import TINY, records, results

@@ -1,6 +1,5 @@
 """The Python API: what the commands do, with runs as objects and numbers as pandas tables."""
 
-import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from losslab import report
-from losslab.experiment import Composer, evaluate_run, quoted
+from losslab.experiment import Composer, evaluate_run, to_overrides
 from losslab.experiment import load_model as load_model
 from losslab.files import as_path, read_json
 from losslab.launchers import Failed, outcome
@@ -107,7 +106,7 @@ def train(
     Traceback (most recent call last):
     ValueError: unknown loss 'mes' (did you mean 'mse'?); allowed are ...
     """
-    overrides = _overrides(words, options)
+    overrides = to_overrides(words, options)
     with _open_composer(config_dir) as composer:
         run = train_one(composer, overrides, console=_console(progress))
     if failed := outcome([run]):
@@ -143,7 +142,7 @@ def sweep(
     >>> [(run.loss, run.seed) for run in runs]
     [('mse', 0), ('mse', 1), ('brier', 0), ('brier', 1)]
     """
-    overrides = _overrides(words, options, swept=True)
+    overrides = to_overrides(words, options, swept=True)
     with _open_composer(config_dir) as composer:
         runs = plan_sweep(composer, overrides, console=_console(progress)).run()
     failed = outcome(runs)
@@ -175,7 +174,7 @@ def study(
         ValueError: The study or a key does not exist, or the study is inconsistent.
         RuntimeError: The launcher's workers ended before their runs did.
     """
-    overrides = _overrides((name, *words), options)[1:]
+    overrides = to_overrides((name, *words), options)[1:]
     folder = [] if config_dir is None else ["--config-dir", str(config_dir)]
     command = shlex.join(["losslab", "study", name, *folder, *overrides])
     with _open_composer(config_dir) as composer:
@@ -217,7 +216,7 @@ def verify(
         ValueError: The study, a point or the results do not exist, or they do not match.
         RuntimeError: The launcher's workers ended before their runs did.
     """
-    overrides = _overrides((name, *words), options)[1:]
+    overrides = to_overrides((name, *words), options)[1:]
     with _open_composer(config_dir) as composer:
         verified = verify_study(
             composer,
@@ -362,74 +361,10 @@ def evaluate(
         ValueError: The run is not finished, an override is invalid, or the images or classes do not
             match the model.
     """
-    overrides = _overrides(words, options)
+    overrides = to_overrides(words, options)
     folder = None if config_dir is None else str(config_dir)
     with process_kept():
         return evaluate_run(run, overrides, config_dir=folder)
-
-
-def _overrides(
-    words: Sequence[object], options: Mapping[str, Any], *, swept: bool = False
-) -> list[str]:
-    """Return words and keywords as quoted command-line overrides."""
-    wrong = [word for word in words if not isinstance(word, str)]
-    if wrong:
-        rule = "give text, such as 'loss=mse', or keywords, such as seed=5"
-        raise ValueError(f"{wrong[0]!r} is a {type(wrong[0]).__name__}; {rule}")
-    return [*(quoted(str(word)) for word in words), *to_words(options, swept=swept)]
-
-
-def to_words(options: Mapping[str, Any], *, swept: bool = False) -> list[str]:
-    """Return keywords, nested or dotted, as overrides; with ``swept``, lists become sweeps.
-
-    >>> to_words({"loss": "mse", "optimizer": {"lr": 0.1}, "force": True, "init_from": None})
-    ['loss=mse', 'optimizer.lr=0.1', 'force=true', 'init_from=null']
-    >>> to_words({"name": "a b", "data": {"image_shape": [1, 8, 8]}})
-    ['name="a b"', 'data.image_shape=[1,8,8]']
-    >>> to_words({"seed": range(3), "model.hidden": [[64], [64, 64]]}, swept=True)
-    ['seed=0,1,2', 'model.hidden=[64],[64,64]']
-    """
-    words = []
-    for key, value in options.items():
-        if isinstance(value, Mapping) and value:
-            words += [f"{key}.{word}" for word in to_words(value, swept=swept)]
-        elif swept and _is_list(value):
-            values = [_text(item, key) for item in value]
-            if not values:
-                raise ValueError(f"{key}=[]: give at least one value to sweep over")
-            words.append(f"{key}={','.join(values)}")
-        else:
-            words.append(f"{key}={_text(value, key)}")
-    return words
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | Mapping)
-
-
-def _text(value: Any, key: str) -> str:
-    """Return a value in Hydra's override grammar."""
-    if hasattr(value, "ndim") and value.ndim == 0:  # a scalar of numpy or torch
-        value = value.item()
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, Path):
-        value = str(value)
-    if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z_/][\w./-]*", value)
-        if plain and value.lower() not in ("null", "true", "false", "nan", "inf"):
-            return value
-        escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + (m[2] and '\\"'), value)
-        return f'"{escaped}"'
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{name}:{_text(item, key)}" for name, item in value.items()) + "}"
-    if _is_list(value):
-        return "[" + ",".join(_text(item, key) for item in value) + "]"
-    rule = "give names, numbers, lists and dictionaries as in a configuration"
-    custom = "for custom objects, use losslab.training.fit"
-    raise ValueError(f"{key} is a {type(value).__name__}; {rule}; {custom}")
 
 
 @contextmanager

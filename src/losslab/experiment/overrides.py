@@ -1,8 +1,10 @@
-"""Overrides from the command line: quoting, and checks of the choices they name."""
+"""Overrides, from the command line or from Python: quoting, and checks of choices."""
 
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -55,6 +57,70 @@ def quoted(override: str) -> str:
     if not re.search("[=~]", value) or re.search(r"""["'\\()\[\]{}]""", plain):
         return override
     return f"{key}=" + ",".join(f'"{v}"' if re.search("[=~]", v) else v for v in value.split(","))
+
+
+def to_overrides(
+    words: Sequence[object], options: Mapping[str, Any], *, swept: bool = False
+) -> list[str]:
+    """Return words and keywords as overrides; ``ValueError`` if a word is not text."""
+    wrong = [word for word in words if not isinstance(word, str)]
+    if wrong:
+        rule = "give text, such as 'loss=mse', or keywords, such as seed=5"
+        raise ValueError(f"{wrong[0]!r} is a {type(wrong[0]).__name__}; {rule}")
+    return [*(quoted(str(word)) for word in words), *to_words(options, swept=swept)]
+
+
+def to_words(options: Mapping[str, Any], *, swept: bool = False) -> list[str]:
+    """Return keywords, nested or dotted, as overrides; with ``swept``, lists become sweeps.
+
+    >>> to_words({"loss": "mse", "optimizer": {"lr": 0.1}, "force": True, "init_from": None})
+    ['loss=mse', 'optimizer.lr=0.1', 'force=true', 'init_from=null']
+    >>> to_words({"name": "a b", "data": {"image_shape": [1, 8, 8]}})
+    ['name="a b"', 'data.image_shape=[1,8,8]']
+    >>> to_words({"seed": range(3), "model.hidden": [[64], [64, 64]]}, swept=True)
+    ['seed=0,1,2', 'model.hidden=[64],[64,64]']
+    """
+    words = []
+    for key, value in options.items():
+        if isinstance(value, Mapping) and value:
+            words += [f"{key}.{word}" for word in to_words(value, swept=swept)]
+        elif swept and _is_list(value):
+            values = [_text(item, key) for item in value]
+            if not values:
+                raise ValueError(f"{key}=[]: give at least one value to sweep over")
+            words.append(f"{key}={','.join(values)}")
+        else:
+            words.append(f"{key}={_text(value, key)}")
+    return words
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+
+
+def _text(value: Any, key: str) -> str:
+    """Return a value in Hydra's override grammar."""
+    if hasattr(value, "ndim") and value.ndim == 0:  # a scalar of numpy or torch
+        value = value.item()
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, Path):
+        value = str(value)
+    if isinstance(value, str):
+        plain = re.fullmatch(r"[A-Za-z_/][\w./-]*", value)
+        if plain and value.lower() not in ("null", "true", "false", "nan", "inf"):
+            return value
+        escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + (m[2] and '\\"'), value)
+        return f'"{escaped}"'
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_text(item, key)}" for name, item in value.items()) + "}"
+    if _is_list(value):
+        return "[" + ",".join(_text(item, key) for item in value) + "]"
+    rule = "give names, numbers, lists and dictionaries as in a configuration"
+    custom = "for custom objects, use losslab.training.fit"
+    raise ValueError(f"{key} is a {type(value).__name__}; {rule}; {custom}")
 
 
 def writing(text: str, parser: OverridesParser) -> str:
