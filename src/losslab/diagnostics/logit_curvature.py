@@ -27,7 +27,8 @@ class LogitCurvature(Diagnostic):
     - ``largest/mean`` and ``largest/extreme``: the mean and the greatest of each one's largest.
 
     Negative means below −1e-6 times the largest absolute eigenvalue of the probe, and below
-    −1e-14 K; the rest is rounding. The first 64 examples are measured; with more than 128 classes nothing is.
+    −1e-14 K; the rest is rounding. The first 64 examples are measured; with more than 128 classes
+    nothing is.
 
     Reading: cross-entropy has no negative ones, since diag(p) − ppᵀ is positive semi-definite, and
     its curvature vanishes as it fits. Squared error on raw scores keeps 2/K in every direction

@@ -37,8 +37,7 @@ def accuracy(findings: Findings) -> Figure:
     columns, count = len(plan.rates), len(plan.arms)
     figure, axes = new_figure(2 + 4 * columns, 1.6 + 0.5 * count, columns=columns, share=True)
     estimates = [each.estimate for key, each in findings.measured.items() if key[2] == ACCURACY]
-    means = [estimate.mean for estimate in estimates if estimate]
-    start = 100 * zoom(means)
+    start = _start([estimate for estimate in estimates if estimate])
     for axis, rate in zip(axes, plan.rates, strict=True):
         for place, (arm, style) in enumerate(arm_styles(plan.arms).items()):
             measured = findings.measured[arm, rate, ACCURACY]
@@ -60,12 +59,11 @@ def accuracy(findings: Findings) -> Figure:
         axis.set_title(wrap(at_rate(plan, rate) + at, 34))
         axis.grid(axis="x")
     axes[0].margins(x=0.06)
-    if start:
-        axes[0].set_xlim(left=start)
+    axes[0].set_xlim(left=max(start, axes[0].get_xlim()[0]))
     axes[0].xaxis.set_major_locator(round_steps())
     name_rows(axes, [wrap(arm.label) for arm in plan.arms.values()])
     label = "test accuracy (%), mean over seeds and 95% interval"
-    label += "  (◂: lower)" * any(100 * mean < start for mean in means)
+    label += "  (◂: lower)" * any(each and 100 * each.mean < start for each in estimates)
     figure.supxlabel(label, fontsize=10, color=INK)
     return figure
 
@@ -172,6 +170,16 @@ def by_value(
         y_label=y_label,
     )
     return draw_panels(drawing)
+
+
+def _start(estimates: Sequence[Estimate]) -> float:
+    """Return where an axis in percent begins, with room for intervals that are not too wide."""
+    start = zoom([each.mean for each in estimates])
+    if not start:
+        return 0.0
+    above = [each for each in estimates if each.mean >= start]
+    lowest = min(each.interval.low if each.interval else each.mean for each in above)
+    return 100 * min(start, max(lowest - 0.002, start - (1 - start) / 2))
 
 
 def zoom(values: Sequence[float], *, room: float = 1.6) -> float:
