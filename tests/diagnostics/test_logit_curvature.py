@@ -39,6 +39,17 @@ def test_a_convex_loss_has_no_negative_eigenvalue(loss, scale):
     assert found["share/negative_examples"] == found["share/negative_eigenvalues"] == 0
 
 
+@pytest.mark.parametrize("gap", [20.0, 27.0, 30.0, 33.0, 36.0])
+def test_where_softmax_saturates_rounding_is_no_curvature(gap):
+    random = torch.Generator().manual_seed(0)
+    logits = torch.rand(64, 10, generator=random, dtype=torch.float64)
+    labels = torch.arange(64) % 10
+    logits[torch.arange(64), labels] += gap
+    found = LogitCurvature().measure(view_of(logits, labels)).scalars
+    assert found["share/negative_examples"] == 0
+    assert found["smallest/extreme"] > -1e-13
+
+
 def test_squared_error_on_raw_scores_has_one_curvature():
     found = LogitCurvature().measure(view(RAW)).scalars
     assert found["smallest/extreme"] == found["largest/extreme"] == 2 / 4

@@ -94,6 +94,19 @@ def test_a_sweep_has_the_best_validated_configuration_of_each_loss(tmp_path):
     assert names(tmp_path) == {"mse lr=0.3", "brier lr=0.1"}
 
 
+def test_a_sweep_over_data_sets_has_the_best_configuration_on_each(tmp_path):
+    for dataset, rate, accuracy in [("easy", 0.1, 0.9), ("easy", 0.3, 0.8), ("hard", 0.3, 0.6)]:
+        size = {"easy": None, "hard": 100}[dataset]
+        data = {"dataset": dataset, "train_size": size}
+        config = {"loss": {}, "data": data, "optimizer": {"lr": rate}, "seed": 0}
+        path = write_run(
+            tmp_path, f"mse-{dataset}-{rate}-0a/seed=0", accuracy=accuracy, config=config
+        )
+        record(path, 0.1, accuracy)
+    build(tmp_path)
+    assert names(tmp_path) == {"mse data=easy lr=0.1", "mse data=hard train_size=100 lr=0.3"}
+
+
 def test_losses_have_their_colours_in_the_order_of_their_runs(study):
     write_over_seeds(study, load_runs(study), None)
     prepare_board(study)

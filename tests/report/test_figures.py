@@ -60,6 +60,21 @@ def test_a_panel_a_loss_shows_the_grid_its_choice_and_the_reference(findings):
         assert {chosen: grid[chosen]} in drawn
 
 
+def test_an_arm_far_below_the_others_is_marked_at_the_edge(findings):
+    measured = {}
+    for (arm, rate, metric), each in findings.measured.items():
+        mean = 0.1 if (arm, rate) == ("mse_softmax", "own") else 0.97
+        level = Estimate(3, mean, Interval(mean - 0.01, mean + 0.01), "seeds")
+        measured[arm, rate, metric] = replace(each, estimate=level)
+    figure = figures.accuracy(replace(findings, measured=measured))
+    assert "◂: lower" in figure.get_supxlabel()
+    limits = [axis.get_xlim() for axis in figure.axes]
+    assert all(90 < low < 96 and high > 98 for low, high in limits)
+    marks = [line.get_xdata()[0] for axis in figure.axes for line in axis.lines
+             if line.get_marker() == "<"]  # fmt: skip
+    assert marks == [limits[0][0]]
+
+
 def test_learning_curves_hold_every_epoch(findings):
     axis = figures.learning_curves(findings).axes[0]
     assert [line.get_label() for line in axis.lines] == [

@@ -43,7 +43,7 @@ def test_the_page_holds_the_numbers_of_results_json(page):
         assert grid["0.1"]["curve"]["x"] == [1, 2, 3]
     for claim in results["claims"]:
         assert claim["statement"] in text
-    assert "Test accuracy beside cross-entropy, each at its own best learning rate: " in text
+    assert "Test accuracy minus that of cross-entropy, each at its own best learning rate: " in text
 
 
 def test_it_is_one_file_that_needs_no_network(page):

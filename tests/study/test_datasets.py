@@ -69,7 +69,7 @@ def test_families_times_and_readings(known):
     # `best` leads on validation, though `one` does on the test part.
     gap = quantities["raw_gap"]
     assert (gap.value, gap.low, gap.high) == pytest.approx((-0.01,) * 3)
-    assert "of best less that of ce" in gap.what
+    assert "of best minus that of ce" in gap.what
     assert quantities["one_slower"].value == pytest.approx(2)  # epochs 2 and 1
     assert quantities["raw_slower"].value == pytest.approx(1 + 0.6 / 0.65)
     assert np.isinf(quantities["soft_slower"].value)

@@ -53,6 +53,13 @@ def test_tune_then_confirm_then_again(losslab):
     assert (root / "results.json").read_bytes() == numbers
     assert "why_squared_error: tune" not in again.out  # nothing to do, nothing to say
 
+    other = losslab.call(*TINY_STUDY, "study.confirm_seeds=[100]").out
+    assert f"replaces the report of `{plan['command']}`" in other
+    back = losslab.call(*TINY_STUDY).out
+    assert "'study.confirm_seeds=[100]'`, whose runs stay; output_dir=DIR keeps both" in back
+    assert "replaces" not in losslab.call(*TINY_STUDY).out
+    assert (root / "results.json").read_bytes() == numbers
+
     elsewhere = losslab.call("report", str(root), "--to", "copy")
     assert (elsewhere.code, elsewhere.err) == (0, "")
     assert (losslab.folder / "copy" / "results.json").read_bytes() == numbers

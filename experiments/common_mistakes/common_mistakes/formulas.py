@@ -331,7 +331,7 @@ def labels(runs: Runs, *, seeds: list[int], epochs: int, batch_size: int) -> Mea
         ``silent_10``, ``silent_1000``: the chance that no label of a batch is out of range;
         ``refused``: the share of the library's losses that name the range in an error;
         ``below_chance``: the accuracy of trained networks against labels from 1; ``extra``: the
-        accuracy of K + 1 outputs on labels from 1 less that of K outputs on labels from 0.
+        accuracy of K + 1 outputs on labels from 1 minus that of K outputs on labels from 0.
     """
     sizes = [2, 3, 5, 10, 20, 50, 100, 200, 500, 1000]
     refused = [_refuses(loss) for loss in _of_labels()]

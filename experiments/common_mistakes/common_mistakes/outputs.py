@@ -147,7 +147,7 @@ def softmax_twice(runs: Runs, *, num_classes: list[int]) -> Measurement:
                 min(map(min, twice)), sum(map(len, twice)), "lowest training loss of any record"
             ),
             "accuracy": accuracies(wrong, "softmax twice"),
-            "cost": accuracy_gained(wrong, once, "softmax twice less cross-entropy"),
+            "cost": accuracy_gained(wrong, once, "softmax twice minus cross-entropy"),
         },
         drawings=figure(
             "softmax_twice",
@@ -226,7 +226,7 @@ def skipped(runs: Runs, *, count: int, seed: int) -> Measurement:
                 "‖gradient of ½‖p − y‖²‖ over ‖p − y‖, p_y = 0.001 and sure of a wrong class",
             ),
             "accuracy": accuracy_gained(
-                runs["skipped_softmax"], runs["cross_entropy"], "darknet's sse less cross-entropy"
+                runs["skipped_softmax"], runs["cross_entropy"], "darknet's sse minus cross-entropy"
             ),
         }
         | {
@@ -302,7 +302,7 @@ def binary(runs: Runs) -> Measurement:
         ``always_no``: the binary accuracy of a network that says no to all of ten classes;
         ``ratio``: errors by binary accuracy over errors, both as shares, cross-entropy's
         predictions; ``reported``, ``accuracy``: cross-entropy's binary accuracy and accuracy;
-        ``level``: the accuracy of binary cross-entropy, summed, less that of cross-entropy.
+        ``level``: the accuracy of binary cross-entropy, summed, minus that of cross-entropy.
     """
     found = {
         "cross-entropy, softmax": [
@@ -332,7 +332,7 @@ def binary(runs: Runs) -> Measurement:
             "reported": over_seeds([seen for _, seen in mine], "binary accuracy, cross-entropy"),
             "accuracy": over_seeds([true for true, _ in mine], "test accuracy, cross-entropy"),
             "level": accuracy_gained(
-                runs["binary"], runs["cross_entropy"], "binary cross-entropy less cross-entropy"
+                runs["binary"], runs["cross_entropy"], "binary cross-entropy minus cross-entropy"
             ),
         },
         drawings=figure(

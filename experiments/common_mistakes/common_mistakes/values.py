@@ -221,7 +221,7 @@ def rising(runs: Runs) -> Measurement:
             ),
             "accuracy": over_seeds(
                 [values[-1] - values[place] for values, place in zip(accuracy, best, strict=True)],
-                f"last validation accuracy less that {at}",
+                f"last validation accuracy minus that {at}",
             ),
             "wrong": over_seeds([w for w, _ in parts], "share of validation images misclassified"),
             "share": over_seeds([s for _, s in parts], "their share of the validation NLL"),

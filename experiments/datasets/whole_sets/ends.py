@@ -30,13 +30,13 @@ def ends(
     The best is that of the highest mean validation accuracy over the confirming seeds, the first of
     equals. Quantities of a family:
 
-    - ``<family>_gap``: its test accuracy less that of the first family, by a percentile bootstrap
+    - ``<family>_gap``: its test accuracy minus that of the first family, by a percentile bootstrap
       over seeds in which both arms are chosen anew. Of all else the choice is taken as given.
     - ``<family>_slower``: epochs to ``level`` over those of the first, a geometric mean over seeds.
     - ``<family>_softmax``, ``_temperature``, ``_simplex``: expected calibration error (ECE) on the
       test part with probabilities read by softmax, by softmax with a temperature fitted on
       validation, and, of raw outputs divided by their target, by projection to the simplex; each
-      with ``_gap``, less that of the first, by softmax where that has no target.
+      with ``_gap``, minus that of the first, by softmax where that has no target.
     - ``<family>_probe``: accuracy of the diagnostic ``linear_probe``; ``_probe_gap`` likewise.
 
     Args:
@@ -73,10 +73,10 @@ def ends(
         if not reference:
             reference, slow, against = numbers, epochs, names[arm]
         else:
-            about = f"test accuracy of {names[arm]} less that of {against}, chosen on validation"
+            about = f"test accuracy of {names[arm]} minus that of {against}, chosen on validation"
             quantities[f"{family}_gap"] = _gap(variants, first, **parts, what=about)
             for how, each in numbers.items():
-                what = f"{_WHAT[how].format(names[arm])}, less that of {against}"
+                what = f"{_WHAT[how].format(names[arm])}, minus that of {against}"
                 less = each - reference.get(how, reference["softmax"])
                 quantities[f"{family}_{how}_gap"] = over_seeds(less, what)
             if np.isfinite(slow).all():

@@ -85,11 +85,11 @@ def trials(
     draws of n trials (:func:`after`). Intervals come from drawing seeds, together for all losses,
     and test examples. Budgets of more trials than a loss has runs are left out.
 
-    Quantities: ``<loss>_<n>``; ``<loss>_<n>_less``, less that of ``against``; ``<loss>_rank`` after
-    the last budget; ``behind_<n>``, the median over losses of how far they are behind the best, and
-    ``shrinks``, the first of these over the last;
-    ``level``, how many other losses are within ``near`` of ``against`` after the last budget, and
-    ``first``, how many may be the best: those whose interval of the rank starts at 1.
+    Quantities: ``<loss>_<n>``; ``<loss>_<n>_less``, the same minus that of ``against``;
+    ``<loss>_rank`` after the last budget; ``behind_<n>``, the median over losses of how far they
+    are behind the best, and ``shrinks``, the first of these over the last; ``level``, how many
+    other losses are within ``near`` of ``against`` after the last budget, and ``first``, how many
+    may be the best: those whose interval of the rank starts at 1.
     """
     grid = _grid(runs)
     budgets = [n for n in budgets if n <= grid.val[0].size]
@@ -108,7 +108,7 @@ def trials(
             quantities[f"{loss}_{n}"] = grid.quantity(value[row, place], drawn[:, row, place], what)
             less = drawn[:, row, place] - drawn[:, row, reference]
             quantities[f"{loss}_{n}_less"] = grid.quantity(
-                value[row, place] - value[row, reference], less, f"{what}, less {labels[against]}"
+                value[row, place] - value[row, reference], less, f"{what}, minus {labels[against]}"
             )
         what = f"rank of {labels[loss]} of {len(grid.losses)}, trials: {last}"
         quantities[f"{loss}_rank"] = grid.quantity(ranks[place], ranks_drawn[:, place], what)
@@ -169,7 +169,7 @@ def borrowed(runs: Runs, *, labels: Mapping[str, str]) -> Measurement:
     """Measure what each loss loses at the best rate of every other.
 
     A rate is chosen by the mean validation accuracy on all seeds but one, and what it costs, the
-    test accuracy at a loss's own choice less that at the lender's, is measured on that seed; the
+    test accuracy at a loss's own choice minus that at the lender's, is measured on that seed; the
     mean is over seeds. Intervals come from drawing seeds, together for all losses, and test
     examples; the choice is made anew in each draw.
 

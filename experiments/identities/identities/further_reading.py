@@ -26,7 +26,7 @@ def beside_softmax(runs: Runs) -> Measurement:
     Needs the sets ``linear_softmax`` and ``linear_hinge``, whose ``optimizer.lr`` and seeds vary.
 
     Returns:
-        ``difference``: test accuracy under the hinge less that under cross-entropy, paired over
+        ``difference``: test accuracy under the hinge minus that under cross-entropy, paired over
         seeds; ``hinge`` and ``softmax``: test accuracies.
     """
     quantities, chosen, curves = {}, {}, []
@@ -49,7 +49,7 @@ def beside_softmax(runs: Runs) -> Measurement:
         for hinge, softmax in pairs(chosen["hinge"], chosen["softmax"])
     ]
     quantities["difference"] = over_seeds(
-        differences, "test accuracy under the hinge less that under cross-entropy, paired"
+        differences, "test accuracy under the hinge minus that under cross-entropy, paired"
     )
     return Measurement(
         quantities=quantities,

@@ -41,7 +41,7 @@ def growth(runs: Runs) -> Measurement:
         the seeds; ``exp_overflows``: the share of the fast runs that ended in infinity or NaN;
         ``exp_accuracy``, ``sigmoid_accuracy``, ``softmax_accuracy``: on the test part, where the
         class of the largest score is the answer; ``division_gain``: that accuracy under softmax
-        less that under exp, at the rate of exp; ``sigmoid_total``: the mean of Σ_k q_k over the
+        minus that under exp, at the rate of exp; ``sigmoid_total``: the mean of Σ_k q_k over the
         test part.
     """
     scores = [_log_score(point)[1] for point in runs["scores_exp"]]
@@ -68,7 +68,7 @@ def growth(runs: Runs) -> Measurement:
                 number(softmax, "test/accuracy") - number(exp, "test/accuracy")
                 for softmax, exp in pairs(runs["scores_softmax_slow"], runs["scores_exp"])
             ],
-            "test accuracy with q = softmax(z) less that with q = exp(z), both at the small rate, "
+            "test accuracy with q = softmax(z) minus that with q = exp(z), both at the small rate, "
             "paired",
         ),
         "sigmoid_total": over_seeds(

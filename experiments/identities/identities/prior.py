@@ -27,7 +27,7 @@ def shrinkage(runs: Runs) -> Measurement:
         number(narrow, "optim/weight_norm") - number(wide, "optim/weight_norm")
         for narrow, wide in pairs(runs["narrow_prior"], runs["wide_prior"])
     ]
-    what = "‖W‖ after training under the narrow prior less that under the wide one, paired"
+    what = "‖W‖ after training under the narrow prior minus that under the wide one, paired"
     return Measurement(quantities={"norm": over_seeds(differences, what)})
 
 

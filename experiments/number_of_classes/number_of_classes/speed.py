@@ -138,11 +138,11 @@ def tuned(runs: Runs, *, against: str, labels: Mapping[str, str]) -> Measurement
         arms = [n for n in runs if n.endswith(f"@{condition}") and n.partition("@")[0] != against]
         every = np.stack([values[name] for name in arms])
         value, low, high = _bootstrapped(partial(_gap, every, reference), n := reference.shape[1])
-        what = f"test accuracy of the best target less that of {against}"
+        what = f"test accuracy of the best target minus that of {against}"
         quantities[condition] = Quantity(value=value, low=low, high=high, n=n, what=what)
         chosen = labels[arms[_best(every, slice(None))]]
         rows.append([chosen, f"{100 * value:+.1f} pp".replace("-", "−"), f"{n}"])
-    columns = ["best of the targets, by validation accuracy", "less cross-entropy", "n"]
+    columns = ["best of the targets, by validation accuracy", "minus cross-entropy", "n"]
     table = TableOfNumbers(title="The target that validation chooses", columns=columns, rows=rows)
     return Measurement(quantities=quantities, tables=[table])
 

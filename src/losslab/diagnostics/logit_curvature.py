@@ -14,6 +14,7 @@ from losslab.types import Finding
 EXAMPLES = 64  # of the probe, the first ones
 LARGEST_NUM_CLASSES = 128  # an eigendecomposition costs K³
 FLAT = 1e-6  # of the largest absolute eigenvalue: as flat as 0
+ROUNDING = 1e-14  # per class: where softmax saturates, diag(p) − ppᵀ is rounded to about 1e-16
 
 
 class LogitCurvature(Diagnostic):
@@ -25,8 +26,8 @@ class LogitCurvature(Diagnostic):
       one's smallest eigenvalue;
     - ``largest/mean`` and ``largest/extreme``: the mean and the greatest of each one's largest.
 
-    Negative means below −1e-6 times the largest absolute eigenvalue of the probe; the rest is
-    rounding. The first 64 examples are measured; with more than 128 classes nothing is.
+    Negative means below −1e-6 times the largest absolute eigenvalue of the probe, and below
+    −1e-14 K; the rest is rounding. The first 64 examples are measured; with more than 128 classes nothing is.
 
     Reading: cross-entropy has no negative ones, since diag(p) − ppᵀ is positive semi-definite, and
     its curvature vanishes as it fits. Squared error on raw scores keeps 2/K in every direction
@@ -43,7 +44,8 @@ class LogitCurvature(Diagnostic):
         if not bool(hessian.isfinite().all()):  # a loss may overflow where its logits do not
             return Finding({}, {})
         values = torch.linalg.eigvalsh(hessian)  # ascending
-        negative = values < -FLAT * values.abs().max()
+        rounding = ROUNDING * values.shape[1]
+        negative = values < -(FLAT * values.abs().max()).clamp(min=rounding)
         smallest, largest = values[:, 0], values[:, -1]
         numbers = {
             "share/negative_examples": negative[:, 0].double().mean(),

@@ -83,7 +83,7 @@ class Sample:
 class Rechoice:
     """The choice of a value repeated on tuning seeds drawn with replacement."""
 
-    moves: FloatArray  # ``(DRAWS,)`` the metric at the value chosen then, less that at the choice
+    moves: FloatArray  # ``(DRAWS,)`` the metric at the value chosen then, minus that at the choice
     seeds: int  # number of tuning seeds
 
     def noise(self) -> Noise:
@@ -106,7 +106,7 @@ class Estimate:
 class Comparison(Estimate):
     """The mean of the paired differences of two sides, ``left - right``, on their common seeds.
 
-    With two more sides, less the difference of those.
+    With two more sides, minus the difference of those.
     """
 
     left: Estimate  # on the common seeds

@@ -160,7 +160,9 @@ def _best_of_sweep(runs: Sequence[Run]) -> dict[str, list[Run]]:
     kinds = {group: (losses[group], configs[group].get(DATASET)) for group in groups}
     for loss, dataset in dict.fromkeys(kinds.values()):
         best = max((group for group in groups if kinds[group] == (loss, dataset)), key=score)
-        varied = {key_text(key): configs[best][key] for key in keys if key in configs[best]}
+        varied = {
+            key_text(key): configs[best][key] for key in keys if configs[best].get(key) is not None
+        }
         words = [f"{k.rpartition('.')[2]}={_word(value_text(v))}" for k, v in varied.items()]
         chosen[_joined([_word(loss), *words])] = groups[best]
     return chosen

@@ -108,7 +108,7 @@ def sentence(results: Mapping[str, Any]) -> str:
     at = f" ({results['axis']}: {conditions[last]['label']})" if last else ""
     own = f"each at its own best {parameter_name(results.get('parameter', ''))}"
     most = ", the three most ahead and behind" if many else ""
-    return f"Test accuracy beside {reference}, {own}{at}{most}: {'; '.join(parts)}."
+    return f"Test accuracy minus that of {reference}, {own}{at}{most}: {'; '.join(parts)}."
 
 
 def count(verdicts: Sequence[str]) -> str:

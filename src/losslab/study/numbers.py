@@ -298,7 +298,7 @@ def rescaled(
 
     - ``<arm>_time``: the mean speed of ``against`` over that of the arm, with the bootstrap's
       interval over seeds;
-    - ``<arm>_gap``: its metric after ``<arm>_time`` · e epochs less that of ``against`` after e
+    - ``<arm>_gap``: its metric after ``<arm>_time`` · e epochs minus that of ``against`` after e
       epochs, averaged over the lengths e of ``against``. The metric is interpolated over log epochs
       between two lengths of the arm; e for which this is impossible are left out. The interval is
       over seeds, for a fixed predicted time.
@@ -333,7 +333,7 @@ def rescaled(
         if known.any():
             places = np.log(epochs[known]), np.log(arm.epochs)
             values = np.stack([np.interp(*places, seed) for seed in arm.values.T], axis=1)
-            what = f"{metric} less that of {reference.label}, after the predicted times"
+            what = f"{metric} minus that of {reference.label}, after the predicted times"
             gap = over_seeds((values - reference.values[known]).mean(axis=0), what)
             quantities[f"{name}_gap"] = gap
             mean, low, high = (100 * number for number in (gap.value, *gap.interval))

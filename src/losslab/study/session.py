@@ -1,6 +1,7 @@
 """A session: one command opens a study, then plans, checks and carries out its runs."""
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from losslab.experiment.compose import without_hydra
 from losslab.experiment.identity import folder_of
 from losslab.experiment.make import make
 from losslab.experiment.run import unrecorded
+from losslab.files import read_json
 from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
 from losslab.launchers.progress import counted
 from losslab.recording import Run, manifest, write_json
@@ -91,6 +93,7 @@ class Session:
         self._prepare(counted(missing, console=self.console))
         if plan:
             self.root.mkdir(parents=True, exist_ok=True)
+            self._name_replaced(plan)
             write_json(self.root / PLAN_FILE, plan.to_json())
         left = [run for run in missing if not self._shared.take(run)]
         if len(left) < len(missing):
@@ -98,6 +101,16 @@ class Session:
             self.console.print(Text(f"{self.name}: {taken}"))
         dispatch(self.launcher, left, console=self.console, title=f"{self.name}: {title}")
         return outcome(distinct)
+
+    def _name_replaced(self, plan: Plan) -> None:
+        """Say whose report will be replaced, if this command has other options."""
+        try:
+            earlier = read_json(self.root / PLAN_FILE).get("command", plan.command)
+        except ValueError:  # there is none
+            return
+        if _without_launcher(earlier) != _without_launcher(plan.command):
+            text = f"replaces the report of `{earlier}`, whose runs stay; output_dir=DIR keeps both"
+            self.console.print(Text(f"{self.name}: {text}"), soft_wrap=True)
 
     def _prepare(self, runs: Iterable[Run]) -> None:
         for run in runs:
@@ -112,6 +125,11 @@ class Session:
                 missing = f"no run of the study records {tag!r}{nearest(tag, known)}"
                 advice = "or add the diagnostic that measures it to study.base"
                 raise ValueError(f"{where}: {missing}; give another metric, {advice}")
+
+
+def _without_launcher(command: str) -> list[str]:
+    """Return the words of a study's command that change its results."""
+    return sorted(word for word in shlex.split(command) if not word.startswith("launcher"))
 
 
 class Template:

@@ -36,6 +36,9 @@ def accuracy(findings: Findings) -> Figure:
     plan, reference = findings.plan, findings.chosen(findings.plan.reference)
     columns, count = len(plan.rates), len(plan.arms)
     figure, axes = new_figure(2 + 4 * columns, 1.6 + 0.5 * count, columns=columns, share=True)
+    estimates = [each.estimate for key, each in findings.measured.items() if key[2] == ACCURACY]
+    means = [estimate.mean for estimate in estimates if estimate]
+    start = 100 * zoom(means)
     for axis, rate in zip(axes, plan.rates, strict=True):
         for place, (arm, style) in enumerate(arm_styles(plan.arms).items()):
             measured = findings.measured[arm, rate, ACCURACY]
@@ -48,15 +51,21 @@ def accuracy(findings: Findings) -> Figure:
             text += f"  {show.interval(ACCURACY, found.interval)}" if found.interval else ""
             value = findings.chosen(arm) if rate == "own" else None
             at = "" if value is None else f"\nat {value:g}"
-            draw_estimate(axis, place, found.mean, found.interval, factor=100, style=style)
+            if 100 * found.mean < start:
+                axis.plot(start, place, "<", color=style.color, ms=8, mew=0.6, clip_on=False)
+            else:
+                draw_estimate(axis, place, found.mean, found.interval, factor=100, style=style)
             write_beside(axis, place, f"{text}, n = {found.n}{at}")
         at = f", {reference:g}" if reference is not None and rate == "reference" else ""
         axis.set_title(wrap(at_rate(plan, rate) + at, 34))
         axis.grid(axis="x")
     axes[0].margins(x=0.06)
+    if start:
+        axes[0].set_xlim(left=start)
     axes[0].xaxis.set_major_locator(round_steps())
     name_rows(axes, [wrap(arm.label) for arm in plan.arms.values()])
     label = "test accuracy (%), mean over seeds and 95% interval"
+    label += "  (◂: lower)" * any(100 * mean < start for mean in means)
     figure.supxlabel(label, fontsize=10, color=INK)
     return figure
 

@@ -44,7 +44,7 @@ def gap_by_condition(findings: Findings) -> Figure:
         axis.yaxis.set_major_formatter(_signed_tick)
         axis.grid(axis="y")
     axes[0].set_ylabel(
-        f"test accuracy less that of {plan.reference_label}\n(points; bars: 95% interval, "
+        f"test accuracy minus that of {plan.reference_label}\n(points; bars: 95% interval, "
         "dots: seeds, ▾ ▴: beyond)"
     )
     axes[-1].axhspan(-1, 1, color=PALE, zorder=0)
@@ -159,7 +159,7 @@ def specification_curve(findings: Findings) -> Figure:
         axis.grid(axis="y")
         axis.yaxis.set_major_locator(round_steps())
     axes[0].set_title("All universes, sorted; shaded: within one point")
-    axes[0].set_ylabel(f"test accuracy less that\nof {plan.reference_label} (points)")
+    axes[0].set_ylabel(f"test accuracy minus that\nof {plan.reference_label} (points)")
     axes[1].set_title(f"Between −{_CLOSE_UP:g} and +{_CLOSE_UP:g} points")
     axes[1].set_ylabel("bars: 95% interval\ndots: seeds; ▾ ▴: beyond")
     below = axes[2]
