@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FAILED_RUNS = 1
 _NOT_REPRODUCED = 1
 _MOST_NAMED = 3  # runs that did not even start; more are counted
-_DRY_RUN = "say how many runs there are, are done, and how long the rest takes; write nothing"
+_DRY_RUN = "say how many runs there are, how many are done, how long the rest takes; write nothing"
 _FLAGS_OF_STUDY = ("--config-dir", "--dry-run", "-h", "--help")
 _TABLES = {
     "csv": "every configuration with its means and intervals as CSV",
@@ -102,7 +102,7 @@ def study(arguments: list[str]) -> int:
             from losslab.study.session import only_in_repository, open_study
             from losslab.sweepers.train import not_checked
         if name == "all" and (absent := only_in_repository(composer)):
-            say(f"left out, as only losslab's repository has them: {', '.join(absent)}")
+            say(f"left out, because only losslab's repository has them: {', '.join(absent)}")
         names = composer.choices("study") if name == "all" else [name]
         for name in names:
             command = shlex.join(["losslab", "study", name, *config_dir, *overrides])
@@ -121,7 +121,7 @@ def study(arguments: list[str]) -> int:
 
 
 def verify(arguments: list[str]) -> int:
-    """Run points of a study again on seeds that it did not use.
+    """Repeat points of a study on seeds that it did not use.
 
     Say which numbers and verdicts of its results.json they reproduce. Exit code 0: all; 1: not all;
     2: wrong command.
@@ -129,14 +129,14 @@ def verify(arguments: list[str]) -> int:
     parser = Parser("losslab verify", description=verify.__doc__)
     add = parser.add_argument
     add("words", nargs="*", help="NAME, or a study's folder; key=value as in its run")
-    add("--seeds", type=int, default=5, help="fresh seeds of each point (5)")
+    add("--seeds", type=int, default=5, help="number of fresh seeds for each point (5)")
     add(
         "--points",
-        help="ARM[@CONDITION][:RATE],... or all; if left out, those of the claims in their order",
+        help="ARM[@CONDITION][:RATE],... or all; by default those of the claims, in their order",
     )
-    without_points = "how long points are added without --points (3)"
+    without_points = "how many minutes to keep adding points without --points (3)"
     add("--minutes", type=float, default=3, help=without_points)
-    add("--results", type=Path, help="a results.json or its folder, if not that in experiments")
+    add("--results", type=Path, help="a results.json or its folder, if not the one in experiments")
     add("--config-dir", help=_CONFIG_DIR)
     options = parser.parse_intermixed_args(arguments)
     name, overrides = _study_and_overrides(parser, options.words)
@@ -163,10 +163,12 @@ def report(arguments: list[str]) -> int:
     table and nothing else.
     """
     parser = Parser("losslab report", description=report.__doc__)
-    parser.add_argument("path", type=Path, nargs="?", help="of a study, a sweep or all studies")
+    parser.add_argument(
+        "path", type=Path, nargs="?", help="folder of one or all studies, or a sweep"
+    )
     to = parser.add_mutually_exclusive_group()
-    to.add_argument("--to", type=Path, help="write report.md, report.html, results, figures there")
-    to.add_argument("--html", type=Path, help="write committed results as pages to browse there")
+    to.add_argument("--to", type=Path, help="folder to write report.md, report.html and more to")
+    to.add_argument("--html", type=Path, help="folder to write committed results to as pages")
     for name, what in _TABLES.items():
         parser.add_argument(
             f"--{name}", metavar="FILE", nargs="?", const="-", help=f"{what}; printed without FILE"
@@ -200,8 +202,8 @@ def board(arguments: list[str]) -> int:
     configurations. Unfinished runs update live.
     """
     parser = Parser("losslab board", description=board.__doc__)
-    parser.add_argument("path", type=Path, nargs="?", default="outputs", help="outputs if left out")
-    parser.add_argument("--port", type=int, default=6006, help="0 for any that is free")
+    parser.add_argument("path", type=Path, nargs="?", default="outputs", help="outputs by default")
+    parser.add_argument("--port", type=int, default=6006, help="0 for any free port")
     parser.add_argument("--open", action="store_true", help="open the answer in the browser")
     options = parser.parse_intermixed_args(arguments)
     return start_board(options.path, options.port, browse=options.open)
@@ -284,7 +286,7 @@ def explore(arguments: list[str]) -> int:
     """
     parser = Parser("losslab explore", description=explore.__doc__)
     to = Path("outputs", "explore.html")
-    parser.add_argument("--to", type=Path, default=to, help=f"a file or a folder; {to} if left out")
+    parser.add_argument("--to", type=Path, default=to, help=f"a file or a folder; {to} by default")
     parser.add_argument("--open", action="store_true", help="open it in the browser")
     options = parser.parse_intermixed_args(arguments)
     from losslab.experiment import Composer
@@ -297,7 +299,7 @@ def explore(arguments: list[str]) -> int:
         import webbrowser
 
         if not webbrowser.open(path.resolve().as_uri()):
-            say(f"no browser could be started; open {path} in one")
+            say(f"no browser could be started; open {path} yourself")
     return 0
 
 

@@ -116,7 +116,7 @@ class _Conf:
         try:
             return dict(yaml.load(path.read_text("utf-8"), YAML_LOADER) or {})
         except yaml.YAMLError as error:
-            raise ValueError(f"{path} is no YAML") from error
+            raise ValueError(f"{path} is not YAML") from error
 
 
 def _flags(command: str) -> list[str]:

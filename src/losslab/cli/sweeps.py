@@ -18,15 +18,15 @@ _BY = "a metric, such as test/nll or why/margins/margin"
 
 
 def runs(arguments: list[str]) -> int:
-    """List what a folder holds: a row for each sweep and study, or for each configuration of one.
+    """List the runs in a folder: a row for each sweep and study, or for each configuration of one.
 
     With --delete, delete runs, configurations or whole sweeps: only what losslab made, never
     through links, and no run that a process is training.
     """
     parser = Parser("losslab runs", description=runs.__doc__)
-    parser.add_argument("paths", type=Path, nargs="*", help="outputs if left out")
-    parser.add_argument("--delete", action="store_true", help="delete PATHS, after a question")
-    parser.add_argument("--yes", action="store_true", help="delete without a question")
+    parser.add_argument("paths", type=Path, nargs="*", help="outputs by default")
+    parser.add_argument("--delete", action="store_true", help="delete PATHS, after asking")
+    parser.add_argument("--yes", action="store_true", help="delete without asking")
     options = parser.parse_intermixed_args(arguments)
     if options.yes and not options.delete:
         raise ValueError("--yes goes with --delete; add it, or leave --yes out")
@@ -105,9 +105,9 @@ def best(arguments: list[str]) -> int:
     test. In a study it looks at the tuning seeds.
     """
     parser = Parser("losslab best", description=best.__doc__)
-    parser.add_argument("path", type=Path, help="of a sweep or a study")
+    parser.add_argument("path", type=Path, help="folder of a sweep or a study")
     parser.add_argument("--by", default="val/accuracy", help=f"{_BY} (val/accuracy)")
-    parser.add_argument("--direction", choices=("maximize", "minimize"), help="which end is best")
+    parser.add_argument("--direction", choices=("maximize", "minimize"), help="which value is best")
     options = parser.parse_intermixed_args(arguments)
     from losslab.files import shown
     from losslab.report.document import to_console
@@ -136,8 +136,8 @@ def compare(arguments: list[str]) -> int:
     for name in ("a", "b"):
         help_text = "folder of a configuration, or of one of its runs"
         parser.add_argument(name, type=Path, metavar=name.upper(), help=help_text)
-    parser.add_argument("--by", help=f"{_BY}, besides the usual ones")
-    parser.add_argument("--png", type=Path, help="draw the curves of --by or val/accuracy there")
+    parser.add_argument("--by", help=f"{_BY}, in addition to the usual ones")
+    parser.add_argument("--png", type=Path, help="file for the curves of --by or val/accuracy")
     options = parser.parse_intermixed_args(arguments)
     if options.png is not None and options.png.suffix != ".png":
         raise ValueError(f"--png {options.png}; give a file that ends in .png")
@@ -196,7 +196,7 @@ def write_tables(path: Path, files: Mapping[str, str]) -> int:
             raise ValueError(f"{target} cannot be written; give a file in an existing folder")
     targets = [Path(file).resolve() for file in files.values() if file != "-"]
     if len(set(targets)) < len(targets):
-        raise ValueError(f"--{' and --'.join(files)} name one file twice; give each its own")
+        raise ValueError(f"--{' and --'.join(files)} name the same file; give each its own")
     exported = export(path)
     texts = {file: FORMATS[name](exported) for name, file in files.items()}
     for file, text in texts.items():

@@ -38,7 +38,7 @@ class Augmentation:
         if self.padding_mode not in ("constant", "reflect"):
             raise ValueError(f"padding_mode={self.padding_mode!r}; give one of constant, reflect")
         if self.alternate and not self.flip:
-            raise ValueError("alternate=true is about mirroring; give flip=true, too")
+            raise ValueError("alternate=true only affects mirroring; give flip=true, too")
 
     def draw(self, num_examples: int, generator: torch.Generator) -> Tensor:
         """Draw for ``num_examples`` examples at once, on the generator's device.

@@ -90,7 +90,7 @@ def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
             opened.load()
             image = ImageOps.exif_transpose(opened)
             if "transparency" in image.info and other_depth:
-                raise ValueError(f"mode {opened.mode}, not of 8 bits, with a transparent colour")
+                raise ValueError(f"mode {opened.mode} with a transparent colour, not 8-bit")
             return _as_rgb(image, opened, background, notes)
     except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error

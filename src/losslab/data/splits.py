@@ -113,8 +113,8 @@ def noisy_labels(
     count = round(share * len(labels))
     if share and not count:
         raise ValueError(
-            f"label_noise={share} of {len(labels)} training labels is none of them; give 0, or at "
-            f"least {1 / len(labels):.2g}"
+            f"label_noise={share} of {len(labels)} training labels changes none of them; give 0, "
+            f"or at least {1 / len(labels):.2g}"
         )
     changed = torch.zeros(len(labels), dtype=torch.bool)
     changed[order[:count]] = True

@@ -44,7 +44,7 @@ def synthetic(
     if num_classes < 2 or num_train < num_classes or num_test < 1:
         raise ValueError(
             f"num_train={num_train}, num_test={num_test}, num_classes={num_classes}: give at "
-            "least 2 classes, one training image a class and one test image"
+            "least 2 classes, one training image per class and one test image"
         )
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise ValueError(f"image_shape={image_shape}; give (channels, height, width), each >= 1")

@@ -81,9 +81,9 @@ class Landscape(Diagnostic):
 
     def __post_init__(self) -> None:
         if type(self.intervals) is not int or self.intervals < 4 or self.intervals % 4:
-            raise ValueError(f"intervals={self.intervals}; give 4, 8, 12 or so on")
+            raise ValueError(f"intervals={self.intervals}; give a multiple of 4 from 4 up")
         if type(self.grid) is not int or self.grid < 3 or self.grid % 2 == 0:
-            raise ValueError(f"grid={self.grid}; give 3, 5, 7 or so on")
+            raise ValueError(f"grid={self.grid}; give an odd number from 3 up")
 
     def smallest(self) -> "Landscape":
         """Return the cheapest one, for a dry run."""

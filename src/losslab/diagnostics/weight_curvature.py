@@ -73,7 +73,7 @@ class WeightCurvature(Diagnostic):
                 raise ValueError(f"{name}={value}; give a whole number from 1 up")
         products = self.trace_products
         if type(products) is not int or products < 3 or products % 3:
-            raise ValueError(f"trace_products={products}; give 3, 6, 9 or so on")
+            raise ValueError(f"trace_products={products}; give a multiple of 3 from 3 up")
 
     def smallest(self) -> Diagnostic:
         """Return the cheapest diagnostic that can fail where this one does, for a dry run."""

@@ -354,7 +354,7 @@ def _check_references(values: Mapping[str, Any]) -> None:
             count += not closed or bool(with_references & set(re.findall(r"\w+", reference)))
     if count > _MOST_REFERENCES:
         raise ValueError(
-            f"the configuration has {count} references ${{...}} to what has references itself; "
+            f"the configuration has {count} references ${{...}} to values with references; "
             f"give at most {_MOST_REFERENCES}"
         )
 

@@ -243,9 +243,9 @@ def _check_leaves(name: str, output: Tensor, parameters: set[int]) -> None:
         leaf = getattr(node, "variable", None)
         if leaf is not None and id(leaf) not in parameters:
             raise ValueError(
-                f"{name}: a tensor of shape {tuple(leaf.shape)} requires a gradient and is none "
-                f"of the {name}'s parameters, so it would be neither trained nor saved; make it an "
-                "nn.Parameter, or put its layer into an nn.ModuleList"
+                f"{name}: a tensor of shape {tuple(leaf.shape)} requires a gradient but is not "
+                f"one of the {name}'s parameters, so it would be neither trained nor saved; make "
+                "it an nn.Parameter, or put its layer into an nn.ModuleList"
             )
 
 

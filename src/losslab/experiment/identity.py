@@ -117,8 +117,8 @@ def _inside(path: Path, output_dir: str) -> Path:
     # Files there are also removed.
     if not path.resolve().is_relative_to(Path(output_dir).expanduser().resolve()):
         raise ValueError(
-            f"{path} leads out of output_dir={output_dir} over a symbolic link; give the folder "
-            "that it leads to as output_dir=..."
+            f"{path} leads outside output_dir={output_dir} through a symbolic link; give the "
+            "folder that it leads to as output_dir=..."
         )
     return path
 

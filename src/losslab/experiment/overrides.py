@@ -34,7 +34,7 @@ def check_choices(
                 advice = f"give one, or sweep over them with -m {group}={','.join(chosen)}"
                 raise ValueError(f"{text}: a run has one {group}; {advice}")
             if not chosen:
-                raise ValueError(f"{text} names none; give {group}=none")
+                raise ValueError(f"{text} is an empty list; give {group}=none")
         for value in chosen:
             if value not in allowed:
                 meant = nearest("none" if value == "null" else value, allowed)

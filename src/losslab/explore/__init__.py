@@ -1,4 +1,4 @@
-"""A page for the lecture: every loss at three logits on sliders, its value, gradient and curvature.
+"""A page for lectures: every loss at three logits on sliders, its value, gradient and curvature.
 
 One HTML file, which needs neither network nor server. ``losses.js`` has the formulas, ``page.js``
 draws, and the tests compare the page's numbers with :mod:`losslab.losses` and autograd.
@@ -26,7 +26,7 @@ def write_page(to: Path, descriptions: Mapping[str, str]) -> Path:
     """
     path = to / "explore.html" if to.is_dir() else to
     if path.suffix != ".html":
-        raise ValueError(f"{to} is no folder and does not end in .html; give --to explore.html")
+        raise ValueError(f"{to} is not a folder and does not end in .html; give --to explore.html")
     check_generated(path, below=path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, _page(descriptions))

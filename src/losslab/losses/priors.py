@@ -93,7 +93,7 @@ def _flat(parameters: Iterable[Tensor]) -> Tensor:
     if not vectors:
         raise ValueError(
             "no parameters were given; the prior needs at least one: give model.parameters(), "
-            "anew for every call"
+            "again for every call"
         )
     weights = torch.cat(vectors)
     return weights.float() if weights.dtype in HALF_PRECISION else weights

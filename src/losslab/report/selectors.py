@@ -72,7 +72,7 @@ def split(metric: str) -> tuple[str, str]:
     if selector and selector not in SELECTORS:
         raise ValueError(
             f"metric {metric!r}{nearest(selector, SELECTORS)}; give one of {', '.join(SELECTORS)} "
-            "behind the @"
+            "after the @"
         )
     return tag, selector
 

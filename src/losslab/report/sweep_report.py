@@ -49,7 +49,7 @@ def rank(path: Path, *, by: str = VALIDATION, direction: Goal | None = None) -> 
         raise ValueError(f"--by {by}: add --direction maximize or --direction minimize")
     ranked = sweep(runs, by=by, direction=direction, metrics=[ACCURACY])
     if not ranked.best:
-        raise ValueError(f"--by {by}: each configuration has a run that diverged without it")
+        raise ValueError(f"--by {by}: in each configuration a run diverged before recording it")
     return ranked
 
 

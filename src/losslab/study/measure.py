@@ -76,7 +76,7 @@ def of_config(runs: Sequence[Run], key: str) -> float:
     """Return the number that all runs have at a dotted key; ``ValueError`` if they differ."""
     values = {float(value_of(run, key)) for run in runs}
     if len(values) != 1:
-        raise ValueError(f"the runs have {key}={sorted(values)}; give them all one value")
+        raise ValueError(f"the runs have {key}={sorted(values)}; give all the same value")
     return values.pop()
 
 

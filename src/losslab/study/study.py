@@ -239,7 +239,7 @@ class Study:
         for name, spec in self.runs.items():
             for key, values in {**spec.grid, "seeds": spec.seeds}.items():
                 if not values:
-                    raise ValueError(f"{key}={values}; give a list of at least one")
+                    raise ValueError(f"{key}={values}; give a list of at least one value")
             template = Template(session, [*self.base, *spec.overrides])
             sets[name] = [
                 template.run(dict(zip(spec.grid, values, strict=True)), seed)

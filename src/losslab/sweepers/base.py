@@ -138,7 +138,7 @@ def combinations(overrides: Iterable[Override]) -> list[Words]:
     count = prod(map(len, lists))
     if count > MOST_RUNS:
         raise ValueError(
-            f"the grid has {count} runs or more, of {MOST_RUNS} at most; list fewer values, or "
-            "sweep in parts"
+            f"the grid has at least {count} runs; allowed are {MOST_RUNS} at most: list fewer "
+            "values, or sweep in parts"
         )
     return [list(point) for point in product(*lists)]

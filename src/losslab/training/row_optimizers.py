@@ -30,7 +30,7 @@ class RowOptimizer(ABC):
 
     def __init__(self, optimizers: Sequence[Optimizer], weights: Tensor, *, num_runs: int) -> None:
         if any(len(optimizer.param_groups) != 1 for optimizer in optimizers):
-            raise ValueError("an optimizer has several groups of parameters; stacks take one")
+            raise ValueError("an optimizer has several groups of parameters; a stack allows one")
         self._groups = [optimizer.param_groups[0] for optimizer in optimizers]
         self.state = {name: torch.zeros_like(weights) for name in self.names}
         self._counters: list[list[Tensor]] = []  # torch's, one per parameter of each run
