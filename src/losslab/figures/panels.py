@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.colors import LogNorm
+from matplotlib.colors import BoundaryNorm, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
@@ -218,9 +218,9 @@ def _mark_ends_below(axis: Axes, panel: Panel) -> None:
 
 def _field(axis: Axes, field: Field) -> None:
     """Draw filled contours, light where a share is 1, with lines for grey prints."""
-    # The highest band includes its upper end.
-    levels = [*(tenth / 10 for tenth in range(10)), 1 + 1e-9]
-    norm = None
+    # Finer towards 1, where networks that have learned differ; the highest band includes its end.
+    levels = [0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1 + 1e-9]
+    norm: Normalize = BoundaryNorm(levels, mpl.colormaps["cividis"].N)
     if not field.shares:
         low, high = min(field.z), max(field.z)
         levels = np.geomspace(low, max(high, low * 1.01) * (1 + 1e-9), 11).tolist()
@@ -233,7 +233,7 @@ def _field(axis: Axes, field: Field) -> None:
     bar = axis.figure.colorbar(shades, ax=axis, label=field.label, shrink=0.8)
     if field.shares:
         axis.clabel(lines, levels=levels[3:-1:2], fmt=lambda z: f"{100 * z:.0f}", fontsize=7)
-        _percent_axis(bar.ax.yaxis)
+        bar.ax.yaxis.set_ticks(levels, [f"{100 * level:.0f}" for level in levels])
     else:
         bar.ax.yaxis.set_ticks(levels[::2], [f"{level:.2g}" for level in levels[::2]])
         bar.ax.yaxis.set_ticks([], minor=True)
