@@ -177,7 +177,7 @@ def test_nothing_else_is_written(losslab, odd):
     ("arguments", "says"),
     [
         ("outputs/odd --csv --json", ("--csv and --json", "--csv rates.csv")),
-        ("outputs/odd --csv t.txt --latex ./t.txt", ("--csv and --latex", "one file twice")),
+        ("outputs/odd --csv t.txt --latex ./t.txt", ("--csv and --latex", "the same file")),
         ("outputs/odd --csv --to x", ("--to is for whole reports",)),
         ("--csv", ("the path of a study or a sweep",)),
         ("outputs/odd --csv nowhere/a.csv", ("nowhere/a.csv cannot be written",)),
