@@ -79,6 +79,15 @@ def test_an_example_without_features_has_no_direction():
 
 
 LABELS = torch.arange(8) % 4
+ROUNDING = 1e-7 * torch.rand(8, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("rounding", [0.0, ROUNDING])
+def test_features_of_one_direction_are_not_separated(rounding):
+    lengths = torch.arange(1.0, 9.0).unsqueeze(1) ** 2
+    features = lengths * (torch.tensor([[0.3, 0.5, 0.7]], dtype=torch.float64) + rounding)
+    seen = view_of(torch.zeros(8, 4), LABELS, features=features)
+    assert set(Geometry().measure(seen).scalars) == {"within_over_between", "cosine", "cosine/std"}
 
 
 @pytest.mark.parametrize(
@@ -86,11 +95,19 @@ LABELS = torch.arange(8) % 4
     [
         (LABELS, None),
         (LABELS, torch.ones(8, 3)),
+        (LABELS, 3 + ROUNDING),
         (LABELS, torch.full((8, 3), math.inf)),
         (torch.tensor([0, 0, 0, 1, 1, 1, 2, 3]), torch.eye(8)),
         (torch.tensor([0, 0, 0, 1, 1, 1, 2, 2]), torch.eye(8)),
     ],
-    ids=["no features", "all means equal", "infinite", "one example of a class", "no example"],
+    ids=[
+        "no features",
+        "all means equal",
+        "equal to rounding",
+        "infinite",
+        "one example of a class",
+        "no example",
+    ],
 )
 def test_what_cannot_be_computed_is_absent(labels, features):
     seen = view_of(torch.zeros(8, 4), labels, features=features)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from losslab.diagnostics import Landscape
-from losslab.diagnostics.landscape import filter_normalized, principal_plane
+from losslab.diagnostics.landscape import barrier_and_rise, filter_normalized, principal_plane
 from losslab.losses import CrossEntropy, SquaredError
 from losslab.models import Linear, SmallCNN
 from losslab.types import Batch
@@ -119,6 +119,11 @@ def test_a_line_that_leads_up_has_no_relative_heights():
     found = SMALL.measure(trained(rate=-0.1)).scalars
     assert set(found) == {"line/barrier", "line/rise"}
     assert found["line/rise"] > 0
+
+
+def test_a_fall_that_is_rounding_is_none():
+    losses = [0.9, 0.9 + 6e-8, 0.9 - 6e-8]  # of a float32 network that did not learn
+    assert set(barrier_and_rise(losses)) == {"line/barrier", "line/rise"}
 
 
 def test_nothing_is_touched():

@@ -26,6 +26,23 @@ def test_against_a_backward_pass(loss):
     assert Layers().measure(seen).scalars == pytest.approx(expected)
 
 
+class Faint(CrossEntropy):
+    def per_example(self, logits, target):
+        return super().per_example(logits, target) * 1e-25
+
+
+def test_a_small_gradient_in_float32_is_not_0():
+    found = []
+    for loss in (CrossEntropy(), Faint()):
+        seen = view(loss, probe=Batch(view().probe.images.float(), view().labels))
+        seen.model.float()
+        found.append(Layers().measure(seen).scalars)
+    plain, faint = found
+    for name, value in plain.items():
+        scale = 1e-25 if name.startswith("grad") else 1
+        assert faint[name] == pytest.approx(value * scale, rel=1e-5, abs=0)
+
+
 def shown(model: nn.Module) -> list[str]:
     probe = Batch(torch.zeros(4, 3, 16, 16, dtype=torch.float64), torch.arange(4))
     found = Layers().measure(view(model=model, probe=probe)).scalars

@@ -109,7 +109,15 @@ class Constant(nn.Module):
         return self.output(torch.full((len(images), 3), self.value, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("model", [NoOutput(), Constant(1.0), Constant(math.inf)])
+class Rounded(Constant):
+    def forward(self, images):
+        rounding = 1e-7 * images.flatten(1)[:, :3].tanh()
+        return self.output(self.value + rounding.double())
+
+
+@pytest.mark.parametrize(
+    "model", [NoOutput(), Constant(1.0), Constant(math.inf), Rounded(1.0).double()]
+)
 def test_what_cannot_be_computed_is_absent(model):
     assert measure(model) == {}
 

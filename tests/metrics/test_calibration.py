@@ -55,9 +55,10 @@ def test_the_limits_are_multiples_of_the_spread():
     assert found == pytest.approx(1e4 / math.log(3), rel=1e-6)
 
 
-@pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
+@pytest.mark.parametrize("value", [0.0, 0.1, math.nan, math.inf])
 def test_where_no_temperature_is_better_there_is_none(value):
-    assert fit_temperature(torch.full((3, 4), value), torch.tensor([0, 1, 2])) is None
+    logits = torch.full((3, 7), value, dtype=torch.float64)  # the mean of seven 0.1 is not 0.1
+    assert fit_temperature(logits, torch.tensor([0, 1, 2])) is None
 
 
 @pytest.mark.parametrize(("examples", "classes", "bins"), [(7, 2, 15), (100, 3, 15), (301, 10, 4)])

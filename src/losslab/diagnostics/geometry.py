@@ -8,7 +8,11 @@ from losslab.diagnostics.view import Diagnostic, View, finite_floats
 from losslab.types import Finding
 
 LEAST_SINGULAR_VALUE = 1e-6
-"""Relative to the largest; below it a direction of the class means is rounding of float32."""
+"""Relative to the largest; below it a direction of the class means is rounding of float32.
+
+So is a class mean's distance from their mean, relative to the longest features, and the square
+root of a cosine distance.
+"""
 
 
 class Geometry(Diagnostic):
@@ -25,8 +29,9 @@ class Geometry(Diagnostic):
       pairs of classes, a class with itself included, of the mean over their pairs.
 
     Classes are the labels trained on. All are absent where a class has fewer than two examples in
-    the probe, where the class means coincide, and for a model without a module ``.output``; the
-    last also where features of an example are all zero.
+    the probe, where the mean of a class coincides with μ, and for a model without a module
+    ``.output``; the last also where features of an example are all zero, and where those of all
+    examples have one direction.
 
     Reading: as a network fits beyond zero training error, the first falls to 0 and the cosines
     all become −1/(K − 1), the equal angles of a simplex. Watch their spread: the mean is about
@@ -50,7 +55,7 @@ class Geometry(Diagnostic):
         means = (members.T @ features) / counts.unsqueeze(1)
         centred = means - means.mean(0)
         norms = centred.norm(dim=1, keepdim=True)
-        if not bool((norms > 0).all()):
+        if not bool((norms > LEAST_SINGULAR_VALUE * features.norm(dim=1).max()).all()):
             return Finding({}, {})
         directions = centred / norms
         row, column = torch.triu_indices(num_classes, num_classes, offset=1)
@@ -78,7 +83,7 @@ def separation(features: Tensor, members: Tensor) -> Tensor:
     means = (members.T @ directions) / members.sum(0).unsqueeze(1)
     within, total = 1 - means.square().sum(1).mean(), 1 - means.mean(0).square().sum()
     share: Tensor = 1 - within / total
-    return share
+    return torch.where(total > LEAST_SINGULAR_VALUE**2, share, torch.nan)
 
 
 def within_over_between(residuals: Tensor, centred: Tensor) -> Tensor:

@@ -1,10 +1,14 @@
 """How far training has moved the features: lazy training leaves them, rich training does not."""
 
+import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from losslab.diagnostics.view import Diagnostic, View, finite_floats
 from losslab.types import Finding
+
+CONSTANT = 1e-12
+"""Relative to the kernel; below it what centring leaves is rounding of float32 features."""
 
 
 class KernelAlignment(Diagnostic):
@@ -48,11 +52,11 @@ class KernelAlignment(Diagnostic):
 def alignment(left: Tensor, right: Tensor) -> Tensor:
     """Return the centred alignment ``()`` of two kernels ``(P, P)``; NaN if one is constant.
 
-    >>> import torch
     >>> kernel = torch.eye(3, dtype=torch.float64)
     >>> round(alignment(kernel, 5 * kernel + 2).item(), 6)
     1.0
     """
     a, b = (k - k.mean(0) - k.mean(1, keepdim=True) + k.mean() for k in (left, right))
     cosine: Tensor = (a * b).sum() / (a.norm() * b.norm())
-    return cosine
+    constant = torch.stack([c.norm() <= CONSTANT * k.norm() for c, k in ((a, left), (b, right))])
+    return torch.where(constant.any(), torch.nan, cosine)

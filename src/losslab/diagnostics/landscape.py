@@ -15,6 +15,7 @@ from losslab.seeding import generator
 from losslab.types import Curves, Finding, Scalars
 
 BEYOND = 0.25  # how far the line extends at either end
+ROUNDING = 1e-6  # of a float32 loss, relative to it
 
 Weights = dict[str, Tensor]
 
@@ -43,7 +44,7 @@ class Landscape(Diagnostic):
     - ``line/rise``: the largest L(b) − L(a) with a < b, the height of the highest climb; 0 where L
       falls all the way.
     - ``line/relative_barrier`` and ``line/relative_rise``: these over the fall L(0) − L(1), to
-      compare losses of different scales; absent where there is no fall.
+      compare losses of different scales; absent where there is no fall beyond float32 rounding.
 
     Reading: a plateau at the start of the line, or a barrier, slows training down.
 
@@ -206,7 +207,7 @@ def barrier_and_rise(losses: list[float]) -> Scalars:
     )
     rise = max(loss - lowest for loss, lowest in zip(losses, accumulate(losses, min), strict=True))
     scalars = {"barrier": barrier, "rise": rise}
-    if first > last:
+    if first - last > ROUNDING * max(abs(first), abs(last)):
         scalars |= {f"relative_{name}": value / (first - last) for name, value in scalars.items()}
     return {f"line/{name}": value for name, value in scalars.items()}
 

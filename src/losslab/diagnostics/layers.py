@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
@@ -35,11 +36,18 @@ class Layers(Diagnostic):
         gradients = view.parameter_gradients
         norms: dict[str, Tensor] = {}
         for layer, parameters in _layers(view.model).items():
-            norms[f"weight_norm/{layer}"] = get_total_norm([weights[name] for name in parameters])
+            norms[f"weight_norm/{layer}"] = _norm([weights[name] for name in parameters])
             reached = [gradients[name] for name in parameters if name in gradients]
             if reached:
-                norms[f"grad_norm/{layer}"] = get_total_norm(reached)
+                norms[f"grad_norm/{layer}"] = _norm(reached)
         return Finding(floats(norms), {})
+
+
+def _norm(tensors: list[Tensor]) -> Tensor:
+    """Return the norm ``()`` of all; in float32 the square of a number below 1e-23 would be 0."""
+    norm = get_total_norm(tensors)
+    scale = 2.0**80  # a power of two rounds nothing
+    return torch.where(norm < 2.0**-48, get_total_norm([t * scale for t in tensors]) / scale, norm)
 
 
 def _layers(model: nn.Module) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from losslab.seeding import generator
 from losslab.types import Batch, Finding
 
 PARTS = ("train", "val", "test")
+CONSTANT = 1e-6  # relative to the features; a spread below it is rounding of float32
 _FEW = 16  # images of each part in a dry run
 
 
@@ -37,7 +38,7 @@ class LinearProbe(Diagnostic):
     - ``accuracy``: on the test images, with that λ; ``val/accuracy`` likewise on validation;
     - ``penalty``: that λ. At an end of ``penalties``, give more.
 
-    Absent for a model without a module ``.output``.
+    Absent for a model without a module ``.output``, and where features are the same for all images.
 
     Reading: features that serve the classes trained on may no longer separate others
     (Kornblith et al. 2021, *Why do better loss functions lead to less transferable features?*).
@@ -103,7 +104,7 @@ class LinearProbe(Diagnostic):
             features[part] = h
         centre = features["train"].mean(0)
         scale = (features["train"] - centre).square().mean().sqrt()
-        if not scale > 0:
+        if not scale > CONSTANT * features["train"].square().mean().sqrt():
             return Finding({}, {})
         features = {part: (h - centre) / scale for part, h in features.items()}
         num_classes = dataset.num_classes if self.classes is None else len(self.classes)

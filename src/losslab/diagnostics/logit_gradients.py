@@ -94,8 +94,9 @@ class Attenuation(Diagnostic):
     under cross-entropy. ``ratio`` is the mean over the probe, ``ratio/median`` the median, and
     ``ratio/confident_wrong``, ``ratio/uncertain`` and ``ratio/confident_right`` the means of the
     groups of :func:`confidence_groups` (absent for an empty one). The curve ``profile`` is the
-    mean ratio by bin of p_y. Examples with p_y = 1 to rounding, where both norms are 0, are left
-    out.
+    mean ratio by bin of p_y. Examples where ‖p − y‖ is 0 in float64 are left out. Where p_y is 1 to
+    rounding (the label leads by 35 or more), ‖p − y‖ has only the wrong classes' part, and a ratio
+    that does not vanish there may be up to √K times too large, except under cross-entropy.
 
     Reading: at z = 0 the ratio is 2/K² for squared error after softmax averaged over the classes:
     a matter of scale (mechanism C), which a learning rate can correct. No rate corrects that the

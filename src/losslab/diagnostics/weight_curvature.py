@@ -43,6 +43,10 @@ class WeightCurvature(Diagnostic):
     negative ``gauss_newton/smallest`` is the loss's own (mechanism B, non-convexity in the
     logits): it is 0 for cross-entropy and raw scores, where all negative curvature is in R.
 
+    Products are in the model's float32. Where every p_y of the examples is 1 but for its rounding
+    (the label leads by 15 or more), the numbers are tiny and may be wrong by a factor of 2, and
+    ``gauss_newton/smallest`` is then negative under cross-entropy, too.
+
     The prior is left out: a Gaussian one would add 1/(σ²N) to every eigenvalue and D/(σ²N) to the
     trace of D weights. Only weights that are trained count. The trace is an estimate (its rms error
     was 3 to 11% with 30 products), whose vectors are the same for every loss, seed and device.

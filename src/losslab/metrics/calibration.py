@@ -49,7 +49,8 @@ def fit_temperature(logits: Array, labels: Array) -> float | None:
     z, y = _on_cpu(logits, labels)
     with np.errstate(invalid="ignore", over="ignore"):
         spread = math.sqrt(z.var(axis=1).mean())
-    if not math.isfinite(spread) or spread == 0:
+    # Of equal numbers the variance may be rounding: their mean need not be any of them.
+    if not math.isfinite(spread) or spread == 0 or (z == z[:, :1]).all():
         return None
     z = z / spread
     lead = z - np.take_along_axis(z, y[:, None], axis=1)  # z_k − z_y
