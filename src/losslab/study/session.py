@@ -105,10 +105,11 @@ class Session:
     def _name_replaced(self, plan: Plan) -> None:
         """Say whose report will be replaced, if this command has other options."""
         try:
-            earlier = read_json(self.root / PLAN_FILE).get("command", plan.command)
-        except ValueError:  # there is none
+            earlier = str(read_json(self.root / PLAN_FILE).get("command", plan.command))
+            words = _without_launcher(earlier)
+        except ValueError:  # there is none, or it is damaged
             return
-        if _without_launcher(earlier) != _without_launcher(plan.command):
+        if words != _without_launcher(plan.command):
             text = f"replaces the report of `{earlier}`, whose runs stay; output_dir=DIR keeps both"
             self.console.print(Text(f"{self.name}: {text}"), soft_wrap=True)
 
