@@ -1,5 +1,7 @@
 """losslab best and losslab compare, on runs with known numbers, many of them."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -94,6 +96,15 @@ def test_compare_leaves_out_what_a_choice_implies(losslab, two_data_sets):
         ["data", "easy", "hard"],
         ["model", "easy_net", "hard_net"],
     ]
+
+
+@pytest.mark.parametrize("choices", [5, ["x"], {"model": ["x"]}, {"model": None}])
+def test_choices_of_any_type_leave_the_class(losslab, two_data_sets, choices):
+    path = two_data_sets / "mse-hard-0000000h" / "seed=0" / "manifest.json"
+    path.write_text(json.dumps({**MANIFEST, "choices": choices}))
+    code, out, err = losslab.call("best", str(two_data_sets))
+    assert (code, err) == (0, "")
+    assert "model=HardNet" in out
 
 
 def test_the_best_of_each_loss(losslab, many):

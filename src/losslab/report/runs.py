@@ -149,17 +149,19 @@ def settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
     A class stays where its name is not that of one choice.
     """
     flat = [flatten(run.config) for run in runs]
-    choices = [run.manifest.get("choices") or {} for run in runs]
+    recorded = [run.manifest.get("choices") for run in runs]
+    choices = [each if isinstance(each, Mapping) else {} for each in recorded]
     for group in set().union(*choices):
         key = f"{group}._target_"
-        pairs = {
-            (choice.get(group), config.get(key))
-            for choice, config in zip(choices, flat, strict=True)
-        }
-        names, classes = ({pair[place] for pair in pairs} for place in (0, 1))
-        if len(names) == len(classes) == len(pairs) and None not in names | classes:
-            for choice, config in zip(choices, flat, strict=True):
-                config[key] = choice[group]
+        names = [choice.get(group) for choice in choices]
+        classes = [config.get(key) for config in flat]
+        # What a stranger wrote may be of any type.
+        if not all(isinstance(name, str) for name in (*names, *classes)):
+            continue
+        pairs = set(zip(names, classes, strict=True))
+        if len(set(names)) == len(set(classes)) == len(pairs):
+            for config, name in zip(flat, names, strict=True):
+                config[key] = name
     return flat
 
 
