@@ -97,6 +97,19 @@ def test_a_sweep_has_a_page_with_its_report_and_curves(sweep_page):
     assert table.count("mse") == 4  # the best, and three configurations
 
 
+def test_every_data_set_has_its_best_curves(tmp_path):
+    for (name, offset), rank in product((("easy", 0.5), ("hard", 0.1)), range(12)):
+        config = {"data": {"dataset": name}, "optimizer": {"lr": rank}}
+        run = f"mse-{name}-{rank}/seed=0"
+        write_run(tmp_path, run, accuracy=offset + rank / 50, config=config)
+    text = build(tmp_path).files[2].read_text("utf-8")
+    (curves,) = re.findall(r"^const curves = (.*);$", text, flags=re.MULTILINE)
+    ends = sorted(curve["y"][-1] for curve in json.loads(curves))
+    best = [100 * (offset + rank / 50) for offset in (0.1, 0.5) for rank in range(2, 12)]
+    assert ends == pytest.approx(best, abs=0.1)
+    assert "of each data set&#39;s 10 best configurations" in text
+
+
 def test_committed_results_become_a_site(page, tmp_path):
     shutil.copytree(page.parent, tmp_path / "experiments" / "tiny")
     # What losslab did not draw is left out, and a pipe is not waited for.

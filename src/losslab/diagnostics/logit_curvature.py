@@ -31,7 +31,7 @@ class LogitCurvature(Diagnostic):
     nothing is.
 
     Reading: cross-entropy has no negative ones, since diag(p) − ppᵀ is positive semi-definite, and
-    its curvature vanishes as it fits. Squared error on raw scores keeps 2/K in every direction
+    its curvature vanishes as it fits. Squared error on raw outputs keeps 2/K in every direction
     (mechanism G, curvature that stays). After softmax it has negative ones, already for two
     classes wherever p_y < 1/3 (mechanism B, non-convexity in the logits). Softmax ignores a shift
     of all scores, so losses of it have one eigenvalue 0.

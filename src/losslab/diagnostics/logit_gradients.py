@@ -59,7 +59,7 @@ class LogitGradients(Diagnostic):
     - ``share/confident_right``: largest probability ≥ 0.9, on the label;
     - ``share/too_right``: classified correctly and ∂l/∂z_y > 0, so that the step pushes the right
       score down. Never under cross-entropy, whose ∂l/∂z_y = p_y − 1 ≤ 0; under squared error on
-      raw scores wherever a correct z_y > 1 (mechanism F, right answers are pushed back). Overlaps
+      raw outputs wherever a correct z_y > 1 (mechanism F, right answers are pushed back). Overlaps
       the other three.
 
     ``norm`` is the mean over the probe, ``norm/...`` over each of the three groups (absent for an
@@ -102,7 +102,7 @@ class Attenuation(Diagnostic):
     a matter of scale (mechanism C), which a learning rate can correct. No rate corrects that the
     ratio falls with p_y: for two classes and squared error after softmax summed it is
     4 p_y (1 − p_y), which vanishes where the network is confidently wrong (mechanism A, attenuation
-    by softmax). On raw scores it does not vanish there, and is unbounded as p_y → 1.
+    by softmax). On raw outputs it does not vanish there, and is unbounded as p_y → 1.
 
     Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, §6.2.2.3.
     """
@@ -137,7 +137,7 @@ class Saturation(Diagnostic):
 
     Reading: in ``saturated_wrong`` squared error after softmax has hardly any gradient, and the
     share stays; cross-entropy's is largest there and reduces it (mechanism A, attenuation by
-    softmax). A network trained on raw scores seldom saturates: at its target, score 1 for the
+    softmax). A network trained on raw outputs seldom saturates: at its target, score 1 for the
     label and 0 for the others, p_y is e/(e + K − 1), 0.23 for ten classes.
     """
 

@@ -20,7 +20,7 @@ class Margins(Diagnostic):
       does not see a shift of all scores, which softmax ignores.
 
     Reading: cross-entropy rewards ever larger margins, and the logits grow without bound; squared
-    error on raw scores rewards a margin of 1 and no more; after softmax its gradient vanishes with
+    error on raw outputs rewards a margin of 1 and no more; after softmax its gradient vanishes with
     1 − p_y, and the logits stay smaller.
     """
 

@@ -38,10 +38,10 @@ class WeightCurvature(Diagnostic):
     has a zero diagonal there and the trace is G's, too.
 
     Reading: ``hessian/largest`` times the learning rate limits the rate (2 for gradient descent
-    without momentum), so it compares losses of any scale; under squared error on raw scores it
+    without momentum), so it compares losses of any scale; under squared error on raw outputs it
     stays as the network fits, under cross-entropy it falls (mechanism G, curvature that stays). A
     negative ``gauss_newton/smallest`` is the loss's own (mechanism B, non-convexity in the
-    logits): it is 0 for cross-entropy and raw scores, where all negative curvature is in R.
+    logits): it is 0 for cross-entropy and raw outputs, where all negative curvature is in R.
 
     Products are in the model's float32. Where every p_y of the examples is 1 but for its rounding
     (the label leads by 15 or more), the numbers are tiny and may be wrong by a factor of 2, and

@@ -14,19 +14,19 @@ const PRESETS = {
   },
   "on target": {
     z: [1, 0, 0],
-    see: "Squared error on raw scores is at its minimum and stops, although A has only 58% of the probability. Cross-entropy keeps pulling.",
+    see: "Squared error on raw outputs is at its minimum and stops, although A has only 58% of the probability. Cross-entropy keeps pulling.",
   },
   right: {
     z: [3, -1, -1],
-    see: "A has 96%. Cross-entropy lets go; squared error on raw scores already pushes A back down.",
+    see: "A has 96%. Cross-entropy lets go; squared error on raw outputs already pushes A back down.",
   },
   "too right": {
     z: [6, -3, -3],
-    see: "A has all of the probability, yet squared error on raw scores pulls hard to bring its score back to 1: it punishes being too right. mse_one_sided does not.",
+    see: "A has all of the probability, yet squared error on raw outputs pulls hard to bring its score back to 1: it punishes being too right. mse_one_sided does not.",
   },
   shifted: {
     z: [5, 5, 5],
-    see: "Undecided again, with 5 added to each logit. Softmax does not see a shift; squared error on raw scores does, and pulls all three back.",
+    see: "Undecided again, with 5 added to each logit. Softmax does not see a shift; squared error on raw outputs does, and pulls all three back.",
   },
 };
 // A setting belongs to one loss, which is shown when it is moved, or to all.
@@ -45,7 +45,7 @@ const SETTINGS = {
   },
   M: {
     label: "Target scale M", min: 1, max: 15, step: 0.5, value: 4, loss: "rescaled_mse",
-    see: "Squared error on raw scores asks A for M instead of 1: its lowest point moves to M, and it pulls harder on what is wrong.",
+    see: "Squared error on raw outputs asks A for M instead of 1: its lowest point moves to M, and it pulls harder on what is wrong.",
   },
   k: {
     label: "True class weight k", min: 1, max: 15, step: 0.5, value: 1, loss: "rescaled_mse",

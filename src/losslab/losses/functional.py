@@ -50,7 +50,7 @@ def check_one_sided(one_sided: bool, activation: Activation) -> None:
         raise ValueError(f"one_sided is {one_sided!r}; allowed are true, false: choose one")
     if one_sided and activation != "none":
         raise ValueError(
-            f"one_sided is true with activation {activation!r}; allowed is none: only raw scores "
+            f"one_sided is true with activation {activation!r}; allowed is none: only raw outputs "
             "can overshoot their targets"
         )
 
@@ -67,7 +67,7 @@ def squared_error(
 ) -> Tensor:
     """Σ_i (1 + (k − 1) y_i) (a_i − M y_i)², a = activation(z); over K for ``"mean"``.
 
-    With ``one_sided``, for raw scores and class indices only, k max(0, M − z_y)² +
+    With ``one_sided``, for raw outputs and class indices only, k max(0, M − z_y)² +
     Σ_{i≠y} max(0, z_i)².
     """
     check_one_sided(one_sided, activation)

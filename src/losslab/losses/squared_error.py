@@ -1,4 +1,4 @@
-"""Squared error against one-hot targets, on raw scores or after softmax or sigmoid."""
+"""Squared error against one-hot targets, on raw outputs or after softmax or sigmoid."""
 
 from torch import Tensor
 
@@ -34,14 +34,14 @@ class SquaredError(Loss):
       One-sided: u_y where z_y < M and u_i where z_i > 0 (i ≠ y), else 0.
     - Range with k = M = 1 for ``"sum"``: raw [0, ∞); softmax [0, 2]; sigmoid [0, K]. 0 at a = M y;
       one-sided wherever z_y ≥ M and the others are ≤ 0.
-    - Convex in the logits: on raw scores only, also one-sided. After softmax it is concave where a
+    - Convex in the logits: on raw outputs only, also one-sided. After softmax it is concave where a
       confident network is wrong.
     - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
     - ``ValueError``: as :class:`Loss`, and for an argument out of range, and for one-sided with a
       soft target, since which side is right depends on the true class.
 
     Args:
-        activation: ``"softmax"``, ``"sigmoid"`` or ``"none"`` (raw scores).
+        activation: ``"softmax"``, ``"sigmoid"`` or ``"none"`` (raw outputs).
         class_reduction: ``"mean"`` or ``"sum"`` over the K classes.
         true_class_weight: k > 0.
         true_class_target: M > 0.

@@ -4,8 +4,8 @@ Plain functions of torch tensors or numpy arrays (anything with the array API), 
 logits ``(N, K)`` and labels ``(N,)``, class indices from 0 to K − 1; labels of another shape, type
 or range are a ``ValueError``. ``reduction`` is ``mean`` or ``sum``, giving ``()``, or ``none``,
 giving ``(N,)``; another is a ``ValueError``. Probabilities are the softmax of the network's outputs
-under every loss, including those on raw scores, so that the numbers are comparable. All sums are in
-float64: adding 60,000 float32 numbers would lose digits that intervals need.
+under every loss, including those on raw outputs, so that the numbers are comparable. All sums are
+in float64: adding 60,000 float32 numbers would lose digits that intervals need.
 """
 
 from dataclasses import dataclass

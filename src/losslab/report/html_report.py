@@ -10,6 +10,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from losslab.report.sweep_report import best_text, configuration_text
 from losslab.text import printable
 
 MOST_CURVES = 20
-"""Learning curves of more configurations cannot be told apart; the best are shown."""
+"""Learning curves of more configurations cannot be told apart; each data set's best are shown."""
 
 _TEMPLATES = templates(autoescape=True)
 SCRIPT = "plotly.min.js"  # shared by the pages of a site
@@ -183,7 +185,11 @@ def sweep_page(
         figures: The files that the report shows.
     """
     groups = by_group(run for run in runs if run.finished)
-    shown = [each for each in sweep.configurations if each.group in groups][:MOST_CURVES]
+    finished = [each for each in sweep.configurations if each.group in groups]
+    by_dataset = [[*members] for _, members in groupby(finished, key=attrgetter("dataset"))]
+    most = max(MOST_CURVES // max(len(by_dataset), 1), 1)
+    shown = [configuration for members in by_dataset for configuration in members[:most]]
+    chosen = f"each data set's {most}" if len(by_dataset) > 1 else f"the {most}"
     several = len({each.loss for each in shown}) > 1
     styles = styles_of({each.loss if several else each.group: each.loss for each in shown})
     places: Counter[str] = Counter()
@@ -209,7 +215,7 @@ def sweep_page(
         title=f"Sweep {printable(name)}",
         best=[printable(best_text(sweep, leader)) for leader in sweep.leaders],
         curves=curves,
-        left_out=len(sweep.configurations) > MOST_CURVES,
+        chosen=f"{chosen} best configurations" if len(shown) < len(finished) else "",
         data=_script_text(curves),
         report=html.replace("</table>", "</table></div>"),
         plotly=plotly() if curves else "",
