@@ -76,6 +76,30 @@ def test_the_same_numbers_wherever_they_run(losslab, launcher, tmp_path):
     assert list(home.rglob("*")) == []
 
 
+GROWS = """
+import builtins, time
+import losslab.launchers.local as local
+
+def perform(runs):
+    import builtins, time
+    builtins.kept = [*getattr(builtins, "kept", []), b"x" * 200_000_000]
+    time.sleep(1.1)
+    return [None for _ in runs]
+
+local.perform = perform
+print(local.Joblib(workers=2).perform([["a"]] * 8))
+"""
+
+
+@pytest.mark.slow  # a worker is replaced after a second
+def test_workers_that_grow_are_replaced_in_silence():
+    needs("psutil")  # with which joblib measures
+    ended = subprocess.run(
+        [sys.executable, "-c", GROWS], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (ended.stdout.strip(), ended.stderr) == (str([[None]] * 8), "")
+
+
 @pytest.mark.slow
 def test_slurm_gives_the_same_numbers(losslab, slurm):
     needs("submitit")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import warnings
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from losslab.training.engines import STACK_MEMORY
 
 # After a command was stopped, joblib's resource tracker removes temporary folders with a warning.
 _TRACKER = "ignore:resource_tracker:UserWarning"
+# joblib replaces a worker that has grown by 300 MB between two runs, as another data set makes it.
+_REPLACED = "A worker stopped while some jobs were given to the executor"
 
 
 @final
@@ -70,11 +73,12 @@ class Joblib(Launcher):
             os.environ["PYTHONWARNINGS"] = f"{filters},{_TRACKER}".removeprefix(",")
         try:
             # No batches: a run takes much longer than dispatching it.
-            with joblib.Parallel(
+            with warnings.catch_warnings(), joblib.Parallel(
                 n_jobs=self._workers(work), backend="loky", batch_size=1, return_as="generator",
                 # Workers outlive a sweep; a new folder or new variables get new ones.
                 initializer=_begin, initargs=(str(Path.cwd()), variables()),
             ) as parallel:  # fmt: skip
+                warnings.filterwarnings("ignore", _REPLACED, UserWarning)
                 # Workers started with SIGINT blocked leave Ctrl-C to this process, which ends them.
                 resource_tracker.ensure_running()  # first, as its start unblocks the signal
                 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
