@@ -44,6 +44,23 @@ def test_it_tells_what_runs_what_is_best_and_the_time_left(tmp_path):
     assert shown.completed == 2 + 2 * epochs / 6
 
 
+def test_the_time_left_follows_the_pace_of_the_latter_half(tmp_path, monkeypatch):
+    """Ten runs of a second each, then ten of a minute: the last five take five minutes."""
+    clock = [0.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: clock[0])
+    runs = [
+        Run.at(write_run(tmp_path, f"mse-0a/seed={seed}", status="running")) for seed in range(20)
+    ]
+    for run in runs:
+        (run.path / "status.json").write_text("{}")
+    progress = SweepProgress(runs, console=Console(file=io.StringIO()), title="tune")
+    for index, run in enumerate(runs[:15]):
+        clock[0] += 1 if index < 10 else 60
+        (run.path / "status.json").write_text(json.dumps({"status": "done"}))
+        progress._look()
+    assert progress._progress.tasks[0].fields["runs"].endswith(", 0:05:00 left")
+
+
 def test_a_log_has_a_line_for_each_further_tenth_a_while_apart(tmp_path, monkeypatch):
     monkeypatch.setattr(progress_module, "SECONDS_BETWEEN_LOOKS", 0.01)
     monkeypatch.setattr(progress_module, "SECONDS_BETWEEN_LINES", 0.02)

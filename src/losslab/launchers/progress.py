@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -46,6 +47,7 @@ class SweepProgress:
         self._stale = {run for run in runs if run.status == "failed"}
         self._total, self._failed = len(runs), 0
         self._best, self._began = -1.0, time.monotonic()
+        self._looks = deque([(self._began, 0.0)])  # time, and number of runs done then
         self._printed, self._tenths = self._began, 0  # the last line of a log
         self._console, self._title = console, title
         self._stop = threading.Event()
@@ -113,15 +115,21 @@ class SweepProgress:
                 self._best = max(self._best, _accuracy(run))
         self._pending = pending
         completed = self._total - len(pending)
+        done, now, looks = completed + fractions, time.monotonic(), self._looks
         if not running and not completed:  # workers take seconds to start
-            self._began = time.monotonic()
+            self._began = now
+            looks.clear()
+        looks.append((now, done))
+        # The pace is that of the latter half so far: runs of larger images may come last.
+        while len(looks) > 2 and looks[1][0] < (self._began + now) / 2:
+            looks.popleft()
         text = f"{completed - self._failed}/{self._total} done, {running} running"
         text += f", {self._failed} failed" if self._failed else ""
         text += f", best {self._best:.1%}" if self._best >= 0 else ""
-        if pending and (fraction := (completed + fractions) / self._total):
-            left = round((time.monotonic() - self._began) * (1 / fraction - 1))
+        if pending and (gained := done - looks[0][1]) > 0:
+            left = round((self._total - done) * (now - looks[0][0]) / gained)
             text += f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
-        self._progress.update(self._task, completed=completed + fractions, runs=text)
+        self._progress.update(self._task, completed=done, runs=text)
 
 
 def _fraction_done(run: Run) -> float:
