@@ -8,6 +8,7 @@ from losslab.report.claims import judge, verdict
 from losslab.report.document import to_markdown
 from losslab.report.findings import find
 from losslab.report.measurement import Evidence
+from losslab.report.results import study_data
 from losslab.report.statistics import Interval
 from losslab.report.study_report import study_document
 from losslab.report.tuning import SideSampler
@@ -133,6 +134,8 @@ def test_a_claim_on_what_is_not_finite_is_not_judged(tmp_path):
     calibrated = judgements(tmp_path, tiny_plan())["calibrated"]
     assert calibrated.verdict == "inconclusive"
     assert calibrated.reason == "not finite or not recorded in 1 of 16 runs"
+    data = study_data(find(parse_plan(tiny_plan()), load_runs(tmp_path)))
+    assert data["arms"]["mse_softmax"]["confirmed"]["own"]["test/nll"]["not_finite"] == 1
 
 
 def test_one_seed_is_not_enough(tmp_path):

@@ -87,6 +87,7 @@ FALSIFIED = [
     (lambda d: number(d).update(n=80), "mse, test/accuracy: n is 80, but there are 8 seeds"),
     (lambda d: claim(d)["measured"].update(n=80), "claim level: n is 80, but there are 8 seeds"),
     (lambda d: move_seed(number(d), 1.5), "mse, test/accuracy: a value is not between 0 and 1"),
+    (lambda d: number(d).update(mean=1.0001 * number(d)["mean"]), "mse, test/accuracy: the mean"),
     (lambda d: number(d).update(mean=-0.1), "mse, test/accuracy: a value is not between 0 and 1"),
 ]
 
