@@ -93,6 +93,14 @@ def test_order_depends_on_seed_and_epoch_alone():
     assert labels(loader.epoch(5, 2)) == labels(small.epoch(5, 2))
 
 
+def test_each_seed_and_epoch_draws_its_own_augmentation():
+    _, loader = make(augmentation=Augmentation(flip=True, padding=2))
+    first, again, next_epoch, other = (loader.draws(*at) for at in ((0, 0), (0, 0), (0, 1), (1, 0)))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, next_epoch)
+    assert not torch.equal(first, other)
+
+
 def test_evaluation_is_never_augmented():
     dataset, loader = make(augmentation=Augmentation(flip=True, padding=2))
     batch = next(loader.in_order())

@@ -128,6 +128,15 @@ def test_one_digit_is_the_image_itself():
     assert one.class_names == SOURCE.class_names
 
 
+def test_the_images_of_each_class_have_an_order_of_their_own():
+    labels = torch.arange(2).repeat_interleave(30)
+    stream = partial(generator, 0)
+    rows, _ = draw_rows(labels, num_classes=2, digits=1, size=60, stream=stream)
+    first, second = (rows[labels[rows] == label] for label in (0, 1))
+    assert first.sort().values.tolist() == list(range(30))
+    assert not torch.equal(first, second - 30)
+
+
 def test_a_class_may_have_a_single_image():
     labels = torch.tensor([0, 1, 1])
     draw = partial(draw_rows, labels, num_classes=2, digits=2, stream=partial(generator, 0))

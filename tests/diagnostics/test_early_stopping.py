@@ -36,6 +36,14 @@ def test_the_best_epoch_against_one_example_at_a_time():
         recorded = {f"why/early_stopping/{key}": value for key, value in found.items()}
 
 
+def test_of_epochs_that_do_equally_well_the_first_is_chosen():
+    early = LABELS.clone()
+    early[1::5] = (early[1::5] + 1) % CLASSES  # a quarter of those that do not choose
+    recorded = {f"why/early_stopping/{key}": value for key, value in measure(early).items()}
+    found = measure(LABELS, recorded)
+    assert (found["clean/stopped/accuracy"], found["held_out/accuracy"]) == (0.75, 1.0)
+
+
 @pytest.mark.parametrize(("kind", "others"), [("symmetric", 0.5), ("pairwise", 1.0)])
 def test_wrong_labels_choose_as_the_training_labels_are_wrong(kind, others):
     options = {"label_noise": 0.4, "noise_kind": kind, "one_in": 2}

@@ -78,6 +78,11 @@ def test_knowing_everything_leaves_with_the_first_window(steps, found):
     assert measure(training_epoch(labels, labels)) == {"left": 1.0, "steps": float(found)}
 
 
+def test_a_short_last_batch_counts_the_examples_that_it_has():
+    labels = torch.arange(20) % 10  # of a batch of 64
+    assert measure(training_epoch(labels, labels)) == {"left": 1.0, "steps": 0.0}
+
+
 def test_what_was_found_stays():
     epoch = epoch_of([0.1] * 20, first_step=500)
     assert measure(epoch, left=1.0, steps=37.0) == {"left": 1.0, "steps": 37.0}

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from losslab.experiment import Composer, choices_of, plan_run, prepare
-from losslab.experiment.compose import without_hydra
+from losslab.experiment.compose import flat, without_hydra
 from running import read, records, status
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -217,3 +217,35 @@ def test_an_argument_with_its_default_is_no_other_run(words, same):
             found.append(plan_run(without_hydra(full), choices_of(full.hydra)))
     assert found[0] == found[1]
     assert found[0].digest == found[1].digest
+
+
+# Where and how often something is written, and the seed, which has its own folder.
+WITHOUT_EFFECT = {
+    *("seed", "name", "output_dir", "force", "data.root", "data.cache_dir", "data.download"),
+    *("trainer.engine", "trainer.stack_size", "trainer.log_every", "trainer.checkpoint_every"),
+    *("trainer.pictures_every", "trainer.histograms_every", "trainer.all_tags"),
+}
+
+
+def another(value):
+    if isinstance(value, list):
+        return [*value, 1]
+    if value is None or isinstance(value, bool):
+        return not value
+    return f"{value}x" if isinstance(value, str) else value + 1
+
+
+def test_every_key_that_can_change_a_result_makes_another_run():
+    words = ["data=cifar10", "model=small_cnn", "loss=focal", "optimizer=adamw"]
+    with Composer() as composer:
+        full = composer.compose([*words, "schedule=one_cycle", "diagnostics=margins"])
+    config, chosen = without_hydra(full), choices_of(full.hydra)
+    usual, same = plan_run(config, chosen).digest, set()
+    for key, value in flat(config).items():
+        if key == "init_from" or key.endswith("_target_"):
+            continue
+        changed = config.copy()
+        OmegaConf.update(changed, key, another(value))
+        if plan_run(changed, chosen).digest == usual:
+            same.add(key)
+    assert same == WITHOUT_EFFECT

@@ -60,3 +60,16 @@ def test_config(name):
     assert repr(loss) == repr(expected)
     if not isinstance(expected, losses.MAP):
         assert torch.equal(loss(LOGITS, LABELS), expected(LOGITS, LABELS))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("generalized_cross_entropy", "focal", "poly_loss", "symmetric_cross_entropy"),
+        *("taylor_cross_entropy", "bi_tempered", "logit_normalization"),
+    ],
+)
+def test_without_arguments_class_and_function_are_the_choice(name):
+    expected = EXPECTED[name].per_example(LOGITS, LABELS)
+    assert torch.equal(type(EXPECTED[name])().per_example(LOGITS, LABELS), expected)
+    assert torch.equal(getattr(losses.functional, name)(LOGITS, LABELS), expected)

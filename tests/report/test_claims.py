@@ -8,6 +8,7 @@ from losslab.report.claims import judge, verdict
 from losslab.report.document import to_markdown
 from losslab.report.findings import find
 from losslab.report.measurement import Evidence
+from losslab.report.results import study_data
 from losslab.report.statistics import Interval
 from losslab.report.study_report import study_document
 from losslab.report.tuning import SideSampler
@@ -16,6 +17,7 @@ from report.factory import CONFIRMING_SEEDS, run_name, tiny_plan, write_run, wri
 # direction, interval of left − right, Holm's p; the smallest effect that matters is 1.
 RULE = [
     ("greater", (1.5, 3.0), 0.01, "supported"),
+    ("greater", (1.5, 3.0), 0.05, "inconclusive"),
     ("greater", (1.5, 3.0), 0.06, "inconclusive"),
     ("greater", (0.5, 3.0), 0.01, "inconclusive"),
     ("greater", (0.2, 0.8), 0.01, "smaller"),
@@ -27,6 +29,7 @@ RULE = [
     ("less", (-3.0, -1.5), 0.01, "supported"),
     ("less", (-3.0, -0.5), 0.01, "inconclusive"),
     ("less", (-0.8, -0.2), 0.01, "smaller"),
+    ("less", (-0.5, 0.5), 0.01, "contradicted"),
     ("less", (0.2, 0.8), 0.01, "contradicted"),
     ("less", (2.0, 3.0), 0.01, "contradicted"),
     ("equal", (-0.5, 0.5), 0.9, "supported"),
@@ -112,10 +115,12 @@ def test_before_tuning_has_finished_nothing_is_judged(tmp_path):
         assert "not planned yet" in judgement.reason
 
 
-def test_a_diverged_run_counts(tmp_path):
-    name = run_name("mse_softmax", 0.1, 100)
-    write_study(tmp_path, tiny_plan(), only=lambda other: other != name)
-    write_run(tmp_path, name, status="diverged", accuracy=0.1)
+@pytest.mark.parametrize("seeds", [[100], CONFIRMING_SEEDS], ids=["one", "all of a side"])
+def test_a_diverged_run_counts(tmp_path, seeds):
+    names = [run_name("mse_softmax", 0.1, seed) for seed in seeds]
+    write_study(tmp_path, tiny_plan(), only=lambda other: other not in names)
+    for name in names:
+        write_run(tmp_path, name, status="diverged", accuracy=0.1)
     naive = judgements(tmp_path, tiny_plan())["naive"]
     assert (naive.verdict, naive.comparison.n) == ("supported", 8)
 
@@ -129,6 +134,8 @@ def test_a_claim_on_what_is_not_finite_is_not_judged(tmp_path):
     calibrated = judgements(tmp_path, tiny_plan())["calibrated"]
     assert calibrated.verdict == "inconclusive"
     assert calibrated.reason == "not finite or not recorded in 1 of 16 runs"
+    data = study_data(find(parse_plan(tiny_plan()), load_runs(tmp_path)))
+    assert data["arms"]["mse_softmax"]["confirmed"]["own"]["test/nll"]["not_finite"] == 1
 
 
 def test_one_seed_is_not_enough(tmp_path):

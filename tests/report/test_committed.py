@@ -6,13 +6,15 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from losslab.report import load_evidence, load_plan, load_runs, parse_plan
-from losslab.report.committed import parse_results
+from losslab.report.committed import Number, parse_results
 from losslab.report.contradictions import contradictions
 from losslab.report.estimates import Sample, compare, measure
 from losslab.report.findings import find
 from losslab.report.results import study_data, to_json
+from losslab.report.statistics import Interval
 from report.factory import tiny_plan, write_old_study
 
 
@@ -78,12 +80,14 @@ FALSIFIED = [
         "claim level: the difference is not in its interval",
     ),
     (lambda d: claim(d)["measured"].update(p=1e-4), "claim level: p is not that of the seeds'"),
+    (lambda d: claim(d, "naive")["measured"].update(p=0.5), "claim naive: p is not that of the"),
     (lambda d: claim(d, "naive").update(p_holm=0.001), "claim naive: Holm's p does not follow"),
     (lambda d: claim(d, "weak").update(p_holm=0.001), "claim weak: Holm's p does not follow"),
     (lambda d: claim(d, "weak").update(p=1e-6), "claim weak: Holm's p does not follow"),
     (lambda d: number(d).update(n=80), "mse, test/accuracy: n is 80, but there are 8 seeds"),
     (lambda d: claim(d)["measured"].update(n=80), "claim level: n is 80, but there are 8 seeds"),
     (lambda d: move_seed(number(d), 1.5), "mse, test/accuracy: a value is not between 0 and 1"),
+    (lambda d: number(d).update(mean=1.0001 * number(d)["mean"]), "mse, test/accuracy: the mean"),
     (lambda d: number(d).update(mean=-0.1), "mse, test/accuracy: a value is not between 0 and 1"),
 ]
 
@@ -107,6 +111,15 @@ def test_what_an_unfinished_study_lacks_is_no_contradiction(study):
     data["claims"].pop(0)
     lines = list(contradictions(parse_results(data), plan))
     assert [line for line in lines if "missing" in line] == []
+
+
+@pytest.mark.parametrize("high", [1.0, 0.95], ids=["whole", "clipped"])
+@pytest.mark.parametrize(("covers", "freedom"), [("seeds", 4), ("seeds and test examples", 1e9)])
+def test_without_the_seeds_values_their_variance_is_that_of_the_interval(covers, freedom, high):
+    half = 0.01 * stats.t.ppf(0.975, freedom)
+    interval = Interval(0.94 - half, min(0.94 + half, high))
+    number = Number(n=5, mean=0.94, interval=interval, covers=covers)
+    assert number.variance == pytest.approx(5 * 0.01**2)
 
 
 def test_an_untestable_claim_may_have_a_number(study):

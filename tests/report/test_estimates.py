@@ -49,6 +49,15 @@ def test_runs_tested_on_other_examples_are_not_crossed(tmp_path):
     assert estimate(sample(tmp_path, "a", seeds=2)).covers == "seeds"
 
 
+def test_sides_tested_on_other_examples_are_not_paired_by_example(tmp_path):
+    logits, labels = logits_with_accuracy(0.8, seed=0)
+    for group, order in (("a", slice(None)), ("b", slice(None, None, -1))):
+        for seed in range(2):
+            known = {"logits": logits[order], "labels": labels[order]}
+            write_run(tmp_path, f"{group}/seed={seed}", **known)
+    assert compare(*(sample(tmp_path, group, seeds=2) for group in "ab")).covers == "seeds"
+
+
 def test_missing_and_failed_runs_are_named(tmp_path):
     write_group(tmp_path, "a", [0.8, 0.7])
     write_run(tmp_path, "a/seed=2", status="failed")
@@ -80,6 +89,16 @@ def test_a_comparison_pairs_by_seed(tmp_path):
     assert found.left.mean == pytest.approx(0.8)
     assert found.interval == pytest.approx((0.1, 0.1))
     assert found.p == 0.25
+
+
+def test_a_difference_beyond_another_is_their_difference(tmp_path):
+    sides = {"a": [0.9, 0.8, 0.9], "b": [0.5, 0.6, 0.4], "c": [0.7, 0.6, 0.7], "d": [0.6, 0.4, 0.3]}
+    for group, accuracies in sides.items():
+        write_group(tmp_path, group, accuracies, predictions=False)
+    left, right, *beyond = (sample(tmp_path, group, "val/accuracy", seeds=3) for group in sides)
+    found = compare(left, right, beyond=beyond)
+    assert list(found.by_seed.values()) == pytest.approx([0.3, 0.0, 0.1])  # 0.4 − 0.1, ...
+    assert (found.left.mean, found.right.mean) == pytest.approx((2.6 / 3, 0.5))
 
 
 def test_a_paired_difference_is_sharper_than_its_sides(tmp_path):

@@ -2,12 +2,17 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from losslab.report import load_plan, load_runs
+from losslab.report import load_plan, load_runs, parse_plan
+from losslab.report.claims import Judgement
 from losslab.report.committed import parse_results
+from losslab.report.estimates import Sample
+from losslab.report.estimates import compare as compare_samples
 from losslab.report.findings import ACCURACY, find
 from losslab.report.reproduction import compare_results, document
 from losslab.report.results import study_data, to_json
@@ -66,3 +71,33 @@ def test_no_error_is_larger_than_the_metrics_range(tmp_path):
     assert accuracy.notices > 1
     rows = document("tiny", reproduction, {}).content["numbers"].rows
     assert ["±100.0" in row for row in rows].count(True) == 1
+
+
+ERROR = 0.002  # standard error of a difference
+
+
+def difference(mean):
+    """Compare five seeds whose differences have this mean."""
+    right, seeds = np.full(5, 0.9), tuple(range(5))
+    moved = right + mean + ERROR * math.sqrt(5 / 2.5) * np.arange(-2, 3)
+    sides = (Sample(metric=ACCURACY, seeds=seeds, values=values) for values in (moved, right))
+    return compare_samples(*sides)
+
+
+@pytest.mark.parametrize(
+    ("mean", "verdict", "opposed"),
+    [(-0.05, "supported", False), (-0.03, "smaller", False), (-0.02, "smaller", True)],
+)
+def test_a_verdict_is_opposed_only_by_the_wider_interval(mean, verdict, opposed):
+    about, old = tiny_plan()["claims"][0], difference(-0.05)  # less by 0.04 or more
+    sides = {side: vars(getattr(old, side)) for side in ("left", "right")}
+    claim = about | {"verdict": "supported", "measured": vars(old) | sides}
+    data = {"study": "tiny", "command": "losslab study tiny", "claims": [claim]}
+    plan = parse_plan(tiny_plan() | {"claims": [about]})
+    judged = [Judgement(plan.claims[0], difference(mean))]
+    new = SimpleNamespace(plan=plan, measured={}, runs={}, differences=judged)
+    (row,) = compare_results(parse_results(json.loads(to_json(data))), new).claims
+    assert (row.new_verdict, row.opposed) == (verdict, opposed)
+    # Two comparisons, of the difference and of the verdict, share the 0.005.
+    half = stats.t.ppf(1 - 0.005 / 2 / 2, 8) * ERROR * math.sqrt(5) * math.sqrt(1 / 5 + 1 / 5)
+    assert row.expected.high - row.committed == pytest.approx(half, rel=1e-3)

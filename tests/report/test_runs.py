@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from losslab import report
+from losslab.files import sealed
 from losslab.recording import read_predictions
 from losslab.report.runs import load_runs, runs_table
 from losslab.report.selectors import number
@@ -48,6 +49,12 @@ DAMAGES = {
     "no status": (lambda run: (run / "status.json").unlink(), "status.json is missing"),
     "half a status": (lambda run: (run / "status.json").write_text('{"sta'), "Unterminated"),
     "odd status": (lambda run: (run / "status.json").write_text('{"status": "ok"}'), "'ok'"),
+    "a sealed status that was changed": (
+        lambda run: (run / "status.json").write_text(
+            json.dumps(sealed({"status": "diverged"}) | {"status": "done"})
+        ),
+        "status.json was altered",
+    ),
     "no summary": (lambda run: (run / "summary.json").unlink(), "summary.json is missing"),
     "a list": (lambda run: (run / "summary.json").write_text("[]"), "does not hold a JSON object"),
     "no config": (lambda run: (run / "config.yaml").unlink(), "config.yaml is missing"),

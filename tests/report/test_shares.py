@@ -78,6 +78,17 @@ def test_shares_add_up_and_their_interval_is_the_bootstraps():
     assert gap.interval == pytest.approx(t_interval(100 * (values[-1] - values[0])))
 
 
+def test_a_gap_below_zero_has_the_shares_of_one_above():
+    effects = np.array([0.0, 0.06, 0.02])
+    switched = np.array([[place >> factor & 1 for factor in range(3)] for place in range(8)])
+    values = 0.8 + (switched @ effects)[:, None] + CHANCE.normal(0, 0.01, size=(8, 10))
+    above, below = (measured([sample(each) for each in cells]) for cells in (values, 1 - values))
+    for name in FACTORS:
+        one, other = (found[f"swaps.{name}_share"] for found in (above, below))
+        assert other.value == pytest.approx(one.value)
+        assert other.interval == pytest.approx(one.interval)
+
+
 def test_a_gap_that_may_be_zero_has_no_shares():
     values = CHANCE.normal(0.9, 0.01, size=(8, 6))
     found = measured([sample(each - each.mean()) for each in values])

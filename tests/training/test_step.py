@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from losslab.data import BatchLoader, Part
 from losslab.losses import MAP, CrossEntropy, FlatPrior, GaussianPrior, SquaredError
 from losslab.training import TrainingStep
+from losslab.training.step import evaluate
 from losslab.types import Batch
 
 # Two examples, two inputs, two classes, by hand.
@@ -101,3 +103,13 @@ def test_bfloat16_is_for_the_forward_pass_alone():
     assert seen == [torch.bfloat16]
     assert (logits.dtype, terms.total.dtype, model.weight.dtype) == (torch.float32,) * 3
     assert model.weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_evaluation_uses_running_statistics_and_restores_the_mode(training):
+    images, labels = torch.tensor([*PIXELS, [3.0, 5.0]]), torch.tensor([*LABELS, 0])
+    model = nn.BatchNorm1d(2).train(training)  # its running mean is 0, its variance 1
+    found = evaluate(model, BatchLoader(Part(images, labels, labels), batch_size=2))
+    torch.testing.assert_close(found.logits, images / math.sqrt(1 + model.eps))
+    assert found.sums.scalars()["accuracy"] == 2 / 3
+    assert model.training is training
