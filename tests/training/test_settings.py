@@ -3,7 +3,7 @@ import inspect
 import pytest
 import torch
 
-from losslab.training import Trainer, configure_process, fit, resolve_device
+from losslab.training import Trainer, configure_process, fit, process_kept, resolve_device
 from losslab.types import Finding
 
 
@@ -131,6 +131,23 @@ def test_counting_the_outputs_draws_no_random_numbers_and_leaves_the_model_as_it
 def test_a_device_that_is_not_there(name):
     with pytest.raises(ValueError, match=rf"trainer\.device={name} is unavailable.*auto.*cpu"):
         resolve_device(name)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+@pytest.mark.parametrize("own", ["ieee", "tf32"])
+def test_a_notebook_may_set_the_precision_of_float32_in_the_new_way(own, precision):
+    # Reading torch's old settings is then an error where they disagree.
+    parts = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
+    with process_kept(), torch.backends.flags(fp32_precision=own):
+        for part in parts:
+            part.fp32_precision = own
+        with process_kept():
+            configure_process(Trainer(batch_size=32, epochs=1, precision=precision))
+            expected = "tf32" if precision == "tf32" else "ieee"
+            assert [part.fp32_precision for part in parts] == [expected] * 3
+            assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")
+            assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
+        assert [part.fp32_precision for part in parts] == [own] * 3
 
 
 @pytest.mark.parametrize("deterministic", [True, False])

@@ -1,9 +1,12 @@
 import copy
+import gc
+import weakref
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from cases import LOSSES
 from losslab import models
@@ -17,7 +20,7 @@ from losslab.losses import (
     LaplacePrior,
     SquaredError,
 )
-from losslab.training import Constant, Cosine, Loop, Stack, Trainer, TrainingStep
+from losslab.training import Constant, Cosine, Loop, Stack, Trainer, TrainingStep, pack
 
 NUM_CLASSES, BATCH_SIZE = 3, 4
 MODELS = {
@@ -83,10 +86,11 @@ def make_loop(
     val=None,
     likelihood=None,
     device="cpu",
+    network=None,
     **more,
 ) -> Loop:
     torch.manual_seed(lane)
-    network = MODELS[model]((1, 12, 12), NUM_CLASSES).to(device, dtype)
+    network = network or MODELS[model]((1, 12, 12), NUM_CLASSES).to(device, dtype)
     kind, settings = OPTIMIZERS[optimizer]
     parameters = list(network.parameters())
     objective = MAP(
@@ -310,3 +314,101 @@ def test_a_model_that_draws_is_refused():
     )
     with pytest.raises(ValueError, match="Drawing cannot be stacked"):
         Stack([loop], size=1)
+
+
+def test_a_run_saves_its_own_lane_alone():
+    sizes = {}
+    for engine in ("alone", "stacked"):
+        saved = sizes[engine] = []
+        loops = [
+            make_loop(
+                lane, optimizer="adam", save=lambda state, to=saved: to.append(len(pack(state)))
+            )
+            for lane in range(4)
+        ]
+        run_all(loops) if engine == "alone" else Stack(loops, size=32).run()
+    assert max(sizes["stacked"]) < max(sizes["alone"]) + 1000  # and not 32 times as large
+
+
+def test_the_memory_of_a_stack_is_freed_at_once():
+    stack = Stack([make_loop(0)], size=2)
+    stack.run()
+    freed = weakref.ref(stack)
+    gc.disable()  # which does not know how full a GPU is
+    try:
+        del stack
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+# Without a GPU: fake tensors have shapes and a device, but no numbers. An operation on tensors of
+# two devices is an error, and so is one for which the CPU would have to wait for numbers, which a
+# CUDA graph cannot hold. Autograd asks for a real device of every kind but this.
+FAKE = "meta"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: x + torch.ones(3),
+        lambda x: x.sum().item(),
+        lambda x: x[x > 0],
+        lambda x: bool(x.isfinite().all()),
+    ],
+)
+def test_what_a_graph_cannot_hold_is_an_error_of_fake_tensors(operation):
+    with (
+        FakeTensorMode(),
+        pytest.raises(Exception, match=r"same device|_local_scalar_dense|nonzero"),
+    ):
+        operation(torch.randn(2, 3, device=FAKE))
+
+
+class Captured(Exception):  # noqa: N818  # no error
+    """Ends training after the first step."""
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer"),
+    [
+        *(("linear", optimizer) for optimizer in OPTIMIZERS),
+        *((model, "sgd") for model in ("mlp", "small_cnn", "deep_cnn", "whitened_cnn")),
+    ],
+)
+def test_a_graph_can_hold_the_steps(model, optimizer, monkeypatch):
+    every_loss = (model, optimizer) == ("linear", "sgd")
+    likelihoods = [*LIKELIHOODS, GradientSwap] if every_loss else LIKELIHOODS[:2]
+
+    def capture(step, *, keep):
+        def once(*arguments):
+            tensors = *keep, *arguments, *step(*arguments)
+            assert {tensor.device.type for tensor in tensors} == {FAKE}
+            raise Captured
+
+        return once
+
+    for module in ("stack", "step"):
+        monkeypatch.setattr(f"losslab.training.{module}.capture", capture)
+    with FakeTensorMode():
+        examples = part()
+        loader = BatchLoader(
+            replace(examples, images=examples.images.to(torch.uint8)),
+            batch_size=BATCH_SIZE,
+            mean=[0.5],
+            std=[0.5],
+            device=FAKE,
+            channels_last=True,
+            augmentation=Augmentation(),
+        )
+        loops = []
+        for lane, likelihood in enumerate(likelihoods):
+            with torch.device(FAKE):
+                network = MODELS[model]((1, 12, 12), NUM_CLASSES)
+            options = {"optimizer": optimizer, "likelihood": likelihood, "train": loader}
+            loops.append(make_loop(lane, network=network, **options))
+        for loop in loops:
+            with pytest.raises(Captured):
+                loop.step.replayed()(next(loader.epoch(0, 0)))
+        with pytest.raises(Captured):
+            Stack(loops, size=len(loops)).run()

@@ -27,13 +27,17 @@ def capture(step: Step, *, keep: Sequence[Tensor]) -> Step:
     """
     if not keep[0].is_cuda:
         return step
+    device = keep[0].device
     by_shapes: dict[tuple[torch.Size | None, ...], Step] = {}
 
     def replayed(*arguments: Tensor | None) -> tuple[Tensor, ...]:
         shapes = tuple(None if value is None else value.shape for value in arguments)
         if shapes not in by_shapes:
+            # Before torch 2.15, a capture that fails leaves another stream the current one.
+            current = torch.cuda.stream(torch.cuda.current_stream(device))
             try:
-                by_shapes[shapes] = _record(step, arguments, keep)
+                with torch.cuda.device(device), current:
+                    by_shapes[shapes] = _record(step, arguments, keep)
             except RuntimeError as error:
                 reason = " ".join(str(error).split())
                 logger.warning("trainer.engine: eager, since no CUDA graph is possible: %s", reason)
@@ -54,6 +58,8 @@ def _record(step: Step, arguments: Sequence[Tensor | None], keep: Sequence[Tenso
             for value, copy in zip(keep, saved, strict=True):
                 value.copy_(copy)
 
+    # By default all graphs of a process share a stream, which is on the device of the first, and
+    # with it cuBLAS's workspace, which the first graph to be destroyed frees.
     stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     graph = torch.cuda.CUDAGraph()
     try:
@@ -63,7 +69,7 @@ def _record(step: Step, arguments: Sequence[Tensor | None], keep: Sequence[Tenso
             for _ in range(_WARM_UP_STEPS):
                 step(*inputs)
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=stream):
             outputs = step(*inputs)
         restore()
         graph.replay()

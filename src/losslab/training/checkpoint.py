@@ -28,8 +28,21 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def pack(state: Any) -> bytes:
     """Return the bytes that ``torch.save`` writes, for :func:`unpack`."""
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(_without_views(state), buffer)
     return buffer.getvalue()
+
+
+def _without_views(state: Any) -> Any:
+    """Copy tensors that are parts of larger ones, such as a lane of a stack.
+
+    ``torch.save`` would write the memory of all lanes into the checkpoint of each.
+    """
+    if isinstance(state, Mapping):
+        copies = {key: _without_views(value) for key, value in state.items()}
+        return copies if any(copies[key] is not state[key] for key in copies) else state
+    if isinstance(state, Tensor) and state.layout is torch.strided:
+        return state.clone() if state.untyped_storage().nbytes() > state.nbytes else state
+    return state
 
 
 def unpack(content: bytes) -> Any:

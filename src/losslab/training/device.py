@@ -1,12 +1,19 @@
 """The device of a run, and torch's global settings for reproducibility and precision."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from losslab.training.settings import Trainer
+
+_PARTS_WITH_TF32: Sequence[Any] = (
+    torch.backends.cuda.matmul,
+    torch.backends.cudnn.conv,  # type: ignore[attr-defined]
+    torch.backends.cudnn.rnn,
+)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -41,16 +48,16 @@ def process_kept() -> Iterator[None]:
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     cudnn = torch.backends.cudnn
-    cudnn_before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32
-    matmul_tf32 = torch.backends.cuda.matmul.allow_tf32
+    cudnn_before = cudnn.deterministic, cudnn.benchmark
+    precisions = [part.fp32_precision for part in _PARTS_WITH_TF32]
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = cudnn_before
-        torch.backends.cuda.matmul.allow_tf32 = matmul_tf32
+        cudnn.deterministic, cudnn.benchmark = cudnn_before
+        _set_precisions(precisions)
 
 
 def configure_process(settings: Trainer) -> None:
@@ -66,5 +73,16 @@ def configure_process(settings: Trainer) -> None:
     torch.backends.cudnn.deterministic = settings.deterministic
     torch.backends.cudnn.benchmark = not settings.deterministic
     # By default torch computes float32 convolutions in TF32.
-    torch.backends.cudnn.allow_tf32 = settings.precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
+    precision = "tf32" if settings.precision == "tf32" else "ieee"
+    _set_precisions([precision] * len(_PARTS_WITH_TF32))
+
+
+def _set_precisions(precisions: Sequence[str]) -> None:
+    """Set how torch multiplies float32 numbers in each part: ``ieee``, ``tf32`` or ``none``."""
+    matmul, convolution, _ = precisions
+    # First the old settings: torch raises an error where they disagree with the new ones. Alone
+    # they are not enough, since False leaves convolutions to torch.backends.fp32_precision.
+    torch.backends.cuda.matmul.allow_tf32 = matmul == "tf32"
+    torch.backends.cudnn.allow_tf32 = convolution == "tf32"
+    for part, precision in zip(_PARTS_WITH_TF32, precisions, strict=True):
+        part.fp32_precision = precision

@@ -14,7 +14,7 @@ from torch.func import functional_call, vmap
 
 from losslab.losses import FlatPrior, Loss, Terms
 from losslab.metrics import ClassificationSums
-from losslab.training.capture import capture
+from losslab.training.capture import Step, capture
 from losslab.training.loop import Loop
 from losslab.training.row_optimizers import row_optimizer
 from losslab.training.step import Evaluation
@@ -80,10 +80,11 @@ class Stack:
         for lane in range(len(loops)):
             self._set_tensors(lane, {name: v[lane] for name, v in self._named().items()})
         self._weights.requires_grad_()
-        self._updates = capture(self._update, keep=self._state())
 
     def run(self) -> None:
         """Train all runs to the end."""
+        # Not an attribute: in a reference cycle, graph and memory would outlive the stack.
+        update = capture(self._update, keep=self._state())
         for loop, validation in zip(self.loops, self._validations(), strict=True):
             with errors_recorded(loop):
                 loop.start(validation)
@@ -94,12 +95,12 @@ class Stack:
             active = [lane for lane in pending if steps_left[lane] == steps]
             waiting = [lane for lane in pending if steps_left[lane] < steps]
             saved = [(tensor, tensor[waiting].clone()) for tensor in self._state()]
-            self._train_epoch(active, steps)
+            self._train_epoch(update, active, steps)
             with torch.no_grad():
                 for tensor, rows in saved:
                     tensor[waiting] = rows
 
-    def _train_epoch(self, active: Sequence[int], steps: int) -> None:
+    def _train_epoch(self, update: Step, active: Sequence[int], steps: int) -> None:
         """Train some lanes for an epoch; the others compute values that are not used."""
         started, logits, labels = time.perf_counter(), [], []
         order, draws = self._examples()
@@ -114,7 +115,7 @@ class Stack:
         for step in range(steps):
             batch = slice(step * size, (step + 1) * size)
             draw = None if draws is None else draws[:, :, batch]
-            result = _Update(*self._updates(order[:, batch], draw, numbers[step]))
+            result = _Update(*update(order[:, batch], draw, numbers[step]))
             logits.append(result.logits.clone())
             labels.append(result.labels.clone())
             for lane in running:
