@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # What a machine with one CUDA GPU is asked for: the gpu tests, the speed of each engine, the
 # headline study from command to report, whether TF32 changes a verdict, and the accuracy and seconds
-# of each loss on CIFAR-10, on its JPEG copy where that is at hand (CIFAR10_JPEG, an archive). Under ten
+# of each loss on CIFAR-10, on its JPEG copy where that is at hand (CIFAR10_JPEG, an archive). Under eight
 # minutes; prints its table last. Needs Python 3.11 to 3.13 with torch 2.11 or later, losslab's
 # dependencies and pytest with pytest-xdist; no network. losslab itself need not be installed. Copy
 # .git along, or the results name no commit.
 #
 #   OUT=/some/folder bash experiments/throughput/gpu.sh        # PYTHON=... for another Python
 #   STEPS="tests cifar10" ...                        # some of: tests engines study precision cifar10
+#   STEPS=engines ENGINES_SECONDS=500 ENGINES_WORDS='study.measures.engines.sizes=[1,8,64,256]' ...
 #   STEPS=evidence ...      # the studies that are planned for a GPU; results.tar.gz has their folders
 #   STEPS=evidence STUDIES="label_noise feature_movement" ...
 set -uo pipefail
@@ -50,7 +51,7 @@ fi
 
 if wanted engines; then
     # Not 256 runs at once: their records alone take minutes.
-    study throughput/throughput_full 110 study.size=full "study.measures.engines.sizes=[1,8,64]" "${engines[@]}"
+    study throughput/throughput_full "${ENGINES_SECONDS:-110}" study.size=full "study.measures.engines.sizes=[1,8,64]" "${engines[@]}"
 fi
 
 if wanted study; then
