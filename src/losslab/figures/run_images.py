@@ -146,13 +146,13 @@ def confusion_matrix(runs: Sequence[Recorded]) -> Figure:
     # White for never, the root because mistakes are few.
     axis.imshow(np.sqrt(rows), cmap="Blues", vmin=0, vmax=1, aspect="equal")
     right = np.trace(counts) / max(counts.sum(), 1)
-    axis.set_title(f"Confusion, validation part: {right:.1%} right")
+    axis.set_title(f"Validation part: {right:.1%} right")
     axis.set(xlabel="predicted class", ylabel="true class", xticks=[], yticks=[])
     if classes <= MOST_NAMED:
         size = 7 if classes <= 12 else 5
-        axis.set_yticks(range(classes), [name[:9] for name in names], fontsize=size)
+        axis.set_yticks(range(classes), [name[:10] for name in names], fontsize=size)
         turn = 90 if max(map(len, names)) > 3 else 0
-        axis.set_xticks(range(classes), [n[:9] for n in names], fontsize=size, rotation=turn)
+        axis.set_xticks(range(classes), [n[:10] for n in names], fontsize=size, rotation=turn)
         for true, predicted in np.argwhere(counts):
             axis.text(
                 predicted,

@@ -126,8 +126,9 @@ class SweepProgress:
         text = f"{completed - self._failed}/{self._total} done, {running} running"
         text += f", {self._failed} failed" if self._failed else ""
         text += f", best {self._best:.1%}" if self._best >= 0 else ""
-        if pending and (gained := done - looks[0][1]) > 0:
-            left = round((self._total - done) * (now - looks[0][0]) / gained)
+        since, before = looks[0] if done > looks[0][1] else (self._began, 0.0)
+        if pending and done:
+            left = round((self._total - done) * (now - since) / (done - before))
             text += f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
         self._progress.update(self._task, completed=done, runs=text)
 
