@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "losslab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A file imports only from floors below its own.
 FLOORS = (
-    {"files", "folders", "parsing", "types", "seeding", "stopping", "text"},
+    {"files", "folders", "parsing", "types", "seeding", "stopping", "text", "workers"},
     {"data", "models", "losses", "metrics", "recording"},
     {"diagnostics", "training", "figures", "tensorboard"},
     {"experiment", "explore"},
@@ -27,7 +27,7 @@ FLOORS = (
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 APART = "report"  # stands apart: is imported by study and what is above it
 # What it imports.
-SHARED = {"files", "folders", "parsing", "types", "text"}
+SHARED = {"files", "folders", "parsing", "types", "text", "workers"}
 SHARED |= {"metrics", "recording", "figures", "tensorboard"}
 NO_TORCH = (SHARED - {"metrics"}) | {"report", "explore"}
 USES_HYDRA = {"experiment", "launchers", "sweepers", "study", "cli"}

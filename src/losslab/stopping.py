@@ -1,16 +1,13 @@
-"""Stop a command when it receives a signal, and its workers with it."""
+"""Stop a command when it receives a signal."""
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from functools import cache
 
-_SECONDS_BETWEEN_CHECKS = 1.0
 # A second signal before that may be the first one, sent to the process and to its group.
 _SECONDS_UNTIL_FORCED = 1.0
 
@@ -63,28 +60,3 @@ def terminated_as_interrupted() -> Iterator[list[int]]:
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.unraisablehook = hook
-
-
-def end_with_parent() -> None:
-    """End this process when its parent ends, if it is a worker.
-
-    Otherwise the workers of a killed command would keep training for hours. The next command
-    resumes their runs.
-    """
-    _watch_parent_of(os.getpid())
-
-
-@cache
-def _watch_parent_of(process: int) -> None:
-    del process  # the cache key: a forked process inherits the cache but has another parent
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        # Also right if the parent has already ended.
-        while os.getppid() == parent.pid:
-            time.sleep(_SECONDS_BETWEEN_CHECKS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -1,6 +1,8 @@
 """Means over seeds for TensorBoard: right, where nothing takes them for runs, and written once."""
 
 import json
+import shutil
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -134,3 +136,23 @@ def test_runs_that_cannot_be_written_to_are_reported_on(sweep, tmp_path, monkeyp
         results = build(sweep, out=tmp_path)
     assert results.census.complete
     assert files(sweep) == {}
+
+
+def test_many_configurations_are_drawn_on_all_cores_to_the_same_files(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise BrokenProcessPool
+
+    for index in range(8):
+        write_curve(tmp_path / "sweep", f"mse-{index:08x}", 0, CURVES[0])
+    written = []
+    for n, how in ((1, None), (2, None), (2, broken)):  # workers may be killed
+        monkeypatch.setattr("losslab.report.over_seeds.cores", lambda n=n: n)
+        if how:
+            monkeypatch.setattr("losslab.report.over_seeds.in_workers", how)
+        build(tmp_path / "sweep")
+        folder = tmp_path / "sweep" / FOLDER
+        written.append({path.parent: path.read_bytes() for path in folder.rglob("*.over_seeds")})
+        shutil.rmtree(folder)
+    assert len(written[0]) == 8
+    assert written[1] == written[0]
+    assert written[2] == written[0]

@@ -21,8 +21,8 @@ from losslab.experiment.log_file import logging_on, logging_to, turn_of
 from losslab.experiment.train import train
 from losslab.files import allow_open_files, write_atomically, write_json
 from losslab.recording import Run, Status, check_marks, make_room, manifest
-from losslab.stopping import end_with_parent
 from losslab.training import Loop, device_name, load_checkpoint, resolve_device, train_together
+from losslab.workers import end_with_parent
 
 logger = logging.getLogger("losslab")
 

@@ -1,7 +1,6 @@
 """The base class of launchers, and helpers for them."""
 
 import importlib.util
-import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -86,11 +85,6 @@ def check_counts(settings: object, *names: str, group: str = "launcher") -> None
     for name in names:
         if (value := getattr(settings, name)) < 1:
             raise ValueError(f"{group}.{name}={value}; give 1 or more")
-
-
-def variables() -> dict[str, str]:
-    """Return losslab's environment variables, which a notebook may change, for a worker."""
-    return {name: value for name, value in os.environ.items() if name.startswith("LOSSLAB_")}
 
 
 def add_to_path(path: Iterable[str]) -> None:

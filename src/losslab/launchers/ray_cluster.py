@@ -22,9 +22,9 @@ from losslab.launchers.base import (
     add_to_path,
     check_counts,
     require,
-    variables,
 )
 from losslab.recording import Run
+from losslab.workers import variables
 
 
 @final

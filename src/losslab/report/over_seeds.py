@@ -9,9 +9,11 @@ pages select no run if there are more than 40, so the links show these few inste
 import hashlib
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +46,7 @@ from losslab.tensorboard import (
     seeds_layout,
 )
 from losslab.types import Scalars
+from losslab.workers import cores, in_workers
 
 FOLDER, BEST = "over_seeds", "best"
 """Next to the configurations. Never taken for runs, as those are in folders ``seed=<n>``."""
@@ -54,13 +57,15 @@ SUFFIX = ".over_seeds"
 _MOST_DRAWN = 200  # configurations; nobody looks at the images of more
 _DRAWN_FILES = ("model.safetensors", "predictions.safetensors", "curves.jsonl")
 _LONGEST_NAME = 100
+_MOST_WORKERS = 8
+_EACH = 4  # configurations for a worker to draw: fewer take less time than it takes to start
 
 
 def write_over_seeds(root: Path, runs: Sequence[Run], console: Console | None) -> None:
     """Write means, images, precision and recall of all configurations with a finished run.
 
-    Unchanged files are kept, those of configurations that no longer exist are removed. Images take
-    half a second each; beyond 200 configurations there are none.
+    Unchanged files are kept, those of configurations that no longer exist are removed. Those of a
+    configuration take half a second to draw, on all cores; beyond 200 there are no images.
     """
     groups = by_group(run for run in runs if run.finished)
     if not groups:
@@ -70,25 +75,33 @@ def write_over_seeds(root: Path, runs: Sequence[Run], console: Console | None) -
     for group in groups:
         check_generated(folder / group, below=above)
     console = console or Console(quiet=True)
-    draw = len(groups) <= _MOST_DRAWN
-    bar: dict[str, Any] = {"console": console, "transient": True}
-    tracked = track(
-        groups.items(), "Images for TensorBoard", disable=not console.is_terminal, **bar
-    )
-    written = {_write_group(folder / group, members, draw=draw) for group, members in tracked}
+    write = partial(_write_group, folder, draw=len(groups) <= _MOST_DRAWN)
+    new = sum(not any((folder / group).glob(f"*{SUFFIX}")) for group in groups)
+    workers = max(1, min(cores(), new // _EACH, _MOST_WORKERS))
+    bar: dict[str, Any] = {"console": console, "transient": True, "total": len(groups)}
+    bar["disable"] = not console.is_terminal
+
+    def shown(paths: Iterable[Path | None]) -> set[Path | None]:
+        return set(track(paths, "Images for TensorBoard", **bar))
+
+    try:
+        written = shown(in_workers(write, groups.items(), workers=workers))
+    except BrokenProcessPool:  # a worker was killed
+        written = shown(map(write, groups.items()))
     if above == root.resolve():
         _remove_others(folder, written)
 
 
-def _write_group(folder: Path, runs: Sequence[Run], *, draw: bool) -> Path | None:
+def _write_group(folder: Path, named: tuple[str, Sequence[Run]], *, draw: bool) -> Path | None:
     """Write the event file of a configuration; return ``None`` without a tag of the layout."""
+    group, runs = named
     means = means_over_seeds(runs, LAYOUT_TAGS)
     if not means.tags:
         return None
     files = [run.path / name for run in runs if draw for name in _DRAWN_FILES]
     hashes = (hashlib.sha256(path.read_bytes()).digest() for path in files if path.exists())
     return _write_means(
-        folder,
+        folder / group,
         means,
         start=_start_of(runs[0]),
         names={tag: (tag,) for tag in means.tags},
