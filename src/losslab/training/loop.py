@@ -13,18 +13,25 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from losslab.data import BatchLoader
-from losslab.losses import CrossEntropy, Terms
+from losslab.losses import Terms
 from losslab.metrics import ClassificationSums
 from losslab.recording import Recorder
 from losslab.seeding import derive
 from losslab.training.schedules import Schedule
 from losslab.training.settings import Trainer
-from losslab.training.step import Evaluation, TrainingStep, Update, evaluate
+from losslab.training.step import (
+    Evaluation,
+    TrainingStep,
+    Update,
+    decomposition,
+    evaluate,
+    step_numbers,
+)
 from losslab.types import Batch, Curves, Finding, Predictions, Scalars, TrainingEpoch
 
 logger = logging.getLogger("losslab")
 
-# Not every step, since reading the objective waits for the GPU. Not a setting, since the step at
+# Not every step, since reading numbers waits for the GPU. Not a setting, since the step at
 # which divergence is detected is part of a run's result.
 STEPS_BETWEEN_DIVERGENCE_CHECKS = 50
 
@@ -110,7 +117,7 @@ class Loop:
                 logits.append(batch_logits)
                 labels.append(batch.labels)
                 if self.is_due:
-                    self.check_step(batch, batch_logits, terms)
+                    self.check_step(self._step_scalars(batch, batch_logits, terms))
                 if self.diverged:
                     break
         trained = torch.cat(logits), torch.cat(labels)
@@ -154,11 +161,11 @@ class Loop:
         ends_epoch = self._is_over() or self.steps_done % len(self.train) == 0
         return ends_epoch or self.steps_done % STEPS_BETWEEN_DIVERGENCE_CHECKS == 0
 
-    def check_step(self, batch: Batch, logits: Tensor, terms: Terms) -> None:
+    def check_step(self, scalars: Scalars) -> None:
         """Check whether the run diverged in the last step, and record the step, each if due."""
-        self.diverged = self._is_check_due and not math.isfinite(terms.total.item())
+        self.diverged = self._is_check_due and not math.isfinite(scalars["train/objective"])
         if self.ended or self.steps_done % self.settings.log_every == 0:
-            self.record(self._step_scalars(batch, logits, terms))
+            self.record(scalars | {"optim/lr": self.rates(ahead=-1)[0]})
 
     def end_epoch(
         self, trained: Evaluation, *, seconds: float, validation: Evaluation | None = None
@@ -221,20 +228,12 @@ class Loop:
     @torch.no_grad()
     def _step_scalars(self, batch: Batch, logits: Tensor, terms: Terms) -> Scalars:
         gradients = [p.grad for p in self.step.parameters if p.grad is not None]
-        numbers = {
-            "train/objective": terms.total,
-            "train/likelihood": terms.likelihood,
-            "train/prior": terms.prior,
-            "optim/grad_norm": get_total_norm(gradients),
-            "optim/weight_norm": get_total_norm(self.step.parameters),
-        }
-        likelihood = self.step.objective.likelihood
-        if isinstance(likelihood, CrossEntropy):  # into H(y, p), H(y), KL(y‖p)
-            parts = likelihood.decompose(logits, batch.labels)
-            numbers |= {f"train/{name}": part.mean() for name, part in parts._asdict().items()}
+        norms = get_total_norm(gradients), get_total_norm(self.step.parameters)
+        numbers = step_numbers(terms, *norms)
+        parts = decomposition(self.step.objective.likelihood, logits, batch.labels)
+        numbers |= {tag: part.mean() for tag, part in parts.items()}
         values = torch.stack(list(numbers.values())).tolist()  # one copy from the device
-        rate: float = self.step.optimizer.param_groups[0]["lr"]
-        return dict(zip(numbers, values, strict=True)) | {"optim/lr": rate}
+        return dict(zip(numbers, values, strict=True))
 
     def _is_over(self) -> bool:
         return self.steps_done == self.total_steps

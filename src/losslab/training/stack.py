@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
@@ -17,8 +17,8 @@ from losslab.metrics import ClassificationSums
 from losslab.training.capture import Step, capture
 from losslab.training.loop import Loop
 from losslab.training.row_optimizers import row_optimizer
-from losslab.training.step import Evaluation
-from losslab.types import Batch
+from losslab.training.step import Evaluation, decomposition, step_numbers
+from losslab.types import Batch, Scalars
 
 _EVALUATION_BATCH = 16_000  # examples, over all lanes
 
@@ -26,7 +26,6 @@ _EVALUATION_BATCH = 16_000  # examples, over all lanes
 class _Update(NamedTuple):
     """The results of one update of R lanes, with batches of B examples."""
 
-    images: Tensor  # (R, B, C, H, W)
     labels: Tensor  # (R, B)
     logits: Tensor  # (R, B, K)
     per_example: Tensor  # (R, B)
@@ -120,10 +119,15 @@ class Stack:
             labels.append(result.labels.clone())
             for lane in running:
                 self.loops[lane].steps_done += 1
-            for lane in [lane for lane in running if self.loops[lane].is_due]:
-                with errors_recorded(self.loops[lane]):
-                    self._check_step(lane, result)
-                if self.loops[lane].diverged or self.loops[lane].error:
+            due = [lane for lane in running if self.loops[lane].is_due]
+            scalars = self._step_scalars(result) if due else []
+            for lane in due:
+                loop = self.loops[lane]
+                with errors_recorded(loop):
+                    loop.check_step(scalars[lane])
+                if loop.diverged:
+                    self._release(lane)
+                if loop.diverged or loop.error:
                     running.remove(lane)
         self._optimizer.count(running, steps)
         trained = _of_lanes(torch.cat(logits, dim=1), torch.cat(labels, dim=1))
@@ -160,7 +164,7 @@ class Stack:
         (gradient,) = torch.autograd.grad((likelihood + prior).sum(), self._weights)
         with torch.no_grad():
             self._optimizer.update(self._weights, gradient, numbers)
-        results = (images, labels, logits, per_example, likelihood, prior, gradient)
+        results = (labels, logits, per_example, likelihood, prior, gradient)
         return _Update(*(values.detach() for values in results))
 
     def _gather(self, order: Tensor, draw: Tensor | None) -> Batch:
@@ -211,19 +215,22 @@ class Stack:
         """Give a run that has ended a copy of its weights, since its lane continues to compute."""
         self._set_tensors(lane, {name: v[lane].clone() for name, v in self._named().items()})
 
-    def _check_step(self, lane: int, result: _Update) -> None:
-        """Call a run's :meth:`Loop.check_step` with its part of an update."""
-        loop = self.loops[lane]
-        likelihood, prior = result.likelihood[lane], result.prior[lane]
-        terms = Terms(result.per_example[lane], likelihood, prior, likelihood + prior)
-        start = 0
-        for p in loop.step.parameters:
-            p.grad = result.gradient[lane, start : (start := start + p.numel())].view(p.shape)
-        loop.step.optimizer.param_groups[0]["lr"] = loop.rates(ahead=-1)[0]
-        loop.check_step(Batch(result.images[lane], result.labels[lane]), result.logits[lane], terms)
-        loop.step.optimizer.zero_grad(set_to_none=True)
-        if loop.diverged:
-            self._release(lane)
+    @torch.no_grad()
+    def _step_scalars(self, result: _Update) -> list[Scalars]:
+        """Return the numbers to record of each lane's update, with one copy for each loss."""
+        total = result.likelihood + result.prior
+        terms = Terms(result.per_example, result.likelihood, result.prior, total)
+        norms = (torch.linalg.vector_norm(rows, dim=1) for rows in (result.gradient, self._weights))
+        numbers = step_numbers(terms, *norms)
+        scalars = _by_lane(numbers)
+        for lanes, loop in self._by_loss:
+            flat = result.logits[lanes].flatten(0, 1), result.labels[lanes].flatten()
+            parts = decomposition(loop.step.objective.likelihood, *flat)
+            means = {tag: part.view_as(result.labels[lanes]).mean(1) for tag, part in parts.items()}
+            if means:
+                both = zip(scalars[lanes], _by_lane(means), strict=True)
+                scalars[lanes] = [common | own for common, own in both]
+        return scalars
 
     @torch.no_grad()
     def _validations(self) -> Sequence[Evaluation | None]:
@@ -264,6 +271,12 @@ def errors_recorded(loop: Loop) -> Iterator[None]:
         yield
     except Exception as error:
         loop.error = error
+
+
+def _by_lane(numbers: Mapping[str, Tensor]) -> list[Scalars]:
+    """Return the numbers ``(R,)`` of each lane by name, with one copy from the device."""
+    rows = torch.stack(list(numbers.values()), dim=1).tolist()
+    return [dict(zip(numbers, row, strict=True)) for row in rows]
 
 
 def _of_lanes(logits: Tensor, labels: Tensor) -> list[Evaluation]:

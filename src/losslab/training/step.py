@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from losslab.data import BatchLoader
-from losslab.losses import MAP, Terms
+from losslab.losses import MAP, CrossEntropy, Terms
 from losslab.metrics import ClassificationSums
 from losslab.training.capture import capture
 from losslab.types import Batch
@@ -92,6 +92,25 @@ class TrainingStep:
             return logits.clone(), Terms(*outputs[:4])
 
         return update
+
+
+def step_numbers(terms: Terms, grad_norm: Tensor, weight_norm: Tensor) -> dict[str, Tensor]:
+    """Return the numbers recorded of an update by tag, each ``()``, or ``(R,)`` of R runs."""
+    return {
+        "train/objective": terms.total,
+        "train/likelihood": terms.likelihood,
+        "train/prior": terms.prior,
+        "optim/grad_norm": grad_norm,
+        "optim/weight_norm": weight_norm,
+    }
+
+
+def decomposition(likelihood: nn.Module, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Return H(y, p), H(y) and KL(y‖p) of each example by tag, nothing but for cross-entropy."""
+    if not isinstance(likelihood, CrossEntropy):
+        return {}
+    parts = likelihood.decompose(logits, labels)
+    return {f"train/{name}": part for name, part in parts._asdict().items()}
 
 
 class Evaluation(NamedTuple):
