@@ -1,7 +1,9 @@
 """Every choice in conf trains; a new file there is tested without a line here."""
 
+import inspect
 import math
 from pathlib import Path
+from pydoc import locate
 
 import pytest
 from omegaconf import OmegaConf
@@ -217,6 +219,32 @@ def test_an_argument_with_its_default_is_no_other_run(words, same):
             found.append(plan_run(without_hydra(full), choices_of(full.hydra)))
     assert found[0] == found[1]
     assert found[0].digest == found[1].digest
+
+
+# What a choice sets on purpose to something else than the default of what it makes.
+DELIBERATE = {
+    "sgd": {"lr", "momentum", "fused"},
+    **{name: {"fused"} for name in ("adam", "adamw", "nesterov")},
+    "triangle": {"warmup", "initial", "anneal_strategy"},
+}
+
+
+@pytest.mark.parametrize("group", ["diagnostics", "model", "optimizer", "schedule"])
+def test_a_choice_is_what_python_makes_without_arguments(group):
+    for choice in choices(group):
+        read_file = OmegaConf.load(CONF / group / f"{choice}.yaml")
+        nodes = list(read_file.values()) if group == "diagnostics" else [read_file]
+        differ = set()
+        for node in nodes:
+            if not OmegaConf.is_dict(node):  # a list of other choices
+                continue
+            defaults = inspect.signature(locate(node._target_)).parameters
+            for key, value in OmegaConf.to_container(node).items():
+                usual = defaults[key].default if key in defaults else inspect.Parameter.empty
+                usual = list(usual) if isinstance(usual, tuple) else usual
+                if usual not in (inspect.Parameter.empty, value) and "${" not in str(value):
+                    differ.add(key)
+        assert differ == DELIBERATE.get(choice, set()), choice
 
 
 # Where and how often something is written, and the seed, which has its own folder.
