@@ -6,8 +6,9 @@ from pathlib import Path
 from pydoc import locate
 
 import pytest
+import torch
 from omegaconf import OmegaConf
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from losslab.experiment import Composer, choices_of, plan_run, prepare
 from losslab.experiment.compose import flat, without_hydra
@@ -219,6 +220,40 @@ def test_an_argument_with_its_default_is_no_other_run(words, same):
             found.append(plan_run(without_hydra(full), choices_of(full.hydra)))
     assert found[0] == found[1]
     assert found[0].digest == found[1].digest
+
+
+# Values of the trainer and of init_from that make one run or two.
+DIGESTS = [
+    ({"device": "cuda"}, {"device": "cuda:1"}, "one"),
+    ({"device": "cuda"}, {"device": "cpu"}, "two"),
+    ({"engine": "eager"}, {"engine": "graph"}, "one"),
+    ({"engine": "eager"}, {"engine": "stacked"}, "two"),
+    ({"stack_size": 4}, {"stack_size": 8}, "one"),
+    ({"engine": "stacked"}, {"engine": "stacked", "stack_size": 8}, "two"),
+    ({"init_from": "fresh"}, {"init_from": "moved"}, "one"),
+    ({"init_from": "fresh"}, {"init_from": "other"}, "two"),
+    ({"init_from": "fresh"}, {}, "two"),
+]
+
+
+def test_device_engine_and_initial_weights_make_another_run_where_they_change_results(tmp_path):
+    for name, value in {"fresh": 1.0, "moved": 1.0, "other": 2.0}.items():
+        save_file({"w": torch.tensor([value])}, tmp_path / f"{name}.safetensors")
+    with Composer() as composer:
+        full = composer.compose(["data=synthetic", "model=linear"])
+    config, chosen = without_hydra(full), choices_of(full.hydra)
+
+    def digest(values):
+        changed = config.copy()
+        for key, value in values.items():
+            if key == "init_from":
+                changed.init_from = str(tmp_path / f"{value}.safetensors")
+            else:
+                changed.trainer[key] = value
+        return plan_run(changed, chosen).digest
+
+    for one, other, runs in DIGESTS:
+        assert runs == ("one" if digest(one) == digest(other) else "two"), (one, other)
 
 
 # What a choice sets on purpose to something else than the default of what it makes.
