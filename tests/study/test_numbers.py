@@ -173,6 +173,9 @@ def test_lost_classes_are_those_with_no_recall(predict):
     assert stats.binom.sf(1, 4, found.low) == pytest.approx(0.025)
     assert stats.binom.cdf(2, 4, found.high) == pytest.approx(0.025)
     assert measured.tables[0].rows == [["Arm", "2 of 4", "1, 2"]]
+    # Half of a class is not below a half.
+    half = numbers.lost_classes({"arm": [(0, 1, 1, 1, 2, 2)]}, below=0.5).quantities["arm"]
+    assert half.value == 0.0
 
 
 def test_slowdown_is_the_ratio_of_interpolated_lengths(monkeypatch):
@@ -188,12 +191,15 @@ def test_slowdown_is_the_ratio_of_interpolated_lengths(monkeypatch):
         "slow@c": runs([0.92, 0.92], 32),
         "never@a": runs([0.1, 0.1], 1), "never@b": runs([0.2, 0.2], 4),
         "never@c": runs([0.3, 0.3], 32),
+        "early@a": runs([0.9, 0.9], 1), "early@b": runs([0.95, 0.95], 4),
     }  # fmt: skip
     found = numbers.slowdown(given, against="fast", level=0.9, labels={"slow@a": "Slow, very, 1"})
     assert list(found.quantities) == ["slow"]
     slow = found.quantities["slow"]
     assert (slow.value, slow.low, slow.high, slow.n) == pytest.approx((4, 4, 4, 2))
-    assert found.tables[0].rows == [["fast", "2"], ["Slow, very", "8"], ["never", "–"]]
+    assert found.tables[0].rows == [
+        *(["fast", "2"], ["Slow, very", "8"], ["never", "–"], ["early", "–"])
+    ]
 
 
 def test_a_seed_that_stays_below_the_level_leaves_a_slowdown_without_an_end(monkeypatch):
@@ -242,6 +248,9 @@ def test_the_time_to_a_value_is_that_of_the_first_evaluation_with_it(losslab):
     ]
     assert early["arm_seconds"].value == pytest.approx(np.mean(expected))
     assert early["arm_seconds"].value < early["arm_all"].value
+    ends = [read_records(run.files.metrics)[-1] for run in runs]
+    assert all("test/accuracy" in end for end in ends)
+    assert early["arm_all"].value == pytest.approx(np.mean([end["wall_s"] for end in ends]))
     assert math.isinf(never["arm_seconds"].value)
     assert early["arm_accuracy"].value == np.mean([run.summary["test/accuracy"] for run in runs])
     assert early["arm_accuracy"].n == 3
