@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -79,6 +81,28 @@ def test_a_constant_channel_gets_a_divisor_of_one():
     labels = torch.arange(8) % 2
     dataset = build(Source("flat", images, labels, images, labels, 2, ("a", "b")), val_size=2)
     assert (dataset.mean, dataset.std) == ((0.2,), (1.0,))
+
+
+def test_the_checksum_is_of_everything_that_a_run_depends_on():
+    dataset = build(SOURCE, val_size=80, label_noise=0.25)
+    same = [build(SOURCE, val_size=80, label_noise=0.25), replace(dataset, name="x", notes=("x",))]
+    others = [
+        replace(dataset, num_classes=5),
+        replace(dataset, class_names=("a", *dataset.class_names[1:])),
+        replace(dataset, input_shape=(3, 4, 16)),
+        replace(dataset, mean=(0.5, *dataset.mean[1:])),
+        replace(dataset, std=(0.5, *dataset.std[1:])),
+    ]
+    for name in ("train", "val", "test"):
+        part = getattr(dataset, name)
+        for key, values in vars(part).items():
+            changed = values.clone()
+            changed.view(-1)[-1] ^= 1
+            others.append(replace(dataset, **{name: replace(part, **{key: changed})}))
+        reshaped = replace(part, images=part.images.view(-1, 3, 4, 16))
+        others.append(replace(dataset, **{name: reshaped}))
+    assert {each.sha256() for each in same} == {dataset.sha256()}
+    assert len({each.sha256() for each in (dataset, *others)}) == 1 + len(others) == 18
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import torch
 from sklearn.metrics import log_loss
 
 from losslab.diagnostics import Calibration
+from losslab.metrics import adaptive_ece, ece
 from losslab.types import Predictions
 from viewing import view
 
@@ -31,6 +32,10 @@ def test_scaling_repairs_an_overconfident_network():
     assert found["nll_scaled"] == pytest.approx(log_loss(test.labels, scaled), rel=1e-6)
     squares = (scaled - torch.nn.functional.one_hot(test.labels)).square().sum(1).mean()
     assert found["brier_scaled"] == pytest.approx(squares.item(), rel=1e-6)
+    for divisor, suffix in ((1.0, ""), (found["temperature"], "_scaled")):
+        logits = test.logits.double() / divisor
+        assert found[f"ece{suffix}"] == pytest.approx(ece(logits, test.labels).item())
+        assert found[f"adaptive_ece{suffix}"] == adaptive_ece(logits, test.labels)
     for name in ("reliability", "reliability_scaled"):
         assert sum(curves[name]["count"]) == 4000
 

@@ -83,9 +83,35 @@ def test_a_probe_against_scikit_learn(network):
     assert measure(network, penalties=[1e-7, 1e-8])["penalty"] == 1e-7
 
 
+def test_the_penalty_is_chosen_by_validation_and_not_by_test(network, monkeypatch):
+    source = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 1, 16, 16, generator=source, dtype=torch.float64)
+    labels = {"train": [0, 1, 2, 0], "val": [0, 0, 0, 1], "test": [1, 1, 1, 0]}
+    parts = {part: Batch(images, torch.tensor(each)) for part, each in labels.items()}
+    monkeypatch.setattr(LinearProbe, "_part", lambda self, dataset, part: parts[part])
+    always = {1.0: 1, 0.1: 0, 0.01: 1}  # the class that is answered
+
+    def answer(h, y, *, penalty, start):
+        weights = torch.zeros_like(start, dtype=torch.float64)
+        weights[always[penalty], -1] = 1.0
+        return weights
+
+    monkeypatch.setattr(linear_probe, "fit", answer)
+    found = measure(network.double(), penalties=[*always])
+    assert found == {"accuracy": 0.25, "val/accuracy": 0.75, "penalty": 0.1}
+
+
 def test_sizes_keep_the_classes_in_their_proportions(network, monkeypatch):
     given = []
-    monkeypatch.setattr(linear_probe, "fit", lambda h, y, **o: given.append(y) or fit(h, y, **o))
+
+    def spied(h, y, **options):
+        given.append(y)
+        # Centred and scaled by the images that are fitted, whatever the others are.
+        torch.testing.assert_close(h.mean(0), torch.zeros_like(h[0]))
+        assert h.square().mean().item() == pytest.approx(1)
+        return fit(h, y, **options)
+
+    monkeypatch.setattr(linear_probe, "fit", spied)
     found = measure(network, train_size=30, val_size=6, test_size=9, penalties=[0.1])
     assert given[0].bincount().tolist() == [10, 10, 10]
     assert found["val/accuracy"] * 6 == pytest.approx(round(found["val/accuracy"] * 6))

@@ -102,6 +102,14 @@ def test_convolutions_and_normalisations(normalization):
     assert found["hessian/smallest"] == pytest.approx(float(expected[0]), abs=slack)
 
 
+def test_no_more_examples_count_than_were_asked_for():
+    whole = view(BRIER)
+    whole.model.requires_grad_(False).output.bias.requires_grad_()
+    first = view(BRIER, model=whole.model, probe=Batch(*(part[:8] for part in whole.probe)))
+    found = WeightCurvature(examples=8).measure(whole)
+    assert found == WeightCurvature().measure(first) != WeightCurvature().measure(whole)
+
+
 def test_two_classes():
     model = Linear(SHAPE, 2)
     images = torch.randn(8, *SHAPE, generator=torch.Generator().manual_seed(0)).double()

@@ -1,4 +1,4 @@
-"""A model may ask for training images before it is trained: ``initialize_from``."""
+"""Initial weights: of the seed alone, or also of training images (``initialize_from``)."""
 
 import pytest
 import torch
@@ -6,11 +6,29 @@ from safetensors.torch import load_file
 
 from losslab import load_model
 from losslab.data import load
+from losslab.experiment import Composer
+from losslab.experiment.build import build
+from losslab.experiment.compose import without_hydra
 from losslab.models.whitened import Whitening
 from running import read, results
 
 WORDS = ("model=whitened_cnn", "model.width=2")
 WEIGHT = "features.body.0.weight"
+
+
+def test_initial_weights_depend_on_the_seed_and_on_nothing_else():
+    def weights(config, seed):
+        torch.rand(1)  # whatever was drawn before
+        config.seed = seed
+        return build(config).model.output.weight
+
+    words = ["data=synthetic", "model=linear"]
+    with Composer() as composer:
+        one, other = (
+            without_hydra(composer.compose([*words, f"loss={loss}"])) for loss in ("focal", "mse")
+        )
+    assert torch.equal(weights(one, 0), weights(other, 0))
+    assert not torch.allclose(weights(one, 0), weights(one, 1), rtol=0.1)
 
 
 def test_the_whitening_comes_from_the_training_images_as_the_model_sees_them(losslab):

@@ -1,11 +1,14 @@
 """Every choice in conf trains; a new file there is tested without a line here."""
 
+import inspect
 import math
 from pathlib import Path
+from pydoc import locate
 
 import pytest
+import torch
 from omegaconf import OmegaConf
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from losslab.experiment import Composer, choices_of, plan_run, prepare
 from losslab.experiment.compose import flat, without_hydra
@@ -159,9 +162,8 @@ def test_the_last_batch_of_an_epoch_may_be_smaller(losslab):
 def test_the_learning_rate_follows_its_schedule(losslab):
     run = losslab.run("schedule=cosine", "trainer.log_every=1", "optimizer.lr=0.5")
     rates = [record["optim/lr"] for record in records(run) if "optim/lr" in record]
-    assert rates[0] == 0.5
-    assert rates[12] == pytest.approx(0.25)
-    assert rates == sorted(rates, reverse=True)
+    expected = [0.5 * (1 + math.cos(math.pi * step / 24)) / 2 for step in range(24)]
+    assert rates == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1])
@@ -217,6 +219,66 @@ def test_an_argument_with_its_default_is_no_other_run(words, same):
             found.append(plan_run(without_hydra(full), choices_of(full.hydra)))
     assert found[0] == found[1]
     assert found[0].digest == found[1].digest
+
+
+# Values of the trainer and of init_from that make one run or two.
+DIGESTS = [
+    ({"device": "cuda"}, {"device": "cuda:1"}, "one"),
+    ({"device": "cuda"}, {"device": "cpu"}, "two"),
+    ({"engine": "eager"}, {"engine": "graph"}, "one"),
+    ({"engine": "eager"}, {"engine": "stacked"}, "two"),
+    ({"stack_size": 4}, {"stack_size": 8}, "one"),
+    ({"engine": "stacked"}, {"engine": "stacked", "stack_size": 8}, "two"),
+    ({"init_from": "fresh"}, {"init_from": "moved"}, "one"),
+    ({"init_from": "fresh"}, {"init_from": "other"}, "two"),
+    ({"init_from": "fresh"}, {}, "two"),
+]
+
+
+def test_device_engine_and_initial_weights_make_another_run_where_they_change_results(tmp_path):
+    for name, value in {"fresh": 1.0, "moved": 1.0, "other": 2.0}.items():
+        save_file({"w": torch.tensor([value])}, tmp_path / f"{name}.safetensors")
+    with Composer() as composer:
+        full = composer.compose(["data=synthetic", "model=linear"])
+    config, chosen = without_hydra(full), choices_of(full.hydra)
+
+    def digest(values):
+        changed = config.copy()
+        for key, value in values.items():
+            if key == "init_from":
+                changed.init_from = str(tmp_path / f"{value}.safetensors")
+            else:
+                changed.trainer[key] = value
+        return plan_run(changed, chosen).digest
+
+    for one, other, runs in DIGESTS:
+        assert runs == ("one" if digest(one) == digest(other) else "two"), (one, other)
+
+
+# What a choice sets on purpose to something else than the default of what it makes.
+DELIBERATE = {
+    "sgd": {"lr", "momentum", "fused"},
+    **{name: {"fused"} for name in ("adam", "adamw", "nesterov")},
+    "triangle": {"warmup", "initial", "anneal_strategy"},
+}
+
+
+@pytest.mark.parametrize("group", ["diagnostics", "model", "optimizer", "schedule"])
+def test_a_choice_is_what_python_makes_without_arguments(group):
+    for choice in choices(group):
+        read_file = OmegaConf.load(CONF / group / f"{choice}.yaml")
+        nodes = list(read_file.values()) if group == "diagnostics" else [read_file]
+        differ = set()
+        for node in nodes:
+            if not OmegaConf.is_dict(node):  # a list of other choices
+                continue
+            defaults = inspect.signature(locate(node._target_)).parameters
+            for key, value in OmegaConf.to_container(node).items():
+                usual = defaults[key].default if key in defaults else inspect.Parameter.empty
+                usual = list(usual) if isinstance(usual, tuple) else usual
+                if usual not in (inspect.Parameter.empty, value) and "${" not in str(value):
+                    differ.add(key)
+        assert differ == DELIBERATE.get(choice, set()), choice
 
 
 # Where and how often something is written, and the seed, which has its own folder.

@@ -50,6 +50,8 @@ def test_the_limits_are_multiples_of_the_spread():
     logits = torch.tensor([[4.0, 0.0], [0.0, 4.0]])  # standard deviation 2
     assert fit_temperature(logits, torch.tensor([0, 1])) == pytest.approx(0.02)
     assert fit_temperature(logits, torch.tensor([1, 0])) == pytest.approx(200)
+    moved = logits + torch.tensor([[0.0], [9.0]])  # which softmax does not see
+    assert fit_temperature(moved, torch.tensor([0, 1])) == pytest.approx(0.02)
     mixed = torch.tensor([[1e4, 0.0]]).repeat(4, 1)
     found = fit_temperature(mixed, torch.tensor([0, 0, 0, 1]))
     assert found == pytest.approx(1e4 / math.log(3), rel=1e-6)
@@ -80,6 +82,13 @@ def test_the_order_of_equally_confident_examples_does_not_matter():
     half = torch.tensor([[0.0, 0.0]]).repeat(20, 1)  # confidence ½, half of them right
     for labels in (torch.arange(20) % 2, (torch.arange(20) < 10).long()):
         assert adaptive_ece(half, labels, bins=4) == 0
+
+
+def test_examples_of_equal_confidence_among_others_count_with_their_own_accuracy():
+    logits = torch.tensor([[0.0, 0.0], *[[1000.0, 0.0]] * 3])
+    # Right at ½, and two of three right at 1: gaps of ½ and three of −⅓, in two bins of two.
+    expected = (abs(1 / 2 - 1 / 3) + 2 / 3) / 4
+    assert adaptive_ece(logits, torch.tensor([0, 1, 0, 0]), bins=2) == pytest.approx(expected)
 
 
 def test_adaptive_ece_of_what_is_not_finite():

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from losslab.report.claims import verdict
 from losslab.report.statistics import Interval
@@ -16,6 +17,13 @@ def test_one_seed_decides_nothing():
     assert verdict(Interval(0.8, math.inf), quantity.interval, p_holm=0) == "inconclusive"
     curve = curve_over_seeds("", [1.0], np.array([[0.9]]))
     assert curve.low is curve.high is None
+
+
+def test_an_interval_over_seeds_is_students():
+    values = [0.91, 0.93, 0.98, 0.9]
+    expected = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    quantity = over_seeds(values, "")
+    assert (quantity.value, *quantity.interval) == pytest.approx((0.93, *expected))
 
 
 def test_what_never_ends_in_all_seeds_is_outside_every_range():

@@ -40,6 +40,7 @@ OPTIMIZERS = {
             {"lr": 0.0001, "momentum": 0.9, "weight_decay": 0.1},
             {"lr": 0.0002, "momentum": 0.5, "nesterov": True},
             {"lr": 0.0002, "momentum": 0.9, "dampening": 0.5},
+            {"lr": 0.00002, "weight_decay": 0.1, "maximize": True},
         ],
     ),
     "adam": (
@@ -48,6 +49,7 @@ OPTIMIZERS = {
             {"lr": 0.001, "eps": 1e-2},
             {"lr": 0.0002, "betas": (0.8, 0.99), "weight_decay": 0.1, "eps": 1e-2},
             {"lr": 0.001, "amsgrad": True, "eps": 1e-2},
+            {"lr": 0.0001, "weight_decay": 0.1, "maximize": True, "eps": 1e-2},
         ],
     ),
     "adamw": (
@@ -210,6 +212,15 @@ def test_each_lane_has_its_own_data_augmentation_and_noise():
     assert "val/accuracy" in stacked[0].scalars
 
 
+def test_validation_uses_the_running_statistics_of_each_lane():
+    val = BatchLoader(part(9), batch_size=BATCH_SIZE)
+    make = partial(make_loop, model="small_cnn", steps=6, val=val)  # batch normalisation
+    stacked = [make(lane) for lane in range(2)]
+    Stack(stacked, size=3).run()
+    assert_alike(run_all([make(lane) for lane in range(2)]), stacked, within=1e-6)
+    assert "val/nll" in stacked[0].history[0]
+
+
 def test_one_lane_diverges_and_the_others_go_on():
     train = BatchLoader(part(count=300), batch_size=BATCH_SIZE)
 
@@ -232,8 +243,9 @@ def test_one_lane_diverges_and_the_others_go_on():
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_lanes_resume_from_different_places(optimizer):
-    make = partial(make_loop, optimizer=optimizer, model="small_cnn", steps=13)
+@pytest.mark.parametrize("steps", [13, 15])  # a shorter last epoch lets all lanes end together
+def test_lanes_resume_from_different_places(optimizer, steps):
+    make = partial(make_loop, optimizer=optimizer, model="small_cnn", steps=steps)
     whole = [make(lane) for lane in range(3)]
     Stack(whole, size=3).run()
 

@@ -4,6 +4,7 @@ Each takes the sets of runs that it needs. A metric is ``<tag>`` or ``<tag>@<sel
 """
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -241,7 +242,7 @@ def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
     """Measure each set's standard deviation over seeds divided by that of the set ``over``.
 
     The interval is the bias-corrected bootstrap's over seeds (Efron 1987, SciPy's ``BCa``); runs
-    of the same seed are drawn together.
+    of the same seed are drawn together. Of five seeds or fewer it is the whole line.
     """
     values = {name: _numbers(members, tag) for name, members in runs.items()}
     reference, spread, quantities = values.pop(over), partial(np.std, ddof=1), {}
@@ -415,14 +416,26 @@ def _resamples(n: int) -> Any:
 
 
 def _ratio(statistic: Callable[..., Any], a: FloatArray, b: FloatArray, what: str) -> Quantity:
-    """Return the ratio of a statistic of two samples of the same seeds, with bootstrap interval."""
+    """Return the ratio of a statistic of two samples of the same seeds, with bootstrap interval.
+
+    The interval is the whole line where the bootstrap has none: of a single seed, and of spreads of
+    so few that some draws hold one seed alone, which has no spread.
+    """
 
     def ratio(a: FloatArray, b: FloatArray, axis: int = -1) -> Any:
         return statistic(a, axis=axis) / statistic(b, axis=axis)
 
-    if not a.any():  # so it is in every resample, which BCa cannot handle
-        return Quantity(value=0.0, low=0.0, high=0.0, n=len(a), what=what)
     options = {"n_resamples": RESAMPLES, "method": "BCa", "rng": np.random.default_rng(0)}
-    interval = stats.bootstrap((a, b), ratio, paired=True, vectorized=True, **options)
-    low, high = map(float, interval.confidence_interval)
-    return Quantity(value=float(ratio(a, b)), low=low, high=high, n=len(a), what=what)
+    low, high = -math.inf, math.inf
+    # Both warn of a ratio or an interval that does not exist.
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        value = float(ratio(a, b))
+        if len(a) > 1:
+            found = stats.bootstrap((a, b), ratio, paired=True, vectorized=True, **options)
+            # BCa cannot handle draws that are all equal.
+            if np.ptp(found.bootstrap_distribution) <= 1e-12 * abs(value):
+                low = high = value
+            elif not np.isnan(found.confidence_interval).any():
+                low, high = map(float, found.confidence_interval)
+    return Quantity(value=value, low=low, high=high, n=len(a), what=what)
