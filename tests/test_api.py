@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +240,27 @@ def test_it_leaves_the_process_as_it_was(losslab, capsys):
         )
         assert torch.equal(torch.get_rng_state(), before[2])
     assert capsys.readouterr() == ("", "")
+
+
+def test_threads_train_one_after_the_other(losslab, monkeypatch):
+    api, inside, most = sys.modules["losslab.api"], [], []
+    train_one = api.train_one
+
+    def watched(*arguments, **options):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.05)
+        try:
+            return train_one(*arguments, **options)
+        finally:
+            inside.pop()
+
+    alone = [lab.train(*TINY, "name=alone", f"seed={seed}") for seed in range(3)]
+    monkeypatch.setattr(api, "train_one", watched)
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda seed: lab.train(*TINY, f"seed={seed}"), range(3)))
+    assert most == [1, 1, 1]
+    assert [results(run.path) for run in together] == [results(run.path) for run in alone]
 
 
 @pytest.mark.slow

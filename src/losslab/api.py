@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,6 +39,12 @@ by their path below the folder that they have in common, such as ``rates/mse-1a2
 
 _PARTS = ("val", "test")
 """The parts of the data for which a run keeps its predictions."""
+
+_ONE_AT_A_TIME = threading.RLock()
+"""Held by the thread that trains: random numbers, torch's settings and Hydra are the process's.
+
+Two threads at once would draw from one stream of numbers, and store wrong results as a run's.
+"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ def train(
 
     The same as ``losslab train``. Overrides are given as on the command line, as keywords, or both.
     The run is written to ``outputs/runs``, unless ``output_dir`` or ``name`` say otherwise. torch's
-    global settings are restored afterwards.
+    global settings are restored afterwards. Calls from several threads wait for each other; use
+    :func:`sweep` to train on all cores.
 
     Args:
         *words: Overrides such as ``"loss=mse"`` and ``"optimizer.lr=0.1"``.
@@ -363,7 +371,7 @@ def evaluate(
     """
     overrides = to_overrides(words, options)
     folder = None if config_dir is None else str(config_dir)
-    with process_kept():
+    with _ONE_AT_A_TIME, process_kept():
         return evaluate_run(run, overrides, config_dir=folder)
 
 
@@ -373,7 +381,8 @@ def _open_composer(config_dir: str | Path | None) -> Iterator[Composer]:
     here = str(Path.cwd())
     if "" not in sys.path and here not in sys.path:
         sys.path.append(here)
-    with Composer(None if config_dir is None else str(config_dir)) as composer, process_kept():
+    folder = None if config_dir is None else str(config_dir)
+    with _ONE_AT_A_TIME, Composer(folder) as composer, process_kept():
         yield composer
 
 
