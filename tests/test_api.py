@@ -107,6 +107,9 @@ def test_runs_of_several_folders(losslab):
         assert np.array_equal(stored[names[2]][0], other.predictions()[0])
         assert lab.load_curves(runs, "val/accuracy")["name"].unique().tolist() == names
     assert list(lab.load_predictions([first, other, first])) == [first.name, other.name]
+    nested = [[first, "outputs/more/b"], lab.load_runs("outputs/a")]
+    assert lab.load_runs(nested)["name"].tolist() == names
+    assert lab.Run.load(str(other.path)).summary == other.summary
     assert lab.load_runs(["outputs/more/b"]).equals(lab.load_runs("outputs/more/b"))
     nested = lab.load_runs(["outputs/a", "outputs/more"])["name"]  # differ as they are
     assert nested.tolist() == [first.name, f"b/{again.name}", f"b/{other.name}"]
@@ -183,6 +186,12 @@ BAD = [
     (lambda: lab.train(loss={"_target_": "losslab.study"}), "not on the list"),
     (lambda: lab.sweep(loss=["mse", "mes"]), "did you mean 'mse'"),
     (lambda: lab.sweep(seed=[]), "seed="),
+    (lambda: lab.sweep(loss="mse,brier"), r"is one word; in Python give a list: loss=\['mse', 'br"),
+    (lambda: lab.train(loss=nn.MSELoss), "loss is the class MSELoss"),
+    (lambda: lab.train(optimizer={"lr": 1j}), "optimizer.lr is a complex"),
+    (lambda: lab.sweep(progres=True), r"unknown keyword 'progres' \(did you mean 'progress'"),
+    (lambda: lab.study("precision", config_dri="x"), "did you mean 'config_dir'"),
+    (lambda: lab.verify("why_squared_error", points="ms"), "--points ms: the study has no such"),
     (lambda: lab.study("why"), "unknown study 'why'"),
     (lambda: lab.load_study("."), "does not hold the results of a study"),
     (lambda: lab.load_runs("nowhere"), "nowhere is not a folder"),
@@ -223,6 +232,10 @@ def test_values_are_written_as_hydra_reads_them(losslab):
         "quotes": 'a"b\\', "equals": "a=b,c", "int": 3, "numpy": np.float32(0.5),
         "list": ["a b", 1, None, False], "nodes": [{"a": 1}], "big": 1e30, "infinite": float("inf"),
     }  # fmt: skip
+    assert to_words({"seed": np.array(1), "lr": torch.tensor([0.5])}, swept=True) == [
+        "seed=1",
+        "lr=0.5",
+    ]
     words = to_words({f"+x.{key}": value for key, value in values.items()})
     with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
         found = OmegaConf.to_container(compose("config", overrides=words).x)
