@@ -109,7 +109,7 @@ class MAP(nn.Module):
         found = f"shape {tuple(values.shape)}" if is_tensor else f"a {type(values).__name__}"
         raise ValueError(
             f"likelihood {type(likelihood).__name__} gave {found}; allowed is "
-            f"({logits.shape[0]},), one value per example: sum over the classes"
+            f"({logits.shape[0]},), one value per example: reduce over the classes alone"
         )
 
     def forward(self, logits: Tensor, target: Tensor, parameters: Iterable[Tensor]) -> Tensor:
