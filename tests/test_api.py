@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,16 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 
 import losslab as lab
 from losslab.data import BatchLoader
 from losslab.experiment.build import build
 from losslab.experiment.overrides import to_words
 from losslab.folders import CONFIG_FOLDER
+from losslab.recording import Recorder
 from losslab.training import Cosine, fit
+from losslab.types import Finding
 from running import TINY, records, results
 
 OPTIONS = {
@@ -105,6 +110,9 @@ def test_runs_of_several_folders(losslab):
         assert np.array_equal(stored[names[2]][0], other.predictions()[0])
         assert lab.load_curves(runs, "val/accuracy")["name"].unique().tolist() == names
     assert list(lab.load_predictions([first, other, first])) == [first.name, other.name]
+    nested = [[first, "outputs/more/b"], lab.load_runs("outputs/a")]
+    assert lab.load_runs(nested)["name"].tolist() == names
+    assert lab.Run.load(str(other.path)).summary == other.summary
     assert lab.load_runs(["outputs/more/b"]).equals(lab.load_runs("outputs/more/b"))
     nested = lab.load_runs(["outputs/a", "outputs/more"])["name"]  # differ as they are
     assert nested.tolist() == [first.name, f"b/{again.name}", f"b/{other.name}"]
@@ -181,6 +189,12 @@ BAD = [
     (lambda: lab.train(loss={"_target_": "losslab.study"}), "not on the list"),
     (lambda: lab.sweep(loss=["mse", "mes"]), "did you mean 'mse'"),
     (lambda: lab.sweep(seed=[]), "seed="),
+    (lambda: lab.sweep(loss="mse,brier"), r"is one word; in Python give a list: loss=\['mse', 'br"),
+    (lambda: lab.train(loss=nn.MSELoss), "loss is the class MSELoss"),
+    (lambda: lab.train(optimizer={"lr": 1j}), "optimizer.lr is a complex"),
+    (lambda: lab.sweep(progres=True), r"unknown keyword 'progres' \(did you mean 'progress'"),
+    (lambda: lab.study("precision", config_dri="x"), "did you mean 'config_dir'"),
+    (lambda: lab.verify("why_squared_error", points="ms"), "--points ms: the study has no such"),
     (lambda: lab.study("why"), "unknown study 'why'"),
     (lambda: lab.load_study("."), "does not hold the results of a study"),
     (lambda: lab.load_runs("nowhere"), "nowhere is not a folder"),
@@ -221,6 +235,10 @@ def test_values_are_written_as_hydra_reads_them(losslab):
         "quotes": 'a"b\\', "equals": "a=b,c", "int": 3, "numpy": np.float32(0.5),
         "list": ["a b", 1, None, False], "nodes": [{"a": 1}], "big": 1e30, "infinite": float("inf"),
     }  # fmt: skip
+    assert to_words({"seed": np.array(1), "lr": torch.tensor([0.5])}, swept=True) == [
+        "seed=1",
+        "lr=0.5",
+    ]
     words = to_words({f"+x.{key}": value for key, value in values.items()})
     with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
         found = OmegaConf.to_container(compose("config", overrides=words).x)
@@ -238,6 +256,27 @@ def test_it_leaves_the_process_as_it_was(losslab, capsys):
         )
         assert torch.equal(torch.get_rng_state(), before[2])
     assert capsys.readouterr() == ("", "")
+
+
+def test_threads_train_one_after_the_other(losslab, monkeypatch):
+    api, inside, most = sys.modules["losslab.api"], [], []
+    train_one = api.train_one
+
+    def watched(*arguments, **options):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.05)
+        try:
+            return train_one(*arguments, **options)
+        finally:
+            inside.pop()
+
+    alone = [lab.train(*TINY, "name=alone", f"seed={seed}") for seed in range(3)]
+    monkeypatch.setattr(api, "train_one", watched)
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda seed: lab.train(*TINY, f"seed={seed}"), range(3)))
+    assert most == [1, 1, 1]
+    assert [results(run.path) for run in together] == [results(run.path) for run in alone]
 
 
 @pytest.mark.slow
@@ -354,6 +393,14 @@ def test_the_loop_is_that_of_a_run(losslab):
         assert found[tag].tolist() == pytest.approx(wanted["value"].tolist(), rel=1e-5)
 
 
+class Pair(nn.Linear):
+    def __init__(self):
+        super().__init__(3, 2)
+
+    def forward(self, inputs):
+        return super().forward(inputs), inputs
+
+
 def test_fit_on_anything(losslab):
     features, labels = torch.randn(40, 3), torch.randint(0, 2, (40,))
     model = nn.Sequential(nn.Linear(3, 2), nn.Dropout())
@@ -373,7 +420,12 @@ def test_fit_on_anything(losslab):
     )
     assert worse.attrs == {"diverged": True}
     assert worse["step"].max() == 1
+    tensors = TensorDataset(features[:2], labels[:2])
     for bad, says in {
+        (loss, tensors): r"train is a TensorDataset; give .* default_collate\(\[\*dataset\]\)",
+        (loss, DataLoader(tensors, batch_size=1)): "train is a DataLoader; give inputs and labels",
+        (loss, lab.data.synthetic()): r"train is a Source; .* dataset\.tensors",
+        (nn.CrossEntropyLoss, (features, labels)): "likelihood is <class.* construct it",
         (nn.CrossEntropyLoss(), (features, labels)): "reduction='none'",
         (lambda z, y: z, (features, labels)): "one value per example",
         (loss, (features, labels[:3])): "one torch.int64 label per input",
@@ -383,4 +435,79 @@ def test_fit_on_anything(losslab):
             fit(model, bad[0], optimizer, train=bad[1], epochs=1)
     with pytest.raises(ValueError, match="epochs"):
         fit(model, loss, optimizer, train=(features, labels))
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    for options, says in [
+        ({"model": nn.Linear}, r"model is the class Linear; give a torch.nn.Module: construct it"),
+        ({"model": lambda x: x}, "model is a function; give a torch.nn.Module"),
+        ({"model": Pair()}, r"the model returns a tuple; give logits \(N, K\)"),
+        ({"optimizer": "sgd"}, "optimizer is a str; give an optimizer of torch"),
+        ({"schedule": scheduler}, r"schedule is a StepLR; give a function such as .*Cosine\(\)"),
+        ({"schedule": Cosine}, "schedule is the class Cosine"),
+        ({"seed": 1.0}, "seed=1.0; give a whole number"),
+        ({"seed": None}, "seed=None; give a whole number"),
+    ]:
+        given = {"model": model, "optimizer": optimizer} | options
+        if isinstance(given["model"], Pair):
+            given["optimizer"] = torch.optim.SGD(given["model"].parameters())
+        with pytest.raises(ValueError, match=says):
+            fit(loss=loss, train=(features, labels), epochs=1, **given)
     assert list(losslab.folder.iterdir()) == []
+
+
+def test_fit_takes_scalars_of_numpy_and_data_of_torch():
+    features, labels = torch.randn(40, 3), torch.randint(0, 2, (40,))
+    weights = []
+    for integer, train in (
+        (int, (features, labels)),
+        (np.int64, default_collate([*TensorDataset(features, labels)])),
+    ):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        fit(
+            model,
+            lab.losses.CrossEntropy(),
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            train=train,
+            epochs=integer(2),
+            batch_size=integer(8),
+            seed=integer(1),
+            log_every=integer(5),
+        )
+        weights.append(model.weight)
+    assert torch.equal(*weights)
+
+
+def test_fit_refuses_weight_decay_beside_a_prior():
+    model = nn.Linear(3, 2)
+    prior = lab.losses.GaussianPrior(1.0)
+    objective = lab.losses.MAP(lab.losses.CrossEntropy(), prior, num_train=4)
+    optimizer = torch.optim.AdamW(model.parameters())  # whose default is not 0
+    data = torch.randn(4, 3), torch.tensor([0, 1, 0, 1])
+    with pytest.raises(ValueError, match=r"prior and the optimizer weight_decay=0.01: .* twice"):
+        fit(model, objective, optimizer, train=data, epochs=1)
+    flat = lab.losses.MAP(lab.losses.CrossEntropy(), lab.losses.FlatPrior(), num_train=4)
+    fit(model, flat, optimizer, train=data, epochs=1)
+
+
+def test_fit_calls_back_and_records_into_a_folder(losslab):
+    model, seen = nn.Linear(3, 2), []
+    recorder = Recorder(lab.Run.at("outputs/mine/cubed/seed=3"))
+
+    def diagnose(epochs, numbers, epoch, last, val):
+        seen.append((epochs, last))
+        return Finding({"mine/epochs": epochs}, {}) if last else None
+
+    history = fit(
+        model,
+        lab.losses.CrossEntropy(),
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        train=(torch.randn(4, 3), torch.tensor([0, 1, 0, 1])),
+        epochs=2,
+        diagnose=diagnose,
+        recorder=recorder,
+    )
+    recorder.close(success=True)
+    assert seen == [(0, False), (1, False), (2, True)]
+    assert history["mine/epochs"].dropna().tolist() == [2]
+    curves = lab.load_curves("outputs/mine", "mine/epochs")
+    assert curves[["loss", "seed", "value"]].values.tolist() == [["cubed", 3, 2]]

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,8 +29,8 @@ from losslab.text import Console, nearest
 from losslab.training import process_kept
 from losslab.types import Scalars
 
-Runs: TypeAlias = str | Path | Run | Iterable[str | Path | Run] | pd.DataFrame
-"""One or more folders of runs or :class:`Run`, or rows of a table from :func:`load_runs`.
+Runs: TypeAlias = str | Path | Run | pd.DataFrame | Iterable["Runs"]
+"""A folder of runs, a :class:`Run`, rows of a table from :func:`load_runs`, or a list of these.
 
 A run that is given twice counts once. If runs in different folders have equal names, all are named
 by their path below the folder that they have in common, such as ``rates/mse-1a2b3c4d/seed=0``.
@@ -38,6 +39,12 @@ by their path below the folder that they have in common, such as ``rates/mse-1a2
 
 _PARTS = ("val", "test")
 """The parts of the data for which a run keeps its predictions."""
+
+_ONE_AT_A_TIME = threading.RLock()
+"""Held by the thread that trains: random numbers, torch's settings and Hydra are the process's.
+
+Two threads at once would draw from one stream of numbers, and store wrong results as a run's.
+"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ def train(
 
     The same as ``losslab train``. Overrides are given as on the command line, as keywords, or both.
     The run is written to ``outputs/runs``, unless ``output_dir`` or ``name`` say otherwise. torch's
-    global settings are restored afterwards.
+    global settings are restored afterwards. Calls from several threads wait for each other; use
+    :func:`sweep` to train on all cores.
 
     Args:
         *words: Overrides such as ``"loss=mse"`` and ``"optimizer.lr=0.1"``.
@@ -126,8 +134,9 @@ def sweep(
         *words: Overrides such as ``"loss=cross_entropy,mse"`` and ``"launcher=serial"``.
         config_dir: As for :func:`train`.
         progress: Whether to show the progress of the sweep.
-        **options: As for :func:`train`. The values of a list, tuple, range or array are swept:
-            ``loss=["cross_entropy", "mse"]``, ``optimizer={"lr": [0.1, 0.3]}``, ``seed=range(3)``.
+        **options: As for :func:`train`. The values of a list, tuple, range, array or pandas column
+            are swept: ``loss=["cross_entropy", "mse"]``, ``optimizer={"lr": [0.1, 0.3]}``,
+            ``seed=range(3)``.
 
     Returns:
         All runs in the order of the grid. A failed run has status ``failed`` and a ``reason``.
@@ -204,7 +213,7 @@ def verify(
         name: The study, or a folder with its ``results.json``.
         *words: The overrides with which the study was run.
         seeds: Number of fresh seeds for each point.
-        points: Such as ``["mse", "brier:reference"]``, or ``["all"]``. By default the points of the
+        points: Such as ``["mse", "brier:reference"]``, or ``"all"``. By default the points of the
             claims in order, as many as are expected to fit into ``minutes``.
         minutes: Time limit for the default ``points``.
         results: The results file or its folder, by default the one in ``experiments``.
@@ -217,6 +226,8 @@ def verify(
         RuntimeError: The launcher's workers ended before their runs did.
     """
     overrides = to_overrides((name, *words), options)[1:]
+    if isinstance(points, str):
+        points = [points]
     with _open_composer(config_dir) as composer:
         verified = verify_study(
             composer,
@@ -272,9 +283,9 @@ def load_runs(runs: Runs) -> pd.DataFrame:
     """Return a table with one row per run, finished or not.
 
     Args:
-        runs: A folder such as ``"outputs/runs"``, what :func:`train` or :func:`sweep` returned, or
-            a list of these. If runs in different folders have equal names, all are named by their
-            path below the folder that they have in common.
+        runs: A folder such as ``"outputs/runs"``, what :func:`train` or :func:`sweep` returned,
+            rows of such a table, or a list of these. If runs in different folders have equal names,
+            all are named by their path below the folder that they have in common.
 
     Returns:
         Columns ``name``, ``group``, ``loss``, ``seed``, ``status``, ``path``; the configuration
@@ -293,6 +304,9 @@ def load_runs(runs: Runs) -> pd.DataFrame:
 
 def load_curves(runs: Runs, *tags: str) -> pd.DataFrame:
     """Return the metrics that runs recorded during training, one row per number.
+
+    Of runs that are in progress, failed or damaged it has what can be read; choose rows of
+    :func:`load_runs` by their ``status`` to leave them out.
 
     Args:
         runs: As for :func:`load_runs`, or rows of its table.
@@ -363,7 +377,7 @@ def evaluate(
     """
     overrides = to_overrides(words, options)
     folder = None if config_dir is None else str(config_dir)
-    with process_kept():
+    with _ONE_AT_A_TIME, process_kept():
         return evaluate_run(run, overrides, config_dir=folder)
 
 
@@ -373,7 +387,8 @@ def _open_composer(config_dir: str | Path | None) -> Iterator[Composer]:
     here = str(Path.cwd())
     if "" not in sys.path and here not in sys.path:
         sys.path.append(here)
-    with Composer(None if config_dir is None else str(config_dir)) as composer, process_kept():
+    folder = None if config_dir is None else str(config_dir)
+    with _ONE_AT_A_TIME, Composer(folder) as composer, process_kept():
         yield composer
 
 
@@ -402,22 +417,24 @@ def _with_results(run: Run, reason: str = "") -> Run:
 
 
 def _runs(runs: Runs) -> Sequence[Run]:
-    if isinstance(runs, pd.DataFrame):
+    return report.distinct(_each_run(runs))
+
+
+def _each_run(runs: Runs) -> Iterator[Run]:
+    if isinstance(runs, Run):
+        yield runs
+    elif isinstance(runs, str | Path):
+        yield from report.load_runs(Path(runs).expanduser())
+    elif isinstance(runs, pd.DataFrame):
         missing = [column for column in ("path", "group") if column not in runs]
         if missing:
             rule = "give rows of a table from load_runs, with these columns"
             raise ValueError(f"the table has no column {missing[0]!r}; {rule}")
-        rows = zip(runs["path"], runs["group"], strict=True)
-        return report.distinct(Run.load(Path(path), group=group) for path, group in rows)
-    if isinstance(runs, str | Path | Run) or not isinstance(runs, Iterable):
-        runs = [runs]
-    return report.distinct(run for item in runs for run in _runs_of(item))
-
-
-def _runs_of(item: str | Path | Run) -> Sequence[Run]:
-    if isinstance(item, Run):
-        return [item]
-    if isinstance(item, str | Path):
-        return report.load_runs(Path(item).expanduser())
-    rule = "give folders, such as 'outputs/runs', runs, or a table of runs"
-    raise ValueError(f"{item!r} is not a folder of runs; {rule}")
+        for path, group in zip(runs["path"], runs["group"], strict=True):
+            yield Run.load(Path(path), group=group)
+    elif isinstance(runs, Iterable):
+        for each in runs:
+            yield from _each_run(each)
+    else:
+        rule = "give folders, such as 'outputs/runs', runs, or a table of runs"
+        raise ValueError(f"{runs!r} is not a folder of runs; {rule}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -12,6 +12,16 @@ Scalars = dict[str, float]
 
 Curves = dict[str, dict[str, list[float]]]
 """Name -> columns of numbers, as in curves.jsonl."""
+
+
+def plain(value: Any) -> Any:
+    """Return a scalar of numpy or torch as Python's own, anything else as it is.
+
+    >>> import numpy as np
+    >>> plain(np.int64(3)), plain(np.array(0.5)), plain("word")
+    (3, 0.5, 'word')
+    """
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 class Batch(NamedTuple):

@@ -125,6 +125,12 @@ def test_a_batch_holds_at_least_one_example():
         make(batch_size=0)
 
 
+def test_a_mean_without_a_deviation_is_refused():
+    dataset = build(synthetic(num_train=100), val_size=20)
+    with pytest.raises(ValueError, match="and std=None; give both, or neither"):
+        BatchLoader(dataset.train, batch_size=2, mean=dataset.mean)
+
+
 def test_alternating_flips_mirror_every_image_in_every_second_epoch():
     _, loader = make(augmentation=Augmentation(padding=1, alternate=True))
     flipped = torch.empty(4, loader.num_examples, dtype=torch.int64)

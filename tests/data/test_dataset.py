@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -74,6 +75,20 @@ def test_statistics_are_those_of_the_training_part_in_float64():
     mean, std = pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3), correction=0)
     assert dataset.mean == pytest.approx(mean.tolist(), rel=1e-12)
     assert dataset.std == pytest.approx(std.tolist(), rel=1e-12)
+
+
+def test_options_may_be_scalars_of_numpy_or_torch():
+    options = {"train_size": 40, "split_seed": 1, "num_classes": 2, "label_noise": 0.25}
+    expected = build(SOURCE, val_size=80, **options).sha256()
+    for kinds in ([np.int64] * 3 + [np.float64], [torch.tensor] * 4):
+        given = {name: kind(options[name]) for kind, name in zip(kinds, options, strict=True)}
+        assert build(SOURCE, val_size=np.int32(80), **given).sha256() == expected
+    assert len(load("synthetic", train_size=np.int64(40)).train.labels) == 40
+
+
+def test_a_part_that_is_not_there():
+    with pytest.raises(ValueError, match="part='valid'; give train, val or test"):
+        build(SOURCE, val_size=80).tensors("valid")
 
 
 def test_a_constant_channel_gets_a_divisor_of_one():

@@ -37,6 +37,14 @@ def test_each_looks_at_its_own_cadence():
     assert [len(spy.views) for spy in (often, seldom)] == [6, 3]
 
 
+def test_the_probe_may_be_a_pair_of_tensors():
+    seen, spy = view(), Spy(1)
+    options = {"model": seen.model, "objective": seen.objective}
+    runs = DiagnosticRunner({"spy": spy}, probe=tuple(seen.probe), **options)
+    runs.after_epoch(0, {}, None, True)
+    assert torch.equal(spy.views[0].labels, seen.probe.labels)
+
+
 def test_it_leaves_the_mode_and_the_random_stream_as_they_were():
     spy = Spy(1)
     runs = runner(spy=spy)

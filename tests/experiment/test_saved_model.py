@@ -45,6 +45,7 @@ def test_it_takes_raw_images(run):
         (test.images.float(), "from 0 to 255; give 0 to 1"),
         (test.images[:, :, 1:], r"give \(N, 1, 16, 16\)"),
         (test.images.long(), "int64"),
+        (test.images.numpy(), "images are a ndarray; give a torch tensor"),
         ((test.images / 255 - 0.5) / 0.5, "without normalisation"),
     ]:
         with pytest.raises(ValueError, match=says):

@@ -18,6 +18,11 @@ BAD_CALLS = {
     "target is a list; allowed is a torch tensor": (LOGITS, LABELS.tolist()),
     "logits have shape (5,)": (LOGITS[0], LABELS),
     "logits have shape (7, 1)": (LOGITS[:, :1], LABELS),
+    "logits have shape (7, 5, 2, 3); allowed is (N, K) with K ≥ 2 classes: of (N, K, ...) give "
+    "logits.movedim(1, -1).flatten(0, -2), target.flatten()": (
+        LOGITS[..., None, None].expand(7, 5, 2, 3),
+        LABELS[:, None, None].expand(7, 2, 3),
+    ),
     "logits are torch.int64": (LOGITS.long(), LABELS),
     "class indices are torch.int32": (LOGITS, LABELS.int()),
     "class indices are torch.float64": (LOGITS, LABELS.double()),
@@ -37,6 +42,14 @@ def test_shapes_types_and_labels(case, message):
         case.make()(*BAD_CALLS[message])
     assert "allowed" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_pixels_are_examples():
+    logits, labels = draw(num_examples=24)
+    images, maps = logits.reshape(2, 3, 4, 5).movedim(-1, 1), labels.reshape(2, 3, 4)
+    expected = torch.nn.CrossEntropyLoss()(images, maps)
+    found = losses.CrossEntropy()(images.movedim(1, -1).flatten(0, -2), maps.flatten())
+    torch.testing.assert_close(found, expected)
 
 
 def test_hinge_refuses_soft_targets():
@@ -72,6 +85,18 @@ def test_one_sided_is_for_raw_scores(activation):
         (lambda: losses.SquaredError("none", one_sided="abc"), "one_sided is 'abc'"),
         (lambda: losses.SquaredError("none", one_sided=1), "one_sided is 1; .* true, false"),
         (lambda: losses.SquaredError("none", one_sided=math.nan), "one_sided is nan"),
+        (
+            lambda: losses.functional.squared_error(LOGITS, LABELS, activation="sigmod"),
+            "activation is 'sigmod'; allowed are softmax, sigmoid, none",
+        ),
+        (
+            lambda: losses.functional.squared_error(LOGITS, LABELS, class_reduction="avg"),
+            "class_reduction is 'avg'; allowed are mean, sum",
+        ),
+        (
+            lambda: losses.functional.unnormalized_cross_entropy(LOGITS, LABELS, activation="tanh"),
+            "activation is 'tanh'; allowed are exp, sigmoid",
+        ),
         (lambda: losses.GeneralizedCrossEntropy(0.0), r"q is 0.0; allowed is 0 < q ≤ 1"),
         (lambda: losses.GeneralizedCrossEntropy(1.1), "q is 1.1"),
         (lambda: losses.PolyLoss(-2.0), "epsilon is -2.0; allowed is a finite ε ≥ −1"),
@@ -100,6 +125,17 @@ def test_one_sided_is_for_raw_scores(activation):
             lambda: losses.MAP(torch.nn.CrossEntropyLoss(), losses.FlatPrior(), 1),
             "CrossEntropyLoss has reduction 'mean'.*reduction='none'",
         ),
+        (
+            lambda: losses.MAP(losses.Focal, losses.FlatPrior(), 1),
+            "likelihood is <class.*construct",
+        ),
+        (lambda: losses.MAP(None, losses.FlatPrior(), 1), "likelihood is None"),
+        (lambda: losses.MAP(losses.Focal(), losses.FlatPrior, 1), "prior is <class.*construct it"),
+        (
+            lambda: losses.GaussianPrior(1.0)(torch.nn.Linear(2, 2).named_parameters()),
+            r"hold a tuple; allowed are torch tensors: give model.parameters\(\)",
+        ),
+        (lambda: losses.entropy([0.5, 0.5]), "p is a list; allowed is a torch tensor"),
     ],
 )
 def test_arguments(make, message):

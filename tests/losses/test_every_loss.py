@@ -1,6 +1,7 @@
 """What every docstring promises, held for every loss in the table of cases."""
 
 import math
+import pickle
 
 import pytest
 import torch
@@ -191,3 +192,21 @@ def test_logits_and_target_are_left_as_they_are(case):
     case.make()(logits, labels)
     assert torch.equal(logits, copies[0])
     assert torch.equal(labels, copies[1])
+
+
+@every_loss
+def test_a_pickled_copy_and_vmap_give_the_same(case):
+    loss, (logits, labels) = case.make(reduction="none"), draw(num_examples=6)
+    expected = loss(logits, labels)
+    assert torch.equal(pickle.loads(pickle.dumps(loss))(logits, labels), expected)
+    batches = torch.func.vmap(loss)(logits.reshape(2, 3, 5), labels.reshape(2, 3))
+    assert_close(batches.flatten(), expected)
+
+
+@pytest.mark.slow
+@every_loss
+def test_it_compiles_without_a_break(case):
+    loss, (logits, labels) = case.make(), draw()
+    torch.compiler.reset()  # or the compiled losses before this one count as recompilations
+    compiled = torch.compile(loss, backend="eager", fullgraph=True)
+    assert_close(compiled(logits, labels), loss(logits, labels))

@@ -8,7 +8,16 @@ from torch import nn
 from torch.testing import assert_close
 
 from cases import LOSSES, draw
-from losslab.losses import MAP, CrossEntropy, FlatPrior, Focal, GaussianPrior, LaplacePrior
+from losslab.losses import (
+    MAP,
+    CrossEntropy,
+    FlatPrior,
+    Focal,
+    GaussianPrior,
+    LaplacePrior,
+    Loss,
+    functional,
+)
 
 LOGITS, LABELS = draw()
 NUM_TRAIN = 40
@@ -114,6 +123,24 @@ def test_torchs_own_losses_serve_as_likelihood():
     assert_close(theirs.terms(*arguments), mine.terms(*arguments))
     with pytest.raises(ValueError, match=r"MSELoss gave shape \(7, 5\).*one value per example"):
         MAP(nn.MSELoss(reduction="none"), FlatPrior(), 1)(LOGITS, LOGITS, ())
+
+
+@pytest.mark.parametrize(
+    ("give", "found"),
+    [
+        (lambda z, y: functional.cross_entropy(z, y).mean(), r"shape \(\)"),
+        (lambda z, y: z.square() * y[:, None], r"shape \(7, 5\)"),
+        (lambda *_: 1.0, "a float"),
+    ],
+)
+def test_a_custom_loss_must_give_one_value_per_example(give, found):
+    class Custom(Loss):
+        def per_example(self, logits, target):
+            return give(logits, target)
+
+    for likelihood, name in ((Custom(), "Custom"), (give, "function")):
+        with pytest.raises(ValueError, match=f"likelihood {name} gave {found}; allowed is .7,.,"):
+            MAP(likelihood, FlatPrior(), 1).terms(LOGITS, LABELS, ())
 
 
 def train(make_optimizer, prior=None, *, steps: int = 15) -> torch.Tensor:

@@ -144,6 +144,19 @@ def test_both_are_of_torch_or_both_of_numpy(name):
             of(name, *pair)
 
 
+@pytest.mark.parametrize("name", ["fit_temperature", "adaptive_ece"])
+def test_lists_are_no_arrays(name):
+    for pair in [(np.eye(2), [0, 1]), ([[0.0, 1.0]], np.arange(1)), (None, None)]:
+        with pytest.raises(ValueError, match="both as torch tensors or both as numpy arrays"):
+            of(name, *pair)
+
+
+def test_sums_of_shapes_that_do_not_fit_are_refused():
+    for labels in (np.zeros(1, np.int64), np.zeros((4, 1), np.int64)):  # numpy would broadcast
+        with pytest.raises(ValueError, match=r"logits have shape \(4, 3\) and labels \("):
+            ClassificationSums.of(np.eye(4, 3), labels)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
 def test_labels_of_every_integer_type_give_the_same_numbers(predictions, dtype):
     logits, labels = predictions

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,14 @@ def test_a_last_batch_of_one_example_trains(name, normalization):
 def test_arguments_out_of_range(name, options, message):
     with pytest.raises(ValueError, match=message):
         make(name, **options)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("shape", [(28, 28), (0, 28, 28), (2, 1, 28, 28)])
+def test_images_have_channels_height_and_width(name, shape):
+    message = re.escape(f"input_shape={shape}; give (channels, height, width)")
+    with pytest.raises(ValueError, match=message):
+        make(name, shape)
 
 
 @pytest.mark.parametrize("name", MODELS)

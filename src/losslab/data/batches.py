@@ -23,8 +23,7 @@ class BatchLoader:
 
     Args:
         part: The examples.
-        batch_size: Examples per batch, from 1 up (else ``ValueError``); the last one of an epoch
-            may be smaller.
+        batch_size: Examples per batch, from 1 up; the last one of an epoch may be smaller.
         mean: One number per channel, in units of full brightness (0 .. 1); ``None`` leaves
             examples, then of any shape and type, as they are.
         std: One positive number per channel, in the same units.
@@ -32,6 +31,9 @@ class BatchLoader:
         channels_last: Whether the images are laid out ``(N, H, W, C)`` in memory, which
             convolutions on a CPU and on recent GPUs prefer. Shapes stay ``(N, C, H, W)``.
         augmentation: Applied in :meth:`epoch`, never in :meth:`in_order`.
+
+    Raises:
+        ValueError: ``batch_size`` is below 1, or only one of ``mean`` and ``std`` is given.
 
     >>> from losslab.data import build, synthetic
     >>> dataset = build(synthetic(num_train=100), val_size=20)
@@ -53,6 +55,8 @@ class BatchLoader:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}; give a number of examples from 1 up")
+        if (mean is None) != (std is None):
+            raise ValueError(f"mean={mean} and std={std}; give both, or neither to not normalise")
         self.part, self.batch_size = part, batch_size
         self.num_examples = len(part.labels)
         self.device = torch.device(device)

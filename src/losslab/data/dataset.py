@@ -24,6 +24,7 @@ from losslab.data.splits import (
 )
 from losslab.folders import CONFIG_FOLDER
 from losslab.seeding import generator
+from losslab.types import plain
 
 Images = tuple[Tensor, Tensor]
 """Images ``(N, C, H, W)`` uint8 and labels ``(N,)`` int64."""
@@ -113,6 +114,7 @@ def load(
         "noise_kind": noise_kind,
         "augmentation": augmentation,
     }
+    options = {key: plain(value) for key, value in options.items()}
     _check_options(**options)
     read = source(**arguments)
     if not isinstance(read, Source):
@@ -181,6 +183,9 @@ def build(
     >>> pairs.num_classes, pairs.input_shape, len(pairs.train.labels)
     (16, (1, 16, 32), 320)
     """
+    val_size, split_seed, train_size, num_classes, digits, label_noise = map(
+        plain, (val_size, split_seed, train_size, num_classes, digits, label_noise)
+    )
     _check_options(
         val_size, split_seed, train_size, num_classes, digits, label_noise, noise_kind, augmentation
     )

@@ -57,11 +57,16 @@ class Dataset:
             Images ``(N, C, H, W)`` float32, ``(pixel / 255 - mean) / std`` in each channel, and
             labels ``(N,)`` int64.
 
+        Raises:
+            ValueError: There is no such part.
+
         >>> from losslab.data import load
         >>> images, labels = load("synthetic").tensors("train")
         >>> images.shape, round(images.mean().item(), 3), round(images.std().item(), 3)
         (torch.Size([384, 1, 16, 16]), 0.0, 1.0)
         """
+        if part not in ("train", "val", "test"):
+            raise ValueError(f"part={part!r}; give train, val or test")
         examples: Part = getattr(self, part)
         shift, scale = shift_and_scale(self.mean, self.std)
         return examples.images.float().sub_(shift).mul_(scale), examples.labels

@@ -26,7 +26,7 @@ class DiagnosticRunner:
         diagnostics: By name, which is the second part of their tags.
         model: Its mode is restored after each measurement.
         objective: What training minimises.
-        probe: The fixed batch, such as :func:`probe_of` the training part.
+        probe: The fixed batch, images and labels, such as :func:`probe_of` the training part.
 
     Raises:
         ValueError: A cadence is not a whole number from 1 up, or a diagnostic fails.
@@ -38,11 +38,11 @@ class DiagnosticRunner:
         *,
         model: nn.Module,
         objective: MAP,
-        probe: Batch,
+        probe: tuple[Tensor, Tensor],
     ) -> None:
         check_cadences(diagnostics)
         self.diagnostics = diagnostics
-        self.model, self.objective, self.probe = model, objective, probe
+        self.model, self.objective, self.probe = model, objective, Batch(*probe)
         self.initial = {name: value.clone() for name, value in model.state_dict().items()}
         follows_path = any(getattr(d, "follows_path", False) for d in diagnostics.values())
         self.path: dict[int, Tensor] | None = {} if follows_path else None

@@ -1,5 +1,6 @@
 """Overrides, from the command line or from Python: quoting, and checks of choices."""
 
+import difflib
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -11,6 +12,10 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from losslab.text import nearest
+from losslab.types import plain
+
+_KEYWORDS = ("config_dir", "progress")
+"""Of the Python functions, beside overrides."""
 
 
 def check_choices(
@@ -37,6 +42,9 @@ def check_choices(
                 raise ValueError(f"{text} is an empty list; give {group}=none")
         for value in chosen:
             if value not in allowed:
+                parts = value.strip("\"'").split(",")
+                if len(parts) > 1 and set(parts) <= set(allowed):  # text, as Python's keywords are
+                    raise ValueError(f"{text} is one word; in Python give a list: {group}={parts}")
                 meant = nearest("none" if value == "null" else value, allowed)
                 raise ValueError(f"unknown {group} {value!r}{meant}; {rule}")
 
@@ -67,6 +75,10 @@ def to_overrides(
     if wrong:
         rule = "give text, such as 'loss=mse', or keywords, such as seed=5"
         raise ValueError(f"{wrong[0]!r} is a {type(wrong[0]).__name__}; {rule}")
+    for key in options:
+        # Not left to the nearest key of a configuration, which for "progres" is "force".
+        if meant := difflib.get_close_matches(key, _KEYWORDS, n=1, cutoff=0.8):
+            raise ValueError(f"unknown keyword {key!r} (did you mean {meant[0]!r}?)")
     return [*(quoted(str(word)) for word in words), *to_words(options, swept=swept)]
 
 
@@ -81,9 +93,11 @@ def to_words(options: Mapping[str, Any], *, swept: bool = False) -> list[str]:
     ['seed=0,1,2', 'model.hidden=[64],[64,64]']
     """
     words = []
-    for key, value in options.items():
+    for key, given in options.items():
+        value = plain(given)
         if isinstance(value, Mapping) and value:
-            words += [f"{key}.{word}" for word in to_words(value, swept=swept)]
+            below = {f"{key}.{name}": item for name, item in value.items()}
+            words += to_words(below, swept=swept)
         elif swept and _is_list(value):
             values = [_text(item, key) for item in value]
             if not values:
@@ -100,8 +114,7 @@ def _is_list(value: Any) -> bool:
 
 def _text(value: Any, key: str) -> str:
     """Return a value in Hydra's override grammar."""
-    if hasattr(value, "ndim") and value.ndim == 0:  # a scalar of numpy or torch
-        value = value.item()
+    value = plain(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
@@ -109,8 +122,8 @@ def _text(value: Any, key: str) -> str:
     if isinstance(value, Path):
         value = str(value)
     if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z_/][\w./-]*", value)
-        if plain and value.lower() not in ("null", "true", "false", "nan", "inf"):
+        is_word = re.fullmatch(r"[A-Za-z_/][\w./-]*", value)
+        if is_word and value.lower() not in ("null", "true", "false", "nan", "inf"):
             return value
         escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + (m[2] and '\\"'), value)
         return f'"{escaped}"'
@@ -120,7 +133,9 @@ def _text(value: Any, key: str) -> str:
         return "[" + ",".join(_text(item, key) for item in value) + "]"
     rule = "give names, numbers, lists and dictionaries as in a configuration"
     custom = "for custom objects, use losslab.training.fit"
-    raise ValueError(f"{key} is a {type(value).__name__}; {rule}; {custom}")
+    is_class = isinstance(value, type)
+    kind = f"the class {value.__name__}" if is_class else f"a {type(value).__name__}"
+    raise ValueError(f"{key} is {kind}; {rule}; {custom}")
 
 
 def writing(text: str, parser: OverridesParser) -> str:

@@ -77,6 +77,8 @@ class SavedModel(nn.Module):
         Images are ``(N, C, H, W)``, uint8 from 0 to 255 or floating point from 0 to 1;
         ``ValueError`` for another shape, type or range.
         """
+        if not isinstance(images, Tensor):
+            raise ValueError(f"images are a {type(images).__name__}; give a torch tensor")
         if tuple(images.shape[1:]) != self.input_shape:
             shape = ", ".join(map(str, self.input_shape))
             raise ValueError(f"images of shape {tuple(images.shape)}; give (N, {shape})")

@@ -21,6 +21,9 @@ class Loss(nn.Module, ABC):
     - Shapes: logits ``(N, K)`` floating point, K ≥ 2; target ``(N,)`` int64 class indices or
       ``(N, K)`` floating-point probabilities, for which the formula is the same unless the loss
       says otherwise. Rows are not checked to sum to 1: the CPU would wait for the GPU.
+    - Pixels of ``(N, K, H, W)`` are examples: ``logits.movedim(1, -1).flatten(0, -2)`` beside
+      ``target.flatten()``. There are no class weights and no label that is ignored: weigh or select
+      the values that ``reduction="none"`` gives.
     - Result: float32 for half-precision logits, else of their type; ``()`` for ``reduction``
       ``"mean"`` (NaN for an empty batch, as in torch) or ``"sum"``, ``(N,)`` for ``"none"``.
     - ``ValueError``: another reduction, or shapes, types or labels that do not fit.
@@ -92,9 +95,11 @@ def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             )
     shape = tuple(logits.shape)
     if logits.dim() != 2 or shape[1] < 2:
+        advice = "give one row per example and one column per class"
+        if logits.dim() > 2:  # as torch.nn.CrossEntropyLoss takes them
+            advice = "of (N, K, ...) give logits.movedim(1, -1).flatten(0, -2), target.flatten()"
         raise ValueError(
-            f"logits have shape {shape}; allowed is (N, K) with K ≥ 2 classes: "
-            "give one row per example and one column per class"
+            f"logits have shape {shape}; allowed is (N, K) with K ≥ 2 classes: {advice}"
         )
     if not logits.is_floating_point():
         raise ValueError(

@@ -1,7 +1,8 @@
 """The losses as pure functions of logits ``(N, K)`` and a target, with values ``(N,)``.
 
 The classes of the same names are documented in full; :class:`losslab.losses.Loss` has the shapes
-and symbols.
+and symbols. The classes check when they are made that numbers such as γ are in range; these
+functions do not.
 """
 
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from losslab.losses.base import label_error, only_labels, prepare
+from losslab.losses.base import check_choice, label_error, only_labels, prepare
 
 Activation = Literal["softmax", "sigmoid", "none"]
 ClassReduction = Literal["mean", "sum"]
+Unnormalized = Literal["exp", "sigmoid"]
 
 # No label has this value, so torch ignores no example; by default it skips the label −100.
 _IGNORE_NOTHING = torch.iinfo(torch.int64).min
@@ -44,8 +46,12 @@ def kl_divergence(logits: Tensor, target: Tensor) -> Tensor:
     return nn.functional.kl_div(logits.log_softmax(1), target, reduction="none").sum(1)
 
 
-def check_one_sided(one_sided: bool, activation: Activation) -> None:
-    """Raise ``ValueError`` unless ``one_sided`` is a bool that fits the activation."""
+def check_squared_error(
+    activation: Activation, class_reduction: ClassReduction, one_sided: bool
+) -> None:
+    """Raise ``ValueError`` for an unknown word, or if ``one_sided`` does not fit them."""
+    check_choice("activation", activation, Activation)
+    check_choice("class_reduction", class_reduction, ClassReduction)
     if not isinstance(one_sided, bool):
         raise ValueError(f"one_sided is {one_sided!r}; allowed are true, false: choose one")
     if one_sided and activation != "none":
@@ -70,7 +76,7 @@ def squared_error(
     With ``one_sided``, for raw outputs and class indices only, k max(0, M − z_y)² +
     Σ_{i≠y} max(0, z_i)².
     """
-    check_one_sided(one_sided, activation)
+    check_squared_error(activation, class_reduction, one_sided)
     logits, target = prepare(logits, target)
     if one_sided:
         only_labels(target, "one_sided", "the right side")
@@ -224,10 +230,16 @@ def squentropy(logits: Tensor, target: Tensor) -> Tensor:
     return entropy + squares / (logits.shape[1] - 1)
 
 
+def check_unnormalized(activation: Unnormalized) -> None:
+    """Raise ``ValueError`` for another activation."""
+    check_choice("activation", activation, Unnormalized, hint=" (softmax is CrossEntropy)")
+
+
 def unnormalized_cross_entropy(
-    logits: Tensor, target: Tensor, *, activation: Literal["exp", "sigmoid"] = "exp"
+    logits: Tensor, target: Tensor, *, activation: Unnormalized = "exp"
 ) -> Tensor:
     """−Σ y log a with a = exp(z) or sigmoid(z), which do not sum to 1."""
+    check_unnormalized(activation)
     logits, target = prepare(logits, target)
     z = logits if target.dim() == 2 else _pick(logits, target)
     log_scores = z if activation == "exp" else nn.functional.logsigmoid(z)

@@ -86,6 +86,10 @@ def _pair(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _distribution(name: str, values: Tensor) -> Tensor:
+    if not isinstance(values, Tensor):
+        raise ValueError(
+            f"{name} is a {type(values).__name__}; allowed is a torch tensor: use torch.as_tensor()"
+        )
     if values.dim() == 0 or not values.is_floating_point():
         raise ValueError(
             f"{name} is {values.dtype} of shape {tuple(values.shape)}; allowed is floating "

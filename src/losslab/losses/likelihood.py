@@ -1,12 +1,12 @@
 """Cross-entropy, KL divergence and negative log-likelihood: three names for one gradient."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from losslab.losses import functional
-from losslab.losses.base import Loss, Reduction, check_choice, checked, prepare
+from losslab.losses.base import Loss, Reduction, checked, prepare
 
 
 class Decomposition(NamedTuple):
@@ -122,9 +122,6 @@ class NegativeLogLikelihood(Loss):
         return functional.cross_entropy(logits, target)
 
 
-Unnormalized = Literal["exp", "sigmoid"]
-
-
 class UnnormalizedCrossEntropy(Loss):
     """Cross-entropy of scores that do not sum to 1: −Σ_i y_i log a_i, a = exp(z) or sigmoid(z).
 
@@ -144,10 +141,12 @@ class UnnormalizedCrossEntropy(Loss):
     tensor(-1000.)
     """
 
-    def __init__(self, activation: Unnormalized = "exp", *, reduction: Reduction = "mean") -> None:
+    def __init__(
+        self, activation: functional.Unnormalized = "exp", *, reduction: Reduction = "mean"
+    ) -> None:
         super().__init__(reduction=reduction)
-        check_choice("activation", activation, Unnormalized, hint=" (softmax is CrossEntropy)")
-        self.activation: Unnormalized = activation
+        functional.check_unnormalized(activation)
+        self.activation: functional.Unnormalized = activation
 
     def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return ``(N,)``."""

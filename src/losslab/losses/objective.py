@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -39,15 +39,15 @@ class MAP(nn.Module):
     losslab's weight decay acts on them.
 
     Args:
-        likelihood: A :class:`Loss`, whose own ``reduction`` is not used, or any module that gives
-            ``(N,)``, such as ``nn.CrossEntropyLoss(reduction="none")``.
+        likelihood: A :class:`Loss`, whose own ``reduction`` is not used, or any module
+            that gives ``(N,)``, such as ``nn.CrossEntropyLoss(reduction="none")``; or a function.
         prior: A prior of this library, or any function from parameters to a scalar tensor.
         num_train: N ≥ 1, the number of training examples.
         reduction: Acts on l_i + prior(W)/N: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Raises:
-        ValueError: ``num_train`` is no integer above 0, ``prior`` is no function, or
-            ``likelihood`` reduces by itself.
+        ValueError: ``num_train`` is no integer above 0, ``likelihood`` or ``prior`` is no function,
+            or ``likelihood`` reduces by itself.
 
     Source: Bishop 2006, *Pattern Recognition and Machine Learning*, §3.3 and §5.5.
 
@@ -71,15 +71,22 @@ class MAP(nn.Module):
                 f"num_train is {num_train!r}; allowed is an integer of at least 1: give the "
                 "number of training examples"
             )
+        # A class is callable, too: what is meant is an instance.
+        if isinstance(likelihood, type) or not callable(likelihood):
+            raise ValueError(
+                f"likelihood is {likelihood!r}; allowed is a loss or a function of logits and "
+                "target: construct it, such as CrossEntropy()"
+            )
         if not isinstance(likelihood, Loss) and getattr(likelihood, "reduction", "none") != "none":
             raise ValueError(
                 f"likelihood {type(likelihood).__name__} has reduction "
                 f"{likelihood.reduction!r}; allowed is one value per example: construct it with "
                 "reduction='none'"
             )
-        if not callable(prior):
+        if isinstance(prior, type) or not callable(prior):
             raise ValueError(
-                f"prior is {prior!r}; allowed is a function of the parameters: FlatPrior() for none"
+                f"prior is {prior!r}; allowed is a function of the parameters: construct it, such "
+                "as FlatPrior() for none"
             )
         check_choice("reduction", reduction, Reduction)
         self.likelihood = likelihood
@@ -93,15 +100,17 @@ class MAP(nn.Module):
 
     def per_example(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the likelihood term of each example, ``(N,)``."""
-        if isinstance(self.likelihood, Loss):
-            return self.likelihood.per_example(logits, target)
-        values: Tensor = self.likelihood(logits, target)
-        if values.shape != logits.shape[:1]:
-            raise ValueError(
-                f"likelihood {type(self.likelihood).__name__} gave shape {tuple(values.shape)}; "
-                f"allowed is ({logits.shape[0]},), one value per example: sum over the classes"
-            )
-        return values
+        likelihood = self.likelihood
+        give = likelihood.per_example if isinstance(likelihood, Loss) else likelihood
+        values: Any = give(logits, target)  # a custom one may give anything
+        if isinstance(values, Tensor) and values.shape == logits.shape[:1]:
+            return values
+        is_tensor = isinstance(values, Tensor)
+        found = f"shape {tuple(values.shape)}" if is_tensor else f"a {type(values).__name__}"
+        raise ValueError(
+            f"likelihood {type(likelihood).__name__} gave {found}; allowed is "
+            f"({logits.shape[0]},), one value per example: reduce over the classes alone"
+        )
 
     def forward(self, logits: Tensor, target: Tensor, parameters: Iterable[Tensor]) -> Tensor:
         """Return l_i + prior(W)/N, reduced; W, ``parameters``, is e.g. ``model.parameters()``."""

@@ -7,6 +7,7 @@ that are frozen add a constant. Half-precision ones are summed in float32.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,8 +89,14 @@ class FlatPrior:
 
 
 def _flat(parameters: Iterable[Tensor]) -> Tensor:
+    given: list[Any] = list(parameters)
+    wrong = [type(each).__name__ for each in given if not isinstance(each, Tensor)]
+    if wrong:
+        raise ValueError(
+            f"the parameters hold a {wrong[0]}; allowed are torch tensors: give model.parameters()"
+        )
     # One copy and three operations in all; tensor by tensor, each would take three operations.
-    vectors = [parameter.reshape(-1) for parameter in parameters]
+    vectors = [parameter.reshape(-1) for parameter in given]
     if not vectors:
         raise ValueError(
             "no parameters were given; the prior needs at least one: give model.parameters(), "

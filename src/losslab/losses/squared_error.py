@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from losslab.losses import functional
-from losslab.losses.base import Loss, Reduction, check_choice, positive
+from losslab.losses.base import Loss, Reduction, positive
 
 
 class SquaredError(Loss):
@@ -73,9 +73,7 @@ class SquaredError(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
-        check_choice("activation", activation, functional.Activation)
-        check_choice("class_reduction", class_reduction, functional.ClassReduction)
-        functional.check_one_sided(one_sided, activation)
+        functional.check_squared_error(activation, class_reduction, one_sided)
         self.activation: functional.Activation = activation
         self.class_reduction: functional.ClassReduction = class_reduction
         self.true_class_weight = positive("true_class_weight", true_class_weight)

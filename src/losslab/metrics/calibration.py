@@ -11,6 +11,7 @@ from losslab.metrics.classification import (
     ECE_BINS,
     Array,
     ClassificationSums,
+    check_arrays,
     check_labels,
 )
 
@@ -129,6 +130,7 @@ def _on_cpu(logits: Array, labels: Array) -> tuple[npt.NDArray[Any], npt.NDArray
 
     A GPU gains little here, and MPS has no float64.
     """
+    check_arrays(logits, labels)
     # numpy takes neither tensors that require gradients nor bfloat16.
     arrays = (array.detach() if hasattr(array, "detach") else array for array in (logits, labels))
     logits, labels = (to_device(array, "cpu") for array in arrays)

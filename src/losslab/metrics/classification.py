@@ -3,9 +3,10 @@
 Plain functions of torch tensors or numpy arrays (anything with the array API), on any device:
 logits ``(N, K)`` and labels ``(N,)``, class indices from 0 to K − 1; labels of another shape, type
 or range are a ``ValueError``. ``reduction`` is ``mean`` or ``sum``, giving ``()``, or ``none``,
-giving ``(N,)``; another is a ``ValueError``. Probabilities are the softmax of the network's outputs
-under every loss, including those on raw outputs, so that the numbers are comparable. All sums are
-in float64: adding 60,000 float32 numbers would lose digits that intervals need.
+giving ``(N,)``; another is a ``ValueError``. The mean of no examples is NaN. Probabilities are the
+softmax of the network's outputs under every loss, including those on raw outputs, so that the
+numbers are comparable. All sums are in float64: adding 60,000 float32 numbers would lose digits
+that intervals need.
 """
 
 from dataclasses import dataclass
@@ -135,15 +136,7 @@ def check_labels(logits: Array, labels: Array) -> None:
 
     It waits for the device, so the training loop does not call it.
     """
-    try:
-        alike = array_namespace(logits) is array_namespace(labels)
-    except TypeError:
-        alike = False
-    if not alike:
-        raise ValueError(
-            f"logits are a {type(logits).__name__} and labels a {type(labels).__name__}; give both "
-            "as torch tensors or both as numpy arrays"
-        )
+    check_arrays(logits, labels, alike=True)
     shape, found = tuple(logits.shape), tuple(labels.shape)
     if len(shape) != 2 or found != shape[:1]:
         raise ValueError(
@@ -151,6 +144,19 @@ def check_labels(logits: Array, labels: Array) -> None:
             "row of logits and one class index for each example"
         )
     _check_indices("labels", labels, shape[1])
+
+
+def check_arrays(logits: Array, labels: Array, *, alike: bool = False) -> None:
+    """Raise ``ValueError`` unless both are arrays, if ``alike`` of one library."""
+    try:
+        fits = array_namespace(logits) is array_namespace(labels) or not alike
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"logits are a {type(logits).__name__} and labels a {type(labels).__name__}; give both "
+            "as torch tensors or both as numpy arrays"
+        )
 
 
 def _check_indices(name: str, indices: Array, classes: int) -> None:
@@ -201,8 +207,15 @@ class ClassificationSums:
     def of(cls, logits: Array, labels: Array) -> "ClassificationSums":
         """Return the sums over one batch; of non-finite logits only the accuracy is finite.
 
-        Logits ``(N, K)`` and labels ``(N,)``, or ``(R, N, K)`` and ``(R, N)`` of R runs at once.
+        Logits ``(N, K)`` and labels ``(N,)``, or ``(R, N, K)`` and ``(R, N)`` of R runs at once;
+        ``ValueError`` for other shapes. Labels are not checked to be classes, since that would wait
+        for the device.
         """
+        if labels.shape != logits.shape[:-1]:
+            raise ValueError(
+                f"logits have shape {tuple(logits.shape)} and labels {tuple(labels.shape)}; "
+                "allowed are (N, K) and (N,): give one class index for each row of logits"
+            )
         xp, values = array_namespace(logits), _per_example(logits, labels)
         ones = xp.ones_like(values.correct)
         rows = xp.stack([ones, values.confidence, values.correct], axis=-2)

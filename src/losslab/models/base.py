@@ -80,10 +80,13 @@ def normalization_layer(name: str, channels: int) -> nn.Module:
     raise ValueError(f"normalization={name!r}; give one of none, batch, group, layer")
 
 
-def check_sizes(input_shape: Shape, *, smallest: int, width: int, model: str) -> None:
-    """Raise a ``ValueError`` for a width below 1, or images that are too small for ``model``."""
+def check_sizes(input_shape: Shape, *, smallest: int, model: str, width: int = 1) -> None:
+    """Raise a ``ValueError`` for a width below 1, or images that ``model`` cannot take."""
     if width < 1:
         raise ValueError(f"width={width}; give a number of channels or units from 1 up")
+    shape: tuple[int, ...] = tuple(input_shape)
+    if len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"input_shape={shape}; give (channels, height, width), each from 1 up")
     _, height, columns = input_shape
     if min(height, columns) < smallest:
         raise ValueError(

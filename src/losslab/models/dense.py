@@ -27,6 +27,7 @@ class Linear(Classifier):
         output_scale: float = 1.0,
         output_bias: float = 0.0,
     ) -> None:
+        check_sizes(input_shape, smallest=1, model="linear")
         super().__init__(nn.Flatten(), prod(input_shape), num_classes, output_scale, output_bias)
 
 

@@ -68,11 +68,15 @@ class RecordLog:
 
 
 class Recorder:
-    """Records the metrics of a run and passes them to ``views``; resumes after ``after_step``."""
+    """Records the metrics of a run and passes them to ``views``; resumes after ``after_step``.
+
+    The run's directory is created if it does not exist.
+    """
 
     def __init__(
         self, run: Run, *, views: Sequence[View] = (), after_step: int | None = None
     ) -> None:
+        run.path.mkdir(parents=True, exist_ok=True)
         self._log = RecordLog(run.files.metrics, after_step=after_step)
         self._curves = RecordLog(run.files.curves, after_step=after_step)
         earlier = self._log.kept[-1]["wall_s"] if self._log.kept else 0.0

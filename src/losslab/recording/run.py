@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args
 
 from losslab.files import (
     LOCK_FILE,
+    as_path,
     checksum,
     first_altered,
     is_intact,
@@ -88,8 +89,9 @@ class Run:
     directory: Path | None = field(default=None, compare=False)  # if it was read from one
 
     @classmethod
-    def at(cls, path: Path, *, group: str | None = None) -> Self:
+    def at(cls, path: str | Path, *, group: str | None = None) -> Self:
         """Return the run in ``path``, ``.../<group>/seed=<n>``, which need not exist yet."""
+        path = as_path(path)
         number = re.fullmatch("seed=([0-9]{1,19})", path.name)
         return cls(
             root=path.parents[1] if len(path.parents) > 1 else path.parent,
@@ -99,9 +101,9 @@ class Run:
         )
 
     @classmethod
-    def load(cls, path: Path, *, group: str | None = None) -> Self:
+    def load(cls, path: str | Path, *, group: str | None = None) -> Self:
         """Return the run in ``path``, and read and check its files now."""
-        run = cls.at(path, group=group)
+        run = cls.at(as_path(path).expanduser(), group=group)
         _ = run.results
         return run
 

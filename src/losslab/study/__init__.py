@@ -1,6 +1,7 @@
 """Studies: runs that are planned, tuned, confirmed and measured, each with its claims.
 
-The package is also a function, ``losslab.study("why_squared_error")``: :func:`losslab.api.study`.
+The package is also a function, ``losslab.study("why_squared_error")``: :func:`losslab.api.study`,
+whose arguments ``help("losslab.api.study")`` describes.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Run losslab's training loop on your own model, loss and tensors."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from losslab.recording import Recorder
 from losslab.training.loop import Diagnose, Loop
 from losslab.training.schedules import Constant, Schedule
 from losslab.training.settings import PRECISIONS, Trainer
-from losslab.training.step import TrainingStep, forward
+from losslab.training.step import TrainingStep
+from losslab.types import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,9 @@ def fit(
     """Train a model in place, on the device of its parameters, without writing files.
 
     This is the loop of ``losslab train``: the same batches and updates give the same weights. It
-    ends early if the objective becomes infinite or NaN (``history.attrs["diverged"]``).
+    ends early if the objective becomes infinite or NaN (``history.attrs["diverged"]``). After an
+    interrupt the model has what it learned so far, but the history is lost without a ``recorder``.
+    Models with dropout do not repeat to the bit if other threads use torch's random numbers.
 
     Args:
         model: Returns logits ``(N, K)``.
@@ -49,9 +52,11 @@ def fit(
             minimised. A loss of :mod:`losslab.losses`, a :class:`~losslab.losses.MAP` with a prior,
             a loss of torch with ``reduction="none"``, or a function.
         optimizer: Has the parameters of the model, and those of the loss if there are any. Its
-            learning rates are restored afterwards.
+            learning rates are restored afterwards. It must not need a closure, as LBFGS does, nor
+            decay weights that have a prior.
         train: Training examples, shuffled each epoch: for example ``dataset.tensors("train")``, or
-            a :class:`~losslab.data.BatchLoader` on the model's device, which has its own batch size
+            ``torch.utils.data.default_collate([*dataset])`` of torch's datasets, or a
+            :class:`~losslab.data.BatchLoader` on the model's device, which has its own batch size
             and may augment.
         val: Validation examples, evaluated before the first epoch and after each.
         epochs: Passes over ``train``. Give this or ``steps``, not both.
@@ -62,18 +67,21 @@ def fit(
         seed: From 0 up, for the order of the examples and the random numbers of the model.
         precision: ``float32``, or ``bfloat16`` for the forward pass (autocast).
         log_every: Updates between two records of the objective and the norms.
-        diagnose: Called before the first epoch and after each, such as
-            ``losslab.diagnostics.DiagnosticRunner(...).after_epoch``.
-        recorder: Also writes the history to a run directory.
+        diagnose: Called before the first epoch and after each with the arguments of
+            ``losslab.training.loop.Diagnose``; may return a ``losslab.types.Finding`` to record,
+            as ``losslab.diagnostics.DiagnosticRunner(...).after_epoch`` does.
+        recorder: Also writes the history to a run directory, such as
+            ``losslab.recording.Recorder(losslab.Run.at("outputs/mine/cubed_error/seed=0"))``, to be
+            closed afterwards.
 
     Returns:
         A row per record, with ``step``, ``examples``, ``epoch`` and tags such as
         ``train/objective``, ``val/accuracy`` and ``optim/lr``, NaN if not recorded at that step.
 
     Raises:
-        ValueError: A value is out of range, a part is empty, a label is not one of the model's
-            outputs, the optimizer has none of the model's parameters, or the loss does not return
-            one value per example.
+        ValueError: A value is out of range or of another kind, a part is empty, a label is not one
+            of the model's outputs, the optimizer has none of the model's parameters or decays
+            weights that have a prior, or the loss does not return one value per example.
 
     >>> from losslab.data import load
     >>> data = load("synthetic")
@@ -96,10 +104,14 @@ def fit(
             "precision=tf32 is a global setting of torch; set torch.backends.cudnn.allow_tf32 "
             "and torch.backends.cuda.matmul.allow_tf32, and leave precision=float32"
         )
+    epochs, steps, batch_size, seed, log_every = map(
+        plain, (epochs, steps, batch_size, seed, log_every)
+    )
     if (epochs is None) == (steps is None):
         raise ValueError(f"epochs={epochs} and steps={steps}; give exactly one of them")
-    if not 0 <= seed < 2**63 or seed != int(seed):
+    if type(seed) is not int or not 0 <= seed < 2**63:
         raise ValueError(f"seed={seed}; give a whole number from 0 up, below 2**63")
+    _check_kinds(model, optimizer, schedule)
     try:
         settings = Trainer(
             batch_size=train.batch_size if isinstance(train, BatchLoader) else batch_size,
@@ -119,6 +131,8 @@ def fit(
     if not isinstance(loss, MAP):
         loss = MAP(loss, FlatPrior(), num_train=train.num_examples)  # type: ignore[arg-type]
     _check_optimizer(optimizer, [*parameters, *loss.parameters()])
+    if not isinstance(loss.prior, FlatPrior):
+        _check_decay(optimizer, parameters)
     outputs = _count_outputs(model, train, PRECISIONS[precision])
     _check_labels("train", train, outputs)
     if val is not None:
@@ -147,8 +161,17 @@ def fit(
     return history
 
 
-def _loader(name: str, examples: Examples, batch_size: int, device: torch.device) -> BatchLoader:
-    if not isinstance(examples, BatchLoader):
+def _loader(name: str, examples: Any, batch_size: int, device: torch.device) -> BatchLoader:
+    """Return :data:`Examples` as a loader; ``ValueError`` if they are something else."""
+    if isinstance(examples, BatchLoader):
+        loader = examples
+    else:
+        if not isinstance(examples, tuple | list) or len(examples) != 2:
+            raise ValueError(
+                f"{name} is a {type(examples).__name__}; give inputs and labels as two tensors: "
+                "dataset.tensors(...), or default_collate([*dataset]) of torch.utils.data for "
+                "torch's datasets; or a losslab.data.BatchLoader"
+            )
         inputs, labels = examples
         if not all(isinstance(each, Tensor) for each in (inputs, labels)):
             raise ValueError(
@@ -161,11 +184,36 @@ def _loader(name: str, examples: Examples, batch_size: int, device: torch.device
                 f"{tuple(labels.shape)}; give one torch.int64 label per input"
             )
         part = Part(inputs, labels, labels)
-        examples = BatchLoader(part, batch_size=batch_size, device=device)
-    if examples.num_examples == 0:
+        loader = BatchLoader(part, batch_size=batch_size, device=device)
+    if loader.num_examples == 0:
         advice = "give at least one" + (", or leave val out" if name == "val" else "")
         raise ValueError(f"{name} has no examples; {advice}")
-    return examples
+    return loader
+
+
+def _check_kinds(model: Any, optimizer: Any, schedule: Any) -> None:
+    """Raise ``ValueError`` for what is often given in place of a model, optimizer or schedule."""
+    for name, value, fits, rule in (
+        ("model", model, isinstance(model, nn.Module), "a torch.nn.Module"),
+        ("optimizer", optimizer, hasattr(optimizer, "param_groups"), "an optimizer of torch"),
+        ("schedule", schedule, callable(schedule), "a function such as losslab.training.Cosine()"),
+    ):
+        if isinstance(value, type):
+            raise ValueError(f"{name} is the class {value.__name__}; give {rule}: construct it")
+        if not fits:
+            raise ValueError(f"{name} is a {type(value).__name__}; give {rule}")
+
+
+def _check_decay(optimizer: torch.optim.Optimizer, weights: Iterable[Tensor]) -> None:
+    """Raise ``ValueError`` if the optimizer decays weights that have a prior."""
+    own = {id(weight) for weight in weights}
+    for group in optimizer.param_groups:
+        decay = group.get("weight_decay", 0)
+        if decay and any(id(p) in own for p in group["params"]):
+            raise ValueError(
+                f"the loss has a prior and the optimizer weight_decay={decay}: the weights would "
+                "be penalised twice; set weight_decay=0 or give a loss without a prior"
+            )
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer, own: Iterable[Tensor]) -> None:
@@ -182,14 +230,18 @@ def _count_outputs(model: nn.Module, train: BatchLoader, autocast: torch.dtype |
     """Return K, from the outputs for one batch; leave the model and random numbers as they are."""
     was_training, devices = model.training, [train.device] if train.device.type == "cuda" else []
     images = next(train.in_order(train.batch_size)).images
+    casting = torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not None)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
-            shape = forward(model.eval(), images, autocast).shape
+        with torch.no_grad(), torch.random.fork_rng(devices=devices), casting:
+            outputs: Any = model.eval()(images)
     finally:
         model.train(was_training)
-    if len(shape) != 2:
-        raise ValueError(f"the model returns outputs of shape {tuple(shape)}; give logits (N, K)")
-    return shape[1]
+    if not isinstance(outputs, Tensor):
+        raise ValueError(f"the model returns a {type(outputs).__name__}; give logits (N, K)")
+    if outputs.ndim != 2:
+        shape = tuple(outputs.shape)
+        raise ValueError(f"the model returns outputs of shape {shape}; give logits (N, K)")
+    return outputs.shape[1]
 
 
 def _check_labels(name: str, loader: BatchLoader, outputs: int) -> None:

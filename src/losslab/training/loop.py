@@ -35,9 +35,9 @@ logger = logging.getLogger("losslab")
 # which divergence is detected is part of a run's result.
 STEPS_BETWEEN_DIVERGENCE_CHECKS = 50
 
-Diagnose = Callable[[int, Scalars, TrainingEpoch | None, bool, Predictions | None], Finding]
+Diagnose = Callable[[int, Scalars, TrainingEpoch | None, bool, Predictions | None], Finding | None]
 """Called with the epochs done, the latest numbers, the epoch's training outputs, whether the epoch
-was the last, and the predictions for the validation part."""
+was the last, and the predictions for the validation part; returns what to record, if anything."""
 
 Draw = Callable[[int, Evaluation, Curves, bool], list[Any]]
 """Called with the epochs done, the validation part's evaluation, the diagnostics' curves and
@@ -209,7 +209,8 @@ class Loop:
         if self.diagnose is not None:
             epoch = None if trained is None else self._training_epoch(trained)
             outputs = self.validation and Predictions(*self.validation[1:])
-            finding = self.diagnose(epochs, self.scalars | scalars, epoch, self._is_over(), outputs)
+            numbers = self.scalars | scalars
+            finding = self.diagnose(epochs, numbers, epoch, self._is_over(), outputs) or finding
         if self.draw is not None and self.validation is not None:
             summaries = self.draw(epochs, self.validation, finding.curves, self._is_over())
         self.record(
