@@ -94,6 +94,15 @@ def test_the_list_shows_formulas_as_they_are(losslab):
     assert "[k (z_y − M)² + Σ_{i≠y} z_i²]/K" in shown
 
 
+def test_the_list_has_the_choices_of_a_folder(losslab):
+    mine = losslab.folder / "my_conf" / "loss" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("# A loss of mine\n_target_: mine.Mine\n")
+    result = losslab.call("list", "loss", "--config-dir", "my_conf")
+    assert result.code == 0
+    assert "  mine                        A loss of mine\n" in result.out
+
+
 def test_the_list_of_everything_names_every_group(losslab):
     result = losslab.call("list")
     assert result.code == 0

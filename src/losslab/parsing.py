@@ -49,7 +49,7 @@ def parse(kind: type[T], data: object, name: str = "") -> T:
         if error_type == "missing":
             raise ValueError(f"{key} is missing; give it") from None
         if error_type == "unexpected_keyword_argument":
-            raise ValueError(f"{key} is unknown; leave it out") from None
+            raise ValueError(f"{key} is unknown; correct it or leave it out") from None
         value = " ".join(repr(first["input"]).split())
         value = value if len(value) <= 80 else f"{value[:79]}…"
         advice = _ADVICE.get(error_type, f"{message[0].lower()}{message[1:]}")

@@ -218,6 +218,8 @@ def test_the_curves_are_drawn_where_one_asks(losslab, many):
     (losslab.folder / "mine.png").write_bytes(b"my own")
     check(losslab, ("compare", *sides, "--png", "mine.png"), ("mine.png", "not generated"))
     check(losslab, ("compare", *sides, "--png", "a.pdf"), ("a.pdf", "ends in .png"))
+    says = ("test/accuracy was not recorded while training", "leave out --png")
+    check(losslab, ("compare", *sides, "--by", "test/accuracy", "--png", "b.png"), says)
 
 
 def test_what_compare_refuses(losslab, many):

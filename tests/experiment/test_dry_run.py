@@ -197,6 +197,14 @@ BAD = [
     (diagnostic("Often"), ("diagnostics.mine.every=0",)),
     (diagnostic("Never"), ("diagnostics.mine: Never has no 'every'",)),
     (diagnostic("Blind"), ("diagnostics.mine: Blind has no 'measure'",)),
+    (
+        ("diagnostics=none", "+diagnostics._target_=own.Late"),
+        ("diagnostics._target_=own.Late; give a name, and below it _target_",),
+    ),
+    (
+        ("~loss.label_smoothing", "loss._target_=my_own.Bare"),
+        ("No module named 'my_own'", "put my_own.py into the working folder", "--config-dir"),
+    ),
     (optimizer("torch.optim.LBFGS", NO_DECAY), ("optimizer: LBFGS fails", "closure", "sgd")),
     (optimizer("torch.optim.Muon"), ("optimizer: Muon fails", "2D", "optimizer=sgd")),
     (optimizer("torch.optim.SparseAdam", NO_DECAY), ("optimizer: SparseAdam fails", "dense")),

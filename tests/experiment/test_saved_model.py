@@ -69,10 +69,16 @@ def test_a_custom_model_and_data_are_found_where_they_were_trained(losslab, monk
         (losslab.folder / "my_conf" / name).parent.mkdir(parents=True, exist_ok=True)
         (losslab.folder / "my_conf" / name).write_text(text)
     run = losslab.run("--config-dir=my_conf", "model=mine", "data=mine", "diagnostics=none")
-    for command in (("evaluate", str(run)), ("data", "mine")):
+
+    def forget():  # as in a process of its own
         monkeypatch.setattr(sys, "path", [p for p in sys.path if str(losslab.folder) not in p])
         monkeypatch.delitem(sys.modules, "my_parts", raising=False)
-        monkeypatch.setenv("LOSSLAB_CODE", "")  # as in a process of its own
+        monkeypatch.setenv("LOSSLAB_CODE", "")
+
+    forget()
+    assert type(load_model(run, config_dir=place).model).__name__ == "Mine"
+    for command in (("evaluate", str(run)), ("data", "mine")):
+        forget()
         result = losslab.call(*command, "--config-dir", "my_conf")
         assert (result.code, result.err) == (0, "")
         assert "test" in result.out

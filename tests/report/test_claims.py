@@ -7,7 +7,7 @@ from losslab.report import load_runs, parse_plan
 from losslab.report.claims import judge, verdict
 from losslab.report.document import to_markdown
 from losslab.report.findings import find
-from losslab.report.measurement import Evidence
+from losslab.report.measurement import Evidence, Measurement, Quantity
 from losslab.report.results import study_data
 from losslab.report.statistics import Interval
 from losslab.report.study_report import study_document
@@ -136,6 +136,20 @@ def test_a_claim_on_what_is_not_finite_is_not_judged(tmp_path):
     assert calibrated.reason == "not finite or not recorded in 1 of 16 runs"
     data = study_data(find(parse_plan(tiny_plan()), load_runs(tmp_path)))
     assert data["arms"]["mse_softmax"]["confirmed"]["own"]["test/nll"]["not_finite"] == 1
+
+
+def test_a_claim_about_what_its_measure_does_not_give_says_so(tmp_path):
+    about = {"id": "few", "statement": "Few.", "source": "a guess", "at_most": 0.1}
+    about["quantity"] = "errors.mes"
+    plan = parse_plan(tiny_plan() | {"claims": [about]})
+    given = {"mse": Quantity(value=0.05, n=3, what="share of errors")}
+    for measured, reason in [
+        ({"errors": Measurement(quantities=given)}, "errors gave no 'mes' (did you mean 'mse'?)"),
+        ({"errors": Measurement()}, "errors gave no 'mes'"),
+        ({}, ""),  # its runs are not finished
+    ]:
+        (judged,) = judge(plan, SideSampler(load_runs(tmp_path), plan), Evidence(measured))
+        assert (judged.verdict, judged.reason) == ("inconclusive", reason)
 
 
 def test_one_seed_is_not_enough(tmp_path):

@@ -37,7 +37,7 @@ BAD_PLANS = [
         "claims.naive.beyond.left.rate is missing",
     ),
     (claim(metric="test/accuracy@last"), "metric 'test/accuracy@last'; give one of"),
-    (claim(colour="red"), "claims.naive.colour is unknown; leave it out"),
+    (claim(colour="red"), "claims.naive.colour is unknown; correct it or leave it out"),
     ({"claims": ["naive"]}, "claims.0='naive'; give keys and values"),
     ({"claims": [QUANTITY]}, "claim q predicts nothing; give at_least, at_most or both"),
     ({"claims": [QUANTITY | {"at_most": "low"}]}, "claims.q.at_most='low'; give a number"),

@@ -38,7 +38,7 @@ BAD_PARTS = [
     ({"reference": "hinge"}, "study.reference=hinge; allowed are cross_entropy, mse"),
     ({"confirm_seeds": [0, 1]}, r"the seeds \[0\] are in tune_seeds and confirm_seeds"),
     ({"arms": {"a@b": ARM}}, "study.arms.a@b: give a name without @"),
-    ({"arms": {"a": ARM | {"colour": "red"}}}, "study.arms.a.colour is unknown; leave it out"),
+    ({"arms": {"a": ARM | {"colour": "red"}}}, "study.arms.a.colour is unknown; correct it"),
     ({"arms": {"a": ARM | {"start": "b"}}}, "study.arms.a.start=b; give an arm that starts"),
     ({"conditions": {"k2": {"label": "2"}}}, "study.conditions.k2.overrides is missing; give it"),
     (

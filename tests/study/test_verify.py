@@ -113,7 +113,9 @@ def test_a_right_study_is_reproduced_on_seeds_that_it_did_not_use(study):
     result = study.call(*VERIFY)
     assert (result.code, result.err) == (0, "")
     assert max(map(len, result.out.splitlines())) <= 80
-    assert "Reproduced: 14 of 14 numbers, 1 of 2 verdicts (1 open" in " ".join(result.out.split())
+    outcome = "Reproduced: 14 of 14 numbers, 1 of 2 verdicts (1 open"
+    assert outcome in " ".join(result.out.split())
+    assert outcome in (study.folder / "outputs/verify/small/verification.md").read_text("utf-8")
     assert "claims about measured quantities" not in result.out  # there are none
     # Seed 1001 is one of the study's, and each arm starts where it should.
     runs = study.runs("verify/small")

@@ -216,9 +216,11 @@ def list_choices(arguments: list[str]) -> int:
 
     parser = Parser("losslab list", description=list_choices.__doc__)
     parser.add_argument("group", nargs="?", help="loss, data, model, optimizer, study, ...")
-    group = parser.parse_intermixed_args(arguments).group
+    parser.add_argument("--config-dir", help=_CONFIG_DIR)
+    options = parser.parse_intermixed_args(arguments)
+    group = options.group
     console = Console()
-    with Composer() as composer:
+    with Composer(options.config_dir) as composer:
         groups = composer.groups()
         plurals = {"losses": "loss", "studies": "study"} | {f"{name}s": name for name in groups}
         singular = group if group in groups else plurals.get(group, group)

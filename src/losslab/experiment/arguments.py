@@ -231,7 +231,11 @@ def _target(values: Mapping[str, Any], name: str) -> Any:
         reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
         module, _, attribute = path.rpartition(".")
         meant = nearest(attribute, dir(sys.modules[module])) if module in sys.modules else ""
-        raise ValueError(f"{name}._target_={path} cannot be imported{meant} ({reason})") from error
+        top, advice = path.partition(".")[0], ""
+        if isinstance(cause, ModuleNotFoundError) and cause.name == top:
+            advice = f"; put {top}.py into the working folder or that of --config-dir"
+        message = f"{name}._target_={path} cannot be imported{meant} ({reason}){advice}"
+        raise ValueError(message) from error
     if not callable(target):
         raise ValueError(f"{name}._target_={path} is not a class or function; give one")
     check_definition(target, path, name)

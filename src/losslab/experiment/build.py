@@ -101,6 +101,10 @@ def build(config: DictConfig) -> Parts:
     make_optimizer = make_optimizer_factory(config.optimizer)
     check_arguments(config.model, "model", supplied=_FROM_DATA)
     _objective(config, make_optimizer, num_train=1)
+    for name, node in config.diagnostics.items():
+        if not OmegaConf.is_dict(node):  # a file without the line `name:` above `_target_`
+            rule = "give a name, and below it _target_ and its arguments"
+            raise ValueError(f"diagnostics.{name}={node}; {rule}")
     diagnostics: dict[str, Diagnostic] = {
         str(name): make(node, f"diagnostics.{name}") for name, node in config.diagnostics.items()
     }

@@ -20,6 +20,7 @@ from losslab.experiment.data import load
 from losslab.experiment.hydra_private import apply_overrides
 from losslab.experiment.identity import kept_configuration
 from losslab.experiment.make import make
+from losslab.experiment.target_allowlist import allow_modules_of
 from losslab.experiment.warm_start import load_weights
 from losslab.files import as_path
 from losslab.recording import Run
@@ -95,14 +96,15 @@ class SavedModel(nn.Module):
         return forward(self.model, pixels, self.autocast)
 
 
-def load_model(run: Run | str | Path) -> SavedModel:
+def load_model(run: Run | str | Path, *, config_dir: str | Path | None = None) -> SavedModel:
     """Return a finished run's model, from raw images to logits, on the CPU in evaluation mode.
 
-    Runs no code but the model's class. The module of a custom model must be in the working folder,
-    as for training.
+    Runs no code but the model's class. The module of a custom model must be in the working folder
+    or in ``config_dir``, as for training.
 
     Args:
         run: A run or its directory, ``outputs/<name>/<group>/seed=<n>``.
+        config_dir: The folder that the run was trained with, if any.
 
     Raises:
         ValueError: The run is not finished, or a file was altered or is missing.
@@ -111,6 +113,8 @@ def load_model(run: Run | str | Path) -> SavedModel:
     Traceback (most recent call last):
     ValueError: outputs is not a finished run; give its directory, .../seed=<n>
     """
+    if config_dir is not None:
+        allow_modules_of([as_path(config_dir).resolve()])
     run = _as_run(run)
     run.check_status()
     if not run.finished:

@@ -10,6 +10,7 @@ from losslab.report.measurement import Evidence, Quantity
 from losslab.report.plan import Claim, Plan
 from losslab.report.statistics import Interval, holm, range_p, share_p
 from losslab.report.tuning import SideSampler
+from losslab.text import nearest
 
 Verdict = Literal["supported", "smaller", "contradicted", "inconclusive", "untestable"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -93,7 +94,12 @@ def _quantity(claim: Claim, evidence: Evidence) -> Judgement:
         p = share_p(quantity.count, quantity.n, claim.predicted)
     elif quantity and quantity.sampled:
         p = range_p(quantity.value, quantity.interval, quantity.n, claim.predicted)
-    return Judgement(claim, quantity=quantity, p=p)
+    name, _, missing = claim.quantity.partition(".")
+    reason = ""
+    if quantity is None and (measured := evidence.measurements.get(name)):
+        # The name of a quantity, unlike that of a metric, is known only once it has been measured.
+        reason = f"{name} gave no {missing!r}{nearest(missing, measured.quantities)}"
+    return Judgement(claim, quantity=quantity, p=p, reason=reason)
 
 
 def _difference(claim: Claim, sampler: SideSampler) -> Judgement:

@@ -144,7 +144,8 @@ def draw_contrast(contrast: Contrast, path: Path, *, metric: str = VALIDATION) -
         x, style = means.x.tolist(), styles[name]
         curves.append(Curve(label=label, x=x, y=mean, low=low, high=high, style=style))
     if not curves:
-        raise ValueError(f"{tag} was not recorded while training; give another --by")
+        rule = "give another --by, or leave out --png"
+        raise ValueError(f"--png: {tag} was not recorded while training; {rule}")
     unit = show.unit(tag).strip()
     seeds = len(contrast.left)
     panel = Panel(

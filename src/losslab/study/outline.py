@@ -75,8 +75,9 @@ def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
     lines += ["", f"Runs: {count} at most; equal ones are done once"]
     lines += [f"  {runs:5}  {purpose}" for purpose, runs in phases.items() if runs]
     others = ", ".join(f"study.size={size}" for size in SIZES[1:] if size in node)
-    which = f"others are {others}" if others else "the only one"
-    lines += ["", f"Size: {SIZES[0]}, that of the results in experiments; {which}"]
+    lines.append("")
+    if others:
+        lines.append(f"Size: {SIZES[0]}, that of the results in experiments; others are {others}")
     root = Path(common.output_dir).expanduser() / folder_name(node, name)
     return "\n".join([*lines, _time(root, count), *_committed(name), ""])
 
