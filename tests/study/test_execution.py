@@ -100,6 +100,8 @@ def test_each_seed_of_a_template_is_a_run_of_its_own(composed, weight_decay):
     ]
     assert ["seed=3" in runs[0].command, "seed=4" in runs[1].command] == [True, True]
     assert (runs[0].digest == runs[1].digest) is (weight_decay == 0.1)
+    other = template.run(values | {"optimizer.lr": 0.5}, 3)
+    assert (other.composed.optimizer.lr, other.digest == runs[0].digest) == (0.5, False)
 
 
 POINTS = ["cross_entropy", "mse", "mse:reference", "mse_softmax", "mse_softmax:reference"]
@@ -107,7 +109,10 @@ POINTS = ["cross_entropy", "mse", "mse:reference", "mse_softmax", "mse_softmax:r
 
 def test_settled_claims_are_verified_first():
     """The sides of a claim in order, then those of open claims, then all other points."""
-    plan = parse_plan(tiny_plan())
+    plan = tiny_plan()
+    for claim in plan["claims"]:  # of which the reference has one point for all rates
+        claim["right"]["rate"] = "reference"
+    plan = parse_plan(plan)
     verdicts = {"naive": "inconclusive", "level": "supported"}
     claims = [SimpleNamespace(id=name, verdict=verdict) for name, verdict in verdicts.items()]
     ordered = verify._by_importance(plan, dict.fromkeys(POINTS), SimpleNamespace(claims=claims))
@@ -148,8 +153,10 @@ def test_points_that_are_finished_or_wait_for_weights_count_as_none():
     )
     batch, pending = verify._next_batch(execution, points, 1)
     assert ([point.cell.name for point in batch], pending) == (["a", "b"], 1)
-    execution.plan.confirm.append(SimpleNamespace(arm="a", rate="own"))
-    batch, pending = verify._next_batch(execution, points, 4)
+    for rate in ("reference", "own"):  # c starts from the latter
+        assert "c" not in [point.cell.name for point in batch]
+        execution.plan.confirm.append(SimpleNamespace(arm="a", rate=rate))
+        batch, pending = verify._next_batch(execution, points, 4)
     assert ([point.cell.name for point in batch], pending) == (["c", "a", "b", "d"], 3)
 
 
