@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -23,6 +25,16 @@ def runner(**diagnostics) -> DiagnosticRunner:
     return DiagnosticRunner(
         diagnostics, model=seen.model.train(), objective=seen.objective, probe=seen.probe
     )
+
+
+def test_every_diagnostic_has_tests():
+    here = Path(__file__).parent
+    choices = {
+        path.stem: path.read_text("utf-8") for path in here.parents[1].glob("conf/diagnostics/*")
+    }
+    own = [name for name, text in choices.items() if f"\n{name}:\n" in text]  # the others are lists
+    assert len(own) > 10
+    assert [name for name in own if not (here / f"test_{name}.py").exists()] == []
 
 
 def test_each_looks_at_its_own_cadence():

@@ -7,7 +7,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from cases import draw
+from cases import LOSSES, draw
 from losslab import losses
 
 FOLDER = Path(__file__).parents[2] / "conf" / "loss"
@@ -45,6 +45,13 @@ EXPECTED = {
 
 def test_every_config_is_expected():
     assert {path.stem for path in FOLDER.glob("*.yaml")} == set(EXPECTED)
+
+
+def test_every_loss_has_a_case():
+    apart = {losses.MAP, losses.GradientSwap}  # which have tests of their own
+    made = {type(case.make()) for case in LOSSES}
+    absent = {type(loss).__name__ for loss in EXPECTED.values() if type(loss) not in made | apart}
+    assert absent == set(), "add a LossCase to tests/cases.py"
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -37,6 +37,10 @@ def test_every_committed_claim_is_on_the_page_with_its_verdict(path):
         assert any(statement in row and f"| {claim['verdict']} " in row for row in rows), statement
 
 
+def test_every_study_has_a_page_that_a_person_wrote():
+    assert [path.parent.name for path in RESULTS if not (path.parent / "README.md").exists()] == []
+
+
 PAGES = [*EXPERIMENTS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob(".github/*.md")]
 
 

@@ -17,9 +17,13 @@ STUDY = yaml.safe_load(
 )
 
 
+# The study's file says why. A loss that is added later, without runs of the study, belongs here.
+LEFT_OUT = {"kl_divergence", "nll", "gradient_swap"}
+
+
 def test_every_loss_of_the_library_takes_part():
     known = {path.stem for path in (ROOT / "conf" / "loss").glob("*.yaml")}
-    assert set(STUDY["arms"]) == known - {"kl_divergence", "nll", "gradient_swap"}
+    assert set(STUDY["arms"]) == known - LEFT_OUT, "add the loss to the study or to LEFT_OUT"
     assert STUDY["measures"]["trials"]["needs"] == [f"{arm}:grid" for arm in STUDY["arms"]]
     labels = {name: arm["label"] for name, arm in STUDY["arms"].items()}
     assert STUDY["measures"]["trials"]["labels"] == labels
