@@ -3,7 +3,6 @@
 The docstring of a command is what its ``--help`` says. Slow imports are inside the commands.
 """
 
-import os
 import shlex
 import sys
 import time
@@ -174,7 +173,6 @@ def report(arguments: list[str]) -> int:
             f"--{name}", metavar="FILE", nargs="?", const="-", help=f"{what}; printed without FILE"
         )
     options = parser.parse_intermixed_args(arguments)
-    _keep_workers_from_looking_here()
     path, every = options.path, {name: getattr(options, name) for name in _TABLES}
     files: dict[str, str] = {name: file for name, file in every.items() if file is not None}
     if path is None:  # --csv outputs/rates
@@ -327,15 +325,8 @@ def _find_own_modules() -> None:
     from hydra.core.plugins import Plugins
 
     Plugins.instance()  # before, as Hydra imports every plugin that it finds
-    _keep_workers_from_looking_here()
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-
-
-def _keep_workers_from_looking_here() -> None:
-    """Keep worker processes from importing what lies in the working folder."""
-    # Processes that are started with `python -m` or `-c` would look there first.
-    os.environ["PYTHONSAFEPATH"] = "1"
 
 
 @contextmanager

@@ -25,6 +25,8 @@ def main() -> None:
     With 0, 1 (runs failed, results not reproduced), 2 (bad input), 130 or 143 (stopped).
     """
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra's own use of it
+    # Worker processes, started with `python -m` or `-c`, would import what lies in the folder.
+    os.environ["PYTHONSAFEPATH"] = "1"
     code = INTERRUPTED
     with terminated_as_interrupted() as signals:
         try:
