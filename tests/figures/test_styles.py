@@ -51,3 +51,10 @@ def test_losses_of_one_family_differ_in_colour_too():
 
 def test_more_names_than_styles_still_have_one():
     assert len(styles_of({str(number): None for number in range(60)})) == 60
+
+
+def test_what_is_named_as_its_loss_has_its_style_wherever_it_stands():
+    styles = styles_of({"five": "rescaled_mse", "rescaled_mse": "rescaled_mse"})
+    assert styles["rescaled_mse"] == LOSS_STYLES["rescaled_mse"]
+    assert styles["five"].color != styles["rescaled_mse"].color
+    assert list(styles) == ["five", "rescaled_mse"]

@@ -77,7 +77,8 @@ def styles_of(losses: Mapping[str, str | None]) -> dict[str, Style]:
     's'
     """
     styles: dict[str, Style] = {}
-    for name, loss in losses.items():
+    # First, wherever it stands, what is named as its loss.
+    for name, loss in sorted(losses.items(), key=lambda each: each[0].partition("@")[0] != each[1]):
         style = LOSS_STYLES.get(loss or "")
         if style is not None and style not in styles.values():
             styles[name] = style
