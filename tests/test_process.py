@@ -118,6 +118,13 @@ def test_too_little_memory(tmp_path, gigabytes):
     assert (line.startswith("losslab: memory ran out"), train.returncode) == (True, 2), line
 
 
+def test_a_log_is_not_empty_while_a_study_imports_torch(tmp_path):
+    (tmp_path / "torch.py").write_text("import os\nos._exit(7)")  # before any output after it
+    studied = start(tmp_path, "study", "identities", env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert studied.stdout.readline() == "identities: planning its runs\n"
+    assert (*studied.communicate(), studied.returncode) == ("", "", 7)
+
+
 @pytest.mark.slow
 def test_a_sweep_that_takes_long_to_check_says_so(tmp_path):
     sweep = start(tmp_path, "train", "-m", *TINY[:-1], "seed=range(0,20000)")

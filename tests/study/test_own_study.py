@@ -8,7 +8,7 @@ import pytest
 
 from bad import check
 from losslab.experiment import compose
-from losslab.study.session import IN_REPOSITORY
+from losslab.study.outline import IN_REPOSITORY
 from running import TINY, read
 
 STUDY = """\

@@ -86,7 +86,7 @@ def study(arguments: list[str]) -> int:
     name, overrides = _study_and_overrides(parser, options.words)
     _find_own_modules()
     from losslab.experiment import Composer
-    from losslab.study.outline import outline
+    from losslab.study.outline import only_in_repository, outline
 
     console = Console()
     config_dir = [] if options.config_dir is None else ["--config-dir", options.config_dir]
@@ -94,18 +94,23 @@ def study(arguments: list[str]) -> int:
         if options.help:
             sys.stdout.write(printable(outline(composer, name, overrides)))
             return 0
-        # This takes seconds, most of them to import torch.
-        with console.status("composing"):
-            from losslab.data.cache import only_reading
-            from losslab.study import execution
-            from losslab.study.session import only_in_repository, open_study
-            from losslab.sweepers.train import not_checked
         if name == "all" and (absent := only_in_repository(composer)):
             say(f"left out, because only losslab's repository has them: {', '.join(absent)}")
-        names = composer.choices("study") if name == "all" else [name]
+        known = composer.choices("study")
+        names = known if name == "all" else [name]
         for name in names:
-            command = shlex.join(["losslab", "study", name, *config_dir, *overrides])
-            with console.status(f"{name}: composing"):
+            planning = f"{name}: planning its runs"
+            # Importing torch takes seconds, during which a log should not be empty.
+            silent = "torch" in sys.modules or options.dry_run or console.is_terminal
+            if name in known and not silent:
+                console.print(planning)
+            with console.status(planning):
+                from losslab.data.cache import only_reading
+                from losslab.study import execution
+                from losslab.study.session import open_study
+                from losslab.sweepers.train import not_checked
+
+                command = shlex.join(["losslab", "study", name, *config_dir, *overrides])
                 planned, session = open_study(
                     composer, name, overrides, console=console, command=command
                 )

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def run(study: Study, session: Session) -> list[Failed]:
     """Do a study's missing runs and write its report; return the runs that failed."""
     with session.launcher:
-        execution = Execution.checked(study, session)
+        with session.console.status(f"{session.name}: planning its runs"):
+            execution = Execution.checked(study, session)
         execution.run()
     if study.measures:
         execution.measure()
@@ -104,7 +105,8 @@ class Execution:
 
     def do(self, title: str, points: Iterable[Point]) -> None:
         """Do the missing runs of some points."""
-        runs = self.add(points)
+        with self.session.console.status(f"{self.session.name}: {title}: planning its runs"):
+            runs = self.add(points)
         self.failed += self.session.do(runs, title, self.plan)
 
     def add(self, points: Iterable[Point]) -> list[Run]:

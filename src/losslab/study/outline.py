@@ -25,7 +25,18 @@ SIZES = ("committed", "quick", "full")
 """Sizes of a study: the committed one, minutes on two cores; a first look, one minute; and a larger
 one for a GPU."""
 
+IN_REPOSITORY = (
+    *("common_mistakes", "datasets", "edge", "every_loss", "identities", "lost_classes"),
+    *("number_of_classes", "throughput", "weight_prior"),
+)
+"""Studies with code in ``experiments``, which a wheel does not contain."""
+
 _TIMED = 200  # runs to read times from, a millisecond each
+
+
+def only_in_repository(composer: "Composer") -> list[str]:
+    """Return the names of the studies that this installation lacks; none in a checkout."""
+    return [name for name in IN_REPOSITORY if name not in composer.choices("study")]
 
 
 def sized(node: DictConfig, name: str) -> DictConfig:

@@ -51,15 +51,18 @@ class SharedRuns:
 
     def find(self, run: Run) -> Path | None:
         """Return the directory of a finished run equal to a planned one, if any."""
-        values = OmegaConf.to_container(run.composed, resolve=True)
-        custom = any(not path.startswith(_NOT_CUSTOM) for path, _ in targets(values, ""))
-        if self._code["dirty"] or custom or run.composed["force"]:
+        same_name = self._folders.get((run.digest[:IN_NAMES], f"seed={run.seed}"), ())
+        others = [path for path in same_name if path != run.path]
+        if not others or self._code["dirty"] or run.composed["force"]:
             return None
-        for path in self._folders.get((run.digest[:IN_NAMES], f"seed={run.seed}"), ()):
+        values = OmegaConf.to_container(run.composed, resolve=True)
+        if any(not path.startswith(_NOT_CUSTOM) for path, _ in targets(values, "")):
+            return None
+        for path in others:
             other = Run.at(path)
             status, provenance = other.status, other.manifest
             same_code = {key: provenance.get(key) for key in _CODE} == self._code
-            usable = path != run.path and status in FINISHED and same_code and not other.altered
+            usable = status in FINISHED and same_code and not other.altered
             if usable and is_stored_in(run, other.files.config):
                 return path
         return None
