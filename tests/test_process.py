@@ -118,10 +118,12 @@ def test_too_little_memory(tmp_path, gigabytes):
     assert (line.startswith("losslab: memory ran out"), train.returncode) == (True, 2), line
 
 
-def test_a_log_is_not_empty_while_a_study_imports_torch(tmp_path):
+@pytest.mark.parametrize("command", ["study", "verify"])
+def test_a_log_is_not_empty_while_torch_is_imported(tmp_path, command):
     (tmp_path / "torch.py").write_text("import os\nos._exit(7)")  # before any output after it
-    studied = start(tmp_path, "study", "identities", env=os.environ | {"PYTHONPATH": str(tmp_path)})
-    assert studied.stdout.readline() == "identities: planning its runs\n"
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    studied = start(tmp_path, command, "why_squared_error", env=env)
+    assert studied.stdout.readline().endswith("why_squared_error: planning its runs\n")
     assert (*studied.communicate(), studied.returncode) == ("", "", 7)
 
 

@@ -99,12 +99,8 @@ def study(arguments: list[str]) -> int:
         known = composer.choices("study")
         names = known if name == "all" else [name]
         for name in names:
-            planning = f"{name}: planning its runs"
-            # Importing torch takes seconds, during which a log should not be empty.
-            silent = "torch" in sys.modules or options.dry_run or console.is_terminal
-            if name in known and not silent:
-                console.print(planning)
-            with console.status(planning):
+            said = name in known and not options.dry_run
+            with _planning(f"{name}: planning its runs", console, in_log=said):
                 from losslab.data.cache import only_reading
                 from losslab.study import execution
                 from losslab.study.session import open_study
@@ -122,6 +118,15 @@ def study(arguments: list[str]) -> int:
             else:
                 failed += execution.run(planned, session)
     return 0
+
+
+@contextmanager
+def _planning(text: str, console: Console, *, in_log: bool) -> Iterator[None]:
+    """Say what takes seconds, most of them to import torch: in a spinner, or in a log a line."""
+    if in_log and not console.is_terminal and "torch" not in sys.modules:
+        console.print(text)
+    with console.status(text):
+        yield
 
 
 def verify(arguments: list[str]) -> int:
@@ -149,7 +154,8 @@ def verify(arguments: list[str]) -> int:
 
     console = Console()
     with _reporting_failures() as failed, Composer(options.config_dir) as composer:
-        with console.status("composing"):
+        known = name in composer.choices("study")
+        with _planning(f"verify/{name}: planning its runs", console, in_log=known):
             from losslab.study.verify import verify as verify_study
         points = None if options.points is None else options.points.split(",")
         verified = verify_study(
