@@ -133,8 +133,8 @@ def test_runs_that_cannot_be_written_to_are_reported_on(sweep, tmp_path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr("losslab.report.over_seeds.EventFile", refuse)
-        results = build(sweep, out=tmp_path)
-    assert results.census.complete
+        _, results, *_ = build(sweep, out=tmp_path)
+    assert json.loads(results.read_text("utf-8"))["runs"]["complete"]
     assert files(sweep) == {}
 
 
