@@ -185,7 +185,7 @@ def test_a_comparison_is_that_of_the_report(losslab, many):
         runs = load_runs(side)
         samples.append(Sampler(runs).sample(tuple(run.name for run in runs), "test/accuracy"))
     expected = compare(*samples)
-    assert expected.difference == pytest.approx(0.1)
+    assert expected.mean == pytest.approx(0.1)
     low, high = (100 * end for end in expected.interval)
     assert f"+10.0 pp [{low:+.1f}, {high:+.1f}]".replace("-", "−") in out
     (row,) = (line.split() for line in lines if line.startswith(" test accuracy"))

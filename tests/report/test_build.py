@@ -21,13 +21,17 @@ def report(tiny_study, tmp_path_factory):
     return build(tiny_study, out=tmp_path_factory.mktemp("report"))
 
 
+def runs_in(root):
+    return json.loads((root / "results.json").read_text("utf-8"))["runs"]
+
+
 def texts(results):
-    return {path.name: path.read_bytes() for path in results.files}
+    return {path.name: path.read_bytes() for path in results}
 
 
 def test_a_study_has_its_report_data_and_figures(report):
     assert set(texts(report)) == FIGURES | {"report.md", "report.html", "results.json"}
-    assert report.census.complete
+    assert json.loads(texts(report)["results.json"])["runs"]["complete"]
 
 
 def test_the_data_are_the_known_numbers(report):
@@ -77,7 +81,7 @@ def test_the_same_runs_give_the_same_bytes(report, tiny_study, tmp_path):
 def test_a_sweep_that_was_stopped_names_what_has_not_started(tmp_path):
     write_run(tmp_path, "mse-lr=0.1-0a0a0a0a/seed=0")
     (tmp_path / "brier-lr=0.1-12345678").mkdir()
-    report, *_ = build(tmp_path).files
+    report, *_ = build(tmp_path)
     text = report.read_text("utf-8")
     assert "Runs: 2 expected, 1 done" in text
     assert "- missing: brier-lr=0.1-12345678" in text
@@ -90,9 +94,9 @@ def test_an_unfinished_study_reports_what_there_is(tmp_path):
     write_study(tmp_path, tiny_plan(), only=lambda name: name not in only)
     write_run(tmp_path, failed, status="failed", error="RuntimeError: out of memory")
     console = Console(width=160, file=io.StringIO())
-    results = build(tmp_path, console=console)
+    build(tmp_path, console=console)
     text = (tmp_path / "report.md").read_text()
-    assert not results.census.complete
+    assert not runs_in(tmp_path)["complete"]
     for needed in (
         "Unfinished: 56 of 59 planned runs have a result",
         f"failed: {failed}: RuntimeError: out of memory",
@@ -107,8 +111,8 @@ def test_an_unfinished_study_reports_what_there_is(tmp_path):
 def test_a_study_that_has_not_begun_has_a_report(tmp_path):
     plan = tiny_plan() | {"confirm": [], "chosen": {}}
     results = build(write_study(tmp_path, plan, only=lambda name: False))
-    assert [path.name for path in results.files] == ["report.md", "results.json", "report.html"]
-    assert len(results.census.missing) == 27
+    assert [path.name for path in results] == ["report.md", "results.json", "report.html"]
+    assert len(runs_in(tmp_path)["missing"]) == 27
 
 
 def test_a_sweep_is_a_table_by_configuration(tmp_path):
@@ -121,7 +125,7 @@ def test_a_sweep_is_a_table_by_configuration(tmp_path):
     failed = {"status": "failed", "error": "ValueError: lr", "config": config}
     write_run(tmp_path, "mse-lr=1-0b/seed=0", **failed)
     results = build(tmp_path)
-    assert {path.name for path in results.files} == {
+    assert {path.name for path in results} == {
         "report.md",
         "results.json",
         "report.html",
@@ -173,15 +177,13 @@ def test_what_a_study_has_so_far_is_drawn(tmp_path):
     only = {run_name("mse", rate, seed) for rate in (0.01, 0.1) for seed in (0, 1, 2)}
     plan = tiny_plan() | {"confirm": [], "chosen": {}}
     results = build(write_study(tmp_path, plan, only=only.__contains__))
-    assert [path.name for path in results.files if path.suffix == ".png"] == [
-        "accuracy_by_value.png"
-    ]
+    assert [path.name for path in results if path.suffix == ".png"] == ["accuracy_by_value.png"]
 
 
 def test_one_rate_a_loss_is_no_curve(tmp_path):
     for loss, rate in (("mse", 0.1), ("brier", 0.01)):
         write_run(tmp_path, f"{loss}-lr={rate:g}-0a/seed=0", config={"optimizer": {"lr": rate}})
-    assert [path.name for path in build(tmp_path).files] == [
+    assert [path.name for path in build(tmp_path)] == [
         "report.md",
         "results.json",
         "report.html",
@@ -189,7 +191,7 @@ def test_one_rate_a_loss_is_no_curve(tmp_path):
 
 
 def test_figures_of_an_earlier_report_do_not_stay(report, tmp_path):
-    (page,) = [path for path in report.files if path.name == "report.md"]
+    (page,) = [path for path in report if path.name == "report.md"]
     out = shutil.copytree(page.parent, tmp_path / "out")
     assert list((out / "figures").iterdir())
     plan = tiny_plan() | {"confirm": [], "chosen": {}}
@@ -232,9 +234,9 @@ def test_a_damaged_run_does_not_stop_a_report(tiny_study, tmp_path):
     shutil.copytree(tiny_study, root)
     spoiled = root / run_name("mse", 0.1, 100) / "predictions.safetensors"
     spoiled.write_bytes(b"nothing")
-    results = build(root)
-    assert len(results.census.damaged) == 1
-    assert "predictions.safetensors cannot be read" in results.census.damaged[0]
+    build(root)
+    (damaged,) = runs_in(root)["damaged"]
+    assert "predictions.safetensors cannot be read" in damaged
 
 
 def test_a_report_needs_no_torch_and_loads_matplotlib_where_it_draws():

@@ -68,7 +68,7 @@ def test_known_effects_get_their_verdicts(tiny_study):
         "better": "contradicted",
         "calibrated": "contradicted",
     }
-    assert found["naive"].comparison.difference == pytest.approx(-0.65, abs=0.02)
+    assert found["naive"].comparison.mean == pytest.approx(-0.65, abs=0.02)
     assert found["naive"].comparison.n == len(CONFIRMING_SEEDS)
     # Eight seeds of the same sign: 2 / 2^8, times four claims.
     assert found["naive"].p_holm == pytest.approx(4 * 2 / 2**8)

@@ -85,7 +85,7 @@ def test_a_comparison_pairs_by_seed(tmp_path):
     write_group(tmp_path, "b", [0.8, 0.7, 0.6], predictions=False)
     found = compare(sample(tmp_path, "a", "val/accuracy"), sample(tmp_path, "b", "val/accuracy"))
     assert found.n == 3
-    assert found.difference == pytest.approx(0.1)
+    assert found.mean == pytest.approx(0.1)
     assert found.left.mean == pytest.approx(0.8)
     assert found.interval == pytest.approx((0.1, 0.1))
     assert found.p == 0.25
@@ -107,7 +107,7 @@ def test_a_paired_difference_is_sharper_than_its_sides(tmp_path):
     sides = [sample(tmp_path, group) for group in "ab"]
     found = compare(*sides)
     assert found.covers == "seeds and test examples"
-    assert found.difference == pytest.approx(sides[0].values.mean() - sides[1].values.mean())
+    assert found.mean == pytest.approx(sides[0].values.mean() - sides[1].values.mean())
     width = found.interval.high - found.interval.low
     assert all(width < estimate(side).interval.high - estimate(side).interval.low for side in sides)
 
@@ -122,7 +122,7 @@ def test_swapping_the_sides_turns_the_sign(tmp_path):
     write_group(tmp_path, "b", [0.6, 0.8, 0.7])
     a, b = sample(tmp_path, "a", "test/ece"), sample(tmp_path, "b", "test/ece")
     forth, back = compare(a, b), compare(b, a)
-    assert back.difference == -forth.difference
+    assert back.mean == -forth.mean
     assert back.interval == pytest.approx((-forth.interval.high, -forth.interval.low))
     assert back.p == forth.p
 

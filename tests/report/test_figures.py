@@ -104,7 +104,7 @@ def test_learning_curves_say_which_loss_ends_below_their_axis(findings, monkeypa
 
 @pytest.mark.slow
 def test_a_figure_shows_each_loss_in_its_colour(tiny_study, tmp_path):
-    (path,) = [p for p in build(tiny_study, out=tmp_path).files if p.name == "accuracy.png"]
+    (path,) = [p for p in build(tiny_study, out=tmp_path) if p.name == "accuracy.png"]
     pixels = {tuple(pixel) for pixel in (imread(path)[..., :3].reshape(-1, 3) * 255).round()}
     for color in ((0, 0, 0), (0xD5, 0x5E, 0x00), (0x00, 0x72, 0xB2)):
         assert color in pixels

@@ -21,7 +21,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 @pytest.fixture(scope="module")
 def page(tiny_study, tmp_path_factory):
-    return build(tiny_study, out=tmp_path_factory.mktemp("page")).files[2]
+    return build(tiny_study, out=tmp_path_factory.mktemp("page"))[2]
 
 
 def embedded(text):
@@ -59,7 +59,7 @@ def test_names_cannot_end_the_script_or_the_markup(tmp_path):
     plan = tiny_plan() | {"title": HOSTILE}
     plan["arms"]["mse"]["label"] = HOSTILE
     results = build(write_study(tmp_path / "tiny", plan))
-    text = study_page(json.loads(results.files[1].read_text()), script="plotly.min.js")
+    text = study_page(json.loads(results[1].read_text()), script="plotly.min.js")
     assert HOSTILE not in text
     assert embedded(text)["arms"]["mse"]["label"] == HOSTILE
 
@@ -73,7 +73,7 @@ def sweep_page(tmp_path_factory):
         for seed in (0, 1):
             accuracy = 0.9 - rate - 0.2 * (note == "plain")
             write_run(root, f"{loss}-{index}/seed={seed}", accuracy=accuracy, config=config)
-    return build(root).files[2]
+    return build(root)[2]
 
 
 def test_a_sweep_has_a_page_with_its_report_and_curves(sweep_page):
@@ -102,7 +102,7 @@ def test_every_data_set_has_its_best_curves(tmp_path):
         config = {"data": {"dataset": name}, "optimizer": {"lr": rank}}
         run = f"mse-{name}-{rank}/seed=0"
         write_run(tmp_path, run, accuracy=offset + rank / 50, config=config)
-    text = build(tmp_path).files[2].read_text("utf-8")
+    text = build(tmp_path)[2].read_text("utf-8")
     (curves,) = re.findall(r"^const curves = (.*);$", text, flags=re.MULTILINE)
     ends = sorted(curve["y"][-1] for curve in json.loads(curves))
     best = [100 * (offset + rank / 50) for offset in (0.1, 0.5) for rank in range(2, 12)]
@@ -199,7 +199,7 @@ def test_a_gap_of_a_single_seed_is_drawn_without_an_interval(tmp_path):
     for part in ("tune", "confirm"):
         plan[part] = [run | {"arm": f"{run['arm']}@few"} for run in plan[part]]
     (root / "study.json").write_text(json.dumps(plan))
-    with pages(build(root).files[2], "body[data-ready]") as tabs:
+    with pages(build(root)[2], "body[data-ready]") as tabs:
         for tab in tabs:
             # Dots and a mean for each arm but the reference.
             assert tab.evaluate("document.getElementById('gap').data.length") == 4

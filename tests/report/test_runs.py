@@ -137,8 +137,9 @@ def test_a_report_names_all_that_are_damaged(tmp_path):
     for seed, (spoil, _) in enumerate(DAMAGES.values()):
         spoil(write_run(tmp_path, f"mse-0a/seed={seed}"))
     write_run(tmp_path, f"mse-0a/seed={len(DAMAGES)}")
-    census = report.build(tmp_path).census
-    assert (len(census.damaged), census.done) == (len(DAMAGES), 1)
+    _, results, *_ = report.build(tmp_path)
+    census = json.loads(results.read_text("utf-8"))["runs"]
+    assert (len(census["damaged"]), census["done"]) == (len(DAMAGES), 1)
     text = (tmp_path / "report.md").read_text("utf-8")
     for seed in range(len(DAMAGES)):
         assert f"mse-0a/seed={seed}: " in text

@@ -15,7 +15,7 @@ OLD = json.loads((Path(__file__).parent / "results_of_0_1.json").read_text("utf-
 @pytest.fixture(scope="module")
 def new(tmp_path_factory):
     results = build(write_old_study(tmp_path_factory.mktemp("old") / "tiny"))
-    (path,) = [path for path in results.files if path.name == "results.json"]
+    (path,) = [path for path in results if path.name == "results.json"]
     return json.loads(path.read_text("utf-8"))
 
 

@@ -108,10 +108,11 @@ def _panel(
         axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     for place in panel.marks:
         axis.axvline(place, color=MUTED, lw=1, ls=(0, (4, 3)), zorder=0)
-    for curve, style in zip(panel.curves, _styles(panel.curves), strict=True):
+    styles = _styles(panel.curves)
+    for curve, style in zip(panel.curves, styles, strict=True):
         _curve(axis, curve, style, within=not panel.diagonal)
         _rings(axis, curve, style, y_from=panel.y_from)
-    _mark_ends_below(axis, panel)
+    _mark_ends_below(axis, panel, styles)
     if panel.x_log:
         axis.set_xscale("log")
     if panel.y_log:
@@ -134,7 +135,7 @@ def _panel(
         axis.set_xticks([], minor=True)
     if panel.percent == "whole":
         axis.set_ylim(0, 1.02)
-        _percent_axis(axis.yaxis)
+        axis.set_yticks(np.arange(6) / 5, ["0", "20", "40", "60", "80", "100"])
     elif panel.percent == "shown":
         if (low := panel.y_from) is not None:
             # A little above the highest point.
@@ -201,11 +202,10 @@ def _rings(axis: Axes, curve: Curve, style: Style, *, y_from: float | None) -> N
             axis.plot(x, y, "o", ms=12, mfc="none", mec=style.color, mew=1.6, clip_on=False)
 
 
-def _mark_ends_below(axis: Axes, panel: Panel) -> None:
+def _mark_ends_below(axis: Axes, panel: Panel, styles: Sequence[Style]) -> None:
     """Say at the lower edge where lines end that end below the axis, the last one at the right."""
     if panel.y_from is None:
         return
-    styles = _styles(panel.curves)
     below = [
         (100 * curve.y[-1], style.color)
         for curve, style in zip(panel.curves, styles, strict=True)
@@ -250,10 +250,6 @@ def _cells(axis: Axes, cells: Cells) -> None:
             shown = "" if text in ("0", "−0") else text
             axis.text(column, row, shown, color=color, ha="center", va="center", fontsize=7)
     axis.figure.colorbar(image, ax=axis, label=cells.label, shrink=0.8)
-
-
-def _percent_axis(axis: Axis) -> None:
-    axis.set_ticks([0, 0.2, 0.4, 0.6, 0.8, 1.0], labels=["0", "20", "40", "60", "80", "100"])
 
 
 def _styles(curves: list[Curve]) -> list[Style]:

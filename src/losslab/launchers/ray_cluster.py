@@ -16,13 +16,7 @@ from typing import Any, Literal, final
 
 from losslab.experiment import perform
 from losslab.files import one_line
-from losslab.launchers.base import (
-    Launcher,
-    LauncherError,
-    add_to_path,
-    check_counts,
-    require,
-)
+from losslab.launchers.base import Launcher, LauncherError, add_to_path, check_counts, require
 from losslab.recording import Run
 from losslab.workers import variables
 

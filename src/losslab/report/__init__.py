@@ -9,10 +9,7 @@ these the document and ``results.json``.
 
 import errno
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -20,7 +17,7 @@ from rich.text import Text
 from losslab.files import check_generated, write_atomically
 from losslab.report.claims_page import write_claims_pages
 from losslab.report.document import to_console, to_markdown
-from losslab.report.findings import Census, find, sweep
+from losslab.report.findings import find, sweep
 from losslab.report.measurement import load_evidence
 from losslab.report.plan import PLAN_FILE, load_plan, parse_plan
 from losslab.report.results import plain, study_data, sweep_data, to_json
@@ -28,15 +25,6 @@ from losslab.report.runs import distinct, load_runs, runs_table, unstarted
 from losslab.report.study_report import study_document
 from losslab.report.sweep_report import sweep_document
 from losslab.report.tuning import select, tuning_points
-
-
-@dataclass(frozen=True)
-class Results:
-    """A report that was written."""
-
-    data: Mapping[str, Any]  # the content of ``results.json``, before rounding
-    census: Census  # the runs by state
-    files: tuple[Path, ...]  # that were written: ``report.md``, ``results.json``, figures
 
 
 def write(path: Path, *, console: Console, out: Path | None = None) -> None:
@@ -92,11 +80,13 @@ def studies_and_sweeps(path: Path) -> list[Path]:
     return sorted(child for child in path.glob("*") if has_runs(child))
 
 
-def build(root: Path, *, console: Console | None = None, out: Path | None = None) -> Results:
-    """Report on the study or sweep in a folder of runs, finished or not.
+def build(
+    root: Path, *, console: Console | None = None, out: Path | None = None
+) -> tuple[Path, ...]:
+    """Report on the study or sweep in a folder of runs, finished or not; return the files.
 
-    ``report.md``, ``results.json`` and ``figures/`` go into ``out``, by default ``root``. Without a
-    console nothing is printed.
+    ``report.md``, ``results.json``, ``report.html`` and ``figures/`` go into ``out``, by default
+    ``root``. Without a console nothing is printed.
 
     Raises:
         ValueError: The folder does not exist or holds no runs, the plan cannot be read, or a file
@@ -132,7 +122,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     if plan is not None:
         findings = find(plan, runs, load_evidence(root))
         figures = [*draw_study(findings, folder), *draw_drawings(findings.drawings, folder)]
-        data, census = study_data(findings), findings.census
+        data = study_data(findings)
         document = study_document(findings, {path.name for path in figures})
         text = to_markdown(document)
         # The page draws the usual figures itself, and embeds those of measures.
@@ -141,7 +131,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     elif runs:
         ranked = sweep(runs, unstarted=unstarted(root))
         figures = draw_sweep(ranked, folder)
-        data, census = sweep_data(ranked), ranked.census
+        data = sweep_data(ranked)
         document = sweep_document(ranked, {path.name for path in figures})
         text = to_markdown(document)
         name = root.resolve().name
@@ -158,7 +148,7 @@ def build(root: Path, *, console: Console | None = None, out: Path | None = None
     if console is not None:
         to_console(document, console)
         console.print(f"\nWritten: {report}", highlight=False, soft_wrap=True)
-    return Results(data, census, (report, results, page, *figures))
+    return (report, results, page, *figures)
 
 
 def prepare_board(path: Path) -> list[Path]:

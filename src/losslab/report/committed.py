@@ -14,10 +14,7 @@ from losslab.parsing import parse
 from losslab.report.claims import Verdict
 from losslab.report.plan import Rate, Side
 from losslab.report.results import DIGITS
-from losslab.report.statistics import (
-    LEVEL,
-    Interval,
-)
+from losslab.report.statistics import LEVEL, Interval
 
 ROUNDING = 5 * 10.0**-DIGITS
 """Relative rounding error in ``results.json``: half a unit in the last digit of 1.00000."""

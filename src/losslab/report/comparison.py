@@ -28,7 +28,7 @@ class Contrast:
     unpaired: tuple[int, ...]  # seeds that only one of them has finished
 
 
-def contrast(left: Path, right: Path, *, by: str | None = None) -> Contrast:
+def contrast(left: Path, right: Path, *, by: str | None) -> Contrast:
     """Compare two configurations, each a folder or one of its runs, on their common seeds.
 
     ``by`` is a further metric to compare. ``ValueError`` if no seed is finished in both, or no run
@@ -48,7 +48,7 @@ def contrast(left: Path, right: Path, *, by: str | None = None) -> Contrast:
     pairs = [tuple(runs[seed] for seed in seeds) for runs in by_seed]
     if by is not None:
         for runs in pairs:
-            check_recorded(by, runs, where="--by")
+            check_recorded(by, runs)
     # One sampler each, as runs of two folders may have the same names.
     samplers = [(Sampler(runs), tuple(run.name for run in runs)) for runs in pairs]
     compared = {}
@@ -118,7 +118,7 @@ def _listed(seeds: Sequence[int]) -> str:
     return f"{', '.join(map(str, seeds[:3]))}, ..., {seeds[-1]}"
 
 
-def draw_contrast(contrast: Contrast, path: Path, *, metric: str = VALIDATION) -> Path:
+def draw_contrast(contrast: Contrast, path: Path, *, metric: str) -> Path:
     """Draw the mean of a metric during training for both, with intervals, as a PNG."""
     # matplotlib takes seconds to import.
     from losslab.figures import Curve, Drawing, Panel, styles_of

@@ -15,14 +15,7 @@ from losslab.report.committed import ROUNDING, Committed, CommittedClaim, Number
 from losslab.report.findings import metrics_at
 from losslab.report.plan import Claim, Plan
 from losslab.report.results import DIGITS
-from losslab.report.statistics import (
-    LEVEL,
-    RANDOM_FLIPS,
-    FloatArray,
-    Interval,
-    holm,
-    noise_of,
-)
+from losslab.report.statistics import LEVEL, RANDOM_FLIPS, FloatArray, Interval, holm, noise_of
 
 
 def contradictions(committed: Committed, plan: Plan) -> Iterator[str]:

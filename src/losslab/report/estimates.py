@@ -113,11 +113,6 @@ class Comparison(Estimate):
     right: Estimate
     p: float  # two-sided, from a sign-flip test, uncorrected
 
-    @property
-    def difference(self) -> float:
-        """The mean."""
-        return self.mean
-
 
 @dataclass(frozen=True)
 class Measured:

@@ -159,9 +159,9 @@ class Configuration:
     # the keys that differ between configurations, and their values
     varied: Mapping[str, Any]
     measured: Mapping[str, Measured]  # by metric
-    # for ranking, higher is better: the mean over finished runs, negated to minimise; −∞ if a
-    # finished run lacks the metric, ``None`` without a finished run
-    score: float | None
+    # for ranking, higher is better: the mean over finished runs, negated to minimise; −∞ without a
+    # finished run, or if one lacks the metric
+    score: float
     path: Path  # its folder
 
 
@@ -182,7 +182,7 @@ class Sweep:
         """The best configuration of each loss on each data set, the best of all losses first."""
         best: dict[tuple[str, str], Configuration] = {}
         for configuration in self.configurations:
-            if configuration.score is not None and configuration.score > -math.inf:
+            if configuration.score > -math.inf:
                 best.setdefault((configuration.dataset, configuration.loss), configuration)
         return tuple(best.values())
 
@@ -232,13 +232,9 @@ def sweep(
         )
         configurations.append(configuration)
     by_name = {run.name: run for run in runs}
-
-    def rank(configuration: Configuration) -> tuple[str, float]:
-        score = configuration.score
-        return configuration.dataset, math.inf if score is None else -score
-
+    configurations.sort(key=lambda each: (each.dataset, -each.score, *by_loss(each)))
     return Sweep(
-        configurations=tuple(sorted(sorted(configurations, key=by_loss), key=rank)),
+        configurations=tuple(configurations),
         by=by,
         varied=varied,
         shown=naming_keys([c.loss for c in configurations], [c.varied for c in configurations]),
@@ -247,11 +243,9 @@ def sweep(
     )
 
 
-def _score(measured: Measured, direction: Goal) -> float | None:
-    if measured.without:
+def _score(measured: Measured, direction: Goal) -> float:
+    if measured.without or measured.estimate is None:
         return -math.inf
-    if measured.estimate is None:
-        return None
     # Summed in another order, equal means differ in the last digit.
     mean = round(measured.estimate.mean, 12)
     return mean if direction == "maximize" else -mean

@@ -104,8 +104,10 @@ def unit(metric: str, *, difference: bool = False) -> str:
 def _measure(metric: str) -> tuple[str, str, float, int]:
     """Return the entry of :data:`_MEASURES` for a tag; ``why/calibration/ece_scaled`` is an ECE."""
     tag = split(metric)[0]
+    if "/share/" in tag or tag.startswith("why/flipped_labels/"):
+        return _SHARE
     name = tag.rsplit("/", 1)[-1].removeprefix("adaptive_").removesuffix("_scaled")
-    return _SHARE if is_share(tag) else _MEASURES.get(name, _OTHER)
+    return _MEASURES.get(name, _OTHER)
 
 
 def interval(metric: str, bounds: Interval | None, *, signed: bool = False) -> str:
@@ -127,7 +129,7 @@ def difference(metric: str, comparison: Comparison | None) -> str:
     """Return a signed difference with its unit and interval."""
     if comparison is None:
         return ABSENT
-    return signed(metric, comparison.difference, comparison.interval)
+    return signed(metric, comparison.mean, comparison.interval)
 
 
 def mark(estimate: Estimate | None) -> str:
@@ -175,8 +177,3 @@ def predicted(bounds: Interval) -> str:
 def _minus(text: str) -> str:
     """Return a number with a minus sign in place of a leading hyphen; exponents keep theirs."""
     return text.replace("-", "−", 1) if text.startswith("-") else text
-
-
-def is_share(tag: str) -> bool:
-    """Return whether a diagnostic records a share, in [0, 1], under this tag."""
-    return "/share/" in tag or tag.startswith("why/flipped_labels/")

@@ -175,15 +175,7 @@ def study_page(
 def sweep_page(
     name: str, sweep: Sweep, runs: Sequence[Run], *, report: str, figures: Sequence[Path]
 ) -> str:
-    """Return the page of a sweep as HTML.
-
-    Args:
-        name: Of the sweep.
-        sweep: The sweep, the best configuration first.
-        runs: Of the sweep.
-        report: Its report in Markdown.
-        figures: The files that the report shows.
-    """
+    """Return the page of a sweep as HTML: its ``report``, in Markdown, with its ``figures``."""
     groups = by_group(run for run in runs if run.finished)
     finished = [each for each in sweep.configurations if each.group in groups]
     by_dataset = [[*members] for _, members in groupby(finished, key=attrgetter("dataset"))]

@@ -9,6 +9,7 @@ pages select no run if there are more than 40, so the links show these few inste
 import hashlib
 import math
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -331,12 +332,10 @@ def means_over_seeds(
             table = table.where(table.bfill().notna(), table.ffill())
         tables.append(table)
     numbers = np.array(tables).reshape(len(runs), len(x), len(tags) + 1)
-    present = ~np.isnan(numbers)
-    n = present.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        mean = np.where(present, numbers, 0).sum(axis=0) / n
-        squares = np.where(present, (numbers - mean) ** 2, 0).sum(axis=0)
-        error = np.sqrt(squares / (n - 1) / n)
+    n = (~np.isnan(numbers)).sum(axis=0)
+    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+        mean = np.nanmean(numbers, axis=0)
+        error = np.sqrt(np.nanvar(numbers, axis=0, ddof=1) / n)
         half = np.where(n == 1, 0.0, error * special.stdtrit(n - 1, (1 + LEVEL) / 2))
     ranges = [RANGES.get(tag.partition("/")[2], (-np.inf, np.inf)) for tag in tags]
     low, high = np.array([*ranges, (-np.inf, np.inf)]).T

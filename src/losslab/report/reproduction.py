@@ -13,13 +13,7 @@ from losslab.metrics import RANGES
 from losslab.recording import read_predictions
 from losslab.report import formatting as show
 from losslab.report.claims import Judgement, Verdict, verdict
-from losslab.report.committed import (
-    ROUNDING,
-    Committed,
-    CommittedClaim,
-    Number,
-    point_name,
-)
+from losslab.report.committed import ROUNDING, Committed, CommittedClaim, Number, point_name
 from losslab.report.contradictions import contradictions
 from losslab.report.document import Document, Table
 from losslab.report.estimates import Estimate, within_range

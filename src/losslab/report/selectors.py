@@ -46,7 +46,7 @@ def direction(metric: str) -> Goal | None:
     return "minimize" if measure in _LOWER_IS_BETTER else None
 
 
-def check_recorded(metric: str, runs: Sequence[Run], *, where: str) -> None:
+def check_recorded(metric: str, runs: Sequence[Run]) -> None:
     """Raise ``ValueError`` with the available metrics unless a finished run recorded this one."""
     tag = split(metric)[0]
     order = {"val": 0, "test": 1, "train": 2}
@@ -57,7 +57,7 @@ def check_recorded(metric: str, runs: Sequence[Run], *, where: str) -> None:
     if tag not in known:
         shown = ", ".join([*known[:_MOST_NAMED], *["..."] * (len(known) > _MOST_NAMED)])
         raise ValueError(
-            f"{where} {metric}: no finished run has it{nearest(tag, known)}; there are "
+            f"--by {metric}: no finished run has it{nearest(tag, known)}; there are "
             f"{shown or 'none yet'}"
         )
 

@@ -31,7 +31,7 @@ def study_document(findings: Findings, figures: Collection[str]) -> Document:
         {
             "plan": plan,
             "sentence": sentence(plain(study_data(findings))),
-            "answer": _answer(findings),
+            "answer": _answer(findings) if plan.arms else None,
             "edges": "; ".join(edges),
             "edge": EDGE,
             "gaps": _gaps(findings) if findings.gaps and plan.conditions else None,
@@ -137,8 +137,6 @@ def n_text(measured: Measured) -> str:
 
 def _answer(findings: Findings) -> Table:
     plan = findings.plan
-    if not plan.arms:
-        return Table((), ())
     reference = findings.chosen(plan.reference)
     at = f" ({reference:g})" if reference is not None and not plan.conditions else ""
     best = f"{plan.reference_label}'s best {plan.parameter_name}{at}"

@@ -43,7 +43,7 @@ def rank(path: Path, *, by: str = VALIDATION, direction: Goal | None = None) -> 
         # Only the chosen configurations have confirming runs.
         tuned = {run.run for run in load_plan(path).tune}
         runs = [run for run in runs if run.name in tuned] or runs
-    check_recorded(by, runs, where="--by")
+    check_recorded(by, runs)
     direction = direction or usual_direction(by)
     if direction is None:
         raise ValueError(f"--by {by}: add --direction maximize or --direction minimize")

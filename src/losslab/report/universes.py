@@ -82,11 +82,11 @@ def count_universes(plan: Plan, gaps: Mapping[str, Comparison]) -> Measurement:
         for family, universes in groups.items():
             there = [gap for levels, gap in universes if levels[choice] == level]
             quantities |= _shares(family, f".{choice}.{level}", there)
-            counts = by_mean(gap.difference for gap in there)
+            counts = by_mean(gap.mean for gap in there)
             level_rows[-1].append(" / ".join(str(counts[each]) for each in get_args(Standing)))
     changes: dict[str, Effects] = {}
     for family, universes in families.items():
-        points = 100 * np.array([gap.difference for _, gap in universes])
+        points = 100 * np.array([gap.mean for _, gap in universes])
         changes[family] = effects(points, [levels for levels, _ in universes], plan.choices)
         for (choice, level), (value, low, high) in changes[family].items():
             quantities[f"{family}.gap.{choice}.{level}"] = Quantity(
@@ -154,7 +154,7 @@ def _text(level: str) -> str:
 
 
 def _shares(family: str, suffix: str, gaps: Sequence[Comparison]) -> dict[str, Quantity]:
-    counts, n, quantities = by_mean(gap.difference for gap in gaps), len(gaps), {}
+    counts, n, quantities = by_mean(gap.mean for gap in gaps), len(gaps), {}
     for each in get_args(Standing) if n else ():
         low, high = binomial_interval(counts[each], n)
         quantities[f"{family}.{each}{suffix}"] = Quantity(
@@ -170,9 +170,9 @@ def _shares(family: str, suffix: str, gaps: Sequence[Comparison]) -> dict[str, Q
 
 def _row(gaps: Sequence[Comparison]) -> list[str]:
     """Return the counts by mean and, in brackets, how many of them hold for the whole interval."""
-    counts = by_mean(gap.difference for gap in gaps)
+    counts = by_mean(gap.mean for gap in gaps)
     sure = Counter(standing(*gap.interval) for gap in gaps if gap.interval)
-    points = 100 * np.array([gap.difference for gap in gaps] or [np.nan])
+    points = 100 * np.array([gap.mean for gap in gaps] or [np.nan])
     numbers = [np.median(points), points.min(), points.max()]
     # The sum with 0 makes a rounded −0 a 0.
     median, low, high = (f"{round(n, 1) + 0:+.1f}".replace("-", "−") for n in numbers)

@@ -65,18 +65,10 @@ def over_key(
     y_label: str,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Measurement:
-    """Draw a metric over a key of the configuration: the mean over seeds, with 95% intervals.
+    """Draw a final metric over a key of the configuration: means over seeds, 95% intervals.
 
-    Args:
-        runs: The sets named in ``panels``.
-        key: Holds a positive number. A set where it is null is drawn as a horizontal line.
-        metric: A final metric.
-        panels: Title to curves, each a label with its sets.
-        name: Of the figure's file.
-        title: The caption.
-        x_label: Of the logarithmic axis of the key.
-        y_label: Of the metric.
-        bounds: The range of the metric.
+    ``panels`` maps titles to curves, each a label with its sets. The ``key`` holds a positive
+    number, on a logarithmic axis; a set where it is null is drawn as a horizontal line.
     """
     drawn = []
     places = {each: value_of(members[0], key) for each, members in runs.items()}

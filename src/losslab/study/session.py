@@ -81,16 +81,15 @@ class Session:
         """Return how many of the missing runs another study has finished."""
         return sum(run.pending and self._shared.find(run) is not None for run in runs)
 
-    def do(self, runs: Sequence[Run], title: str, plan: Plan | None = None) -> list[Failed]:
-        """Check all missing runs, write the plan if any, do them; return those that failed."""
+    def do(self, runs: Sequence[Run], title: str, plan: Plan) -> list[Failed]:
+        """Check all missing runs, write the plan, do them; return those that failed."""
         distinct = list(dict.fromkeys(runs))
         missing = [run for run in distinct if run.pending]
         with self.console.status(f"{self.name}: {title}: checking {len(missing)} runs"):
             self._prepare(counted(missing, console=self.console))
-            if plan:
-                self.root.mkdir(parents=True, exist_ok=True)
-                self._name_replaced(plan)
-                write_json(self.root / PLAN_FILE, plan.to_json())
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._name_replaced(plan)
+            write_json(self.root / PLAN_FILE, plan.to_json())
             left = [run for run in missing if not self._shared.take(run)]
         if len(left) < len(missing):
             taken = f"{title}: {len(missing) - len(left)} runs are shared with another study"

@@ -10,15 +10,7 @@ from omegaconf import DictConfig
 from losslab.experiment.arguments import check_arguments
 from losslab.parsing import Strict, parse
 from losslab.recording import Run, locate
-from losslab.report.plan import (
-    Arm,
-    Claim,
-    Condition,
-    Factorial,
-    Plan,
-    Rate,
-    in_condition,
-)
+from losslab.report.plan import Arm, Claim, Condition, Factorial, Plan, Rate, in_condition
 from losslab.report.shares import SHARES
 from losslab.report.universes import UNIVERSES
 from losslab.study.session import Session, Template

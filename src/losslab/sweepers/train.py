@@ -7,15 +7,7 @@ from collections.abc import Collection, Sequence
 from rich.text import Text
 
 from losslab.data.cache import only_reading
-from losslab.experiment import (
-    Composer,
-    choices_of,
-    command_for,
-    perform,
-    plan_run,
-    prepare,
-    quoted,
-)
+from losslab.experiment import Composer, choices_of, command_for, perform, plan_run, prepare, quoted
 from losslab.experiment.compose import without_hydra
 from losslab.experiment.make import make
 from losslab.files import read_json

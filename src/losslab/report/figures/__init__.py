@@ -24,14 +24,6 @@ from losslab.report.findings import ACCURACY, Findings, Sweep, by_loss
 from losslab.report.sweep_report import FIGURE, RATE, configuration_text
 
 _MOST_CURVES = 14  # that can be told apart in one panel
-_FIGURES_OF_A_STUDY = (
-    "accuracy.png",
-    "gap.png",
-    "specification_curve.png",
-    "accuracy_by_value.png",
-    "learning_curves.png",
-    "claims.png",
-)
 
 
 def draw_study(findings: Findings, folder: Path) -> list[Path]:
@@ -39,25 +31,22 @@ def draw_study(findings: Findings, folder: Path) -> list[Path]:
     plan = findings.plan
     confirmed = any(measured.estimate for measured in findings.measured.values())
     values = Counter(point.arm for point in findings.tuning if point.mean is not None)
-    figures: dict[str, Callable[[Findings], Figure]] = {}
-    if plan.choices:  # universes: one panel each would be dozens
-        if findings.gaps:
-            figures["specification_curve.png"] = specification_curve
-    else:
-        if confirmed:
-            figures["accuracy.png"] = accuracy_by_condition if plan.conditions else accuracy
-        if findings.gaps and plan.conditions:
-            figures["gap.png"] = gap_by_condition
-        if max(values.values(), default=0) > 1:
-            figures["accuracy_by_value.png"] = accuracy_by_value
-        if confirmed and len(plan.families) <= _MOST_CURVES:
-            figures["learning_curves.png"] = learning_curves
-    if any(map(can_be_drawn, findings.judgements)):
-        figures["claims.png"] = claims
-    for name in _FIGURES_OF_A_STUDY:
-        if name not in figures:
+    compact = not plan.choices  # a panel for each universe would be dozens
+    few = len(plan.families) <= _MOST_CURVES
+    over_grid = max(values.values(), default=0) > 1
+    by_rate = accuracy_by_condition if plan.conditions else accuracy
+    figures: list[tuple[str, object, Callable[[Findings], Figure]]] = [
+        ("accuracy.png", compact and confirmed, by_rate),
+        ("gap.png", compact and findings.gaps and plan.conditions, gap_by_condition),
+        ("specification_curve.png", plan.choices and findings.gaps, specification_curve),
+        ("accuracy_by_value.png", compact and over_grid, accuracy_by_value),
+        ("learning_curves.png", compact and confirmed and few, learning_curves),
+        ("claims.png", any(map(can_be_drawn, findings.judgements)), claims),
+    ]
+    for name, has_data, _ in figures:
+        if not has_data:
             _remove(folder / name)
-    return [save(draw(findings), folder / name) for name, draw in figures.items()]
+    return [save(draw(findings), folder / name) for name, has_data, draw in figures if has_data]
 
 
 def draw_sweep(found: Sweep, folder: Path) -> list[Path]:

@@ -72,7 +72,7 @@ def _limits(gaps: Collection[Comparison]) -> list[tuple[float, float]]:
 
     Single seeds may lie beyond, as one lost class would squeeze everything else into a line.
     """
-    ends = [100 * end for gap in gaps for end in gap.interval or (gap.difference,)]
+    ends = [100 * end for gap in gaps for end in gap.interval or (gap.mean,)]
     low, high = min(ends, default=0.0), max(ends, default=0.0)
     margin = max(0.08 * (high - low), 0.1)
     return [(min(low, -1) - margin, max(high, 1) + margin), (-_CLOSE_UP, _CLOSE_UP)]
@@ -104,13 +104,13 @@ def _gaps(
         axis.plot([place] * len(within), within, ".", ms=5, **dots)
         for edge, marker in _beyond(seeds, limits):
             axis.plot(place, edge, marker, ms=4, clip_on=False, **dots)
-        low, high = (100 * end for end in gap.interval or (gap.difference, gap.difference))
+        low, high = (100 * end for end in gap.interval or (gap.mean, gap.mean))
         axis.plot([place] * 2, [low, high], color=color, lw=2, solid_capstyle="butt")
-        for edge, marker in _beyond([100 * gap.difference], limits):
+        for edge, marker in _beyond([100 * gap.mean], limits):
             axis.plot(place, edge, marker, ms=7, color=color, clip_on=False, zorder=4)
     axis.plot(
         list(gaps),
-        [100 * gap.difference for gap in gaps.values()],
+        [100 * gap.mean for gap in gaps.values()],
         color=color,
         marker=style.marker,
         ls=style.line,
@@ -137,7 +137,7 @@ def specification_curve(findings: Findings) -> Figure:
     After Simonsohn, Simmons & Nelson 2020, *Specification curve analysis*.
     """
     plan, styles = findings.plan, arm_styles(findings.plan.families)
-    curve = sorted(findings.gaps.items(), key=lambda item: item[1].difference)
+    curve = sorted(findings.gaps.items(), key=lambda item: item[1].mean)
     arms = [name.partition("@")[0] for name, _ in curve]
     places = {name: [i for i, arm in enumerate(arms) if arm == name] for name in styles}
     conditions = [plan.conditions[plan.arms[name].condition] for name, _ in curve]

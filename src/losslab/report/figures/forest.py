@@ -82,7 +82,7 @@ def _forest(
             lines.insert(0, f"{show.difference(metric, found)}, n = {found.n}")
             if bounds := found.interval:
                 style = styles[claim.sides[0].arm.partition("@")[0]]
-                draw_estimate(axis, place, found.difference, bounds, factor=factor, style=style)
+                draw_estimate(axis, place, found.mean, bounds, factor=factor, style=style)
                 reach = max(reach, *(abs(factor * end) for end in bounds))
         if findings.at_edge(claim):
             lines.append("best value at the edge of its grid")
