@@ -189,7 +189,7 @@ BAD = [
     (lambda: lab.train(loss={"_target_": "losslab.study"}), "not on the list"),
     (lambda: lab.sweep(loss=["mse", "mes"]), "did you mean 'mse'"),
     (lambda: lab.sweep(seed=[]), "seed="),
-    (lambda: lab.sweep(loss="mse,brier"), r"is one word; in Python give a list: loss=\['mse', 'br"),
+    (lambda: lab.sweep(loss="mse,brier"), r"is one name; in Python, give a list: loss=\['mse', 'b"),
     (lambda: lab.train(loss=nn.MSELoss), "loss is the class MSELoss"),
     (lambda: lab.train(optimizer={"lr": 1j}), "optimizer.lr is a complex"),
     (lambda: lab.sweep(progres=True), r"unknown keyword 'progres' \(did you mean 'progress'"),

@@ -169,7 +169,7 @@ def test_what_best_refuses(losslab, many, arguments, says):
 
 def test_nothing_finished_has_no_best(losslab):
     write_run(losslab.folder / "outputs", "mse-lr=1-0a/seed=0", status="failed")
-    check(losslab, ("best", "outputs"), ("--by val/accuracy", "there are none yet"))
+    check(losslab, ("best", "outputs"), ("--by val/accuracy", "recorded are none yet"))
 
 
 def test_a_comparison_is_that_of_the_report(losslab, many):

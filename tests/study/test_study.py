@@ -33,7 +33,7 @@ PARTS = {
 }
 NUMERIC = {"id": "c", "statement": "", "source": "", "quantity": "m.q", "at_least": 0}
 BAD_PARTS = [
-    ({"values": []}, r"study.values=\[\]; give a list of at least one"),
+    ({"values": []}, r"study.values=\[\]; give at least one value, each only once"),
     ({"confirm_at": ["best"]}, r"study.confirm_at=\['best'\]; allowed are own, reference"),
     ({"reference": "hinge"}, "study.reference=hinge; allowed are cross_entropy, mse"),
     ({"confirm_seeds": [0, 1]}, r"the seeds \[0\] are in tune_seeds and confirm_seeds"),
@@ -47,7 +47,7 @@ BAD_PARTS = [
     ),
     ({"runs": {"a": {"grid": {}}}, "measures": {}}, "study.runs.a.seeds is missing; give it"),
     ({"arms": {}}, "the study has neither arms nor measures"),
-    ({"claims": [NUMERIC]}, "claim c is about the measure 'm'"),
+    ({"claims": [NUMERIC]}, "claim c names the measure 'm'"),
 ]
 
 

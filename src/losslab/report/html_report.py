@@ -35,7 +35,7 @@ from losslab.report.sweep_report import best_text, configuration_text
 from losslab.text import printable
 
 MOST_CURVES = 20
-"""Learning curves of more configurations cannot be told apart; each data set's best are shown."""
+"""More learning curves cannot be told apart; those of each data set's best are shown."""
 
 _TEMPLATES = templates(autoescape=True)
 SCRIPT = "plotly.min.js"  # shared by the pages of a site
@@ -178,9 +178,9 @@ def sweep_page(
     """Return the page of a sweep as HTML.
 
     Args:
-        name: Of the sweep.
+        name: The sweep's name.
         sweep: The sweep, the best configuration first.
-        runs: Of the sweep.
+        runs: The sweep's runs.
         report: Its report in Markdown.
         figures: The files that the report shows.
     """

@@ -57,7 +57,7 @@ def check_recorded(metric: str, runs: Sequence[Run], *, where: str) -> None:
     if tag not in known:
         shown = ", ".join([*known[:_MOST_NAMED], *["..."] * (len(known) > _MOST_NAMED)])
         raise ValueError(
-            f"{where} {metric}: no finished run has it{nearest(tag, known)}; there are "
+            f"{where} {metric}: no finished run recorded it{nearest(tag, known)}; recorded are "
             f"{shown or 'none yet'}"
         )
 
