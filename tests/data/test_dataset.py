@@ -175,7 +175,7 @@ LABELS = torch.tensor([0, 1, 0, 1])
         ({"train_labels": LABELS[:3]}, "one for each image"),
         ({"test_images": BLANK[:0], "test_labels": LABELS[:0]}, "test part: holds no images"),
         ({"train_labels": LABELS + 1}, "labels lie in"),
-        ({"test_labels": LABELS - 1}, r"\(-1 to 0\)"),
+        ({"test_labels": LABELS - 1}, "labels lie in -1 to 0"),
         ({"test_images": BLANK[..., :7]}, r"both parts need one \(C, H, W\)"),
         ({"class_names": ("a",)}, "1 class names for num_classes=2"),
     ],

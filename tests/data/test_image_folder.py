@@ -279,7 +279,7 @@ def test_every_mode_is_read_rightly(small, name):
     images = torch.cat([source.train_images, source.test_images])
     found = torch.tensor(expected, dtype=torch.uint8).expand(3, 2, 2)
     assert any(torch.equal(image, found) for image in images), images
-    said = {"turned": "upright", "frames": "frames", "16-bit": "16 bits", "alpha": "grey 128"}
+    said = {"turned": "rotated", "frames": "frames", "16-bit": "16 bits", "alpha": "grey 128"}
     told = "\n".join(source.notes)
     assert [words for key, words in said.items() if key in name and words not in told] == []
 

@@ -144,7 +144,7 @@ def build(
 
     1. Keep the first ``num_classes`` classes in all parts.
     2. Split a stratified validation part from the official training part.
-    3. Keep a stratified subset of ``train_size`` of the rest; a smaller one is a prefix of a larger.
+    3. Keep a stratified subset of ``train_size`` of the rest; smaller ones are prefixes of larger.
     4. Replace ``round(label_noise * N)`` training labels by another class, either a random one or
        the next one (``noise_kind``). Validation and test labels stay clean.
 
