@@ -186,7 +186,7 @@ BAD = [
     (lambda: lab.train("loss"), "key=value"),
     (lambda: lab.train("loss=mse,brier"), "several values"),
     (lambda: lab.train(config_dir="nowhere"), "nowhere"),
-    (lambda: lab.train(loss={"_target_": "losslab.study"}), "not on the list"),
+    (lambda: lab.train(loss={"_target_": "losslab.study"}), "not on the allowlist"),
     (lambda: lab.sweep(loss=["mse", "mes"]), "did you mean 'mse'"),
     (lambda: lab.sweep(seed=[]), "seed="),
     (lambda: lab.sweep(loss="mse,brier"), r"is one name; in Python, give a list: loss=\['mse', 'b"),

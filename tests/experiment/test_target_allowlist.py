@@ -16,15 +16,17 @@ LOSS = "~loss.label_smoothing loss._target_="
     "case",
     [
         synthetic(LOSS + "os.system +loss.command=true", "loss._target_=os.system", VARIABLE),
-        synthetic(LOSS + "builtins.exec", "builtins.exec", "not on the list"),
-        synthetic(LOSS + "torch.load", "torch.load", "not on the list"),
-        synthetic(LOSS + "yaml.unsafe_load", "yaml.unsafe_load", "not on the list"),
-        synthetic(LOSS + "losslab.files.write_atomically", "write_atomically", "not on the list"),
+        synthetic(LOSS + "builtins.exec", "builtins.exec", "not on the allowlist"),
+        synthetic(LOSS + "torch.load", "torch.load", "not on the allowlist"),
+        synthetic(LOSS + "yaml.unsafe_load", "yaml.unsafe_load", "not on the allowlist"),
+        synthetic(
+            LOSS + "losslab.files.write_atomically", "write_atomically", "not on the allowlist"
+        ),
         synthetic(LOSS + "losslab.training.save_checkpoint", "save_checkpoint", "the list"),
-        synthetic(LOSS + "losslab.data.cache.cached", "cache.cached", "not on the list"),
+        synthetic(LOSS + "losslab.data.cache.cached", "cache.cached", "not on the allowlist"),
         # Names that begin well and lead astray.
         synthetic(LOSS + "torch.nn.modules.module.torch.hub.load", "hub.load", "the list"),
-        synthetic(LOSS + "mine.os.system", "mine.os.system", "not on the list"),
+        synthetic(LOSS + "mine.os.system", "mine.os.system", "not on the allowlist"),
         synthetic("+loss.extra=[{_target_:os.system}]", "loss.extra[0]", "os.system"),
         synthetic("+loss.extra={a:{b:{_target_:mine.os.system}}}", "loss.extra.a.b", "os.system"),
         # Hydra's own node.

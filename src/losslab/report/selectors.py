@@ -57,8 +57,8 @@ def check_recorded(metric: str, runs: Sequence[Run], *, where: str) -> None:
     if tag not in known:
         shown = ", ".join([*known[:_MOST_NAMED], *["..."] * (len(known) > _MOST_NAMED)])
         raise ValueError(
-            f"{where} {metric}: no finished run recorded it{nearest(tag, known)}; recorded are "
-            f"{shown or 'none yet'}"
+            f"{where} {metric}: no finished run recorded it{nearest(tag, known)}; "
+            f"available: {shown or 'none yet'}"
         )
 
 
