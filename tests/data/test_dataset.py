@@ -134,7 +134,7 @@ def test_the_checksum_is_of_everything_that_a_run_depends_on():
         ({"label_noise": 1.0}, r"label_noise=1.0; give a share in \[0, 1\)"),
         ({"label_noise": -0.1}, "label_noise=-0.1"),
         ({"label_noise": float("nan")}, "label_noise=nan"),
-        ({"label_noise": 1e-3}, "none of them; give 0, or at least 0.0"),
+        ({"label_noise": 1e-3}, "training labels; give 0, or at least 0.0"),
         ({"noise_kind": "pair"}, "noise_kind=pair; give one of symmetric, pairwise"),
     ],
 )

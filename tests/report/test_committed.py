@@ -63,7 +63,7 @@ FALSIFIED = [
     (lambda d: claim(d).update(id="new"), "claim new is not one of the study's"),
     (lambda d: claim(d, "naive").pop("measured"), "claim naive: supported, but its number is miss"),
     (lambda d: claim(d, "sure").pop("value"), "claim sure: supported, but its number is missing"),
-    (lambda d: claim(d).update(statement="No."), "its statement differs from the study's"),
+    (lambda d: claim(d).update(statement="No."), "claim level: its statement differs"),
     (
         lambda d: claim(d, "sure").update(predicted="at least 0.3"),
         "claim sure: it differs from the study",

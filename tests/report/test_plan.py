@@ -65,7 +65,7 @@ BAD_PLANS = [
         claim(beyond={"left": MSE, "right": MSE}),
         "claim naive compares mse at own with itself; give two",
     ),
-    (claim(smallest_effect=1), "smallest_effect=1.0; give less than 1, accuracies are fractions"),
+    (claim(smallest_effect=1), "smallest_effect=1.0; give less than 1: accuracies are fractions"),
     (claim(metric="test/ece", smallest_effect=4.0), "accuracies are fractions, and 0.01 is"),
     (
         claim(metric="why/linear_probe/accuracy@mean", smallest_effect=4.0),
