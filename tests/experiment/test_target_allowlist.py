@@ -43,7 +43,7 @@ LOSS = "~loss.label_smoothing loss._target_="
         # Lines of a shell script.
         synthetic(
             "launcher=submitit_local launcher.options={comment:'a\x1brm'} -m seed=0,1",
-            *("launcher.options", "one line"),
+            *("launcher.options", "one-line"),
         ),
         synthetic(
             "launcher=submitit_local launcher.options={output:x} -m seed=0,1",

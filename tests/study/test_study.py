@@ -33,7 +33,7 @@ PARTS = {
 }
 NUMERIC = {"id": "c", "statement": "", "source": "", "quantity": "m.q", "at_least": 0}
 BAD_PARTS = [
-    ({"values": []}, r"study.values=\[\]; give at least one value, each only once"),
+    ({"values": []}, r"study.values=\[\]; give at least one value, each once"),
     ({"confirm_at": ["best"]}, r"study.confirm_at=\['best'\]; allowed are own, reference"),
     ({"reference": "hinge"}, "study.reference=hinge; allowed are cross_entropy, mse"),
     ({"confirm_seeds": [0, 1]}, r"the seeds \[0\] are in both tune_seeds and confirm_seeds"),

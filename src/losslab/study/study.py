@@ -179,7 +179,7 @@ class Study:
         for name in ("values", "tune_seeds", "confirm_seeds", "confirm_at"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
-                yield f"study.{name}={values}; give at least one value, each only once"
+                yield f"study.{name}={values}; give at least one value, each once"
             if name.endswith("_seeds") and min(values, default=0) < 0:
                 yield f"study.{name}={values}; give numbers ≥ 0"
         grids = {f"arms.{name}.values": arm.values or [] for name, arm in self.arms.items()}
