@@ -73,11 +73,11 @@ BAD_INPUT = [
     synthetic("+optimizer.foreach=true", "optimizer.foreach=true", "optimizer.fused=false"),
     synthetic("optimizer._partial_=false", "optimizer._partial_=False", "true"),
     *(
-        synthetic(f"trainer.{name}=0", f"trainer.{name}=0", "from 1 up")
+        synthetic(f"trainer.{name}=0", f"trainer.{name}=0", "≥ 1")
         for name in ("epochs", "steps", "batch_size", "threads", "log_every", "checkpoint_every")
     ),
-    synthetic("trainer.pictures_every=0", "trainer.pictures_every=0", "from 1 up", "null"),
-    synthetic("trainer.histograms_every=0", "trainer.histograms_every=0", "from 1 up", "null"),
+    synthetic("trainer.pictures_every=0", "trainer.pictures_every=0", "≥ 1", "null"),
+    synthetic("trainer.histograms_every=0", "trainer.histograms_every=0", "≥ 1", "null"),
     synthetic("trainer.epochs=null", "trainer.epochs", "null"),
     synthetic("trainer.threads=99999", "trainer.threads=99999", "1024"),
     *(
@@ -160,7 +160,7 @@ BAD_INPUT = [
     # what Hydra cannot read bare, and how to write it
     bad("train output_dir=Größe", "'output_dir=Größe'", """'output_dir="Größe"'"""),
     Bad(("train", "output_dir=runs (1)"), ("""'output_dir="runs (1)"'""",)),
-    synthetic("~data.train_size", "~data.train_size", "null already; leave it out"),
+    synthetic("~data.train_size", "~data.train_size", "already null; leave it out"),
     # a group with none or several choices
     bad("train ~diagnostics", "~diagnostics", "diagnostics=none"),
     bad("train diagnostics=null", "did you mean 'none'"),
@@ -205,7 +205,7 @@ BAD_INPUT = [
     synthetic("schedule=triangle schedule.anneal_strategy=lin", "lin; give one of cos, linear"),
     synthetic("model=whitened_cnn data.source.image_shape=[1,8,8]", "8x8"),
     # what is not there
-    synthetic("init_from=runs/lr=1/seed=0", "init_from=runs/lr=1/seed=0 is not there", "null"),
+    synthetic("init_from=runs/lr=1/seed=0", "init_from=runs/lr=1/seed=0 does not exist", "null"),
     synthetic("trainer.device=cdua", "trainer.device=cdua", "cpu"),
     synthetic("~loss", "loss"),
     bad("train data=mnist data.download=false", "data=mnist5k", "data.root=", "train-images"),
@@ -263,7 +263,7 @@ BAD_INPUT = [
     bad("study why_squared_error study.tune_seed=[0]", "'study.tune_seeds'"),
     bad("study why_squared_error study.tune_seeds=0", "tune_seeds=0"),
     bad("study why_squared_error study.tune_seeds=[0,0]", "[0, 0]", "each once"),
-    bad("study why_squared_error study.tune_seeds=[-1]", "[-1]", "from 0 up"),
+    bad("study why_squared_error study.tune_seeds=[-1]", "[-1]", "≥ 0"),
     bad("study why_squared_error study.confirm_seeds=[1.5]", "[1.5]", "a whole number"),
     bad("study why_squared_error +study.arms.mse.values=[0.1,0.1]", "arms.mse.values", "once"),
     bad("study width +study.conditions.w4.values=[1,1]", "conditions.w4.values=[1.0, 1.0]"),

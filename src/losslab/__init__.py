@@ -4,8 +4,8 @@ Everything is imported when it is first used, so that ``import losslab`` takes n
 
 - :func:`train`, :func:`sweep`, :func:`study` and :func:`verify` do what the commands of these names
   do, and :func:`evaluate` and :func:`load_model` use what they trained;
-- :func:`load_runs`, :func:`load_curves`, :func:`load_predictions` and :func:`load_study` read what
-  they left, as pandas tables;
+- :func:`load_runs`, :func:`load_curves`, :func:`load_predictions` and :func:`load_study` read
+  results as pandas tables;
 - :mod:`losses`, :mod:`metrics`, :mod:`models`, :mod:`data`, :mod:`diagnostics` and :mod:`training`
   are usable alone; :func:`losslab.training.fit` is the training loop.
 
@@ -17,7 +17,7 @@ tensor(0.2500)
 import sys
 
 if ("-m", __name__) in zip(sys.orig_argv, sys.orig_argv[1:]) and not sys.flags.safe_path:  # noqa: B905
-    # The working folder, where anything may lie; it comes last, and only to train.
+    # The working folder may hold modules of any name; commands that train append it at the end.
     del sys.path[0]
 
 from collections.abc import Callable, Mapping
@@ -71,9 +71,9 @@ _PACKAGES = ("data", "diagnostics", "losses", "metrics", "models", "study", "tra
 
 
 def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a ``__getattr__`` (PEP 562) that imports what a package gives when it is first used.
+    """Return a ``__getattr__`` (PEP 562) that imports each of a package's names on first use.
 
-    ``names`` map a name to the module that defines it; the module's own name gives the module.
+    ``names`` map a name to the module that defines it; the module's own name returns the module.
     """
 
     def get(name: str) -> Any:

@@ -25,7 +25,7 @@ def main() -> None:
         command()
     except SystemExit as end:
         raise SystemExit(end.code or int(_Output.lost)) from None
-    except KeyboardInterrupt as stop:  # as it ended anyway
+    except KeyboardInterrupt as stop:  # after the command ended
         from losslab.stopping import Terminated
 
         os._exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
@@ -49,10 +49,10 @@ def _stream(number: int, before: io.TextIOWrapper | None) -> io.TextIOWrapper:
 
 
 class _Output(io.FileIO):
-    """Output that nobody reads any more is dropped, as in ``losslab report outputs | head``.
+    """Drops output that nobody reads any more, as in ``losslab report outputs | head``.
 
-    The command itself continues: reading its first lines is no request to stop a sweep. Nor is a
-    full disk that takes no more of them, but then the command says so and exits with 1.
+    The command itself continues: a closed pipe must not stop a sweep. Nor must a full disk, but
+    then the command says so and exits with 1.
     """
 
     lost = False

@@ -33,7 +33,7 @@ Runs: TypeAlias = str | Path | Run | pd.DataFrame | Iterable["Runs"]
 """A folder of runs, a :class:`Run`, rows of a table from :func:`load_runs`, or a list of these.
 
 A run that is given twice counts once. If runs in different folders have equal names, all are named
-by their path below the folder that they have in common, such as ``rates/mse-1a2b3c4d/seed=0``.
+by their path below the common folder, such as ``rates/mse-1a2b3c4d/seed=0``.
 """
 
 
@@ -41,9 +41,9 @@ _PARTS = ("val", "test")
 """The parts of the data for which a run keeps its predictions."""
 
 _ONE_AT_A_TIME = threading.RLock()
-"""Held by the thread that trains: random numbers, torch's settings and Hydra are the process's.
+"""Held by the thread that trains, as random numbers, torch's settings and Hydra are global.
 
-Two threads at once would draw from one stream of numbers, and store wrong results as a run's.
+Two threads at once would draw from the same random stream and store wrong results.
 """
 
 
@@ -285,7 +285,7 @@ def load_runs(runs: Runs) -> pd.DataFrame:
     Args:
         runs: A folder such as ``"outputs/runs"``, what :func:`train` or :func:`sweep` returned,
             rows of such a table, or a list of these. If runs in different folders have equal names,
-            all are named by their path below the folder that they have in common.
+            all are named by their path below the common folder.
 
     Returns:
         Columns ``name``, ``group``, ``loss``, ``seed``, ``status``, ``path``; the configuration
@@ -293,7 +293,7 @@ def load_runs(runs: Runs) -> pd.DataFrame:
         ``test/accuracy``, NaN for a run without them.
 
     Raises:
-        ValueError: A folder does not exist, or ``runs`` are none.
+        ValueError: A folder does not exist, or ``runs`` is something else.
 
     >>> _ = train("data=synthetic", "model=linear", loss="mse", trainer={"epochs": 1}, name="one")
     >>> load_runs("outputs/one")[["loss", "seed", "status"]].to_dict("records")
@@ -305,8 +305,8 @@ def load_runs(runs: Runs) -> pd.DataFrame:
 def load_curves(runs: Runs, *tags: str) -> pd.DataFrame:
     """Return the metrics that runs recorded during training, one row per number.
 
-    Of runs that are in progress, failed or damaged it has what can be read; choose rows of
-    :func:`load_runs` by their ``status`` to leave them out.
+    For runs that are in progress, failed or damaged, it has what can be read; to leave them out,
+    choose rows of :func:`load_runs` by ``status``.
 
     Args:
         runs: As for :func:`load_runs`, or rows of its table.
@@ -344,7 +344,7 @@ def load_predictions(runs: Runs, part: str = "test") -> dict[str, tuple[FloatArr
     True
     """
     if part not in _PARTS:
-        rule = f"give {' or '.join(_PARTS)}, of which runs keep predictions"
+        rule = f"give {' or '.join(_PARTS)}; runs keep predictions of these"
         raise ValueError(f"part={part!r}{nearest(str(part), _PARTS)}; {rule}")
     finished = [run for run in _runs(runs) if run.finished]
     by_name = {run.name: read_predictions(run.files.predictions, part) for run in finished}
@@ -405,7 +405,7 @@ def _reasons(failed: Iterable[Failed]) -> dict[str, str]:
 
 
 def _with_results(run: Run, reason: str = "") -> Run:
-    """Return a run with an absolute path and its results, which have been read.
+    """Return a run with an absolute path and its results already read.
 
     A notebook may then change its working folder, and a later run may replace the files.
     """

@@ -35,7 +35,7 @@ _EARLIER_PNG = b"pHYs" + 2 * (5906).to_bytes(4, "big")
 _SECONDS_UNTIL_STALE = 24 * 3600
 
 LARGEST = 2**34
-"""Most bytes that are read of any file; a sparse file can claim to be endless."""
+"""Bytes; larger files are refused, as a sparse file can have almost any size."""
 
 LARGEST_YAML = 2**20
 _LARGEST_TEXT, _MOST_VALUES, _DEEPEST = 2**26, 10_000, 100

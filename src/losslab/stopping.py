@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-# A second signal before that may be the first one, sent to the process and to its group.
+# An earlier second signal may be the first one, sent to the process and again to its group.
 _SECONDS_UNTIL_FORCED = 1.0
 
 

@@ -1,4 +1,4 @@
-"""Make text from elsewhere, such as names, labels and errors, safe to show."""
+"""Make untrusted text, such as names, labels and errors, safe to show."""
 
 import difflib
 import re

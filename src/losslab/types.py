@@ -15,7 +15,7 @@ Curves = dict[str, dict[str, list[float]]]
 
 
 def plain(value: Any) -> Any:
-    """Return a scalar of numpy or torch as Python's own, anything else as it is.
+    """Return a numpy or torch scalar as a Python number, anything else unchanged.
 
     >>> import numpy as np
     >>> plain(np.int64(3)), plain(np.array(0.5)), plain("word")

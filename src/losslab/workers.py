@@ -18,14 +18,15 @@ R = TypeVar("R")
 _SECONDS_BETWEEN_CHECKS = 1.0
 # After a command was stopped, joblib's resource tracker removes temporary folders with a warning.
 _TRACKER = "ignore:resource_tracker:UserWarning"
-# joblib replaces a worker that has grown by 300 MB between two runs, as another data set makes it.
+# joblib replaces a worker that has grown by 300 MB between two runs, for
+# example by loading another data set.
 _REPLACED = "A worker stopped while some jobs were given to the executor"
 
 
 def in_workers(function: Callable[[T], R], items: Iterable[T], *, workers: int = -1) -> Iterator[R]:
     """Yield ``function(item)`` for each item, in order, from processes that outlive the call.
 
-    Ctrl-C reaches this process only, which ends its workers; they end with it if it is killed.
+    Ctrl-C reaches only this process, which ends its workers. If it is killed, they end, too.
 
     Args:
         function: Importable in another process.

@@ -30,7 +30,7 @@ def untouched(losslab, *command):
 def test_a_sweep_is_counted_before_and_told_after(losslab):
     first, time = untouched(losslab, *SWEEP)
     assert first == "8 runs: 0 done, 8 to do"
-    assert time.startswith("how long that takes is unknown: outputs/runs has no finished run")
+    assert time.startswith("time unknown: outputs/runs has no finished run")
     assert list(losslab.folder.iterdir()) == []
 
     ended = losslab.call(*SWEEP[:-2], "optimizer.lr=0.1", "seed=0,1")
@@ -43,12 +43,12 @@ def test_a_sweep_is_counted_before_and_told_after(losslab):
     assert board == "Next: losslab board outputs/runs"
     # Three of the four are of the sweep before.
     again = losslab.call(*SWEEP[:-2], "loss=mse", "optimizer.lr=0.1", "seed=0").out
-    assert "Pooled: outputs/runs holds 3 other runs, too" in again
+    assert "Pooled: outputs/runs also holds 3 other runs" in again
 
     first, time = untouched(losslab, *SWEEP)
     assert first == "8 runs: 4 done, 4 to do"
     assert re.fullmatch(
-        r"about .* with 1 at once, at the speed of the runs that are finished in outputs/runs", time
+        r"about .* with 1 at once, at the speed of the finished runs in outputs/runs", time
     )
 
 
@@ -66,7 +66,7 @@ def test_what_is_changed_is_counted_again(losslab):
     assert forced == "8 runs: 0 done, 8 to do"
     mixed = untouched(losslab, *SWEEP, "model=linear,mlp")
     assert mixed[0] == "16 runs: 4 done, 12 to do"
-    assert mixed[2] == "not counted: 8 runs of a kind without finished runs"
+    assert mixed[2] == "not counted: 8 runs unlike any finished one"
 
 
 @pytest.mark.slow
@@ -100,14 +100,14 @@ def test_a_search_is_counted(losslab):
     command = ("train", "-m", *TINY, "sweeper=optuna", "sweeper.trials=5", "loss=mse,brier")
     first, *_, note = untouched(losslab, *command, "optimizer.lr=interval(0.1,1)", "seed=0,1,2")
     assert first == "up to 30 runs, depending on the results"
-    assert note == "2 searches of 5 trials; those done already are not left out"
+    assert note == "2 searches of 5 trials, including those already done"
 
 
 def test_data_that_are_not_there_are_not_downloaded(losslab, tmp_path):
     command = ("train", "-m", "data=mnist", "model=linear", "seed=0,1", "trainer.device=cpu")
     lines = untouched(losslab, *command)
     assert lines[0] == "2 runs: 0 done, 2 to do"
-    assert lines[-1] == "mnist: to be downloaded first; what needs the data is checked then"
+    assert lines[-1].startswith("mnist: not downloaded yet; checks that need the data")
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_a_study_is_ranked_on_its_tuning_seeds(tmp_path, losslab):
     [
         ("nowhere", ("nowhere is not a folder",)),
         (".", ("holds no runs",)),
-        ("{many} --by val/acuracy", ("did you mean 'val/accuracy'", "there are val/accuracy, te")),
+        ("{many} --by val/acuracy", ("did you mean 'val/accuracy'", "available: val/accuracy, te")),
         ("{many} --by val/accuracy@fall", ("--direction maximize or --direction minimize",)),
         ("{many} --by val/accuracy@fal", ("did you mean 'fall'",)),
         ("{many} --direction up", ("'up'", "maximize")),
@@ -169,7 +169,7 @@ def test_what_best_refuses(losslab, many, arguments, says):
 
 def test_nothing_finished_has_no_best(losslab):
     write_run(losslab.folder / "outputs", "mse-lr=1-0a/seed=0", status="failed")
-    check(losslab, ("best", "outputs"), ("--by val/accuracy", "there are none yet"))
+    check(losslab, ("best", "outputs"), ("--by val/accuracy", "available: none yet"))
 
 
 def test_a_comparison_is_that_of_the_report(losslab, many):
@@ -202,7 +202,7 @@ def test_only_shared_seeds_are_compared(losslab, tmp_path):
     assert "(2: 1, 2)" in out
     assert "Left out, as only one of them has finished it: seed 0, 3." in out
     one = losslab.call("compare", f"{paths[0]}/seed=1", paths[1])
-    assert (one.code, "A single seed has no interval" in one.out) == (0, True)
+    assert (one.code, "One seed gives no interval" in one.out) == (0, True)
     says = ("no seed is finished in both", "mse-lr=1-0a/seed=0 has 0", "has 1, 2, 3")
     check(losslab, ("compare", f"{paths[0]}/seed=0", paths[1]), says)
 

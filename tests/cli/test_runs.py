@@ -182,7 +182,7 @@ def test_it_asks_first(losslab, rates, answer, deleted):
         ("runs nowhere", ("nowhere is not a folder",)),
         ("runs .", ("holds no runs",)),
         ("runs", ("outputs is not a folder",)),
-        ("runs --yes", ("--yes goes with --delete",)),
+        ("runs --yes", ("--yes needs --delete",)),
         ("runs --delete", ("--delete needs the folder",)),
         ("runs --delete --yes", ("--delete needs the folder",)),
         ("runs . --size", ("--size",)),

@@ -54,7 +54,7 @@ def test_nothing_to_do_changes_nothing():
     [
         ({"padding": -1}, "padding=-1"),
         ({"padding_mode": "edge"}, "padding_mode='edge'; give one of constant, reflect"),
-        ({"flip": False, "alternate": True}, "alternate=true only affects mirroring; give flip"),
+        ({"flip": False, "alternate": True}, "alternate=true needs mirroring; add flip"),
     ],
 )
 def test_options_out_of_range(options, message):

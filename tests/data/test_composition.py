@@ -164,7 +164,7 @@ def test_hundred_classes_of_real_digits(mnist5k_cache):
             ({"digits": wrong}, f"digits={wrong}; give a whole number .* from 1 to 13")
             for wrong in (0, -1, 14, 10**9, 2.0, True, float("nan"), "two", None)
         ),
-        ({"digits": 9}, "digits=9 makes 19683 classes of 3; at most 10000 are possible"),
+        ({"digits": 9}, "digits=9 turns 3 classes into 19683; allowed are 10000"),
         ({"digits": 2, "augmentation": Augmentation(flip=True)}, "augmentation.flip=false"),
         ({"digits": 2, "train_size": 8}, "train_size=8 .* from 9 to 34000"),
         ({"digits": 2, "train_size": 34001}, "train_size=34001 .* from 9 to 34000"),

@@ -279,7 +279,7 @@ def test_every_mode_is_read_rightly(small, name):
     images = torch.cat([source.train_images, source.test_images])
     found = torch.tensor(expected, dtype=torch.uint8).expand(3, 2, 2)
     assert any(torch.equal(image, found) for image in images), images
-    said = {"turned": "upright", "frames": "frames", "16-bit": "16 bits", "alpha": "grey 128"}
+    said = {"turned": "rotated", "frames": "frames", "16-bit": "16 bits", "alpha": "grey 128"}
     told = "\n".join(source.notes)
     assert [words for key, words in said.items() if key in name and words not in told] == []
 
@@ -342,9 +342,9 @@ def test_each_image_is_read_once_and_what_is_skipped_is_told(root):
     assert torch.equal(source.train_images, expected.train_images)
     assert torch.equal(source.train_labels, expected.train_labels)
     assert source.notes == (
-        "skipped 1: files outside of class folders",
+        "skipped 1: files outside class folders",
         "skipped 1: files that are not images",
-        "skipped 7: hidden files and folders, and what programs leave",
+        "skipped 7: hidden files and folders, and files left by programs",
         "skipped 1: links to files that are read anyway",
         "skipped 3: links to folders that are read anyway",
         "skipped 1: sockets, pipes and devices",
@@ -407,7 +407,7 @@ def test_images_in_both_parts_are_counted(root):
     (root / "test" / "bee" / "copy.png").write_bytes((root / "train/ant/0.png").read_bytes())
     (root / "test" / "bee" / "link.png").hardlink_to(root / "train/ant/1.png")
     assert image_folder(root=root).notes == (
-        "2 images of the test part are in the training part, too",
+        "2 images of the test part are also in the training part",
         f"4 images are in more than one class, such as {root / 'train' / 'ant' / '0.png'}",
     )
 

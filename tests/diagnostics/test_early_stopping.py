@@ -56,7 +56,7 @@ def test_wrong_labels_choose_as_the_training_labels_are_wrong(kind, others):
 
 @pytest.mark.parametrize("one_in", [1, 2.5, True])
 def test_some_images_choose_and_some_do_not(one_in):
-    with pytest.raises(ValueError, match=f"one_in={one_in}; give a whole number of images from 2"):
+    with pytest.raises(ValueError, match=f"one_in={one_in}; give a whole number of images ≥ 2"):
         EarlyStopping(one_in=one_in)
 
 

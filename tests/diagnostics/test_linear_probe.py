@@ -151,11 +151,11 @@ def test_what_cannot_be_computed_is_absent(model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classes": [1]}, r"classes=\[1\]; give two or more labels from 0 up, each once"),
+        ({"classes": [1]}, r"classes=\[1\]; give two or more labels ≥ 0, each once"),
         ({"classes": [1, 1]}, r"classes=\[1, 1\]; give two or more"),
         ({"classes": [-1, 1]}, r"classes=\[-1, 1\]; give two or more"),
         ({"classes": [1, 4]}, r"classes=\[1, 4\]; data=synthetic has labels from 0 to 3"),
-        ({"train_size": 0}, "train_size=0; give a number of images from 1 up, or null"),
+        ({"train_size": 0}, "train_size=0; give a number of images ≥ 1, or null"),
         ({"penalties": []}, r"penalties=\[\]; give one or more numbers above 0"),
         ({"penalties": [1.0, 0.0]}, r"penalties=\[1.0, 0.0\]; give one or more"),
         ({"data": "mine"}, "unknown data 'mine'; allowed are cifar10, "),

@@ -80,8 +80,8 @@ def test_what_was_read_is_in_the_log_and_told_on_request(losslab, images):
         "train: 36 images (a: 18, b: 18)",
         "val: 4 images (a: 2, b: 2)",
         "test: 6 images (a: 3, b: 3)",
-        "6 images of the test part are in the training part, too",
-        "skipped 1: hidden files and folders, and what programs leave",
+        "6 images of the test part are also in the training part",
+        "skipped 1: hidden files and folders, and files left by programs",
     )
     log = (run / "log.txt").read_text()
     assert [line for line in lines if f"data: {line}" not in log] == []
@@ -190,5 +190,5 @@ def test_a_torch_dataset_in_place_of_all(losslab, custom):
     check(
         losslab,
         command,
-        ("gives TensorDataset, not losslab.data.Dataset", "returns losslab.data.S"),
+        ("returns TensorDataset, not losslab.data.Dataset", "returns losslab.data.S"),
     )

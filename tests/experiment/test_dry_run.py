@@ -175,7 +175,7 @@ ONE_LEFT = ("data.train_size=129", "trainer.batch_size=32")
 BAD = [
     (net("Listed"), ("model: a tensor of shape (", "nn.ModuleList")),
     (net("Frozen"), ("none of its parameters requires a gradient",)),
-    (net("Auxiliary"), ("model: it gives tuple for 16", "in training mode", "(16, 4)")),
+    (net("Auxiliary"), ("model: it returns tuple for 16", "in training mode", "(16, 4)")),
     (net("Normed", *ONE_LEFT), ("the last of 129", "batches of 32", "change trainer.batch_size")),
     (net("Normed", "trainer.batch_size=1"), ("one example alone", "batches of 1 (")),
     (net("Squeezed", *ONE_LEFT), ("the last of 129", "data.train_size")),
@@ -191,7 +191,7 @@ BAD = [
     (net("Cached"), ("model: it fails in training mode", "nference tensor")),
     (("~loss.label_smoothing", "loss._target_=own.Bare"), ("loss: a tensor of shape ()",)),
     (diagnostic("Tensors"), ("diagnostics.mine: it fails", "'a' is Tensor; give a number")),
-    (diagnostic("Dict"), ("diagnostics.mine: it fails", "gives dict; give Finding(")),
+    (diagnostic("Dict"), ("diagnostics.mine: it fails", "returns dict; give Finding(")),
     (diagnostic("NaN"), ("diagnostics.mine: it fails", "JSON")),
     (diagnostic("Late"), ("diagnostics.mine: it fails", "nope")),
     (diagnostic("Often"), ("diagnostics.mine.every=0",)),

@@ -91,7 +91,7 @@ def test_a_stack_that_is_killed_resumes_to_the_same_bits(losslab):
     [
         (("trainer.precision=bfloat16",), "precision bfloat16"),
         (("trainer.engine=fast",), "trainer.engine=fast; allowed are auto, eager, graph, stacked"),
-        (("trainer.stack_size=0",), "trainer.stack_size=0; give a whole number from 1 up"),
+        (("trainer.stack_size=0",), "trainer.stack_size=0; give a whole number ≥ 1"),
         (
             ("optimizer._target_=torch.optim.RMSprop", "~optimizer.nesterov", "~optimizer.fused"),
             "RMSprop",

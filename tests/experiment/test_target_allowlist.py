@@ -16,15 +16,15 @@ LOSS = "~loss.label_smoothing loss._target_="
     "case",
     [
         synthetic(LOSS + "os.system +loss.command=true", "loss._target_=os.system", VARIABLE),
-        synthetic(LOSS + "builtins.exec", "builtins.exec", "not on the list"),
-        synthetic(LOSS + "torch.load", "torch.load", "not on the list"),
-        synthetic(LOSS + "yaml.unsafe_load", "yaml.unsafe_load", "not on the list"),
-        synthetic(LOSS + "losslab.files.write_atomically", "write_atomically", "not on the list"),
-        synthetic(LOSS + "losslab.training.save_checkpoint", "save_checkpoint", "the list"),
-        synthetic(LOSS + "losslab.data.cache.cached", "cache.cached", "not on the list"),
+        synthetic(LOSS + "builtins.exec", "builtins.exec", "not on the allowlist"),
+        synthetic(LOSS + "torch.load", "torch.load", "not on the allowlist"),
+        synthetic(LOSS + "yaml.unsafe_load", "yaml.unsafe_load", "not on the allowlist"),
+        synthetic(LOSS + "losslab.files.write_atomically", "write_atomically", "allowlist"),
+        synthetic(LOSS + "losslab.training.save_checkpoint", "save_checkpoint", "allowlist"),
+        synthetic(LOSS + "losslab.data.cache.cached", "cache.cached", "not on the allowlist"),
         # Names that begin well and lead astray.
-        synthetic(LOSS + "torch.nn.modules.module.torch.hub.load", "hub.load", "the list"),
-        synthetic(LOSS + "mine.os.system", "mine.os.system", "not on the list"),
+        synthetic(LOSS + "torch.nn.modules.module.torch.hub.load", "hub.load", "allowlist"),
+        synthetic(LOSS + "mine.os.system", "mine.os.system", "not on the allowlist"),
         synthetic("+loss.extra=[{_target_:os.system}]", "loss.extra[0]", "os.system"),
         synthetic("+loss.extra={a:{b:{_target_:mine.os.system}}}", "loss.extra.a.b", "os.system"),
         # Hydra's own node.
@@ -43,15 +43,15 @@ LOSS = "~loss.label_smoothing loss._target_="
         # Lines of a shell script.
         synthetic(
             "launcher=submitit_local launcher.options={comment:'a\x1brm'} -m seed=0,1",
-            *("launcher.options", "one line"),
+            *("launcher.options", "one-line"),
         ),
         synthetic(
             "launcher=submitit_local launcher.options={output:x} -m seed=0,1",
             *("launcher.options.output", "leave out"),
         ),
         # Parts of torch that call what they are given.
-        synthetic(LOSS + "torch.nn.utils.parametrize.cached", "parametrize.cached", "the list"),
-        synthetic(LOSS + "torch.nn.Module.apply", "torch.nn.Module.apply", "the list"),
+        synthetic(LOSS + "torch.nn.utils.parametrize.cached", "parametrize.cached", "allowlist"),
+        synthetic(LOSS + "torch.nn.Module.apply", "torch.nn.Module.apply", "allowlist"),
     ],
     ids=str,
 )

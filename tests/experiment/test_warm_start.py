@@ -162,7 +162,7 @@ def test_a_finished_run_outlives_its_source(losslab, source, warm):
     result = losslab.call("report", "outputs/runs")
     assert result.code == 0, result.err
     assert "1 done" in (run.parents[1] / "report.md").read_text()
-    assert f"init_from={source} is not there" in refuses(losslab, *warm)
+    assert f"init_from={source} does not exist" in refuses(losslab, *warm)
 
 
 def test_a_kept_configuration_with_other_weights_is_another_run(losslab, source, warm):
@@ -235,8 +235,8 @@ def test_a_study_may_name_such_a_folder(losslab, source):
         ("data.num_classes=3", "has 'output.weight' of shape (4, 32), this run's model of (3, 32)"),
         ("model.normalization=none", "has 'features.1.bias', which this run's model lacks"),
         ("data.digits=2", "has 'output.weight' of shape (4, 32), this run's model of (16, "),
-        ("model.output_scale=3", "model.output_scale=3.0 changes fresh weights"),
-        ("model.output_bias=3", "model.output_bias=3.0 changes fresh weights"),
+        ("model.output_scale=3", "model.output_scale=3.0 changes random weights"),
+        ("model.output_bias=3", "model.output_bias=3.0 changes random weights"),
     ],
 )
 def test_weights_that_do_not_fit(losslab, source, warm, change, says):
@@ -278,4 +278,4 @@ def test_what_is_no_path(losslab, value):
 
 def test_one_of_a_sweep_that_is_not_there(losslab, warm):
     line = refuses(losslab, *warm[:-1], f"{warm[-1]},nowhere=1", command=("train", "-m"))
-    assert "init_from=nowhere=1 is not there" in line
+    assert "init_from=nowhere=1 does not exist" in line

@@ -37,7 +37,7 @@ def test_it_tells_what_runs_what_is_best_and_the_time_left(tmp_path):
     runs = _write_runs(tmp_path)
     with SweepProgress(runs, console=console, title="a_study_of_long_name: tune") as progress:
         _set_states(runs)
-        progress._look()
+        progress._poll()
         shown = progress._progress.tasks[0]
     assert shown.fields["runs"].startswith("1/4 done, 2 running, 1 failed, best 90.0%, 0:00:0")
     epochs = json.loads(runs[-1].files.metrics.read_text().splitlines()[-1])["epoch"]
@@ -57,12 +57,12 @@ def test_the_time_left_follows_the_pace_of_the_latter_half(tmp_path, monkeypatch
     for index, run in enumerate(runs[:15]):
         clock[0] += 1 if index < 10 else 60
         (run.path / "status.json").write_text(json.dumps({"status": "done"}))
-        progress._look()
+        progress._poll()
     assert progress._progress.tasks[0].fields["runs"].endswith(", 0:05:00 left")
 
 
 def test_a_log_has_a_line_for_each_further_tenth_a_while_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(progress_module, "SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(progress_module, "SECONDS_BETWEEN_POLLS", 0.01)
     monkeypatch.setattr(progress_module, "SECONDS_BETWEEN_LINES", 0.02)
     console = Console(file=io.StringIO(), width=80)
     runs = _write_runs(tmp_path)

@@ -121,7 +121,7 @@ def test_torchs_own_losses_serve_as_likelihood():
     mine = MAP(CrossEntropy(), GaussianPrior(1.0), NUM_TRAIN)
     arguments = LOGITS, LABELS, weights()
     assert_close(theirs.terms(*arguments), mine.terms(*arguments))
-    with pytest.raises(ValueError, match=r"MSELoss gave shape \(7, 5\).*one value per example"):
+    with pytest.raises(ValueError, match=r"MSELoss returned shape \(7, 5\).*one value per example"):
         MAP(nn.MSELoss(reduction="none"), FlatPrior(), 1)(LOGITS, LOGITS, ())
 
 
@@ -139,7 +139,7 @@ def test_a_custom_loss_must_give_one_value_per_example(give, found):
             return give(logits, target)
 
     for likelihood, name in ((Custom(), "Custom"), (give, "function")):
-        with pytest.raises(ValueError, match=f"likelihood {name} gave {found}; allowed is .7,.,"):
+        with pytest.raises(ValueError, match=f"likelihood {name} returned {found}; allowed is .7"):
             MAP(likelihood, FlatPrior(), 1).terms(LOGITS, LABELS, ())
 
 

@@ -129,5 +129,5 @@ def test_gradients_half_precision_and_empty_input(measure):
 
 @pytest.mark.parametrize("bins", [0, -1, 2.5])
 def test_bins_are_counted(bins):
-    with pytest.raises(ValueError, match=f"bins={bins}; give a whole number from 1 up"):
+    with pytest.raises(ValueError, match=f"bins={bins}; give a whole number ≥ 1"):
         adaptive_ece(*draw(10, 3), bins=bins)

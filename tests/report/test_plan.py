@@ -65,11 +65,11 @@ BAD_PLANS = [
         claim(beyond={"left": MSE, "right": MSE}),
         "claim naive compares mse at own with itself; give two",
     ),
-    (claim(smallest_effect=1), "smallest_effect=1.0; give less than 1, accuracies are fractions"),
-    (claim(metric="test/ece", smallest_effect=4.0), "accuracies are fractions: 0.01 is a point"),
+    (claim(smallest_effect=1), "smallest_effect=1.0; give less than 1: accuracies are fractions"),
+    (claim(metric="test/ece", smallest_effect=4.0), "accuracies are fractions, and 0.01 is"),
     (
         claim(metric="why/linear_probe/accuracy@mean", smallest_effect=4.0),
-        "accuracies are fractions: 0.01 is a point",
+        "accuracies are fractions, and 0.01 is",
     ),
     ({"claims": tiny_plan()["claims"][:1] * 2}, "two claims are called naive"),
     (

@@ -7,7 +7,7 @@ import pytest
 
 from losslab.report.estimates import Rechoice, Sample
 from losslab.report.plan import Arm, Factorial, Plan, Side
-from losslab.report.shares import shapley, share_out
+from losslab.report.shares import shapley, shapley_shares
 from losslab.report.statistics import interval_of, noise_of, t_interval
 
 CHANCE = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def measured(cells) -> dict:
     def of(side: Side) -> Sample:
         return cells[ARMS.index(side.arm)]
 
-    return share_out(PLAN, of).quantities
+    return shapley_shares(PLAN, of).quantities
 
 
 @pytest.mark.parametrize("factors", [1, 2, 3, 4])

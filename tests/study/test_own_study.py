@@ -81,7 +81,7 @@ def test_a_study_of_ones_own(losslab, my_conf):
 def test_code_is_trusted_only_in_a_folder_that_was_named(losslab, my_conf, monkeypatch):
     monkeypatch.syspath_prepend(str(my_conf))
     command = ("train", *TINY, "loss._target_=own_code.losses.Mine")
-    check(losslab, command, ("own_code.losses.Mine", "not on the list", "--config-dir"))
+    check(losslab, command, ("own_code.losses.Mine", "not on the allowlist", "--config-dir"))
     assert losslab.call(*command, "--config-dir", str(my_conf)).code == 0
 
 

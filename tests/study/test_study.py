@@ -33,10 +33,10 @@ PARTS = {
 }
 NUMERIC = {"id": "c", "statement": "", "source": "", "quantity": "m.q", "at_least": 0}
 BAD_PARTS = [
-    ({"values": []}, r"study.values=\[\]; give a list of at least one"),
+    ({"values": []}, r"study.values=\[\]; give at least one value, each once"),
     ({"confirm_at": ["best"]}, r"study.confirm_at=\['best'\]; allowed are own, reference"),
     ({"reference": "hinge"}, "study.reference=hinge; allowed are cross_entropy, mse"),
-    ({"confirm_seeds": [0, 1]}, r"the seeds \[0\] are in tune_seeds and confirm_seeds"),
+    ({"confirm_seeds": [0, 1]}, r"the seeds \[0\] are in both tune_seeds and confirm_seeds"),
     ({"arms": {"a@b": ARM}}, "study.arms.a@b: give a name without @"),
     ({"arms": {"a": ARM | {"colour": "red"}}}, "study.arms.a.colour is unknown; correct it"),
     ({"arms": {"a": ARM | {"start": "b"}}}, "study.arms.a.start=b; give an arm that starts"),
@@ -47,7 +47,7 @@ BAD_PARTS = [
     ),
     ({"runs": {"a": {"grid": {}}}, "measures": {}}, "study.runs.a.seeds is missing; give it"),
     ({"arms": {}}, "the study has neither arms nor measures"),
-    ({"claims": [NUMERIC]}, "claim c is about the measure 'm'"),
+    ({"claims": [NUMERIC]}, "claim c names the measure 'm'"),
 ]
 
 

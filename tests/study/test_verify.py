@@ -190,8 +190,14 @@ FALSIFIED = [
     (lambda data: number(data, "mse").update(mean=number(data, "mse")["mean"] + 0.003), "the mean"),
     (lambda data: claim(data, "far").update(verdict="contradicted"), "contradicted, but supported"),
     (lambda data: claim(data, "near").update(verdict="supported"), "claim near: supported, but"),
-    (lambda data: claim(data, "far").update(smallest_effect=4.0), "claim far: it is not the study"),
-    (lambda data: claim(data, "far")["measured"].update(difference=0.1), "not that of its sides"),
+    (
+        lambda data: claim(data, "far").update(smallest_effect=4.0),
+        "differs from the study's claim",
+    ),
+    (
+        lambda data: claim(data, "far")["measured"].update(difference=0.1),
+        "not match its sides",
+    ),
     (lambda data: number(data, "warm").update(interval=[8.0, 9.0]), "is not in its interval"),
     (lambda data: data["arms"]["mse"].update(chosen=1e-6), "NO"),
     (lambda data: data["arms"]["mse"]["confirmed"].pop("own"), "mse, test/accuracy is missing"),

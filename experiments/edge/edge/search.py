@@ -66,7 +66,7 @@ class Cell:
         if self.num_classes not in (*range(2, 11), 100):
             raise ValueError(f"num_classes={self.num_classes}; give 2 to 10, or 100")
         if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum={self.momentum}; give a number from 0 up, below 1")
+            raise ValueError(f"momentum={self.momentum}; give a number ≥ 0, below 1")
         if self.normalization not in ("none", "batch"):
             raise ValueError(f"normalization={self.normalization}; give none or batch")
 

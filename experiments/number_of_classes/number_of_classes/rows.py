@@ -70,7 +70,7 @@ def pairs(
             f"merge={list(merge)}; give two whole numbers from 1 to {DIGITS}, not both {DIGITS}"
         )
     if type(empty) is not int or empty < 0:
-        raise ValueError(f"empty={empty}; give a whole number from 0 up")
+        raise ValueError(f"empty={empty}; give a whole number ≥ 0")
     digits = mnist(root=root, download=download, cache_dir=cache_dir)
     train = _paired(digits.train_images, digits.train_labels, merge, part="train")
     test = _paired(digits.test_images, digits.test_labels, merge, part="test")

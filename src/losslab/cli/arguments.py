@@ -5,7 +5,7 @@ from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, whose errors are in one line."""
+    """argparse's parser, with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
         """Raise ``ValueError``; the usual method prints several lines and exits."""

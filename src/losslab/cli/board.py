@@ -85,7 +85,7 @@ def _show_links(address: str, folder: Path, best: list[Path], *, runs: int, brow
 
     if not best:
         page = address
-        say("no links yet: they show the finished runs of a study or a sweep")
+        say("no links yet: no run of a study or sweep is finished")
     else:
         latest, files = best[0], list(best[0].glob("*/*tfevents*"))
         events = (event for file in files for event in read_events(file))
@@ -100,7 +100,7 @@ def _show_links(address: str, folder: Path, best: list[Path], *, runs: int, brow
         page = urls["answer"]
         lines = [f"{name:11} {url}" for name, url in urls.items()]
         if len(best) > 1:
-            lines.insert(0, f"of {latest.parent}; for another: losslab board FOLDER")
+            lines.insert(0, f"Links for {latest.parent}; for another: losslab board FOLDER")
         sys.stdout.write("\n".join([*map(printable, lines), ""]))
         sys.stdout.flush()
     if browse:
@@ -119,14 +119,14 @@ def _allow_files(folder: Path) -> int:
     files = [path for path in names if "tfevents" in path.name]
     for file in files:
         if not file.is_file():
-            why = "is not a regular file, TensorBoard would wait for it"
+            why = "is not a regular file, and TensorBoard would wait for it"
             raise ValueError(f"{file} {why}; remove it")
     needed = len(files) + _FILES_BESIDE
     allowed = allow_open_files(needed)
     if allowed < needed:
         number = max(allowed - _FILES_BESIDE, 0)
         say(
-            f"{len(files)} event files, of which this system lets TensorBoard open about {number}; "
+            f"{len(files)} event files, but this system lets TensorBoard open only about {number}; "
             f"raise the limit with `ulimit -Hn {needed}` as an administrator, or give a folder "
             "with fewer runs"
         )

@@ -28,7 +28,7 @@ _FLAGS_OF_STUDY = ("--config-dir", "--dry-run", "-h", "--help")
 _TABLES = {
     "csv": "every configuration with its means and intervals as CSV",
     "latex": "the same as a LaTeX table",
-    "json": "what results.json holds",
+    "json": "the content of results.json",
 }
 _EXAMPLES = Path(__file__).with_name("examples.txt")
 _CONFIG_DIR = "a folder with more choices and the code they name"
@@ -130,10 +130,10 @@ def _planning(text: str, console: Console, *, in_log: bool) -> Iterator[None]:
 
 
 def verify(arguments: list[str]) -> int:
-    """Repeat points of a study on seeds that it did not use.
+    """Rerun points of a study on fresh seeds.
 
     Say which numbers and verdicts of its results.json they reproduce. Exit code 0: all; 1: not all;
-    2: wrong command.
+    2: invalid command.
     """
     parser = Parser("losslab verify", description=verify.__doc__)
     add = parser.add_argument
@@ -169,8 +169,8 @@ def verify(arguments: list[str]) -> int:
 def report(arguments: list[str]) -> int:
     """Report on the runs of a study, a sweep or all studies, finished or not.
 
-    Also write the means over their seeds for TensorBoard. With --csv, --latex or --json write that
-    table and nothing else.
+    Also write means over seeds for TensorBoard. With --csv, --latex or --json, write only that
+    table.
     """
     parser = Parser("losslab report", description=report.__doc__)
     parser.add_argument(
@@ -178,7 +178,7 @@ def report(arguments: list[str]) -> int:
     )
     to = parser.add_mutually_exclusive_group()
     to.add_argument("--to", type=Path, help="folder to write report.md, report.html and more to")
-    to.add_argument("--html", type=Path, help="folder to write committed results to as pages")
+    to.add_argument("--html", type=Path, help="folder to write a site of the committed results to")
     for name, what in _TABLES.items():
         parser.add_argument(
             f"--{name}", metavar="FILE", nargs="?", const="-", help=f"{what}; printed without FILE"
@@ -206,9 +206,9 @@ def report(arguments: list[str]) -> int:
 
 
 def board(arguments: list[str]) -> int:
-    """Start TensorBoard on the loopback address, and print links.
+    """Start TensorBoard on 127.0.0.1, and print links.
 
-    They lead to the answer (each loss at its chosen rate), the mechanisms, and the table of
+    They open the answer (each loss at its chosen rate), the mechanisms, and the table of
     configurations. Unfinished runs update live.
     """
     parser = Parser("losslab board", description=board.__doc__)
@@ -220,9 +220,9 @@ def board(arguments: list[str]) -> int:
 
 
 def list_choices(arguments: list[str]) -> int:
-    """List what can be chosen."""
+    """List the choices of each group."""
     from losslab.experiment import Composer
-    from losslab.experiment.compose import TO_ADD
+    from losslab.experiment.compose import OPTIONAL_GROUPS
 
     parser = Parser("losslab list", description=list_choices.__doc__)
     parser.add_argument("group", nargs="?", help="loss, data, model, optimizer, study, ...")
@@ -239,7 +239,7 @@ def list_choices(arguments: list[str]) -> int:
                 f"unknown group {group!r}{nearest(group, groups)}; allowed are {', '.join(groups)}"
             )
         for name in [singular] if singular else groups:
-            plus = "+" if name in TO_ADD else ""
+            plus = "+" if name in OPTIONAL_GROUPS else ""
             console.print(f"[bold]{plus}{name}=[/bold]", highlight=False)
             descriptions = composer.descriptions(name)
             width = max(map(len, descriptions))
@@ -250,7 +250,7 @@ def list_choices(arguments: list[str]) -> int:
 
 
 def data(arguments: list[str]) -> int:
-    """Read the data and say how many images each class and part has, and what is skipped."""
+    """Read the data; print the images per class and part, and which files are skipped."""
     parser = Parser("losslab data", description=data.__doc__)
     parser.add_argument("--config-dir", help=_CONFIG_DIR)
     parser.add_argument("words", nargs="*", help="CHOICE, and key=value as for losslab train")
@@ -269,8 +269,8 @@ def data(arguments: list[str]) -> int:
 def evaluate(arguments: list[str]) -> int:
     """Evaluate a finished run's final weights on each part of its own data, or of other data.
 
-    Other data need as many classes and images of the same shape; they are normalised as in
-    training.
+    Other data need the same number of classes and images of the same shape; they are normalised
+    as in training.
     """
     parser = Parser("losslab evaluate", description=evaluate.__doc__)
     parser.add_argument("run", help="directory of a finished run, .../seed=N")
@@ -292,9 +292,9 @@ def evaluate(arguments: list[str]) -> int:
 
 
 def explore(arguments: list[str]) -> int:
-    """Write a page for the browser, one file that needs no network.
+    """Write an interactive HTML page, one file that works offline.
 
-    It shows every loss's value, gradient and curvature at three logits on sliders, side by side.
+    It compares every loss's value, gradient and curvature at three logits, which sliders set.
     """
     parser = Parser("losslab explore", description=explore.__doc__)
     to = Path("outputs", "explore.html")

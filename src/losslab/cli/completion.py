@@ -16,15 +16,15 @@ COMMANDS = (
 )
 """The names of all commands."""
 
-_OF_FOLDERS = ("report", "board", "runs", "best", "compare", "evaluate")
-_NO_RUNS = ("figures", "over_seeds", "best")
+_FOLDER_COMMANDS = ("report", "board", "runs", "best", "compare", "evaluate")
+_NOT_SWEEPS = ("figures", "over_seeds", "best")
 _GROUP_OF_NAME = {"study": "study", "verify": "study", "data": "data"}  # of losslab study NAME
-_WITH_OVERRIDES = ("train", "study", "verify", "data", "evaluate")
-_OF_TRAIN = ("--cfg", "--config-dir", "--dry-run", "--help", "--info", "--multirun", "--resolve")
+_OVERRIDE_COMMANDS = ("train", "study", "verify", "data", "evaluate")
+_TRAIN_FLAGS = ("--cfg", "--config-dir", "--dry-run", "--help", "--info", "--multirun", "--resolve")
 
 
 def answer() -> None:
-    """Answer the shell when TAB is pressed; Hydra has the scripts that make it ask."""
+    """Answer the shell when TAB is pressed; Hydra has the scripts that call this."""
     words = completions(os.environ.get("COMP_LINE", ""))
     sys.stdout.write("".join(f"{word}\n" for word in words))
     sys.stdout.flush()
@@ -46,15 +46,15 @@ def _candidates(command: str, *before: str, typed: str) -> Iterable[str]:
     if before and before[-1] == "--by":
         return _metrics(before)
     if typed.startswith("-"):
-        return _OF_TRAIN if command == "train" else _flags(command)
+        return _TRAIN_FLAGS if command == "train" else _flags(command)
     conf = _Conf(before)
     if command == "list":
         return conf.groups
-    candidates = _folders(typed) if command in _OF_FOLDERS else []
+    candidates = _folders(typed) if command in _FOLDER_COMMANDS else []
     if command in _GROUP_OF_NAME and all(word.startswith("-") for word in before):
         candidates += conf.choices(_GROUP_OF_NAME[command])
         candidates += ["all"] if command == "study" else []
-    elif command in _WITH_OVERRIDES:
+    elif command in _OVERRIDE_COMMANDS:
         candidates += conf.overrides(before, typed)
     return candidates
 
@@ -140,7 +140,7 @@ def _folders(typed: str) -> list[str]:
             names = [entry.name for entry in entries if entry.is_dir()]
     except OSError:
         return []
-    shown = [name for name in sorted(names) if not name.startswith(".") and name not in _NO_RUNS]
+    shown = [name for name in sorted(names) if not name.startswith(".") and name not in _NOT_SWEEPS]
     return [f"{parent}{slash}{name}/" for name in shown if name.startswith(begin)]
 
 

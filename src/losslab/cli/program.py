@@ -22,10 +22,10 @@ USAGE = Path(__file__).with_name("usage.txt")
 def main() -> None:
     """Run the command line and exit.
 
-    With 0, 1 (runs failed, results not reproduced), 2 (bad input), 130 or 143 (stopped).
+    The code is 0, 1 (runs failed, results not reproduced), 2 (bad input), 130 or 143 (stopped).
     """
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra's own use of it
-    # Worker processes, started with `python -m` or `-c`, would import what lies in the folder.
+    # Workers, started with `python -m` or `-c`, would import modules of the working folder.
     os.environ["PYTHONSAFEPATH"] = "1"
     code = INTERRUPTED
     with terminated_as_interrupted() as signals:

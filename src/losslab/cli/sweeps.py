@@ -21,7 +21,7 @@ def runs(arguments: list[str]) -> int:
     """List the runs in a folder: a row for each sweep and study, or for each configuration of one.
 
     With --delete, delete runs, configurations or whole sweeps: only what losslab made, never
-    through links, and no run that a process is training.
+    through links, and never while a process is training one of the runs.
     """
     parser = Parser("losslab runs", description=runs.__doc__)
     parser.add_argument("paths", type=Path, nargs="*", help="outputs by default")
@@ -29,7 +29,7 @@ def runs(arguments: list[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="delete without asking")
     options = parser.parse_intermixed_args(arguments)
     if options.yes and not options.delete:
-        raise ValueError("--yes goes with --delete; add it, or leave --yes out")
+        raise ValueError("--yes needs --delete; add it, or leave --yes out")
     if options.delete and not options.paths:
         raise ValueError("--delete needs the folder of a sweep, a configuration or a run")
     from losslab.recording.inventory import inventory
@@ -99,10 +99,10 @@ def _delete(paths: list[Path], *, yes: bool) -> int:
 
 
 def best(arguments: list[str]) -> int:
-    """Name the best configuration of a sweep, and that of each loss, on each of its data sets.
+    """Name the best configuration of a sweep, overall and for each loss, on each data set.
 
-    The best has the best mean of a metric over the finished seeds. Choose by validation, report on
-    test. In a study it looks at the tuning seeds.
+    The best has the best mean of a metric over finished seeds. Choose by validation, report on
+    test. In a study, only the tuning seeds count.
     """
     parser = Parser("losslab best", description=best.__doc__)
     parser.add_argument("path", type=Path, help="folder of a sweep or a study")
@@ -128,9 +128,9 @@ def write_lines(*lines: str) -> None:
 
 
 def compare(arguments: list[str]) -> int:
-    """Say in which settings two configurations differ, and by how much in each metric.
+    """Show in which settings two configurations differ, and by how much in each metric.
 
-    That is the mean difference of the runs with the same seed, with its 95% interval.
+    Differences are means over pairs of runs with the same seed, with 95% intervals.
     """
     parser = Parser("losslab compare", description=compare.__doc__)
     for name in ("a", "b"):
@@ -170,8 +170,8 @@ def end_of_sweep(runs: "Sequence[Run]", seconds: float) -> list[str]:
         lines += [best_text(findings, leader) for leader in findings.leaders]
         if others := len({*run_folders(folder)} - {run.path for run in runs}):
             lines.append(
-                f"Pooled: {folder} holds {others} other runs, too, which report and board "
-                "pool with these; name=NAME gives a sweep a folder of its own"
+                f"Pooled: {folder} also holds {others} other runs, which report and board "
+                "pool with these; name=NAME gives a sweep its own folder"
             )
     lines.append(f"Time: {duration(seconds)}")
     for command in ("report", "board"):

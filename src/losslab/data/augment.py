@@ -13,7 +13,7 @@ class Augmentation:
 
     Args:
         flip: Whether to mirror images with probability one half.
-        padding: Pixels added on each side before cropping to the old size, from 0 up.
+        padding: Pixels added on each side before cropping to the old size, ≥ 0.
         padding_mode: ``constant``, black pixels; or ``reflect``.
         alternate: Mirror a random half of the images in the first epoch, the other half in the
             second, and so on in turn (Jordan 2024, https://arxiv.org/abs/2404.00498).
@@ -34,11 +34,11 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if self.padding < 0:
-            raise ValueError(f"padding={self.padding}; give a number of pixels from 0 up")
+            raise ValueError(f"padding={self.padding}; give a number of pixels ≥ 0")
         if self.padding_mode not in ("constant", "reflect"):
             raise ValueError(f"padding_mode={self.padding_mode!r}; give one of constant, reflect")
         if self.alternate and not self.flip:
-            raise ValueError("alternate=true only affects mirroring; give flip=true, too")
+            raise ValueError("alternate=true needs mirroring; add flip=true")
 
     def draw(self, num_examples: int, generator: torch.Generator) -> Tensor:
         """Draw for ``num_examples`` examples at once, on the generator's device.
@@ -64,7 +64,7 @@ class Augmentation:
         # Mirroring the padded image moves column c to W + 2 padding - 1 - c.
         mirrored = width + 2 * self.padding - 1 - column
         column = torch.where(flipped == 1, mirrored, column)
-        if self.padding_mode == "reflect":  # torch's own takes no uint8
+        if self.padding_mode == "reflect":  # torch's does not support uint8
             row, column = self._reflected(row, height), self._reflected(column, width)
         else:
             images = pad(images, (self.padding,) * 4)
@@ -76,7 +76,7 @@ class Augmentation:
         if self.padding >= size:
             raise ValueError(
                 f"padding={self.padding} with padding_mode=reflect needs images of more than "
-                f"{self.padding} pixels; give a smaller one, or padding_mode=constant"
+                f"{self.padding} pixels; give less padding, or padding_mode=constant"
             )
         last = size - 1
         return last - (last - (position - self.padding).abs()).abs()

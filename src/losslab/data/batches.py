@@ -1,4 +1,4 @@
-"""Mini-batches from tensors that lie on the device already."""
+"""Mini-batches from tensors that are already on the device."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,11 +23,11 @@ class BatchLoader:
 
     Args:
         part: The examples.
-        batch_size: Examples per batch, from 1 up; the last one of an epoch may be smaller.
+        batch_size: Examples per batch, ≥ 1; the last one of an epoch may be smaller.
         mean: One number per channel, in units of full brightness (0 .. 1); ``None`` leaves
             examples, then of any shape and type, as they are.
         std: One positive number per channel, in the same units.
-        device: Of the batches.
+        device: The device of the batches.
         channels_last: Whether the images are laid out ``(N, H, W, C)`` in memory, which
             convolutions on a CPU and on recent GPUs prefer. Shapes stay ``(N, C, H, W)``.
         augmentation: Applied in :meth:`epoch`, never in :meth:`in_order`.
@@ -54,9 +54,9 @@ class BatchLoader:
         augmentation: Augmentation | None = None,
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}; give a number of examples from 1 up")
+            raise ValueError(f"batch_size={batch_size}; give a number of examples ≥ 1")
         if (mean is None) != (std is None):
-            raise ValueError(f"mean={mean} and std={std}; give both, or neither to not normalise")
+            raise ValueError(f"mean={mean} and std={std}; give both, or neither for none")
         self.part, self.batch_size = part, batch_size
         self.num_examples = len(part.labels)
         self.device = torch.device(device)

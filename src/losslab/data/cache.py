@@ -51,7 +51,7 @@ def _load(path: Path, name: str) -> Source | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        logger.warning("cannot read the cache %s (%s): reading the data anew", path, error)
+        logger.warning("cannot read the cache %s (%s): reading the data again", path, error)
         return None
     try:
         if read_text(path.with_suffix(".sha256")).split()[0] != hashlib.sha256(content).hexdigest():
@@ -61,7 +61,7 @@ def _load(path: Path, name: str) -> Source | None:
         tensors = {key: stored[key] for key in _TENSORS}
         return Source(name, **tensors, num_classes=len(names), class_names=names, notes=notes)
     except (OSError, ValueError, LookupError, SafetensorError) as error:
-        logger.warning("the cache %s is damaged (%s): reading the data anew", path, error)
+        logger.warning("the cache %s is damaged (%s): reading the data again", path, error)
         return None
 
 
@@ -109,7 +109,7 @@ def _store(source: Source, path: Path) -> None:
         write_atomically(path.with_suffix(".sha256"), checksum)
         write_atomically(path, content)
     except OSError as error:
-        advice = "data.cache_dir=null says so, data.cache_dir=DIR gives another"
+        advice = "data.cache_dir=null turns it off, data.cache_dir=DIR moves it"
         logger.warning(
             "cannot write the cache %s (%s): continuing without it; %s", path, error, advice
         )
@@ -118,8 +118,8 @@ def _store(source: Source, path: Path) -> None:
 def stamp(files: Iterable[Path]) -> str:
     """Return a text that changes when a file is added, removed, moved or written to.
 
-    It has every file's absolute path, size in bytes and two times: of the last change of the
-    content, which tools may reset, and of the last change of its metadata. No file is read.
+    It has every file's absolute path, size in bytes, and the times of the last change of its
+    content, which tools may reset, and of its metadata. No file is read.
     """
     lines = []
     for file in files:

@@ -80,7 +80,7 @@ def side_by_side(
     empty = (torch.bincount(labels, minlength=len(class_names)) == 0).nonzero()
     if len(empty) > 0:
         raise ValueError(
-            f"digits={digits} needs an image of each class in the {part} part, which has none of "
+            f"digits={digits} needs images of each class in the {part} part, which has none of "
             f"{class_names[int(empty[0])]!r}; give it more images, or fewer num_classes"
         )
     total = len(class_names) ** digits
@@ -106,7 +106,7 @@ def check_digits(digits: int, *, flip: bool) -> None:
         )
     if digits > 1 and flip:
         raise ValueError(
-            f"digits={digits} and augmentation.flip=true: mirrored, a row is of another class; "
+            f"digits={digits} and augmentation.flip=true: a mirrored row is of another class; "
             "give data.augmentation.flip=false"
         )
 
@@ -119,8 +119,8 @@ def composed_names(names: Sequence[str], digits: int) -> tuple[str, ...]:
     """
     if len(names) ** digits > MOST_CLASSES:
         raise ValueError(
-            f"digits={digits} makes {len(names) ** digits} classes of {len(names)}; "
-            f"at most {MOST_CLASSES} are possible: give fewer digits or fewer num_classes"
+            f"digits={digits} turns {len(names)} classes into {len(names) ** digits}; "
+            f"allowed are {MOST_CLASSES} at most: give fewer digits or fewer num_classes"
         )
     joint = "" if all(len(name) == 1 for name in names) else "+"
     return tuple(joint.join(parts) for parts in product(names, repeat=digits))

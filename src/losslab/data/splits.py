@@ -5,7 +5,7 @@ from torch import Tensor
 
 from losslab import seeding
 
-# A test part must never change, or results could not be compared.
+# A test part must never change; otherwise results could not be compared.
 _TEST_SEED = 5000
 
 NOISE_KINDS = ("symmetric", "pairwise")
@@ -37,7 +37,7 @@ def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     return shuffled[torch.argsort(position, stable=True)]
 
 
-def set_apart(labels: Tensor, num_test: int, name: str) -> tuple[Tensor, Tensor]:
+def hold_out(labels: Tensor, num_test: int, name: str) -> tuple[Tensor, Tensor]:
     """Return ascending indices of a training part and of a stratified test part.
 
     The test part of the data set ``name`` is always the same.
@@ -73,13 +73,11 @@ def resolve_size(
 
 
 def check_size(size: int | float, *, name: str) -> None:
-    """Raise ``ValueError`` unless ``size`` is an integer from 1 up or a fraction in ``(0, 1)``."""
+    """Raise ``ValueError`` unless ``size`` is an integer ≥ 1 or a fraction in ``(0, 1)``."""
     is_count = type(size) is int and size >= 1
     is_fraction = isinstance(size, float) and 0.0 < size < 1.0
     if not (is_count or is_fraction):
-        raise ValueError(
-            f"{name}={size} is not a size; give a count from 1 up or a fraction in (0, 1)"
-        )
+        raise ValueError(f"{name}={size} is not a size; give a count ≥ 1 or a fraction in (0, 1)")
 
 
 def noisy_labels(
@@ -96,10 +94,10 @@ def noisy_labels(
         kind: ``symmetric`` draws one of the K - 1 other classes uniformly; ``pairwise`` takes the
             next one, (y + 1) mod K, which models classes that are confused in pairs.
         num_classes: K.
-        generator: For all draws.
+        generator: Used for all draws.
 
     Raises:
-        ValueError: If a positive share is that of no label.
+        ValueError: A positive share rounds to no label.
 
     >>> wrong = {kind: noisy_labels(torch.zeros(10, dtype=torch.int64), share=0.4, kind=kind,
     ...          num_classes=3, generator=torch.Generator().manual_seed(0)) for kind in NOISE_KINDS}
@@ -113,7 +111,7 @@ def noisy_labels(
     count = round(share * len(labels))
     if share and not count:
         raise ValueError(
-            f"label_noise={share} of {len(labels)} training labels changes none of them; give 0, "
+            f"label_noise={share} changes none of the {len(labels)} training labels; give 0, "
             f"or at least {1 / len(labels):.2g}"
         )
     changed = torch.zeros(len(labels), dtype=torch.bool)

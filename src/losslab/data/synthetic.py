@@ -31,8 +31,8 @@ def synthetic(
         num_test: Test images, at least one.
         num_classes: K, at least 2.
         image_shape: ``(C, H, W)``.
-        noise: Standard deviation of the noise, in units of the pattern's height; from 0 up.
-        seed: Of the patterns and of the noise.
+        noise: Standard deviation of the noise, in units of the pattern's height; ≥ 0.
+        seed: The seed of the patterns and of the noise.
 
     Raises:
         ValueError: A number out of its range.
@@ -49,7 +49,7 @@ def synthetic(
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise ValueError(f"image_shape={image_shape}; give (channels, height, width), each >= 1")
     if not 0.0 <= noise < float("inf"):
-        raise ValueError(f"noise={noise}; give a standard deviation from 0 up")
+        raise ValueError(f"noise={noise}; give a standard deviation ≥ 0")
 
     channels, height, width = image_shape
     draw = generator(seed, "synthetic", "patterns")

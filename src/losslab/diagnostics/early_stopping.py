@@ -36,7 +36,7 @@ class EarlyStopping(Diagnostic):
     Attributes:
         label_noise: Share of the choosing labels that is made wrong.
         noise_kind: As of the training labels.
-        one_in: One in this many validation images is used to choose, from 2 up.
+        one_in: One in this many validation images is used to choose, ≥ 2.
     """
 
     label_noise: float = 0.0
@@ -46,7 +46,7 @@ class EarlyStopping(Diagnostic):
     def __post_init__(self) -> None:
         check_noise(self.label_noise, self.noise_kind)
         if type(self.one_in) is not int or self.one_in < 2:
-            raise ValueError(f"one_in={self.one_in}; give a whole number of images from 2 up")
+            raise ValueError(f"one_in={self.one_in}; give a whole number of images ≥ 2")
 
     def measure(self, view: View) -> Finding:
         """Return accuracies in [0, 1]; nothing for a validation part of one image."""

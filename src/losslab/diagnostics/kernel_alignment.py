@@ -32,7 +32,7 @@ class KernelAlignment(Diagnostic):
     """
 
     def measure(self, view: View) -> Finding:
-        """Return alignments in [0, 1] and relative distances from 0 up."""
+        """Return alignments in [0, 1] and relative distances ≥ 0."""
         features, initial_features = view.features, view.initial_features
         if features is None or initial_features is None or not bool(features.isfinite().all()):
             return Finding({}, {})

@@ -40,7 +40,7 @@ class Landscape(Diagnostic):
     Of the line between W₀ and W, with L its loss:
 
     - ``line/barrier``: the largest L(a) − [(1 − a) L(0) + a L(1)], how far it lies above its
-      chord; from 0 up, in units of the loss. 0 for a convex line.
+      chord; ≥ 0, in units of the loss. 0 for a convex line.
     - ``line/rise``: the largest L(b) − L(a) with a < b, the height of the highest climb; 0 where L
       falls all the way.
     - ``line/relative_barrier`` and ``line/relative_rise``: these over the fall L(0) − L(1), to
@@ -82,9 +82,9 @@ class Landscape(Diagnostic):
 
     def __post_init__(self) -> None:
         if type(self.intervals) is not int or self.intervals < 4 or self.intervals % 4:
-            raise ValueError(f"intervals={self.intervals}; give a multiple of 4 from 4 up")
+            raise ValueError(f"intervals={self.intervals}; give a multiple of 4 ≥ 4")
         if type(self.grid) is not int or self.grid < 3 or self.grid % 2 == 0:
-            raise ValueError(f"grid={self.grid}; give an odd number from 3 up")
+            raise ValueError(f"grid={self.grid}; give an odd number ≥ 3")
 
     def smallest(self) -> "Landscape":
         """Return the cheapest one, for a dry run."""

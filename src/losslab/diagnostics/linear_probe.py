@@ -73,13 +73,11 @@ class LinearProbe(Diagnostic):
     def __post_init__(self) -> None:
         labels = self.classes
         if labels is not None and (len(set(labels)) < max(2, len(labels)) or min(labels) < 0):
-            raise ValueError(
-                f"classes={list(labels)}; give two or more labels from 0 up, each once"
-            )
+            raise ValueError(f"classes={list(labels)}; give two or more labels ≥ 0, each once")
         for name in (f"{part}_size" for part in PARTS):
             size = getattr(self, name)
             if size is not None and size < 1:
-                raise ValueError(f"{name}={size}; give a number of images from 1 up, or null")
+                raise ValueError(f"{name}={size}; give a number of images ≥ 1, or null")
         if not self.penalties or not min(self.penalties) > 0:
             raise ValueError(f"penalties={list(self.penalties)}; give one or more numbers above 0")
 

@@ -29,7 +29,7 @@ class DiagnosticRunner:
         probe: The fixed batch, images and labels, such as :func:`probe_of` the training part.
 
     Raises:
-        ValueError: A cadence is not a whole number from 1 up, or a diagnostic fails.
+        ValueError: A cadence is not a whole number ≥ 1, or a diagnostic fails.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class DiagnosticRunner:
 
 
 def check_cadences(diagnostics: Mapping[str, Diagnostic]) -> None:
-    """Raise ``ValueError`` for a cadence that is not a whole number from 1 up, or none at all."""
+    """Raise ``ValueError`` for a cadence that is not a whole number ≥ 1, or none at all."""
     for name, diagnostic in diagnostics.items():
         for needed in ("every", "measure"):
             if not hasattr(diagnostic, needed):
@@ -124,7 +124,7 @@ def check_cadences(diagnostics: Mapping[str, Diagnostic]) -> None:
         every = diagnostic.every
         if every is not None and (type(every) is not int or every < 1):
             raise ValueError(
-                f"diagnostics.{name}.every={every}; give a whole number of epochs from 1 up, or "
+                f"diagnostics.{name}.every={every}; give a whole number of epochs ≥ 1, or "
                 "null for once at the end"
             )
 
@@ -134,7 +134,7 @@ def _finding(name: str, diagnostic: Diagnostic, view: View) -> Finding:
     try:
         finding = diagnostic.measure(view)
         if not isinstance(finding, Finding):
-            raise TypeError(f"it gives {type(finding).__name__}; give Finding(scalars, curves)")
+            raise TypeError(f"it returns {type(finding).__name__}; give Finding(scalars, curves)")
         for key, value in finding.scalars.items():
             if not isinstance(value, int | float):
                 raise TypeError(f"{key!r} is {type(value).__name__}; give a number, e.g. .item()")

@@ -47,7 +47,7 @@ class Plateau(Diagnostic):
     sometimes = ("steps",)
 
     def measure(self, view: View) -> Finding:
-        """Return a flag and a number of steps from 0 up; nothing before the first epoch."""
+        """Return a flag and a number of steps ≥ 0; nothing before the first epoch."""
         steps = view.recorded.get("why/plateau/steps")
         if steps is None:
             if view.epoch is None:

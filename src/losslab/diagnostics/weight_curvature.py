@@ -55,7 +55,7 @@ class WeightCurvature(Diagnostic):
 
     Attributes:
         examples: From 1 up; all of the probe where it has fewer.
-        eigenvalues: From each end, from 1 up.
+        eigenvalues: From each end, ≥ 1.
         trace_products: For the trace, a multiple of 3.
 
     Raises:
@@ -74,10 +74,10 @@ class WeightCurvature(Diagnostic):
         for name in ("examples", "eigenvalues"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
-                raise ValueError(f"{name}={value}; give a whole number from 1 up")
+                raise ValueError(f"{name}={value}; give a whole number ≥ 1")
         products = self.trace_products
         if type(products) is not int or products < 3 or products % 3:
-            raise ValueError(f"trace_products={products}; give a multiple of 3 from 3 up")
+            raise ValueError(f"trace_products={products}; give a multiple of 3 ≥ 3")
 
     def smallest(self) -> Diagnostic:
         """Return the cheapest diagnostic that can fail where this one does, for a dry run."""

@@ -1,7 +1,6 @@
 """One run: composed, checked, identified, built and trained.
 
-What composes configurations imports no torch, what builds runs does: each name is imported when it
-is first used.
+Names are imported on first use, as only some of the modules need torch.
 """
 
 from typing import TYPE_CHECKING

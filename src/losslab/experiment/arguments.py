@@ -1,6 +1,6 @@
 """Check a node's keys and values against the signature of its target, with pydantic.
 
-Python and torch notice wrong ones late, and their errors name no key.
+Python and torch notice wrong values late, and their errors name no key.
 """
 
 import inspect

@@ -164,7 +164,7 @@ def _objective(config: DictConfig, make_optimizer: MakeOptimizer, *, num_train: 
     decay = argument.default if argument else 0.0
     if not isinstance(loss.prior, FlatPrior) and decay != 0:
         raise ValueError(
-            f"the loss has a prior and optimizer.weight_decay={decay}: the weights would be "
+            f"the loss has a prior, and optimizer.weight_decay={decay}: the weights would be "
             "penalised twice; set optimizer.weight_decay=0 or choose a loss without a prior"
         )
     return loss

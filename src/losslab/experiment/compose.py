@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from losslab.experiment.hydra_private import add_folders, apply_overrides
-from losslab.experiment.overrides import check_choices, writing
+from losslab.experiment.overrides import check_choices, syntax_advice
 from losslab.experiment.target_allowlist import allow_modules_of
 from losslab.files import LARGEST_YAML, check_yaml, one_line, read_bytes
 from losslab.folders import CONFIG_FOLDER as CONFIG_FOLDER
@@ -29,10 +29,10 @@ from losslab.folders import STUDY_FOLDERS as STUDY_FOLDERS
 from losslab.recording import flatten
 from losslab.text import nearest
 
-OF_A_SWEEP = ("launcher", "sweeper")
+SWEEP_GROUPS = ("launcher", "sweeper")
 """The groups that belong to a sweep rather than to a run."""
 
-TO_ADD = ("recipe",)
+OPTIONAL_GROUPS = ("recipe",)
 """The optional groups, chosen with a +: ``+recipe=cifar10_fast``."""
 
 _ABSENT = object()
@@ -121,7 +121,7 @@ class Composer:
             first, _, key = override.key_or_group.replace("/", ".").partition(".")
             if first == "hydra":  # before it is composed: a searchpath imports what it names
                 raise ValueError(_refused(key, override.input_line or ""))
-        check_choices(parsed, self.choices, usual_choices())
+        check_choices(parsed, self.choices, default_choices())
         try:
             config = self._compose(overrides)
             values: Any = OmegaConf.to_container(config, resolve=False)
@@ -136,7 +136,7 @@ class Composer:
         return config
 
     def _check_global(self, config: DictConfig, typed: Collection[str]) -> None:
-        """Reject keys outside its group that a custom choice sets and another file overrides."""
+        """Reject keys that a custom choice sets outside its group and another file overrides."""
         composed = flat(config)
         chosen = config.hydra.runtime.choices.items()
         for path in (
@@ -152,7 +152,7 @@ class Composer:
                     continue
                 if key.startswith("hydra."):
                     raise ValueError(_refused(key.removeprefix("hydra."), f"{path}: {key}"))
-                why = f"since a file that is composed after it sets {key}, too; type {key}=..."
+                why = f"as a file that is composed later also sets {key}; type {key}=..."
                 raise ValueError(f"{path} sets {key}, which has no effect, {why}")
 
     def vary(self, overrides: Sequence[str]) -> DictConfig:
@@ -188,14 +188,14 @@ class Composer:
         parsed = []
         for text in overrides:
             if "=" not in text and not text.startswith("~"):
-                groups = [group for group in usual_choices() if text in self.choices(group)]
+                groups = [group for group in default_choices() if text in self.choices(group)]
                 meant = f" (did you mean {f'{groups[0]}={text}'!r}?)" if groups else ""
                 rule = "write key=value, without spaces around ="
                 raise ValueError(f"{text!r} is not an override{meant}; {rule}")
             try:
                 override = parser.parse_override(text)
             except HydraException as error:
-                rest = f"({_first_line(error)}); {writing(text, parser)}"
+                rest = f"({_first_line(error)}); {syntax_advice(text, parser)}"
                 raise ValueError(f"cannot read the override {text!r} {rest}") from error
             override.config_loader = self.loader  # for glob(...)
             if not override.key_or_group:
@@ -212,7 +212,7 @@ class Composer:
     def groups(self) -> list[str]:
         """Return the config groups, those of a run in the order of the defaults list first."""
         folders = sorted(path.name for path in CONFIG_FOLDER.iterdir() if path.is_dir())
-        return list(dict.fromkeys([*usual_choices(), *folders]))
+        return list(dict.fromkeys([*default_choices(), *folders]))
 
     def descriptions(self, group: str) -> dict[str, str]:
         """Return choice to its description: the first comment of its file."""
@@ -241,19 +241,19 @@ class Composer:
         if match is None:
             return _first_line(error)
         key = match[1]
-        if key in TO_ADD:
-            return f"no run has a {key} unless one is added; write +{key}=..."
+        if key in OPTIONAL_GROUPS:
+            return f"{key} is optional; add it with +{key}=..."
         parsed = zip(overrides, self.parse(overrides), strict=True)
-        kept = [text for text, o in parsed if o.is_add() or o.key_or_group in usual_choices()]
+        kept = [text for text, o in parsed if o.is_add() or o.key_or_group in default_choices()]
         try:
             config = self._compose(kept)
         except (HydraException, OmegaConfBaseException):
             return _first_line(error)
         keys = [*flat(without_hydra(config)), *flat(config.launcher, "launcher.")]
         keys += flat(config.sweeper, "sweeper.")
-        if key in keys:  # Hydra takes a value of null for a key that is not there
-            return f"~{key} removes what is null already; leave it out"
-        keys = [name for name in keys if not name.endswith("_")]  # but for _target_ and the like
+        if key in keys:  # Hydra treats a null value as a missing key
+            return f"~{key} removes a value that is already null; leave it out"
+        keys = [name for name in keys if not name.endswith("_")]  # not _target_ and the like
         group, dot, name = key.partition(".")
         choice = config.hydra.runtime.choices.get(group) if dot else None
         if choice:  # suggest keys of the same group only
@@ -261,7 +261,7 @@ class Composer:
             meant = nearest(name, names).replace("mean '", f"mean '{group}.")
             meant = f": {group}={choice} has no {name}{meant}"
         else:
-            meant = nearest(key, keys if dot else [*keys, *usual_choices()])
+            meant = nearest(key, keys if dot else [*keys, *default_choices()])
         in_file = key.startswith("study.")
         place = "in the study's file in conf/study" if in_file else "with `losslab train --cfg job`"
         return f"unknown key {key!r}{meant}; see every key {place}"
@@ -271,7 +271,7 @@ def without_hydra(config: DictConfig) -> DictConfig:
     """Return the configuration of a run: without Hydra's node, launcher and sweeper."""
     copy = config.copy()
     OmegaConf.set_struct(copy, False)
-    for key in ("hydra", *OF_A_SWEEP):
+    for key in ("hydra", *SWEEP_GROUPS):
         copy.pop(key, None)
     OmegaConf.set_struct(copy, True)
     return copy
@@ -288,13 +288,13 @@ def choices_of(hydra: DictConfig) -> dict[str, str]:
     chosen = hydra.runtime.choices
     return {
         group: chosen[group]
-        for group in usual_choices()
-        if group not in OF_A_SWEEP and chosen.get(group) is not None
+        for group in default_choices()
+        if group not in SWEEP_GROUPS and chosen.get(group) is not None
     }
 
 
 @cache
-def usual_choices() -> dict[str, str]:
+def default_choices() -> dict[str, str]:
     """Return group to choice of the defaults list in ``conf/config.yaml``, in its order."""
     primary = OmegaConf.load(CONFIG_FOLDER / "config.yaml")
     return {

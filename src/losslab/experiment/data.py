@@ -76,7 +76,7 @@ def _load(yaml: str, may_change: bool) -> tuple[Dataset, str | None]:
     dataset = make(node, "data")
     if not isinstance(dataset, Dataset):
         raise ValueError(
-            f"data._target_={node._target_} gives {type(dataset).__name__}, not "
+            f"data._target_={node._target_} returns {type(dataset).__name__}, not "
             "losslab.data.Dataset; leave data._target_=losslab.data.load, and give a function as "
             f"data.source that returns {EXAMPLE}"
         )

@@ -45,14 +45,14 @@ _KNOWN_ARGUMENTS = {"lr", "momentum", "nesterov", "betas", "eps", "weight_decay"
 
 
 def check_schedule(schedule: Schedule) -> None:
-    """Reject a schedule that fails or does not return a number from 0 up."""
+    """Reject a schedule that fails or does not return a number ≥ 0."""
     for progress in (0.0, 0.5):
         needs = needed("schedule").removeprefix("; ")
         with reporting(f"schedule: it fails at progress {progress}", then=needs):
             factor = schedule(progress)
         if not is_number(factor) or not 0 <= factor < math.inf:
-            what = f"schedule: it gives {factor!r} at progress {progress}"
-            raise ValueError(f"{what}; give a number from 0 up")
+            what = f"schedule: it returns {factor!r} at progress {progress}"
+            raise ValueError(f"{what}; give a number ≥ 0")
 
 
 def check_outputs(model: nn.Module, objective: MAP, dataset: Dataset) -> None:
@@ -91,7 +91,7 @@ def dry_run(parts: "Parts") -> frozenset[str]:
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), _one_thread():
         parts.move()
         _check_state(parts)
-        with reporting("data: no batch can be made of it"):
+        with reporting("data: it cannot be batched"):
             batch = next(parts.loader("train").epoch(0, 0))
             size = min(parts.trainer.probe_size, EXAMPLES)
             probe = probe_of(parts.loader("train").in_order(), size)
@@ -161,7 +161,7 @@ def _train(parts: "Parts", batch: Batch, autocast: torch.dtype | None) -> tuple[
     ):
         with reporting(
             f"optimizer: {getattr(getattr(factory, 'func', factory), '__name__', 'it')} fails",
-            then="give one that takes all of the model's parameters and makes a step without a "
+            then="give one that takes all of the model's parameters and steps without a "
             "closure, e.g. optimizer=sgd",
         ):
             optimizer = parts.step().optimizer
@@ -211,7 +211,7 @@ def _check_logits(logits: object, labels: Tensor, dataset: Dataset, mode: str = 
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if not isinstance(logits, Tensor) or shape != expected:
         images = f"{len(labels)} images of {dataset.num_classes} classes{mode}"
-        raise ValueError(f"model: it gives {shape} for {images}; give logits of shape {expected}")
+        raise ValueError(f"model: it returns {shape} for {images}; give logits of shape {expected}")
     if not logits.is_floating_point():
         raise ValueError(f"model: its logits are {logits.dtype}; give floating-point numbers")
 
@@ -221,15 +221,15 @@ def _check_loss(objective: MAP, logits: Tensor, labels: Tensor, model: nn.Module
     with torch.enable_grad(), reporting(f"loss: {name} fails on logits {(*logits.shape,)}"):
         terms = objective.terms(logits, labels, list(model.parameters()))
     if (shape := tuple(terms.per_example.shape)) != (len(labels),):
-        rule = f"give one value an example, {(len(labels),)}"
-        raise ValueError(f"loss: {name} gives shape {shape} for {len(labels)} examples; {rule}")
+        rule = f"give one value per example, {(len(labels),)}"
+        raise ValueError(f"loss: {name} returns shape {shape} for {len(labels)} examples; {rule}")
     if not terms.likelihood.requires_grad:
         what = f"loss: {name} has no gradient with respect to the logits"
         raise ValueError(f"{what}; compute it from them with torch's functions")
 
 
 def _check_leaves(name: str, output: Tensor, parameters: set[int]) -> None:
-    """Reject tensors that get gradients but are no parameters, such as layers in a plain list.
+    """Reject tensors that get gradients but are not parameters, such as layers in a plain list.
 
     ``parameters`` are the ids of the parameters.
     """

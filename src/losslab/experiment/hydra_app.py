@@ -26,7 +26,7 @@ _REFUSED = {
 def check_flags(options: argparse.Namespace) -> None:
     """Raise ``ValueError`` for Hydra's flags that losslab does not support."""
     if options.resolve and not (options.cfg or options.help):
-        raise ValueError("--resolve goes with --cfg or --help; add one of them")
+        raise ValueError("--resolve needs --cfg or --help; add one of them")
     for flag, why in _REFUSED.items():
         value = getattr(options, flag)
         if value is not None and (flag, value) != ("config_name", "config"):

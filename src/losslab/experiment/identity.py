@@ -11,7 +11,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from losslab.experiment.arguments import defaults, normal, resolved_values
-from losslab.experiment.compose import CONFIG_FOLDER, OF_A_SWEEP, flat, usual_choices
+from losslab.experiment.compose import CONFIG_FOLDER, SWEEP_GROUPS, default_choices, flat
 from losslab.experiment.data import CONTENT, content_of, is_custom
 from losslab.experiment.warm_start import checksum
 from losslab.files import check_yaml, read_yaml
@@ -54,7 +54,7 @@ def plan_run(config: DictConfig, choices: dict[str, str], command: str = "") -> 
     digest = _digest(config)
     seed = config.seed
     if type(seed) is not int or not 0 <= seed < 2**63:
-        raise ValueError(f"seed={seed}; give a whole number from 0 up")
+        raise ValueError(f"seed={seed}; give a whole number ≥ 0")
     run = Run(
         root=folder_of(config),
         group=f"{_description(config, choices)}-{digest[:IN_NAMES]}",
@@ -124,13 +124,13 @@ def _inside(path: Path, output_dir: str) -> Path:
 
 
 def _check_keys(config: DictConfig) -> None:
-    allowed = [*usual_choices(), *_PLAIN_KEYS]
+    allowed = [*default_choices(), *_PLAIN_KEYS]
     present = set(map(str, config)) - {"hydra", CONTENT}
     if unknown := sorted(present - set(allowed)):
         meant = nearest(unknown[0], allowed)
         raise ValueError(f"unknown key {unknown[0]!r}{meant}; allowed are {', '.join(allowed)}")
-    absent = [key for key in allowed if key not in present and key not in OF_A_SWEEP]
-    for group in present & set(usual_choices()):
+    absent = [key for key in allowed if key not in present and key not in SWEEP_GROUPS]
+    for group in present & set(default_choices()):
         if not OmegaConf.is_dict(config[group]):
             rule = f"give a choice of {group}, or keys and values"
             raise ValueError(f"{group}={config[group]}; {rule}")
@@ -145,7 +145,7 @@ def _check_keys(config: DictConfig) -> None:
 
 
 def resolved(config: DictConfig) -> str:
-    """Return the configuration as a run keeps it, with the checksum of ``init_from``, as YAML."""
+    """Return the configuration that a run stores, with the checksum of ``init_from``, as YAML."""
     kept = config.copy()
     if config.init_from is not None:
         with open_dict(kept):
@@ -153,8 +153,8 @@ def resolved(config: DictConfig) -> str:
     return OmegaConf.to_yaml(kept, resolve=True)
 
 
-def kept_configuration(text: str) -> DictConfig:
-    """Return the configuration that a run keeps; an altered one may raise anything."""
+def stored_configuration(text: str) -> DictConfig:
+    """Parse the configuration that a run stored; an altered one may raise anything."""
     check_yaml(text)
     config = OmegaConf.create(text)
     assert isinstance(config, DictConfig)
@@ -179,14 +179,14 @@ def is_of(run: Run, kept: DictConfig) -> bool:
 
 
 def is_stored_in(run: Run, file: Path) -> bool:
-    """Return whether a ``config.yaml`` has the configuration of this run; an altered one has not.
+    """Return whether a ``config.yaml`` is intact and has the configuration of this run.
 
     ``FileNotFoundError`` or ``NotADirectoryError`` if there is none.
     """
     try:
         text = read_yaml(file)
         # An altered file could refer to itself.
-        return "${" not in text and is_of(run, kept_configuration(text))
+        return "${" not in text and is_of(run, stored_configuration(text))
     except (FileNotFoundError, NotADirectoryError):
         raise
     except Exception:  # an altered file can raise anything
@@ -211,8 +211,8 @@ def _digest(config: DictConfig, *, start: str | None = None) -> str:
     weights, kept = values.pop("init_from", None), values.pop(_START, None)
     if weights is not None:
         values[_START] = start or kept or checksum(weights)
-    # The kind of device affects the last bits. This machine may not have it: a sweep can be started
-    # from one without a GPU.
+    # The kind of device affects the last bits. This machine may lack it: a sweep can be started
+    # where there is no GPU.
     device = str(config.trainer.device)
     kind = resolve_device(device).type if device == "auto" else device.partition(":")[0]
     values["trainer"]["device"] = kind
@@ -221,7 +221,7 @@ def _digest(config: DictConfig, *, start: str | None = None) -> str:
 
 
 def remove(values: dict[str, Any], keys: Iterable[str]) -> None:
-    """Remove dotted keys from nested dictionaries, where they are there."""
+    """Remove dotted keys from nested dictionaries, if present."""
     for key in keys:
         *parents, name = key.split(".")
         node = values
@@ -231,8 +231,8 @@ def remove(values: dict[str, Any], keys: Iterable[str]) -> None:
 
 
 def _description(config: DictConfig, choices: dict[str, str]) -> str:
-    """Return the loss, other unusual choices, a warm start, the rate and unusual values."""
-    usual, chosen = usual_choices(), {g: c for g, c in choices.items() if g in config}
+    """Return the loss, other non-default choices, a warm start, the rate and non-default values."""
+    usual, chosen = default_choices(), {g: c for g, c in choices.items() if g in config}
     parts = [choices["loss"]]
     parts += [c for group, c in chosen.items() if group != "loss" and c != usual.get(group)]
     if config.init_from is not None:

@@ -38,7 +38,7 @@ def make(
         raise ValueError(_reason(error, name) + (needed(name) if passed_on else "")) from error
     if not isinstance(made, kind):
         raise ValueError(
-            f"{name}._target_={node._target_} gives {type(made).__name__}; "
+            f"{name}._target_={node._target_} returns {type(made).__name__}; "
             f"{kind.__name__} is needed{needed(name)}"
         )
     return made
@@ -56,7 +56,7 @@ def make_optimizer_factory(node: DictConfig) -> MakeOptimizer:
             continue
         value = node[name]
         if not is_number(value) or not least <= value < limit or (name == "lr" and value == 0):
-            lower = "above 0" if name == "lr" else f"from {least:g} up"
+            lower = "above 0" if name == "lr" else f"≥ {least:g}"
             upper = "" if math.isinf(limit) else f" and below {limit:g}"
             raise ValueError(f"optimizer.{name}={value}; give a number {lower}{upper}")
     if node.get("_partial_") is not True:

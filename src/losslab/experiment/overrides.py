@@ -15,7 +15,7 @@ from losslab.text import nearest
 from losslab.types import plain
 
 _KEYWORDS = ("config_dir", "progress")
-"""Of the Python functions, beside overrides."""
+"""Arguments of the Python functions that are not overrides."""
 
 
 def check_choices(
@@ -43,8 +43,8 @@ def check_choices(
         for value in chosen:
             if value not in allowed:
                 parts = value.strip("\"'").split(",")
-                if len(parts) > 1 and set(parts) <= set(allowed):  # text, as Python's keywords are
-                    raise ValueError(f"{text} is one word; in Python give a list: {group}={parts}")
+                if len(parts) > 1 and set(parts) <= set(allowed):  # from a keyword in Python
+                    raise ValueError(f"{text} is one name; in Python, give a list: {group}={parts}")
                 meant = nearest("none" if value == "null" else value, allowed)
                 raise ValueError(f"unknown {group} {value!r}{meant}; {rule}")
 
@@ -76,7 +76,7 @@ def to_overrides(
         rule = "give text, such as 'loss=mse', or keywords, such as seed=5"
         raise ValueError(f"{wrong[0]!r} is a {type(wrong[0]).__name__}; {rule}")
     for key in options:
-        # Not left to the nearest key of a configuration, which for "progres" is "force".
+        # The nearest key of a configuration would mislead: for "progres" it is "force".
         if meant := difflib.get_close_matches(key, _KEYWORDS, n=1, cutoff=0.8):
             raise ValueError(f"unknown keyword {key!r} (did you mean {meant[0]!r}?)")
     return [*(quoted(str(word)) for word in words), *to_words(options, swept=swept)]
@@ -138,7 +138,7 @@ def _text(value: Any, key: str) -> str:
     raise ValueError(f"{key} is {kind}; {rule}; {custom}")
 
 
-def writing(text: str, parser: OverridesParser) -> str:
+def syntax_advice(text: str, parser: OverridesParser) -> str:
     """Return advice on an override that Hydra cannot parse: quotes, if they would help."""
     key, _, value = text.partition("=")
     if not value or re.search(r"""^[\[{,]|["'\\]|,$""", value):

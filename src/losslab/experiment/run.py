@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from losslab.data.cache import NotDownloadedError
 from losslab.experiment.build import build, check_optimizer
-from losslab.experiment.compose import usual_choices
+from losslab.experiment.compose import default_choices
 from losslab.experiment.dry_run import dry_run
-from losslab.experiment.identity import is_of, is_stored_in, kept_configuration, resolved
+from losslab.experiment.identity import is_of, is_stored_in, resolved, stored_configuration
 from losslab.experiment.log_file import logging_on, logging_to, turn_of
 from losslab.experiment.train import train
 from losslab.files import allow_open_files, write_atomically, write_json
@@ -61,8 +61,8 @@ def prepare(
             here = config.copy()
             if elsewhere:
                 here.trainer.device = "cpu"
-            kind, at_any_rate = _kind_of(config), _kind_of(config, of="optimizer")
-            if at_any_rate in built:
+            kind, same_but_optimizer = _kind_of(config), _kind_of(config, of="optimizer")
+            if same_but_optimizer in built:
                 check_optimizer(here)
             else:
                 try:
@@ -71,8 +71,8 @@ def prepare(
                         built[kind] = dry_run(parts)
                 except NotDownloadedError:  # only within only_reading, which does not train
                     built[kind] = frozenset()
-                built[at_any_rate] = built[kind]
-            built[run.digest] = built[at_any_rate]
+                built[same_but_optimizer] = built[kind]
+            built[run.digest] = built[same_but_optimizer]
         if not config.force and run.ends_as is None:
             _load_checkpoint(run)
     _check_same_configuration(run)
@@ -87,8 +87,8 @@ def unrecorded(
 ) -> Collection[str] | None:
     """Return the tags that runs record if ``tag`` is not among them, else ``None``.
 
-    ``built`` is that of :func:`prepare` after the pending ones of these runs. While data are to be
-    downloaded, tags are unknown, which is also ``None``.
+    ``built`` is that of :func:`prepare`, called for the pending runs among these. Until data are
+    downloaded, tags are unknown, which also gives ``None``.
     """
     tags = set[str]().union(*built.values())
     for run in runs:
@@ -111,7 +111,7 @@ def _kind_of(config: DictConfig, *, of: str | None = None) -> str:
         return float if isinstance(node, float) else node
 
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    groups = {key: node for key, node in plain.items() if key in (*usual_choices(), "init_from")}
+    groups = {key: node for key, node in plain.items() if key in (*default_choices(), "init_from")}
     return repr({key: blank(v) if of in (None, key) else v for key, v in groups.items()})
 
 
@@ -230,7 +230,7 @@ def _train(run: Run, *, state: dict[str, Any] | None, show: bool) -> Generator[L
         write_atomically(files.config, text := resolved(config))
         write_json(files.manifest, record)
         logger.info("%s, seed %d", run.group, run.seed)
-        if config.init_from is not None and not is_of(run, kept_configuration(text)):
+        if config.init_from is not None and not is_of(run, stored_configuration(text)):
             raise ValueError("the weights of init_from have changed since the command began")
         parts = build(config)
         for line in parts.dataset.describe():

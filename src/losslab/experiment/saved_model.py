@@ -18,7 +18,7 @@ from losslab.experiment.build import move_model
 from losslab.experiment.compose import Composer, flat
 from losslab.experiment.data import load
 from losslab.experiment.hydra_private import apply_overrides
-from losslab.experiment.identity import kept_configuration
+from losslab.experiment.identity import stored_configuration
 from losslab.experiment.make import make
 from losslab.experiment.target_allowlist import allow_modules_of
 from losslab.experiment.warm_start import load_weights
@@ -87,7 +87,7 @@ class SavedModel(nn.Module):
             if images.numel() and not 0 <= float(images.amin()) <= float(images.amax()) <= 1:
                 raise ValueError(
                     f"floating-point images from {images.amin():g} to {images.amax():g}; give 0 to "
-                    "1 as they are, without normalisation, or uint8 from 0 to 255"
+                    "1 without normalisation, or uint8 from 0 to 255"
                 )
             images = images * 255
         elif images.dtype is not torch.uint8:
@@ -183,7 +183,7 @@ def evaluate_run(
         loader = BatchLoader(
             getattr(dataset, name),
             batch_size=settings.batch_size,
-            mean=saved.mean,  # of the training data, whatever these images are
+            mean=saved.mean,  # of the training data, not of these images
             std=saved.std,
             device=device,
             channels_last=settings.channels_last,
@@ -195,7 +195,7 @@ def evaluate_run(
 
 def _configuration(run: Run, overrides: Sequence[str], composer: Composer) -> DictConfig:
     """Return the run's configuration with the overrides applied."""
-    config = kept_configuration(run.read(run.files.config).decode())
+    config = stored_configuration(run.read(run.files.config).decode())
     parsed = composer.parse(overrides)
     for override in parsed:
         key = override.key_or_group

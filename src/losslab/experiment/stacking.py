@@ -49,7 +49,7 @@ def stacks(runs: Iterable[Run]) -> list[list[Run]]:
         groups.setdefault(_key(run), []).append(run)
     stacked = []
     for group in groups.values():
-        # A process keeps the files of all its runs open.
+        # Bounded, as a process keeps the files of all its runs open.
         size = group[0].composed.trainer.get("stack_size") or MOST_LANES
         stacked += [group[start : start + size] for start in range(0, len(group), size)]
     return stacked

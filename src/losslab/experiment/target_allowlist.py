@@ -26,7 +26,7 @@ ALLOWED = (
 )
 """Packages and modules in which a target may be defined."""
 
-# Exceptions: these write files to any place.
+# Exceptions: these can write files anywhere.
 _NOT_ALLOWED = ("losslab.data.cache", "losslab.data.download")
 # Packages that re-export the contents of their modules.
 _SHORT = ("losslab.training.", "losslab.launchers.", "losslab.sweepers.")
@@ -120,7 +120,7 @@ def _is_below(path: str, packages: tuple[str, ...]) -> bool:
 
 def _refusal(path: str, name: str) -> str:
     return (
-        f"{name}._target_={path} is not on the list of allowed targets: "
+        f"{name}._target_={path} is not on the allowlist: "
         f"losslab's own parts, torch.nn, torch.optim, and modules in the working folder or in that "
-        f"of --config-dir; where you trust it, set {VARIABLE}={path.rpartition('.')[0] or path}"
+        f"of --config-dir; if you trust it, set {VARIABLE}={path.rpartition('.')[0] or path}"
     )

@@ -83,9 +83,9 @@ def train(
                 loop.restore(state)
                 diagnostic_runner.load_state(state)
             yield loop
-        # A run that diverged during an epoch has no validation since.
+        # A run that diverged during an epoch has not been validated since.
         val = loop.validation or evaluate(step.model, loaders["val"], autocast=step.autocast)
-        # Its last update may be the one that ends it: the objective is known before each update.
+        # The last update may have diverged: the objective is known only before each update.
         loop.diverged |= not bool(val.logits.isfinite().all())
         test = evaluate(step.model, loaders["test"], autocast=step.autocast)
         # Before the last diagnostics, which may fail.

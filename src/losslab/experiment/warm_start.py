@@ -33,12 +33,12 @@ def warm_start(
     for option, plain in FRESH.items():
         value = (options or {}).get(option, plain)
         if value != plain:
-            why = "changes fresh weights, which init_from replaces; leave one of them out"
+            why = "changes random weights, which init_from replaces; leave one of them out"
             raise ValueError(f"model.{option}={value} {why}")
     weights = load_weights(model, _file(init_from), f"init_from={init_from}")
     broken = [name for name, value in weights.items() if not value.isfinite().all()]
     if broken:
-        why = "is not finite, so that run diverged; give one that did not"
+        why = "is not finite, since that run diverged; give one that did not"
         raise ValueError(f"init_from={init_from}: {broken[0]!r} {why}")
 
 
@@ -61,13 +61,13 @@ def _read(file: Path) -> bytes:
 
 
 def _file(init_from: object) -> Path:
-    allowed = "give a finished run's directory or a file of weights, or null for fresh ones"
+    allowed = "give a finished run's directory or a file of weights, or null for random ones"
     if not isinstance(init_from, str):
         raise ValueError(f"init_from={init_from}; {allowed}")
     path = expanded(init_from)
     file = Run.at(path).files.model if path.is_dir() else path
     if not file.is_file():
-        missing = f"has no {file.name}" if path.is_dir() else "is not there"
+        missing = f"has no {file.name}" if path.is_dir() else "does not exist"
         raise ValueError(f"init_from={init_from} {missing}; {allowed}")
     return file
 

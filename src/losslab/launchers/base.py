@@ -64,7 +64,7 @@ class Launcher(ABC):
         """
         device = str(config.trainer.device)
         if self.device == "cpu" and device.startswith("cuda"):
-            advice = "the launcher gives no GPU; add launcher.gpus=1"
+            advice = "the launcher requests no GPU; add launcher.gpus=1"
             raise ValueError(f"trainer.device={device}: {advice}")
         if device == "auto" and self.device is not None:
             config = config.copy()

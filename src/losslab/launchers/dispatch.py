@@ -11,7 +11,7 @@ from rich.text import Text
 from losslab.experiment import IN_USE
 from losslab.experiment.make import make
 from losslab.launchers.base import Failed, Launcher, LauncherError
-from losslab.launchers.progress import SECONDS_BETWEEN_LOOKS, SweepProgress
+from losslab.launchers.progress import SECONDS_BETWEEN_POLLS, SweepProgress
 from losslab.recording import Run, make_room
 
 _NO_SPACE = 2**16  # bytes
@@ -50,7 +50,7 @@ def dispatch(launcher: Launcher, runs: Sequence[Run], *, console: Console, title
             # A run that failed there would also fail here.
             ready = [r for r in held if not (held[r] or r.finished or r.status == "failed")]
             if elsewhere and not ready:
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+                time.sleep(SECONDS_BETWEEN_POLLS)
 
 
 def outcome(runs: Iterable[Run]) -> list[Failed]:

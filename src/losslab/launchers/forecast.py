@@ -37,8 +37,9 @@ class Forecast:
         resumed = sum(run.status == "running" for run in pending)
         text = f"{len(self.runs)} run{'s' * (len(self.runs) != 1)}: "
         text += f"{len(self.runs) - len(pending)} done, {len(pending)} to do"
-        text += f", of which {resumed} already started" if resumed else ""
-        text += f", of which {self.shared} are shared with another study" if self.shared else ""
+        details = [f"{resumed} already started"] * bool(resumed)
+        details += [f"{self.shared} shared with another study"] * bool(self.shared)
+        text += f" ({', '.join(details)})" if details else ""
         text += f"; then up to {self.more} more, depending on the results" if self.more else ""
         if not self.runs:
             text = f"up to {self.more} runs, depending on the results"
@@ -57,18 +58,18 @@ class Forecast:
         folder = shown(examples[0].root.absolute())
         if not known:
             return [
-                f"how long that takes is unknown: {folder} has no finished run of this kind (data, "
-                "model, optimizer, trainer, diagnostics)"
+                f"time unknown: {folder} has no finished run with the same data, model, optimizer, "
+                "trainer and diagnostics"
             ]
         if launcher.at_once is None:
             total = f"{duration(sum(known))} of training, divided by how many run at once"
         else:
             workers = min(launcher.at_once, len(known))
             total = f"{duration(max(sum(known) / workers, *known, 0))} with {workers} at once"
-        lines = [f"about {total}, at the speed of the runs that are finished in {folder}"]
+        lines = [f"about {total}, at the speed of the finished runs in {folder}"]
         unknown = len(pending) + self.more - len(known)
         if unknown:
-            lines.append(f"not counted: {unknown} runs of a kind without finished runs")
+            lines.append(f"not counted: {unknown} runs unlike any finished one")
         return lines
 
 
@@ -86,7 +87,7 @@ def _kind(config: Mapping[str, Any]) -> str:
 
 
 def _speeds(root: Path) -> dict[str, tuple[float, float]]:
-    """Return each kind's median seconds per epoch and per step, over configurations."""
+    """Return the median seconds per epoch and per step, over configurations of each kind."""
     speeds: dict[str, list[tuple[float, float]]] = {}
     seen: set[Path] = set()
     for path in sorted(run_folders(root)) if root.is_dir() else ():

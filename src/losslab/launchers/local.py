@@ -30,11 +30,11 @@ class Serial(Launcher):
 class Joblib(Launcher):
     """One worker process per core."""
 
-    workers: int = -1  # how many; -1 for one per core
+    workers: int = -1  # number of processes; -1 for one per core
 
     def __post_init__(self) -> None:
         if self.workers < 1 and self.workers != -1:
-            rule = "give a number of processes from 1 up, or -1 for one per core"
+            rule = "give a number of processes ≥ 1, or -1 for one per core"
             raise ValueError(f"launcher.workers={self.workers}; {rule}")
 
     @property
@@ -43,7 +43,7 @@ class Joblib(Launcher):
         return cores() if self.workers == -1 else self.workers
 
     def _workers(self, work: Sequence[Sequence[Run]]) -> int:
-        """Return the number of processes; on a GPU, as many as there is memory for their stacks.
+        """Return the number of processes; on a GPU, as many as have room for their stacks.
 
         While one process writes records, another can train.
         """

@@ -14,17 +14,17 @@ from rich.text import Text
 from losslab.files import read_json
 from losslab.recording import FINISHED, Run, last_record
 
-SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_POLLS = 0.5
 
 SECONDS_OF_SILENCE = 3.0
 
 SECONDS_BETWEEN_LINES = 60.0
-"""Without a terminal, at least; and another tenth has to be done."""
+"""Minimum without a terminal; a line also needs another tenth of the runs to be done."""
 
 _Item = TypeVar("_Item")
 
 
-def counted(items: Iterable[_Item], *, console: Console) -> Iterator[_Item]:
+def announce_if_slow(items: Iterable[_Item], *, console: Console) -> Iterator[_Item]:
     """Yield items to check; print how many there are if that takes more than a few seconds."""
     items, began, announced = list(items), time.monotonic(), False
     for done, item in enumerate(items):
@@ -47,7 +47,7 @@ class SweepProgress:
         self._stale = {run for run in runs if run.status == "failed"}
         self._total, self._failed = len(runs), 0
         self._best, self._began = -1.0, time.monotonic()
-        self._looks = deque([(self._began, 0.0)])  # time, and number of runs done then
+        self._samples = deque([(self._began, 0.0)])  # time, and number of runs done then
         self._printed, self._tenths = self._began, 0  # the last line of a log
         self._console, self._title = console, title
         self._stop = threading.Event()
@@ -74,7 +74,7 @@ class SweepProgress:
         self._stop.set()
         self._thread.join()
         self._stale.clear()  # a run that failed again immediately was never seen running
-        self._look()
+        self._poll()
         self._progress.stop()
         if not self._console.is_terminal:
             done = self._total - len(self._pending) - self._failed
@@ -82,14 +82,14 @@ class SweepProgress:
             self._console.print(Text(f"{self._title}: {counts}"))
 
     def _watch(self) -> None:
-        wait = SECONDS_BETWEEN_LOOKS
+        wait = SECONDS_BETWEEN_POLLS
         while not self._stop.wait(wait):
             began = time.thread_time()
-            self._look()
+            self._poll()
             if not self._console.is_terminal:
                 self._log()
             # Thousands of runs are polled less often, to leave the cores to the workers.
-            wait = max(SECONDS_BETWEEN_LOOKS, 50 * (time.thread_time() - began))
+            wait = max(SECONDS_BETWEEN_POLLS, 50 * (time.thread_time() - began))
 
     def _log(self) -> None:
         task, now = self._progress.tasks[0], time.monotonic()
@@ -98,7 +98,7 @@ class SweepProgress:
             self._printed, self._tenths = now, tenths
             self._console.print(Text(f"{self._title}: {task.fields['runs']}"), soft_wrap=True)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         pending, running, fractions = [], 0, 0.0
         for run in self._pending:
             status = run.status
@@ -115,18 +115,18 @@ class SweepProgress:
                 self._best = max(self._best, _accuracy(run))
         self._pending = pending
         completed = self._total - len(pending)
-        done, now, looks = completed + fractions, time.monotonic(), self._looks
+        done, now, samples = completed + fractions, time.monotonic(), self._samples
         if not running and not completed:  # workers take seconds to start
             self._began = now
-            looks.clear()
-        looks.append((now, done))
-        # The pace is that of the latter half so far: runs of larger images may come last.
-        while len(looks) > 2 and looks[1][0] < (self._began + now) / 2:
-            looks.popleft()
+            samples.clear()
+        samples.append((now, done))
+        # The pace is that of the second half so far: runs on larger images may come last.
+        while len(samples) > 2 and samples[1][0] < (self._began + now) / 2:
+            samples.popleft()
         text = f"{completed - self._failed}/{self._total} done, {running} running"
         text += f", {self._failed} failed" if self._failed else ""
         text += f", best {self._best:.1%}" if self._best >= 0 else ""
-        since, before = looks[0] if done > looks[0][1] else (self._began, 0.0)
+        since, before = samples[0] if done > samples[0][1] else (self._began, 0.0)
         if pending and done:
             left = round((self._total - done) * (now - since) / (done - before))
             text += f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"

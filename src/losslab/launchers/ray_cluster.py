@@ -114,7 +114,7 @@ class Ray(Launcher):
         if fit < 1:
             raise ValueError(
                 f"launcher.cpus={self.cpus} launcher.gpus={self.gpus}: the cluster has "
-                f"{cpus:g} CPUs and {gpus:g} GPUs; give what it has"
+                f"{cpus:g} CPUs and {gpus:g} GPUs; request no more than that"
             )
         actor = ray.remote(
             num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=0

@@ -30,8 +30,8 @@ _NOT_OPTIONS = (
     *("array", "chdir", "container", "error", "export", "export_file", "get_user_env", "input"),
     *("open_mode", "output", "wrap"),
 )
-_SECONDS_BETWEEN_LOOKS = 1.0
-_LOOKS_PER_SQUEUE = 10  # Slurm is asked less often than the folder
+_SECONDS_BETWEEN_POLLS = 1.0
+_POLLS_PER_SQUEUE = 10  # Slurm is polled less often than the folder
 
 
 @final
@@ -64,7 +64,7 @@ class Slurm(Launcher):
             raise ValueError(f"launcher.memory_gb={self.memory_gb}; give more than 0, or null")
         for name, value in {"partition": self.partition, **(self.options or {})}.items():
             if not re.fullmatch("[a-z][a-z_-]*", str(name)) or not str(value).isprintable():
-                raise ValueError(f"launcher.options: {name}={value!r} is not an option on one line")
+                raise ValueError(f"launcher.options: {name}={value!r} is not a one-line option")
             if name.replace("-", "_") in _NOT_OPTIONS:
                 raise ValueError(
                     f"launcher.options.{name} is set by losslab, or changes what runs; leave out "
@@ -177,16 +177,16 @@ class _Work:
 
 def _wait(jobs: Sequence[Any], *, local: bool) -> None:
     """Wait until all jobs are done or gone; submitit would wait forever for a killed one."""
-    pending, absent, looks = list(jobs), set[str](), 0
+    pending, absent, polls = list(jobs), set[str](), 0
     while pending:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
-        looks += 1
+        time.sleep(_SECONDS_BETWEEN_POLLS)
+        polls += 1
         pending = [
             job
             for job in pending
             if not (job.done() if local else job.paths.result_pickle.exists())
         ]
-        if local or looks % _LOOKS_PER_SQUEUE or (queued := _queued()) is None:
+        if local or polls % _POLLS_PER_SQUEUE or (queued := _queued()) is None:
             continue
         missing = {job.job_id for job in pending} - queued
         # Missing twice: on a shared file system a result may appear late.

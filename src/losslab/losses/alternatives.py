@@ -288,7 +288,7 @@ class TaylorCrossEntropy(Loss):
     - Range: [0, 1 + ½ + … + 1/t]; 0 at p_y = 1. Not convex in the logits.
     - Soft targets give Σ_i y_i Σ_n (1 − p_i)^n/n, whose least value is not at p = y.
     - Shapes: logits ``(N, K)``, target ``(N,)`` or ``(N, K)``, result ``()`` or ``(N,)``.
-    - ``ValueError``: as :class:`Loss`, and for t, ``order``, that is not a whole number from 1 up.
+    - ``ValueError``: as :class:`Loss`, and for t, ``order``, that is not a whole number ≥ 1.
 
     Source: Feng et al. 2020, *Can cross entropy loss be robust to label noise?* (formula
     second-hand).

@@ -108,7 +108,7 @@ class MAP(nn.Module):
         is_tensor = isinstance(values, Tensor)
         found = f"shape {tuple(values.shape)}" if is_tensor else f"a {type(values).__name__}"
         raise ValueError(
-            f"likelihood {type(likelihood).__name__} gave {found}; allowed is "
+            f"likelihood {type(likelihood).__name__} returned {found}; allowed is "
             f"({logits.shape[0]},), one value per example: reduce over the classes alone"
         )
 

@@ -83,7 +83,7 @@ def adaptive_ece(logits: Array, labels: Array, *, bins: int = ECE_BINS) -> float
     Examples of exactly equal confidence, such as the 1.0 of a saturated softmax, each count with
     their mean accuracy, since their order is arbitrary.
 
-    ``(N, K)`` logits, of torch or numpy, and ``(N,)`` labels; ``bins`` from 1 up. A
+    ``(N, K)`` logits, of torch or numpy, and ``(N,)`` labels; ``bins`` ≥ 1. A
     non-finite logit gives NaN. No examples, fewer bins, or labels of another shape, type or range
     are a ``ValueError``.
 
@@ -95,7 +95,7 @@ def adaptive_ece(logits: Array, labels: Array, *, bins: int = ECE_BINS) -> float
     0.4812
     """
     if bins < 1 or bins != int(bins):
-        raise ValueError(f"bins={bins}; give a whole number from 1 up")
+        raise ValueError(f"bins={bins}; give a whole number ≥ 1")
     z, y = _on_cpu(logits, labels)
     if not np.isfinite(z).all():
         return math.nan

@@ -83,10 +83,10 @@ def normalization_layer(name: str, channels: int) -> nn.Module:
 def check_sizes(input_shape: Shape, *, smallest: int, model: str, width: int = 1) -> None:
     """Raise a ``ValueError`` for a width below 1, or images that ``model`` cannot take."""
     if width < 1:
-        raise ValueError(f"width={width}; give a number of channels or units from 1 up")
+        raise ValueError(f"width={width}; give a number of channels or units ≥ 1")
     shape: tuple[int, ...] = tuple(input_shape)
     if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"input_shape={shape}; give (channels, height, width), each from 1 up")
+        raise ValueError(f"input_shape={shape}; give (channels, height, width), each ≥ 1")
     _, height, columns = input_shape
     if min(height, columns) < smallest:
         raise ValueError(

@@ -12,7 +12,7 @@ class SmallCNN(Classifier):
     An image of 28x28 becomes 24, 12, 10, 5 pixels wide. Pooling comes before ReLU: the maximum
     and a monotone function commute, and ReLU has a quarter of the work.
 
-    Images have at least 12x12 pixels. The first convolution has ``width`` channels, from 1 up, the
+    Images have at least 12x12 pixels. The first convolution has ``width`` channels, ≥ 1, the
     second twice as many. ``normalization`` (``none``, ``batch``, ``group``, ``layer``) follows each
     convolution. The other arguments are those of :class:`Classifier`.
 
@@ -55,7 +55,7 @@ class DeepCNN(Classifier):
     The pairs have ``width``, ``2 width`` and ``4 width`` channels. Convolutions start from He's
     initialisation (normal, fan-in), so that the network also learns without normalisation.
 
-    Images have at least 8x8 pixels; ``width`` is from 1 up. ``normalization`` (``none``, ``batch``,
+    Images have at least 8x8 pixels; ``width`` is ≥ 1. ``normalization`` (``none``, ``batch``,
     ``group``, ``layer``) follows each convolution. The other arguments are those of
     :class:`Classifier`.
 
@@ -124,7 +124,7 @@ class ResNet20(Classifier):
     them. Convolutions start from He's initialisation (normal, fan-out). With the paper's width of
     16 and 10 classes there are 269,722 parameters.
 
-    Images have at least 8x8 pixels; ``width`` is from 1 up. ``normalization`` is ``batch`` (the
+    Images have at least 8x8 pixels; ``width`` is ≥ 1. ``normalization`` is ``batch`` (the
     paper's), ``group`` or ``layer``; without one the residual sums grow with depth, so ``none`` is
     refused. The other arguments are those of :class:`Classifier`.
 

@@ -35,7 +35,7 @@ class MLP(Classifier):
     """``depth`` hidden layers of ``width`` units with ReLU, then a linear layer.
 
     Batch normalisation is not offered: it fails on a last batch of one example. ``width`` and
-    ``depth`` are from 1 up; ``normalization``, ``none`` or ``layer``, comes before each ReLU. The
+    ``depth`` are ≥ 1; ``normalization``, ``none`` or ``layer``, comes before each ReLU. The
     other arguments are those of :class:`Classifier`.
 
     >>> import torch

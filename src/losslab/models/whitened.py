@@ -27,7 +27,7 @@ class WhitenedCNN(Classifier):
     - Batch norm has no scales, and its biases learn ``bias_rate`` times as fast as the weights.
     - ``feature_scale`` times the features, ``(N, 4 width)``, goes into the last layer.
 
-    Images have at least 9x9 pixels; ``width``, the channels of the first pair, is from 1 up, the
+    Images have at least 9x9 pixels; ``width``, the channels of the first pair, is ≥ 1, the
     other two pairs have four times as many. ``flip_average`` averages the logits of an image and
     its mirror image, in evaluation alone. The other arguments are those of :class:`Classifier`.
 

@@ -43,8 +43,8 @@ def _commit() -> dict[str, Any]:
     """Return the commit of the checkout that contains this package; nothing for a wheel."""
     here = Path(__file__).resolve()
     root = here.parents[3]
-    # Settings such as core.fsmonitor make git run programs, so only those of the checkout are used,
-    # whose code is trusted anyway; a folder above it may belong to someone else.
+    # Settings such as core.fsmonitor make git run programs, so only those of the checkout, whose
+    # code is trusted anyway, are used; a folder above it may belong to someone else.
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
         "GIT_CONFIG_GLOBAL": os.devnull,

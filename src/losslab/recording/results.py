@@ -161,7 +161,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     with _naming(path.name):
         value = yaml.load(read_yaml(path), Loader=YAML_LOADER)
     if not _is_plain(value):
-        raise ValueError(f"{path.name} holds values that no configuration has")
+        raise ValueError(f"{path.name} holds values that a configuration cannot have")
     return _mapping(path, printable_values(value))
 
 

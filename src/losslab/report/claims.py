@@ -135,7 +135,7 @@ def _judge(measured: Judgement, p_holm: float | None) -> Judgement:
     rule = partial(verdict, claim.predicted, measured.interval, difference=claim.signed)
     judged = rule(p_holm=p_needed)
     if judged != rule(p_holm=0.0):
-        # The interval alone would decide: tell the reader why it does not.
+        # The interval alone would decide; say why it does not.
         reason = f"p ≥ {SIGNIFICANCE}"
         if pairs is not None and pairs.p <= 2 / 2**pairs.n:
             reason += f" with {pairs.n} pairs"

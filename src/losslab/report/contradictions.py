@@ -44,10 +44,10 @@ def _contradictions(committed: Committed, plan: Plan) -> Iterator[str]:
 
 
 def _missing(committed: Committed, plan: Plan) -> Iterator[str]:
-    """Yield what is there twice, and what only the plan or only the results have."""
+    """Yield what appears twice, and what only the plan or only the results have."""
     ids, planned = [claim.id for claim in committed.claims], [claim.id for claim in plan.claims]
     for name in sorted({name for name in ids if ids.count(name) > 1}):
-        yield f"claim {name} is there {ids.count(name)} times"
+        yield f"claim {name} appears {ids.count(name)} times"
     for name in (name for name in ids if name not in planned):
         yield f"claim {name} is not one of the study's"
     if not committed.complete:
@@ -71,15 +71,15 @@ def _faults(committed: Committed, claim: CommittedClaim, planned: Claim) -> Iter
         if claim.sides or (
             claim.predicted and claim.predicted != show.predicted(planned.predicted)
         ):
-            yield "it is not the study's claim of that name"
+            yield "it differs from the study's claim of that name"
             return
     else:
         number = claim.measured
         if _definition(claim) != _definition(planned):
-            yield "it is not the study's claim of that name"
+            yield "it differs from the study's claim of that name"
             return
         if claim.statement and claim.statement != planned.statement:
-            yield "its statement is not the study's"
+            yield "its statement differs from the study's"
         if claim.measured:
             yield from _faults_of_difference(committed, claim, claim.measured)
     if number is None:
@@ -116,11 +116,11 @@ def _faults_of_difference(
     scale = max(abs(left.mean), abs(right.mean))
     yield from _faults_of_number(measured, name="difference", scale=scale)
     if not claim.beyond and not _close(measured.mean, left.mean - right.mean, scale):
-        yield "the difference is not that of its sides"
+        yield "the difference does not match its sides"
     if measured.p is not None and 1 < measured.n == len(measured.values):
         low, high = _sign_flip_range(np.array(measured.values))
         if not low <= measured.p <= high:
-            yield "p is not that of the seeds' values"
+            yield "p does not match the seeds' values"
 
 
 def _faults_of_number(
@@ -131,7 +131,7 @@ def _faults_of_number(
     if values and number.n != len(values):
         yield f"n is {number.n}, but there are {len(values)} seeds"
     if values and not _close(mean, float(np.mean(values)), mean if scale is None else scale):
-        yield f"the {name} is not that of the seeds' values"
+        yield f"the {name} does not match the seeds' values"
     lowest, highest = RANGES.get(metric.partition("/")[2], (-math.inf, math.inf))
     if not all(lowest <= value <= highest for value in (mean, *values)):
         yield f"a value is not between {lowest:g} and {highest:g}"

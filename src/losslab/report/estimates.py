@@ -83,7 +83,7 @@ class Sample:
 class Rechoice:
     """The choice of a value repeated on tuning seeds drawn with replacement."""
 
-    moves: FloatArray  # ``(DRAWS,)`` the metric at the value chosen then, minus that at the choice
+    moves: FloatArray  # ``(DRAWS,)`` the metric at each draw's choice, minus that at the actual one
     seeds: int  # number of tuning seeds
 
     def noise(self) -> Noise:
@@ -218,7 +218,7 @@ def combine(samples: Sequence[Sample], weights: Sequence[float]) -> Estimate | N
     mean, sources, noise = float(values.mean()), ["seeds"], []
     examples = [sample.examples for sample in samples if sample.examples is not None]
     labels = [sample.labels for sample in samples if sample.labels is not None]
-    # Paired by example, so that noise which the samples share cancels.
+    # Paired by example, so that shared noise cancels.
     paired = total(examples) if len(examples) == len(samples) and _same(labels) else None
     if paired is not None:
         sources.append(EXAMPLES)

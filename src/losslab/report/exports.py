@@ -20,7 +20,7 @@ from losslab.text import printable
 
 _LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
-    # A rule or the end of a row would read [ and * as an argument.
+    # After a rule or the end of a row, LaTeX reads [ and * as an argument.
     | {character: f"{{{character}}}" for character in "[]*"}
     | {
         "\\": r"\textbackslash{}",
@@ -43,7 +43,7 @@ class Row:
 
     @property
     def runs(self) -> dict[str, int]:
-        """The number of runs with the first metric, of planned and of diverged ones."""
+        """The numbers of runs with the first metric, planned runs and diverged runs."""
         first = next(iter(self.measured.values()))
         n = first.estimate.n if first.estimate else 0
         return {"n": n, "planned": first.planned, "diverged": first.diverged}
@@ -109,7 +109,7 @@ def _value(findings: Findings, arm: str, rate: Rate) -> float | None:
     plan = findings.plan
     reference = plan.reference_of(arm)
     if rate == "scaled" and arm != reference:
-        # Only the planned runs tell the arm's factor.
+        # Only the planned runs know the arm's factor.
         runs = [run for run in plan.confirm if (run.arm, run.rate) == (arm, rate)]
         return runs[0].value if runs else None
     return findings.chosen(arm if rate == "own" else reference)
@@ -117,7 +117,7 @@ def _value(findings: Findings, arm: str, rate: Rate) -> float | None:
 
 def _rows(results: Export) -> Sequence[Row]:
     if not results.rows:
-        raise ValueError("a study without arms has no table of them; give --json")
+        raise ValueError("a study without arms has no table; give --json")
     return results.rows
 
 
@@ -161,7 +161,7 @@ def to_latex(results: Export) -> str:
         *filter(None, [results.best]),
     ]
     if not str(table).isascii():
-        notes.append("pdfLaTeX knows Latin letters; others, such as Greek ones, need LuaLaTeX.")
+        notes.append("pdfLaTeX has only Latin letters; others, such as Greek ones, need LuaLaTeX.")
     return "".join(f"% {note}\n" for note in notes) + str(table)
 
 

@@ -18,7 +18,7 @@ from losslab.report.plan import Claim, Plan, Rate, Side
 from losslab.report.runs import DATASET, by_group, naming_keys, settings, varied_keys
 from losslab.report.selectors import Goal
 from losslab.report.selectors import direction as usual_direction
-from losslab.report.shares import SHARES, share_out
+from losslab.report.shares import SHARES, shapley_shares
 from losslab.report.tuning import Choice, SideSampler, TuningPoint, select, tuning_points
 from losslab.report.universes import UNIVERSES, count_universes
 
@@ -34,7 +34,7 @@ class Census:
     """Runs by state."""
 
     expected: int  # how many are planned so far
-    done: int  # how many of them
+    done: int  # how many are done
     diverged: tuple[str, ...]  # names
     failed: tuple[str, ...]  # names with reasons, as for damaged and running
     damaged: tuple[str, ...]  # runs whose files cannot be read
@@ -63,7 +63,7 @@ class Findings:
     rechosen: Mapping[str, float]
     census: Census  # of the planned runs
     environment: Mapping[str, tuple[str, ...]]  # manifest key to the distinct values of the runs
-    # what the study's measures gave, by name
+    # what the study's measures returned, by name
     measurements: Mapping[str, Measurement] = field(default_factory=dict)
 
     @property
@@ -78,7 +78,7 @@ class Findings:
 
     @property
     def drawings(self) -> list[Drawing]:
-        """The figures that measures gave."""
+        """The figures that measures returned."""
         return [drawing for each in self.measurements.values() for drawing in each.drawings]
 
     def chosen(self, arm: str) -> float | None:
@@ -106,7 +106,7 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
     planned = {run.name: run for run in runs if run.name in set(expected)}
     points = tuning_points(plan, runs)
     if plan.factorials:
-        measurements[SHARES] = share_out(plan, partial(sampler.side, metric=ACCURACY))
+        measurements[SHARES] = shapley_shares(plan, partial(sampler.side, metric=ACCURACY))
     gaps = _gaps(plan, sampler)
     if plan.choices:
         measurements[UNIVERSES] = count_universes(plan, gaps)

@@ -35,7 +35,7 @@ from losslab.report.sweep_report import best_text, configuration_text
 from losslab.text import printable
 
 MOST_CURVES = 20
-"""Learning curves of more configurations cannot be told apart; each data set's best are shown."""
+"""More learning curves cannot be told apart; those of each data set's best are shown."""
 
 _TEMPLATES = templates(autoescape=True)
 SCRIPT = "plotly.min.js"  # shared by the pages of a site

@@ -1,4 +1,4 @@
-"""Write means over seeds as more TensorBoard runs: of configurations, and of each loss at its best.
+"""Write means over seeds as additional TensorBoard runs: each configuration, each loss at its best.
 
 ``over_seeds/<group>`` has the scalars ``<tag>/mean``, ``<tag>/lo`` and ``<tag>/hi`` of each
 configuration over training examples, which feed the margin charts of the Custom Scalars page, and
@@ -55,18 +55,18 @@ FOLDER, BEST = "over_seeds", "best"
 SUFFIX = ".over_seeds"
 """Ends the name of every event file with means; losslab removes no other."""
 
-_MOST_DRAWN = 200  # configurations; nobody looks at the images of more
+_MOST_DRAWN = 200  # configurations
 _DRAWN_FILES = ("model.safetensors", "predictions.safetensors", "curves.jsonl")
 _LONGEST_NAME = 100
 _MOST_WORKERS = 8
-_EACH = 4  # configurations for a worker to draw: fewer take less time than it takes to start
+_MIN_PER_WORKER = 4  # configurations; fewer are drawn faster than a worker starts
 
 
 def write_over_seeds(root: Path, runs: Sequence[Run], console: Console | None) -> None:
     """Write means, images, precision and recall of all configurations with a finished run.
 
-    Unchanged files are kept, those of configurations that no longer exist are removed. Those of a
-    configuration take half a second to draw, on all cores; beyond 200 there are no images.
+    Unchanged files are kept; those of configurations that no longer exist are removed. Images take
+    half a second per configuration, on all cores; beyond 200 configurations there are none.
     """
     groups = by_group(run for run in runs if run.finished)
     if not groups:
@@ -78,7 +78,7 @@ def write_over_seeds(root: Path, runs: Sequence[Run], console: Console | None) -
     console = console or Console(quiet=True)
     write = partial(_write_group, folder, draw=len(groups) <= _MOST_DRAWN)
     new = sum(not any((folder / group).glob(f"*{SUFFIX}")) for group in groups)
-    workers = max(1, min(cores(), new // _EACH, _MOST_WORKERS))
+    workers = max(1, min(cores(), new // _MIN_PER_WORKER, _MOST_WORKERS))
     bar: dict[str, Any] = {"console": console, "transient": True, "total": len(groups)}
     bar["disable"] = not console.is_terminal
 

@@ -80,7 +80,7 @@ class Claim(Strict):
     metric: str = ""  # ``<tag>`` or ``<tag>@<selector>``
     left: Side | None = None  # the side that the statement is about
     right: Side | None = None  # what it is compared with
-    beyond: Pair | None = None  # if given, the effect is how far the difference exceeds that of it
+    beyond: Pair | None = None  # if given, its difference is subtracted from the other
     direction: Direction | None = None  # predicted for the difference
     smallest_effect: float = 0.0  # that matters, positive; accuracies as fractions
     # for a quantity:
@@ -119,7 +119,7 @@ class Claim(Strict):
         if not 0 < self.smallest_effect < math.inf:
             return f"{effect}; give a positive number, the smallest difference that matters"
         if RANGES.get(measure, (0.0, 0.0))[1] == 1 and self.smallest_effect >= 1:
-            return f"{effect}; give less than 1, accuracies are fractions: 0.01 is a point"
+            return f"{effect}; give less than 1: accuracies are fractions, and 0.01 is a point"
         return ""
 
     @property

@@ -45,8 +45,8 @@ def unstarted(root: Path) -> list[str]:
 def distinct(runs: Iterable[Run]) -> list[Run]:
     """Return each run once, under names that differ.
 
-    If runs in different folders have equal names, all are named by their path below the folder that
-    they have in common, such as ``rates/mse-1a2b3c4d/seed=0``.
+    If runs in different folders have equal names, all are named by their path below the common
+    folder, such as ``rates/mse-1a2b3c4d/seed=0``.
     """
     by_path: dict[Path, Run] = {}
     for run in runs:
@@ -155,7 +155,7 @@ def settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
         key = f"{group}._target_"
         names = [choice.get(group) for choice in choices]
         classes = [config.get(key) for config in flat]
-        # What a stranger wrote may be of any type.
+        # Files from elsewhere may hold any type.
         if not all(isinstance(name, str) for name in (*names, *classes)):
             continue
         pairs = set(zip(names, classes, strict=True))

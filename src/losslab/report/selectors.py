@@ -57,8 +57,8 @@ def check_recorded(metric: str, runs: Sequence[Run]) -> None:
     if tag not in known:
         shown = ", ".join([*known[:_MOST_NAMED], *["..."] * (len(known) > _MOST_NAMED)])
         raise ValueError(
-            f"--by {metric}: no finished run has it{nearest(tag, known)}; there are "
-            f"{shown or 'none yet'}"
+            f"--by {metric}: no finished run recorded it{nearest(tag, known)}; "
+            f"available: {shown or 'none yet'}"
         )
 
 

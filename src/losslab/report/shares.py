@@ -36,7 +36,7 @@ def shapley(factor: int, factors: int) -> list[float]:
     return weights
 
 
-def share_out(plan: Plan, sample: Callable[[Side], Sample]) -> Measurement:
+def shapley_shares(plan: Plan, sample: Callable[[Side], Sample]) -> Measurement:
     """Measure the gap of each factorial and the part that each factor contributes.
 
     Quantities are ``<factorial>.gap`` and ``<factorial>.<factor>`` in percentage points of test

@@ -147,8 +147,7 @@ def range_p(value: float, interval: Interval, n: int, predicted: Interval) -> fl
 
     t = |value − end| / s with n − 1 degrees of freedom. The standard error s is the half-width of
     the 95% interval on the side of that end, divided by Student's quantile, so that p < 0.05
-    exactly if the interval excludes the end. A single seed, whose interval is the whole line, gives
-    p = 1.
+    exactly if the interval excludes the end. A single seed, whose interval is (−∞, ∞), gives p = 1.
 
     >>> round(range_p(0.5, Interval(0.1, 0.9), 5, Interval(0.1, np.inf)), 12)
     0.05

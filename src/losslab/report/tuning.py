@@ -87,8 +87,8 @@ class SideSampler(Sampler):
 
     The choice of each arm's value is bootstrapped: repeated on tuning seeds drawn with replacement.
     A value that won by luck is chosen in few of the draws. The metric at other values comes from
-    the tuning runs; a value without tuning runs, such as the reference's outside an arm's grid, is
-    left out.
+    the tuning runs; values without them, such as the reference's outside an arm's grid, are left
+    out.
 
     In simulations (2,000 studies per setting, five values whose means fall by 0 to 2 standard
     deviations of a seed per step, 5 tuning and 10 confirming seeds) intervals with this noise

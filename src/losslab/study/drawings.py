@@ -40,14 +40,14 @@ def over_training(
     axis has geometric means. Intervals are clipped to ``bounds``, the range of the scalar.
     """
     curves = []
-    for look, members in _looks(runs, labels):
+    for style, members in _styles(runs, labels):
         recorded = [dict(zip(*record(run, tag, over="epoch"), strict=True)) for run in members]
         finite = [{epoch for epoch, y in each.items() if math.isfinite(y)} for each in recorded]
         epochs = sorted(set.intersection(*finite))
         if epochs:
             values = np.array([[each[epoch] for epoch in epochs] for each in recorded])
             shown: dict[str, Any] = {"logarithmic": logarithmic, "bounds": bounds}
-            curves.append(curve_over_seeds(x=epochs, values=values, **shown, **look))
+            curves.append(curve_over_seeds(x=epochs, values=values, **shown, **style))
     axes: dict[str, Any] = {"x_label": "epoch", "y_label": y_label, "ticks": "counts"}
     panel = Panel(title=title, curves=curves, y_log=logarithmic, **axes)
     return _drawing(name, title, [panel])
@@ -76,13 +76,13 @@ def over_key(
         curves = []
         shown = [places[each] for sets in lines.values() for each in sets]
         known = sorted({place for place in shown if place is not None})
-        looks = _looks({label: runs[sets[0]] for label, sets in lines.items()}, None)
-        for (look, _), sets in zip(looks, lines.values(), strict=True):
+        styles = _styles({label: runs[sets[0]] for label, sets in lines.items()}, None)
+        for (style, _), sets in zip(styles, lines.values(), strict=True):
             level = places[sets[0]] is None
             x = [min(known), max(known)] if level else [places[each] for each in sets]
             values = [[number(run, metric) for run in runs[each]] for each in sets]
             rows = np.array(values * 2 if level else values).T
-            curves.append(curve_over_seeds(x=x, values=rows, bounds=bounds, **look))
+            curves.append(curve_over_seeds(x=x, values=rows, bounds=bounds, **style))
         ticks = [(f"{place:g}", place) for place in known]
         axes: dict[str, Any] = {"x_label": x_label, "y_label": y_label, "x_log": True}
         drawn.append(Panel(title=heading, curves=curves, ticks=ticks, **axes))
@@ -104,9 +104,9 @@ def reliability(runs: Runs, *, name: str = "reliability", labels: Labels = None)
         "y_label": "accuracy in the bin",
         "diagonal": True,
     }
-    looks, panels = _looks(runs, labels), []
+    styles, panels = _styles(runs, labels), []
     for kind, curve in kinds.items():
-        curves = [Curve(**look, **_pooled_bins(members, curve)) for look, members in looks]
+        curves = [Curve(**style, **_pooled_bins(members, curve)) for style, members in styles]
         panels.append(Panel(title=f"Reliability {kind}", curves=curves, **shown))
     caption = (
         "Accuracy against confidence on the test part, in bins with at least "
@@ -122,15 +122,15 @@ def line(runs: Runs, *, name: str = "line", labels: Labels = None) -> Measuremen
     above the chord is not convex.
     """
     curves = []
-    for look, members in _looks(runs, labels):
+    for style, members in _styles(runs, labels):
         columns = [found[-1] for run in members if (found := _recorded(run, "why/landscape/line"))]
         places = [column["position"] for column in columns]
         if not places or any(place != places[0] for place in places):
-            continue  # a loss that was not finite at some position has no mean
+            continue  # a loss that is not finite at some position has no mean
         values = np.array([column["loss"] for column in columns])
         first, last = (values[:, [places[0].index(end)]] for end in (0.0, 1.0))
         shares = (values - last) / (first - last)
-        curves.append(curve_over_seeds(x=places[0], values=shares, **look))
+        curves.append(curve_over_seeds(x=places[0], values=shares, **style))
     panel = Panel(
         title="Training loss on the line from start to end",
         curves=curves,
@@ -147,12 +147,12 @@ def surface(runs: Runs, *, name: str = "surface", labels: Labels = None) -> Meas
     directions are random and surfaces of several seeds have no meaningful average.
     """
     panels = []
-    for look, members in _looks(runs, labels):
+    for style, members in _styles(runs, labels):
         for columns in _recorded(members[0], "why/landscape/surface")[-1:]:
             x, y, z = (columns[key] for key in ("x", "y", "accuracy"))
             field = Field(x=x, y=y, z=z, label="training accuracy of the probe (%)")
             steps = [f"step along direction {n}, in lengths of the filters" for n in (1, 2)]
-            about = {"title": look["label"], "x_label": steps[0], "y_label": steps[1]}
+            about = {"title": style["label"], "x_label": steps[0], "y_label": steps[1]}
             panels.append(Panel(curves=[], field=field, **about))
     caption = "Training accuracy around the final weights, along two filter-normalised directions"
     return _drawing(name, caption, panels)
@@ -182,7 +182,7 @@ def profile(
     shown |= {"x_log": logarithmic, "y_log": logarithmic}
     for moment, place in moments.items():
         curves = []
-        for look, members in _looks(runs, labels):
+        for style, members in _styles(runs, labels):
             recorded = [found for run in members if (found := _recorded(run, curve))]
             then = [found[round(place * (len(found) - 1))] for found in recorded]
             points = [point for c in then for point in zip(c[x], c[y], strict=True)]
@@ -190,21 +190,21 @@ def profile(
             drawn = [p for p in points if min(p) >= SMALLEST] if logarithmic else points
             left_out += len(points) - len(drawn)
             xs, ys = ([point[axis] for point in drawn] for axis in (0, 1))
-            curves.append(Curve(x=xs, y=ys, line=False, **look))
+            curves.append(Curve(x=xs, y=ys, line=False, **style))
         panels.append(Panel(title=f"{title}, {moment}", curves=curves, **shown))
     caption = f"{title} ({left_out} points below 1e-10 left out)" if left_out else title
     return _drawing(name, caption, panels, share=True)
 
 
-def _looks(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]:
+def _styles(runs: Runs, labels: Labels) -> list[tuple[dict[str, Any], list[Run]]]:
     """Return, for each set, its label, its runs, and its loss if no earlier set has the same."""
-    looks, taken = [], set()
+    styles, taken = [], set()
     for name, members in runs.items():
         loss = members[0].choices["loss"]
         colour = None if loss in taken else loss
-        looks.append(({"label": (labels or {}).get(name, name), "loss": colour}, members))
+        styles.append(({"label": (labels or {}).get(name, name), "loss": colour}, members))
         taken.add(loss)
-    return looks
+    return styles
 
 
 def _drawing(name: str, caption: str, panels: list[Panel], **more: Any) -> Measurement:

@@ -34,7 +34,7 @@ def run(study: Study, session: Session) -> list[Failed]:
 
 
 def forecast(study: Study, session: Session) -> Forecast:
-    """Return a study's runs as far as they are known, without writing anything."""
+    """Return the study's runs that are known so far; write nothing."""
     return Execution.checked(study, session).forecast()
 
 
@@ -72,10 +72,10 @@ class Execution:
             self.do("confirm", self.confirming(stage))
 
     def forecast(self) -> Forecast:
-        """Return the runs as far as they are known, without writing anything."""
+        """Return the runs that are known so far; write nothing."""
         study, runs, more = self.study, list(chain(*self.sets.values())), 0
         for stage in self._stages():
-            # All rates are the same for the reference.
+            # The reference is confirmed at one rate.
             points = sum(
                 1
                 if cell.name == cell.reference
@@ -83,7 +83,7 @@ class Execution:
                 for cell in stage
             )
             confirmed = len(study.confirm_seeds) * points
-            # Runs that start from other weights can be planned once these exist.
+            # Warm starts can be planned only once the weights they start from exist.
             if stage[0].start and (more or any(run.pending for run in runs)):
                 more += confirmed + len(study.tune_seeds) * len(_grid(stage))
                 continue
@@ -98,7 +98,7 @@ class Execution:
         return Forecast(runs, more=more, shared=self.session.count_shared(runs))
 
     def _stages(self) -> Iterator[list[Cell]]:
-        """Yield the arms that start from random weights, then those that start from these arms'."""
+        """Yield the arms that start from random weights, then those that start from these arms."""
         for warm in (False, True):
             if stage := [cell for cell in self.cells.values() if bool(cell.start) is warm]:
                 yield stage

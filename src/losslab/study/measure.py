@@ -92,8 +92,8 @@ def pairs(one: Sequence[Run], other: Sequence[Run]) -> list[tuple[Run, Run]]:
 def over_seeds(values: Sequence[float] | FloatArray, what: str) -> Quantity:
     """Return the mean over seeds with its 95% t interval.
 
-    The interval of a single seed is the whole line. If a value is infinite, such as a time to
-    something that never happened, the interval is the range of the values.
+    The interval of a single seed is (−∞, ∞). If a value is infinite, such as the time to an event
+    that never happened, the interval is the range of the values.
 
     >>> over_seeds([1.0, 2.0, 3.0], "example").value
     2.0

@@ -68,8 +68,8 @@ def shares(
     """Measure the share of a gap that a change closes: mean(to − from) / mean(whole − from).
 
     ``quantities`` maps a name to ``what`` it is and the sets ``from``, ``to`` and ``whole``. The
-    interval is that of the bias-corrected bootstrap over seeds; runs of the same seed are drawn
-    together. Where there is no gap there is no quantity.
+    interval is from the bias-corrected bootstrap over seeds; runs of the same seed are drawn
+    together. Without a gap there is no quantity.
     """
     measured = {}
     for name, spec in quantities.items():
@@ -86,8 +86,8 @@ def _numbers(runs: Sequence[Run], metric: str) -> FloatArray:
 def disagreement(runs: Runs) -> Measurement:
     """Measure the share of test examples that two runs of a set classify differently, on average.
 
-    As pairs of runs are not independent, the interval is the jackknife's over runs, with Student's
-    t.
+    As pairs of runs are not independent, the interval is from a jackknife over runs, with
+    Student's t.
     """
     what = "share of test examples on which two runs from different starts disagree"
     quantities = {}
@@ -109,8 +109,8 @@ def disagreement(runs: Runs) -> Measurement:
 def lost_classes(runs: Runs, *, labels: Labels = None, below: float = 0.01) -> Measurement:
     """Measure the share of runs in which some class has a test recall below ``below``.
 
-    Which runs lose a class is chance, so the interval is the exact binomial one (Clopper and
-    Pearson 1934). ``labels`` are used in the table.
+    Runs lose a class by chance, so the interval is the exact binomial one (Clopper and Pearson
+    1934). ``labels`` are used in the table.
     """
     what = f"share of runs in which some class's recall on the test part is below {below:g}"
     quantities, rows = {}, []
@@ -145,7 +145,7 @@ def time_to(
     first evaluation with ``tag`` at ``at_least`` or above, infinite if a run has none;
     ``<set>_all``, seconds of the whole run; ``<set>_accuracy`` on the test part. Time starts at the
     first evaluation, with data and model on the device, and includes evaluations and logging. It is
-    meaningful only for unstacked runs that had their device alone (``launcher=serial``).
+    meaningful only for unstacked runs that did not share their device (``launcher=serial``).
     """
     quantities: dict[str, Quantity] = {}
     rows: list[list[str]] = []
@@ -182,8 +182,8 @@ def rank_correlation(runs: Runs, *, x: str, y: str, labels: Labels = None) -> Me
     """Measure whether sets with a larger ``x`` have a larger ``y``, and draw one against the other.
 
     ``correlation`` is Spearman's rank correlation over the sets of the means over seeds of two
-    metrics. Its interval is the percentile bootstrap's over seeds, which are drawn together for all
-    sets: it says how sure the ranks of these sets are, nothing of other sets.
+    metrics. Its interval is from a percentile bootstrap over seeds, drawn together for all sets: it
+    says how certain the ranks of these sets are, and nothing about other sets.
     """
     # (sets, 2, S)
     values = np.stack(
@@ -241,8 +241,8 @@ def chosen_ratio(runs: Runs, *, over: str, parameter: str = "optimizer.lr") -> M
 def spread_ratio(runs: Runs, *, over: str, tag: str) -> Measurement:
     """Measure each set's standard deviation over seeds divided by that of the set ``over``.
 
-    The interval is the bias-corrected bootstrap's over seeds (Efron 1987, SciPy's ``BCa``); runs
-    of the same seed are drawn together. Of five seeds or fewer it is the whole line.
+    The interval is from the bias-corrected bootstrap over seeds (Efron 1987, SciPy's ``BCa``); runs
+    of the same seed are drawn together. For five seeds or fewer it is (−∞, ∞).
     """
     values = {name: _numbers(members, tag) for name, members in runs.items()}
     reference, spread, quantities = values.pop(over), partial(np.std, ddof=1), {}
@@ -258,9 +258,9 @@ def slowdown(
     """Measure how much longer an arm must train to reach a level than the arm ``against``.
 
     Each set is an arm at one length of training, ``<arm>@<condition>``. Between lengths the mean
-    over seeds is interpolated over log epochs. The interval is the percentile bootstrap's over
+    over seeds is interpolated over log epochs. The interval is from a percentile bootstrap over
     seeds, drawn together for all sets. An arm has no quantity if its longest training does not
-    reach the level, or its shortest does already.
+    reach the level, or its shortest already does.
     """
     arms = _by_length(runs, metric, labels)
     reference, target = arms[against], f"to a {metric_name(metric)} of {level:.0%}"
@@ -297,7 +297,7 @@ def rescaled(
 
     Quantities of each arm:
 
-    - ``<arm>_time``: the mean speed of ``against`` over that of the arm, with the bootstrap's
+    - ``<arm>_time``: the mean speed of ``against`` over that of the arm, with a bootstrap
       interval over seeds;
     - ``<arm>_gap``: its metric after ``<arm>_time`` · e epochs minus that of ``against`` after e
       epochs, averaged over the lengths e of ``against``. The metric is interpolated over log epochs
@@ -418,8 +418,8 @@ def _resamples(n: int) -> Any:
 def _ratio(statistic: Callable[..., Any], a: FloatArray, b: FloatArray, what: str) -> Quantity:
     """Return the ratio of a statistic of two samples of the same seeds, with bootstrap interval.
 
-    The interval is the whole line where the bootstrap has none: of a single seed, and of spreads of
-    so few that some draws hold one seed alone, which has no spread.
+    The interval is (−∞, ∞) where the bootstrap has none: for a single seed, and for spreads over so
+    few that some draws hold only one seed, which has no spread.
     """
 
     def ratio(a: FloatArray, b: FloatArray, axis: int = -1) -> Any:

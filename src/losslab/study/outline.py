@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from losslab.experiment import Composer
 
 SIZES = ("committed", "quick", "full")
-"""Sizes of a study: the committed one, minutes on two cores; a first look, one minute; and a larger
-one for a GPU."""
+"""Sizes of a study: the committed one (minutes on two cores), a first look (one minute), and a
+larger one for a GPU."""
 
 IN_REPOSITORY = (
     *("common_mistakes", "datasets", "edge", "every_loss", "identities", "lost_classes"),
@@ -83,12 +83,12 @@ def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
         lines += textwrap.wrap(text, 79, subsequent_indent="  ")
     phases = _phases(study)
     count = sum(phases.values())
-    lines += ["", f"Runs: {count} at most; equal ones are done once"]
+    lines += ["", f"Runs: at most {count}; identical ones run once"]
     lines += [f"  {runs:5}  {purpose}" for purpose, runs in phases.items() if runs]
     others = ", ".join(f"study.size={size}" for size in SIZES[1:] if size in node)
     lines.append("")
     if others:
-        lines.append(f"Size: {SIZES[0]}, that of the results in experiments; others are {others}")
+        lines.append(f"Size: {SIZES[0]}, as for the results in experiments; others are {others}")
     root = Path(common.output_dir).expanduser() / folder_name(node, name)
     return "\n".join([*lines, _time(root, count), *_committed(name), ""])
 
@@ -103,7 +103,7 @@ def _phases(study: Mapping[str, Any]) -> dict[str, int]:
             values = condition.get("values", [])
             by_arm, shared = (values, []) if isinstance(values, dict) else ({}, values)
             points += len(by_arm.get(name) or arm.get("values") or shared or study["values"])
-            # The rates at which the reference is confirmed are one.
+            # The reference is confirmed at one rate.
             sides += 1 if name == reference else rates + (arm.get("scale") is not None)
     sets = study.get("runs", {}).values()
     return {
@@ -127,8 +127,8 @@ def _time(root: Path, count: int) -> str:
         return f"Time: not known yet; {shown(root.absolute())} has no finished runs"
     cores = len(os.sched_getaffinity(0))
     return (
-        f"Time: {duration(mean(seconds) * count / cores)} with {cores} at once, by the mean of "
-        f"{len(seconds)} finished runs in {shown(root.absolute())}"
+        f"Time: {duration(mean(seconds) * count / cores)} with {cores} runs at once, from the mean "
+        f"of {len(seconds)} finished runs in {shown(root.absolute())}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The prior with the seed document's sign (experiments/science.md, S13), to show what it does."""
+"""The prior with the sign of Garg 2020 (experiments/science.md, S13), to show what it does."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from losslab.losses import GaussianPrior
 
 @dataclass(frozen=True)
 class PriorAsWritten:
-    """The Gaussian prior with the seed document's sign: +log g(W) = −‖W‖²/(2σ²).
+    """The Gaussian prior with the sign of Garg 2020: +log g(W) = −‖W‖²/(2σ²).
 
-    Not for training. From −log(P g) the document gets −log P + log g. The right result is
-    −log P − log g, which is :class:`~losslab.losses.GaussianPrior`. The gradient of this one is
-    −W/σ². It pushes every weight away from 0, larger ones harder: the objective has no minimum.
+    Not for training. From −log(P g) the text derives −log P + log g. The right result is
+    −log P − log g, which is :class:`~losslab.losses.GaussianPrior`. The gradient here is −W/σ². It
+    pushes every weight away from 0, larger ones harder: the objective has no minimum.
 
     Args:
-        std: σ > 0, finite; else, or where no parameters are given, a ``ValueError``.
+        std: σ > 0, finite; otherwise a ``ValueError``, as for a call without parameters.
 
     Source: A. Garg 2020, *Cross entropy*, on maximum a posteriori.
 

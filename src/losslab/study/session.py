@@ -20,13 +20,13 @@ from losslab.experiment.make import make
 from losslab.experiment.run import unrecorded
 from losslab.files import read_json
 from losslab.launchers import Failed, Launcher, dispatch, make_launcher, outcome
-from losslab.launchers.progress import counted
+from losslab.launchers.progress import announce_if_slow
 from losslab.recording import Run, manifest, write_json
 from losslab.report.plan import PLAN_FILE, Plan
 from losslab.report.selectors import split
 from losslab.study.outline import folder_name, only_in_repository, sized
 from losslab.study.shared_runs import SharedRuns
-from losslab.sweepers import only_with_m
+from losslab.sweepers import reject_sweeper_overrides
 from losslab.text import nearest
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Session:
         distinct = list(dict.fromkeys(runs))
         missing = [run for run in distinct if run.pending]
         with self.console.status(f"{self.name}: {title}: checking {len(missing)} runs"):
-            self._prepare(counted(missing, console=self.console))
+            self._prepare(announce_if_slow(missing, console=self.console))
             self.root.mkdir(parents=True, exist_ok=True)
             self._name_replaced(plan)
             write_json(self.root / PLAN_FILE, plan.to_json())
@@ -98,7 +98,7 @@ class Session:
         return outcome(distinct)
 
     def _name_replaced(self, plan: Plan) -> None:
-        """Say whose report will be replaced, if this command has other options."""
+        """Say which command's report will be replaced, if that command had other options."""
         try:
             earlier = str(read_json(self.root / PLAN_FILE).get("command", plan.command))
             words = _without_launcher(earlier)
@@ -177,7 +177,7 @@ def open_study(
         )
     overrides = _numbered(composer, name, [quoted(text) for text in overrides])
     parsed = composer.parse(overrides)
-    only_with_m(parsed)
+    reject_sweeper_overrides(parsed)
     about_study = [o.input_line or "" for o in parsed if o.key_or_group.startswith("study.")]
     for_runs = [text for text in overrides if text not in about_study]
     node = composer.compose([f"+study={name}", *about_study]).study

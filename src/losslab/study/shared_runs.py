@@ -22,7 +22,7 @@ class SharedRuns:
     """The finished runs of an output folder, listed at the first request.
 
     A run with the same configuration and seed, trained by the same code on the same kind of
-    machine, has the same numbers. Its files are hard-linked, or copied if the file system cannot.
+    machine, has the same numbers. Its files are hard-linked, or copied where links are impossible.
     Runs of uncommitted or custom code are not shared.
     """
 
@@ -80,5 +80,5 @@ class SharedRuns:
 def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
-    except OSError:  # other file systems, or one without links
+    except OSError:  # across file systems, or on one without links
         shutil.copy2(source, target)

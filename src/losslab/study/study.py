@@ -51,7 +51,7 @@ class ConditionSpec(Strict):
         return self.overrides if isinstance(self.overrides, list) else self.overrides.get(arm, [])
 
     def grid_of(self, name: str, arm: ArmSpec) -> list[float] | None:
-        """Return an arm's grid: its own here, or its own everywhere, or the condition's."""
+        """Return an arm's grid: its own for this condition, its own, or the condition's."""
         if isinstance(self.values, dict):
             return self.values.get(name) or arm.values
         return arm.values or self.values
@@ -165,15 +165,15 @@ class Study:
             measure = claim.quantity.partition(".")[0]
             if claim.quantity and measure not in known:
                 names = ", ".join(known)
-                yield f"claim {claim.id} is about the measure {measure!r}; the study has {names}"
+                yield f"claim {claim.id} names the measure {measure!r}; the study has {names}"
 
     def _faults_of_arms(self) -> Iterator[str]:
         for name in ("values", "tune_seeds", "confirm_seeds", "confirm_at"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
-                yield f"study.{name}={values}; give a list of at least one, each once"
+                yield f"study.{name}={values}; give at least one value, each once"
             if name.endswith("_seeds") and min(values, default=0) < 0:
-                yield f"study.{name}={values}; give numbers from 0 up"
+                yield f"study.{name}={values}; give numbers ≥ 0"
         grids = {f"arms.{name}.values": arm.values or [] for name, arm in self.arms.items()}
         for name, condition in self.conditions.items():
             by_arm = (
@@ -205,7 +205,7 @@ class Study:
         if not self.parameter:
             yield "study.parameter is missing; give the key that is tuned"
         if reused := set(self.tune_seeds) & set(self.confirm_seeds):
-            rule = "in tune_seeds and confirm_seeds; a comparison needs fresh ones"
+            rule = "in both tune_seeds and confirm_seeds; confirm on fresh ones"
             yield f"the seeds {sorted(reused)} are {rule}"
 
     def cells(self, session: Session) -> dict[str, Cell]:
@@ -231,7 +231,7 @@ class Study:
         for name, spec in self.runs.items():
             for key, values in {**spec.grid, "seeds": spec.seeds}.items():
                 if not values:
-                    raise ValueError(f"{key}={values}; give a list of at least one value")
+                    raise ValueError(f"{key}={values}; give at least one value")
             template = Template(session, [*self.base, *spec.overrides])
             sets[name] = [
                 template.run(dict(zip(spec.grid, values, strict=True)), seed)
@@ -282,7 +282,7 @@ class Study:
             metrics += [(f"study.measures.{name}", tag) for tag in tags]
             for word in map(str, [*node.get("needs", []), *set_names]):
                 if word not in known and not session.leaves_out(word):
-                    unknown = f"study.measures.{name} is about {word!r}{nearest(word, known)}"
+                    unknown = f"study.measures.{name} names {word!r}{nearest(word, known)}"
                     raise ValueError(f"{unknown}; the study's sets of runs are {', '.join(known)}")
         runs = [
             cell.run(self.parameter, cell.values[0], self.tune_seeds[0], start=None)

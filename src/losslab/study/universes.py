@@ -49,11 +49,11 @@ def cross(
     for name, arm in arms.items():
         if not arm.get("values"):
             missing = f"study.arms.{name}.values is missing"
-            raise ValueError(f"{missing}; give the grid that choices change")
+            raise ValueError(f"{missing}; give the grid that the choices rescale")
     digits = product(*(map(str, range(len(levels))) for levels in parsed.values()))
     universes = dict(zip(map("".join, digits), product(*parsed.values()), strict=True))
     if unknown := [code for code in listed or () if code not in universes]:
-        rule = f"give {len(parsed)} digits, for each of {', '.join(parsed)} a level's number from 0"
+        rule = f"give {len(parsed)} digits, the levels of {', '.join(parsed)}, each counted from 0"
         raise ValueError(f"study.universes has {unknown[0]!r}; {rule}")
     return {
         "-".join(levels): _condition(dict(zip(parsed, levels, strict=True)), parsed, arms)

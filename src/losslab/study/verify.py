@@ -33,7 +33,7 @@ FOLDER = "verify"
 PAGE = "verification.md"
 
 SEEDS, MINUTES = 5, 3.0
-"""Defaults: fresh seeds per point, and the minutes after which no more points are started."""
+"""Defaults: fresh seeds per point, and minutes after which no further point starts."""
 
 _FIRST_SEED = 1000
 _RESULTS = "results.json"
@@ -178,7 +178,7 @@ def _run(
         while True:
             most_points = math.inf if names else 1
             if seconds_per_point and not names:
-                # Start half of what is expected to fit, as points take different times.
+                # Start half of what should fit, as points take different times.
                 most_points = max(0, (deadline - time.monotonic()) / seconds_per_point / 2)
             batch, pending = _next_batch(execution, remaining, most_points)
             if not batch:

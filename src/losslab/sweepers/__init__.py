@@ -1,6 +1,6 @@
 """Sweepers decide the runs of a sweep: a grid, or a search."""
 
-from losslab.sweepers.base import Grid, Sweep, Sweeper, axes, combinations, only_with_m
+from losslab.sweepers.base import Grid, Sweep, Sweeper, axes, combinations, reject_sweeper_overrides
 from losslab.sweepers.search import Optuna
 
-__all__ = ["Grid", "Optuna", "Sweep", "Sweeper", "axes", "combinations", "only_with_m"]
+__all__ = ["Grid", "Optuna", "Sweep", "Sweeper", "axes", "combinations", "reject_sweeper_overrides"]

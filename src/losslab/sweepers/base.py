@@ -11,10 +11,10 @@ from hydra.core.override_parser.types import Override
 from rich.console import Console
 
 from losslab.experiment import Composer, choices_of, command_for, plan_run, prepare
-from losslab.experiment.compose import OF_A_SWEEP, without_hydra
+from losslab.experiment.compose import SWEEP_GROUPS, without_hydra
 from losslab.launchers import Launcher, dispatch
 from losslab.launchers.forecast import Forecast
-from losslab.launchers.progress import counted
+from losslab.launchers.progress import announce_if_slow
 from losslab.recording import Run
 
 Words = list[str]
@@ -40,7 +40,7 @@ class Sweep:
         """Compose and check distinct runs, without writing anything."""
         runs: dict[object, Run] = {}
         swept = {o.key_or_group for o in self.overrides if o.is_sweep_override()}
-        for words in counted(points, console=self.console):
+        for words in announce_if_slow(points, console=self.console):
             full = self.composer.vary(words)
             config = self.launcher.on_its_device(without_hydra(full))
             if (steps := config.trainer.steps) is not None and "trainer.epochs" in swept:
@@ -100,7 +100,7 @@ class Grid(Sweeper):
         return runs
 
 
-def only_with_m(overrides: Iterable[Override]) -> None:
+def reject_sweeper_overrides(overrides: Iterable[Override]) -> None:
     """Raise ``ValueError`` for overrides that only ``losslab train -m`` uses."""
     for override in overrides:
         if override.key_or_group.partition(".")[0] == "sweeper":
@@ -118,7 +118,7 @@ def axes(overrides: Iterable[Override]) -> list[Words]:
             lists.append([override.input_line or ""])
             continue
         key, values = override.get_key_element(), []
-        if override.key_or_group.partition(".")[0] in OF_A_SWEEP:
+        if override.key_or_group.partition(".")[0] in SWEEP_GROUPS:
             raise ValueError(f"{override.input_line}: it cannot be swept; give a single value")
         if override.is_discrete_sweep():
             some = islice(override.sweep_string_iterator(), MOST_RUNS + 1)

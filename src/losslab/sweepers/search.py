@@ -113,7 +113,7 @@ class Optuna(Sweeper):
         corner = next(space.corners())
         first = [sweep.plan(space.words(fixed, corner))[0] for fixed in space.compared.values()]
         searches = len({run.digest for run in first})
-        note = f"{searches} searches of {self.trials} trials; those done already are not left out"
+        note = f"{searches} searches of {self.trials} trials, including those already done"
         count = searches * self.trials * len(space.seeds)
         return Forecast([], more=count, like=first, notes=[note])
 
@@ -239,7 +239,7 @@ class _Search:
     study: "Study"
     name: str
     fixed: Words
-    # Numbers of the trials with a failed run, which the next command does again.
+    # Numbers of the trials with a failed run, which the next command repeats.
     failed: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from losslab.experiment.make import make
 from losslab.files import read_json
 from losslab.launchers import make_launcher
 from losslab.recording import Run, make_room
-from losslab.sweepers.base import Sweep, Sweeper, axes, only_with_m
+from losslab.sweepers.base import Sweep, Sweeper, axes, reject_sweeper_overrides
 from losslab.text import Console
 
 
@@ -39,7 +39,7 @@ def forecast(options: argparse.Namespace) -> list[str]:
     overrides = [quoted(text) for text in options.overrides]
     with Composer(options.config_dir) as composer, only_reading() as absent:
         if not options.multirun:
-            only_with_m(composer.parse(overrides))
+            reject_sweeper_overrides(composer.parse(overrides))
             composer.compose(overrides)  # rejects lists
         console = Console(quiet=not sys.stdout.isatty())
         sweep = plan_sweep(composer, overrides, console=console)
@@ -51,12 +51,12 @@ def not_checked(absent: Collection[str]) -> list[str]:
     if not absent:
         return []
     names = ", ".join(sorted(absent))
-    return [f"{names}: to be downloaded first; what needs the data is checked then"]
+    return [f"{names}: not downloaded yet; checks that need the data run after the download"]
 
 
 def train_one(composer: Composer, overrides: Sequence[str], *, console: Console) -> Run:
     """Do one run unless it is finished; its directory has the result."""
-    only_with_m(composer.parse(overrides))
+    reject_sweeper_overrides(composer.parse(overrides))
     config = composer.compose(overrides)
     command = command_for(overrides, flags=composer.flags)
     run = plan_run(without_hydra(config), choices_of(config.hydra), command)

@@ -16,8 +16,7 @@ _VERSION = "brain.Event:2"
 class EventFile:
     """Writes events to a new file, which must have ``tfevents`` in its name.
 
-    Not with ``SummaryWriter``, whose thread competes with training for the interpreter and slows
-    down short runs.
+    ``SummaryWriter`` would start a thread, which slows down short runs.
     """
 
     def __init__(self, path: Path, *, wall_time: float) -> None:

@@ -1,7 +1,5 @@
 """What TensorBoard shows: about thirty of a run's seventy tags, and charts that compare losses.
 
-``metrics.jsonl`` has every number; a page with seventy charts answers no question.
-
 Each run stores the charts of the Custom Scalars page for the tags that it recorded, as others would
 stay empty; TensorBoard merges these layouts. A chart shows all runs that recorded its tag.
 """
@@ -25,18 +23,18 @@ _METRICS = {
 _MECHANISMS = {
     "attenuation: ratio, confidently wrong": "why/attenuation/ratio/confident_wrong",
     "attenuation: ratio to cross-entropy's gradient": "why/attenuation/ratio",
-    "attenuation: energy from the confidently wrong": "why/logit_gradients/share/confident_wrong",
+    "attenuation: gradient energy, confidently wrong": "why/logit_gradients/share/confident_wrong",
     "attenuation: share of saturated wrong predictions": "why/saturation/share/saturated_wrong",
     "non-convexity: negative curvature": "why/logit_curvature/share/negative_examples",
     "scale: mean gradient norm in the logits": "why/logit_gradients/norm",
-    "overshoot: gradient energy from the too right": "why/logit_gradients/share/too_right",
+    "overshoot: gradient energy, beyond target": "why/logit_gradients/share/too_right",
     "sharpness: mean largest curvature in the logits": "why/logit_curvature/largest/mean",
     "margin of the right score": "why/margins/margin",
-    "plateau at chance: 1 once it is left": "why/plateau/left",
+    "plateau at chance accuracy: 1 once left": "why/plateau/left",
 }
 
 _TRAIN_DETAILS = {"brier", "ece", "cross_entropy", "entropy", "kl_divergence"}
-_SHOWN = {  # of the diagnostics that give many numbers; of others, such as a user's own, all
+_SHOWN = {  # for diagnostics with many numbers; others, such as custom ones, are shown in full
     "attenuation": {"ratio", "ratio/confident_wrong"},
     "calibration": {"temperature", "ece_scaled"},
     "geometry": {"cosine"},

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 PALETTE = ("#425066", "#12B5CB", "#E52592", "#F9AB00", "#9334E6", "#7CB342", "#E8710A")
 """The colours of the Time Series page, assigned to groups of runs by start time."""
 
-_MOST_RUNS = 500  # the Time Series page shows no curves of more
+_MOST_RUNS = 500  # with more, the Time Series page shows no curves
 _IMAGE = "confusion_matrix/val"  # each configuration with images has it
 _PINNED = (  # the first of each that was recorded
     ("val/accuracy",),
@@ -24,8 +24,8 @@ def links(
     """Return name to address: ``answer``, ``mechanisms``, ``images`` if there are any, ``table``.
 
     ``folder`` is TensorBoard's name of the runs to show, such as ``best``; ``recorded`` are their
-    tags; with ``several`` losses, each has its word behind the folder. Of more than 500 ``runs``
-    Time Series shows none, and the answer is on the page Scalars.
+    tags; ``several`` colours runs by their first word, the loss. Time Series shows none of more
+    than 500 ``runs``; the answer is then on the page Scalars.
     """
     runs_pattern = f"^{_escape(folder)}/"
     first = (next((tag for tag in tags if tag in recorded), "") for tags in _PINNED)

@@ -21,7 +21,7 @@ from losslab.metrics import nll
 FloatArray = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.int64]
 
-_MOST_CURVES = 20  # classes that have a precision-recall curve each; of more only all together
+_MOST_CURVES = 20  # classes with a curve each; more share one
 _BINS = 50
 _MOST_VALUES = 100_000  # of a tensor, for its histogram
 

@@ -16,10 +16,10 @@ _WARM_UP_STEPS = 3
 
 
 def capture(step: Step, *, keep: Sequence[Tensor]) -> Step:
-    """Return ``step``, on CUDA as a function that replays a graph, one per argument shapes.
+    """Return ``step``; on CUDA, a function that replays a graph, one per set of argument shapes.
 
-    A step that cannot be captured, or whose values change when it is replayed, is run as it is,
-    and the log says why. The next call overwrites the tensors that a replayed step returned.
+    A step that cannot be captured, or whose values change when replayed, runs eagerly, and the log
+    says why. The next call overwrites the tensors that a replayed step returned.
 
     Args:
         step: The step.
@@ -58,8 +58,8 @@ def _record(step: Step, arguments: Sequence[Tensor | None], keep: Sequence[Tenso
             for value, copy in zip(keep, saved, strict=True):
                 value.copy_(copy)
 
-    # By default all graphs of a process share a stream, which is on the device of the first, and
-    # with it cuBLAS's workspace, which the first graph to be destroyed frees.
+    # By default all graphs of a process share a stream, on the device of the first, and cuBLAS's
+    # workspace, which the first graph to be destroyed frees.
     stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     graph = torch.cuda.CUDAGraph()
     try:
@@ -76,7 +76,7 @@ def _record(step: Step, arguments: Sequence[Tensor | None], keep: Sequence[Tenso
         exact = torch.are_deterministic_algorithms_enabled()
         for value, eager in zip(outputs, expected, strict=True):
             if not (value.equal(eager) if exact else value.allclose(eager, 1e-3, equal_nan=True)):
-                raise RuntimeError("its values change when it is replayed")
+                raise RuntimeError("its values change when replayed")
     finally:
         restore()
 

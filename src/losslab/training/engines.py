@@ -12,7 +12,7 @@ from losslab.training.step import forward
 
 MOST_LANES = 64
 STACK_MEMORY = 2**34
-"""Bytes; the same on every machine, since rounding depends on the size of the stack."""
+"""Bytes; constant, since rounding depends on the size of the stack."""
 
 
 def train_together(loops: Sequence[Loop]) -> None:

@@ -79,9 +79,9 @@ def fit(
         ``train/objective``, ``val/accuracy`` and ``optim/lr``, NaN if not recorded at that step.
 
     Raises:
-        ValueError: A value is out of range or of another kind, a part is empty, a label is not one
-            of the model's outputs, the optimizer has none of the model's parameters or decays
-            weights that have a prior, or the loss does not return one value per example.
+        ValueError: A value is out of range or of the wrong type, a part is empty, a label has no
+            output in the model, the optimizer has none of the model's parameters or decays weights
+            that have a prior, or the loss does not return one value per example.
 
     >>> from losslab.data import load
     >>> data = load("synthetic")
@@ -110,7 +110,7 @@ def fit(
     if (epochs is None) == (steps is None):
         raise ValueError(f"epochs={epochs} and steps={steps}; give exactly one of them")
     if type(seed) is not int or not 0 <= seed < 2**63:
-        raise ValueError(f"seed={seed}; give a whole number from 0 up, below 2**63")
+        raise ValueError(f"seed={seed}; give a whole number ≥ 0, below 2**63")
     _check_kinds(model, optimizer, schedule)
     try:
         settings = Trainer(
@@ -211,7 +211,7 @@ def _check_decay(optimizer: torch.optim.Optimizer, weights: Iterable[Tensor]) ->
         decay = group.get("weight_decay", 0)
         if decay and any(id(p) in own for p in group["params"]):
             raise ValueError(
-                f"the loss has a prior and the optimizer weight_decay={decay}: the weights would "
+                f"the loss has a prior, and the optimizer weight_decay={decay}: the weights would "
                 "be penalised twice; set weight_decay=0 or give a loss without a prior"
             )
 
@@ -245,7 +245,7 @@ def _count_outputs(model: nn.Module, train: BatchLoader, autocast: torch.dtype |
 
 
 def _check_labels(name: str, loader: BatchLoader, outputs: int) -> None:
-    """Raise ``ValueError`` for a label that no output stands for; waits for the device once."""
+    """Raise ``ValueError`` for a label without an output; waits for the device once."""
     labels = loader.part.labels
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= outputs:

@@ -106,14 +106,14 @@ class Loop:
     def _train_epoch(self, update: Update) -> None:
         started, logits, labels = time.perf_counter(), [], []
         with torch.random.fork_rng(devices=[]):
-            # For models with random numbers of their own, such as dropout.
+            # For models that draw random numbers, as in dropout.
             torch.manual_seed(derive(self.seed, "training", self.epoch))
             for batch in islice(self.train.epoch(self.seed, self.epoch), self.steps_left_in_epoch):
                 for group, rate in zip(self.step.optimizer.param_groups, self.rates(), strict=True):
                     group["lr"] = rate
                 batch_logits, terms = update(batch)
                 self.steps_done += 1
-                # For metrics, computed once per epoch; computing them every step costs 3%.
+                # Metrics are computed once per epoch; every step would cost 3%.
                 logits.append(batch_logits)
                 labels.append(batch.labels)
                 if self.is_due:

@@ -1,4 +1,4 @@
-"""torch's optimizers in other parametrisations."""
+"""torch's optimizers with other parametrisations."""
 
 from collections.abc import Iterable
 from typing import Any

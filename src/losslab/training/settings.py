@@ -26,7 +26,7 @@ class Trainer:
             and ``graph`` otherwise; elsewhere it is ``eager``.
         stack_size: Runs in a stack; ``None`` for as many as fit into 16 GiB, at most 64.
         threads: CPU threads per run. With one thread, a run gives the same numbers alone and in a
-            sweep, and a sweep uses every core for a run.
+            sweep, and a sweep runs one run per core.
         deterministic: Whether the same command gives bit-identical weights.
         channels_last: Whether images are in channels-last memory format, which is faster on CPUs
             and recent GPUs.
@@ -37,7 +37,7 @@ class Trainer:
             of each configuration in any case.
         histograms_every: Epochs between two histograms of outputs and weights, ``None`` for none.
         all_tags: Whether TensorBoard shows every tag of ``metrics.jsonl``, or only about thirty.
-        probe_size: Number of training examples, always the same, that the diagnostics use.
+        probe_size: Number of training examples, a fixed set, that the diagnostics use.
 
     Raises:
         ValueError: A value is out of range.
@@ -72,7 +72,7 @@ class Trainer:
                     raise ValueError(f"trainer.{name}={value}; give true or false")
             elif type(value) is not int or value < 1:
                 none = ", or null for none" if name in cadences else ""
-                raise ValueError(f"trainer.{name}={value}; give a whole number from 1 up{none}")
+                raise ValueError(f"trainer.{name}={value}; give a whole number ≥ 1{none}")
         if self.threads > MOST_THREADS:
             raise ValueError(f"trainer.threads={self.threads}; give 1 to {MOST_THREADS}")
         if self.epochs is None and self.steps is None:

@@ -212,7 +212,7 @@ class Stack:
             tensor.data = values[name].detach()
 
     def _release(self, lane: int) -> None:
-        """Give a run that has ended a copy of its weights, since its lane continues to compute."""
+        """Give an ended run its own copy of the weights, as its lane continues to compute."""
         self._set_tensors(lane, {name: v[lane].clone() for name, v in self._named().items()})
 
     @torch.no_grad()
@@ -301,7 +301,7 @@ def _weight_vector(model: nn.Module) -> Tensor:
 
 
 def _loss_key(loop: Loop) -> str:
-    """Return a key that is equal for likelihoods that compute the same loss."""
+    """Return the same key for likelihoods that compute the same loss."""
     likelihood = loop.step.objective.likelihood
     kind = type(likelihood)
     if not isinstance(likelihood, Loss) or not kind.__module__.startswith("losslab.losses."):

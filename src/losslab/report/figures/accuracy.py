@@ -27,7 +27,7 @@ from losslab.report.tuning import TuningPoint
 
 _SEEDS_FOR_BARS, _PANELS_A_ROW = 3, 4
 _PANEL_TITLE = 28  # characters
-_CLOSE = 0.7  # axes zoom in if three quarters of the accuracies are above it
+_ZOOM_ABOVE = 0.7  # axes zoom in if three quarters of the accuracies are above it
 
 
 @styled
@@ -154,7 +154,7 @@ def by_value(
     """Draw accuracy over the values of a parameter, all panels with the same axes."""
     columns = min(columns, len(panels))
     log = logarithmic([x for panel in panels for curve in panel.curves for x in curve.x])
-    # By what each curve reaches: a grid goes on to where training fails.
+    # By each curve's maximum: grids extend to values at which training fails.
     y_from = zoom([max(curve.y) for panel in panels for curve in panel.curves], room=2.5)
     labels = {curve.label for panel in panels for curve in panel.curves} - {""}
     height = 1.4 + 2.3 * -(-len(panels) // columns) + 0.3 * len(labels)
@@ -185,7 +185,7 @@ def _start(estimates: Sequence[Estimate]) -> float:
 def zoom(values: Sequence[float], *, room: float = 1.6) -> float:
     """Return where an axis of accuracies begins, so that one point of difference is visible."""
     low = float(np.quantile(values, 0.25)) if len(values) else 0.0
-    return min(max(0.0, 1 - room * (1 - low)), 0.98) if low > _CLOSE else 0.0
+    return min(max(0.0, 1 - room * (1 - low)), 0.98) if low > _ZOOM_ABOVE else 0.0
 
 
 def with_bars(
