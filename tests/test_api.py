@@ -483,7 +483,7 @@ def test_fit_refuses_weight_decay_beside_a_prior():
     objective = lab.losses.MAP(lab.losses.CrossEntropy(), prior, num_train=4)
     optimizer = torch.optim.AdamW(model.parameters())  # whose default is not 0
     data = torch.randn(4, 3), torch.tensor([0, 1, 0, 1])
-    with pytest.raises(ValueError, match=r"prior and the optimizer weight_decay=0.01: .* twice"):
+    with pytest.raises(ValueError, match=r"prior, and the optimizer weight_decay=0.01: .* twice"):
         fit(model, objective, optimizer, train=data, epochs=1)
     flat = lab.losses.MAP(lab.losses.CrossEntropy(), lab.losses.FlatPrior(), num_train=4)
     fit(model, flat, optimizer, train=data, epochs=1)

@@ -110,7 +110,7 @@ BAD_INPUT = [
         for value in ("1.5", "True", "nan", "abc", "None")
     ),
     synthetic("data.digits=0", "digits=0", "from 1 to 13"),
-    synthetic("data.digits=8", "digits=8", "65536 classes", "num_classes"),
+    synthetic("data.digits=8", "digits=8", "4 classes into 65536", "num_classes"),
     synthetic("data.digits=2 data.train_size=15", "train_size=15", "from 16 to 38400"),
     synthetic("data.digits=2 data.val_size=2", "validation part", "'pattern"),
     synthetic(
@@ -200,7 +200,7 @@ BAD_INPUT = [
     synthetic("model=deep_cnn data.source.image_shape=[1,4,4]", "4x4"),
     bad("train +recipe=cifar10_fast model=deep_cnn", "model.flip_average"),
     bad("train +recipe=cifar10_fast loss=map_gaussian", "weight_decay=0.002", "prior"),
-    bad("train recipe=cifar10_fast", "write +recipe=..."),
+    bad("train recipe=cifar10_fast", "recipe is optional; add it with +recipe=..."),
     bad("train +recipe=cifar10", "'cifar10_fast'"),
     synthetic("schedule=triangle schedule.anneal_strategy=lin", "lin; give one of cos, linear"),
     synthetic("model=whitened_cnn data.source.image_shape=[1,8,8]", "8x8"),

@@ -200,7 +200,7 @@ def test_only_shared_seeds_are_compared(losslab, tmp_path):
     paths = [str(tmp_path / name) for name in ("mse-lr=1-0a", "brier-lr=1-0b")]
     out = " ".join(losslab.call("compare", *paths).out.split())
     assert "(2: 1, 2)" in out
-    assert "Left out, as only one of them has finished it: seed 0, 3." in out
+    assert "Left out, because only one of the two has finished it: seed 0, 3." in out
     one = losslab.call("compare", f"{paths[0]}/seed=1", paths[1])
     assert (one.code, "One seed gives no interval" in one.out) == (0, True)
     says = ("no seed is finished in both", "mse-lr=1-0a/seed=0 has 0", "has 1, 2, 3")

@@ -89,7 +89,7 @@ DAMAGES = {
     ),
     "a config of dates": (
         lambda run: (run / "config.yaml").write_text("loss: 2020-01-01\n"),
-        "no configuration",
+        "that a configuration cannot have",
     ),
     "deep JSON": (lambda run: (run / "summary.json").write_text("[" * 10**6), "recursion"),
     **{
