@@ -162,7 +162,7 @@ def build(
         split_seed: The seed of all random draws here; independent of a run's seed.
         train_size: A count of at least one per class, or a fraction in (0, 1) of the available
             examples; ``None`` for all of them.
-        num_classes: From 2 up to the number in the source; ``None`` for all.
+        num_classes: From 2 to the number in the source; ``None`` for all.
         digits: Images side by side; 1 for single images.
         label_noise: A share in ``[0, 1)``.
         noise_kind: ``symmetric`` or ``pairwise``; on the command line

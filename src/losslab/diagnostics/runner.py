@@ -139,7 +139,7 @@ def _finding(name: str, diagnostic: Diagnostic, view: View) -> Finding:
             if not isinstance(value, int | float):
                 raise TypeError(f"{key!r} is {type(value).__name__}; give a number, e.g. .item()")
         json.dumps(finding.curves, allow_nan=False)
-    except NotDownloadedError:  # in a dry run, where it is no error
+    except NotDownloadedError:  # in a dry run, where it is not an error
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"

@@ -54,7 +54,7 @@ class WeightCurvature(Diagnostic):
     Cost: 75 to 95 products with H or G, together as much as 250 batches of ``examples``.
 
     Attributes:
-        examples: From 1 up; all of the probe where it has fewer.
+        examples: ≥ 1; the whole probe if it has fewer.
         eigenvalues: From each end, ≥ 1.
         trace_products: For the trace, a multiple of 3.
 

@@ -22,8 +22,8 @@ class Loss(nn.Module, ABC):
       ``(N, K)`` floating-point probabilities, for which the formula is the same unless the loss
       says otherwise. Rows are not checked to sum to 1: the CPU would wait for the GPU.
     - Pixels of ``(N, K, H, W)`` are examples: ``logits.movedim(1, -1).flatten(0, -2)`` beside
-      ``target.flatten()``. There are no class weights and no label that is ignored: weigh or select
-      the values that ``reduction="none"`` gives.
+      ``target.flatten()``. There are no class weights and there is no ignored label: weight or
+      select the values that ``reduction="none"`` returns.
     - Result: float32 for half-precision logits, else of their type; ``()`` for ``reduction``
       ``"mean"`` (NaN for an empty batch, as in torch) or ``"sum"``, ``(N,)`` for ``"none"``.
     - ``ValueError``: another reduction, or shapes, types or labels that do not fit.

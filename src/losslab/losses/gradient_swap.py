@@ -41,7 +41,7 @@ class GradientSwap(Loss):
         relative: Whose norms of the examples over their mean.
         direction: Whose directions.
 
-    Source: of this project; experiments/science.md, mechanisms A: attenuation by softmax, B:
+    Source: this project; experiments/science.md, mechanisms A: attenuation by softmax, B:
     non-convexity in the logits, C: scale of the gradient.
 
     >>> logits = torch.tensor([[2.0, 0.0, 0.0], [9.0, 0.0, 0.0]], requires_grad=True)

@@ -4,8 +4,8 @@ These take probabilities, check them, and may be infinite; they are for a study 
 use the losses, which take logits and stay finite.
 
 Everywhere p and q are ``(..., K)`` probabilities, each row of which sums to 1; the result is
-``(...)``, in ``"nats"`` (natural logarithm) or ``"bits"`` (base 2). A row that is no distribution,
-numbers of outcomes K that differ and an unknown unit raise ``ValueError``.
+``(...)``, in ``"nats"`` (natural logarithm) or ``"bits"`` (base 2). A row that is not a
+distribution, different numbers of outcomes K and an unknown unit raise ``ValueError``.
 """
 
 import math

@@ -46,7 +46,7 @@ class MAP(nn.Module):
         reduction: Acts on l_i + prior(W)/N: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Raises:
-        ValueError: ``num_train`` is no integer above 0, ``likelihood`` or ``prior`` is no function,
+        ValueError: ``num_train`` is not an integer ≥ 1, ``likelihood`` or ``prior`` not a function,
             or ``likelihood`` reduces by itself.
 
     Source: Bishop 2006, *Pattern Recognition and Machine Learning*, §3.3 and §5.5.

@@ -305,7 +305,7 @@ def curves_table(runs: Iterable[Run], *tags: str) -> "pd.DataFrame":
         ``wall_s``, ``tag`` and ``value``.
 
     Raises:
-        ValueError: A tag is no text, or some run is done and none recorded the tag. Runs in
+        ValueError: A tag is not text, or some run is done and none recorded the tag. Runs in
             progress and diverged ones may not have recorded it yet.
     """
     import pandas as pd  # takes half a second

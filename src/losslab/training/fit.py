@@ -64,7 +64,7 @@ def fit(
         batch_size: Examples per update.
         schedule: Maps progress in [0, 1) to a factor on the learning rates, such as
             :class:`~losslab.training.Cosine`.
-        seed: From 0 up, for the order of the examples and the random numbers of the model.
+        seed: ≥ 0, for the order of the examples and the random numbers of the model.
         precision: ``float32``, or ``bfloat16`` for the forward pass (autocast).
         log_every: Updates between two records of the objective and the norms.
         diagnose: Called before the first epoch and after each with the arguments of
