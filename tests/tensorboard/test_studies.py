@@ -7,6 +7,7 @@ from browser import needs_chromium
 from browsing import board_on, browser_page, go, lines, no_error, open_categories, wait_for
 from losslab.data import Source
 from losslab.experiment import Composer
+from losslab.launchers import dispatch, outcome
 from losslab.study.session import open_study
 from losslab.text import Console
 from number_of_classes import rows
@@ -57,7 +58,8 @@ def train(study: str) -> int:
         ] or list(planned.sets(session).values())
         runs = list(dict.fromkeys(run for members in sets[:MOST] for run in members[:2]))
         with session.launcher:
-            assert session.do(runs, "charts") == []
+            dispatch(session.launcher, runs, console=console, title="charts")
+    assert outcome(runs) == []
     return len(runs)
 
 
