@@ -152,6 +152,28 @@ def test_nor_what_another_choice_settles():
     }
 
 
+def test_the_first_five_columns_of_many_have_loss_optimizer_and_rate():
+    keys = ["data.digits", "data.num_classes", "data.train_size", "loss.gamma", "optimizer.lr"]
+    runs = [
+        {"loss": loss, "optimizer": optimizer} | dict.fromkeys(keys, value)
+        for loss, optimizer, value in (
+            ("mse", "sgd", 1.0),
+            ("focal", "adam", 2.0),
+            ("mse", "adam", 3.0),
+        )
+    ]
+    contents = with_table(sessions(**{f"r{n}": (f"s/{n}", run) for n, run in enumerate(runs)}))
+    (record,) = [
+        t[metadata.EXPERIMENT_TAG] for t in contents.values() if metadata.EXPERIMENT_TAG in t
+    ]
+    infos = metadata.parse_experiment_plugin_data(record).hparam_infos
+    # TensorBoard's own order: those that differ first, then by name.
+    first = sorted(infos, key=lambda info: (not info.differs, info.name))[:5]
+    assert [info.name for info in first] == [
+        "data.digits", "loss", "loss.gamma", "optimizer", "optimizer.lr",
+    ]  # fmt: skip
+
+
 def test_a_value_that_a_loss_lacks_is_there_as_a_word():
     columns, _, rows = table_of(
         a=("study/focal-0a", {"loss": "focal", "loss.gamma": 1.0}),

@@ -14,6 +14,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 METRICS = ("test/accuracy", "val/accuracy", "test/nll", "test/ece", "val/nll", "val/ece")
 """The metric columns; TensorBoard selects the first five."""
 
+_MOST_SELECTED = 5  # columns that TensorBoard selects: those that differ, by name
 _ABSENT = "none"  # for a missing argument, as parallel coordinates leave out empty cells
 
 Contents = Mapping[str, Mapping[str, bytes]]
@@ -24,7 +25,8 @@ def with_table(contents: Contents) -> Contents:
     """Return the HParams content of the runs, with one experiment record for all.
 
     ``contents`` maps run and tag to serialized content. Columns are the loss, varied keys that do
-    not follow from a choice (as momentum from SGD), and :data:`METRICS`. Rows have names such as
+    not follow from a choice (as momentum from SGD), and :data:`METRICS`; TensorBoard
+    selects five, among them loss, optimizer and learning rate. Rows have names such as
     ``mse lr=0.03``, with the study if there are several, and the hash if names would be equal. Runs
     of other programs are left unchanged.
     """
@@ -48,9 +50,11 @@ def with_table(contents: Contents) -> Contents:
                 named.hparams[name].string_value = _ABSENT
         started = _content(HParamsPluginData(session_start_info=named))
         adapted[run] = {**contents[run], metadata.SESSION_START_INFO_TAG: started}
+    selected = sorted(columns, key=_rank)[:_MOST_SELECTED]
     experiment = api_pb2.Experiment(
         hparam_infos=[
-            _column(name, [each.get(name) for each in values.values()]) for name in columns
+            _column(name, [each.get(name) for each in values.values()], select=name in selected)
+            for name in columns
         ],
         metric_infos=[api_pb2.MetricInfo(name={"tag": tag}) for tag in METRICS],
     )
@@ -104,8 +108,13 @@ def _values(session: SessionStartInfo) -> Values:
     }
 
 
-def _column(name: str, values: list[Any]) -> api_pb2.HParamInfo:
-    info = api_pb2.HParamInfo(name=name, differs=len(set(map(repr, values))) > 1)
+def _rank(column: str) -> int:
+    return 0 if column in ("loss", "optimizer", "optimizer.lr") else 2 - column.startswith("loss.")
+
+
+def _column(name: str, values: list[Any], *, select: bool) -> api_pb2.HParamInfo:
+    differs = len(set(map(repr, values))) > 1
+    info = api_pb2.HParamInfo(name=name, differs=differs and select)
     if all(isinstance(value, float) for value in values):
         info.type = api_pb2.DATA_TYPE_FLOAT64
         info.domain_interval.min_value, info.domain_interval.max_value = min(values), max(values)
