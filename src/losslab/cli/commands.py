@@ -122,7 +122,7 @@ def study(arguments: list[str]) -> int:
 
 @contextmanager
 def _planning(text: str, console: Console, *, in_log: bool) -> Iterator[None]:
-    """Say what takes seconds, most of them to import torch: in a spinner, or in a log a line."""
+    """Show a spinner, or print a line in a log, during seconds of planning and importing torch."""
     if in_log and not console.is_terminal and "torch" not in sys.modules:
         console.print(text)
     with console.status(text):

@@ -134,10 +134,10 @@ class Template:
     def __init__(self, session: Session, overrides: Sequence[str]) -> None:
         self._overrides = [f"name={session.name}", *map(quoted, overrides), *session.overrides]
         full = session.composer.vary(self._overrides)
-        self._config, self._choices = without_hydra(full), choices_of(full.hydra)
-        self._text = str(OmegaConf.to_container(self._config, resolve=False))
+        config, self._choices = without_hydra(full), choices_of(full.hydra)
+        self._text = str(OmegaConf.to_container(config, resolve=False))
         # Loading a pickled configuration takes a quarter of the time of a copy.
-        self._pickled = pickle.dumps(self._config)
+        self._pickled = pickle.dumps(config)
         self._planned: dict[str, tuple[Run, bytes]] = {}
         self.session = session
 
