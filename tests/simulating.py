@@ -63,13 +63,16 @@ class SimulatedDevice(TorchDispatchMode):
 
     As on CUDA, a number without dimensions may be on the CPU, and so may indices.
 
+    Args:
+        float64: Whether the device has float64. Apple's MPS has none.
+
     Attributes:
         operations: How many operations there were on the device.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, float64: bool = True) -> None:
         super().__init__()
-        self.operations = 0
+        self.float64, self.operations = float64, 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -93,6 +96,8 @@ class SimulatedDevice(TorchDispatchMode):
 
         def wrap(value: Any) -> Any:
             if isinstance(value, torch.Tensor) and id(value) not in known:
+                if value.dtype == torch.float64 and not self.float64:
+                    raise TypeError(f"the device has no float64: {func}")
                 known[id(value)] = _OnDevice(value)
             return known.get(id(value), value)
 
@@ -100,7 +105,9 @@ class SimulatedDevice(TorchDispatchMode):
 
 
 @contextmanager
-def simulated_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedDevice]:
+def simulated_device(
+    monkeypatch: pytest.MonkeyPatch, *, float64: bool = True
+) -> Iterator[SimulatedDevice]:
     """Let ``trainer.device`` be :data:`NAME`, and yield the device."""
     import torch.optim.optimizer as optimizers
 
@@ -108,6 +115,8 @@ def simulated_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedDevic
     import losslab.experiment.identity
     import losslab.experiment.run
     import losslab.experiment.saved_model
+    import losslab.losses.gradient_swap
+    import losslab.metrics.classification
 
     for module in (
         *(losslab.experiment.build, losslab.experiment.identity),
@@ -121,5 +130,9 @@ def simulated_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedDevic
     monkeypatch.setattr(
         optimizers, "_get_fused_kernels_supported_devices", lambda: [*fused(), NAME]
     )
-    with SimulatedDevice() as device:
+    for module in (losslab.losses.gradient_swap, losslab.metrics.classification):
+        monkeypatch.setattr(
+            module, "has_float64", lambda on: float64 or torch.device(on).type != NAME
+        )
+    with SimulatedDevice(float64=float64) as device:
         yield device

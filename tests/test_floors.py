@@ -2,6 +2,7 @@
 
 import ast
 import os
+import runpy
 import subprocess
 import sys
 from functools import cache
@@ -183,6 +184,12 @@ finally:
     count, *slow = told.stdout.splitlines()[-1].split()
     assert int(count) < most
     assert slow == (["yaml"] if "." in line else [])
+
+
+def test_windows_is_told_to_use_wsl(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ImportError, match="on Windows, install it in WSL"):
+        runpy.run_path(str(PACKAGE / "__init__.py"))
 
 
 def test_the_types_import_no_torch_at_run_time():

@@ -16,6 +16,8 @@ tensor(0.2500)
 
 import sys
 
+if sys.platform == "win32":
+    raise ImportError("losslab runs on Linux and macOS; on Windows, install it in WSL")
 if ("-m", __name__) in zip(sys.orig_argv, sys.orig_argv[1:]) and not sys.flags.safe_path:  # noqa: B905
     # The working folder may hold modules of any name; commands that train append it at the end.
     del sys.path[0]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from losslab import Run
 from losslab.experiment import Composer
@@ -40,6 +41,11 @@ def test_what_fails_on_a_gpu_fails_there(operation):
         operation(torch.zeros(2, 3, device=NAME))
 
 
+def test_float64_fails_where_there_is_none():
+    with SimulatedDevice(float64=False), pytest.raises(TypeError, match="no float64"):
+        torch.zeros(2, device=NAME).double()
+
+
 def test_what_a_gpu_can_do_works_there():
     with SimulatedDevice() as device:
         x = torch.arange(6.0).reshape(2, 3).to(NAME).requires_grad_()
@@ -50,11 +56,10 @@ def test_what_a_gpu_can_do_works_there():
         assert device.operations > 5
 
 
-def trained(losslab, *words, on_device=True, name="runs"):
-    """Return the run that the words train, on the simulated device or on the CPU."""
-    where = (f"trainer.device={NAME}",) if on_device else ()
-    losslab.train("trainer.epochs=1", *words, *where, f"name={name}")
-    (run,) = losslab.runs(name)
+def trained(losslab, *words, device="cpu"):
+    """Return the run that the words train on a device."""
+    losslab.train("trainer.epochs=1", *words, f"trainer.device={device}", f"name={device}")
+    (run,) = losslab.runs(device)
     return run
 
 
@@ -66,7 +71,7 @@ def assert_the_same(one, other):
     assert one == other
 
 
-@pytest.mark.parametrize(
+every_choice = pytest.mark.parametrize(
     "words",
     [
         ("diagnostics=all", "model=mlp", "loss=map_gaussian", "data.label_noise=0.3"),
@@ -77,16 +82,28 @@ def assert_the_same(one, other):
     ],
     ids=" ".join,
 )
+
+
+@every_choice
 def test_a_run_gives_the_numbers_of_the_cpu(losslab, monkeypatch, words):
-    one = trained(losslab, *words, on_device=False, name="cpu")
+    one = trained(losslab, *words)
     with simulated_device(monkeypatch) as device:
-        other = trained(losslab, *words)
+        other = trained(losslab, *words, device=NAME)
     assert device.operations > 100
     assert_the_same(one, other)
 
 
+@every_choice
+def test_a_run_needs_no_float64_on_the_device(losslab, monkeypatch, words):
+    one = trained(losslab, *words)
+    with simulated_device(monkeypatch, float64=False):
+        other = trained(losslab, *words, device=NAME)
+    weights = [load_file(run / "model.safetensors") for run in (one, other)]
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
+
+
 def test_a_run_resumes_and_is_evaluated(losslab, monkeypatch):
-    one = trained(losslab, "trainer.epochs=2", on_device=False, name="cpu")
+    one = trained(losslab, "trainer.epochs=2")
     save = saving.save_checkpoint
 
     def save_and_stop(*arguments, **options):
@@ -96,9 +113,9 @@ def test_a_run_resumes_and_is_evaluated(losslab, monkeypatch):
     with simulated_device(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(saving, "save_checkpoint", save_and_stop)
-            result = losslab.call("train", *TINY, f"trainer.device={NAME}")
+            result = losslab.call("train", *TINY, f"trainer.device={NAME}", f"name={NAME}")
         assert result.code == 130
-        other = trained(losslab, "trainer.epochs=2")
+        other = trained(losslab, "trainer.epochs=2", device=NAME)
         assert "resuming" in (other / "log.txt").read_text()
         assert_the_same(one, other)
         found = losslab.call("evaluate", str(other), f"trainer.device={NAME}")

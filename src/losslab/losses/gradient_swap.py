@@ -9,6 +9,7 @@ from torch.func import grad
 
 from losslab.losses import functional
 from losslab.losses.base import Loss, Reduction, check_choice, prepare
+from losslab.types import has_float64
 
 Source = Literal["cross_entropy", "mse_softmax"]
 _LOSSES: dict[Source, Callable[[Tensor, Tensor], Tensor]] = {
@@ -28,8 +29,9 @@ class GradientSwap(Loss):
 
     - Value: that of the loss named for the direction; no function has the composed gradient.
     - Gradient: s of the one, times ‖G_n‖/s of another, times G_n/‖G_n‖ of a third; 0 for an example
-      for which the size or the direction is of a gradient that is 0. It is computed in float64;
-      where p_y < 10⁻¹⁶, nothing but rounding is left of the direction of squared error.
+      for which the size or the direction is of a gradient that is 0. It is computed in float64
+      (on MPS, which has none, in float32); where p_y < 10⁻¹⁶, nothing but rounding is left of the
+      direction of squared error.
     - Range: [0, ∞), or [0, 2/K] for ``direction="mse_softmax"``.
     - Second derivatives are 0: the gradient is a constant to autograd.
     - ``batch_dependent``: the gradient of an example depends on the rest of its batch.
@@ -72,15 +74,16 @@ class GradientSwap(Loss):
         """Return ``(N,)``; its sum has the composed gradient."""
         logits, target = prepare(logits, target)
         value = _LOSSES[self.direction](logits, target).detach()
-        precise = logits.detach().double()
-        y = target.double() if target.dim() == 2 else target
+        wide = torch.float64 if has_float64(logits.device) else torch.float32
+        precise = logits.detach().to(wide)
+        y = target.to(wide) if target.dim() == 2 else target
         gradients: dict[str, Tensor] = {
             name: grad(lambda z, of=_LOSSES[name]: of(z, y).sum())(precise)
             for name in get_args(Source)
         }
         norms = {name: g.norm(dim=1, keepdim=True) for name, g in gradients.items()}
         # Where a norm is 0, so is the result: 0 over a tiny number, not the NaN of 0/0.
-        tiny = torch.finfo(torch.float64).tiny
+        tiny = torch.finfo(wide).tiny
         size = norms[self.relative] * (
             norms[self.scale].mean() / norms[self.relative].mean().clamp_min(tiny)
         )

@@ -5,8 +5,8 @@ logits ``(N, K)`` and labels ``(N,)``, class indices from 0 to K − 1; labels o
 or range are a ``ValueError``. ``reduction`` is ``mean`` or ``sum``, giving ``()``, or ``none``,
 giving ``(N,)``; another is a ``ValueError``. The mean of no examples is NaN. Probabilities are the
 softmax of the network's outputs under every loss, including those on raw outputs, so that the
-numbers are comparable. All sums are in float64: adding 60,000 float32 numbers would lose digits
-that intervals need.
+numbers are comparable. All sums are in float64 (on MPS, which has none, in float32): adding 60,000
+float32 numbers would lose digits that intervals need.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device, to_device
 from numpy.typing import NDArray
+
+from losslab.types import has_float64
 
 ECE_BINS = 15
 RANGES = {
@@ -267,7 +269,7 @@ class _PerExample(NamedTuple):
 
 def _per_example(logits: Array, labels: Array) -> _PerExample:
     xp = array_namespace(logits)
-    wide = xp.float32 if getattr(device(logits), "type", "") == "mps" else xp.float64
+    wide = xp.float64 if has_float64(device(logits)) else xp.float32
     # Before the subtraction, which turns a row with an infinite logit into NaN.
     correct = xp.astype(xp.argmax(logits, axis=-1) == labels, wide)
     z = xp.astype(logits, wide)

@@ -1,6 +1,5 @@
 """The size and the outline of a study, from its file alone."""
 
-import os
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from losslab.folders import CONFIG_FOLDER
 from losslab.recording import Run, last_record, run_folders
 from losslab.study.universes import cross
 from losslab.text import duration
+from losslab.workers import cores
 
 if TYPE_CHECKING:
     from losslab.experiment import Composer
@@ -125,10 +125,11 @@ def _time(root: Path, count: int) -> str:
             seconds += [float(last_record(run.files.metrics)["wall_s"])] * run.finished
     if not seconds:
         return f"Time: not known yet; {shown(root.absolute())} has no finished runs"
-    cores = len(os.sched_getaffinity(0))
+    at_once = cores()
+    left = duration(mean(seconds) * count / at_once)
     return (
-        f"Time: {duration(mean(seconds) * count / cores)} with {cores} runs at once, from the mean "
-        f"of {len(seconds)} finished runs in {shown(root.absolute())}"
+        f"Time: {left} with {at_once} runs at once, from the mean of {len(seconds)} finished runs "
+        f"in {shown(root.absolute())}"
     )
 
 
