@@ -381,6 +381,7 @@ class Captured(Exception):  # noqa: N818  # no error
     """Ends training after the first step."""
 
 
+@pytest.mark.skipif(torch.__version__ < (2, 15), reason="fake tensors of older torch differ")
 @pytest.mark.parametrize(
     ("model", "optimizer"),
     [
