@@ -131,8 +131,6 @@ def simulated_device(
         optimizers, "_get_fused_kernels_supported_devices", lambda: [*fused(), NAME]
     )
     for module in (losslab.losses.gradient_swap, losslab.metrics.classification):
-        monkeypatch.setattr(
-            module, "has_float64", lambda on: float64 or torch.device(on).type != NAME
-        )
+        monkeypatch.setattr(module, "_WITHOUT_FLOAT64", () if float64 else (NAME,))
     with SimulatedDevice(float64=float64) as device:
         yield device

@@ -24,15 +24,6 @@ def plain(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
-def has_float64(device: Any) -> bool:
-    """Return whether a device of torch or another array library has float64; Apple's MPS has not.
-
-    >>> has_float64("cpu")
-    True
-    """
-    return getattr(device, "type", "") != "mps"
-
-
 class Batch(NamedTuple):
     """One mini-batch, already on the device."""
 

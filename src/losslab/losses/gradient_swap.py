@@ -9,9 +9,9 @@ from torch.func import grad
 
 from losslab.losses import functional
 from losslab.losses.base import Loss, Reduction, check_choice, prepare
-from losslab.types import has_float64
 
 Source = Literal["cross_entropy", "mse_softmax"]
+_WITHOUT_FLOAT64 = ("mps",)
 _LOSSES: dict[Source, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": functional.cross_entropy,
     "mse_softmax": functional.squared_error,
@@ -74,7 +74,7 @@ class GradientSwap(Loss):
         """Return ``(N,)``; its sum has the composed gradient."""
         logits, target = prepare(logits, target)
         value = _LOSSES[self.direction](logits, target).detach()
-        wide = torch.float64 if has_float64(logits.device) else torch.float32
+        wide = torch.float32 if logits.device.type in _WITHOUT_FLOAT64 else torch.float64
         precise = logits.detach().to(wide)
         y = target.to(wide) if target.dim() == 2 else target
         gradients: dict[str, Tensor] = {

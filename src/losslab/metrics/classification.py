@@ -16,9 +16,8 @@ import numpy as np
 from array_api_compat import array_namespace, device, to_device
 from numpy.typing import NDArray
 
-from losslab.types import has_float64
-
 ECE_BINS = 15
+_WITHOUT_FLOAT64 = ("mps",)
 RANGES = {
     "accuracy": (0.0, 1.0),
     "nll": (0.0, float("inf")),
@@ -269,7 +268,8 @@ class _PerExample(NamedTuple):
 
 def _per_example(logits: Array, labels: Array) -> _PerExample:
     xp = array_namespace(logits)
-    wide = xp.float64 if has_float64(device(logits)) else xp.float32
+    kind = getattr(device(logits), "type", "")
+    wide = xp.float32 if kind in _WITHOUT_FLOAT64 else xp.float64
     # Before the subtraction, which turns a row with an infinite logit into NaN.
     correct = xp.astype(xp.argmax(logits, axis=-1) == labels, wide)
     z = xp.astype(logits, wide)
