@@ -20,6 +20,13 @@ TINY = (
     "launcher=serial",
 )
 
+GROUPS = ("loss", "model", "optimizer", "schedule", "diagnostics")
+CHOICES = [
+    f"{group}={path.stem}"
+    for group in GROUPS
+    for path in sorted((Path(__file__).parents[1] / "conf" / group).glob("*.yaml"))
+]
+
 # The path of training too, of few points.
 LANDSCAPE = (
     *("diagnostics=[default,landscape]", "diagnostics.landscape.grid=3"),

@@ -4,13 +4,11 @@ pytest -m gpu -n 0
 """
 
 import os
-from pathlib import Path
 
 import pytest
 import torch
 
-from losslab.experiment import Composer
-from running import TINY, records, results
+from running import CHOICES, TINY, records, results
 
 # Another device only to try these tests where there is no GPU.
 DEVICE = os.environ.get("LOSSLAB_TEST_DEVICE", "cuda")
@@ -21,24 +19,11 @@ pytestmark = [
     ),
 ]
 RUN = (*TINY, "model=small_cnn", f"trainer.device={DEVICE}")
-GROUPS = ("loss", "model", "optimizer", "schedule", "diagnostics")
-CHOICES = [
-    f"{group}={path.stem}"
-    for group in GROUPS
-    for path in sorted((Path(__file__).parents[1] / "conf" / group).glob("*.yaml"))
-]
 
 
 def only(losslab, name):
     (run,) = losslab.runs(name)
     return run
-
-
-def test_the_table_has_every_choice():
-    with Composer() as composer:
-        assert {f"{group}={choice}" for group in GROUPS for choice in composer.choices(group)} == {
-            *CHOICES
-        }
 
 
 @pytest.mark.parametrize("choice", CHOICES)

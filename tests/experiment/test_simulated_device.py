@@ -1,7 +1,6 @@
 """Every choice on another device than the CPU, simulated, so that no GPU is needed."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,15 +13,8 @@ from losslab.experiment import train as saving
 from losslab.losses import Focal
 from losslab.study import numbers
 from losslab.training import fit
-from running import TINY, results
+from running import CHOICES, GROUPS, TINY, results
 from simulating import NAME, SimulatedDevice, simulated_device
-
-GROUPS = ("loss", "model", "optimizer", "schedule", "diagnostics")
-CHOICES = [
-    f"{group}={path.stem}"
-    for group in GROUPS
-    for path in sorted((Path(__file__).parents[2] / "conf" / group).glob("*.yaml"))
-]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +46,13 @@ def test_what_a_gpu_can_do_works_there():
         assert x.grad[torch.tensor([1])].tolist() == [[24.0, 32.0, 40.0]]
         assert (x.grad.cpu() == 8 * torch.arange(6.0).reshape(2, 3)).all()
         assert device.operations > 5
+
+
+def test_the_table_has_every_choice():
+    with Composer() as composer:
+        assert {f"{group}={choice}" for group in GROUPS for choice in composer.choices(group)} == {
+            *CHOICES
+        }
 
 
 def trained(losslab, *words, device="cpu"):
