@@ -68,6 +68,13 @@ def test_over_a_key_of_the_configuration(make_point, tmp_path):
     squared, cross = panel.curves
     assert (panel.title, squared.x, squared.y) == ("P", [1.0, 4.0], [2.0, 5.0])
     assert (cross.x, cross.y, cross.loss) == ([1.0, 4.0], [7.0, 7.0], "cross_entropy")
+    (table,) = measured.tables
+    assert table.columns == ["", "M", "x", "n"]
+    assert table.rows == [
+        ["P: Squared", "1", "2 [−10.7, 14.7]", "2"],
+        ["P: Squared", "4", "5 [5, 5]", "2"],
+        ["P: Cross", "–", "7 [−5.71, 19.7]", "2"],
+    ]
 
 
 def test_a_profile_leaves_out_far_outliers_and_says_so(make_point, tmp_path):

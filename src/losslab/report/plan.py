@@ -28,7 +28,7 @@ class Arm:
     """One of the configurations compared, usually a loss."""
 
     label: str  # shown in reports
-    loss: str  # the config name of its loss, which decides its colour; by default the arm's name
+    loss: str  # the config name of its loss, which decides its colour
     condition: str = ""  # under which it is trained; empty in a study without conditions
 
 

@@ -7,6 +7,7 @@ Each takes the sets to draw, in the colours of their losses, the ``name`` of the
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,17 @@ import numpy as np
 from losslab.figures import Curve, Drawing, Field, Panel
 from losslab.metrics import ECE_BINS
 from losslab.recording import Run, read_records
-from losslab.report.measurement import Measurement
-from losslab.study.measure import Labels, Runs, curve_over_seeds, number, record, value_of
+from losslab.report import formatting as show
+from losslab.report.measurement import Measurement, TableOfNumbers
+from losslab.study.measure import (
+    Labels,
+    Runs,
+    curve_over_seeds,
+    number,
+    over_seeds,
+    record,
+    value_of,
+)
 
 FEWEST = 20
 """Bins of a reliability diagram with fewer examples are left out as too uncertain."""
@@ -67,10 +77,11 @@ def over_key(
 ) -> Measurement:
     """Draw a final metric over a key of the configuration: means over seeds, 95% intervals.
 
-    ``panels`` maps titles to curves, each a label with its sets. The ``key`` holds a positive
-    number, on a logarithmic axis; a set where it is null is drawn as a horizontal line.
+    A table has the same numbers. ``panels`` maps titles to curves, each a label with its sets. The
+    ``key`` holds a positive number, on a logarithmic axis; a set where it is null is drawn as a
+    horizontal line.
     """
-    drawn = []
+    drawn, rows = [], []
     places = {each: value_of(members[0], key) for each, members in runs.items()}
     for heading, lines in panels.items():
         curves = []
@@ -81,12 +92,18 @@ def over_key(
             level = places[sets[0]] is None
             x = [min(known), max(known)] if level else [places[each] for each in sets]
             values = [[number(run, metric) for run in runs[each]] for each in sets]
-            rows = np.array(values * 2 if level else values).T
-            curves.append(curve_over_seeds(x=x, values=rows, bounds=bounds, **style))
+            seeds = np.array(values * 2 if level else values).T
+            curves.append(curve_over_seeds(x=x, values=seeds, bounds=bounds, **style))
+            for each, numbers in zip(sets, values, strict=True):
+                at = "–" if level else f"{places[each]:g}"
+                mean = show.quantity(over_seeds(numbers, y_label))
+                rows.append([f"{heading}: {style['label']}", at, mean, str(len(numbers))])
         ticks = [(f"{place:g}", place) for place in known]
         axes: dict[str, Any] = {"x_label": x_label, "y_label": y_label, "x_log": True}
         drawn.append(Panel(title=heading, curves=curves, ticks=ticks, **axes))
-    return _drawing(name, title, drawn, legend_below=True)
+    drawing = _drawing(name, title, drawn, legend_below=True)
+    table = TableOfNumbers(title=title, columns=["", x_label, y_label, "n"], rows=rows)
+    return replace(drawing, tables=[table])
 
 
 def reliability(runs: Runs, *, name: str = "reliability", labels: Labels = None) -> Measurement:

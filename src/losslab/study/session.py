@@ -134,7 +134,7 @@ class Template:
     def __init__(self, session: Session, overrides: Sequence[str]) -> None:
         self._overrides = [f"name={session.name}", *map(quoted, overrides), *session.overrides]
         full = session.composer.vary(self._overrides)
-        config, self._choices = without_hydra(full), choices_of(full.hydra)
+        config, self.choices = without_hydra(full), choices_of(full.hydra)
         self._text = str(OmegaConf.to_container(config, resolve=False))
         # Loading a pickled configuration takes a quarter of the time of a copy.
         self._pickled = pickle.dumps(config)
@@ -158,7 +158,7 @@ class Template:
                     raise ValueError(f"{key} cannot be varied; give a key with a single value")
                 OmegaConf.update(config, key, value)
             config.seed = seed
-        run = plan_run(self.session.launcher.on_its_device(config), self._choices, command)
+        run = plan_run(self.session.launcher.on_its_device(config), self.choices, command)
         self._planned[repr(values)] = run, pickle.dumps(run.composed)
         return run
 

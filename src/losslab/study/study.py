@@ -29,7 +29,6 @@ class ArmSpec(Strict):
 
     label: str  # shown in reports
     overrides: list[str]
-    loss: str | None = None  # decides its colour; by default the arm's name
     values: list[float] | None = None  # its own grid
     scale: float | None = None  # also confirmed at the reference's best value times this
     start: str | None = None  # the arm whose final weights it starts from, seed by seed
@@ -83,7 +82,6 @@ class Cell:
 
     name: str  # ``<arm>@<condition>``, or the arm alone in a study without conditions
     arm: ArmSpec
-    loss: str  # decides its colour
     values: list[float]  # the grid
     reference: str  # the cell of the reference arm under the same condition
     start: str | None  # the cell whose weights it starts from; ``None`` for random ones
@@ -217,7 +215,6 @@ class Study:
             cells[in_condition(name, where)] = Cell(
                 name=in_condition(name, where),
                 arm=arm,
-                loss=arm.loss or name,
                 values=condition.grid_of(name, arm) or self.values,
                 reference=in_condition(self.reference, where),
                 start=in_condition(arm.start, where) if arm.start else None,
@@ -249,7 +246,7 @@ class Study:
             command=session.command,
             **{name: getattr(self, name) for name in copied},
             arms={
-                name: Arm(cell.arm.label, cell.loss, name.partition("@")[2])
+                name: Arm(cell.arm.label, cell.template.choices["loss"], name.partition("@")[2])
                 for name, cell in cells.items()
             },
             conditions={
