@@ -1,10 +1,13 @@
 """The measures of the study ``throughput``, on runs that take no time."""
 
+import sys
+
 import pytest
 from throughput.engines import engines
 from throughput.loops import loops
 from throughput.sweep import command, report, sweep
 from throughput.target import cost
+from throughput.template import template
 
 import losslab as api
 from throughput import median
@@ -40,6 +43,32 @@ def test_commands_are_timed(losslab):
     found = command({}, words=["train", *TINY], rounds=1).quantities
     assert 0 < found["first"].value <= found["seconds"].value
     assert report({}, runs=20, rounds=1).quantities["seconds"].value > 0
+
+
+SWEEP_ELSEWHERE = """import pathlib, sys
+assert sys.argv[1:3] == ["-m", "rate=1,2"]
+out = pathlib.Path(sys.argv[-1].removeprefix("paths.log_dir="))
+for run in "01":
+    (out / run).mkdir()
+    (out / run / "metrics.csv").write_text("epoch,test/acc\\n0,\\n1,0.5\\n")
+"""
+
+
+@pytest.mark.slow
+def test_a_sweep_of_another_project(losslab):
+    asked = {"commit": "1fb5405", "words": [*TINY[:3], "seed=0,1"], "options": ["rate=1,2"]}
+    asked |= {"checkout": "elsewhere", "rounds": 1}
+    (table,) = template({}, **asked).tables
+    assert table.rows == [["not measured", "no elsewhere/.venv"]]
+    place = losslab.folder / "elsewhere"
+    (place / ".venv" / "bin").mkdir(parents=True)
+    (place / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (place / "src").mkdir()
+    (place / "src" / "train.py").write_text(SWEEP_ELSEWHERE)
+    found = template({}, **asked)
+    assert found.quantities["speedup"].value > 0
+    assert [row[1] for row in found.tables[0].rows] == ["2", "2"]
+    assert found.tables[0].rows[1][3] == "50.0%, 50.0%"
 
 
 def test_the_operations_of_a_linear_network(losslab):

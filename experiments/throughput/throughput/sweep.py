@@ -36,8 +36,7 @@ def sweep(_: Runs, *, words: list[str], rounds: int) -> Measurement:
 
     def run(extra: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            _call(["train", "-m", *words, *extra, f"output_dir={folder}"])
-            counts.add(len(list(Path(folder).rglob("summary.json"))))
+            counts.add(len(train([*words, *extra], Path(folder))))
 
     seconds = in_turn({name: partial(run, extra) for name, extra in ways.items()}, rounds)
     (count,) = counts
@@ -53,6 +52,13 @@ def sweep(_: Runs, *, words: list[str], rounds: int) -> Measurement:
         },
         tables=[TableOfNumbers(title="A sweep", columns=["", "runs", "seconds"], rows=rows)],
     )
+
+
+def train(words: list[str], folder: Path) -> list[float]:
+    """Do a sweep, words of ``losslab train -m``; return the test accuracy of each run."""
+    _call(["train", "-m", *words, f"output_dir={folder}"])
+    summaries = [json.loads(path.read_text()) for path in folder.rglob("summary.json")]
+    return [summary["test/accuracy"] for summary in summaries]
 
 
 def command(_: Runs, *, words: list[str], rounds: int) -> Measurement:
