@@ -1,5 +1,6 @@
 """The sweep of another project, lightning-hydra-template, beside losslab's."""
 
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -24,8 +25,8 @@ def template(
     Hydra's own launcher, which does one run after another with all cores.
 
     Args:
-        checkout: The template's folder, with an environment ``.venv`` that has losslab, too;
-            without it nothing is measured.
+        checkout: The template's folder, with MNIST in its ``data`` and an environment ``.venv``
+            that has losslab, too; without it nothing is measured.
         commit: Of the checkout, for the table.
         words: Of ``losslab train -m``.
         options: Of the template's ``src/train.py -m``, which do the same.
@@ -48,11 +49,13 @@ def template(
     def theirs() -> None:
         with tempfile.TemporaryDirectory() as out:
             command = [str(python), "src/train.py", "-m", *options, f"paths.log_dir={out}"]
-            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+            # Its checkpoints hold the network, which torch loads only if told to.
+            env = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+            subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
             tables = [pd.read_csv(path) for path in Path(out).rglob("metrics.csv")]
             accuracies[other] = [float(table["test/acc"].dropna().iloc[-1]) for table in tables]
 
-    other = f"lightning-hydra-template, {commit[:7]}"
+    other = f"lightning-hydra-template, {commit}"
     seconds = in_turn({"losslab": ours, other: theirs}, rounds)
     rows = [
         [
