@@ -19,7 +19,7 @@ from report.factory import run_name, tiny_plan, write_run, write_study
 
 
 def select(plan, runs):
-    return select_points(tuning_points(plan, runs))
+    return select_points(plan, tuning_points(plan, runs))
 
 
 def grid(tmp_path, accuracies, *, seeds=2):
@@ -47,6 +47,19 @@ def test_the_value_with_the_highest_mean_is_chosen(tmp_path):
     plan = grid(tmp_path, {0.01: [0.7, 0.7], 0.1: [0.6, 0.9], 1.0: [0.5, 0.5]})
     choice = select(plan, load_runs(tmp_path))["mse"]
     assert (choice.value, choice.bracketed) == (0.1, True)
+
+
+def test_a_given_value_is_not_chosen(tmp_path):
+    plan = replace(grid(tmp_path, {0.01: [0.9, 0.9], 0.1: [0.6, 0.9]}), given={"mse": 0.1})
+    runs = load_runs(tmp_path)
+    choice = select(plan, runs)["mse"]
+    assert (choice.value, choice.bracketed) == (0.1, True)
+    assert SideSampler(runs, replace(plan, chosen={"mse": 0.1})).rechosen() == {}
+    side = Side("mse", "own")
+    assert (
+        SideSampler(runs, replace(plan, chosen={"mse": 0.1})).side(side, "val/accuracy").choice
+        is None
+    )
 
 
 @pytest.mark.parametrize("best", [0.01, 1.0])

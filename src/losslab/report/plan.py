@@ -185,6 +185,8 @@ class Plan:
     rates: tuple[Rate, ...] = ("reference", "own")  # at which arms are confirmed
     tune: tuple[PlannedRun, ...] = ()
     chosen: Mapping[str, float] = field(default_factory=dict)  # arm to value; absent until chosen
+    # arm to the value that it is given; its tuning runs only show how that compares with others
+    given: Mapping[str, float] = field(default_factory=dict)
     confirm: tuple[PlannedRun, ...] = ()
     runs: tuple[str, ...] = ()  # names of runs that only measures use
     claims: tuple[Claim, ...] = ()
@@ -225,6 +227,12 @@ class Plan:
     def families(self) -> dict[str, Arm]:
         """The arms without their conditions, in the order of display."""
         return {name.partition("@")[0]: arm for name, arm in self.arms.items()}
+
+    @property
+    def reference_parameter(self) -> str:
+        """The reference's value in words, ``cross-entropy’s best learning rate``."""
+        best = "" if any(self.reference_of(arm) in self.given for arm in self.arms) else "best "
+        return f"{self.reference_label}’s {best}{self.parameter_name}"
 
     @property
     def reference_label(self) -> str:

@@ -45,6 +45,7 @@ def study_document(findings: Findings, figures: Collection[str]) -> Document:
             "proper_scores": _proper_scores(findings) if has_arms and "own" in plan.rates else None,
             "draws": f"{DRAWS:,}",
             "select": show.metric_name(plan.common_select),
+            "given": [f"{plan.label(arm)}, {value:g}" for arm, value in plan.given.items()],
             "tuning": _tuning(findings) if has_arms else None,
             **runs_and_machine(findings.census, findings.environment, figures),
         },
@@ -139,7 +140,7 @@ def _answer(findings: Findings) -> Table:
     plan = findings.plan
     reference = findings.chosen(plan.reference)
     at = f" ({reference:g})" if reference is not None and not plan.conditions else ""
-    best = f"{plan.reference_label}'s best {plan.parameter_name}{at}"
+    best = f"{plan.reference_parameter}{at}"
     headings: dict[Rate, tuple[str, ...]] = {
         "reference": (f"test accuracy at {best}", "n"),
         "scaled": (f"at its multiple of {best}", "n"),

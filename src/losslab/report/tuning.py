@@ -33,7 +33,7 @@ class TuningPoint:
 
 @dataclass(frozen=True)
 class Choice:
-    """An arm's chosen value: that with the highest mean, the smallest one of a tie."""
+    """An arm's value: that with the highest mean, the smallest one of a tie, or a given one."""
 
     value: float
     bracketed: bool  # strictly inside the grid; beyond an edge there may be a better value
@@ -65,11 +65,12 @@ def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
     return sorted(points, key=lambda point: (order.index(point.arm), point.value))
 
 
-def select(points: Sequence[TuningPoint]) -> dict[str, Choice]:
+def select(plan: Plan, points: Sequence[TuningPoint]) -> dict[str, Choice]:
     """Choose every arm's value by its mean validation accuracy over the tuning seeds.
 
-    Arms with a missing run have no choice yet, nor do those with a divergence before the first
-    evaluation at every value.
+    Those with a given value have that one, once their tuning runs are finished. Arms with a
+    missing run have no choice yet, nor do those with a divergence before the first evaluation at
+    every value.
     """
     chosen = {}
     for arm in dict.fromkeys(point.arm for point in points):
@@ -79,6 +80,8 @@ def select(points: Sequence[TuningPoint]) -> dict[str, Choice]:
         if len(scores) == len(grid) and max(scores) > -math.inf:
             best = scores.index(max(scores))
             chosen[arm] = Choice(grid[best].value, 0 < best < len(grid) - 1)
+            if arm in plan.given:
+                chosen[arm] = Choice(plan.given[arm], bracketed=True)
     return chosen
 
 
@@ -104,7 +107,7 @@ class SideSampler(Sampler):
         draws = np.random.default_rng(0).integers(max(len(seeds), 1), size=shape)
         self._tuning_seeds = len(seeds)
         self._redrawn: dict[str, FloatArray] = {}  # arm to ``(DRAWS,)`` chosen values
-        for arm in plan.chosen:
+        for arm in set(plan.chosen) - set(plan.given):
             table = self._table(arm, plan.select_of(arm)).reindex(columns=seeds)
             scores = np.nan_to_num(table.to_numpy(np.float64), nan=-np.inf)
             if len(table):

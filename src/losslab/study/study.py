@@ -30,6 +30,7 @@ class ArmSpec(Strict):
     label: str  # shown in reports
     overrides: list[str]
     values: list[float] | None = None  # its own grid
+    value: float | None = None  # one of its grid, given rather than chosen
     scale: float | None = None  # also confirmed at the reference's best value times this
     start: str | None = None  # the arm whose final weights it starts from, seed by seed
 
@@ -212,10 +213,14 @@ class Study:
         cells = {}
         for (where, condition), (name, arm) in product(conditions.items(), self.arms.items()):
             overrides = [*self.base, *condition.overrides_of(name), *arm.overrides]
+            values = condition.grid_of(name, arm) or self.values
+            if arm.value is not None and arm.value not in values:
+                grid = f"give one of its grid, {values}"
+                raise ValueError(f"study.arms.{name}.value={arm.value}; {grid}")
             cells[in_condition(name, where)] = Cell(
                 name=in_condition(name, where),
                 arm=arm,
-                values=condition.grid_of(name, arm) or self.values,
+                values=values,
                 reference=in_condition(self.reference, where),
                 start=in_condition(arm.start, where) if arm.start else None,
                 template=Template(session, overrides),
@@ -254,6 +259,7 @@ class Study:
                 for name, spec in self.conditions.items()
             },
             choices=self.choices,
+            given={n: cell.arm.value for n, cell in cells.items() if cell.arm.value is not None},
             values=tuple(sorted({value for cell in cells.values() for value in cell.values})),
             rates=tuple(rate for rate in RATES if rate in (rates if cells else CONFIRM_AT)),
             runs=tuple(sorted({run.name for run in chain(*sets.values())})),

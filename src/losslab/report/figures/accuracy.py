@@ -260,5 +260,5 @@ def at_rate(plan: Plan, rate: Rate) -> str:
     """Return the title of a panel for arms at a rate."""
     if rate == "own":
         return f"Each at its own best {plan.parameter_name}"
-    reference = f"{plan.reference_label}’s best {plan.parameter_name}"
+    reference = plan.reference_parameter
     return f"All at {reference}" if rate == "reference" else f"At a multiple of {reference}"
