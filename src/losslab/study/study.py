@@ -30,7 +30,7 @@ class ArmSpec(Strict):
     label: str  # shown in reports
     overrides: list[str]
     values: list[float] | None = None  # its own grid
-    value: float | None = None  # one of its grid, given rather than chosen
+    value: float | None = None  # given rather than chosen; the grid shows how it compares
     scale: float | None = None  # also confirmed at the reference's best value times this
     start: str | None = None  # the arm whose final weights it starts from, seed by seed
 
@@ -213,14 +213,10 @@ class Study:
         cells = {}
         for (where, condition), (name, arm) in product(conditions.items(), self.arms.items()):
             overrides = [*self.base, *condition.overrides_of(name), *arm.overrides]
-            values = condition.grid_of(name, arm) or self.values
-            if arm.value is not None and arm.value not in values:
-                grid = f"give one of its grid, {values}"
-                raise ValueError(f"study.arms.{name}.value={arm.value}; {grid}")
             cells[in_condition(name, where)] = Cell(
                 name=in_condition(name, where),
                 arm=arm,
-                values=values,
+                values=condition.grid_of(name, arm) or self.values,
                 reference=in_condition(self.reference, where),
                 start=in_condition(arm.start, where) if arm.start else None,
                 template=Template(session, overrides),
