@@ -1,6 +1,7 @@
 """Drawings of what runs recorded, from files written here with known numbers."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -59,20 +60,22 @@ def test_over_a_key_of_the_configuration(make_point, tmp_path):
         return [replace(run, composed=DictConfig({"loss": loss})) for run in made]
 
     runs = {"one": points([1.0, 3.0], m=1.0), "four": points([5.0, 5.0], m=4.0)}
-    panels = {"P": {"Squared": ["one", "four"], "Cross": ["without"]}}
+    runs["nine"] = points([7.0, math.nan], m=9.0)
+    panels = {"P": {"Squared": ["one", "four", "nine"], "Cross": ["without"]}}
     measured = over_key(
         runs | {"without": points([6.0, 8.0], named="cross_entropy")}, key="loss.m",
         metric="why/x", panels=panels, name="x", title="X", x_label="M", y_label="x",
     )  # fmt: skip
     (panel,) = only_panels(measured, tmp_path)
     squared, cross = panel.curves
-    assert (panel.title, squared.x, squared.y) == ("P", [1.0, 4.0], [2.0, 5.0])
-    assert (cross.x, cross.y, cross.loss) == ([1.0, 4.0], [7.0, 7.0], "cross_entropy")
+    assert (panel.title, squared.x[:2], squared.y[:2]) == ("P", [1.0, 4.0], [2.0, 5.0])
+    assert (cross.x, cross.y, cross.loss) == ([1.0, 9.0], [7.0, 7.0], "cross_entropy")
     (table,) = measured.tables
     assert table.columns == ["", "M", "x", "n"]
     assert table.rows == [
         ["P: Squared", "1", "2 [−10.7, 14.7]", "2"],
         ["P: Squared", "4", "5 [5, 5]", "2"],
+        ["P: Squared", "9", "7 [−inf, inf]", "1"],
         ["P: Cross", "–", "7 [−5.71, 19.7]", "2"],
     ]
 

@@ -1,6 +1,7 @@
 """A comparison under conditions, tiny; and what it refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,25 @@ def test_a_condition_may_differ_by_arm():
         overrides["mse"],
         [],
     )
+
+
+def test_a_given_value_joins_the_grid_of_its_arm():
+    arms = PARTS["arms"] | {"mse": PARTS["arms"]["mse"] | {"value": 0.03, "values": [0.01, 0.1]}}
+    arms["m"] = {"label": "M", "overrides": ["loss=rescaled_mse"]}
+    conditions = {name: {"label": name, "overrides": []} for name in ("one", "two")}
+    study = Study(**PARTS | {"arms": arms, "conditions": conditions})
+    with Composer() as composer:
+        session = Session(composer, "x", [], Console(), "")
+        cells = study.cells(session)
+        plan = study.plan(session, cells, {})
+    assert cells["mse@two"].values == [0.01, 0.03, 0.1]
+    assert cells["cross_entropy@two"].values == [0.1]
+    assert plan.given == {"mse@one": 0.03, "mse@two": 0.03}
+    assert plan.reference_parameter == "cross-entropy’s best learning rate"
+    assert parse_plan(json.loads(json.dumps(plan.to_json()))) == plan
+    assert plan.arms["m@two"].loss == "rescaled_mse"  # whose colour it has
+    given = replace(plan, reference="mse")
+    assert given.reference_parameter == "raw’s learning rate"
 
 
 @pytest.mark.slow

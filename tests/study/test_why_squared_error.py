@@ -13,7 +13,7 @@ ARMS = {"cross_entropy", "mse", "mse_softmax", "brier", "map_gaussian"}
 TINY_STUDY = (
     *("study", "why_squared_error", "data=synthetic", "model.width=2", "trainer.device=cpu"),
     *("trainer.epochs=1", "trainer.batch_size=64", "launcher=serial"),
-    *("study.values=[0.01,0.3]", "study.tune_seeds=[0]", "study.confirm_seeds=[100,101]"),
+    *("study.values=[0.03,0.3]", "study.tune_seeds=[0]", "study.confirm_seeds=[100,101]"),
 )
 
 
@@ -33,7 +33,7 @@ def test_tune_then_confirm_then_again(losslab):
     plan = read(root / "study.json")
     assert {status(run) for run in runs(losslab.folder)} <= {"done", "diverged"}
     tune = {(entry["arm"], entry["value"], entry["seed"]) for entry in plan["tune"]}
-    assert tune == {(arm, value, 0) for arm in ARMS for value in (0.01, 0.3)}
+    assert tune == {(arm, value, 0) for arm in ARMS for value in (0.03, 0.3)}
     check_choice(root, plan)
     confirm = {(e["arm"], e["rate"], e["value"], e["seed"]) for e in plan["confirm"]}
     chosen = plan["chosen"]

@@ -51,7 +51,10 @@ def train(study: str) -> int:
     with Composer() as composer:
         console = Console(quiet=True)
         planned, session = open_study(composer, study, words, console=console, command="")
-        cells = {cell.loss: cell for cell in reversed(planned.cells(session).values())}
+        cells = {
+            cell.template.choices["loss"]: cell
+            for cell in reversed(planned.cells(session).values())
+        }
         sets = [
             [cell.run(planned.parameter, cell.values[0], seed, start=None) for seed in (100, 101)]
             for cell in cells.values()

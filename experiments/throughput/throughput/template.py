@@ -1,6 +1,7 @@
 """The sweep of another project, lightning-hydra-template, beside losslab's."""
 
 import os
+import shlex
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,11 +19,12 @@ _TITLE = "A sweep of MNIST beside lightning-hydra-template's"
 def template(
     _: Runs, *, checkout: str, commit: str, words: list[str], options: list[str], rounds: int
 ) -> Measurement:
-    """Time the same sweep by losslab and by lightning-hydra-template, each as it comes.
+    """Time a sweep by losslab and one like it by lightning-hydra-template, each as it comes.
 
     Both train losslab's network with SGD on as many digits of MNIST for as many epochs at the same
     rates, validate after each epoch and test at the end. losslab has a worker a core, the template
-    Hydra's own launcher, which does one run after another with all cores.
+    Hydra's own launcher, which does one run after another with all cores. The template splits the
+    digits in its own way and tests the checkpoint that was best in validation.
 
     Args:
         checkout: The template's folder, with MNIST in its ``data`` and an environment ``.venv``
@@ -51,7 +53,9 @@ def template(
             command = [str(python), "src/train.py", "-m", *options, f"paths.log_dir={out}"]
             # Its checkpoints hold the network, which torch loads only if told to.
             env = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
-            subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+            done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+            if done.returncode:
+                raise ValueError(f"{shlex.join(command)} failed: {done.stderr[-1000:]}")
             tables = [pd.read_csv(path) for path in Path(out).rglob("metrics.csv")]
             accuracies[other] = [float(table["test/acc"].dropna().iloc[-1]) for table in tables]
 

@@ -195,7 +195,7 @@ def _nearest_colors(losses: Mapping[str, str]) -> dict[str, int]:
     from scipy.optimize import linear_sum_assignment  # takes a tenth of a second to import
 
     families = {name.partition(" ")[0]: loss for name, loss in losses.items()}
-    styles = [LOSS_STYLES.get(name) or LOSS_STYLES.get(loss) for name, loss in families.items()]
+    styles = [LOSS_STYLES.get(loss) for loss in families.values()]
 
     def rgb(colors: Sequence[str]) -> Any:
         return np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors])

@@ -110,6 +110,7 @@ def _arm(findings: Findings, name: str) -> dict[str, Any]:
         "label": findings.plan.label(name),
         "loss": findings.plan.arms[name].loss,
         "chosen": findings.chosen(name),
+        "given": name in findings.plan.given or None,
         "bracketed": choice.bracketed if choice else None,
         "rechosen": findings.rechosen.get(name),
         "tuning": [point | {"arm": None, "score": None} for point in tuning],

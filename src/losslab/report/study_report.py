@@ -45,7 +45,7 @@ def study_document(findings: Findings, figures: Collection[str]) -> Document:
             "proper_scores": _proper_scores(findings) if has_arms and "own" in plan.rates else None,
             "draws": f"{DRAWS:,}",
             "select": show.metric_name(plan.common_select),
-            "given": [f"{plan.label(arm)}, {value:g}" for arm, value in plan.given.items()],
+            "given": [f"{plan.label(arm)} at {value:g}" for arm, value in plan.given.items()],
             "tuning": _tuning(findings) if has_arms else None,
             **runs_and_machine(findings.census, findings.environment, figures),
         },

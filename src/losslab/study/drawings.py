@@ -96,13 +96,16 @@ def over_key(
             curves.append(curve_over_seeds(x=x, values=seeds, bounds=bounds, **style))
             for each, numbers in zip(sets, values, strict=True):
                 at = "–" if level else f"{places[each]:g}"
-                mean = show.quantity(over_seeds(numbers, y_label))
-                rows.append([f"{heading}: {style['label']}", at, mean, str(len(numbers))])
+                finite = [value for value in numbers if math.isfinite(value)]
+                mean = show.quantity(over_seeds(finite, y_label)) if finite else show.ABSENT
+                rows.append([f"{heading}: {style['label']}", at, mean, str(len(finite))])
         ticks = [(f"{place:g}", place) for place in known]
         axes: dict[str, Any] = {"x_label": x_label, "y_label": y_label, "x_log": True}
         drawn.append(Panel(title=heading, curves=curves, ticks=ticks, **axes))
     drawing = _drawing(name, title, drawn, legend_below=True)
-    table = TableOfNumbers(title=title, columns=["", x_label, y_label, "n"], rows=rows)
+    table = TableOfNumbers(
+        title=title, columns=["", x_label.removesuffix(" (logarithmic)"), y_label, "n"], rows=rows
+    )
     return replace(drawing, tables=[table])
 
 

@@ -30,7 +30,8 @@ class ArmSpec(Strict):
     label: str  # shown in reports
     overrides: list[str]
     values: list[float] | None = None  # its own grid
-    value: float | None = None  # given rather than chosen; the grid shows how it compares
+    # given rather than chosen, and added to the grid, which shows how it compares
+    value: float | None = None
     scale: float | None = None  # also confirmed at the reference's best value times this
     start: str | None = None  # the arm whose final weights it starts from, seed by seed
 
@@ -213,10 +214,11 @@ class Study:
         cells = {}
         for (where, condition), (name, arm) in product(conditions.items(), self.arms.items()):
             overrides = [*self.base, *condition.overrides_of(name), *arm.overrides]
+            values, given = condition.grid_of(name, arm) or self.values, arm.value
             cells[in_condition(name, where)] = Cell(
                 name=in_condition(name, where),
                 arm=arm,
-                values=condition.grid_of(name, arm) or self.values,
+                values=values if given in (None, *values) else sorted([*values, given]),
                 reference=in_condition(self.reference, where),
                 start=in_condition(arm.start, where) if arm.start else None,
                 template=Template(session, overrides),

@@ -136,12 +136,12 @@ def accuracy_by_value(findings: Findings) -> Figure:
         panels.append(Panel(title=plan.label(arm), curves=curves, marks=marks))
     notes = [f"panels: {plan.axis}"] * too_long + [
         show.mean_of(seeds),
-        "ring: chosen",
+        "ring: chosen or given" if plan.given else "ring: chosen",
         "▾ at the edge: lower",
     ]
     notes += ["bars: 95% interval"] if seeds >= _SEEDS_FOR_BARS else []
     if not plan.conditions:
-        notes.append(f"grey, dashed: {plan.reference_label} and its choice")
+        notes.append(f"grey, dashed: {plan.reference_label} and its {plan.parameter_name}")
     y_label, columns = f"{show.metric_name(plan.common_select)} (%)", 4 if plan.conditions else 3
     labels = {"x_label": plan.parameter_name, "y_label": y_label, "note": "; ".join(notes)}
     return by_value(panels, columns=columns, **labels)
