@@ -49,6 +49,26 @@ def test_the_value_with_the_highest_mean_is_chosen(tmp_path):
     assert (choice.value, choice.bracketed) == (0.1, True)
 
 
+@pytest.mark.parametrize(
+    ("means", "tolerance", "middle"),
+    [
+        ([0.5, 0.895, 0.9, 0.891, 0.6], 0.01, 0.03),  # three as good
+        ([0.5, 0.895, 0.9, 0.889, 0.6], 0.01, 0.01),  # two: the smaller
+        ([0.89, 0.5, 0.9, 0.89, 0.6], 0.01, 0.03),  # exactly as far below; one in between is not
+        ([0.5, 0.895, 0.9, 0.891, 0.6], 0.001, 0.03),  # one
+    ],
+)
+def test_of_values_within_the_tolerance_the_middle_one_is_chosen(
+    tmp_path, means, tolerance, middle
+):
+    values = [0.003, 0.01, 0.03, 0.1, 0.3]
+    plan = grid(tmp_path, {v: [mean] * 2 for v, mean in zip(values, means, strict=True)})
+    points = tuning_points(plan, load_runs(tmp_path))
+    assert select_points(points, tolerance)["mse"].value == middle
+    again = replace(plan, tolerance=tolerance)
+    assert rechosen(tmp_path, again, middle) == 1.0  # equal seeds: every draw chooses as the whole
+
+
 @pytest.mark.parametrize("best", [0.01, 1.0])
 def test_a_best_value_at_the_edge_is_not_bracketed(tmp_path, best):
     plan = grid(tmp_path, {v: [0.9 if v == best else 0.5] * 2 for v in (0.01, 0.1, 1.0)})

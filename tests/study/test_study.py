@@ -36,6 +36,7 @@ BAD_PARTS = [
     ({"values": []}, r"study.values=\[\]; give at least one value, each once"),
     ({"confirm_at": ["best"]}, r"study.confirm_at=\['best'\]; allowed are own, reference"),
     ({"reference": "hinge"}, "study.reference=hinge; allowed are cross_entropy, mse"),
+    ({"tolerance": 1.0}, r"study.tolerance=1.0; give a share of accuracy ≥ 0, such as 0.01"),
     ({"confirm_seeds": [0, 1]}, r"the seeds \[0\] are in both tune_seeds and confirm_seeds"),
     ({"arms": {"a@b": ARM}}, "study.arms.a@b: give a name without @"),
     ({"arms": {"a": ARM | {"colour": "red"}}}, "study.arms.a.colour is unknown; correct it"),

@@ -115,7 +115,7 @@ def find(plan: Plan, runs: Sequence[Run], evidence: Evidence | None = None) -> F
         plan=plan,
         runs=planned,
         tuning=tuple(points),
-        choices=select(points),
+        choices=select(points, plan.tolerance),
         measured={
             (arm, rate, metric): measure(sampler.side(Side(arm, rate), metric))
             for arm in plan.arms

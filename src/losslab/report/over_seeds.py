@@ -139,7 +139,7 @@ def write_best(root: Path, runs: Sequence[Run], plan: Plan | None) -> None:
 def _best_of_study(plan: Plan, runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Return the runs of each arm at its own value: confirming runs, or else tuning runs."""
     by_name = {run.name: run for run in runs if run.finished}
-    choices = select(tuning_points(plan, runs))
+    choices = select(tuning_points(plan, runs), plan.tolerance)
     # Runs that several conditions share are listed once, without the name of a condition.
     chosen: dict[str, tuple[list[str], list[Run]]] = {}
     for arm in plan.arms:

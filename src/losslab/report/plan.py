@@ -182,6 +182,7 @@ class Plan:
     parameter: str = ""  # the key that the grid varies, such as ``optimizer.lr``
     values: tuple[float, ...] = ()  # the grid, ascending
     select: str = ""  # tag of the accuracy whose mean over seeds chooses a value
+    tolerance: float = 0.0  # values whose means are this close to the highest count as equal
     rates: tuple[Rate, ...] = ("reference", "own")  # at which arms are confirmed
     tune: tuple[PlannedRun, ...] = ()
     chosen: Mapping[str, float] = field(default_factory=dict)  # arm to value; absent until chosen

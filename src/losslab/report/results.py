@@ -20,6 +20,7 @@ def study_data(findings: Findings) -> dict[str, Any]:
     plan = findings.plan
     compared = {
         **{key: getattr(plan, key) for key in ("reference", "parameter", "select")},
+        "tolerance": plan.tolerance or None,
         "probabilities": "softmax of the network's outputs for every loss",
         "axis": plan.axis or None,
         "conditions": {

@@ -45,6 +45,7 @@ def study_document(findings: Findings, figures: Collection[str]) -> Document:
             "proper_scores": _proper_scores(findings) if has_arms and "own" in plan.rates else None,
             "draws": f"{DRAWS:,}",
             "select": show.metric_name(plan.common_select),
+            "tolerance": plan.tolerance and f"{100 * plan.tolerance:g} points",
             "tuning": _tuning(findings) if has_arms else None,
             **runs_and_machine(findings.census, findings.environment, figures),
         },

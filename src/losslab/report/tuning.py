@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ class TuningPoint:
 
 @dataclass(frozen=True)
 class Choice:
-    """An arm's chosen value: that with the highest mean, the smallest one of a tie."""
+    """An arm's chosen value."""
 
     value: float
     bracketed: bool  # strictly inside the grid; beyond an edge there may be a better value
@@ -65,8 +66,11 @@ def tuning_points(plan: Plan, runs: Sequence[Run]) -> list[TuningPoint]:
     return sorted(points, key=lambda point: (order.index(point.arm), point.value))
 
 
-def select(points: Sequence[TuningPoint]) -> dict[str, Choice]:
+def select(points: Sequence[TuningPoint], tolerance: float = 0.0) -> dict[str, Choice]:
     """Choose every arm's value by its mean validation accuracy over the tuning seeds.
+
+    That is the value with the highest mean, the smallest one of a tie; with a ``tolerance``, the
+    middle one of those whose mean is at most that far below the highest, of two the smaller.
 
     Arms with a missing run have no choice yet, nor do those with a divergence before the first
     evaluation at every value.
@@ -74,12 +78,20 @@ def select(points: Sequence[TuningPoint]) -> dict[str, Choice]:
     chosen = {}
     for arm in dict.fromkeys(point.arm for point in points):
         grid = [point for point in points if point.arm == arm]
-        # Summed in another order, equal means differ in the last digit.
-        scores = [round(point.score, 12) for point in grid if point.score is not None]
-        if len(scores) == len(grid) and max(scores) > -math.inf:
-            best = scores.index(max(scores))
+        scores = np.array([point.score for point in grid if point.score is not None])
+        if len(scores) == len(grid) and scores.max() > -math.inf:
+            best = int(_best(scores, tolerance))
             chosen[arm] = Choice(grid[best].value, 0 < best < len(grid) - 1)
     return chosen
+
+
+def _best(scores: FloatArray, tolerance: float) -> Any:
+    """Return the index of the value to choose, given scores of ``(V,)`` or ``(V, draws)``."""
+    scores = scores.round(12)  # summed in another order, equal means differ in the last digit
+    if not tolerance:
+        return scores.argmax(axis=0)
+    as_good = np.cumsum(scores >= (scores.max(axis=0) - tolerance).round(12), axis=0)
+    return (as_good >= (as_good[-1] + 1) // 2).argmax(axis=0)
 
 
 class SideSampler(Sampler):
@@ -108,8 +120,8 @@ class SideSampler(Sampler):
             table = self._table(arm, plan.select_of(arm)).reindex(columns=seeds)
             scores = np.nan_to_num(table.to_numpy(np.float64), nan=-np.inf)
             if len(table):
-                means = scores[:, draws].mean(axis=2).round(12)
-                self._redrawn[arm] = table.index.to_numpy(np.float64)[means.argmax(axis=0)]
+                best = _best(scores[:, draws].mean(axis=2), plan.tolerance)
+                self._redrawn[arm] = table.index.to_numpy(np.float64)[best]
 
     def side(self, side: Side, metric: str) -> Sample:
         """Collect a metric of a side's planned runs."""

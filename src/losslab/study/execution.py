@@ -126,7 +126,7 @@ class Execution:
     def _choose(self) -> None:
         """Choose the values of arms from the tuning runs so far."""
         runs = report.load_runs(self.session.root)
-        choices = report.select(report.tuning_points(self.plan, runs))
+        choices = report.select(report.tuning_points(self.plan, runs), self.plan.tolerance)
         chosen = {arm: choice.value for arm, choice in choices.items()}
         self.plan = replace(self.plan, chosen=chosen)
 

@@ -133,6 +133,9 @@ class Study:
     parameter: str = ""  # the key that is tuned, such as ``optimizer.lr``
     values: list[float] = field(default_factory=list)  # its grid
     select: str = "val/accuracy"  # the tag whose mean over the tuning seeds chooses a value
+    # values whose means are at most this far below the highest count as equal; the middle one of
+    # them is chosen
+    tolerance: float = 0.0
     tune_seeds: list[int] = field(default_factory=list)
     confirm_seeds: list[int] = field(default_factory=list)  # disjoint from ``tune_seeds``
     confirm_at: list[Rate] = field(default_factory=lambda: list(CONFIRM_AT))
@@ -202,6 +205,8 @@ class Study:
             yield f"study.confirm_at={self.confirm_at}; allowed are {', '.join(CONFIRM_AT)}"
         if not self.parameter:
             yield "study.parameter is missing; give the key that is tuned"
+        if not 0 <= self.tolerance < 1:
+            yield f"study.tolerance={self.tolerance}; give a share of accuracy ≥ 0, such as 0.01"
         if reused := set(self.tune_seeds) & set(self.confirm_seeds):
             rule = "in both tune_seeds and confirm_seeds; confirm on fresh ones"
             yield f"the seeds {sorted(reused)} are {rule}"
@@ -240,7 +245,7 @@ class Study:
         """Return the plan before the first run; ``ValueError`` for unknown names."""
         rates = {*self.confirm_at, *("scaled" for cell in cells.values() if cell.arm.scale)}
         copied = ["title", "question", "factorials"]
-        copied += ["axis", "reference", "parameter", "select"] if cells else []
+        copied += ["axis", "reference", "parameter", "select", "tolerance"] if cells else []
         return Plan(
             study=session.name,
             command=session.command,
