@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_the_command_of_a_study_names_its_folder_of_choices(losslab, monkeypatch
         seen["command"] = command
         raise InterruptedError
 
-    monkeypatch.setattr(sys.modules["losslab.api"], "open_study", stop)
+    monkeypatch.setattr("losslab.api.open_study", stop)
     for folder, flag in {None: "", "my conf": "--config-dir 'my conf' "}.items():
         with pytest.raises(InterruptedError):
             lab.study("why_squared_error", "seed=1", config_dir=folder)
@@ -259,7 +260,7 @@ def test_it_leaves_the_process_as_it_was(losslab, capsys):
 
 
 def test_threads_train_one_after_the_other(losslab, monkeypatch):
-    api, inside, most = sys.modules["losslab.api"], [], []
+    api, inside, most = import_module("losslab.api"), [], []
     train_one = api.train_one
 
     def watched(*arguments, **options):

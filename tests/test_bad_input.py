@@ -282,7 +282,7 @@ BAD_INPUT = [
     bad("study weight_prior ~study.runs.sigma.seeds", "study.runs.sigma", "seeds"),
     bad("study weight_prior study.measures.sigma._target_=nowhere.x", "nowhere.x"),
     bad("study weight_prior study.claims=[{id:x}]", "study.claims.x.statement", "missing"),
-    bad("study why_squared_error study.confirm_seeds=[0]", "[0]", "fresh"),
+    bad("study why_squared_error study.confirm_seeds=[40]", "[40]", "fresh"),
     bad("study why_squared_error study.reference=mes", "study.reference=mes", "mse"),
     bad("study why_squared_error study.tune_seeds=[0] study.select=val/acuracy", "val/acuracy"),
     bad("study why_squared_error +study.arms.foo.label=x", "study.arms.foo"),
