@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from losslab.figures import Curve, Panel
+from losslab.figures.styles import LOSS_STYLES
 from losslab.report import build, figures, load_plan, load_runs
 from losslab.report.estimates import Comparison, Estimate
 from losslab.report.findings import find
@@ -148,3 +150,12 @@ def test_a_lost_class_does_not_squeeze_the_differences_into_a_line(findings):
     small, large = 4, 7  # a seed, a mean
     assert at_the_edge(everything) == [small]
     assert at_the_edge(close) == [small, large]
+
+
+def test_the_grid_is_drawn_from_just_below_its_lowest_interval():
+    style = LOSS_STYLES["mse"]
+    curve = Curve(
+        x=[0.1, 0.3], y=[0.85, 0.84], low=[0.84, 0.83], high=[0.86, 0.85], bars=True, style=style
+    )
+    figure = figures.by_value([Panel(title="", curves=[curve])], x_label="x", y_label="y", note="n")
+    assert figure.axes[0].get_ylim()[0] == pytest.approx(0.825)

@@ -154,8 +154,11 @@ def by_value(
     """Draw accuracy over the values of a parameter, all panels with the same axes."""
     columns = min(columns, len(panels))
     log = logarithmic([x for panel in panels for curve in panel.curves for x in curve.x])
-    # By each curve's maximum: grids extend to values at which training fails.
-    y_from = zoom([max(curve.y) for panel in panels for curve in panel.curves], room=2.5)
+    curves = [curve for panel in panels for curve in panel.curves]
+    # By each curve's maximum, since grids extend to values at which training fails, but not from
+    # far below the lowest of all.
+    lowest = min((min(curve.low or curve.y) for curve in curves), default=0.0)
+    y_from = max(zoom([max(curve.y) for curve in curves], room=2.5), lowest - 0.005)
     labels = {curve.label for panel in panels for curve in panel.curves} - {""}
     height = 1.4 + 2.3 * -(-len(panels) // columns) + 0.3 * len(labels)
     panels = [replace(p, x_log=log, percent="shown", y_from=y_from, ticks="values") for p in panels]
