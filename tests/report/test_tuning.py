@@ -54,12 +54,9 @@ def test_a_given_value_is_not_chosen(tmp_path):
     runs = load_runs(tmp_path)
     choice = select(plan, runs)["mse"]
     assert (choice.value, choice.bracketed) == (0.1, True)
-    assert SideSampler(runs, replace(plan, chosen={"mse": 0.1})).rechosen() == {}
-    side = Side("mse", "own")
-    assert (
-        SideSampler(runs, replace(plan, chosen={"mse": 0.1})).side(side, "val/accuracy").choice
-        is None
-    )
+    sampler = SideSampler(runs, replace(plan, chosen={"mse": 0.1}))
+    assert sampler.rechosen() == {}
+    assert sampler.side(Side("mse", "own"), "val/accuracy").choice is None  # hence no noise of it
 
 
 @pytest.mark.parametrize("best", [0.01, 1.0])
