@@ -14,7 +14,7 @@ from losslab.experiment.make import make
 from losslab.report import load_plan, parse_plan
 from losslab.study import Study
 from losslab.study.outline import SIZES, outline, sized
-from losslab.study.session import Session
+from losslab.study.session import Session, open_study
 from running import read
 
 CONF = Path(__file__).parents[2] / "conf" / "study"
@@ -196,6 +196,25 @@ def test_what_a_command_deletes_takes_the_claims_about_it_along():
         parts["claims"].append(claim("absent"))
         with pytest.raises(ValueError, match="mse@absent"):
             Study(**parts).plan(session, cells, {})
+
+
+def opened(name, *overrides):
+    with Composer() as composer:
+        return open_study(composer, name, overrides, console=Console(), command="")[0]
+
+
+def test_an_override_changes_a_study_at_its_size():
+    """Also a key that the size sets itself, which would replace the override's value."""
+    assert opened("why_squared_error", "study.size=quick").tune_seeds == [0, 1]
+    seeds = ("study.tune_seeds=[7]", "study.title=Mine", "study.select=val/nll")
+    quick = opened("why_squared_error", *seeds, "study.size=quick")
+    assert (quick.tune_seeds, quick.title, quick.select) == ([7], "Mine", "val/nll")
+    words = ("study.measures.engines.sizes=[1,2]", "study.claims.many.at_least=3")
+    full = opened("throughput", "study.size=full", *words)
+    assert full.measures["engines"]["sizes"] == [1, 2]
+    assert (full.claims[0].id, full.claims[0].at_least) == ("many", 3)
+    with pytest.raises(ValueError, match="no claim 'quick'; the claims of throughput are many"):
+        opened("throughput", "study.size=full", "study.claims.quick.at_most=1")
 
 
 STUDIES = sorted(path.stem for path in CONF.glob("*.yaml"))

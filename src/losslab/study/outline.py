@@ -59,6 +59,20 @@ def sized(node: DictConfig, name: str) -> DictConfig:
     return DictConfig(values)
 
 
+def at_size(composer: "Composer", name: str, overrides: Sequence[str]) -> list[str]:
+    """Return overrides that also apply to the keys that the study's size, if given, sets itself.
+
+    With ``study.size=quick``, ``study.values=[0.1]`` becomes ``study.quick.values=[0.1]``, as the
+    size would replace it otherwise.
+    """
+    size = next((text[11:] for text in overrides if text.startswith("study.size=")), SIZES[0])
+    if size not in SIZES[1:]:
+        return list(overrides)
+    own = composer.compose([f"+study={name}"]).study.get(size, {}).keys() - {"base"}
+    key = re.compile(rf"^([+~]*study\.)(?=({'|'.join(own) or '(?!)'})\b)")
+    return [key.sub(rf"\g<1>{size}.", text) for text in overrides]
+
+
 def folder_name(node: DictConfig, name: str) -> str:
     """Return the name of a study's folder, at its node's size: ``budget_quick``."""
     size = node.get("size", SIZES[0])
@@ -69,7 +83,7 @@ def outline(composer: "Composer", name: str, overrides: Sequence[str]) -> str:
     """Describe a study: question, arms, runs by phase, sizes and time."""
     for_study = [text for text in overrides if text.lstrip("+~").startswith("study.")]
     common = composer.compose([text for text in overrides if text not in for_study])
-    node = composer.compose([f"+study={name}", *for_study]).study
+    node = composer.compose([f"+study={name}", *at_size(composer, name, for_study)]).study
     study: Any = OmegaConf.to_container(sized(node, name))
     arms, conditions = study.get("arms", {}), study.get("conditions", {})
     lines = [study["title"], "", *textwrap.wrap(study["question"], 79)]

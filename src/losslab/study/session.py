@@ -24,7 +24,7 @@ from losslab.launchers.progress import announce_if_slow
 from losslab.recording import Run, manifest, write_json
 from losslab.report.plan import PLAN_FILE, Plan
 from losslab.report.selectors import split
-from losslab.study.outline import folder_name, only_in_repository, sized
+from losslab.study.outline import at_size, folder_name, only_in_repository, sized
 from losslab.study.shared_runs import SharedRuns
 from losslab.sweepers import reject_sweeper_overrides
 from losslab.text import nearest
@@ -175,7 +175,8 @@ def open_study(
             f"the study {name} has its own code and is in losslab's repository, not in this "
             f"installation; run it in a checkout, or add --config-dir with its experiments/{name}"
         )
-    overrides = _numbered(composer, name, [quoted(text) for text in overrides])
+    overrides = at_size(composer, name, [quoted(text) for text in overrides])
+    overrides = _numbered(composer, name, overrides)
     parsed = composer.parse(overrides)
     reject_sweeper_overrides(parsed)
     about_study = [o.input_line or "" for o in parsed if o.key_or_group.startswith("study.")]
@@ -189,16 +190,18 @@ def open_study(
 
 def _numbered(composer: Composer, name: str, overrides: Sequence[str]) -> list[str]:
     """Replace the id in ``study.claims.<id>`` by the claim's index in the list."""
-    pattern = re.compile(r"^([+~]*study\.claims\.)([^.=]+)")
-    if not any(map(pattern.match, overrides)):
+    pattern = re.compile(r"^([+~]*study\.(?:(quick|full)\.)?claims\.)([^.=]+)")
+    found = next(filter(None, map(pattern.match, overrides)), None)
+    if found is None:
         return list(overrides)
-    claims = composer.compose([f"+study={name}"]).study.get("claims", [])
+    study = composer.compose([f"+study={name}"]).study
+    claims = (study.get(found[2], {}) if found[2] else study).get("claims", [])
     numbers = {str(claim.get("id")): str(number) for number, claim in enumerate(claims)}
 
     def numbered(match: re.Match[str]) -> str:
-        if match[2] not in {*numbers, *numbers.values()}:
-            missing = f"{match.string}: no claim {match[2]!r}{nearest(match[2], numbers)}"
+        if match[3] not in {*numbers, *numbers.values()}:
+            missing = f"{match.string}: no claim {match[3]!r}{nearest(match[3], numbers)}"
             raise ValueError(f"{missing}; the claims of {name} are {', '.join(numbers)}")
-        return match[1] + numbers.get(match[2], match[2])
+        return match[1] + numbers.get(match[3], match[3])
 
     return [pattern.sub(numbered, text) for text in overrides]
