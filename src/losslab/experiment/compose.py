@@ -236,6 +236,9 @@ class Composer:
             typed = (override.key_or_group for override in self.parse(overrides))
             key = next((key for key in typed if word in key.split(".")), word)
             return f"{key!r}: {word!r} names an item of a list; give its number, 0 for the first"
+        if str(error).startswith("list indices must be integers"):
+            items = [t for t in overrides if re.match(r"~.*\.\d+$", t)]
+            return f"{' '.join(items)} removes an item of a list; give the whole list without it"
         could_not = r"Could not (?:override|append|delete from config\.) '([\w.]+)'"
         match = re.search(could_not, str(error))
         if match is None:
