@@ -208,6 +208,12 @@ class Study:
             rule = "in both tune_seeds and confirm_seeds; confirm on fresh ones"
             yield f"the seeds {sorted(reused)} are {rule}"
 
+    @property
+    def shares_values(self) -> bool:
+        """Whether an arm has no grid of its own, so that ``values`` is its grid."""
+        conditions = self.conditions.values() or [ConditionSpec(label="", overrides=[])]
+        return any(not c.grid_of(name, arm) for c in conditions for name, arm in self.arms.items())
+
     def cells(self, session: Session) -> dict[str, Cell]:
         """Return every arm under every condition, composed."""
         conditions = self.conditions or {"": ConditionSpec(label="", overrides=[])}
