@@ -276,6 +276,7 @@ BAD_INPUT = [
     bad("study why_squared_error loss=mse", "loss=mse", "study"),
     bad("study why_squared_error optimizer.lr=1", "optimizer.lr=1", "study"),
     bad("study why_squared_error study.claims.gap.metric=x", "no claim 'gap'", "naive-mse-softmax"),
+    bad("study other_images +study.arms.mse.values=[0.1]", "arms.mse.values", "has no effect"),
     bad("study too_right study.values=[0.1]", "study.values=[0.1] has no effect", "<arm>.values"),
     bad("study why_squared_error ~study.base.0", "~study.base.0", "the whole list"),
     bad("study why_squared_error ~study.claims.own-map", "~study.claims.7", "the whole list"),

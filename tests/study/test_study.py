@@ -41,6 +41,14 @@ BAD_PARTS = [
     ({"arms": {"a@b": ARM}}, "study.arms.a@b: give a name without @"),
     ({"arms": {"a": ARM | {"colour": "red"}}}, "study.arms.a.colour is unknown; correct it"),
     ({"arms": {"a": ARM | {"start": "b"}}}, "study.arms.a.start=b; give an arm that starts"),
+    (
+        {
+            "arms": {"mse": ARM | {"values": [0.1]}},
+            "reference": "mse",
+            "conditions": {"k2": {"label": "2", "overrides": [], "values": [1]}},
+        },
+        r"study.conditions.k2.values=\[1.0\] has no effect: a grid given for an arm",
+    ),
     ({"conditions": {"k2": {"label": "2"}}}, "study.conditions.k2.overrides is missing; give it"),
     (
         {"conditions": {"k2": {"label": "2", "overrides": {"mze": []}}}},

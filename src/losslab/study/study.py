@@ -207,12 +207,19 @@ class Study:
         if reused := set(self.tune_seeds) & set(self.confirm_seeds):
             rule = "in both tune_seeds and confirm_seeds; confirm on fresh ones"
             yield f"the seeds {sorted(reused)} are {rule}"
+        for key, values in grids.items():
+            if values and not any(values is grid for grid in self._grids()):
+                why = "a grid given for an arm under a condition, or for an arm, replaces it"
+                yield f"study.{key}={values} has no effect: {why}; change that"
 
     @property
     def shares_values(self) -> bool:
         """Whether an arm has no grid of its own, so that ``values`` is its grid."""
+        return not all(self._grids())
+
+    def _grids(self) -> list[list[float] | None]:
         conditions = self.conditions.values() or [ConditionSpec(label="", overrides=[])]
-        return any(not c.grid_of(name, arm) for c in conditions for name, arm in self.arms.items())
+        return [c.grid_of(name, arm) for c in conditions for name, arm in self.arms.items()]
 
     def cells(self, session: Session) -> dict[str, Cell]:
         """Return every arm under every condition, composed."""
