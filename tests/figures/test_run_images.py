@@ -81,6 +81,13 @@ def test_the_same_numbers_give_the_same_bytes_and_another_name_others():
     assert run_images([recorded()], name="b", loss="mse") != one
 
 
+def test_long_names_of_classes_are_cut_visibly():
+    names = ["T-shirt/top", "Ankle boot, leather", *"abc"]
+    axis = confusion_matrix([replace(recorded(classes=5), class_names=names)]).axes[0]
+    shown = [label.get_text() for label in axis.get_yticklabels()]
+    assert shown[:2] == ["T-shirt/top", "Ankle boot,…"]
+
+
 def test_a_confusion_matrix_adds_the_seeds():
     wrong = (np.arange(40) + (np.arange(40) < 2)) % 4  # the first two are taken for the next class
     axis = confusion_matrix([recorded(0, predicted=wrong), recorded(1)]).axes[0]

@@ -150,9 +150,10 @@ def confusion_matrix(runs: Sequence[Recorded]) -> Figure:
     axis.set(xlabel="predicted class", ylabel="true class", xticks=[], yticks=[])
     if classes <= MOST_NAMED:
         size = 7 if classes <= 12 else 5
-        axis.set_yticks(range(classes), [name[:10] for name in names], fontsize=size)
+        labels = [name if len(name) <= 12 else f"{name[:11]}…" for name in names]
         turn = 90 if max(map(len, names)) > 3 else 0
-        axis.set_xticks(range(classes), [n[:10] for n in names], fontsize=size, rotation=turn)
+        axis.set_yticks(range(classes), labels, fontsize=size)
+        axis.set_xticks(range(classes), labels, fontsize=size, rotation=turn)
         for true, predicted in np.argwhere(counts):
             axis.text(
                 predicted,
