@@ -207,7 +207,8 @@ class Study:
         if reused := set(self.tune_seeds) & set(self.confirm_seeds):
             rule = "in both tune_seeds and confirm_seeds; confirm on fresh ones"
             yield f"the seeds {sorted(reused)} are {rule}"
-        for key, values in grids.items():
+        # Of the universes of `choices`, arms' grids are multiples of these.
+        for key, values in grids.items() if not self.choices else ():
             if values and not any(values is grid for grid in self._grids()):
                 why = "a grid given for an arm under a condition, or for an arm, replaces it"
                 yield f"study.{key}={values} has no effect: {why}; change that"
