@@ -42,9 +42,14 @@ BAD_PARTS = [
     ({"arms": {"a": ARM | {"colour": "red"}}}, "study.arms.a.colour is unknown; correct it"),
     ({"arms": {"a": ARM | {"start": "b"}}}, "study.arms.a.start=b; give an arm that starts"),
     (
+        {"arms": {"mse": ARM | {"values": [1]}}, "reference": "mse"},
+        r"study.values=\[0.1\] has no effect: a grid given for an arm",
+    ),
+    (
         {
             "arms": {"mse": ARM | {"values": [0.1]}},
             "reference": "mse",
+            "values": [],
             "conditions": {"k2": {"label": "2", "overrides": [], "values": [1]}},
         },
         r"study.conditions.k2.values=\[1.0\] has no effect: a grid given for an arm",

@@ -116,7 +116,7 @@ def _phases(study: Mapping[str, Any]) -> dict[str, int]:
         for name, arm in arms.items():
             values = condition.get("values", [])
             by_arm, shared = (values, []) if isinstance(values, dict) else ({}, values)
-            grid = by_arm.get(name) or arm.get("values") or shared or study["values"]
+            grid = by_arm.get(name) or arm.get("values") or shared or study.get("values", [])
             points += len(grid) + (arm.get("value") not in (None, *grid))
             # The reference is confirmed at one rate.
             sides += 1 if name == reference else rates + (arm.get("scale") is not None)

@@ -184,11 +184,6 @@ def open_study(
     node = composer.compose([f"+study={name}", *about_study]).study
     folder = folder_name(node, name)
     study: Study = make(sized(node, name), "study", recursive=False)
-    for text in about_study:
-        if re.match(r"study\.((quick|full)\.)?values=", text) and not study.shares_values:
-            why = f"has no effect, since every arm of {name} has values of its own"
-            advice = "study.arms.<arm>.values or study.conditions.<condition>.values"
-            raise ValueError(f"{text} {why}; give {advice}")
     left_out = frozenset(o.key_or_group.rpartition(".")[2] for o in parsed if o.is_delete())
     return study, Session(composer, folder, for_runs, console, command, left_out)
 

@@ -168,13 +168,20 @@ class Study:
                 yield f"claim {claim.id} names the measure {measure!r}; the study has {names}"
 
     def _faults_of_arms(self) -> Iterator[str]:
-        for name in ("values", "tune_seeds", "confirm_seeds", "confirm_at"):
+        grids = {"values": self.values}
+        needed = [
+            "tune_seeds",
+            "confirm_seeds",
+            "confirm_at",
+            *["values"] * (not all(self._grids())),
+        ]
+        for name in needed:
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 yield f"study.{name}={values}; give at least one value, each once"
             if name.endswith("_seeds") and min(values, default=0) < 0:
                 yield f"study.{name}={values}; give numbers ≥ 0"
-        grids = {f"arms.{name}.values": arm.values or [] for name, arm in self.arms.items()}
+        grids |= {f"arms.{name}.values": arm.values or [] for name, arm in self.arms.items()}
         for name, condition in self.conditions.items():
             by_arm = (
                 condition.values if isinstance(condition.values, dict) else {"": condition.values}
@@ -207,20 +214,19 @@ class Study:
         if reused := set(self.tune_seeds) & set(self.confirm_seeds):
             rule = "in both tune_seeds and confirm_seeds; confirm on fresh ones"
             yield f"the seeds {sorted(reused)} are {rule}"
-        # Of the universes of `choices`, arms' grids are multiples of these.
-        for key, values in grids.items() if not self.choices else ():
-            if values and not any(values is grid for grid in self._grids()):
+        for key, values in grids.items():
+            # The grids of universes are multiples of their arms'.
+            of_universes = self.choices and key.startswith("arms.")
+            if values and not of_universes and not any(values is grid for grid in self._grids()):
                 why = "a grid given for an arm under a condition, or for an arm, replaces it"
                 yield f"study.{key}={values} has no effect: {why}; change that"
 
-    @property
-    def shares_values(self) -> bool:
-        """Whether an arm has no grid of its own, so that ``values`` is its grid."""
-        return not all(self._grids())
-
-    def _grids(self) -> list[list[float] | None]:
+    def _grids(self) -> list[list[float]]:
         conditions = self.conditions.values() or [ConditionSpec(label="", overrides=[])]
-        return [c.grid_of(name, arm) for c in conditions for name, arm in self.arms.items()]
+        return [self._grid(name, c) for c in conditions for name in self.arms]
+
+    def _grid(self, arm: str, condition: ConditionSpec) -> list[float]:
+        return condition.grid_of(arm, self.arms[arm]) or self.values
 
     def cells(self, session: Session) -> dict[str, Cell]:
         """Return every arm under every condition, composed."""
@@ -228,7 +234,7 @@ class Study:
         cells = {}
         for (where, condition), (name, arm) in product(conditions.items(), self.arms.items()):
             overrides = [*self.base, *condition.overrides_of(name), *arm.overrides]
-            values, given = condition.grid_of(name, arm) or self.values, arm.value
+            values, given = self._grid(name, condition), arm.value
             cells[in_condition(name, where)] = Cell(
                 name=in_condition(name, where),
                 arm=arm,
