@@ -59,7 +59,13 @@ def test_a_generated_page_links_only_to_what_is_there(tmp_path):
     pages = {"written": "README.md", "reported": "report.md", "bare one": None}
     for name, page in pages.items():
         (tmp_path / name).mkdir()
-        results = {"title": name, "question": "Q?", "command": "c", "claims": []}
+        results = {
+            "study": "coin",
+            "title": name,
+            "question": "Q?",
+            "command": "losslab study coin",
+            "claims": [],
+        }
         (tmp_path / name / "results.json").write_text(json.dumps(results))
         if page:
             (tmp_path / name / page).write_text("# T")
@@ -73,17 +79,46 @@ def test_a_generated_page_links_only_to_what_is_there(tmp_path):
 def test_a_number_says_what_it_is_and_a_missing_one_is_no_none(tmp_path):
     claim = {"source": SOURCE, "predicted": "at most 0"}
     measured = claim | {
-        "statement": "One.", "verdict": "supported", "effect": "0.5", "n": 3, "what": "H, nats",
+        "id": "one", "statement": "One.", "verdict": "supported", "effect": "0.5", "n": 3, "what": "H, nats",
     }  # fmt: skip
     missing = claim | {
-        "statement": "Two.", "verdict": "inconclusive", "effect": "missing", "n": None, "what": None
+        "id": "two", "statement": "Two.", "verdict": "inconclusive", "effect": "missing"
+    }  # fmt: skip
+    level = {
+        "id": "three", "statement": "Three.", "source": SOURCE, "verdict": "inconclusive",
+        "reason": "p ≥ 0.05", "metric": "test/accuracy", "direction": "equal",
+        "smallest_effect": 0.005, "effect": "−0.1 pp [−0.3, +0.1]", "n": 10, "at_edge": ["mse"],
     }  # fmt: skip
     (tmp_path / "coin").mkdir()
-    results = {"title": "T", "question": "Q?", "command": "c", "claims": [measured, missing]}
+    results = {
+        "study": "coin",
+        "title": "T",
+        "question": "Q?",
+        "command": "losslab study coin",
+        "claims": [measured, missing, level],
+    }
     (tmp_path / "coin" / "results.json").write_text(json.dumps(results))
     page = claims_page(tmp_path)
     assert f"| One. | {SOURCE} | supported | H, nats | at most 0 | 0.5 | 3 |" in page
     assert f"| Two. | {SOURCE} | inconclusive |  | at most 0 | missing |  |" in page
+    row = f"| Three. | {SOURCE} | inconclusive (p ≥ 0.05) § |  | within ±0.5 pp | −0.1 pp"
+    assert row in page
+    assert "§ A best value" in page
+
+
+def test_supported_claims_are_counted_that_remain_over_all_studies(tmp_path):
+    claim = {"source": SOURCE, "statement": "", "effect": "", "n": 9, "predicted": "at least 0"}
+    ps = {"strong": 0.0001, "weak": 0.04, **{f"other{i}": 0.5 for i in range(8)}}
+    verdicts = {"strong": "supported", "weak": "supported"}
+    claims = [
+        claim | {"id": name, "p": p, "verdict": verdicts.get(name, "inconclusive")}
+        for name, p in ps.items()
+    ]
+    (tmp_path / "coin").mkdir()
+    results = {"study": "coin", "command": "losslab study coin", "claims": claims}
+    (tmp_path / "coin" / "results.json").write_text(json.dumps(results))
+    # Of ten tests the second smallest p has to be below 2/10 of 0.05.
+    assert "all 10 tested claims of all studies together, 1 of the 2 " in claims_page(tmp_path)
 
 
 def test_a_study_that_was_altered_changes_the_page(tmp_path):
@@ -111,7 +146,13 @@ def notebook(folder, **files):
         "id": "level", "statement": "They are level.", "source": SOURCE, "verdict": "supported",
         "effect": "−0.1 pp [−0.3, +0.1]", "n": 10,
     }  # fmt: skip
-    results = {"title": "T", "question": "Q?", "command": "c", "claims": [claim]}
+    results = {
+        "study": "coin",
+        "title": "T",
+        "question": "Q?",
+        "command": "losslab study coin",
+        "claims": [claim],
+    }
     (folder / "coin").mkdir()
     (folder / "coin" / "results.json").write_text(json.dumps(results))
     (folder / "coin" / "README.md").write_text("# T")

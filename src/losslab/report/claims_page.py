@@ -1,6 +1,7 @@
 """Pages on the claims of all studies, made from their committed results."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from losslab.files import (
     write_atomically,
 )
 from losslab.parsing import Strict, parse
+from losslab.report.claims import SIGNIFICANCE
+from losslab.report.committed import CommittedClaim, parse_results
 from losslab.report.document import Document, to_markdown
 from losslab.report.study_report import EDGE, count
 from losslab.text import Markdown, nearest
@@ -38,31 +41,6 @@ class Paper(Strict):
     claims: list[str]  # ``<study>/<claim>`` here
     scope: str  # of the test here
     why: str  # the verdicts may differ from the paper's
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasuredClaim:
-    """The parts of a claim in ``results.json`` that the page shows."""
-
-    id: str = ""
-    statement: str
-    source: str
-    verdict: str
-    effect: str
-    what: str | None = None  # for a quantity, its description
-    predicted: str = ""
-    n: int | None = None
-    at_edge: list[str] | None = None
-
-
-@dataclass(frozen=True)
-class Results:
-    """The parts of ``results.json`` that the page shows."""
-
-    title: str
-    question: str
-    command: str
-    claims: list[MeasuredClaim]
 
 
 def write_claims_pages(folder: Path) -> list[Path]:
@@ -86,7 +64,14 @@ def claims_page(folder: Path) -> str:
     answer = re.sub(
         r"\{([\w-]+/[\w-]+)\}", lambda match: _claim(match[1], claims, path).effect, text
     )
-    content = {"answer": Markdown(answer.strip()), "studies": studies, "edge": EDGE}
+    content = {
+        "answer": Markdown(answer.strip()),
+        "studies": studies,
+        "significance": SIGNIFICANCE,
+        "discoveries": _discoveries(list(claims.values())),
+        "edge": EDGE,
+        "at_edge": any(claim.at_edge for claim in claims.values()),
+    }
     return to_markdown(Document("claims_page", content))
 
 
@@ -105,14 +90,14 @@ def literature_page(folder: Path) -> str:
     return to_markdown(Document("literature", {"papers": rows}))
 
 
-def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, MeasuredClaim]]:
+def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, CommittedClaim]]:
     """Return an entry for each study, and all claims by ``<study>/<claim>``."""
     studies: list[dict[str, Any]] = []
-    claims: dict[str, MeasuredClaim] = {}
+    claims: dict[str, CommittedClaim] = {}
     for path in sorted(folder.glob("*/results.json")):
         name = path.parent.name
         try:
-            results = parse(Results, read_json(path))
+            results = parse_results(read_json(path))
         except Exception as error:  # an altered file can raise anything
             message = f"{path} cannot be read ({one_line(error)})"
             command = f"`losslab report outputs/{name} --to {path.parent}`"
@@ -129,7 +114,21 @@ def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, MeasuredClaim]]
     return studies, claims
 
 
-def _claim(name: str, claims: dict[str, MeasuredClaim], path: Path) -> MeasuredClaim:
+def _discoveries(claims: Sequence[CommittedClaim]) -> dict[str, int]:
+    """Count tested claims, those supported, and those of them that remain over all studies.
+
+    That is with Benjamini and Hochberg's procedure. A claim of equality needs no test.
+    """
+    from scipy.stats import false_discovery_control
+
+    tested = [claim for claim in claims if claim.p is not None and claim.direction != "equal"]
+    both = zip(tested, false_discovery_control([claim.p for claim in tested]), strict=True)
+    supported = [q for claim, q in both if claim.verdict == "supported"]
+    remain = sum(q < SIGNIFICANCE for q in supported)
+    return {"tested": len(tested), "supported": len(supported), "remain": remain}
+
+
+def _claim(name: str, claims: dict[str, CommittedClaim], path: Path) -> CommittedClaim:
     if name not in claims:
         raise ValueError(f"{path} names the claim {name!r}{nearest(name, claims)}; no study has it")
     return claims[name]

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, AliasPath, Field
 from scipy import special
 
 from losslab.parsing import parse
+from losslab.report import formatting as show
 from losslab.report.claims import Verdict
 from losslab.report.plan import Rate, Side
 from losslab.report.results import DIGITS
@@ -63,7 +64,11 @@ class CommittedClaim:
     id: str
     verdict: Verdict
     statement: str = ""
+    source: str = ""
+    effect: str = ""  # the number with its interval, in words
+    at_edge: tuple[str, ...] = ()  # arms whose best value is at the edge of its grid
     # for a quantity:
+    what: str = ""  # its description
     predicted: str = ""  # the range in words
     n: int | None = None  # number of seeds or cases; ``None`` if it was not measured
     value: float | None = None
@@ -85,6 +90,13 @@ class CommittedClaim:
     def sides(self) -> tuple[Side, ...]:
         """Its two or four sides; none for a claim about a quantity."""
         return tuple(side for side in (self.left, self.right, *self.beyond) if side)
+
+    @property
+    def prediction(self) -> str:
+        """What it predicts, in words."""
+        if self.direction is None:
+            return self.predicted
+        return show.predicted_difference(self.metric, self.direction, self.smallest_effect)
 
     @property
     def p(self) -> float | None:
@@ -112,10 +124,12 @@ class CommittedArm:
 
 @dataclass(frozen=True, kw_only=True)
 class Committed:
-    """The parts of ``results.json`` that can be compared."""
+    """The parts of ``results.json`` that are shown on pages or compared."""
 
     study: str
     command: str
+    title: str = ""
+    question: str = ""
     rule: str = ""  # by which claims were judged
     # whether every planned run had a result
     complete: Annotated[bool, Field(validation_alias=AliasPath("runs", "complete"))] = True

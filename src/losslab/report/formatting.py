@@ -174,6 +174,12 @@ def predicted(bounds: Interval) -> str:
     return f"at least {low}" if bounds.high == float("inf") else f"{low} to {high}"
 
 
+def predicted_difference(metric: str, direction: str, smallest_effect: float) -> str:
+    """Return a predicted difference, ``> +1.0 pp`` or ``within ±1.0 pp``."""
+    sign = {"less": "< −", "greater": "> +", "equal": "within ±"}[direction]
+    return sign + number(metric, smallest_effect) + unit(metric, difference=True)
+
+
 def _minus(text: str) -> str:
     """Return a number with a minus sign in place of a leading hyphen; exponents keep theirs."""
     return text.replace("-", "−", 1) if text.startswith("-") else text

@@ -162,7 +162,6 @@ def study_page(
         families=families,
         show=show,
         accuracy=ACCURACY,
-        signs={"less": "below −", "greater": "above +", "equal": "within ±"},
         has_grid=bool(records and records["grid"]),
         parameter=parameter,
         data=_script_text(data),

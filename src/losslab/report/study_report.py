@@ -16,7 +16,6 @@ from losslab.report.universes import by_mean
 
 EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
 _RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
-_PREDICTED: dict[str | None, str] = {"less": "< −", "greater": "> +", "equal": "within ±"}
 _MOST_ARMS = 8  # in the sentence of the answer
 
 
@@ -183,7 +182,7 @@ def _gaps(findings: Findings) -> Table:
 def _claims(findings: Findings) -> Table:
     rows = []
     for judgement in findings.judgements:
-        claim, quantity, metric = judgement.claim, judgement.quantity, judgement.claim.metric
+        claim, quantity = judgement.claim, judgement.quantity
         row = {"claim": claim.statement, "verdict": judgement.verdict}
         row["verdict"] += f" ({judgement.reason})" if judgement.reason else ""
         row["verdict"] += f" {EDGE}" if findings.at_edge(claim) else ""
@@ -193,9 +192,10 @@ def _claims(findings: Findings) -> Table:
             row["n"] = str(quantity.n) if quantity else ""
         else:
             difference = judgement.comparison
-            row["measured"] = show.difference(metric, difference) + show.mark(difference)
-            effect = show.number(metric, claim.smallest_effect) + show.unit(metric, difference=True)
-            row["predicted"] = _PREDICTED[claim.direction] + effect
+            row["measured"] = show.difference(claim.metric, difference) + show.mark(difference)
+            row["predicted"] = show.predicted_difference(
+                claim.metric, str(claim.direction), claim.smallest_effect
+            )
             row["n"] = str(difference.n) if difference else show.ABSENT
         rows.append(row)
     return Table.of(rows, text_columns=2, terminal=["verdict", "claim", "measured", "n"])
