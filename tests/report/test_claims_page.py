@@ -79,7 +79,8 @@ def test_a_generated_page_links_only_to_what_is_there(tmp_path):
 def test_a_number_says_what_it_is_and_a_missing_one_is_no_none(tmp_path):
     claim = {"source": SOURCE, "predicted": "at most 0"}
     measured = claim | {
-        "id": "one", "statement": "One.", "verdict": "supported", "effect": "0.5", "n": 3, "what": "H, nats",
+        "id": "one", "statement": "One.", "verdict": "supported", "effect": "0.5", "n": 3,
+        "what": "H, nats",
     }  # fmt: skip
     missing = claim | {
         "id": "two", "statement": "Two.", "verdict": "inconclusive", "effect": "missing"
