@@ -35,7 +35,7 @@ LOSS_STYLES: Mapping[str, Style] = {
     "brier": Style(SKY, "D", DOTTED),
     "mse_sigmoid": Style(SKY, "v", LONG_DASH),
     "rescaled_mse": Style(GREEN, "p", DASH_DOT_DOT),
-    "mse_one_sided": Style(VERMILLION, "v", SOLID),
+    "mse_one_sided": Style(PURPLE, "X", DASHED),
     "squentropy": Style(PURPLE, "d", SOLID),
     # priors
     "map_gaussian": Style(ORANGE, "P", LONG_DASH),

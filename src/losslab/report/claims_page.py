@@ -77,7 +77,8 @@ def claims_page(folder: Path) -> str:
 
 def literature_page(folder: Path) -> str:
     """Return the page that sets the papers of ``literature.yaml`` against the verdicts here."""
-    _, claims = _read(folder)
+    studies, claims = _read(folder)
+    results = {study["name"]: study["results"] for study in studies}
     path = folder / PAPERS
     try:
         data = yaml.load(read_yaml(path), Loader=YAML_LOADER)
@@ -87,7 +88,7 @@ def literature_page(folder: Path) -> str:
     rows = [
         (paper, [(name, _claim(name, claims, path)) for name in paper.claims]) for paper in papers
     ]
-    return to_markdown(Document("literature", {"papers": rows}))
+    return to_markdown(Document("literature", {"papers": rows, "results": results}))
 
 
 def _read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, CommittedClaim]]:

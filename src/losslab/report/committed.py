@@ -118,6 +118,7 @@ class CommittedClaim:
 class CommittedArm:
     """An arm in ``results.json``."""
 
+    label: str = ""
     chosen: float | None = None  # value of the tuned parameter
     confirmed: dict[Rate, dict[str, Number]] = field(default_factory=dict)  # by rate, by metric
 
@@ -144,6 +145,13 @@ class Committed:
     def words(self) -> list[str]:
         """The words of its command."""
         return shlex.split(self.command)
+
+    def compared(self, claim: CommittedClaim) -> str:
+        """Return what a claim compares or measures, in words."""
+        if claim.direction is None:
+            return claim.what
+        text = show.compared(claim.metric, claim.sides, lambda arm: self.arms[arm].label)
+        return text.replace(" (own)", "")
 
     @property
     def numbers(self) -> dict[tuple[str, Rate, str], Number]:

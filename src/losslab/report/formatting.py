@@ -1,9 +1,10 @@
 """Format numbers for reports: accuracies in percent, their differences in percentage points."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from losslab.report.estimates import EXAMPLES, Comparison, Estimate
 from losslab.report.measurement import Quantity
+from losslab.report.plan import Side
 from losslab.report.selectors import SELECTORS, split
 from losslab.report.statistics import Interval
 
@@ -18,6 +19,7 @@ _SHARE = ("", "%", 100.0, 1)
 _OTHER = ("", "", 1.0, 0)  # 0 decimals stands for three significant digits
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 ABSENT = "–"
+_RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
 
 # Tags of diagnostics to their names in reports.
 DIAGNOSTIC_NAMES: Mapping[str, str] = {
@@ -172,6 +174,13 @@ def predicted(bounds: Interval) -> str:
     if bounds.low == float("-inf"):
         return f"at most {high}"
     return f"at least {low}" if bounds.high == float("inf") else f"{low} to {high}"
+
+
+def compared(metric: str, sides: Sequence[Side], label: Callable[[str], str]) -> str:
+    """Return what a claim compares, ``test accuracy, raw outputs (own) − cross-entropy (own)``."""
+    names = [f"{label(side.arm)} ({_RATES[side.rate]})" for side in sides]
+    pairs = [" − ".join(pair) for pair in (names[:2], names[2:]) if pair]
+    return f"{metric_name(metric)}, {', beyond '.join(pairs)}"
 
 
 def predicted_difference(metric: str, direction: str, smallest_effect: float) -> str:

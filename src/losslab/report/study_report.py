@@ -9,13 +9,12 @@ from losslab.report.claims import RULE, VERDICTS
 from losslab.report.document import Document, Table
 from losslab.report.estimates import DRAWS, Measured
 from losslab.report.findings import ACCURACY, PROPER_SCORES, Census, Findings
-from losslab.report.plan import Rate, Side, in_condition, parameter_name
+from losslab.report.plan import Rate, in_condition, parameter_name
 from losslab.report.results import plain, study_data
 from losslab.report.statistics import Interval
 from losslab.report.universes import by_mean
 
 EDGE = "§"  # marks a claim that rests on a best value at the edge of its grid
-_RATES = {"own": "own", "reference": "reference’s", "scaled": "reference’s, scaled"}
 _MOST_ARMS = 8  # in the sentence of the answer
 
 
@@ -203,18 +202,13 @@ def _claims(findings: Findings) -> Table:
 
 def _details(findings: Findings) -> list[str]:
     """Return one line for each claim: what was compared or measured, p-values and source."""
-    plan, lines = findings.plan, []
-
-    def text(sides: Sequence[Side]) -> str:
-        return " − ".join(f"{plan.label(side.arm)} ({_RATES[side.rate]})" for side in sides)
-
+    lines = []
     for judgement in findings.judgements:
         claim, quantity, difference = judgement.claim, judgement.quantity, judgement.comparison
         if claim.quantity:
             parts = [quantity.what if quantity else f"{claim.quantity}: missing"]
         else:
-            beyond = f", beyond {text(claim.sides[2:])}" if claim.beyond else ""
-            parts = [f"{show.metric_name(claim.metric)}, {text(claim.sides[:2])}{beyond}"]
+            parts = [show.compared(claim.metric, claim.sides, findings.plan.label)]
         if difference:
             means = (difference.left, difference.right)
             parts.append(" and ".join(show.estimate(claim.metric, mean) for mean in means))

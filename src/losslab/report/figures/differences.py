@@ -45,7 +45,7 @@ def gap_by_condition(findings: Findings) -> Figure:
         axis.grid(axis="y")
     axes[0].set_ylabel(
         f"test accuracy minus that of {plan.reference_label}\n(points; bars: 95% interval, "
-        "dots: seeds, ▾ ▴: beyond)"
+        "dots: seeds, ↓ ↑: beyond)"
     )
     axes[-1].axhspan(-1, 1, color=PALE, zorder=0)
     axes[-1].set_title("Shaded: within one point")
@@ -88,7 +88,7 @@ def _gaps(
 ) -> None:
     """Draw differences by place, with their intervals and seeds, in percentage points.
 
-    Beyond the limits a seed is a small pale triangle at the edge, and a mean a large solid one.
+    Beyond the limits a seed is a small pale arrow at the edge, and a mean a large solid one.
     """
     color = style.color
     beside = ScaledTranslation(4 / 72, 0, axis.figure.dpi_scale_trans)  # the bar would hide them
@@ -103,11 +103,13 @@ def _gaps(
         }
         axis.plot([place] * len(within), within, ".", ms=5, **dots)
         for edge, marker in _beyond(seeds, limits):
-            axis.plot(place, edge, marker, ms=4, clip_on=False, **dots)
+            axis.plot(place, edge, ls="none", marker=marker, ms=6, clip_on=False, **dots)
         low, high = (100 * end for end in gap.interval or (gap.mean, gap.mean))
         axis.plot([place] * 2, [low, high], color=color, lw=2, solid_capstyle="butt")
         for edge, marker in _beyond([100 * gap.mean], limits):
-            axis.plot(place, edge, marker, ms=7, color=color, clip_on=False, zorder=4)
+            axis.plot(
+                place, edge, ls="none", marker=marker, ms=9, color=color, clip_on=False, zorder=4
+            )
     axis.plot(
         list(gaps),
         [100 * gap.mean for gap in gaps.values()],
@@ -121,11 +123,11 @@ def _gaps(
 
 
 def _beyond(values: Sequence[float], limits: tuple[float, float]) -> list[tuple[float, str]]:
-    """Return the edges of an axis beyond which values lie, each with its triangle's marker."""
+    """Return the edges of an axis beyond which values lie, each with its arrow's marker."""
     low, high = limits
     beyond = [
-        (low, "v", min(values, default=low) < low),
-        (high, "^", max(values, default=low) > high),
+        (low, r"$\downarrow$", min(values, default=low) < low),
+        (high, r"$\uparrow$", max(values, default=low) > high),
     ]
     return [(edge, marker) for edge, marker, any_value in beyond if any_value]
 
@@ -161,7 +163,7 @@ def specification_curve(findings: Findings) -> Figure:
     axes[0].set_title("All universes, sorted; shaded: within one point")
     axes[0].set_ylabel(f"test accuracy minus that\nof {plan.reference_label} (points)")
     axes[1].set_title(f"Between −{_CLOSE_UP:g} and +{_CLOSE_UP:g} points")
-    axes[1].set_ylabel("bars: 95% interval\ndots: seeds; ▾ ▴: beyond")
+    axes[1].set_ylabel("bars: 95% interval\ndots: seeds; ↓ ↑: beyond")
     below = axes[2]
     for row, (choice, level) in enumerate(rows):
         chosen = [i for i, levels in enumerate(made) if levels[choice] == level]
