@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from bad import SYNTHETIC, check
 from losslab.data import build, synthetic
-from losslab.experiment import Composer, choices_of, complete, load_model, plan_run
+from losslab.experiment import Composer, choices_of, load_model, perform, plan_run
 from losslab.experiment.compose import without_hydra
 from running import TINY, read, records, results
 
@@ -246,7 +246,7 @@ def test_a_run_without_it_gives_the_same_bits(losslab):
     with Composer() as composer:
         config = composer.compose([*overrides, "name=bare"])
         torch.manual_seed(1)
-        complete(plan_run(without_hydra(config), choices_of(config.hydra)))
+        assert perform([plan_run(without_hydra(config), choices_of(config.hydra))]) == ["done"]
     with_it, without = losslab.run(*overrides[1:]), losslab.runs("bare")[0]
     assert results(with_it) == results(without)
 

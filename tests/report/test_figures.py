@@ -147,7 +147,7 @@ def test_a_lost_class_does_not_squeeze_the_differences_into_a_line(findings):
         low = axis.get_ylim()[0]
         return [line.get_markersize() for line in axis.lines if list(line.get_ydata()) == [low]]
 
-    small, large = 4, 7  # a seed, a mean
+    small, large = 6, 9  # a seed, a mean
     assert at_the_edge(everything) == [small]
     assert at_the_edge(close) == [small, large]
 

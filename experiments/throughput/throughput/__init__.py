@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from losslab.experiment import Composer, choices_of, plan_run
+from losslab.experiment import Composer, choices_of, perform, plan_run, stacks
 from losslab.experiment.compose import without_hydra
 from losslab.recording import Run
 from losslab.report.measurement import Quantity
@@ -65,3 +65,10 @@ def planned(composer: Composer, words: Sequence[str]) -> Run:
     """Return a planned run of the words of a command."""
     full = composer.vary(words)
     return plan_run(without_hydra(full), choices_of(full.hydra), "losslab study throughput")
+
+
+def recorded(runs: Sequence[Run]) -> None:
+    """Do runs as a sweep does."""
+    for together in stacks(runs):
+        if not set(perform(together)) <= {"done", "diverged"}:
+            raise ValueError("a run failed; see its log.txt")

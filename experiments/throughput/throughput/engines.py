@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from losslab.experiment import Composer, perform, stacks
+from losslab.experiment import Composer
 from losslab.experiment.build import Parts, build
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.study.measure import Runs
 from losslab.training import Loop, configure_process, train_together
-from throughput import in_turn, median, planned, ratio
+from throughput import in_turn, median, planned, ratio, recorded
 from throughput.loops import bare_loop, model_and_optimizer, tensors
 
 _LOSSES = ("cross_entropy", "mse", "mse_softmax", "brier")
@@ -50,7 +50,7 @@ def engines(
         for engine, size in ways:
             runs = _plan(composer, common, engine, size)
             name = engine if engine != "stacked" else f"stacked, {size} at once"
-            for kind, act in (("bare", _bare), ("recorded", _recorded)):
+            for kind, act in (("bare", _bare), ("recorded", recorded)):
                 contestants[f"{name}, {kind}"] = partial(act, runs)
                 counts[f"{name}, {kind}"] = len(runs)
         one = _plan(composer, common, "eager", 1)[0]
@@ -112,13 +112,6 @@ def _bare(runs: Sequence[Run]) -> None:
         )
         loops.append(loop)
     train_together(loops)
-
-
-def _recorded(runs: Sequence[Run]) -> None:
-    """Do the runs as a sweep does."""
-    for together in stacks(runs):
-        if not set(perform(together)) <= {"done", "diverged"}:
-            raise ValueError("a run failed; see its log.txt")
 
 
 def bare_graph(parts: Parts) -> None:

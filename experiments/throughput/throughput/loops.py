@@ -12,13 +12,13 @@ from torchvision.transforms import v2
 
 from losslab.data import BatchLoader, Part
 from losslab.diagnostics import DiagnosticRunner, probe_of
-from losslab.experiment import Composer, complete
+from losslab.experiment import Composer
 from losslab.experiment.build import Parts, build
 from losslab.recording import Run
 from losslab.report.measurement import Measurement, TableOfNumbers
 from losslab.study.measure import Runs
 from losslab.training import configure_process, evaluate, fit
-from throughput import in_turn, median, planned, ratio
+from throughput import in_turn, median, planned, ratio, recorded
 
 
 def loops(_: Runs, *, words: list[str], rounds: int) -> Measurement:
@@ -52,8 +52,8 @@ def loops(_: Runs, *, words: list[str], rounds: int) -> Measurement:
 
         seconds = in_turn(
             {
-                "losslab": lambda: complete(bare_run),
-                "losslab, default diagnostics": lambda: complete(full_run),
+                "losslab": lambda: recorded([bare_run]),
+                "losslab, default diagnostics": lambda: recorded([full_run]),
                 "its loop": act(fitted),
                 "its loop, default diagnostics": act(fitted, full_run),
                 "its steps": act(partial(fitted, validate=False)),

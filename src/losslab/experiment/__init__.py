@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from losslab.experiment.compose import CONFIG_FOLDER, Composer, choices_of
     from losslab.experiment.identity import plan_run
     from losslab.experiment.overrides import command_for, quoted, to_overrides
-    from losslab.experiment.run import IN_USE, RunInUseError, complete, perform, prepare
+    from losslab.experiment.run import IN_USE, perform, prepare
     from losslab.experiment.saved_model import SavedModel, evaluate_run, load_model
     from losslab.experiment.stacking import stacks, with_engine
 
@@ -20,7 +20,7 @@ _MODULES = {
     "compose": ("CONFIG_FOLDER", "Composer", "choices_of"),
     "overrides": ("command_for", "quoted", "to_overrides"),
     "identity": ("plan_run",),
-    "run": ("IN_USE", "RunInUseError", "complete", "perform", "prepare"),
+    "run": ("IN_USE", "perform", "prepare"),
     "stacking": ("stacks", "with_engine"),
     "saved_model": ("SavedModel", "evaluate_run", "load_model"),
 }

@@ -34,10 +34,6 @@ _FILES_OF_A_RUN = 16  # at most
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
 
 
-class RunInUseError(RuntimeError):
-    """Another process holds this run."""
-
-
 def prepare(
     run: Run, *, elsewhere: bool = False, built: dict[str, frozenset[str]] | None = None
 ) -> None:
@@ -116,42 +112,16 @@ def _kind_of(config: DictConfig, *, of: str | None = None) -> str:
 
 
 def perform(runs: Sequence[Run], *, show: bool = False) -> list[str | None]:
-    """Call :func:`complete` for runs that train together; return each status, or :data:`IN_USE`.
+    """Train planned runs together unless they are finished; resume those that were killed.
 
-    Errors are not raised, so that one failure does not stop a sweep; status and log have them.
+    Returns each run's status, or :data:`IN_USE`. Errors are not raised, so that one failure does
+    not stop a sweep; status and log have them.
     """
     end_with_parent()
     if len(runs) > 1:
         allow_open_files(_FILES_OF_A_RUN * len(runs))
-    results: list[str | None] = []
-    for run, end in zip(runs, _carry_out(runs, show=show), strict=True):
-        if isinstance(end, RunInUseError):
-            results.append(IN_USE)
-        else:
-            results.append(run.status if isinstance(end, Exception) else end)
-    return results
-
-
-def complete(run: Run, *, show: bool = False) -> Status:
-    """Train a planned run unless it is finished; resume it where a killed process stopped.
-
-    Returns ``done`` or ``diverged``.
-
-    Raises:
-        RunInUseError: Another process holds the run.
-        OSError: The disk is full, say; the run can be resumed from its last checkpoint.
-        ValueError: As :func:`prepare`.
-    """
-    (end,) = _carry_out([run], show=show)
-    if isinstance(end, Exception):
-        raise end
-    return end
-
-
-def _carry_out(runs: Sequence[Run], *, show: bool) -> list[Status | Exception]:
-    """Prepare each run, train them together, and finish each."""
     attempts = [_attempt(run, show=show) for run in runs]
-    ends: dict[int, Status | Exception] = {}
+    ends: dict[int, str | None] = {}
 
     def advance(index: int, error: BaseException | None = None) -> Loop | None:
         attempt = attempts[index]
@@ -160,8 +130,8 @@ def _carry_out(runs: Sequence[Run], *, show: bool) -> list[Status | Exception]:
                 return next(attempt) if error is None else attempt.throw(error)
         except StopIteration as end:
             ends[index] = end.value
-        except Exception as failure:
-            ends[index] = failure
+        except Exception:
+            ends[index] = runs[index].status
         return None
 
     try:
@@ -181,15 +151,15 @@ def _carry_out(runs: Sequence[Run], *, show: bool) -> list[Status | Exception]:
     return [ends[index] for index in range(len(runs))]
 
 
-def _attempt(run: Run, *, show: bool) -> Generator[Loop, None, Status]:
-    """Carry out a run, except for training the loop that it yields."""
+def _attempt(run: Run, *, show: bool) -> Generator[Loop, None, str]:
+    """Carry out a run, except for training the loop that it yields; return its status."""
     if not run.pending and (status := run.status):
         return status
     _check_same_configuration(run)
     make_room([run])
     with run.lock() as mine:
         if not mine:
-            raise RunInUseError(f"{run.path} is being run by another process")
+            return IN_USE
         try:
             status, state = run.status, None
             run.tidy()

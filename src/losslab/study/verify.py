@@ -41,7 +41,7 @@ _RESULTS = "results.json"
 _WITHOUT_EFFECT = re.compile(
     r"[+~]*(launcher|output_dir|force|data\.(root|cache_dir|download)|"
     r"trainer\.(device|engine|stack_size|log_every|checkpoint_every|pictures_every|"
-    r"histograms_every))\b"
+    r"histograms_every|all_tags))\b"
 )
 
 

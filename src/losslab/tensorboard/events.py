@@ -13,34 +13,25 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 _VERSION = "brain.Event:2"
 
 
-class EventFile:
+class EventFile(RecordWriter):  # type: ignore[misc]
     """Writes events to a new file, which must have ``tfevents`` in its name.
 
     ``SummaryWriter`` would start a thread, which slows down short runs.
     """
 
     def __init__(self, path: Path, *, wall_time: float) -> None:
-        self._records = RecordWriter(path.open("wb"))
-        self.write(Event(wall_time=wall_time, file_version=_VERSION))
+        super().__init__(path.open("wb"))
+        self.write_event(Event(wall_time=wall_time, file_version=_VERSION))
 
     def add(
         self, values: Iterable["Summary.Value"], *, wall_time: float, step: int | None = None
     ) -> None:
         """Write values as one event, which costs an eighth of separate events."""
-        summary = Summary(value=values)
-        self.write(Event(wall_time=wall_time, step=step, summary=summary))
+        self.write_event(Event(wall_time=wall_time, step=step, summary=Summary(value=values)))
 
-    def write(self, event: Event) -> None:
+    def write_event(self, event: Event) -> None:
         """Write an event as it is."""
-        self._records.write(event.SerializeToString())
-
-    def flush(self) -> None:
-        """Flush buffers to the operating system."""
-        self._records.flush()
-
-    def close(self) -> None:
-        """Flush and close."""
-        self._records.close()
+        self.write(event.SerializeToString())
 
 
 def read_events(path: Path) -> Iterator[Event]:

@@ -79,10 +79,10 @@ class RunWriter:
             self._events.add([started, *texts], wall_time=start)
             for record in records:
                 while kept and kept[0].step < record["examples"]:
-                    self._events.write(kept.pop(0))
+                    self._events.write_event(kept.pop(0))
                 self.add_record(record)
             for event in kept:
-                self._events.write(event)
+                self._events.write_event(event)
             self._events.flush()
         for old in earlier:
             if old != path:

@@ -1,6 +1,7 @@
 """What several figures share: styles, positions, rows of estimates."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -48,16 +49,7 @@ def draw_estimate(
     axis.plot(factor * mean, place, style.marker, color=style.color, ms=8, mew=0.6)
 
 
-def write_beside(
-    axis: Axes,
-    place: int,
-    text: str,
-    *,
-    up: float = 0,
-    va: str = "center",
-    color: str = INK,
-    weight: str = "normal",
-) -> None:
+def write_beside(axis: Axes, place: int, text: str, *, up: float = 0, **style: Any) -> None:
     """Write to the right of a row, ``up`` points above its middle."""
     axis.annotate(
         text,
@@ -65,10 +57,7 @@ def write_beside(
         xycoords=("axes fraction", "data"),
         xytext=(0, up),
         textcoords="offset points",
-        va=va,
-        color=color,
-        fontweight=weight,
-        fontsize=9,
+        **dict[str, Any](va="center", color=INK, fontsize=9) | style,
     )
 
 
