@@ -102,7 +102,7 @@ def over_key(
         ticks = [(f"{place:g}", place) for place in known]
         axes: dict[str, Any] = {"x_label": x_label, "y_label": y_label, "x_log": True}
         drawn.append(Panel(title=heading, curves=curves, ticks=ticks, **axes))
-    drawing = _drawing(name, title, drawn, legend_below=True)
+    drawing = _drawing(name, title, drawn, legend_below=True, share="y")
     table = TableOfNumbers(
         title=title, columns=["", x_label.removesuffix(" (logarithmic)"), y_label, "n"], rows=rows
     )
