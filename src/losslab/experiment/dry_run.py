@@ -31,6 +31,7 @@ from losslab.training import (
     pack_weights,
     unpack,
 )
+from losslab.training.step import tagged
 from losslab.types import Batch, Predictions, Scalars, TrainingEpoch
 
 if TYPE_CHECKING:
@@ -276,11 +277,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def tagged(part: str, sums: ClassificationSums) -> Scalars:
-    """Return the metrics of a part of the data by tag, such as ``val/accuracy``."""
-    return {f"{part}/{name}": value for name, value in sums.scalars().items()}
 
 
 @contextmanager

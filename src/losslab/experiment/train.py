@@ -14,7 +14,6 @@ from torch import Tensor
 from losslab.data import Dataset
 from losslab.diagnostics import DiagnosticRunner, probe_of
 from losslab.experiment.build import Parts
-from losslab.experiment.dry_run import tagged
 from losslab.experiment.identity import over_seeds
 from losslab.experiment.saved_model import about_model
 from losslab.metrics import worst_mistakes
@@ -29,6 +28,7 @@ from losslab.training import (
     pack_weights,
     save_checkpoint,
 )
+from losslab.training.step import tagged
 from losslab.types import Curves, Predictions, Scalars
 
 _NOT_HYPER_PARAMETERS = {

@@ -26,6 +26,7 @@ from losslab.training.step import (
     decomposition,
     evaluate,
     step_numbers,
+    tagged,
 )
 from losslab.types import Batch, Curves, Finding, Predictions, Scalars, TrainingEpoch
 
@@ -201,11 +202,11 @@ class Loop:
     ) -> None:
         """Evaluate, run the diagnostics and record the results."""
         epochs, finding, summaries = math.ceil(self.epochs_done), Finding({}, {}), None
-        scalars = {} if trained is None else _tagged("train", trained.sums)
+        scalars = {} if trained is None else tagged("train", trained.sums)
         if self.val is not None:
             model, autocast = self.step.model, self.step.autocast
             self.validation = validation or evaluate(model, self.val, autocast=autocast)
-            scalars = scalars | _tagged("val", self.validation.sums)
+            scalars = scalars | tagged("val", self.validation.sums)
         if self.diagnose is not None:
             epoch = None if trained is None else self._training_epoch(trained)
             outputs = self.validation and Predictions(*self.validation[1:])
@@ -264,7 +265,3 @@ class Loop:
             self.recorder.record(
                 scalars, step=step, examples=examples, epoch=epoch, curves=curves, shown=shown
             )
-
-
-def _tagged(part: str, sums: ClassificationSums) -> Scalars:
-    return {f"{part}/{name}": value for name, value in sums.scalars().items()}

@@ -11,7 +11,7 @@ from losslab.data import BatchLoader
 from losslab.losses import MAP, CrossEntropy, Terms
 from losslab.metrics import ClassificationSums
 from losslab.training.capture import capture
-from losslab.types import Batch
+from losslab.types import Batch, Scalars
 
 Update = Callable[[Batch], tuple[Tensor, Terms]]
 """Updates the weights once; returns the logits ``(N, K)`` float32 and the terms before it."""
@@ -136,3 +136,8 @@ def evaluate(
     model.train(was_training)
     all_logits, all_labels = torch.cat(logits).float(), torch.cat(labels)
     return Evaluation(ClassificationSums.of(all_logits, all_labels), all_logits, all_labels)
+
+
+def tagged(part: str, sums: ClassificationSums) -> Scalars:
+    """Return the metrics of a part of the data by tag, such as ``val/accuracy``."""
+    return {f"{part}/{name}": value for name, value in sums.scalars().items()}
