@@ -145,11 +145,13 @@ def test_a_lost_class_does_not_squeeze_the_differences_into_a_line(findings):
 
     def at_the_edge(axis):
         low = axis.get_ylim()[0]
-        return [line.get_markersize() for line in axis.lines if list(line.get_ydata()) == [low]]
+        arrows = [text for text in axis.texts if text.get_position()[1] == low]
+        assert {arrow.get_text() for arrow in arrows} == {"↓"}
+        return [arrow.get_weight() for arrow in arrows]
 
-    small, large = 6, 9  # a seed, a mean
-    assert at_the_edge(everything) == [small]
-    assert at_the_edge(close) == [small, large]
+    seed, mean = "normal", "bold"
+    assert at_the_edge(everything) == [seed]
+    assert at_the_edge(close) == [seed, mean]
 
 
 def test_the_grid_is_drawn_from_just_below_its_lowest_interval():

@@ -1,7 +1,7 @@
 """Figures of paired differences from the reference: over conditions, and of universes."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -95,21 +95,14 @@ def _gaps(
     for place, gap in gaps.items():
         seeds = [100 * value for value in gap.by_seed.values()]
         within = [value for value in seeds if limits[0] <= value <= limits[1]]
-        dots: dict[str, Any] = {
-            "color": color,
-            "alpha": 0.45,
-            "mew": 0,
-            "transform": axis.transData + beside,
-        }
-        axis.plot([place] * len(within), within, ".", ms=5, **dots)
-        for edge, marker in _beyond(seeds, limits):
-            axis.plot(place, edge, ls="none", marker=marker, ms=6, clip_on=False, **dots)
+        dots: dict[str, Any] = {"color": color, "alpha": 0.45, "transform": axis.transData + beside}
+        axis.plot([place] * len(within), within, ".", ms=5, mew=0, **dots)
+        for edge, arrow, va in _beyond(seeds, limits):
+            axis.text(place, edge, arrow, va=va, fontsize=8, **dots)
         low, high = (100 * end for end in gap.interval or (gap.mean, gap.mean))
         axis.plot([place] * 2, [low, high], color=color, lw=2, solid_capstyle="butt")
-        for edge, marker in _beyond([100 * gap.mean], limits):
-            axis.plot(
-                place, edge, ls="none", marker=marker, ms=9, color=color, clip_on=False, zorder=4
-            )
+        for edge, arrow, va in _beyond([100 * gap.mean], limits):
+            axis.text(place, edge, arrow, color=color, ha="center", va=va, weight="bold")
     axis.plot(
         list(gaps),
         [100 * gap.mean for gap in gaps.values()],
@@ -122,14 +115,18 @@ def _gaps(
     )
 
 
-def _beyond(values: Sequence[float], limits: tuple[float, float]) -> list[tuple[float, str]]:
-    """Return the edges of an axis beyond which values lie, each with its arrow's marker."""
+class _Beyond(NamedTuple):
+    """An edge of an axis beyond which values lie, with its arrow and the arrow's alignment."""
+
+    edge: float
+    arrow: str
+    va: Literal["bottom", "top"]
+
+
+def _beyond(values: Sequence[float], limits: tuple[float, float]) -> list[_Beyond]:
     low, high = limits
-    beyond = [
-        (low, r"$\downarrow$", min(values, default=low) < low),
-        (high, r"$\uparrow$", max(values, default=low) > high),
-    ]
-    return [(edge, marker) for edge, marker, any_value in beyond if any_value]
+    below, above = min(values, default=low) < low, max(values, default=low) > high
+    return [_Beyond(low, "↓", "bottom")] * below + [_Beyond(high, "↑", "top")] * above
 
 
 @styled
