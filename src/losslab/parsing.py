@@ -1,6 +1,7 @@
 """Parse plain data from files and configurations into dataclasses, with one-line errors."""
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar
 
@@ -41,7 +42,9 @@ def parse(kind: type[T], data: object, name: str = "") -> T:
         parsed: T = _adapter(kind).validate_python(data)
         return parsed
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        unknown = [each for each in errors if each["type"] == "unexpected_keyword_argument"]
+        first = (unknown or errors)[0]  # a misspelt key is also missing
         error_type, message = first["type"], first["msg"]
         if error_type == "value_error":  # raised by the dataclass, with a complete message
             raise ValueError(message.removeprefix("Value error, ")) from None
@@ -49,7 +52,15 @@ def parse(kind: type[T], data: object, name: str = "") -> T:
         if error_type == "missing":
             raise ValueError(f"{key} is missing; give it") from None
         if error_type == "unexpected_keyword_argument":
-            raise ValueError(f"{key} is unknown; correct it or leave it out") from None
+            *above, word = first["loc"]
+            missing = [
+                str(each["loc"][-1])
+                for each in errors
+                if each["type"] == "missing" and each["loc"][:-1] == (*above,)
+            ]
+            close = get_close_matches(str(word), missing, n=1)
+            meant = f" (did you mean {close[0]!r}?)" if close else ""
+            raise ValueError(f"{key} is unknown{meant}; correct it or leave it out") from None
         value = " ".join(repr(first["input"]).split())
         value = value if len(value) <= 80 else f"{value[:79]}…"
         advice = _ADVICE.get(error_type, f"{message[0].lower()}{message[1:]}")

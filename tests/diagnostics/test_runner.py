@@ -34,7 +34,8 @@ def test_every_diagnostic_has_tests():
     }
     own = [name for name, text in choices.items() if f"\n{name}:\n" in text]  # the others are lists
     assert len(own) > 10
-    assert [name for name in own if not (here / f"test_{name}.py").exists()] == []
+    without = [name for name in own if not (here / f"test_{name}.py").exists()]
+    assert without == [], "write tests/diagnostics/test_NAME.py"
 
 
 def test_each_looks_at_its_own_cadence():

@@ -14,7 +14,7 @@ HEADLINE = ["cross_entropy", "mse", "mse_softmax", "brier", "map_gaussian"]
     "loss", sorted({path.stem for path in CONFIGS.glob("*.yaml")} - {"gradient_swap"})
 )
 def test_every_loss_has_a_style(loss):
-    assert loss in LOSS_STYLES
+    assert loss in LOSS_STYLES, f"add {loss} to LOSS_STYLES in src/losslab/figures/styles.py"
 
 
 def test_no_two_losses_look_the_same_in_grey():

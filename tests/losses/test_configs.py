@@ -44,7 +44,8 @@ EXPECTED = {
 
 
 def test_every_config_is_expected():
-    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(EXPECTED)
+    choices = {path.stem for path in FOLDER.glob("*.yaml")}
+    assert choices == set(EXPECTED), "add a line to EXPECTED above"
 
 
 def test_every_loss_has_a_case():

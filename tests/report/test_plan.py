@@ -19,7 +19,7 @@ def claim(**changes):
 MSE = {"arm": "mse", "rate": "own"}
 QUANTITY = {"id": "q", "statement": "", "source": "", "quantity": "measure.q"}
 BAD_PLANS = [
-    ({"reference": "hinge"}, "the plan names hinge; its arms are cross_entropy, mse, mse_softmax"),
+    ({"reference": "hinge"}, "the plan names hinge; the arms are cross_entropy, mse, mse_softmax"),
     ({"select": "val/nll"}, "select='val/nll'; give an accuracy"),
     (
         {"conditions": {"c": {"label": "c", "select": "val/nll"}}},
@@ -80,7 +80,10 @@ BAD_PLANS = [
         {"factorials": {"f": {"label": "f", "factors": {"a": "a"}, "cells": ["mse", "mze"]}}},
         "the plan names mze .did you mean .mse",
     ),
-    ({"rates": ["own"]}, "claim naive: rate=reference, at which no arm is confirmed; give one of"),
+    (
+        {"rates": ["own"]},
+        "claim naive: rate=reference, at which no arm is confirmed; give own, or add",
+    ),
     ({"arms": ["mse"]}, r"arms=\['mse'\]; give keys"),
 ]
 

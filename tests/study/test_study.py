@@ -34,7 +34,15 @@ PARTS = {
 }
 NUMERIC = {"id": "c", "statement": "", "source": "", "quantity": "m.q", "at_least": 0}
 BAD_PARTS = [
-    ({"values": []}, r"study.values=\[\]; give at least one value, each once"),
+    ({"values": []}, "study.arms.cross_entropy has no grid; give it values, or give study.values"),
+    (
+        {"values": [], "arms": {"cross_entropy": ARM | {"value": 0.1}}},
+        "study.arms.cross_entropy has no grid; give it values, to which its value is added, or",
+    ),
+    (
+        {"arms": {"cross_entropy": {"label": "a", "override": []}}},
+        r"study.arms.cross_entropy.override is unknown \(did you mean 'overrides'\?\); correct it",
+    ),
     ({"confirm_at": ["best"]}, r"study.confirm_at=\['best'\]; allowed are own, reference"),
     ({"reference": "hinge"}, "study.reference=hinge; allowed are cross_entropy, mse"),
     ({"confirm_seeds": [0, 1]}, r"the seeds \[0\] are in both tune_seeds and confirm_seeds"),
@@ -43,7 +51,7 @@ BAD_PARTS = [
     ({"arms": {"a": ARM | {"start": "b"}}}, "study.arms.a.start=b; give an arm that starts"),
     (
         {"arms": {"mse": ARM | {"values": [1]}}, "reference": "mse"},
-        r"study.values=\[0.1\] has no effect: a grid given for an arm",
+        r"study.values=\[0.1\] has no effect: every arm that it is for has a grid of its own",
     ),
     (
         {
@@ -52,7 +60,7 @@ BAD_PARTS = [
             "values": [],
             "conditions": {"k2": {"label": "2", "overrides": [], "values": [1]}},
         },
-        r"study.conditions.k2.values=\[1.0\] has no effect: a grid given for an arm",
+        r"study.conditions.k2.values=\[1.0\] has no effect: every arm that it is for has a grid",
     ),
     ({"conditions": {"k2": {"label": "2"}}}, "study.conditions.k2.overrides is missing; give it"),
     (

@@ -128,8 +128,9 @@ class Composer:
         # OmegaConf raises TypeError for a name where a list has numbers.
         except (HydraException, OmegaConfBaseException, TypeError) as error:
             raise ValueError(self._explain(error, overrides)) from error
-        except YAMLError as error:  # it names the file
-            raise ValueError(f"cannot read a choice ({one_line(error)})") from error
+        except YAMLError as error:  # it names file and line
+            advice = "correct it; text with : [ ] { } or # in it needs quotes"
+            raise ValueError(f"cannot read YAML: {one_line(error)}; {advice}") from error
         _check_hydra(values.pop("hydra"))
         _check_references(values)
         self._check_global(config, {override.key_or_group for override in parsed})

@@ -1,7 +1,7 @@
 """The plan of a study: checked once, written to ``study.json`` and read back."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -197,7 +197,6 @@ class Plan:
         for name in (name for name in ids if ids.count(name) > 1):
             raise ValueError(f"two claims are called {name}; give each a different id")
         used = [run.arm for run in (*self.tune, *self.confirm)]
-        used += [side.arm for claim in self.claims for side in claim.sides]
         used += [arm for factorial in self.factorials.values() for arm in factorial.cells]
         if self.arms:
             used += [in_condition(self.reference, name) for name in self.conditions or ("",)]
@@ -209,14 +208,20 @@ class Plan:
                 # The largest value is chosen, which would be silently wrong for a loss.
                 if not select.endswith("/accuracy"):
                     raise ValueError(f"select={select!r}; give an accuracy, such as val/accuracy")
-        if unknown := sorted(set(used) - set(self.arms)):
-            names = f"{', '.join(unknown)}{nearest(unknown[0], self.arms)}"
-            raise ValueError(f"the plan names {names}; its arms are {', '.join(self.arms)}")
         for claim in self.claims:
             for side in claim.sides:
+                if side.arm not in self.arms:
+                    raise ValueError(f"claim {claim.id} names {self._unknown([side.arm])}")
                 if side.rate not in self.rates and side.arm != self.reference_of(side.arm):
-                    rule = f"at which no arm is confirmed; give one of {', '.join(self.rates)}"
-                    raise ValueError(f"claim {claim.id}: rate={side.rate}, {rule}")
+                    advice = f"give {' or '.join(self.rates)}, or add it to study.confirm_at"
+                    fault = f"rate={side.rate}, at which no arm is confirmed; {advice}"
+                    raise ValueError(f"claim {claim.id}: {fault}")
+        if unknown := sorted(set(used) - set(self.arms)):
+            raise ValueError(f"the plan names {self._unknown(unknown)}")
+
+    def _unknown(self, arms: Sequence[str]) -> str:
+        names = f"{', '.join(arms)}{nearest(arms[0], self.arms)}"
+        return f"{names}; the arms are {', '.join(self.arms)}"
 
     @property
     def parameter_name(self) -> str:

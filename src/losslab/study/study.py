@@ -169,13 +169,7 @@ class Study:
 
     def _faults_of_arms(self) -> Iterator[str]:
         grids = {"values": self.values}
-        needed = [
-            "tune_seeds",
-            "confirm_seeds",
-            "confirm_at",
-            *["values"] * (not all(self._grids())),
-        ]
-        for name in needed:
+        for name in ("tune_seeds", "confirm_seeds", "confirm_at"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 yield f"study.{name}={values}; give at least one value, each once"
@@ -191,6 +185,12 @@ class Study:
         for key, values in grids.items():
             if len(set(values)) < len(values):
                 yield f"study.{key}={values}; give each value once"
+        for (where, arm), values in self._grids().items():
+            if not values:
+                place = f" under {where}" if where else ""
+                added = ", to which its value is added" if self.arms[arm].value is not None else ""
+                advice = f"give it values{added}, or give study.values for all arms"
+                yield f"study.arms.{arm} has no grid{place}; {advice}"
         random = [name for name, arm in self.arms.items() if arm.start is None]
         for name, arm in self.arms.items():
             if arm.start is not None and arm.start not in random:
@@ -217,13 +217,18 @@ class Study:
         for key, values in grids.items():
             # The grids of universes are multiples of their arms'.
             of_universes = self.choices and key.startswith("arms.")
-            if values and not of_universes and not any(values is grid for grid in self._grids()):
-                why = "a grid given for an arm under a condition, or for an arm, replaces it"
-                yield f"study.{key}={values} has no effect: {why}; change that"
+            used = any(values is grid for grid in self._grids().values())
+            if values and not of_universes and not used:
+                why = "every arm that it is for has a grid of its own"
+                yield f"study.{key}={values} has no effect: {why}; leave one of them out"
 
-    def _grids(self) -> list[list[float]]:
-        conditions = self.conditions.values() or [ConditionSpec(label="", overrides=[])]
-        return [self._grid(name, c) for c in conditions for name in self.arms]
+    def _grids(self) -> dict[tuple[str, str], list[float]]:
+        """Return the grid of each arm under each condition, empty if it has none."""
+        conditions = self.conditions or {"": ConditionSpec(label="", overrides=[])}
+        return {
+            (where, arm): self._grid(arm, condition)
+            for (where, condition), arm in product(conditions.items(), self.arms)
+        }
 
     def _grid(self, arm: str, condition: ConditionSpec) -> list[float]:
         return condition.grid_of(arm, self.arms[arm]) or self.values
