@@ -9,10 +9,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call, vmap
-from torch.nn.utils import parameters_to_vector
 
 from losslab.losses import FlatPrior, Loss, Terms
 from losslab.metrics import ClassificationSums
@@ -111,9 +110,7 @@ class Stack:
         self._network = copy.deepcopy(models[0])
         self._forward = partial(functional_call, self._network)
         self._shapes = {name: p.shape for name, p in models[0].named_parameters()}
-        self._weights = torch.stack(
-            [parameters_to_vector(model.parameters()).detach() for model in models]
-        )
+        self._weights = torch.stack([_weight_vector(model) for model in models])
         states = [dict(model.named_buffers()) for model in models]
         self._buffers = {name: torch.stack([s[name] for s in states]) for name in states[0]}
         self._try_network()
@@ -337,6 +334,11 @@ def _neighbours(
         first, *others = group
         slices.append((slice(start, start := start + 1 + len(others)), first))
     return slices
+
+
+def _weight_vector(model: nn.Module) -> Tensor:
+    # Convolutions may be laid out with channels last, which torch's own function refuses.
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def _loss_key(loop: Loop) -> str:
