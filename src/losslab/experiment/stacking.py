@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from losslab.experiment.identity import remove
 from losslab.experiment.target_allowlist import targets
 from losslab.recording import Run
-from losslab.training.stack import MOST_LANES
+from losslab.training.engines import MOST_LANES
 
 # Keys that may differ within a stack, as may all arguments of the optimizer.
 _MAY_DIFFER = (

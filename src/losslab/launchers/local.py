@@ -10,7 +10,7 @@ import torch
 from losslab.experiment import perform
 from losslab.launchers.base import Launcher, LauncherError
 from losslab.recording import Run
-from losslab.training.stack import STACK_MEMORY
+from losslab.training.engines import STACK_MEMORY
 from losslab.workers import cores, in_workers
 
 

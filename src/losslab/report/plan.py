@@ -213,7 +213,10 @@ class Plan:
                 if side.arm not in self.arms:
                     raise ValueError(f"claim {claim.id} names {self._unknown([side.arm])}")
                 if side.rate not in self.rates and side.arm != self.reference_of(side.arm):
-                    advice = f"give {' or '.join(self.rates)}, or add it to study.confirm_at"
+                    more = (
+                        "give an arm a scale" if side.rate == "scaled" else "add it to confirm_at"
+                    )
+                    advice = f"give {' or '.join(self.rates)}, or {more}"
                     fault = f"rate={side.rate}, at which no arm is confirmed; {advice}"
                     raise ValueError(f"claim {claim.id}: {fault}")
         if unknown := sorted(set(used) - set(self.arms)):

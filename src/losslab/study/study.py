@@ -214,11 +214,11 @@ class Study:
         if reused := set(self.tune_seeds) & set(self.confirm_seeds):
             rule = "in both tune_seeds and confirm_seeds; confirm on fresh ones"
             yield f"the seeds {sorted(reused)} are {rule}"
+        used = {id(grid) for grid in self._grids().values()}
         for key, values in grids.items():
             # The grids of universes are multiples of their arms'.
             of_universes = self.choices and key.startswith("arms.")
-            used = any(values is grid for grid in self._grids().values())
-            if values and not of_universes and not used:
+            if values and not of_universes and id(values) not in used:
                 why = "every arm that it is for has a grid of its own"
                 yield f"study.{key}={values} has no effect: {why}; leave one of them out"
 

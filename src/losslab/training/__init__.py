@@ -2,11 +2,12 @@
 
 from losslab.training.checkpoint import load_checkpoint, pack, pack_weights, save_checkpoint, unpack
 from losslab.training.device import configure_process, device_name, process_kept, resolve_device
+from losslab.training.engines import train_together
 from losslab.training.fit import fit
 from losslab.training.loop import Loop
 from losslab.training.schedules import Constant, Cosine, OneCycle, Schedule
 from losslab.training.settings import PRECISIONS, Trainer
-from losslab.training.stack import Stack, train_together
+from losslab.training.stack import Stack
 from losslab.training.step import Evaluation, TrainingStep, evaluate, forward
 
 __all__ = [
